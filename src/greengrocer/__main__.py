@@ -1,0 +1,7 @@
+"""``python -m greengrocer``."""
+
+import sys
+
+from greengrocer.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,108 @@
+"""The composition root: settings become a bundle, an engine, a pipeline, a service, an app."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from starlette.types import ASGIApp
+
+from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
+from greengrocer.bundles.self_check import replay_goldens
+from greengrocer.context import Context
+from greengrocer.datasets.gallery import open_gallery
+from greengrocer.engines.registry import make_engine
+from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.pipeline import Observer, Pipeline
+from greengrocer.ranking import Labels, ModelId
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.classifier import LocalClassifier
+from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.readiness import Readiness
+from greengrocer.settings import MEGA, Settings
+from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.app import create_app
+from greengrocer.web.service import Service
+from greengrocer.web.upload import UploadLimits
+
+ONE_THREAD = 1  # of the engine's own: pictures run side by side, each on a thread
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The finished application, and what must be closed behind it."""
+
+    app: ASGIApp
+    service: Service
+
+
+def assemble(settings: Settings) -> Assembled:
+    """Load, verify and warm everything that ``settings`` ask for, and build the application.
+
+    Raises UsageError (BundleRefused, DatasetUnusable, MissingExtra) in one line.
+    """
+    gallery = open_gallery(settings.data)
+    bundle = load_bundle(find_bundle(settings.bundle))
+    metrics = Metrics(bundle.manifest.name, bundle.manifest.version)
+    decode_limits = DecodeLimits(int(settings.max_megapixels * MEGA), settings.decode_seconds)
+    pipeline = build_pipeline(bundle, settings.engine, settings.device, decode_limits, metrics)
+    service_seconds = _service_seconds(bundle, pipeline)
+    threads = settings.threads or usable_processors()
+    admission = Admission(
+        AdmissionLimits(
+            upload_bytes=int(settings.megabytes_in_flight * MEGA),
+            pixels=int(settings.megapixels_in_flight * MEGA),
+            wait_seconds=settings.max_wait,
+        ),
+        threads,
+        service_seconds,
+    )
+    service = Service(
+        classifier=LocalClassifier(pipeline, threads),
+        admission=admission,
+        gallery=gallery,
+        readiness=Readiness(),
+        metrics=metrics,
+        upload_limits=UploadLimits(
+            int(settings.max_megabytes * MEGA), settings.upload_grace, settings.upload_rate
+        ),
+        decode_limits=decode_limits,
+        deadline=settings.deadline,
+        access_log=settings.access_log,
+    )
+    return Assembled(create_app(service), service)
+
+
+def build_pipeline(
+    bundle: Bundle,
+    engine_name: str = "onnx",
+    device: str = "auto",
+    limits: DecodeLimits | None = None,
+    observer: Observer | None = None,
+) -> Pipeline:
+    """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
+
+    Raises BundleRefused where the graph or an answer is not what the manifest says.
+    """
+    manifest = bundle.manifest
+    engine = make_engine(engine_name, bundle.directory, manifest, device, ONE_THREAD)
+    engine.start()
+    labels = Labels(
+        ModelId(manifest.name, manifest.version),
+        manifest.classes,
+        manifest.coarse,
+        manifest.known_threshold,
+    )
+    pipeline = Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer)
+
+    def best(picture: bytes) -> tuple[str, float]:
+        return pipeline.classify(picture, Context(), top=1).top[0]
+
+    replay_goldens(bundle, best)
+    return pipeline
+
+
+def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
+    """What one picture takes once everything is warm: the first guess of the running mean."""
+    picture = (bundle.directory / bundle.manifest.goldens[0].file).read_bytes()
+    started = perf_counter()
+    pipeline.classify(picture, Context())
+    return perf_counter() - started

@@ -1,0 +1,1 @@
+"""A model as a self-describing directory: manifest, graph, goldens, perhaps float weights."""

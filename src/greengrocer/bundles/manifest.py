@@ -1,0 +1,123 @@
+"""A bundle's manifest: all that serving must know of a model, in one JSON file."""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from greengrocer.errors import BundleRefused
+from greengrocer.imaging.geometry import Geometry
+
+MANIFEST = "manifest.json"
+GRAPH = "model.onnx"
+WEIGHTS = "weights.safetensors"
+
+MAX_MANIFEST_BYTES = 1 << 20
+
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Part(BaseModel):
+    """A part of the manifest: closed and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Golden(Part):
+    """A picture and the answer that every sound copy of the bundle gives for it."""
+
+    file: str
+    prediction: Name
+    confidence: float = Field(ge=0, le=1)
+
+
+class Network(Part):
+    """What the torch engine needs beside the weights to build the trained network."""
+
+    architecture: str
+    temperature: float = Field(gt=0)
+
+
+class Manifest(Part):
+    """Labels, geometry, threshold, provenance, metrics and digests of one model."""
+
+    format: int = Field(1, ge=1, le=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$")
+    description: str = ""
+    classes: tuple[Name, ...] = Field(min_length=2)
+    coarse: tuple[Name, ...] | None = None
+    coarse_of: tuple[int, ...] | None = Field(None, description="coarse id of each fine class")
+    geometry: Geometry
+    known_threshold: float = Field(ge=0, le=1, description="known: a score at or above it")
+    network: Network | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    goldens: tuple[Golden, ...] = Field(min_length=1)
+    golden_tolerance: float = Field(0.1, gt=0, le=0.5, description="of a golden's confidence")
+    files: dict[str, Sha256] = Field(description="SHA-256 of every file but the manifest")
+
+    @model_validator(mode="after")
+    def _classes_consistent(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("two classes have one name")
+        if (self.coarse is None) != (self.coarse_of is None):
+            raise ValueError("coarse and coarse_of come together or not at all")
+        if self.coarse is not None and self.coarse_of is not None:
+            if len(self.coarse_of) != len(self.classes):
+                raise ValueError("coarse_of does not name one coarse class for each class")
+            if set(self.coarse_of) != set(range(len(self.coarse))):
+                raise ValueError("coarse_of and coarse do not match")
+        return self
+
+    @model_validator(mode="after")
+    def _files_consistent(self) -> Self:
+        for file in [GRAPH, *self.files, *(golden.file for golden in self.goldens)]:
+            _check_inside(file)
+            if file not in self.files:
+                raise ValueError(f"files does not list {file}")
+        return self
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read and check the manifest in ``directory``.
+
+    Raises BundleRefused, in one line, where it is missing, too large, or not a manifest.
+    """
+    path = directory / MANIFEST
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleRefused(
+                f"bundle {directory}: {MANIFEST} is over {MAX_MANIFEST_BYTES} bytes"
+            )
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleRefused(f"bundle {directory}: {MANIFEST}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "whole"
+        raise BundleRefused(f"bundle {directory}: {MANIFEST}: {where}: {first['msg']}") from error
+
+
+def write_manifest(manifest: Manifest, directory: Path) -> None:
+    """Write ``manifest`` into ``directory``, indented, for people read it too."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _check_inside(file: str) -> None:
+    """A file of a bundle is a plain relative path below it."""
+    path = PurePosixPath(file)
+    if path.is_absolute() or "\\" in file or ".." in path.parts or str(path) != file:
+        raise ValueError(f"{file!r} is no plain relative path")

@@ -1,0 +1,48 @@
+"""``greengrocer``: finds the command, runs it, and turns a mistake into one line."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from greengrocer import __version__
+from greengrocer.cli import data, evaluate, info, predict, serve, train
+from greengrocer.errors import GreengrocerError
+
+COMMANDS = (serve, predict, info, data, train, evaluate)
+MISTAKE = 2
+INTERRUPTED = 130
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, with a mistake told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the mistake's exit code."""
+        self.exit(MISTAKE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = OneLineParser(prog="greengrocer", description="Tells what grocery item a photo shows.")
+    parser.add_argument("--version", action="version", version=f"greengrocer {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return the exit code: 0, 2 for a mistake, 1 for a failure."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except GreengrocerError as error:
+        print(f"greengrocer: {error}", file=sys.stderr)  # noqa: T201
+        return MISTAKE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        return 0
+    return code

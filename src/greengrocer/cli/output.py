@@ -1,0 +1,19 @@
+"""What the commands print: words for a person, JSON for a program."""
+
+import json
+import sys
+
+
+def say(line: str = "") -> None:
+    """A line of the answer, on standard output."""
+    sys.stdout.write(line + "\n")
+
+
+def say_json(value: object) -> None:
+    """One JSON object on one line, on standard output."""
+    say(json.dumps(value, ensure_ascii=False))
+
+
+def warn(line: str) -> None:
+    """A line about the way to the answer, on standard error."""
+    sys.stderr.write(line + "\n")

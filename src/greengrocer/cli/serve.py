@@ -1,0 +1,66 @@
+"""``greengrocer serve``: the service, until a signal ends it."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greengrocer.settings import PREFIX, Settings, read_settings
+
+if TYPE_CHECKING:
+    from greengrocer.cli.commands import Commands
+
+
+def register(commands: "Commands") -> None:
+    """Declare the command: one flag for every setting."""
+    parser = commands.add_parser(
+        "serve",
+        help="answer over HTTP",
+        description="Answer over HTTP. A flag goes over the environment variable of its name "
+        f"({PREFIX}PORT for --port), that one over the file that --config names.",
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    for name, field in Settings.model_fields.items():
+        flag = "--" + name.replace("_", "-")
+        default = "" if field.default is None else f" (default: {field.default})"
+        parser.add_argument(
+            flag,
+            dest=name,
+            default=argparse.SUPPRESS,
+            metavar=_metavar(field.annotation),
+            help=f"{field.description}{default}".replace("%", "%%"),
+        )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Assemble everything, then open the port."""
+    flags = {
+        name: value for name, value in vars(arguments).items() if name in Settings.model_fields
+    }
+    settings = read_settings(flags, arguments.config)
+    # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
+    from greengrocer.assemble import assemble  # noqa: PLC0415
+    from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
+    from greengrocer.web.server import bind, run_server  # noqa: PLC0415
+
+    configure_logs(settings.log_level, settings.log_format)
+    listener = bind(settings.host, settings.port)
+    with listener:
+        assembled = assemble(settings)
+        service = assembled.service
+        try:
+            run_server(
+                assembled.app, listener, service.readiness, settings.keep_alive, settings.drain
+            )
+        finally:
+            service.classifier.close()
+    return 0
+
+
+def _metavar(annotation: Any) -> str:
+    choices = getattr(annotation, "__args__", ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "{" + ",".join(choices) + "}"
+    return {"int": "N", "float": "X", "bool": "BOOL", "str": "TEXT"}.get(
+        getattr(annotation, "__name__", ""), "N" if int in choices else "PATH"
+    )

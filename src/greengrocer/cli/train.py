@@ -1,0 +1,36 @@
+"""``greengrocer train``: from labelled pictures and a recipe to a bundle."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greengrocer.cli.output import say
+from greengrocer.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from greengrocer.cli.commands import Commands
+
+
+def register(commands: "Commands") -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "train", help="train a bundle", description="Needs the extra `train`."
+    )
+    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE.toml")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="labelled pictures")
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="to be written")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, export, quantise, check and save; a rerun goes on where a killed one stopped."""
+    try:
+        from greengrocer.training.train import train  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtra("training", extra="train") from error
+    from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
+
+    bundle = train(read_recipe(arguments.recipe), arguments.data, arguments.out, arguments.device)
+    say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
+    return 0

@@ -1,0 +1,40 @@
+"""What travels with a picture: whose it is, until when, and whether anybody still waits."""
+
+import time
+from collections.abc import Callable
+
+from greengrocer.errors import DeadlineExceeded, Departed
+
+Clock = Callable[[], float]
+
+
+class Context:
+    """One request's identity, deadline and cancellation, read from any thread.
+
+    ``deadline`` is a moment of ``clock`` (monotonic seconds); tests set a clock of their own.
+    """
+
+    __slots__ = ("_cancelled", "clock", "deadline", "request_id")
+
+    def __init__(
+        self, request_id: str = "-", seconds: float = float("inf"), clock: Clock = time.monotonic
+    ) -> None:
+        self.request_id = request_id
+        self.clock = clock
+        self.deadline = clock() + seconds
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Say that nobody waits for the answer any more."""
+        self._cancelled = True
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, negative once it has passed."""
+        return self.deadline - self.clock()
+
+    def check(self) -> None:
+        """Raise Departed or DeadlineExceeded where going on would be in vain."""
+        if self._cancelled:
+            raise Departed("the client has gone")
+        if self.remaining() <= 0:
+            raise DeadlineExceeded("the deadline passed before an answer was ready")

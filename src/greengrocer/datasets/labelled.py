@@ -1,0 +1,106 @@
+"""Labelled pictures in a directory: the Grocery Store Dataset, or a plain folder a class."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from greengrocer.errors import DatasetUnusable
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """The classes, in class-id order, and the coarse class of each, where there is a hierarchy."""
+
+    classes: tuple[str, ...]
+    coarse: tuple[str, ...] | None = None
+    coarse_of: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class LabelledPicture:
+    """A picture on disk and its class id in the data set's taxonomy."""
+
+    path: Path
+    label: int
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A split: its pictures, and what their labels mean."""
+
+    taxonomy: Taxonomy
+    pictures: tuple[LabelledPicture, ...]
+
+
+def read_split(directory: Path, split: str) -> LabelledSet:
+    """The pictures of ``split`` ("train", "val" or "test") below ``directory``.
+
+    ``directory`` is the Grocery Store Dataset's root, its ``dataset/``, or a folder that holds one
+    folder a class, directly or below one folder a split.
+
+    Raises DatasetUnusable where there is nothing of the kind.
+    """
+    root = grocery_root(directory)
+    found = _read_grocery(root, split) if root else _read_folders(directory, split)
+    if not found.pictures:
+        raise DatasetUnusable(f"{directory} holds no pictures of the split {split!r}")
+    return found
+
+
+def grocery_root(directory: Path) -> Path | None:
+    """Where the Grocery Store Dataset's ``classes.csv`` lies at or just below ``directory``."""
+    for candidate in (directory, directory / "dataset"):
+        if (candidate / "classes.csv").is_file():
+            return candidate
+    return None
+
+
+def _read_grocery(root: Path, split: str) -> LabelledSet:
+    listing = root / f"{split}.txt"
+    if not listing.is_file():
+        raise DatasetUnusable(f"{root} has no split {split!r}: there is no {listing.name}")
+    pictures = []
+    with listing.open(newline="", encoding="utf-8") as lines:
+        for number, row in enumerate(csv.reader(lines, skipinitialspace=True), start=1):
+            try:
+                pictures.append(LabelledPicture(root / row[0], int(row[1])))
+            except (IndexError, ValueError) as error:
+                raise DatasetUnusable(
+                    f"{listing}, line {number}: not 'path, fine id, coarse id'"
+                ) from error
+    return LabelledSet(_read_taxonomy(root / "classes.csv"), tuple(pictures))
+
+
+def _read_taxonomy(listing: Path) -> Taxonomy:
+    with listing.open(newline="", encoding="utf-8") as lines:
+        try:
+            rows = [(r[0], int(r[1]), r[2], int(r[3])) for r in list(csv.reader(lines))[1:]]
+        except (IndexError, ValueError) as error:
+            raise DatasetUnusable(f"{listing} is not the data set's list of classes") from error
+    rows.sort(key=lambda row: row[1])
+    coarse = dict(sorted((row[3], row[2]) for row in rows))
+    if [row[1] for row in rows] != list(range(len(rows))) or list(coarse) != list(
+        range(len(coarse))
+    ):
+        raise DatasetUnusable(f"{listing}: the class ids are not 0, 1, 2, ...")
+    return Taxonomy(
+        classes=tuple(row[0] for row in rows),
+        coarse=tuple(coarse.values()),
+        coarse_of=tuple(row[3] for row in rows),
+    )
+
+
+def _read_folders(directory: Path, split: str) -> LabelledSet:
+    if not directory.is_dir():
+        raise DatasetUnusable(f"there is no data set at {directory}")
+    base = directory / split if (directory / split).is_dir() else directory
+    classes = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
+    pictures = tuple(
+        LabelledPicture(path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((base / name).rglob("*"))
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
+    return LabelledSet(Taxonomy(tuple(classes)), pictures)

@@ -1,0 +1,37 @@
+"""The interface between the pipeline and whatever multiplies the matrices."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from greengrocer.imaging.geometry import Pixels
+
+Floats = npt.NDArray[np.float32]
+
+
+class Inference(NamedTuple):
+    """What the graph returns for N pictures, all float32.
+
+    ``probabilities`` [N, classes] and ``coarse`` [N, coarse classes] (None without a hierarchy)
+    are calibrated; ``known_score`` [N] runs from 0 to 1, higher is more known; ``evidence``
+    [N, h, w, classes] has the calibrated logit, bias included, as its mean over positions.
+    """
+
+    probabilities: Floats
+    known_score: Floats
+    evidence: Floats
+    coarse: Floats | None = None
+
+
+class Engine(Protocol):
+    """Runs one bundle. ``infer`` may be called from several threads at once."""
+
+    def start(self) -> None:
+        """Load the network; raises BundleRefused where it does not keep the graph's contract."""
+
+    def infer(self, pixels: Pixels) -> Inference:
+        """Answer for uint8 pixels [N, H, W, 3]."""
+
+    def close(self) -> None:
+        """Give back memory and threads."""

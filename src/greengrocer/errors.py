@@ -1,0 +1,169 @@
+"""Every error that Greengrocer raises on purpose. No HTTP in here: ``web.problems`` maps it.
+
+GreengrocerError
+├── UsageError                   a person's mistake: one clear line, exit code 2
+│   ├── MissingExtra             an optional part is not installed
+│   ├── DatasetUnusable          a data set that is missing or malformed
+│   ├── DownloadFailed           a source that is out of reach or is not the data set
+│   └── BundleRefused            a bundle that is damaged, malformed or answers wrongly
+└── Refusal                      a request that gets no answer, and why
+    ├── PictureRefused           the picture itself
+    │   ├── EmptyPicture
+    │   ├── UnreadablePicture
+    │   ├── PictureTooSlow       decoding outlived its budget
+    │   ├── TooManyPixels
+    │   └── UnsupportedFormat
+    ├── UploadRefused            the way it was sent
+    │   ├── MalformedUpload
+    │   ├── TooManyBytes
+    │   ├── UnsupportedContentType
+    │   ├── MissingField
+    │   ├── RepeatedField
+    │   ├── ParameterOutOfRange
+    │   └── SlowUpload
+    ├── Overloaded               try again in ``retry_after`` seconds
+    ├── NotReady
+    ├── DeadlineExceeded         the time was lost waiting, not by the picture
+    └── Departed                 the client has gone: nobody reads the answer
+"""
+
+
+class GreengrocerError(Exception):
+    """The root. ``str(error)`` says what was wrong, with which input, and what to do."""
+
+
+class UsageError(GreengrocerError):
+    """A person's mistake, on the command line or in a file that it names."""
+
+
+class MissingExtra(UsageError):
+    """An optional part of the product is needed but not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'greengrocer[{extra}]'")
+
+
+class DatasetUnusable(UsageError):
+    """A data set that is missing or malformed."""
+
+
+class DownloadFailed(UsageError):
+    """A source of the data set that is out of reach, damaged, or not the data set."""
+
+
+class BundleRefused(UsageError):
+    """A bundle that is damaged, malformed, or does not answer as its goldens say."""
+
+
+class Refusal(GreengrocerError):
+    """A request gets no answer. ``code`` is stable: clients and metrics may rely on it."""
+
+    code = "refused"
+
+
+class PictureRefused(Refusal):
+    """The picture itself is the reason."""
+
+
+class EmptyPicture(PictureRefused):
+    """There are no bytes at all."""
+
+    code = "empty-picture"
+
+
+class UnreadablePicture(PictureRefused):
+    """Truncated, damaged, or no picture."""
+
+    code = "unreadable-picture"
+
+
+class PictureTooSlow(PictureRefused):
+    """Decoding took longer than its budget."""
+
+    code = "picture-too-slow"
+
+
+class TooManyPixels(PictureRefused):
+    """The picture's width times height is over the limit."""
+
+    code = "too-many-pixels"
+
+
+class UnsupportedFormat(PictureRefused):
+    """The bytes are recognisably something that is not accepted."""
+
+    code = "unsupported-format"
+
+
+class UploadRefused(Refusal):
+    """The way in which the picture was sent is the reason."""
+
+
+class MalformedUpload(UploadRefused):
+    """The body does not follow the rules of its content type."""
+
+    code = "malformed-upload"
+
+
+class TooManyBytes(UploadRefused):
+    """The upload is over the limit."""
+
+    code = "too-many-bytes"
+
+
+class UnsupportedContentType(UploadRefused):
+    """The body's declared content type is not accepted."""
+
+    code = "unsupported-content-type"
+
+
+class MissingField(UploadRefused):
+    """The form has no part of the required name."""
+
+    code = "missing-field"
+
+
+class RepeatedField(UploadRefused):
+    """The form has the part more than once."""
+
+    code = "repeated-field"
+
+
+class ParameterOutOfRange(UploadRefused):
+    """A parameter is no number, or not one of those that are allowed."""
+
+    code = "parameter-out-of-range"
+
+
+class SlowUpload(UploadRefused):
+    """The body came too slowly."""
+
+    code = "slow-upload"
+
+
+class Overloaded(Refusal):
+    """There is no room now."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
+
+
+class NotReady(Refusal):
+    """Starting, or about to stop."""
+
+    code = "not-ready"
+
+
+class DeadlineExceeded(Refusal):
+    """The answer would have come after the deadline."""
+
+    code = "deadline-exceeded"
+
+
+class Departed(Refusal):
+    """The client has gone."""
+
+    code = "client-departed"

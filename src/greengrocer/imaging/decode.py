@@ -1,0 +1,149 @@
+"""From a picture's bytes to upright RGB, under limits.
+
+EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
+CMYK are converted, and of an animation the first frame counts. ICC profiles are ignored.
+"""
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from greengrocer.errors import (
+    PictureTooSlow,
+    Refusal,
+    TooManyPixels,
+    UnreadablePicture,
+)
+from greengrocer.imaging.formats import Format, Header, read_header
+
+MAX_EXIF = 1 << 20  # bytes; a JPEG segment holds 64 KiB, so more is no camera's
+
+_ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What a picture may cost."""
+
+    pixels: int = 50_000_000
+    seconds: float = 2.0
+
+    @property
+    def scanned_pixels(self) -> int:
+        """Bound on pixels times scans: each scan of a progressive JPEG visits every pixel."""
+        return 20 * self.pixels
+
+
+def check_pixels(header: Header, limits: DecodeLimits) -> None:
+    """Raise TooManyPixels for a picture over the limit."""
+    if header.pixels > limits.pixels:
+        raise TooManyPixels(
+            f"the picture is {header.width} x {header.height} pixels, "
+            f"{header.pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are taken"
+        )
+
+
+def decode(
+    data: bytes,
+    target: tuple[int, int] | None = None,
+    limits: DecodeLimits | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Image.Image:
+    """Decode ``data`` to an upright picture of mode RGB.
+
+    ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
+    target. ``check`` is called about every 64 KiB read and may raise a Refusal to stop.
+
+    Raises a PictureRefused, or whatever ``check`` raises.
+    """
+    limits = limits or DecodeLimits()
+    header = read_header(data)
+    check_pixels(header, limits)
+    reader = _GuardedReader(data, limits.seconds, check)
+    try:
+        with Image.open(reader, formats=[header.format]) as picture:
+            if picture.width * picture.height > limits.pixels:
+                check_pixels(Header(header.format, *picture.size), limits)
+            if header.format is Format.JPEG:
+                return _decode_jpeg(picture, data, target, limits)
+            picture.load()
+            return _to_rgb(_upright(picture, _orientation(picture)))
+    except Refusal:
+        raise
+    except Image.DecompressionBombError as error:
+        raise TooManyPixels(f"the picture has too many pixels: {error}") from error
+    # The decoder's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
+    except Exception as error:
+        raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error
+
+
+def _decode_jpeg(
+    picture: Image.Image, data: bytes, target: tuple[int, int] | None, limits: DecodeLimits
+) -> Image.Image:
+    scans = data.count(b"\xff\xda")
+    if scans * picture.width * picture.height > limits.scanned_pixels:
+        raise UnreadablePicture(f"the JPEG has {scans} scans, too many for its size")
+    orientation = _orientation(picture)
+    if target is not None:
+        picture.draft(None, target[::-1] if orientation >= 5 else target)
+    picture.load()
+    return _upright(_to_rgb(picture), orientation)
+
+
+def _orientation(picture: Image.Image) -> int:
+    if len(picture.info.get("exif", b"")) > MAX_EXIF:
+        return 1
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Refusal:
+        raise
+    # A damaged EXIF block is no reason to refuse a sound picture.
+    except Exception:
+        return 1
+    return orientation if orientation in _ORIENTATIONS else 1
+
+
+def _upright(picture: Image.Image, orientation: int) -> Image.Image:
+    method = _ORIENTATIONS.get(orientation)
+    return picture if method is None else picture.transpose(method)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.mode.startswith("I"):
+        deep = np.asarray(picture).astype(np.uint32).clip(0, 65535)
+        return Image.fromarray(((deep + 128) // 257).astype(np.uint8)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")
+
+
+class _GuardedReader(io.BytesIO):
+    """The bytes as a file that looks at the clock whenever the decoder wants more."""
+
+    def __init__(self, data: bytes, seconds: float, check: Callable[[], None]) -> None:
+        super().__init__(data)
+        self._deadline = time.thread_time() + seconds
+        self._seconds = seconds
+        self._check = check
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._check()
+        if time.thread_time() > self._deadline:
+            raise PictureTooSlow(f"decoding took over {self._seconds:g} seconds")
+        return super().read(size)

@@ -1,0 +1,145 @@
+"""What a picture's first bytes say: its format and its size, before anything is decoded."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from greengrocer.errors import EmptyPicture, UnreadablePicture, UnsupportedFormat
+
+# A real JPEG has a dozen segments before its frame header, a large ICC or EXIF some hundreds.
+MAX_JPEG_SEGMENTS = 1000
+
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
+
+# offset, magic, name: formats that we do not read but can name
+_FOREIGN = (
+    (0, b"GIF8", "GIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"%PDF", "PDF"),
+    (0, b"\0\0\1\0", "ICO"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (4, b"ftypheic", "HEIC"),
+    (4, b"ftypheix", "HEIC"),
+    (4, b"ftypmif1", "HEIF"),
+    (4, b"ftyp", "an MP4 or QuickTime film"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM film"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML or SVG"),
+    (0, b"<!DOCTYPE", "HTML"),
+    (0, b"<html", "HTML"),
+    (0, b"PK\3\4", "a ZIP archive"),
+    (0, b"\x1f\x8b", "a gzip file"),
+)
+
+
+class Format(StrEnum):
+    """The formats that are read, by the names that the decoder knows them by."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    WEBP = "WEBP"
+
+
+class Header(NamedTuple):
+    """What is known before decoding. Width and height are in pixels, as stored."""
+
+    format: Format
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+def read_header(data: bytes) -> Header:
+    """The format and size of the picture in ``data``, from its first bytes alone.
+
+    Costs microseconds and looks at a bounded number of segments, so the event loop may call it.
+    Raises EmptyPicture, UnsupportedFormat (recognisably something else) or UnreadablePicture.
+    """
+    if not data:
+        raise EmptyPicture("the picture is empty: 0 bytes")
+    kind = _sniff(data)
+    try:
+        width, height = _SIZE_READERS[kind](data)
+    except IndexError as error:
+        raise UnreadablePicture(f"the {kind} ends within its header") from error
+    if width == 0 or height == 0:
+        raise UnreadablePicture(f"the {kind} says that it is {width} x {height} pixels")
+    return Header(kind, width, height)
+
+
+def _sniff(data: bytes) -> Format:
+    if data.startswith(b"\xff\xd8\xff"):
+        return Format.JPEG
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return Format.PNG
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Format.WEBP
+    for offset, magic, name in _FOREIGN:
+        if data.startswith(magic, offset):
+            raise UnsupportedFormat(f"this is {name}: send a JPEG, PNG or WebP")
+    raise UnreadablePicture("the bytes are no picture that is known: send a JPEG, PNG or WebP")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    position = 2
+    for _ in range(MAX_JPEG_SEGMENTS):
+        while data[position] != 0xFF:  # libjpeg skips stray bytes between segments too
+            position = data.index(b"\xff", position) if b"\xff" in data[position:] else len(data)
+        while data[position] == 0xFF:
+            position += 1
+        marker = data[position]
+        position += 1
+        if marker in _FRAME_HEADERS:
+            return _big_endian(data, position + 5, 2), _big_endian(data, position + 3, 2)
+        if marker in (0xD9, 0xDA):
+            break
+        if marker not in _STANDALONE:
+            position += _big_endian(data, position, 2)
+    raise UnreadablePicture("the JPEG has no frame header where one must be")
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR":
+        raise UnreadablePicture("the PNG does not begin with an image header")
+    return _big_endian(data, 16, 4), _big_endian(data, 20, 4)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    chunk = data[12:16]
+    if chunk == b"VP8 ":
+        return _little_endian(data, 26, 2) & 0x3FFF, _little_endian(data, 28, 2) & 0x3FFF
+    if chunk == b"VP8L":
+        bits = _little_endian(data, 21, 4)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"VP8X":
+        return _little_endian(data, 24, 3) + 1, _little_endian(data, 27, 3) + 1
+    raise UnreadablePicture("the WebP has no image chunk where one must be")
+
+
+_SIZE_READERS = {Format.JPEG: _jpeg_size, Format.PNG: _png_size, Format.WEBP: _webp_size}
+
+
+def _big_endian(data: bytes, offset: int, length: int) -> int:
+    return int.from_bytes(_exactly(data, offset, length), "big")
+
+
+def _little_endian(data: bytes, offset: int, length: int) -> int:
+    return int.from_bytes(_exactly(data, offset, length), "little")
+
+
+def _exactly(data: bytes, offset: int, length: int) -> bytes:
+    if offset + length > len(data):
+        raise IndexError(offset)
+    return data[offset : offset + length]

@@ -1,0 +1,125 @@
+"""EfficientNet-Lite: ReLU6, no squeeze-and-excitation, hence at ease in int8.
+
+The architecture is the one that Google published as EfficientNet-Lite (Apache 2.0): EfficientNet
+(Tan and Le, ICML 2019) with squeeze-and-excitation removed, ReLU6 for swish, and a stem and head
+that do not widen. Padding is TensorFlow's "same", which the pretrained weights expect.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Stage(NamedTuple):
+    """A run of alike blocks: how often, kernel, stride of the first, expansion, channels out."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+STEM_CHANNELS = 32
+FEATURES = 1280
+BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+
+# name -> (width, depth) multipliers
+VARIANTS = {
+    "efficientnet-lite0": (1.0, 1.0),
+    "efficientnet-lite1": (1.0, 1.1),
+    "efficientnet-lite2": (1.1, 1.2),
+}
+
+
+class SameConv(nn.Conv2d):
+    """A convolution whose output is ceil(input / stride) wide, as TensorFlow pads it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] to [N, C', ceil(H / stride), ceil(W / stride)]."""
+        top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.stride[0])
+        left, right = same_padding(x.shape[3], self.kernel_size[1], self.stride[1])
+        if top == bottom and left == right:
+            return F.conv2d(
+                x, self.weight, self.bias, self.stride, (top, left), 1, self.groups
+            )
+        padded = F.pad(x, (left, right, top, bottom))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+class Block(nn.Module):
+    """An inverted residual: expand, depthwise, project; a skip where the shapes allow one."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.expand = _conv_bn(channels, hidden, 1, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = _conv_bn(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = _conv_bn(hidden, out, 1, 1, activate=False)
+        self.skip = stride == 1 and channels == out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] to [N, C', ceil(H / stride), ceil(W / stride)]."""
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.skip else y
+
+
+class EfficientNetLite(nn.Module):
+    """The backbone: normalised pictures to a map of 1,280 features at a 32nd of their size."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__()
+        width, depth = VARIANTS[variant]
+        self.stem = _conv_bn(3, STEM_CHANNELS, 3, 2)
+        blocks: list[nn.Module] = []
+        channels = STEM_CHANNELS
+        for index, stage in enumerate(STAGES):
+            edge = index in (0, len(STAGES) - 1)
+            out = _round_channels(stage.channels * width)
+            for repeat in range(stage.repeats if edge else math.ceil(stage.repeats * depth)):
+                stride = stage.stride if repeat == 0 else 1
+                blocks.append(Block(channels, out, stage.kernel, stride, stage.expansion))
+                channels = out
+        self.blocks = nn.Sequential(*blocks)
+        self.head = _conv_bn(channels, FEATURES, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, 3, H, W] float, (pixel - 127) / 128, to [N, 1280, ceil(H / 32), ceil(W / 32)]."""
+        features: torch.Tensor = self.head(self.blocks(self.stem(x)))
+        return features
+
+
+def _conv_bn(
+    channels: int, out: int, kernel: int, stride: int, groups: int = 1, activate: bool = True
+) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        SameConv(channels, out, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(out, **BATCH_NORM),
+    ]
+    if activate:
+        layers.append(nn.ReLU6(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side of ``size``, so that ceil(size / stride) positions fit."""
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def _round_channels(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple of ``divisor`` that loses no more than a tenth."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded

@@ -1,0 +1,1 @@
+"""Between HTTP and the pipeline: who may come in, who waits, who is ready."""

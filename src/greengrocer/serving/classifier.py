@@ -1,0 +1,82 @@
+"""The seam: a picture's bytes in, its answer out, wherever the model may stand."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import NamedTuple, Protocol
+
+from greengrocer.context import Context
+from greengrocer.errors import DeadlineExceeded
+from greengrocer.pipeline import Pipeline
+from greengrocer.ranking import Answer, Labels
+
+
+class Served(NamedTuple):
+    """An answer, and the seconds that a thread spent on it."""
+
+    answer: Answer
+    seconds: float
+
+
+class Classifier(Protocol):
+    """Answers for pictures; local, or a stand-in for one in another process."""
+
+    @property
+    def labels(self) -> Labels:
+        """The classes that answers are taken from."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether a picture that came now would be answered."""
+
+    async def classify(self, picture: bytes, context: Context, top: int) -> Served:
+        """The answer; raises a PictureRefused, DeadlineExceeded, Departed or NotReady."""
+
+    def close(self) -> None:
+        """Finish what was taken and give back threads and memory."""
+
+
+class LocalClassifier:
+    """Runs the pipeline in this process, on as many threads as there are processors."""
+
+    def __init__(self, pipeline: Pipeline, threads: int) -> None:
+        self.pipeline = pipeline
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
+        self._open = True
+
+    @property
+    def labels(self) -> Labels:
+        """The classes of the pipeline's model."""
+        return self.pipeline.labels
+
+    @property
+    def healthy(self) -> bool:
+        """True until closed."""
+        return self._open
+
+    async def classify(self, picture: bytes, context: Context, top: int) -> Served:
+        """The answer, from a thread of the pool; a deadline is kept even if the thread is not."""
+        future = asyncio.get_running_loop().run_in_executor(
+            self._pool, self._serve, picture, context, top
+        )
+        try:
+            async with asyncio.timeout(max(0.0, context.remaining())):
+                return await future
+        except TimeoutError:
+            context.cancel()
+            raise DeadlineExceeded("the deadline passed before an answer was ready") from None
+        except asyncio.CancelledError:
+            context.cancel()
+            raise
+
+    def close(self) -> None:
+        """Finish what was taken, then close the engine."""
+        self._open = False
+        self._pool.shutdown(wait=True)
+        self.pipeline.engine.close()
+
+    def _serve(self, picture: bytes, context: Context, top: int) -> Served:
+        started = perf_counter()
+        answer = self.pipeline.classify(picture, context, top)
+        return Served(answer, perf_counter() - started)

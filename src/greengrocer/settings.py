@@ -1,0 +1,114 @@
+"""Every setting of the service, declared once: its name, type, default and meaning.
+
+A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from greengrocer.errors import UsageError
+
+PREFIX = "GREENGROCER_"
+MEGA = 1_000_000
+
+
+class Settings(BaseSettings):
+    """What ``greengrocer serve`` can be told. Times are in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    bundle: str = Field("grocery", description="a shipped bundle's name, or a bundle's directory")
+    data: Path | None = Field(
+        None, description="data set whose validation pictures /random-image shows"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
+    engine: Literal["onnx", "torch", "fake"] = Field(
+        "onnx", description="what runs the model; fake: for tests"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the engine runs")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="pictures worked on at once; default: one a processor"
+    )
+    max_megabytes: float = Field(20, gt=0, le=1000, description="largest picture, megabytes")
+    max_megapixels: float = Field(50, gt=0, le=150, description="largest picture, megapixels")
+    megabytes_in_flight: float = Field(256, gt=0, description="uploads held at once, megabytes")
+    megapixels_in_flight: float = Field(200, gt=0, description="pictures held at once, megapixels")
+    max_wait: float = Field(3, gt=0, description="longest expected wait before a 429")
+    deadline: float = Field(10, gt=0, le=3600, description="from upload to answer, then a 504")
+    decode_seconds: float = Field(
+        2, gt=0, description="processor time that decoding one picture may take"
+    )
+    upload_grace: float = Field(10, gt=0, description="time for an upload of no bytes")
+    upload_rate: float = Field(
+        8192, gt=0, description="bytes of an upload that earn it one second more"
+    )
+    keep_alive: float = Field(15, gt=0, description="how long an idle connection is kept")
+    drain: float = Field(30, gt=0, description="longest time to finish requests when stopping")
+    access_log: bool = Field(True, description="log a line for every request")
+    log_format: Literal["text", "json"] = Field("text", description="how log lines look")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least important lines to log"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then the environment, then the file that ``read_settings`` names."""
+        del dotenv_settings, file_secret_settings
+        file = TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, file
+
+
+def read_settings(flags: dict[str, object], config: Path | None = None) -> Settings:
+    """The settings from ``flags``, the environment and the TOML file ``config``.
+
+    Raises UsageError, in one line, for what is unknown, malformed or out of range.
+    """
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        if config is not None and not config.is_file():
+            raise UsageError(f"there is no configuration file {config}")
+        settings = FromFile(**flags)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise UsageError(
+            f"setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
+            f"{first['msg'].lower()}, got {first['input']!r}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"configuration file {config} is not TOML: {error}") from error
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.decode_seconds > settings.deadline / 2:
+        raise UsageError(
+            f"decode_seconds ({settings.decode_seconds:g}) must be well below the deadline: "
+            f"at most half of its {settings.deadline:g} seconds"
+        )
+    for most, budget in (
+        ("max_megabytes", "megabytes_in_flight"),
+        ("max_megapixels", "megapixels_in_flight"),
+    ):
+        if getattr(settings, most) > getattr(settings, budget):
+            raise UsageError(f"{budget} must be at least {most}, or no such picture gets in")

@@ -1,0 +1,50 @@
+"""Augmented batches, prepared by threads while the network works on the last one."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.imaging.decode import decode
+from greengrocer.imaging.geometry import Pixels
+from greengrocer.training.augment import augment
+from greengrocer.training.recipe import Recipe
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+AHEAD = 4  # batches
+
+
+def training_batches(
+    pictures: Sequence[LabelledPicture], recipe: Recipe, epoch: int, threads: int
+) -> Iterator[Batch]:
+    """One epoch of (uint8 [N, 3, S, S], labels int64 [N]), shuffled; a last odd batch is dropped.
+
+    A picture's variant depends on the seed, the epoch and its place in ``pictures`` alone, so an
+    epoch is the same whether or not the run was interrupted before it.
+    """
+    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
+    size = min(recipe.optimisation.batch, len(pictures))
+    chunks = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+
+    def load(index: int) -> Pixels:
+        random = np.random.default_rng((recipe.seed, epoch, index))
+        target = 2 * recipe.augmentation.size
+        picture = decode(pictures[index].path.read_bytes(), target=(target, target))
+        return np.asarray(augment(picture, recipe.augmentation, random))
+
+    def assemble(chunk: np.ndarray) -> Batch:
+        stacked = np.stack([load(int(index)) for index in chunk])
+        labels = torch.tensor([pictures[index].label for index in chunk])
+        return torch.from_numpy(stacked).permute(0, 3, 1, 2), labels
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="augment") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(assemble, chunk))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

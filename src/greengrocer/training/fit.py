@@ -1,0 +1,161 @@
+"""The training loop: epochs over augmented batches, a checkpoint after each, resumed if killed."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.errors import UsageError
+from greengrocer.networks.pretrained import load_pretrained
+from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.training.batches import training_batches
+from greengrocer.training.recipe import Optimisation, Recipe
+
+
+class Losses(nn.Module):
+    """Cross-entropy of the fine class, and of the coarse one on summed fine probabilities."""
+
+    def __init__(self, how: Optimisation, taxonomy: Taxonomy) -> None:
+        super().__init__()
+        self.smoothing = how.label_smoothing
+        self.coarse_weight = how.coarse_weight if taxonomy.coarse_of else 0.0
+        coarse_of = torch.tensor(taxonomy.coarse_of or [0] * len(taxonomy.classes))
+        self.register_buffer("coarse_of", coarse_of)
+        self.register_buffer("membership", F.one_hot(coarse_of).float())
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Logits [N, classes] and fine labels int64 [N] to the mean loss."""
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        if self.coarse_weight:
+            coarse = (logits.softmax(dim=1) @ self.membership).clamp_min(1e-8).log()
+            loss = loss + self.coarse_weight * F.nll_loss(coarse, self.coarse_of[labels])
+        return loss
+
+
+class Run:
+    """One fit in progress: the network, its average, the optimiser, and how far it got."""
+
+    def __init__(self, recipe: Recipe, taxonomy: Taxonomy, steps: int, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        how = recipe.optimisation
+        self.recipe, self.device, self.steps = recipe, device, steps
+        network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
+        if recipe.pretrained:
+            load_pretrained(network.backbone, recipe.network)
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.losses = Losses(how, taxonomy).to(device)
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": self.network.backbone.parameters(), "peak": how.rate},
+                {"params": self.network.head.parameters(), "peak": how.head_rate},
+            ],
+            weight_decay=how.weight_decay,
+        )
+        self.epoch = 0
+        self.step = 0
+
+    def train_epoch(self, pictures: Sequence[LabelledPicture], threads: int) -> float:
+        """Train one epoch and return its mean loss."""
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.epoch)
+        self.network.train()
+        total, count = 0.0, 0
+        batches = training_batches(pictures, self.recipe, self.epoch, threads)
+        label = f"epoch {self.epoch + 1}/{self.recipe.optimisation.epochs}"
+        progress = tqdm(batches, label, self.steps, unit="batch", mininterval=5)
+        for pixels, labels in progress:
+            loss = self._train_batch(pixels.to(self.device), labels.to(self.device))
+            total, count = total + loss, count + 1
+            progress.set_postfix(loss=f"{total / count:.3f}", refresh=False)
+        self.epoch += 1
+        return total / max(count, 1)
+
+    def _train_batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * self._schedule()
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            logits = self.network(normalise(pixels))
+        loss = self.losses(logits.float(), labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        self._average_weights()
+        return loss.item()
+
+    def _schedule(self) -> float:
+        """Share of the peak learning rate at this step: linear warm-up, then half a cosine."""
+        how = self.recipe.optimisation
+        total, warmup = self.steps * how.epochs, max(1, int(self.steps * how.warmup_epochs))
+        if self.step < warmup:
+            return (self.step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(1, total - warmup)))
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        """Move the average towards the weights; early on faster, so that it forgets the start."""
+        decay = min(self.recipe.optimisation.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.network.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint, whole or not at all."""
+        state = {
+            "recipe": self.recipe.model_dump_json(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        unfinished = path.with_suffix(".part")
+        torch.save(state, unfinished)
+        os.replace(unfinished, path)
+
+    def load(self, path: Path) -> None:
+        """Take up the checkpoint at ``path``; raises UsageError if it is another recipe's."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["recipe"] != self.recipe.model_dump_json():
+            raise UsageError(
+                f"{path} was written under another recipe: delete it, or name another --out"
+            )
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def fit(
+    recipe: Recipe,
+    taxonomy: Taxonomy,
+    pictures: Sequence[LabelledPicture],
+    checkpoint: Path,
+    device: str = "cpu",
+    threads: int = 2,
+) -> Recogniser:
+    """Train on ``pictures`` and return the averaged network, in eval mode on the CPU.
+
+    After each epoch the state is written to ``checkpoint``; if it exists, the run goes on from
+    there and ends as if it had never stopped. Raises UsageError for another recipe's checkpoint.
+    """
+    steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
+    run = Run(recipe, taxonomy, steps, device)
+    if checkpoint.exists():
+        run.load(checkpoint)
+        tqdm.write(f"resumed after epoch {run.epoch}")
+    while run.epoch < recipe.optimisation.epochs:
+        loss = run.train_epoch(pictures, threads)
+        run.save(checkpoint)
+        tqdm.write(f"epoch {run.epoch}: loss {loss:.4f}")
+    trained = Recogniser(recipe.network, len(taxonomy.classes))
+    trained.load_state_dict(run.average)
+    return trained.eval()

@@ -1,0 +1,79 @@
+"""A recipe: everything that decides how a model is trained, in one TOML file."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from greengrocer.errors import UsageError
+
+
+class Part(BaseModel):
+    """A table of the recipe: closed and frozen, so that a typing error cannot pass unseen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augmentation(Part):
+    """How a training picture is varied. Fractions are of the picture, angles in degrees."""
+
+    size: int = Field(224, ge=32, le=1024, description="side of the training crop, pixels")
+    area: tuple[float, float] = Field((0.35, 1.0), description="crop area, smallest and largest")
+    aspect: tuple[float, float] = Field((0.6, 1.67), description="crop width over height")
+    rotation: float = Field(20.0, ge=0, le=180, description="largest rotation, either way")
+    flip: float = Field(0.5, ge=0, le=1, description="chance of a mirrored picture")
+    colour: float = Field(0.3, ge=0, lt=1, description="brightness, contrast, saturation jitter")
+    degrade: float = Field(0.1, ge=0, le=1, description="chance of blur, noise or JPEG artefacts")
+
+
+class Optimisation(Part):
+    """AdamW with a linear warm-up and a cosine decay; an EMA of the weights is what is kept."""
+
+    epochs: int = Field(15, ge=1)
+    batch: int = Field(32, ge=1)
+    rate: float = Field(5e-4, gt=0, description="learning rate of the backbone")
+    head_rate: float = Field(3e-3, gt=0, description="learning rate of the new head")
+    weight_decay: float = Field(0.02, ge=0)
+    warmup_epochs: float = Field(1.0, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    coarse_weight: float = Field(0.3, ge=0, description="weight of the summed coarse loss")
+    dropout: float = Field(0.2, ge=0, lt=1)
+    average: float = Field(0.995, ge=0, lt=1, description="decay of the weights' moving average")
+
+
+class Export(Part):
+    """The geometry and precision of the bundle."""
+
+    size: int = Field(288, ge=32, le=1024, description="side of the picture that the model sees")
+    calibration_pictures: int = Field(400, ge=1, description="training pictures that set ranges")
+    known_quantile: float = Field(0.03, gt=0, lt=1, description="known pictures called unknown")
+
+
+class Recipe(Part):
+    """One published model's training, reproducible from its seed."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    seed: int = 0
+    network: Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
+    pretrained: bool = True
+    augmentation: Augmentation = Augmentation()
+    optimisation: Optimisation = Optimisation()
+    export: Export = Export()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read and check the recipe at ``path``.
+
+    Raises UsageError, in one line, for a file that is missing, not TOML, or not a recipe.
+    """
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(f"recipe {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"recipe {path}: {where}: {first['msg']}") from error

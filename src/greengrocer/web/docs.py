@@ -1,0 +1,39 @@
+"""``/docs``: the interactive description, its scripts from this host and no other."""
+
+from pathlib import Path
+
+import fastapi_offline
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+ASSETS = "/docs/assets"
+
+_PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Greengrocer: the HTTP interface</title>
+<link rel="stylesheet" href="{ASSETS}/swagger-ui.css">
+<link rel="icon" href="data:,">
+</head>
+<body>
+<div id="description"></div>
+<script src="{ASSETS}/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({{url: "/openapi.json", dom_id: "#description", deepLinking: true,
+  validatorUrl: null, presets: [SwaggerUIBundle.presets.apis]}});
+</script>
+</body>
+</html>
+"""
+
+
+def docs_page() -> HTMLResponse:
+    """The page that shows ``/openapi.json``."""
+    return HTMLResponse(_PAGE)
+
+
+def docs_assets() -> StaticFiles:
+    """Swagger UI's script and style, from the package that carries them."""
+    return StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")

@@ -1,0 +1,48 @@
+"""``GET /random-image``: a picture to try, streamed byte for byte as it lies on disk."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from starlette.responses import StreamingResponse
+
+from greengrocer.datasets.gallery import Gallery
+from greengrocer.errors import NotReady
+
+BLOCK = 1 << 16  # bytes
+
+
+async def random_image(gallery: Gallery) -> StreamingResponse:
+    """A random JPEG; ``X-Class`` is its true class, percent-encoded beyond ASCII.
+
+    Raises NotReady where the picture has vanished from the disk since the start.
+    """
+    shown = gallery.choose()
+    try:
+        file, size = await asyncio.to_thread(_open, shown.path)
+    except OSError as error:
+        raise NotReady("the picture has gone from the data set's directory: try again") from error
+    headers = {
+        "X-Class": quote(shown.true_class, safe=" !#$&'()*+,/:;=?@[]~"),
+        "Content-Length": str(size),
+        "Cache-Control": "no-store",
+    }
+    if gallery.built_in:
+        headers["X-Gallery"] = "built-in"
+    return StreamingResponse(_blocks(file, size), headers=headers, media_type="image/jpeg")
+
+
+def _open(path: Path) -> tuple[BinaryIO, int]:
+    file = path.open("rb")
+    return file, file.seek(0, 2)
+
+
+async def _blocks(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    with file:
+        file.seek(0)
+        while size > 0:
+            block = await asyncio.to_thread(file.read, min(BLOCK, size))
+            size -= len(block)
+            yield block

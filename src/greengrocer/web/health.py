@@ -1,0 +1,30 @@
+"""``/livez``, ``/readyz`` and ``/metrics``: what balancers and Prometheus ask."""
+
+from starlette.responses import JSONResponse, Response
+
+from greengrocer.telemetry.metrics import CONTENT_TYPE
+from greengrocer.web.service import Service
+
+
+def livez() -> Response:
+    """200 as long as the event loop turns."""
+    return JSONResponse({"status": "alive"})
+
+
+def readyz(service: Service) -> Response:
+    """200 while traffic should come, 503 otherwise."""
+    ready = service.readiness.ready and service.classifier.healthy
+    return JSONResponse(
+        {
+            "status": service.readiness.state.value
+            if ready or not service.readiness.ready
+            else "ill"
+        },
+        status_code=200 if ready else 503,
+    )
+
+
+def metrics(service: Service) -> Response:
+    """Everything that is measured."""
+    service.metrics.pictures_in_flight.set(service.admission.pictures)
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE)

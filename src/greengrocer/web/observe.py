@@ -1,0 +1,112 @@
+"""The outermost layer: a request id, a log line and the metrics of every request."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.problems import problem_response
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+UNMATCHED = "unmatched"
+
+log = structlog.get_logger("greengrocer.http")
+
+
+class Observe:
+    """Pure ASGI middleware. A client's own ``X-Request-Id`` is kept where it is well formed."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        routes: frozenset[str],
+        quiet: frozenset[str],
+        access_log: bool,
+    ) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.routes = routes
+        self.quiet = quiet  # neither logged nor counted as in flight: probes and scrapes
+        self.access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["path"] in self.quiet:
+            await self._handle(scope, receive, send)
+            return
+        with self.metrics.in_flight.track_inprogress():
+            await self._handle(scope, receive, send)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        state = scope.setdefault("state", {})
+        request_id = state["request_id"] = _request_id(scope)
+        header = (b"x-request-id", request_id.encode())
+        status = 0
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    header,
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_observed)
+        # Nothing that goes wrong below may reach the client as a trace or kill the server.
+        except Exception:
+            log.exception("failed", request_id=request_id, path=scope["path"])
+            if status:
+                raise  # the answer has begun: the server closes the connection
+            await _internal_error(scope, receive, send_observed)
+        self._note(scope, status, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        path, state = scope["path"], scope["state"]
+        route = path if path in self.routes else UNMATCHED
+        self.metrics.requests.labels(route, status).inc()
+        self.metrics.request_seconds.labels(route).observe(seconds)
+        refused = state.get("refused")
+        if refused:
+            self.metrics.rejections.labels(refused).inc()
+        if self.access_log and path not in self.quiet:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=path,
+                status=status,
+                milliseconds=round(seconds * 1000, 2),
+                request_id=state["request_id"],
+                **({"refused": refused} if refused else {}),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid.uuid4().hex
+
+
+async def _internal_error(scope: Scope, receive: Receive, send: Send) -> None:
+    response = problem_response(
+        Request(scope),
+        500,
+        "internal-error",
+        "The service failed",
+        "the service failed in a way that it did not foresee; its log has the request id",
+        {},
+    )
+    await response(scope, receive, send)

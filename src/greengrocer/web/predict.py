@@ -1,0 +1,68 @@
+"""``POST /predict``: upload, admit, classify, respond."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from greengrocer.context import Context
+from greengrocer.errors import NotReady, ParameterOutOfRange
+from greengrocer.imaging.decode import check_pixels
+from greengrocer.imaging.formats import read_header
+from greengrocer.ranking import Answer
+from greengrocer.web.schemas import prediction_body
+from greengrocer.web.service import Service
+from greengrocer.web.upload import read_picture
+
+DEFAULT_TOP = 5
+
+
+async def predict(service: Service, request: Request, top: int) -> Response:
+    """Answer for the one picture in ``request``; raises a Refusal."""
+    request_id = request.state.request_id
+    classes = len(service.classifier.labels.classes)
+    if not 1 <= top <= classes:
+        raise ParameterOutOfRange(f"top is {top}: it must be from 1 to {classes}")
+    with service.admission.receiving() as receipt:
+        picture = await read_picture(
+            request.receive, request.headers, service.upload_limits, receipt
+        )
+        service.metrics.upload_bytes.observe(len(picture))
+        context = Context(request_id, service.deadline)
+        async with _cancelled_on_departure(request, context):
+            answer = await classify_admitted(service, picture, context, top)
+    return Response(
+        orjson.dumps(prediction_body(answer, request_id)), media_type="application/json"
+    )
+
+
+async def classify_admitted(service: Service, picture: bytes, context: Context, top: int) -> Answer:
+    """Admit one picture by what it costs, and answer for it; raises a Refusal."""
+    header = read_header(picture)
+    check_pixels(header, service.decode_limits)
+    if not service.classifier.healthy:
+        raise NotReady("the service is starting or stopping: ask another, or again")
+    with service.admission.admitted(header.pixels):
+        served = await service.classifier.classify(picture, context, top)
+    service.admission.served(served.seconds)
+    service.metrics.predictions.labels("true" if served.answer.known else "false").inc()
+    return served.answer
+
+
+@asynccontextmanager
+async def _cancelled_on_departure(request: Request, context: Context) -> AsyncIterator[None]:
+    """Cancel ``context`` if the client leaves before its answer is ready."""
+
+    async def wait_for_departure() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        context.cancel()
+
+    watch = asyncio.create_task(wait_for_departure())
+    try:
+        yield
+    finally:
+        watch.cancel()

@@ -1,0 +1,108 @@
+"""The one place where an error becomes HTTP: problem documents as RFC 9457 has them."""
+
+import uuid
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from greengrocer import errors
+from greengrocer.web.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+CLIENT_CLOSED_REQUEST = 499  # nginx's, for logs and metrics: nobody is there to read it
+
+
+class Kind(NamedTuple):
+    """How a refusal is told."""
+
+    status: int
+    title: str
+
+
+KINDS: dict[type[errors.Refusal], Kind] = {
+    errors.EmptyPicture: Kind(400, "The picture is empty"),
+    errors.UnreadablePicture: Kind(400, "The picture cannot be read"),
+    errors.PictureTooSlow: Kind(400, "The picture takes too long to decode"),
+    errors.TooManyPixels: Kind(413, "The picture has too many pixels"),
+    errors.UnsupportedFormat: Kind(415, "The picture's format is not accepted"),
+    errors.MalformedUpload: Kind(400, "The upload is malformed"),
+    errors.TooManyBytes: Kind(413, "The upload has too many bytes"),
+    errors.UnsupportedContentType: Kind(415, "The content type is not accepted"),
+    errors.MissingField: Kind(422, "The form lacks its field"),
+    errors.RepeatedField: Kind(422, "The form repeats its field"),
+    errors.ParameterOutOfRange: Kind(422, "A parameter is out of range"),
+    errors.SlowUpload: Kind(408, "The upload came too slowly"),
+    errors.Overloaded: Kind(429, "The service is full"),
+    errors.NotReady: Kind(503, "The service is not ready"),
+    errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
+    errors.Departed: Kind(CLIENT_CLOSED_REQUEST, "The client has left"),
+}
+
+
+def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
+    """The problem document of ``refusal``."""
+    kind = KINDS[type(refusal)]
+    headers = {}
+    if isinstance(refusal, errors.Overloaded):
+        headers["Retry-After"] = str(refusal.retry_after)
+    return problem_response(request, kind.status, refusal.code, kind.title, str(refusal), headers)
+
+
+def http_exception_response(request: Request, error: HTTPException) -> Response:
+    """The framework's own refusals (no such path, wrong method) in our form."""
+    phrase = HTTPStatus(error.status_code).phrase
+    code = phrase.lower().replace(" ", "-")
+    return problem_response(
+        request, error.status_code, code, phrase, error.detail, dict(error.headers or {})
+    )
+
+
+def problem_response(
+    request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
+) -> Response:
+    """A problem document; notes the reason for the metrics and the log."""
+    request.state.refused = code
+    problem = Problem(
+        type=f"urn:greengrocer:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        code=code,
+        request_id=request.state.request_id,
+    )
+    body = orjson.dumps(problem.model_dump())
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def wire_problem(status: int, code: str, detail: str) -> bytes:
+    """The problem document for bytes that never became a request: no path, a new id."""
+    return orjson.dumps(
+        {
+            "type": f"urn:greengrocer:problem:{code}",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "code": code,
+            "request_id": uuid.uuid4().hex,
+        }
+    )
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's ``responses`` for these statuses, each a problem document."""
+    return {
+        status: {
+            "description": "; ".join(_titles(status)) or HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def _titles(status: int) -> list[str]:
+    return [kind.title for kind in KINDS.values() if kind.status == status]

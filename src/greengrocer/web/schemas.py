@@ -1,0 +1,90 @@
+"""The JSON that goes out, as models: the description and the answers cannot drift apart."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from greengrocer.ranking import Answer
+
+
+class Schema(BaseModel):
+    """A closed JSON object."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ClassNames(Schema):
+    """The classes, in class-id order."""
+
+    classes: list[str] = Field(examples=[["Golden-Delicious", "Granny-Smith"]])
+
+
+class Guess(Schema):
+    """A class and how sure the model is of it."""
+
+    prediction: str
+    confidence: float = Field(ge=0, le=1)
+
+
+class RankedClass(Schema):
+    """One of the best classes."""
+
+    model_config = ConfigDict(extra="forbid", serialize_by_alias=True)
+
+    name: str = Field(alias="class")
+    confidence: float = Field(ge=0, le=1)
+
+
+class Model(Schema):
+    """The model that gave the answer."""
+
+    name: str
+    version: str
+
+
+class Prediction(Schema):
+    """What the picture shows."""
+
+    prediction: str = Field(description="the likeliest class", examples=["Granny-Smith"])
+    confidence: float = Field(ge=0, le=1, description="its calibrated probability")
+    coarse: Guess | None = Field(
+        description="the likeliest coarse class, by the sum of its classes' probabilities; "
+        "null for a model without a hierarchy"
+    )
+    known: bool = Field(description="false: the picture seems to show nothing the model knows")
+    known_score: float = Field(ge=0, le=1, description="higher is more known")
+    top: list[RankedClass] = Field(description="the best classes, in order")
+    model: Model
+    request_id: str
+
+
+class Health(Schema):
+    """A service's state."""
+
+    status: str = Field(examples=["ready"])
+
+
+class Problem(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = Field(examples=["urn:greengrocer:problem:too-many-pixels"])
+    title: str = Field(description="the same for every problem of this type")
+    status: int
+    detail: str = Field(description="what was wrong with this request, and what to do")
+    instance: str = Field(description="the request's path")
+    code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
+    request_id: str
+
+
+def prediction_body(answer: Answer, request_id: str) -> dict[str, object]:
+    """The JSON of a :class:`Prediction`, built directly: this is on every request's path."""
+    best = answer.top[0]
+    return {
+        "prediction": best.name,
+        "confidence": best.confidence,
+        "coarse": answer.coarse
+        and {"prediction": answer.coarse.name, "confidence": answer.coarse.confidence},
+        "known": answer.known,
+        "known_score": answer.known_score,
+        "top": [{"class": name, "confidence": confidence} for name, confidence in answer.top],
+        "model": answer.model._asdict(),
+        "request_id": request_id,
+    }

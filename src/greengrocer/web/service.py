@@ -1,0 +1,26 @@
+"""What the routes need, put together once at start-up and never changed."""
+
+from dataclasses import dataclass
+
+from greengrocer.datasets.gallery import Gallery
+from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.serving.admission import Admission
+from greengrocer.serving.classifier import Classifier
+from greengrocer.serving.readiness import Readiness
+from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.upload import UploadLimits
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts behind the routes. Times are in seconds."""
+
+    classifier: Classifier
+    admission: Admission
+    gallery: Gallery
+    readiness: Readiness
+    metrics: Metrics
+    upload_limits: UploadLimits
+    decode_limits: DecodeLimits
+    deadline: float
+    access_log: bool
