@@ -33,13 +33,18 @@ class Gallery:
 def open_gallery(directory: Path | None) -> Gallery:
     """The validation pictures below ``directory``, or the built-in ones where it is None.
 
-    Where it is None and the data set lies where ``greengrocer data download`` puts it, that is
-    used. Raises DatasetUnusable for a directory that a person named and that holds no pictures.
+    Where it is None and the data set lies whole where ``greengrocer data download`` puts it, that
+    is used. Raises DatasetUnusable for a directory that a person named and that cannot be used.
     """
-    if directory is None:
-        if not default_data_dir().is_dir():
-            return built_in_gallery()
-        directory = default_data_dir()
+    if directory is not None:
+        return _validation_gallery(directory)
+    try:
+        return _validation_gallery(default_data_dir())
+    except DatasetUnusable:  # nothing was downloaded, or not all of it yet
+        return built_in_gallery()
+
+
+def _validation_gallery(directory: Path) -> Gallery:
     split = read_split(directory, "val")
     classes = split.taxonomy.classes
     pictures = tuple(

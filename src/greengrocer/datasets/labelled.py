@@ -6,6 +6,7 @@ from pathlib import Path
 
 from greengrocer.errors import DatasetUnusable
 
+SPLITS = ("train", "val", "test")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
@@ -61,23 +62,26 @@ def _read_grocery(root: Path, split: str) -> LabelledSet:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise DatasetUnusable(f"{root} has no split {split!r}: there is no {listing.name}")
-    pictures = []
+    taxonomy = _read_taxonomy(root / "classes.csv")
     with listing.open(newline="", encoding="utf-8") as lines:
-        for number, row in enumerate(csv.reader(lines, skipinitialspace=True), start=1):
-            try:
-                pictures.append(LabelledPicture(root / row[0], int(row[1])))
-            except (IndexError, ValueError) as error:
-                raise DatasetUnusable(
-                    f"{listing}, line {number}: not 'path, fine id, coarse id'"
-                ) from error
-    return LabelledSet(_read_taxonomy(root / "classes.csv"), tuple(pictures))
+        rows = csv.reader(lines, skipinitialspace=True)
+        try:
+            pictures = tuple(LabelledPicture(root / row[0], int(row[1])) for row in rows)
+        except (IndexError, ValueError, csv.Error) as error:
+            raise DatasetUnusable(
+                f"{listing}, line {rows.line_num}: not 'path, fine id, coarse id'"
+            ) from error
+    for number, picture in enumerate(pictures, start=1):
+        if not 0 <= picture.label < len(taxonomy.classes):
+            raise DatasetUnusable(f"{listing}, line {number}: no class has the id {picture.label}")
+    return LabelledSet(taxonomy, pictures)
 
 
 def _read_taxonomy(listing: Path) -> Taxonomy:
     with listing.open(newline="", encoding="utf-8") as lines:
         try:
             rows = [(r[0], int(r[1]), r[2], int(r[3])) for r in list(csv.reader(lines))[1:]]
-        except (IndexError, ValueError) as error:
+        except (IndexError, ValueError, csv.Error) as error:
             raise DatasetUnusable(f"{listing} is not the data set's list of classes") from error
     rows.sort(key=lambda row: row[1])
     coarse = dict(sorted((row[3], row[2]) for row in rows))
@@ -95,7 +99,10 @@ def _read_taxonomy(listing: Path) -> Taxonomy:
 def _read_folders(directory: Path, split: str) -> LabelledSet:
     if not directory.is_dir():
         raise DatasetUnusable(f"there is no data set at {directory}")
-    base = directory / split if (directory / split).is_dir() else directory
+    by_split = any((directory / name).is_dir() for name in SPLITS)
+    base = directory / split if by_split else directory
+    if not base.is_dir():
+        raise DatasetUnusable(f"{directory} has no split {split!r}")
     classes = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
     pictures = tuple(
         LabelledPicture(path, label)

@@ -1,0 +1,57 @@
+# The commands of this project. Each builds the virtual environment that it needs.
+PYTHON ?= python3
+SERVE := .venv/bin
+DEV := .venv-dev/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test accept check bench train gallery requirements clean
+
+help:  ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+serve: .venv/installed  ## recognise groceries over HTTP; GREENGROCER_PORT=9000 and so on are obeyed
+	@exec $(SERVE)/greengrocer serve
+
+test: .venv-dev/installed  ## run the quick tests
+	$(DEV)/pytest -m "not accept"
+
+accept: .venv-dev/installed  ## run the long tests
+	$(DEV)/pytest -m accept
+
+check: .venv-dev/installed  ## lint, types, layers, sizes, the wheel and the documents
+	$(DEV)/ruff check
+	$(DEV)/ruff format --check
+	$(DEV)/mypy
+	$(DEV)/lint-imports
+	$(DEV)/python tools/check_sizes.py
+	$(DEV)/python tools/check_documents.py
+	rm -rf dist && $(DEV)/python -m build --wheel --no-isolation --outdir dist .
+
+bench: .venv-dev/installed  ## measure the service against the bare pipeline
+	$(DEV)/python -m benchmarks
+
+train: .venv-dev/installed  ## train the default bundle; DATA names the data set
+	$(DEV)/greengrocer train --recipe recipes/grocery.toml --data $(DATA) --out runs/grocery
+
+requirements:  ## pin the newest versions anew (needs uv)
+	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-package colorama pyproject.toml -o requirements/serve.txt
+	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-package colorama --no-emit-package numpy --no-emit-package protobuf \
+		--no-emit-package typing-extensions requirements/dev.in -o requirements/dev.txt
+
+clean:  ## remove what these commands built
+	rm -rf .venv .venv-dev build dist
+
+.venv/installed: requirements/serve.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(SERVE)/pip install --quiet --disable-pip-version-check -r requirements/serve.txt
+	$(SERVE)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv-dev/installed: requirements/serve.txt requirements/dev.txt requirements/torch.txt pyproject.toml
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	$(DEV)/pip install --quiet --disable-pip-version-check -r requirements/serve.txt -r requirements/dev.txt
+	$(DEV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Measurements of the product as it ships: whole processes, interleaved, medians and ratios."""

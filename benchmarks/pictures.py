@@ -1,0 +1,11 @@
+"""The pictures that are sent: a data set's validation split, or the built-in gallery."""
+
+from pathlib import Path
+
+from greengrocer.datasets.gallery import built_in_gallery, open_gallery
+
+
+def read_pictures(data: Path | None, most: int = 200) -> list[bytes]:
+    """The bytes of up to ``most`` pictures."""
+    gallery = built_in_gallery() if data is None else open_gallery(data)
+    return [shown.path.read_bytes() for shown in gallery.pictures[:most]]

@@ -1,0 +1,64 @@
+"""The processes under measurement: started, found by id, their processor time read, stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")  # of /proc/PID/stat, a second
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running ``greengrocer serve``."""
+
+    pid: int
+    port: int
+
+
+@contextmanager
+def service(*flags: str) -> Iterator[Service]:
+    """Run ``greengrocer serve`` on a free port, with its access log off."""
+    command = [
+        *(sys.executable, "-m", "greengrocer", "serve", "--port", "0"),
+        *("--access-log", "false", *flags),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        yield Service(process.pid, _port(process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+
+
+def _port(process: "subprocess.Popen[str]") -> int:
+    assert process.stderr is not None
+    log = []
+    for line in process.stderr:
+        log.append(line)
+        if "url=" in line:
+            return int(line.split("url=")[1].split()[0].rpartition(":")[2])
+    raise RuntimeError("the service did not start:\n" + "".join(log))
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process and all its descendants, so far."""
+    return sum(_own_seconds(process) for process in _tree(pid))
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            found += _tree(int(child))
+    return found
+
+
+def _own_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS

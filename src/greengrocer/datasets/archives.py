@@ -1,0 +1,171 @@
+"""Reading chosen files out of a .tar.gz or .zip archive that may be hostile, within bounds.
+
+Nothing is unpacked here: a caller gets the content of regular files, under names of its own
+choosing, and writes what it has checked.
+"""
+
+import gzip
+import io
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from greengrocer.errors import DownloadFailed
+
+MEMBER_LIMIT = 64 * 2**20  # bytes of one file; the data set's largest has a fifth of a megabyte
+TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
+TAR_READ_LIMIT = 2**16  # bytes of one read, and so of one extended header
+ZIP_READ_LIMIT = 4 * 2**20  # bytes of one read, and so of the central directory
+CHUNK = 2**16
+
+Choose = Callable[[str], str | None]
+Files = Generator[tuple[str, bytes], None, None]
+
+
+def read_archive(archive: Path, label: str, choose: Choose) -> Files:
+    """Each regular file for whose name ``choose`` gives a path: that path, and the content.
+
+    Raises DownloadFailed, naming ``label``, where ``archive`` is damaged, no archive at all, or
+    holds more than the limits allow.
+    """
+    with _damage_told(label), archive.open("rb") as file:
+        magic = file.read(2)
+        file.seek(0)
+        if magic == b"\x1f\x8b":
+            yield from _read_tar(file, label, choose)
+        elif magic == b"PK":
+            yield from _read_zip(file, label, choose)
+        else:
+            raise DownloadFailed(f"{label} is neither a .tar.gz nor a .zip archive")
+
+
+@contextmanager
+def _damage_told(label: str) -> Iterator[None]:
+    try:
+        yield
+    except DownloadFailed:
+        raise
+    except Exception as error:
+        # The standard library's readers raise nearly anything at a hostile archive.
+        if isinstance(error, OSError) and error.errno:
+            raise DownloadFailed(f"cannot read {label}: {error.strerror}") from error
+        reason = str(error) or type(error).__name__
+        raise DownloadFailed(f"{label} is damaged ({reason}): fetch it again") from error
+
+
+def _read_tar(file: IO[bytes], label: str, choose: Choose) -> Files:
+    with (
+        gzip.GzipFile(fileobj=file) as unpacked,
+        tarfile.open(fileobj=_Forward(unpacked, label), mode="r:") as tar,
+    ):
+        while (member := tar.next()) is not None:
+            # Else it keeps every member's headers, which a hostile archive makes large.
+            tar.members.clear()  # type: ignore[attr-defined]
+            path = choose(member.name) if member.isreg() else None
+            if path is None:
+                continue
+            _check_size(member.size, path, label)
+            content = tar.extractfile(member)
+            if content is not None:
+                with content:
+                    yield path, _read_all(content)
+
+
+def _read_zip(file: IO[bytes], label: str, choose: Choose) -> Files:
+    total = 0
+    with zipfile.ZipFile(_Sparing(file, label)) as packed:
+        for member in packed.infolist():
+            path = choose(member.filename) if _is_regular(member) else None
+            if path is None:
+                continue
+            _check_size(member.file_size, path, label)
+            # The other methods unpack a whole chunk at once, however large it becomes.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise DownloadFailed(f"{path} in {label} is packed in a way that is not accepted")
+            total += member.file_size
+            if total > TOTAL_LIMIT:
+                raise _too_large(label)
+            with packed.open(member) as content:
+                yield path, _read_all(content)
+
+
+def _is_regular(member: zipfile.ZipInfo) -> bool:
+    # No type at all is what archives made elsewhere than on Unix have.
+    return not member.is_dir() and stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG)
+
+
+def _read_all(content: IO[bytes]) -> bytes:
+    # Both readers end at the declared size, which has been checked.
+    return b"".join(iter(lambda: content.read(CHUNK), b""))
+
+
+def _check_size(size: int, path: str, label: str) -> None:
+    if size > MEMBER_LIMIT:
+        raise DownloadFailed(
+            f"{path} in {label} is refused: {size} bytes are more than a file may have, "
+            f"{MEMBER_LIMIT}"
+        )
+
+
+def _too_large(label: str) -> DownloadFailed:
+    return DownloadFailed(f"{label} is refused: it unpacks to more than {TOTAL_LIMIT} bytes")
+
+
+class _Forward(io.RawIOBase):
+    """An unpacked tar that is read forwards, in small reads, and not beyond the total limit.
+
+    A header that claims a size below zero would send tarfile backwards for ever, and one that
+    claims gigabytes would be read at once.
+    """
+
+    def __init__(self, unpacked: gzip.GzipFile, label: str) -> None:
+        self._unpacked = unpacked
+        self._label = label
+        self._position = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= TAR_READ_LIMIT:
+            raise DownloadFailed(f"{self._label} is refused: it has a header of {size} bytes")
+        data = self._unpacked.read(size)
+        self._position += len(data)
+        if self._position > TOTAL_LIMIT:
+            raise _too_large(self._label)
+        return data
+
+    def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
+        if whence != io.SEEK_SET or position < self._position:
+            raise DownloadFailed(f"{self._label} is refused: its members overlap")
+        while self._position < position:
+            if not self.read(min(CHUNK, position - self._position)):
+                break
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+class _Sparing(io.RawIOBase):
+    """A zip file that refuses large reads: zipfile reads the whole list of members in one."""
+
+    def __init__(self, file: IO[bytes], label: str) -> None:
+        self._file = file
+        self._label = label
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(ZIP_READ_LIMIT + 1 if size < 0 else min(size, ZIP_READ_LIMIT + 1))
+        if len(data) > ZIP_READ_LIMIT:
+            raise DownloadFailed(f"{self._label} is refused: it lists too many members")
+        return data
+
+    def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(position, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True

@@ -1,0 +1,199 @@
+"""Hostile archives: nothing but a listed file gets out, and no limit is passed."""
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from greengrocer.datasets import archives
+from greengrocer.datasets.download import download_listed
+from greengrocer.errors import DownloadFailed
+
+Files = dict[str, bytes]
+Listing = dict[str, str]
+Pack = Callable[..., bytes]
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info
+
+
+def tar_with(*members: tarfile.TarInfo, rest: bytes = b"") -> bytes:
+    """A .tar.gz of ``members`` without content, and after them those of another."""
+    raw = b"".join(info.tobuf(tarfile.GNU_FORMAT) for info in members)
+    return gzip.compress(raw + (gzip.decompress(rest) if rest else bytes(1024)))
+
+
+def read(archive: Path) -> Files:
+    return dict(archives.read_archive(archive, "label", lambda name: name))
+
+
+def test_links_devices_and_escaping_names_are_never_written(
+    files: Files, listing: Listing, destination: Path, tmp_path: Path, pack_tar: Pack
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(
+        tar_with(
+            member("LICENSE", tarfile.SYMTYPE, linkname="/etc/passwd"),
+            member("README.md", tarfile.LNKTYPE, linkname="/etc/passwd"),
+            member("dataset", tarfile.SYMTYPE, linkname=str(outside)),
+            member("dataset/train.txt", tarfile.CHRTYPE, devmajor=1, devminor=3),
+            member("dataset/test.txt", tarfile.FIFOTYPE),
+            member("../outside/escaped"),
+            member(f"{outside}/escaped"),
+            member("../LICENSE"),
+            rest=pack_tar(files),
+        )
+    )
+
+    download_listed(destination, str(archive), listing)
+
+    assert list(outside.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive.tgz", "home", "outside"]
+    assert list(destination.parent.iterdir()) == [destination]
+    for path, content in files.items():
+        assert not (destination / path).is_symlink()
+        assert (destination / path).read_bytes() == content
+
+
+def test_a_listed_file_under_an_escaping_name_is_missing(
+    listing: Listing, destination: Path, tmp_path: Path, pack: Pack, files: Files
+) -> None:
+    archive = tmp_path / "archive"
+    archive.write_bytes(pack(files, "../"))
+
+    with pytest.raises(DownloadFailed, match=r"LICENSE \(and 6 more listed files\) is missing"):
+        download_listed(destination, str(archive), listing)
+
+
+def test_a_link_in_a_zip_is_no_file(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.zip"
+    link = zipfile.ZipInfo("LICENSE")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr(link, "/etc/passwd")
+        packed.writestr("README.md", "read")
+
+    assert read(archive) == {"README.md": b"read"}
+
+
+def test_a_member_over_the_limit_is_refused_by_name(
+    tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MEMBER_LIMIT", 1000)
+    archive = tmp_path / "archive"
+    archive.write_bytes(pack({"fits": bytes(1000)}, ""))
+    assert read(archive) == {"fits": bytes(1000)}
+    archive.write_bytes(pack({"bomb": bytes(1001)}, ""))
+
+    with pytest.raises(DownloadFailed, match="bomb in label is refused: 1001 bytes"):
+        read(archive)
+
+
+def test_all_members_together_are_bounded(
+    tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "TOTAL_LIMIT", 100_000)
+    archive = tmp_path / "archive"
+    archive.write_bytes(pack({f"file{number}": bytes(10_000) for number in range(11)}, ""))
+
+    with pytest.raises(DownloadFailed, match="unpacks to more than 100000 bytes"):
+        read(archive)
+
+
+def test_a_member_that_unpacks_to_more_than_it_declares_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("bomb", bytes(77_777))
+    honest = archive.read_bytes()
+    lie = honest.replace(struct.pack("<I", 77_777), struct.pack("<I", 7))
+    assert lie != honest
+    archive.write_bytes(lie)
+
+    with pytest.raises(DownloadFailed, match="label is damaged"):
+        read(archive)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_packed_in_an_unbounded_way_is_refused(tmp_path: Path, method: int) -> None:
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w", method) as packed:
+        packed.writestr("bomb", bytes(100))
+
+    with pytest.raises(DownloadFailed, match="packed in a way that is not accepted"):
+        read(archive)
+
+
+def test_a_zip_that_lists_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "ZIP_READ_LIMIT", 10_000)
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for number in range(1000):
+            packed.writestr(f"{number}", b"")
+
+    with pytest.raises(DownloadFailed, match="lists too many members"):
+        read(archive)
+
+
+def test_a_header_of_megabytes_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tgz"
+    with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member("file", pax_headers={"comment": "x" * 2**20}))
+
+    with pytest.raises(DownloadFailed, match="label is refused: it has a header of"):
+        read(archive)
+
+
+def test_a_size_below_zero_does_not_send_the_reader_backwards(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(tar_with(member("one"), member("two", size=-512)))
+
+    with pytest.raises(DownloadFailed, match="its members overlap"):
+        read(archive)
+
+
+def test_headers_of_headers_without_end_are_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(tar_with(*[member("x", tarfile.XHDTYPE)] * 5000))
+
+    with pytest.raises(DownloadFailed, match="label is damaged"):
+        read(archive)
+
+
+def test_a_truncated_archive_is_damaged(tmp_path: Path, pack: Pack, files: Files) -> None:
+    archive = tmp_path / "archive"
+    whole = pack(files)
+    archive.write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(DownloadFailed, match=r"label is damaged \(.+\): fetch it again"):
+        read(archive)
+
+
+def test_an_archive_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    with pytest.raises(DownloadFailed, match="cannot read label: Is a directory"):
+        read(tmp_path)
+
+
+def test_duplicates_are_yielded_for_the_caller_to_judge(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tgz"
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for content in (b"one", b"two"):
+            tar.addfile(member("file", size=3), io.BytesIO(content))
+    archive.write_bytes(packed.getvalue())
+
+    pairs = list(archives.read_archive(archive, "label", lambda name: name))
+    assert pairs == [("file", b"one"), ("file", b"two")]

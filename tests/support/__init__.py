@@ -1,0 +1,1 @@
+"""What many tests share: pictures, bundles and servers that they make."""

@@ -1,0 +1,58 @@
+"""Real servers, started as processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+START_SECONDS = 60.0  # generous: only a hang takes as long
+
+
+@dataclass
+class Server:
+    """A running ``greengrocer serve`` and what it has logged so far."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: list[str] = field(default_factory=list)
+
+    def client(self) -> httpx.Client:
+        """A client of this server."""
+        return httpx.Client(base_url=self.url, timeout=60)
+
+    def stop(self) -> int:
+        """Ask it to stop, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=START_SECONDS)
+
+
+StartServer = Callable[..., Server]
+
+
+def clean_environment() -> dict[str, str]:
+    """This environment without settings of Greengrocer's."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("GREENGROCER_")}
+
+
+def start_server(*flags: str) -> Server:
+    """Start ``greengrocer serve`` on a free port and wait until it says where it serves."""
+    command = [sys.executable, "-m", "greengrocer", "serve", "--port", "0", *flags]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=clean_environment(), bufsize=1
+    )
+    assert process.stderr is not None
+    log: list[str] = []
+    for line in process.stderr:
+        log.append(line)
+        if "serving" in line and "url=" in line:
+            url = line.split("url=")[1].split()[0]
+            server = Server(process, url, log)
+            threading.Thread(target=log.extend, args=(process.stderr,), daemon=True).start()
+            return server
+    raise AssertionError(f"the server did not start:\n{''.join(log)}")
