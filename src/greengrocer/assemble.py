@@ -96,7 +96,11 @@ def build_pipeline(
     def best(picture: bytes) -> tuple[str, float]:
         return pipeline.classify(picture, Context(), top=1).top[0]
 
-    replay_goldens(bundle, best)
+    try:
+        replay_goldens(bundle, best)
+    except BaseException:
+        engine.close()
+        raise
     return pipeline
 
 

@@ -23,7 +23,9 @@ MEGA = 1_000_000
 class Settings(BaseSettings):
     """What ``greengrocer serve`` can be told. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     bundle: str = Field("grocery", description="a shipped bundle's name, or a bundle's directory")
     data: Path | None = Field(
@@ -51,6 +53,7 @@ class Settings(BaseSettings):
     upload_rate: float = Field(
         8192, gt=0, description="bytes of an upload that earn it one second more"
     )
+    head_seconds: float = Field(10, gt=0, description="time for a request's headers to come")
     keep_alive: float = Field(15, gt=0, description="how long an idle connection is kept")
     drain: float = Field(30, gt=0, description="longest time to finish requests when stopping")
     access_log: bool = Field(True, description="log a line for every request")
@@ -94,6 +97,8 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
             f"setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
             f"{first['msg'].lower()}, got {first['input']!r}"
         ) from error
+    except OSError as error:
+        raise UsageError(f"configuration file {config}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"configuration file {config} is not TOML: {error}") from error
     _check_together(settings)

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import IO
 
 import httpx
 
@@ -19,7 +20,8 @@ class Server:
 
     process: subprocess.Popen[str]
     url: str
-    log: list[str] = field(default_factory=list)
+    log: list[str]
+    reader: threading.Thread  # fills the log
 
     def client(self) -> httpx.Client:
         """A client of this server."""
@@ -29,7 +31,9 @@ class Server:
         """Ask it to stop, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=START_SECONDS)
+        code = self.process.wait(timeout=START_SECONDS)
+        self.reader.join(START_SECONDS)
+        return code
 
 
 StartServer = Callable[..., Server]
@@ -40,9 +44,9 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("GREENGROCER_")}
 
 
-def start_server(*flags: str) -> Server:
+def start_server(*flags: str, python: str = sys.executable) -> Server:
     """Start ``greengrocer serve`` on a free port and wait until it says where it serves."""
-    command = [sys.executable, "-m", "greengrocer", "serve", "--port", "0", *flags]
+    command = [python, "-m", "greengrocer", "serve", "--port", "0", *flags]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=clean_environment(), bufsize=1
     )
@@ -52,7 +56,12 @@ def start_server(*flags: str) -> Server:
         log.append(line)
         if "serving" in line and "url=" in line:
             url = line.split("url=")[1].split()[0]
-            server = Server(process, url, log)
-            threading.Thread(target=log.extend, args=(process.stderr,), daemon=True).start()
-            return server
+            reader = threading.Thread(target=_read, args=(process.stderr, log), daemon=True)
+            reader.start()
+            return Server(process, url, log, reader)
     raise AssertionError(f"the server did not start:\n{''.join(log)}")
+
+
+def _read(lines: IO[str], log: list[str]) -> None:
+    with lines:
+        log.extend(lines)

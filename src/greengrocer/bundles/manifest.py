@@ -119,5 +119,6 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
 def _check_inside(file: str) -> None:
     """A file of a bundle is a plain relative path below it."""
     path = PurePosixPath(file)
-    if path.is_absolute() or "\\" in file or ".." in path.parts or str(path) != file:
+    plain = file.isprintable() and "\\" not in file and str(path) == file
+    if not plain or path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{file!r} is no plain relative path")

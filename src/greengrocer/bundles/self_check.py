@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from greengrocer.bundles.bundle import Bundle
-from greengrocer.errors import BundleRefused
+from greengrocer.errors import BundleRefused, PictureRefused
 
 # What is asked of a pipeline: the picture's bytes in, the best class and its confidence out.
 Classify = Callable[[bytes], tuple[str, float]]
@@ -16,7 +16,10 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
     room for the rounding of processors with and without int8 dot products (VNNI).
     """
     for golden in bundle.manifest.goldens:
-        label, confidence = classify((bundle.directory / golden.file).read_bytes())
+        try:
+            label, confidence = classify((bundle.directory / golden.file).read_bytes())
+        except PictureRefused as error:
+            raise BundleRefused(f"bundle {bundle.directory}: {golden.file}: {error}") from error
         drift = abs(confidence - golden.confidence)
         if label != golden.prediction or drift > bundle.manifest.golden_tolerance:
             raise BundleRefused(

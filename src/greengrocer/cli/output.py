@@ -6,7 +6,8 @@ import sys
 
 def say(line: str = "") -> None:
     """A line of the answer, on standard output."""
-    sys.stdout.write(line + "\n")
+    # A file's name may hold bytes that are no UTF-8.
+    sys.stdout.write(line.encode(errors="backslashreplace").decode() + "\n")
 
 
 def say_json(value: object) -> None:

@@ -20,7 +20,7 @@ def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser("predict", help="name what pictures on disk show")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG or WebP")
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="classes to list")
+    parser.add_argument("--top", type=_count, default=5, metavar="K", help="classes to list")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     add_model_flags(parser)
     parser.set_defaults(run=run)
@@ -48,6 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             say(f"{path}: {_sentence(answer)}")
     return SOME_REFUSED if refused else 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted, not {text!r}")
+    return int(text)
 
 
 def _classify(pipeline: "Pipeline", path: Path, top: int) -> "Answer":

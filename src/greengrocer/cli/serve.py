@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
     from greengrocer.assemble import assemble  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
-    from greengrocer.web.server import bind, run_server  # noqa: PLC0415
+    from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
+    from greengrocer.web.server import bind, make_server  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
     listener = bind(settings.host, settings.port)
@@ -49,9 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
         assembled = assemble(settings)
         service = assembled.service
         try:
-            run_server(
-                assembled.app, listener, service.readiness, settings.keep_alive, settings.drain
-            )
+            make_server(
+                assembled.app,
+                listener,
+                service.readiness,
+                settings.keep_alive,
+                settings.drain,
+                WireLimits(head_seconds=settings.head_seconds),
+            ).run([listener])
         finally:
             service.classifier.close()
     return 0

@@ -20,6 +20,7 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging.formats import Format, Header, read_header
 
+PNG_DEPTH = 24  # offset of a PNG's bits a sample
 MAX_EXIF = 1 << 20  # bytes; a JPEG segment holds 64 KiB, so more is no camera's
 
 _ORIENTATIONS = {
@@ -74,11 +75,12 @@ def decode(
     reader = _GuardedReader(data, limits.seconds, check)
     try:
         with Image.open(reader, formats=[header.format]) as picture:
-            if picture.width * picture.height > limits.pixels:
-                check_pixels(Header(header.format, *picture.size), limits)
+            _check_agreement(header, picture)
             if header.format is Format.JPEG:
                 return _decode_jpeg(picture, data, target, limits)
             picture.load()
+            if header.format is Format.PNG:
+                _scale_transparent_colour(picture, depth=data[PNG_DEPTH])
             return _to_rgb(_upright(picture, _orientation(picture)))
     except Refusal:
         raise
@@ -87,6 +89,12 @@ def decode(
     # The decoder's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
     except Exception as error:
         raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error
+
+
+def _check_agreement(header: Header, picture: Image.Image) -> None:
+    """What the header said was counted and admitted: a second one may not say otherwise."""
+    if picture.size != (header.width, header.height):
+        raise UnreadablePicture(f"the {header.format} has two headers that disagree")
 
 
 def _decode_jpeg(
@@ -120,12 +128,24 @@ def _upright(picture: Image.Image, orientation: int) -> Image.Image:
     return picture if method is None else picture.transpose(method)
 
 
+def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
+    """The one colour that a PNG calls transparent is given in its own depth; the pixels have 8."""
+    colour = picture.info.get("transparency")
+    if isinstance(colour, int) and picture.mode == "L" and depth < 8:
+        picture.info["transparency"] = colour * 255 // ((1 << depth) - 1)
+    elif isinstance(colour, tuple) and depth == 16:
+        picture.info["transparency"] = tuple(sample >> 8 for sample in colour)
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
     if picture.mode.startswith("I"):
         deep = np.asarray(picture).astype(np.uint32).clip(0, 65535)
-        return Image.fromarray(((deep + 128) // 257).astype(np.uint8)).convert("RGB")
+        grey = ((deep + 128) // 257).astype(np.uint8)
+        if "transparency" in picture.info:
+            grey[deep == picture.info["transparency"]] = 255
+        return Image.fromarray(grey).convert("RGB")
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     layer = picture.convert("RGBA")

@@ -95,8 +95,10 @@ def _sniff(data: bytes) -> Format:
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     position = 2
     for _ in range(MAX_JPEG_SEGMENTS):
-        while data[position] != 0xFF:  # libjpeg skips stray bytes between segments too
-            position = data.index(b"\xff", position) if b"\xff" in data[position:] else len(data)
+        # libjpeg skips stray bytes between segments too
+        position = data.find(b"\xff", position)
+        if position < 0:
+            break
         while data[position] == 0xFF:
             position += 1
         marker = data[position]

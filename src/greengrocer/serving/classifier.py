@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded
+from greengrocer.errors import DeadlineExceeded, NotReady
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Labels
 
@@ -57,6 +57,8 @@ class LocalClassifier:
 
     async def classify(self, picture: bytes, context: Context, top: int) -> Served:
         """The answer, from a thread of the pool; a deadline is kept even if the thread is not."""
+        if not self._open:
+            raise NotReady("the service is stopping")
         future = asyncio.get_running_loop().run_in_executor(
             self._pool, self._serve, picture, context, top
         )

@@ -1,0 +1,124 @@
+"""Write a bundle: whole, with its digests, or not at all."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save
+
+from greengrocer.bundles.manifest import (
+    GRAPH,
+    WEIGHTS,
+    Golden,
+    Manifest,
+    Network,
+    write_manifest,
+)
+from greengrocer.errors import UsageError
+from greengrocer.imaging.geometry import Geometry
+
+MAX_GRAPH_BYTES = 10_000_000
+MAX_WEIGHTS_BYTES = 12_000_000
+
+
+@dataclass(frozen=True)
+class GoldenPicture:
+    """A picture on disk and what the graph answers for it."""
+
+    path: Path
+    prediction: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a bundle is made of. ``graph`` is an ONNX file, ``weights`` the network's in float16."""
+
+    name: str
+    classes: tuple[str, ...]
+    coarse: tuple[str, ...] | None
+    coarse_of: tuple[int, ...] | None
+    geometry: Geometry
+    known_threshold: float
+    network: Network
+    graph: bytes
+    weights: Mapping[str, npt.NDArray[np.float16]]
+    provenance: dict[str, Any]
+    metrics: dict[str, float]
+
+
+def save_bundle(
+    model: Model, goldens: Sequence[GoldenPicture], out: Path, made: datetime
+) -> Manifest:
+    """Write ``model`` with its ``goldens`` to the new directory ``out``, atomically.
+
+    Raises UsageError where ``out`` exists or a file would be too large.
+    """
+    check_new(out)
+    unfinished = out.with_name(f"{out.name}.part")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
+    contents = _contents(model, goldens)
+    for name, content in contents.items():
+        path = unfinished / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    manifest = _manifest(model, goldens, digests, f"{made:%Y%m%d}-{digests[GRAPH][:8]}")
+    write_manifest(manifest, unfinished)
+    unfinished.rename(out)
+    return manifest
+
+
+def check_new(out: Path) -> None:
+    """Raise UsageError where something is at ``out`` already."""
+    if out.exists():
+        raise UsageError(f"{out} exists: delete it, or name another --out")
+
+
+def _contents(model: Model, goldens: Sequence[GoldenPicture]) -> dict[str, bytes]:
+    """Every file but the manifest, by its name in the bundle."""
+    contents = {GRAPH: model.graph, WEIGHTS: save(dict(model.weights))}
+    for name, limit in ((GRAPH, MAX_GRAPH_BYTES), (WEIGHTS, MAX_WEIGHTS_BYTES)):
+        if len(contents[name]) > limit:
+            raise UsageError(f"{name} would have {len(contents[name])} bytes, over {limit}")
+    for number, golden in enumerate(goldens, start=1):
+        contents[_golden_file(number, golden)] = golden.path.read_bytes()
+    return contents
+
+
+def _golden_file(number: int, golden: GoldenPicture) -> str:
+    return f"goldens/{number}{golden.path.suffix.lower()}"
+
+
+def _manifest(
+    model: Model, goldens: Sequence[GoldenPicture], digests: dict[str, str], version: str
+) -> Manifest:
+    return Manifest(
+        name=model.name,
+        version=version,
+        classes=model.classes,
+        coarse=model.coarse,
+        coarse_of=model.coarse_of,
+        geometry=model.geometry,
+        known_threshold=model.known_threshold,
+        network=model.network,
+        provenance=model.provenance,
+        metrics=model.metrics,
+        goldens=tuple(
+            Golden(
+                file=_golden_file(number, golden),
+                prediction=golden.prediction,
+                confidence=golden.confidence,
+            )
+            for number, golden in enumerate(goldens, start=1)
+        ),
+        files=digests,
+    )

@@ -1,0 +1,40 @@
+"""int8 on a processor without int8 dot products (VNNI), where sums of products may saturate."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.datasets.gallery import built_in_gallery
+
+pytestmark = pytest.mark.accept
+
+EMULATOR = "qemu-x86_64"
+HASWELL = (EMULATOR, "-cpu", "Haswell")  # AVX2, the least that is supported; no VNNI
+
+
+def answers(pictures: Sequence[Path], emulator: Sequence[str] = ()) -> list[dict[str, Any]]:
+    command = [*emulator, sys.executable, "-m", "greengrocer", "predict", "--json"]
+    run = subprocess.run(
+        [*command, *map(str, pictures)], capture_output=True, text=True, check=False, timeout=900
+    )
+    assert run.returncode == 0, run.stderr
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_the_goldens_replay_and_the_gallery_is_named_alike(grocery_bundle: Path) -> None:
+    if shutil.which(EMULATOR) is None and "GREENGROCER_CI" not in os.environ:
+        pytest.skip("needs qemu-x86_64, from Debian's package qemu-user")
+    manifest = read_manifest(grocery_bundle)
+    pictures = [shown.path for shown in built_in_gallery().pictures]
+    for here, there in zip(answers(pictures), answers(pictures, HASWELL), strict=True):
+        assert abs(here["confidence"] - there["confidence"]) < manifest.golden_tolerance
+        first, second = (entry["confidence"] for entry in here["top"][:2])
+        assert here["prediction"] == there["prediction"] or first - second < 0.1

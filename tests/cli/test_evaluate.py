@@ -1,0 +1,51 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from support.folders import write_folders
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three pictures, of which the second lies in the wrong folder."""
+    return write_folders(tmp_path / "data", {"grey-0": [12], "grey-9": [100, 240]})
+
+
+def test_a_folder_a_class_is_scored_as_text(
+    greengrocer: Command, onnx_bundle: Path, data: Path
+) -> None:
+    done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
+    assert done.returncode == 0
+    assert done.stdout.startswith("greys 1 on 3 pictures of val:\n")
+    assert "fine_top1     66.67%" in done.stdout
+
+
+def test_json_holds_every_figure(greengrocer: Command, onnx_bundle: Path, data: Path) -> None:
+    done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--json")
+    scores = json.loads(done.stdout)
+    assert set(scores) == {"fine_top1", "coarse_top1", "fine_top5", "macro_f1", "ece", "n"}
+    assert scores["n"] == 3
+    assert scores["fine_top1"] == pytest.approx(2 / 3)
+    assert scores["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_a_class_that_the_model_lacks_is_refused_in_one_line(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    strange = write_folders(tmp_path / "strange", {"kiwi": [1]})
+    done = greengrocer("evaluate", "--data", strange, "--bundle", onnx_bundle)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "greengrocer: the model greys has no class 'kiwi', which the data set has\n"
+    )
+
+
+def test_without_a_data_set_the_mistake_is_told_in_one_line(greengrocer: Command) -> None:
+    done = greengrocer("evaluate")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,56 @@
+from collections.abc import Callable
+from subprocess import CompletedProcess
+
+import pytest
+
+from greengrocer import __version__
+from greengrocer.cli.main import COMMANDS, main
+
+Command = Callable[..., CompletedProcess[str]]
+
+
+def test_help_lists_every_command(greengrocer: Command) -> None:
+    done = greengrocer("--help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert f"    {command.__name__.rpartition('.')[2]} " in done.stdout
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"greengrocer {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["predict"],
+        ["predict", "x.jpg", "--top", "0"],
+        ["predict", "x.jpg", "--top", "-1"],
+        ["predict", "x.jpg", "--top", "five"],
+        ["predict", "x.jpg", "--engine", "magic"],
+        ["predict", "x.jpg", "--bundle", "/no/bundle"],
+        ["info", "--bundle", "/no/bundle"],
+        ["evaluate", "--data", "/no/data"],
+        ["evaluate", "--split", "all"],
+        ["data"],
+        ["train", "--recipe", "/no/recipe"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_line_and_ends_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(arguments)
+    except SystemExit as left:
+        code = int(left.code or 0)
+    output = capsys.readouterr()
+    assert code == 2
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith("greengrocer")

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from greengrocer.datasets import gallery as module
+from greengrocer.datasets.gallery import built_in_gallery, open_gallery
+from greengrocer.errors import DatasetUnusable
+from greengrocer.imaging.formats import Format, read_header
+from support.folders import write_folders
+from support.pictures import encoded, photo
+
+
+def test_a_data_sets_validation_pictures_are_shown_under_their_true_names(tmp_path: Path) -> None:
+    write_folders(tmp_path / "val", {"pear": [1, 2], "fig": [3]})
+    write_folders(tmp_path / "train", {"plum": [4]})
+    gallery = open_gallery(tmp_path)
+    assert not gallery.built_in
+    assert [shown.true_class for shown in gallery.pictures] == ["fig", "pear", "pear"]
+    assert gallery.choose() in gallery.pictures
+
+
+def test_only_jpegs_are_shown(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"pear": [1]})
+    (tmp_path / "pear" / "x.png").write_bytes(encoded(photo(1), "PNG"))
+    assert [shown.path.name for shown in open_gallery(tmp_path).pictures] == ["001.jpg"]
+
+
+def test_a_directory_without_jpegs_is_refused(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"pear": []})
+    (tmp_path / "pear" / "x.png").write_bytes(encoded(photo(1), "PNG"))
+    with pytest.raises(DatasetUnusable, match="lacks JPEG pictures"):
+        open_gallery(tmp_path)
+
+
+def test_a_listed_picture_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("name,id,coarse,id\nKiwi,0,Fruit,0\n")
+    (tmp_path / "val.txt").write_text("val/Kiwi_1.jpg, 0, 0\n")
+    with pytest.raises(DatasetUnusable, match=r"lacks .*Kiwi_1\.jpg"):
+        open_gallery(tmp_path)
+
+
+def test_without_a_data_set_the_built_in_pictures_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "default_data_dir", lambda: tmp_path / "nowhere")
+    assert open_gallery(None) == built_in_gallery()
+    assert open_gallery(None).built_in
+
+
+def test_a_downloaded_data_set_goes_over_the_built_in_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folders(tmp_path, {"pear": [1]})
+    monkeypatch.setattr(module, "default_data_dir", lambda: tmp_path)
+    assert open_gallery(None).pictures[0].true_class == "pear"
+
+
+def test_the_built_in_pictures_are_sound_jpegs() -> None:
+    pictures = built_in_gallery().pictures
+    if not pictures:
+        pytest.skip("the built-in pictures are not there: src/greengrocer/gallery/*.jpg")
+    for shown in pictures:
+        assert read_header(shown.path.read_bytes()).format is Format.JPEG

@@ -1,0 +1,70 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from greengrocer.assemble import build_pipeline
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.engines.fake_engine import FakeEngine
+from greengrocer.engines.onnx_engine import OnnxEngine
+from greengrocer.errors import BundleRefused, UsageError
+from support.graphs import OUTPUTS, grey_graph, write_onnx_bundle
+
+BREACHES = {
+    "input of floats": ({"dtype": TensorProto.FLOAT}, "inputs"),
+    "input of another size": ({"side": 24}, "inputs"),
+    "no evidence": ({"outputs": ("probabilities", "known_score", "coarse")}, "outputs"),
+    "no coarse": ({"outputs": OUTPUTS[:3]}, "outputs"),
+    "one class too many": ({"classes": 11}, "outputs"),
+}
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> OnnxEngine:
+    directory = write_onnx_bundle(tmp_path_factory.mktemp("onnx") / "greys")
+    engine = OnnxEngine(directory, read_manifest(directory), "cpu", 1)
+    engine.start()
+    return engine
+
+
+def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    pixels[1] = 10
+    found = engine.infer(pixels)
+    expected = FakeEngine(engine.directory, engine.manifest, "cpu", 1).infer(pixels)
+    assert found.coarse is not None
+    assert expected.coarse is not None
+    assert found.probabilities.dtype == np.float32
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(found.coarse, expected.coarse, atol=1e-5)
+    np.testing.assert_allclose(found.known_score, expected.known_score, atol=1e-5)
+    np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_a_graph_that_breaks_the_contract_is_refused_in_one_line(
+    tmp_path: Path, breach: str
+) -> None:
+    arguments, what = BREACHES[breach]
+    directory = write_onnx_bundle(tmp_path / "greys", grey_graph(**arguments))  # type: ignore[arg-type]
+    threads = threading.active_count()
+    with pytest.raises(BundleRefused, match=f"model.onnx has the {what} .*, not ") as refusal:
+        build_pipeline(load_bundle(directory))
+    assert "\n" not in str(refusal.value)
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("graph", [b"", b"no graph", grey_graph()[:200]])
+def test_bytes_that_are_no_graph_are_refused_in_one_line(tmp_path: Path, graph: bytes) -> None:
+    directory = write_onnx_bundle(tmp_path / "greys", graph)
+    with pytest.raises(BundleRefused, match=r"model\.onnx does not load: ") as refusal:
+        build_pipeline(load_bundle(directory))
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_onnx_engine_runs_on_the_cpu_only(engine: OnnxEngine) -> None:
+    with pytest.raises(UsageError, match="not on 'cuda'"):
+        OnnxEngine(engine.directory, engine.manifest, "cuda", 1).start()

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greengrocer.assemble import build_pipeline
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.datasets.labelled import read_split
+from greengrocer.errors import DatasetUnusable
+from greengrocer.evaluation.evaluate import Evaluation, evaluate
+from support.bundles import write_fake_bundle
+from support.folders import write_folders
+
+
+def evaluated(bundle_directory: Path, data: Path) -> Evaluation:
+    bundle = load_bundle(bundle_directory)
+    return evaluate(build_pipeline(bundle, "fake"), bundle.manifest, read_split(data, "val"), 2)
+
+
+def test_a_folder_a_class_is_scored(fake_bundle: Path, tmp_path: Path) -> None:
+    # 12 and 240 are answered rightly; 100 is a grey-3 that lies in grey-9's folder.
+    data = write_folders(tmp_path, {"grey-0": [12], "grey-9": [240, 100]})
+    evaluation = evaluated(fake_bundle, data)
+    assert evaluation.labels.tolist() == [0, 9, 9]
+    assert evaluation.probabilities.argmax(axis=1).tolist() == [0, 3, 9]
+    assert evaluation.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert evaluation.known_scores == pytest.approx(evaluation.probabilities.max(axis=1))
+    scores = evaluation.scores
+    assert scores.n == 3
+    assert scores.fine_top1 == scores.coarse_top1 == pytest.approx(2 / 3)
+    assert scores.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_coarse_is_the_sum_of_fine(fake_bundle: Path, tmp_path: Path) -> None:
+    # Grey 126 is a grey-4 (dark), 129 a grey-5 (light): each is half as sure of its half.
+    evaluation = evaluated(fake_bundle, write_folders(tmp_path, {"grey-4": [126, 129]}))
+    dark = evaluation.probabilities[:, :5].sum(axis=1)
+    assert np.all(np.abs(dark - 0.5) < 0.1)
+    assert evaluation.scores.coarse_top1 == np.mean(dark > 0.5) == 0.5
+
+
+def test_a_model_without_a_hierarchy_has_no_coarse_score(tmp_path: Path) -> None:
+    flat = write_fake_bundle(tmp_path / "flat", hierarchy=False)
+    data = write_folders(tmp_path / "data", {"grey-0": [1]})
+    assert evaluated(flat, data).scores.coarse_top1 is None
+
+
+def test_a_class_that_the_model_lacks_is_refused_in_one_line(
+    fake_bundle: Path, tmp_path: Path
+) -> None:
+    data = write_folders(tmp_path, {"grey-1": [30], "kiwi": [40]})
+    with pytest.raises(DatasetUnusable, match="greys has no class 'kiwi'") as refused:
+        evaluated(fake_bundle, data)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_picture_that_cannot_be_read_is_named(fake_bundle: Path, tmp_path: Path) -> None:
+    data = write_folders(tmp_path, {"grey-1": [30]})
+    (data / "grey-1" / "broken.png").write_bytes(b"broken")
+    with pytest.raises(DatasetUnusable, match=r"broken\.png: the bytes are no picture"):
+        evaluated(fake_bundle, data)

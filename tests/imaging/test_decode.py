@@ -1,0 +1,154 @@
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from greengrocer.errors import (
+    DeadlineExceeded,
+    PictureTooSlow,
+    TooManyPixels,
+    UnreadablePicture,
+)
+from greengrocer.imaging.decode import DecodeLimits, decode
+from support.jpegs import APP1, with_repeated_scan, with_segment
+from support.pictures import encoded, jpeg, photo
+from support.png import GREY, SIGNATURE, chunk, header, png
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+def noise(size: tuple[int, int]) -> Image.Image:
+    random = np.random.default_rng(3)
+    return Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_lossless_picture_comes_back_pixel_by_pixel(kind: str) -> None:
+    picture = noise((37, 23))
+    decoded = decode(encoded(picture, kind, lossless=True))
+    assert decoded.mode == "RGB"
+    assert decoded.tobytes() == picture.tobytes()
+
+
+def test_a_header_of_900_megapixels_is_refused_before_any_pixel_is_decoded() -> None:
+    tiny = SIGNATURE + header((30000, 30000), 8, GREY) + chunk(b"IDAT", b"never looked at")
+    with pytest.raises(TooManyPixels, match=r"30000 x 30000 pixels, 900\.0 megapixels: at most 50"):
+        decode(tiny)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_limit_on_pixels_is_the_last_size_that_is_taken(kind: str) -> None:
+    data = encoded(photo(1, (40, 30)), kind)
+    assert decode(data, limits=DecodeLimits(pixels=1200)).size == (40, 30)
+    with pytest.raises(TooManyPixels):
+        decode(data, limits=DecodeLimits(pixels=1199))
+
+
+def test_a_second_header_may_not_say_otherwise() -> None:
+    whole = png((8, 8), 8, GREY, [bytes(8)] * 8)
+    lying = SIGNATURE + header((1, 1), 8, GREY) + whole[len(SIGNATURE) :]
+    assert decode(whole).size == (8, 8)
+    with pytest.raises(UnreadablePicture, match="disagree"):
+        decode(lying)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_cut_anywhere_in_its_pixels_is_unreadable(kind: str) -> None:
+    data = encoded(photo(2), kind)
+    points = range(13, len(data) - 30, len(data) // 40)
+    for point in points:
+        with pytest.raises(UnreadablePicture):
+            decode(data[:point])
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_cut_in_its_last_bytes_is_whole_or_unreadable(kind: str) -> None:
+    data = encoded(photo(2), kind)
+    whole = decode(data).tobytes()
+    for missing in range(1, 30):
+        try:
+            assert decode(data[:-missing]).tobytes() == whole
+        except UnreadablePicture:
+            continue
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_bytes_behind_the_picture_do_no_harm(kind: str) -> None:
+    data = encoded(photo(2), kind)
+    assert decode(data + b"\0trailing" * 100).tobytes() == decode(data).tobytes()
+
+
+def test_a_spent_budget_of_processor_time_stops_the_decoder() -> None:
+    with pytest.raises(PictureTooSlow, match="over 0 seconds"):
+        decode(jpeg(1), limits=DecodeLimits(seconds=0))
+
+
+def test_time_that_others_spend_is_not_charged_to_the_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The budget is the thread's own processor time: the wall clock may jump as it likes.
+    wall = iter(range(0, 10**9, 3600))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(wall)))
+    monkeypatch.setattr(time, "thread_time", lambda: 0.0)
+    assert decode(jpeg(1), limits=DecodeLimits(seconds=1e-9)).size == (64, 48)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_check_that_raises_stops_the_decoder_midway(kind: str) -> None:
+    data = encoded(noise((600, 600)), kind, quality=95)
+
+    class Check:
+        calls = 0
+        last = 10**9
+
+        def __call__(self) -> None:
+            self.calls += 1
+            if self.calls >= self.last:
+                raise DeadlineExceeded("midway")
+
+    whole, halved = Check(), Check()
+    decode(data, check=whole)
+    halved.last = whole.calls - 2
+    with pytest.raises(DeadlineExceeded, match="midway"):
+        decode(data, check=halved)
+    assert 3 < halved.calls == whole.calls - 2
+
+
+def test_hundreds_of_scans_are_refused() -> None:
+    progressive = encoded(Image.new("L", (400, 300), 90), "JPEG", progressive=True)
+    bomb = with_repeated_scan(progressive, 300)
+    with pytest.raises(UnreadablePicture, match=r"30\d scans"):
+        decode(bomb, limits=DecodeLimits(pixels=400 * 300))
+    assert decode(progressive, limits=DecodeLimits(pixels=400 * 300)).size == (400, 300)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"Exif\0\0",
+        b"Exif\0\0junk",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x12\x01" * 20,
+        b"Exif\0\0MM\0*" + bytes(60000),
+        bytes(range(256)) * 100,
+    ],
+    ids=["empty", "no header", "junk", "astray", "endless", "zeros", "noise"],
+)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_damaged_exif_is_no_reason_to_refuse_a_sound_picture(kind: str, block: bytes) -> None:
+    picture = photo(5, (64, 48))
+    if kind == "JPEG":
+        data = with_segment(encoded(picture, kind), APP1, block)
+    else:
+        data = encoded(picture, kind, exif=block)
+    assert decode(data).tobytes() == decode(encoded(picture, kind)).tobytes()
+
+
+def test_a_film_strip_of_jpegs_shows_its_first() -> None:
+    red, blue = Image.new("RGB", (400, 300), "red"), Image.new("RGB", (400, 300), "blue")
+    both = encoded(red, "MPO", save_all=True, append_images=[blue])
+    decoded = decode(both, target=(50, 40))
+    assert decoded.size == (100, 75)
+    assert decoded.getpixel((9, 9)) == decode(encoded(red, "JPEG")).getpixel((9, 9))

@@ -1,0 +1,157 @@
+from contextlib import ExitStack, suppress
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from greengrocer.errors import Overloaded
+from greengrocer.serving.admission import Admission, AdmissionLimits, Budget
+
+LIMITS = AdmissionLimits(upload_bytes=100, pixels=1000, wait_seconds=3)
+
+
+def admission(threads: int = 2, service_seconds: float = 1.0) -> Admission:
+    return Admission(LIMITS, threads, service_seconds)
+
+
+def used(admission: Admission) -> tuple[int, int, int]:
+    """Bytes, pixels and pictures in flight."""
+    return admission._bytes.used, admission._pixels.used, admission.pictures
+
+
+class Traffic(RuleBasedStateMachine):
+    """Uploads grow, pictures come in and leave, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admission = admission()
+        self.pictures: list[tuple[ExitStack, int]] = []
+        self.uploads: list[tuple[ExitStack, int]] = []
+
+    @rule(pixels=st.integers(0, 1200))
+    def come(self, pixels: int) -> None:
+        stack = ExitStack()
+        try:
+            stack.enter_context(self.admission.admitted(pixels))
+        except Overloaded as refusal:
+            assert refusal.retry_after >= 1  # noqa: PT017 - either outcome is allowed
+        else:
+            self.pictures.append((stack, pixels))
+
+    @rule(amounts=st.lists(st.integers(0, 60), max_size=4))
+    def upload(self, amounts: list[int]) -> None:
+        stack, size = ExitStack(), 0
+        receipt = stack.enter_context(self.admission.receiving())
+        try:
+            for amount in amounts:
+                receipt.grow(amount)
+                size += amount
+        except Overloaded:
+            stack.close()
+        else:
+            self.uploads.append((stack, size))
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        for held in (self.pictures, self.uploads):
+            if held:
+                held.pop(data.draw(st.integers(0, len(held) - 1)))[0].close()
+
+    @rule(seconds=st.floats(0, 100))
+    def serve(self, seconds: float) -> None:
+        self.admission.served(seconds)
+        assert 0 <= self.admission.service_seconds <= 100
+
+    @invariant()
+    def what_is_counted_is_what_is_held(self) -> None:
+        assert used(self.admission) == (
+            sum(size for _, size in self.uploads),
+            sum(pixels for _, pixels in self.pictures),
+            len(self.pictures),
+        )
+
+    @invariant()
+    def nothing_is_above_its_capacity(self) -> None:
+        size, pixels, _ = used(self.admission)
+        assert 0 <= size <= LIMITS.upload_bytes
+        assert 0 <= pixels <= LIMITS.pixels
+
+
+TestTraffic = Traffic.TestCase
+
+
+def test_a_budget_takes_all_or_nothing() -> None:
+    budget = Budget(10)
+    assert budget.take(10)
+    assert not budget.take(1)
+    assert budget.used == 10
+    budget.give(10)
+    assert budget.take(1)
+
+
+def test_retry_after_grows_with_what_is_in_flight() -> None:
+    busy = admission(threads=2, service_seconds=1.0)
+    told = []
+    with ExitStack() as stack:
+        for _ in range(8):
+            told.append(busy.retry_after())
+            stack.enter_context(busy.admitted(1))
+    assert told == [1, 1, 1, 2, 2, 3, 3, 4]
+    assert busy.retry_after() == 1
+
+
+def test_a_queue_that_is_too_long_is_full() -> None:
+    busy = admission(threads=2, service_seconds=2.0)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(busy.admitted(1))
+        assert busy.expected_wait() == 4
+        with pytest.raises(Overloaded, match=r"4\.0 seconds long") as refused:
+            stack.enter_context(busy.admitted(1))
+        assert refused.value.retry_after == 5
+        assert busy.pictures == 5
+
+
+def test_with_a_free_thread_nobody_waits() -> None:
+    slow = admission(threads=2, service_seconds=1000)
+    with slow.admitted(1):
+        assert slow.expected_wait() == 0
+        with slow.admitted(1):
+            assert slow.expected_wait() == 500
+
+
+def test_too_many_pixels_in_flight_are_refused_without_a_trace() -> None:
+    busy = admission()
+    with busy.admitted(900):
+        with pytest.raises(Overloaded, match="megapixels"), busy.admitted(101):
+            pass
+        assert used(busy) == (0, 900, 1)
+    assert used(busy) == (0, 0, 0)
+
+
+def test_whatever_fails_inside_the_place_is_given_back() -> None:
+    busy = admission()
+    with suppress(ZeroDivisionError), busy.receiving() as receipt, busy.admitted(900):
+        receipt.grow(50)
+        assert used(busy) == (50, 900, 1)
+        raise ZeroDivisionError
+    assert used(busy) == (0, 0, 0)
+
+
+def test_an_upload_over_the_budget_gives_back_what_it_held() -> None:
+    busy = admission()
+    with busy.receiving() as first:
+        first.grow(60)
+        with busy.receiving() as second:
+            second.grow(40)
+            with pytest.raises(Overloaded, match="bytes"):
+                second.grow(1)
+            assert used(busy) == (100, 0, 0)
+        assert used(busy) == (60, 0, 0)
+
+
+def test_the_pace_is_learnt_from_what_was_served() -> None:
+    learning = admission(service_seconds=1.0)
+    for _ in range(200):
+        learning.served(3.0)
+    assert learning.service_seconds == pytest.approx(3, abs=0.01)

@@ -1,0 +1,161 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.context import Context
+from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
+from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.pipeline import Pipeline
+from greengrocer.ranking import Labels, ModelId
+from greengrocer.serving.classifier import LocalClassifier
+from support.clocks import SettableClock
+from support.engines import HeldEngine
+from support.pictures import jpeg
+
+SOON = 0.05  # seconds, on the real clock: long enough to be queued, far from a hang
+HANG = 60.0
+
+
+@pytest.fixture
+def engine(fake_bundle: Path) -> HeldEngine:
+    return HeldEngine(fake_bundle, read_manifest(fake_bundle), "cpu", 1).hold()
+
+
+@pytest.fixture
+def classifier(engine: HeldEngine) -> Iterator[LocalClassifier]:
+    """One thread, which answers when the test lets it."""
+    manifest = engine.manifest
+    labels = Labels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
+    local = LocalClassifier(Pipeline(engine, manifest.geometry, labels, DecodeLimits()), 1)
+    yield local
+    engine.release.set()
+    local.close()
+
+
+async def until_busy(engine: HeldEngine) -> None:
+    assert await asyncio.to_thread(engine.busy.wait, HANG)
+
+
+def test_an_answer_tells_how_long_its_thread_took(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    engine.release.set()
+    served = asyncio.run(classifier.classify(jpeg(100), Context(), top=2))
+    assert [name for name, _ in served.answer.top] == ["grey-3", "grey-4"]
+    assert served.seconds > 0
+    assert classifier.labels.classes == engine.manifest.classes
+
+
+def test_a_refused_picture_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
+    with pytest.raises(UnreadablePicture):
+        asyncio.run(classifier.classify(b"no picture", Context(), 5))
+
+
+def test_past_its_deadline_nothing_is_computed(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    clock = SettableClock()
+    context = Context(seconds=5, clock=clock)
+    clock.now += 6
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(classifier.classify(jpeg(1), context, 5))
+    engine.release.set()
+    classifier.close()
+    assert engine.calls == 0
+
+
+def test_nothing_is_computed_for_a_client_that_has_gone(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    context = Context()
+    context.cancel()
+    with pytest.raises(Departed):
+        asyncio.run(classifier.classify(jpeg(1), context, 5))
+    assert not engine.busy.is_set()
+
+
+def test_a_deadline_that_passes_in_the_queue_is_kept_while_all_threads_are_busy(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    async def scenario() -> None:
+        first = asyncio.create_task(classifier.classify(jpeg(1), Context(), 5))
+        await until_busy(engine)
+        waiting = Context(seconds=SOON)
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(classifier.classify(jpeg(2), waiting, 5), HANG)
+        with pytest.raises(Departed):
+            waiting.check()
+        assert not first.done()
+        engine.release.set()
+        assert (await first).answer.top[0].name == "grey-0"
+
+    asyncio.run(scenario())
+    classifier.close()
+    assert engine.calls == 1
+
+
+def test_a_deadline_that_passes_in_the_engine_is_kept(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    async def scenario() -> None:
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.wait_for(classifier.classify(jpeg(1), Context(seconds=SOON), 5), HANG)
+
+    asyncio.run(scenario())
+    assert not engine.release.is_set()
+
+
+def test_a_cancelled_request_gives_up_its_place_in_the_queue(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    async def scenario() -> Context:
+        first = asyncio.create_task(classifier.classify(jpeg(1), Context(), 5))
+        await until_busy(engine)
+        context = Context()
+        second = asyncio.create_task(classifier.classify(jpeg(2), context, 5))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        engine.release.set()
+        await first
+        return context
+
+    context = asyncio.run(scenario())
+    with pytest.raises(Departed):
+        context.check()
+    classifier.close()
+    assert engine.calls == 1
+
+
+def test_closing_finishes_what_was_taken_then_closes_the_engine(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    async def scenario() -> None:
+        first = asyncio.create_task(classifier.classify(jpeg(250), Context(), 5))
+        await until_busy(engine)
+        assert classifier.healthy
+        closing = asyncio.create_task(asyncio.to_thread(classifier.close))
+        await asyncio.sleep(0)
+        assert not engine.closed
+        engine.release.set()
+        assert (await first).answer.top[0].name == "grey-9"
+        await closing
+
+    asyncio.run(scenario())
+    assert engine.closed
+    assert not classifier.healthy
+    assert not [t for t in threading.enumerate() if t.name.startswith("classify")]
+
+
+def test_a_closed_classifier_says_that_it_is_not_ready(
+    classifier: LocalClassifier, engine: HeldEngine
+) -> None:
+    engine.release.set()
+    classifier.close()
+    with pytest.raises(NotReady):
+        asyncio.run(classifier.classify(jpeg(1), Context(), 5))

@@ -1,0 +1,38 @@
+"""Doubles of engines: they count, and they wait until they are let go."""
+
+import threading
+
+from greengrocer.engines.engine import Inference
+from greengrocer.engines.fake_engine import FakeEngine
+from greengrocer.imaging.geometry import Pixels
+
+
+class CountingEngine(FakeEngine):
+    """The fake engine, with a count of its calls."""
+
+    calls = 0
+    closed = False
+
+    def infer(self, pixels: Pixels) -> Inference:
+        """Answer, and count."""
+        self.calls += 1
+        return super().infer(pixels)
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+class HeldEngine(CountingEngine):
+    """Answers only once ``release`` is set; ``busy`` is set while it works."""
+
+    def hold(self) -> "HeldEngine":
+        """Make the two events, and return the engine."""
+        self.busy, self.release = threading.Event(), threading.Event()
+        return self
+
+    def infer(self, pixels: Pixels) -> Inference:
+        """Wait, then answer."""
+        self.busy.set()
+        assert self.release.wait(60), "the test never let go"
+        return super().infer(pixels)

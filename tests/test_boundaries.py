@@ -1,0 +1,68 @@
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import greengrocer
+from support.servers import clean_environment
+
+SOURCE = Path(greengrocer.__file__).parent
+FORBIDDEN = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after ``code``."""
+    program = f"{code}\nimport json, sys\nprint('\\n' + json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=True,
+        timeout=120,
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level modules that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def test_the_serving_side_imports_without_torch() -> None:
+    loaded = loaded_after("import greengrocer.assemble")
+    assert "greengrocer" in loaded
+    assert not loaded & {"torch", "onnx", "onnxruntime"}
+
+
+def test_help_loads_no_engine_and_no_numbers() -> None:
+    code = (
+        "from greengrocer.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(0)"
+    )
+    loaded = loaded_after(code)
+    assert "greengrocer" in loaded
+    assert not loaded & {"torch", "onnx", "onnxruntime", "numpy", "PIL", "fastapi", "uvicorn"}
+
+
+def test_no_source_file_imports_what_runs_code_from_data() -> None:
+    files = sorted(SOURCE.rglob("*.py"))
+    assert len(files) > 40
+    assert {str(path): imported(path) & FORBIDDEN for path in files} == {
+        str(path): set() for path in files
+    }
+
+
+def test_only_the_torch_engine_and_the_training_wing_import_torch() -> None:
+    users = {
+        path.relative_to(SOURCE).parts[0]
+        for path in SOURCE.rglob("*.py")
+        if "torch" in imported(path) and path.name != "torch_engine.py"
+    }
+    assert users <= {"networks", "training"}

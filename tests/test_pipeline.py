@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.context import Context
+from greengrocer.errors import (
+    DeadlineExceeded,
+    Departed,
+    PictureTooSlow,
+    TooManyPixels,
+    UnreadablePicture,
+)
+from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.pipeline import Pipeline
+from greengrocer.ranking import Labels, ModelId
+from support.clocks import SettableClock
+from support.engines import CountingEngine
+from support.pictures import encoded, jpeg, photo
+
+
+class Recorder:
+    """Counts the stages that it hears of, and may move a clock meanwhile."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def decoded(self, seconds: float) -> None:
+        assert seconds > 0
+        self.stages.append("decoded")
+
+    def inferred(self, seconds: float) -> None:
+        assert seconds > 0
+        self.stages.append("inferred")
+
+
+@pytest.fixture
+def engine(fake_bundle: Path) -> CountingEngine:
+    return CountingEngine(fake_bundle, read_manifest(fake_bundle), "cpu", 1)
+
+
+def pipeline_of(
+    engine: CountingEngine, limits: DecodeLimits | None = None, observer: Recorder | None = None
+) -> Pipeline:
+    manifest = engine.manifest
+    labels = Labels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
+    return Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer)
+
+
+@pytest.mark.parametrize("level", [5, 100, 250])
+@pytest.mark.parametrize("size", [(64, 48), (1000, 30)])
+def test_a_picture_goes_in_and_its_name_comes_out(
+    engine: CountingEngine, level: int, size: tuple[int, int]
+) -> None:
+    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), top=3)
+    assert answer.top[0].name == f"grey-{level * 10 // 255}"
+    assert len(answer.top) == 3
+    assert answer.coarse is not None
+    assert answer.coarse.name == ("dark" if level < 128 else "light")
+
+
+def test_the_observer_hears_of_each_stage(engine: CountingEngine) -> None:
+    recorder = Recorder()
+    pipeline_of(engine, observer=recorder).classify(jpeg(9), Context())
+    assert recorder.stages == ["decoded", "inferred"]
+
+
+def test_a_refused_picture_never_reaches_the_engine(engine: CountingEngine) -> None:
+    with pytest.raises(UnreadablePicture):
+        pipeline_of(engine).classify(jpeg(1)[:200], Context())
+    with pytest.raises(TooManyPixels):
+        pipeline_of(engine, DecodeLimits(pixels=10)).classify(jpeg(1), Context())
+    with pytest.raises(PictureTooSlow):
+        pipeline_of(engine, DecodeLimits(seconds=0)).classify(jpeg(1), Context())
+    assert engine.calls == 0
+
+
+def test_a_picture_past_its_deadline_is_not_computed(engine: CountingEngine) -> None:
+    with pytest.raises(DeadlineExceeded):
+        pipeline_of(engine).classify(jpeg(1), Context(seconds=0, clock=SettableClock()))
+    assert engine.calls == 0
+
+
+def test_nobody_computes_for_a_client_that_has_gone(engine: CountingEngine) -> None:
+    context = Context()
+    context.cancel()
+    with pytest.raises(Departed):
+        pipeline_of(engine).classify(b"not even looked at", context)
+    assert engine.calls == 0
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_deadline_that_passes_while_decoding_stops_before_the_engine(
+    engine: CountingEngine, kind: str
+) -> None:
+    clock = SettableClock()
+
+    class Passing(Context):
+        def check(self) -> None:
+            super().check()
+            clock.now += 1
+
+    with pytest.raises(DeadlineExceeded):
+        pipeline_of(engine).classify(encoded(photo(1), kind), Passing(seconds=2, clock=clock))
+    assert engine.calls == 0

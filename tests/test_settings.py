@@ -1,0 +1,129 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from greengrocer.errors import UsageError
+from greengrocer.settings import PREFIX, Settings, read_settings
+from support.servers import clean_environment
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration file that sets a port, a host and a deadline."""
+    path = tmp_path / "greengrocer.toml"
+    path.write_text('port = 1001\nhost = "file"\ndeadline = 11.5\n')
+    return path
+
+
+def serve(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the real command."""
+    return subprocess.run(
+        [sys.executable, "-m", "greengrocer", "serve", *flags],
+        capture_output=True,
+        text=True,
+        env=clean_environment() | environment,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_a_flag_goes_over_the_environment_and_that_over_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENGROCER_PORT", "1002")
+    monkeypatch.setenv("GREENGROCER_HOST", "environment")
+    settings = read_settings({"port": "1003"}, config)
+    assert (settings.port, settings.host, settings.deadline) == (1003, "environment", 11.5)
+    assert settings.drain == Settings.model_fields["drain"].default
+
+
+def test_every_setting_has_a_description_and_a_flag_that_help_shows() -> None:
+    shown = serve("--help", COLUMNS="200").stdout
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert f"--{name.replace('_', '-')} " in shown
+        assert field.description in " ".join(shown.split())
+
+
+def test_every_default_is_within_its_own_bounds() -> None:
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    assert read_settings(defaults).model_dump() == read_settings({}).model_dump()
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--port", "65536"], "port"),
+        (["--port", "-1"], "port"),
+        (["--threads", "0"], "threads"),
+        (["--threads", "many"], "threads"),
+        (["--max-megapixels", "151"], "max_megapixels"),
+        (["--max-wait", "nan"], "max_wait"),
+        (["--megabytes-in-flight", "inf"], "megabytes_in_flight"),
+        (["--engine", "magic"], "engine"),
+        (["--access-log", "perhaps"], "access_log"),
+        (["--decode-seconds", "6"], "decode_seconds"),
+        (["--max-megabytes", "300"], "megabytes_in_flight"),
+        (["--max-megapixels", "100", "--megapixels-in-flight", "99"], "megapixels_in_flight"),
+    ],
+)
+def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: str) -> None:
+    pairs = zip(flags[::2], flags[1::2], strict=True)
+    values = {flag[2:].replace("-", "_"): value for flag, value in pairs}
+    with pytest.raises(UsageError, match=named) as refused:
+        read_settings(dict(values))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["prot = 1", "[port]\nport = 1", "port =", "port = 'x'", "\0"])
+def test_a_file_with_a_mistake_is_refused_in_one_line(config: Path, text: str) -> None:
+    config.write_text(text)
+    with pytest.raises(UsageError) as refused:
+        read_settings({}, config)
+    assert "\n" not in str(refused.value)
+
+
+def test_bytes_that_are_no_text_are_refused(config: Path) -> None:
+    config.write_bytes(b"host = '\xff'")
+    with pytest.raises(UsageError, match="is not TOML"):
+        read_settings({}, config)
+
+
+def test_a_file_that_cannot_be_read_is_refused_in_one_line() -> None:
+    with pytest.raises(UsageError, match="configuration file /proc/self/mem: "):
+        read_settings({}, Path("/proc/self/mem"))  # a file whose every read fails
+
+
+MISTAKES = {
+    "out of range": (["--port", "99999"], {}, "port (--port, GREENGROCER_PORT)"),
+    "environment": ([], {"GREENGROCER_PORT": "http"}, "port (--port, GREENGROCER_PORT)"),
+    "unknown flag": (["--colour", "green"], {}, "--colour"),
+    "no such file": (["--config", "/no/such.toml"], {}, "/no/such.toml"),
+    "no such bundle": (["--bundle", "/no/bundle", "--port", "0"], {}, "/no/bundle"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_and_ends_with_2(mistake: str) -> None:
+    flags, environment, named = MISTAKES[mistake]
+    done = serve(*flags, **environment)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+
+
+def test_an_unknown_key_of_the_file_is_named_and_ends_with_2(config: Path) -> None:
+    config.write_text("colour = 'green'\n")
+    done = serve("--config", str(config))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "colour" in done.stderr

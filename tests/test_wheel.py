@@ -1,0 +1,78 @@
+"""The wheel: what a stranger gets from pip."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greengrocer.datasets.gallery import built_in_gallery
+from support.servers import start_server
+
+ROOT = Path(__file__).parents[1]
+MAX_ENVIRONMENT = 250_000_000  # bytes, pip included
+MAX_MODEL = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory)]
+    subprocess.run([*build, str(ROOT)], check=True, capture_output=True, cwd=directory)
+    return next(directory.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty environment into which pip installed the wheel and the pinned requirements."""
+    directory = tmp_path_factory.mktemp("environment")
+    venv.create(directory, with_pip=True)
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    constraints = str(ROOT / "requirements" / "serve.txt")
+    subprocess.run([*pip, "-c", constraints, str(wheel)], check=True, capture_output=True)
+    yield directory
+
+
+def test_the_wheel_holds_the_graph_the_gallery_and_the_notices_but_no_float_weights(
+    wheel: Path,
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    assert sizes["greengrocer/bundled/grocery/model.onnx"] <= MAX_MODEL
+    assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
+    assert not [name for name in sizes if name.endswith(".safetensors")]
+    assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
+
+
+def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) -> None:
+    server = start_server(python=str(environment / "bin" / "python"))
+    picture = built_in_gallery().pictures[0].path
+    try:
+        with server.client() as client:
+            answer = client.post("/predict", files={"file": picture.read_bytes()})
+            assert answer.status_code == 200, answer.text
+            assert client.get("/random-image").headers["x-gallery"] == "built-in"
+    finally:
+        assert server.stop() == 0
+
+
+def test_the_serving_environment_is_light_and_has_no_torch(environment: Path) -> None:
+    size = sum(
+        os.lstat(Path(folder) / name).st_size
+        for folder, _, names in os.walk(environment)
+        for name in names
+    )
+    assert size <= MAX_ENVIRONMENT, f"{size / 1e6:.0f} MB"
+    assert not list(environment.glob("lib/python*/site-packages/torch"))
+
+
+def test_the_torch_engine_says_in_one_line_what_it_needs(environment: Path) -> None:
+    command = [str(environment / "bin" / "greengrocer"), "serve", "--engine", "torch"]
+    run = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1
+    assert "pip install 'greengrocer[torch]'" in run.stderr
