@@ -56,7 +56,7 @@ def without_request(document: dict[str, Any]) -> dict[str, Any]:
 def close(found: Any, said: Any) -> bool:
     """Equal, but for what int8 arithmetic rounds differently on other processors."""
     if isinstance(said, float):
-        return abs(found - said) < 0.1
+        return abs(float(found) - said) < 0.1
     if isinstance(said, dict):
         return found.keys() == said.keys() and all(close(found[k], said[k]) for k in said)
     if isinstance(said, list):

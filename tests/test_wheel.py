@@ -5,7 +5,6 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ MAX_MODEL = 10_000_000
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Path:
+    assert grocery_bundle.is_relative_to(ROOT)
     directory = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory)]
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True, cwd=directory)
@@ -27,14 +27,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Pat
 
 
 @pytest.fixture(scope="module")
-def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty environment into which pip installed the wheel and the pinned requirements."""
     directory = tmp_path_factory.mktemp("environment")
     venv.create(directory, with_pip=True)
     pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     constraints = str(ROOT / "requirements" / "serve.txt")
     subprocess.run([*pip, "-c", constraints, str(wheel)], check=True, capture_output=True)
-    yield directory
+    return directory
 
 
 def test_the_wheel_holds_the_graph_the_gallery_and_the_notices_but_no_float_weights(
@@ -72,7 +72,9 @@ def test_the_serving_environment_is_light_and_has_no_torch(environment: Path) ->
 
 def test_the_torch_engine_says_in_one_line_what_it_needs(environment: Path) -> None:
     command = [str(environment / "bin" / "greengrocer"), "serve", "--engine", "torch"]
-    run = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [*command, "--port", "0"], capture_output=True, text=True, check=False, timeout=60
+    )
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert "pip install 'greengrocer[torch]'" in run.stderr

@@ -1,6 +1,7 @@
 """Real servers, started as processes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,8 +55,8 @@ def start_server(*flags: str, python: str = sys.executable) -> Server:
     log: list[str] = []
     for line in process.stderr:
         log.append(line)
-        if "serving" in line and "url=" in line:
-            url = line.split("url=")[1].split()[0]
+        if "serving" in line and (found := re.search(r"http://[\w.:\[\]]+", line)):
+            url = found.group()
             reader = threading.Thread(target=_read, args=(process.stderr, log), daemon=True)
             reader.start()
             return Server(process, url, log, reader)

@@ -97,6 +97,8 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
+        if path.is_symlink():
+            raise BundleRefused(f"bundle {directory}: {MANIFEST} is a link")
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise BundleRefused(
                 f"bundle {directory}: {MANIFEST} is over {MAX_MANIFEST_BYTES} bytes"

@@ -34,7 +34,8 @@ STAGES = (
 )
 STEM_CHANNELS = 32
 FEATURES = 1280
-BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+BATCH_NORM_EPSILON = 1e-3
+BATCH_NORM_MOMENTUM = 0.01
 
 # name -> (width, depth) multipliers
 VARIANTS = {
@@ -52,9 +53,7 @@ class SameConv(nn.Conv2d):
         top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.stride[0])
         left, right = same_padding(x.shape[3], self.kernel_size[1], self.stride[1])
         if top == bottom and left == right:
-            return F.conv2d(
-                x, self.weight, self.bias, self.stride, (top, left), 1, self.groups
-            )
+            return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         padded = F.pad(x, (left, right, top, bottom))
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
 
@@ -72,7 +71,7 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] to [N, C', ceil(H / stride), ceil(W / stride)]."""
-        y = self.project(self.depthwise(self.expand(x)))
+        y: torch.Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.skip else y
 
 
@@ -106,7 +105,7 @@ def _conv_bn(
 ) -> nn.Sequential:
     layers: list[nn.Module] = [
         SameConv(channels, out, kernel, stride, groups=groups, bias=False),
-        nn.BatchNorm2d(out, **BATCH_NORM),
+        nn.BatchNorm2d(out, BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM),
     ]
     if activate:
         layers.append(nn.ReLU6(inplace=True))

@@ -1,7 +1,7 @@
 """A backbone with a linear head over its pooled features, and what it answers for a picture."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -11,12 +11,20 @@ from greengrocer.networks.efficientnet_lite import FEATURES, EfficientNetLite
 PIXEL_ZERO = 127.0
 PIXEL_SCALE = 1 / 128
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 [N, 3, H, W] to float32, (pixel - 127) / 128, channels last in memory."""
     return ((pixels.float() - PIXEL_ZERO) * PIXEL_SCALE).contiguous(
         memory_format=torch.channels_last
     )
+
+
+def channels_last(network: Network) -> Network:
+    """``network``, its weights laid out for pictures whose channels come last in memory."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's gap
+    return network
 
 
 class Recogniser(nn.Module):

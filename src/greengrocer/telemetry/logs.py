@@ -38,6 +38,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )
+    logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=_level(level), force=True)
 
 

@@ -1,6 +1,13 @@
 """Every metric, declared once. Base units: seconds, bytes, pixels."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -17,6 +24,7 @@ class Metrics:
     """The service's metrics in a registry of their own, so that tests may have several."""
 
     def __init__(self, model: str, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles every series
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from greengrocer.datasets.labelled import LabelledPicture
-from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.training.augment import augment
+from greengrocer.training.pictures import read_picture
 from greengrocer.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -23,7 +23,8 @@ def training_batches(
     """One epoch of (uint8 [N, 3, S, S], labels int64 [N]), shuffled; a last odd batch is dropped.
 
     A picture's variant depends on the seed, the epoch and its place in ``pictures`` alone, so an
-    epoch is the same whether or not the run was interrupted before it.
+    epoch is the same whether or not the run was interrupted before it. Raises DatasetUnusable for
+    a picture that cannot be read.
     """
     order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
     size = min(recipe.optimisation.batch, len(pictures))
@@ -32,7 +33,7 @@ def training_batches(
     def load(index: int) -> Pixels:
         random = np.random.default_rng((recipe.seed, epoch, index))
         target = 2 * recipe.augmentation.size
-        picture = decode(pictures[index].path.read_bytes(), target=(target, target))
+        picture = read_picture(pictures[index].path, (target, target))
         return np.asarray(augment(picture, recipe.augmentation, random))
 
     def assemble(chunk: np.ndarray) -> Batch:

@@ -13,13 +13,16 @@ from tqdm import tqdm
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
 from greengrocer.training.batches import training_batches
 from greengrocer.training.recipe import Optimisation, Recipe
 
 
 class Losses(nn.Module):
     """Cross-entropy of the fine class, and of the coarse one on summed fine probabilities."""
+
+    coarse_of: torch.Tensor
+    membership: torch.Tensor
 
     def __init__(self, how: Optimisation, taxonomy: Taxonomy) -> None:
         super().__init__()
@@ -48,7 +51,7 @@ class Run:
         network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
             load_pretrained(network.backbone, recipe.network)
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = channels_last(network.to(device))
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.losses = Losses(how, taxonomy).to(device)
         self.optimiser = torch.optim.AdamW(
@@ -87,7 +90,7 @@ class Run:
         self.optimiser.step()
         self.step += 1
         self._average_weights()
-        return loss.item()
+        return float(loss.item())
 
     def _schedule(self) -> float:
         """Share of the peak learning rate at this step: linear warm-up, then half a cosine."""
@@ -122,11 +125,13 @@ class Run:
         os.replace(unfinished, path)
 
     def load(self, path: Path) -> None:
-        """Take up the checkpoint at ``path``; raises UsageError if it is another recipe's."""
+        """Take up the checkpoint at ``path``; raises UsageError if it is of another training."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["recipe"] != self.recipe.model_dump_json():
+        same_recipe = state["recipe"] == self.recipe.model_dump_json()
+        if not same_recipe or len(state["average"]["head.bias"]) != self.network.head.out_features:
             raise UsageError(
-                f"{path} was written under another recipe: delete it, or name another --out"
+                f"{path} was written under another recipe or for other classes: delete it, or "
+                "name another --out"
             )
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])

@@ -16,11 +16,20 @@ from greengrocer.web.docs import ASSETS, docs_assets, docs_page
 from greengrocer.web.gallery import random_image
 from greengrocer.web.observe import Observe
 from greengrocer.web.predict import DEFAULT_TOP, predict
-from greengrocer.web.problems import described, http_exception_response, refusal_response
+from greengrocer.web.problems import (
+    described,
+    http_exception_response,
+    internal_error_response,
+    refusal_response,
+)
 from greengrocer.web.schemas import ClassNames, Health, Prediction, Problem
 from greengrocer.web.service import Service
 from greengrocer.web.upload import FIELD, FORM_TYPE, PICTURE_TYPES
 
+DESCRIPTION = """\
+Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
+request may be answered 400, 408, 414 or 431 where its head is malformed, slow or too large; 404 and
+405 where there is no such path or method."""
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -61,7 +70,8 @@ def create_app(service: Service) -> ASGIApp:
         title="Greengrocer",
         version=__version__,
         summary="Tells what grocery item a photo shows.",
-        description="Every refusal is a problem document (RFC 9457) with a stable `code`.",
+        description=DESCRIPTION,
+        redirect_slashes=False,  # it would redirect to wherever the Host header says
         docs_url=None,
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -84,7 +94,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         "/predict",
         summary="Tell what a picture shows",
         response_model=Prediction,
-        responses=described(400, 408, 413, 415, 422, 429, 503, 504),
+        responses=described(400, 408, 413, 415, 422, 429, 500, 503, 504),
         openapi_extra=_UPLOAD,
     )
     async def _predict(
@@ -116,7 +126,7 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
         "/random-image",
         summary="Fetch a random picture to try",
         response_class=StreamingResponse,
-        responses={**_JPEG, **described(503)},
+        responses={**_JPEG, **described(500, 503)},
     )
     async def _random_image() -> StreamingResponse:
         return await random_image(service.gallery)
@@ -161,6 +171,11 @@ def _add_problems(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return http_exception_response(request, error)
 
+    async def failed(request: Request, error: Exception) -> Response:
+        del error  # Observe logs it; nothing of it may reach the client
+        return internal_error_response(request)
+
+    app.add_exception_handler(Exception, failed)
     app.add_exception_handler(Refusal, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, unrouted)

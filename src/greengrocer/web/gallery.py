@@ -44,5 +44,7 @@ async def _blocks(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
         file.seek(0)
         while size > 0:
             block = await asyncio.to_thread(file.read, min(BLOCK, size))
+            if not block:
+                raise OSError("the picture has shrunk while it was sent")
             size -= len(block)
             yield block

@@ -1,18 +1,22 @@
 """The outermost layer: a request id, a log line and the metrics of every request."""
 
+import asyncio
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
-from greengrocer.web.problems import problem_response
+from greengrocer.web.problems import refusal_response
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 UNMATCHED = "unmatched"
+STOPPING = NotReady("the service is stopping and has no more time: ask another")
 
 log = structlog.get_logger("greengrocer.http")
 
@@ -51,9 +55,10 @@ class Observe:
         request_id = state["request_id"] = _request_id(scope)
         header = (b"x-request-id", request_id.encode())
         status = 0
+        answered = False
 
         async def send_observed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [
@@ -62,16 +67,22 @@ class Observe:
                     (b"x-content-type-options", b"nosniff"),
                 ]
             await send(message)
+            if message["type"] == "http.response.body":
+                answered = not message.get("more_body", False)
 
         try:
             await self.app(scope, receive, send_observed)
-        # Nothing that goes wrong below may reach the client as a trace or kill the server.
+        # What goes wrong below has been answered with a problem document; here it is logged.
         except Exception:
-            log.exception("failed", request_id=request_id, path=scope["path"])
-            if status:
-                raise  # the answer has begun: the server closes the connection
-            await _internal_error(scope, receive, send_observed)
-        self._note(scope, status, time.perf_counter() - started)
+            log.exception("failed", request_id=request_id, path=quote(scope["path"]))
+            if not answered:
+                raise  # the server closes the connection
+        except asyncio.CancelledError:
+            if not status:
+                await refusal_response(Request(scope), STOPPING)(scope, receive, send_observed)
+            raise
+        finally:
+            self._note(scope, status, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path, state = scope["path"], scope["state"]
@@ -85,7 +96,7 @@ class Observe:
             log.info(
                 "request",
                 method=scope["method"],
-                path=path,
+                path=quote(path),  # a path may hold line breaks and terminal codes
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
                 request_id=state["request_id"],
@@ -98,15 +109,3 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     return uuid.uuid4().hex
-
-
-async def _internal_error(scope: Scope, receive: Receive, send: Send) -> None:
-    response = problem_response(
-        Request(scope),
-        500,
-        "internal-error",
-        "The service failed",
-        "the service failed in a way that it did not foresee; its log has the request id",
-        {},
-    )
-    await response(scope, receive, send)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.context import Context
-from greengrocer.errors import NotReady, ParameterOutOfRange
+from greengrocer.errors import NotReady
 from greengrocer.imaging.decode import check_pixels
 from greengrocer.imaging.formats import read_header
 from greengrocer.ranking import Answer
@@ -23,9 +23,6 @@ DEFAULT_TOP = 5
 async def predict(service: Service, request: Request, top: int) -> Response:
     """Answer for the one picture in ``request``; raises a Refusal."""
     request_id = request.state.request_id
-    classes = len(service.classifier.labels.classes)
-    if not 1 <= top <= classes:
-        raise ParameterOutOfRange(f"top is {top}: it must be from 1 to {classes}")
     with service.admission.receiving() as receipt:
         picture = await read_picture(
             request.receive, request.headers, service.upload_limits, receipt

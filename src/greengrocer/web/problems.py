@@ -43,6 +43,13 @@ KINDS: dict[type[errors.Refusal], Kind] = {
 }
 
 
+_RETRY_AFTER = {
+    "headers": {
+        "Retry-After": {"schema": {"type": "integer"}, "description": "seconds to wait"},
+    }
+}
+
+
 def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
     """The problem document of ``refusal``."""
     kind = KINDS[type(refusal)]
@@ -61,36 +68,41 @@ def http_exception_response(request: Request, error: HTTPException) -> Response:
     )
 
 
+def internal_error_response(request: Request) -> Response:
+    """What the service did not foresee: of the exception itself nothing is told."""
+    detail = "the service failed in a way that it did not foresee; its log has the request id"
+    return problem_response(request, 500, "internal-error", "The service failed", detail, {})
+
+
 def problem_response(
     request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
 ) -> Response:
     """A problem document; notes the reason for the metrics and the log."""
     request.state.refused = code
+    path = request.scope["path"]  # not request.url: that believes the Host header
+    body = _document(status, code, title, detail, request.state.request_id, path)
+    return Response(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def wire_problem(status: int, code: str, detail: str) -> tuple[str, bytes]:
+    """A new request id and the problem document for bytes that never became a request."""
+    request_id = uuid.uuid4().hex
+    return request_id, _document(status, code, HTTPStatus(status).phrase, detail, request_id)
+
+
+def _document(
+    status: int, code: str, title: str, detail: str, request_id: str, path: str | None = None
+) -> bytes:
     problem = Problem(
         type=f"urn:greengrocer:problem:{code}",
         title=title,
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=path,
         code=code,
-        request_id=request.state.request_id,
+        request_id=request_id,
     )
-    body = orjson.dumps(problem.model_dump())
-    return Response(body, status, headers, media_type=MEDIA_TYPE)
-
-
-def wire_problem(status: int, code: str, detail: str) -> bytes:
-    """The problem document for bytes that never became a request: no path, a new id."""
-    return orjson.dumps(
-        {
-            "type": f"urn:greengrocer:problem:{code}",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            "code": code,
-            "request_id": uuid.uuid4().hex,
-        }
-    )
+    return orjson.dumps(problem.model_dump(exclude_none=True))
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -99,6 +111,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": "; ".join(_titles(status)) or HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            **(_RETRY_AFTER if status == 429 else {}),
         }
         for status in statuses
     }

@@ -9,13 +9,22 @@ import asyncio
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from greengrocer.web.problems import wire_problem
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
@@ -31,15 +40,33 @@ class WireLimits:
     headers: int = 100
 
 
-class _HeadRefused(Exception):
-    """Stops the parser from within a callback."""
+class _Refused(Exception):
+    """Why these bytes become no request; raised in a callback, it stops the parser."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+
+
+MALFORMED = _Refused(400, "bad-request", "this is no valid HTTP/1.1 request")
+SLOW = _Refused(408, "slow-head", "the headers came too slowly")
+
+
+class _Cycle(RequestResponseCycle):
+    """A request and its answer; one that is answered before its body's end is the last."""
+
+    async def send(self, message: "ASGISendEvent") -> None:
+        """Say "connection: close" in such an answer's head, but leave the closing to us."""
+        if self.more_body:
+            self.keep_alive = message["type"] == "http.response.body" and not message.get(
+                "more_body", False
+            )
+        await super().send(message)
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """A connection that refuses heads that are too large or too slow."""
-
-    limits = WireLimits()
-    _date_second: ClassVar[list[int]] = [0]
 
     def __init__(
         self,
@@ -47,13 +74,15 @@ class LimitedProtocol(HttpToolsProtocol):
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        limits: WireLimits | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._head_pending = True
-        self._head_bytes = 0
+        self.limits = limits or WireLimits()
+        self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
-        self._refusal = (400, "bad-request", "this is no valid HTTP/1.1 request")
-        self._discarding: int | None = None  # bytes discarded since the answer was sent
+        self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
+        self._refused: _Refused | None = None  # to be told after the answers before it
+        self._discarded: int | None = None  # bytes, once nothing is read any more
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the first head."""
@@ -66,104 +95,136 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; count what belongs to a head; discard what follows a refusal."""
-        if self._discarding is not None:
-            self._discarding += len(data)
-            if self._discarding > LINGER_BYTES:
+        """Parse, unless this connection is finished with."""
+        if self._discarded is not None:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
                 self.transport.abort()
             return
-        super().data_received(data)
-        if self._head_pending and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.header_bytes + self.limits.url_bytes:
-                self._refuse(431, "head-too-large", "the headers are too large")
-                self.send_400_response("")
-            elif self._head_timer is None:
-                self._start_head_timer()
+        self._unset_keepalive_if_required()
+        self._untold += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, _Refused) else MALFORMED)
+            return
+        if self._untold > self.limits.header_bytes + self.limits.url_bytes:
+            self._refuse(self._head_too_large())
+        elif self._head_timer is None and not self._busy():
+            self._start_head_timer()
 
     def on_message_begin(self) -> None:
         """A new request: its head is counted from nothing."""
         super().on_message_begin()
-        self._head_pending, self._head_size, self._head_count = True, 0, 0
+        self._in_head, self._untold, self._head_size, self._head_count = True, 0, 0, 0
 
     def on_url(self, url: bytes) -> None:
         """Bound the request line's target."""
         super().on_url(url)
         if len(self.url) > self.limits.url_bytes:
-            self._refuse(414, "uri-too-long", f"the path is over {self.limits.url_bytes} bytes")
-            raise _HeadRefused
+            most = self.limits.url_bytes
+            raise _Refused(414, "uri-too-long", f"the path is over {most} bytes long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bound the headers' number and size, a chunked body's trailers included."""
+        self._untold = 0
         self._head_size += len(name) + len(value)
         self._head_count += 1
         if self._head_count > self.limits.headers or self._head_size > self.limits.header_bytes:
-            self._refuse(
-                431,
-                "head-too-large",
-                f"there are over {self.limits.headers} headers, "
-                f"or over {self.limits.header_bytes} bytes of them",
-            )
-            raise _HeadRefused
-        if self._head_pending:  # a trailer is counted and dropped
+            raise self._head_too_large()
+        if self._in_head:  # a trailer is counted and dropped
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole: stop its clock and hand the request on."""
-        self._head_pending = False
-        self._head_bytes = 0
+        if self._upgrades():
+            return
+        self._in_head, self._untold = False, 0
         self._stop_head_timer()
-        self._refresh_date()
+        self.server_state.default_headers = _date_header(int(time.time()))
         super().on_headers_complete()
+        self.cycle.__class__ = _Cycle
+
+    def on_body(self, body: bytes) -> None:
+        """Some of the body: the reader of the upload counts it."""
+        self._untold = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The body is whole: what comes next is another head."""
-        self._head_pending = True
-        super().on_message_complete()
+        """The body is whole."""
+        if not self._upgrades():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """After an answer to a request that was not read whole: let the client finish, and close.
+        """End the connection after the answer to a request that was not read whole."""
+        # Where another request waits behind it, the answered one was read whole.
+        last = not self.pipeline
+        unread = last and self.cycle.more_body
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if last and self._refused:
+            self._answer_refusal(self._refused)
+        elif unread:
+            self._linger()
+
+    def _refuse(self, refused: _Refused) -> None:
+        """Answer what never became a request, as soon as what came before it is answered."""
+        self._stop_head_timer()
+        self._discarded = 0
+        if not self._busy():
+            self._answer_refusal(refused)
+        elif self.pipeline or self.cycle.response_started or not self.cycle.more_body:
+            self._refused = refused
+        else:  # it is the body under way that is malformed
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._answer_refusal(refused)
+
+    def _answer_refusal(self, refused: _Refused) -> None:
+        request_id, body = wire_problem(refused.status, refused.code, str(refused))
+        self.transport.write(
+            STATUS_LINE[refused.status]
+            + b"content-type: application/problem+json\r\nconnection: close\r\n"
+            + b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
+            + body
+        )
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more will come, let the client finish, and close.
 
         Closing at once would make the kernel send a reset, and the answer would be lost.
         """
-        unread = self.cycle.more_body
-        super().on_response_complete()
-        if unread and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
-            self._discarding = 0
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._unset_keepalive_if_required()
+        self._discarded = 0
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
-    def eof_received(self) -> None:
-        """The client has finished sending; whoever lingers for it need not any more."""
-        if self._discarding is not None:
-            self.transport.close()
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer what never became a request, as a problem document."""
-        del msg
-        if self.transport.is_closing():
-            return
-        status, code, detail = self._refusal
-        body = wire_problem(status, code, detail)
-        self.transport.write(
-            STATUS_LINE[status]
-            + b"content-type: application/problem+json\r\nconnection: close\r\n"
-            + b"content-length: %d\r\n\r\n" % len(body)
-            + body
-        )
-        self.transport.close()
+    def _upgrades(self) -> bool:
+        """Whether the parser is about to skip the body because of an Upgrade header."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
-    def _refresh_date(self) -> None:
-        """Set the Date header by need, where uvicorn wakes up for it every second."""
-        now = int(time.time())
-        if now != self._date_second[0]:
-            self._date_second[0] = now
-            self.server_state.default_headers = [(b"date", formatdate(now, usegmt=True).encode())]
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read the request again without its Upgrade: clients in Java offer h2c by default."""
+        version = self.parser.get_http_version().encode()
+        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"".join([*head, b"\r\n", rest]))
 
-    def _refuse(self, status: int, code: str, detail: str) -> None:
-        self._refusal = (status, code, detail)
+    def _head_too_large(self) -> _Refused:
+        count, size = self.limits.headers, self.limits.header_bytes
+        detail = f"there are over {count} headers, or over {size} bytes of them"
+        return _Refused(431, "head-too-large", detail)
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.limits.head_seconds, self._head_too_slow)
@@ -175,8 +236,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _head_too_slow(self) -> None:
         self._head_timer = None
-        if self._head_bytes:
-            self._refuse(408, "slow-head", "the headers came too slowly")
-            self.send_400_response("")
+        if self._in_head:
+            self._refuse(SLOW)
         else:
             self.transport.close()
+
+
+@lru_cache(maxsize=1)
+def _date_header(second: int) -> list[tuple[bytes, bytes]]:
+    """The Date header, formatted by need, where uvicorn wakes up for it every second."""
+    return [(b"date", formatdate(second, usegmt=True).encode())]

@@ -69,7 +69,9 @@ class Problem(BaseModel):
     title: str = Field(description="the same for every problem of this type")
     status: int
     detail: str = Field(description="what was wrong with this request, and what to do")
-    instance: str = Field(description="the request's path")
+    instance: str | None = Field(
+        None, description="the request's path; absent for what is no request"
+    )
     code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
     request_id: str
 

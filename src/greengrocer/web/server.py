@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.errors import UsageError
 from greengrocer.serving.readiness import Readiness, State
-from greengrocer.web.protocol import LimitedProtocol
+from greengrocer.web.protocol import LimitedProtocol, WireLimits
 
 BACKLOG = 2048
 
@@ -43,6 +44,7 @@ class Server(uvicorn.Server):
         self.readiness = readiness
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._signal = "none"
 
     async def main_loop(self) -> None:
         """Serve until a signal comes."""
@@ -52,29 +54,39 @@ class Server(uvicorn.Server):
         log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         if not self.should_exit:
             await self._stopping.wait()
+        log.info("stopping", signal=self._signal)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Finish what was taken at the first signal; leave at once at the second SIGINT."""
-        log.info("stopping", signal=signal.Signals(sig).name)
+        """Finish what was taken at the first signal; leave at once at the second SIGINT.
+
+        Nothing is logged here: the signal may have interrupted a log line, which holds a lock.
+        """
+        del frame
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
+        self._signal = signal.Signals(sig).name
         self.readiness.state = State.STOPPING
         self.should_exit = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
-        del frame
 
 
-def run_server(
-    app: ASGIApp, listener: socket.socket, readiness: Readiness, keep_alive: float, drain: float
-) -> None:
-    """Serve ``app`` on ``listener`` until SIGTERM or SIGINT, then finish what was taken.
+def make_server(
+    app: ASGIApp,
+    listener: socket.socket,
+    readiness: Readiness,
+    keep_alive: float,
+    drain: float,
+    limits: WireLimits,
+) -> Server:
+    """A server of ``app``; ``run([listener])`` serves until SIGTERM or SIGINT.
 
-    ``keep_alive`` bounds an idle connection, ``drain`` the finishing; both in seconds.
+    ``keep_alive`` bounds an idle connection, ``drain`` the finishing of what was taken when the
+    signal came; both in seconds.
     """
     config = uvicorn.Config(
         app,
-        http=LimitedProtocol,
+        http=partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         loop="uvloop",
@@ -87,6 +99,4 @@ def run_server(
         timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
-    server = Server(config, listener, readiness)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server.serve([listener]))
+    return Server(config, listener, readiness)

@@ -105,6 +105,7 @@ async def _chunks(
 async def _form_field(chunks: AsyncIterator[bytes], boundary: str, allowed: int) -> bytes:
     """The content of the only part called ``file``; a part's declared type is ignored."""
     form = _Form(allowed)
+    preamble = 0  # bytes before the first part: forms have none, but the rules allow it
     try:
         parser = PushMultipartParser(
             boundary,
@@ -116,6 +117,9 @@ async def _form_field(chunks: AsyncIterator[bytes], boundary: str, allowed: int)
             async for chunk in chunks:
                 for event in parser.parse(chunk) if chunk else ():
                     form.take(event)
+                preamble += 0 if form.begun else len(chunk)
+                if preamble > FORM_OVERHEAD:
+                    raise MalformedUpload("the form does not begin with its boundary")
     except MultipartError as error:
         raise MalformedUpload(f"the form cannot be read: {error}") from error
     if form.picture is None:
@@ -128,12 +132,14 @@ class _Form:
 
     def __init__(self, allowed: int) -> None:
         self.picture: bytearray | None = None
+        self.begun = False
         self._allowed = allowed
         self._inside = False
 
     def take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
         """Take a parser's event: a part's beginning, some of its content, or its end (None)."""
         if isinstance(event, MultipartSegment):
+            self.begun = True
             self._inside = event.name == FIELD
             if self._inside and self.picture is not None:
                 raise RepeatedField(f"the form has two parts {FIELD!r}: send one")

@@ -1,0 +1,87 @@
+"""The engine for GPUs and for reference: the float network in PyTorch, from published weights."""
+
+from pathlib import Path
+
+from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
+from greengrocer.engines.engine import Inference
+from greengrocer.errors import BundleRefused, MissingExtra
+from greengrocer.imaging.geometry import Pixels
+
+try:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from greengrocer.networks.device import choose_device
+    from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
+    from greengrocer.networks.recogniser import (
+        AnswerHead,
+        Outputs,
+        Recogniser,
+        channels_last,
+        normalise,
+    )
+    from greengrocer.networks.weights import load_float16
+except ImportError as error:
+    raise MissingExtra("the torch engine", extra="torch") from error
+
+
+class TorchEngine:
+    """The backbone and the answer head in float32, on the processor or on a GPU."""
+
+    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> None:
+        self.directory = directory
+        self.manifest = manifest
+        self.device = device
+        self.threads = threads
+        self._target = torch.device("cpu")
+        self._network: tuple[EfficientNetLite, AnswerHead] | None = None
+
+    def start(self) -> None:
+        """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
+        self._target = choose_device(self.device)
+        torch.set_num_threads(self.threads)
+        described = self.manifest.network
+        if described is None or described.architecture not in VARIANTS:
+            raise BundleRefused(
+                f"bundle {self.directory}: the manifest names no network that the torch engine "
+                "knows: use the engine onnx"
+            )
+        recogniser = self._load(described)
+        head = AnswerHead(recogniser.head, described.temperature, self.manifest.coarse_of)
+        self._network = (
+            channels_last(recogniser.backbone.eval().to(self._target)),
+            head.eval().to(self._target),
+        )
+
+    def infer(self, pixels: Pixels) -> Inference:
+        """Answer for uint8 pixels [N, H, W, 3]; the GIL is released in the heavy parts."""
+        assert self._network is not None, "start() comes first"
+        backbone, head = self._network
+        with torch.inference_mode():
+            planes = torch.tensor(pixels, device=self._target).permute(0, 3, 1, 2)
+            outputs: Outputs = head(backbone(normalise(planes)))
+        return Inference(
+            probabilities=outputs.probabilities.cpu().numpy(),
+            known_score=outputs.known_score.cpu().numpy(),
+            evidence=outputs.evidence.cpu().numpy(),
+            coarse=None if outputs.coarse is None else outputs.coarse.cpu().numpy(),
+        )
+
+    def close(self) -> None:
+        """Let the weights go."""
+        self._network = None
+
+    def _load(self, described: Network) -> Recogniser:
+        path = self.directory / WEIGHTS
+        if not path.is_file():
+            raise BundleRefused(
+                f"bundle {self.directory} has no {WEIGHTS}, which wheels leave out: take the "
+                "bundle from the source repository, or train one"
+            )
+        recogniser = Recogniser(described.architecture, len(self.manifest.classes))
+        try:
+            load_float16(recogniser, load_file(path))
+        except (OSError, ValueError, SafetensorError) as error:
+            raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
+        return recogniser

@@ -1,0 +1,1 @@
+"""The built-in pictures: drawn by `tools/gallery`, each named for the class that it shows."""

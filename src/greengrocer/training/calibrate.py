@@ -1,0 +1,43 @@
+"""From held-out answers to honest numbers: a temperature and a threshold for the known."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from greengrocer.engines.engine import Floats
+
+Labels = npt.NDArray[np.int64]
+
+COLDEST, HOTTEST = 0.05, 20.0
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def fit_temperature(logits: Floats, labels: Labels) -> float:
+    """The T for which softmax(logits / T) has the least mean negative log-likelihood.
+
+    ``logits`` [N, classes] and ``labels`` [N] are of pictures that training did not see
+    (temperature scaling: Guo et al., ICML 2017). The loss is convex in 1 / T, so it has one
+    valley, and golden-section search over log T finds its floor between 0.05 and 20.
+    """
+    low, high = math.log(COLDEST), math.log(HOTTEST)
+    while high - low > 1e-5:
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        if mean_nll(logits, labels, math.exp(left)) < mean_nll(logits, labels, math.exp(right)):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2)
+
+
+def mean_nll(logits: Floats, labels: Labels, temperature: float = 1.0) -> float:
+    """Mean negative log-likelihood, in nats, of the ``labels`` [N] under softmax(logits / T)."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    normaliser = np.log(np.exp(scaled).sum(axis=1))
+    return float((normaliser - scaled[np.arange(len(labels)), labels]).mean())
+
+
+def known_threshold(scores: Floats, quantile: float) -> float:
+    """The score below which at most the share ``quantile`` of known pictures' ``scores`` lies."""
+    return min(1.0, float(np.quantile(scores, quantile, method="lower")))

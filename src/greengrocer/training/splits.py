@@ -1,0 +1,73 @@
+"""Which pictures train the model, and which are held out to calibrate and to judge it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from greengrocer.datasets.labelled import (
+    LabelledPicture,
+    LabelledSet,
+    Taxonomy,
+    grocery_root,
+    read_split,
+)
+from greengrocer.errors import DatasetUnusable
+
+HELD_OUT = 0.2  # of the training pictures, where the data set has no split "val"
+
+
+class Splits(NamedTuple):
+    """``held_out`` never trains. ``origin`` says where it comes from, for the provenance."""
+
+    taxonomy: Taxonomy
+    training: tuple[LabelledPicture, ...]
+    held_out: tuple[LabelledPicture, ...]
+    origin: str
+
+
+def read_splits(data: Path, seed: int) -> Splits:
+    """The split "train", and "val" or else a fixed fifth of each class of "train".
+
+    Raises DatasetUnusable where pictures are missing, or their classes do not match.
+    """
+    train = read_split(data, "train")
+    if len(train.taxonomy.classes) < 2:
+        raise DatasetUnusable(f"{data} holds one class: training needs at least two")
+    if _has_validation(data):
+        held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
+        return Splits(train.taxonomy, train.pictures, held_out, "the split val")
+    training, held_out = _hold_out(train.pictures, seed)
+    if not held_out:
+        raise DatasetUnusable(f"{data} holds too few pictures: no class has two")
+    origin = f"a fifth of each class of train, drawn with the seed {seed}"
+    return Splits(train.taxonomy, training, held_out, origin)
+
+
+def _has_validation(data: Path) -> bool:
+    root = grocery_root(data)
+    return (root / "val.txt").is_file() if root else (data / "val").is_dir()
+
+
+def _relabelled(split: LabelledSet, taxonomy: Taxonomy, data: Path) -> tuple[LabelledPicture, ...]:
+    """The pictures with the labels of ``taxonomy``: a split may lack some of its classes."""
+    ids = {name: label for label, name in enumerate(taxonomy.classes)}
+    unknown = [name for name in split.taxonomy.classes if name not in ids]
+    if unknown:
+        raise DatasetUnusable(f"{data}: the class {unknown[0]!r} is in val but not in train")
+    names = split.taxonomy.classes
+    return tuple(LabelledPicture(p.path, ids[names[p.label]]) for p in split.pictures)
+
+
+def _hold_out(
+    pictures: Sequence[LabelledPicture], seed: int
+) -> tuple[tuple[LabelledPicture, ...], tuple[LabelledPicture, ...]]:
+    random = np.random.default_rng(seed)
+    chosen: set[int] = set()
+    for label in sorted({picture.label for picture in pictures}):
+        members = [index for index, picture in enumerate(pictures) if picture.label == label]
+        count = max(1, round(HELD_OUT * len(members))) if len(members) > 1 else 0
+        chosen.update(int(index) for index in random.permutation(members)[:count])
+    training = tuple(p for index, p in enumerate(pictures) if index not in chosen)
+    return training, tuple(p for index, p in enumerate(pictures) if index in chosen)

@@ -1,0 +1,109 @@
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from greengrocer.bundles import save as saving
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
+from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.errors import UsageError
+from greengrocer.imaging.geometry import Geometry
+from support.graphs import grey_graph
+from support.pictures import jpeg
+
+MADE = datetime(2026, 2, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model(
+        name="greys",
+        classes=tuple(f"grey-{k}" for k in range(10)),
+        coarse=("dark", "light"),
+        coarse_of=(0,) * 5 + (1,) * 5,
+        geometry=Geometry(width=32, height=32),
+        known_threshold=0.3,
+        network=Network(architecture="efficientnet-lite0", temperature=1.2),
+        graph=grey_graph(),
+        weights={"head.bias": np.arange(10, dtype=np.float16)},
+        provenance={"recipe": {"name": "greys"}},
+        metrics={"held_out_top1": 99.0},
+    )
+
+
+@pytest.fixture
+def goldens(tmp_path: Path) -> list[GoldenPicture]:
+    for name, level in (("a b.JPG", 15), ("ü.jpeg", 240)):
+        (tmp_path / name).write_bytes(jpeg(level))
+    return [
+        GoldenPicture(tmp_path / "a b.JPG", "grey-0", 0.6),
+        GoldenPicture(tmp_path / "ü.jpeg", "grey-9", 0.7),
+    ]
+
+
+def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenPicture]) -> None:
+    written = save_bundle(model, goldens, tmp_path / "deep" / "greys", MADE)
+    bundle = load_bundle(tmp_path / "deep" / "greys")
+    assert bundle.manifest == written
+    assert written.version == f"20260203-{sha256(model.graph).hexdigest()[:8]}"
+    assert (written.coarse_of, written.known_threshold) == (model.coarse_of, 0.3)
+    assert [golden.file for golden in written.goldens] == ["goldens/1.jpg", "goldens/2.jpeg"]
+    assert (bundle.directory / "goldens/1.jpg").read_bytes() == jpeg(15)
+    assert (bundle.directory / GRAPH).read_bytes() == model.graph
+    np.testing.assert_array_equal(
+        load_file(bundle.directory / WEIGHTS)["head.bias"], model.weights["head.bias"]
+    )
+
+
+def test_nothing_else_is_left_behind(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    remains = tmp_path / "out" / "greys.part"
+    remains.mkdir(parents=True)
+    (remains / "stale").write_bytes(b"of a run that was killed")
+    save_bundle(model, goldens, tmp_path / "out" / "greys", MADE)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["greys"]
+    found = {
+        path.relative_to(tmp_path / "out" / "greys").as_posix()
+        for path in (tmp_path / "out" / "greys").rglob("*")
+        if path.is_file()
+    }
+    assert found == {"manifest.json", GRAPH, WEIGHTS, "goldens/1.jpg", "goldens/2.jpeg"}
+
+
+def test_a_save_that_fails_leaves_no_bundle(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    goldens[1].path.unlink()
+    with pytest.raises(FileNotFoundError):
+        save_bundle(model, goldens, tmp_path / "greys", MADE)
+    assert not (tmp_path / "greys").exists()
+
+
+def test_an_existing_bundle_is_not_overwritten(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    save_bundle(model, goldens, tmp_path / "greys", MADE)
+    with pytest.raises(UsageError, match="greys exists: delete it"):
+        save_bundle(model, goldens, tmp_path / "greys", MADE)
+
+
+@pytest.mark.parametrize(
+    ("limit", "file"), [("MAX_GRAPH_BYTES", GRAPH), ("MAX_WEIGHTS_BYTES", WEIGHTS)]
+)
+def test_a_file_that_is_too_large_is_refused(
+    tmp_path: Path,
+    model: Model,
+    goldens: list[GoldenPicture],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    file: str,
+) -> None:
+    monkeypatch.setattr(saving, limit, 50)
+    with pytest.raises(UsageError, match=f"{file} would have .* bytes, over 50"):
+        save_bundle(model, goldens, tmp_path / "greys", MADE)
+    assert not (tmp_path / "greys").exists()

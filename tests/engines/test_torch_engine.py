@@ -1,0 +1,183 @@
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
+from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.engines.torch_engine import TorchEngine
+from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.weights import to_float16
+from support.networks import COARSE_OF, pictures, square, untrained
+from support.pictures import jpeg
+from support.servers import clean_environment
+
+TEMPERATURE = 0.8
+WITHOUT = """
+import sys
+sys.modules[{library!r}] = None
+from pathlib import Path
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.engines.registry import make_engine
+from greengrocer.errors import MissingExtra
+directory = Path(sys.argv[1])
+try:
+    make_engine("torch", directory, read_manifest(directory))
+except MissingExtra as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_threads() -> Iterator[None]:
+    """The engine sets the process's number of threads: give it back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def network() -> Recogniser:
+    return untrained()
+
+
+@pytest.fixture
+def bundle(network: Recogniser, tmp_path: Path) -> Path:
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(jpeg(100))
+    model = Model(
+        name="untrained",
+        classes=tuple("abcdef"),
+        coarse=("x", "y", "z"),
+        coarse_of=COARSE_OF,
+        geometry=square(64),
+        known_threshold=0.5,
+        network=Network(architecture="efficientnet-lite0", temperature=TEMPERATURE),
+        graph=b"the torch engine needs none",
+        weights=to_float16(network),
+        provenance={},
+        metrics={},
+    )
+    goldens = [GoldenPicture(picture, "a", 0.5)]
+    save_bundle(model, goldens, tmp_path / "bundle", datetime.now(UTC))
+    return tmp_path / "bundle"
+
+
+def started(bundle: Path, device: str = "auto", manifest: Manifest | None = None) -> TorchEngine:
+    engine = TorchEngine(bundle, manifest or read_manifest(bundle), device, 1)
+    engine.start()
+    return engine
+
+
+@torch.inference_mode()
+def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> None:
+    pixels = pictures(3, square(64))
+    found = started(bundle).infer(pixels)
+    logits = network(normalise(torch.tensor(pixels).permute(0, 3, 1, 2))) / TEMPERATURE
+    assert found.evidence.shape == (3, 2, 2, 6)
+    assert {value.dtype for value in found if value is not None} == {np.dtype("float32")}
+    # float16 weights differ from the network's own by up to one part in two thousand
+    np.testing.assert_allclose(found.evidence.mean((1, 2)), logits.numpy(), rtol=0, atol=0.05)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(found.known_score, found.probabilities.max(axis=1))
+    assert found.coarse is not None
+    np.testing.assert_allclose(
+        found.coarse[:, 1], found.probabilities[:, 2:5].sum(axis=1), atol=1e-6
+    )
+
+
+def test_a_picture_that_cannot_be_written_to_is_taken(bundle: Path) -> None:
+    pixels = pictures(1, square(64))
+    pixels.flags.writeable = False
+    assert started(bundle).infer(pixels).probabilities.shape == (1, 6)
+
+
+def test_several_threads_may_ask_at_once(bundle: Path) -> None:
+    engine, pixels = started(bundle), pictures(4, square(64))
+    expected = [engine.infer(pixels[i : i + 1]).probabilities for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: engine.infer(pixels[i : i + 1]).probabilities, range(4)))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_bundle_without_float_weights_is_refused_with_advice(bundle: Path) -> None:
+    (bundle / WEIGHTS).unlink()
+    with pytest.raises(BundleRefused, match=r"no weights\.safetensors, which wheels leave out: "):
+        started(bundle)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def of_another_network(path: Path) -> None:
+    save_file({"head.bias": np.zeros(6, np.float16)}, path)
+
+
+def for_more_classes(path: Path) -> None:
+    save_file(to_float16(untrained(classes=7)), path)
+
+
+@pytest.mark.parametrize("damage", [cut_short, emptied, of_another_network, for_more_classes])
+def test_weights_that_do_not_fit_are_refused_in_one_line(
+    bundle: Path, damage: Callable[[Path], None]
+) -> None:
+    damage(bundle / WEIGHTS)
+    with pytest.raises(BundleRefused, match=r"weights\.safetensors: ") as refusal:
+        started(bundle)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("described", [None, Network(architecture="resnet-9000", temperature=1)])
+def test_a_manifest_that_names_no_known_network_is_refused(
+    bundle: Path, described: Network | None
+) -> None:
+    manifest = read_manifest(bundle).model_copy(update={"network": described})
+    with pytest.raises(BundleRefused, match="names no network"):
+        started(bundle, manifest=manifest)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused(bundle: Path) -> None:
+    with pytest.raises(UsageError, match="there is no GPU"):
+        started(bundle, "cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_answers_as_the_processor_does(bundle: Path) -> None:
+    pixels = pictures(3, square(64))
+    expected = started(bundle, "cpu").infer(pixels)
+    found = started(bundle, "cuda").infer(pixels)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=1e-2)
+
+
+def test_an_unknown_device_is_refused(bundle: Path) -> None:
+    with pytest.raises(UsageError, match="no device 'tpu'"):
+        started(bundle, "tpu")
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_a_missing_library_is_named_with_its_extra(bundle: Path, library: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(library=library), str(bundle)],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == (
+        "the torch engine needs an extra: pip install 'greengrocer[torch]'"
+    )

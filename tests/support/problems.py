@@ -1,0 +1,26 @@
+"""The shape that every refusal has, wherever it comes from."""
+
+import json
+from collections.abc import Mapping
+
+from greengrocer.web.schemas import Problem
+
+LEAKS = ("Traceback", "site-packages", ".py", "greengrocer/", "Error(", "/tmp", "/home")
+
+
+def problem_of(status: int, headers: Mapping[str, str], body: bytes) -> Problem:
+    """The problem document of an answer, checked."""
+    assert headers["content-type"] == "application/problem+json", (status, body[:200])
+    assert int(headers["content-length"]) == len(body)
+    fields = json.loads(body)
+    assert set(fields) <= set(Problem.model_fields)
+    problem = Problem.model_validate(fields)
+    assert problem.status == status
+    assert problem.request_id == headers["x-request-id"]
+    assert problem.type == f"urn:greengrocer:problem:{problem.code}"
+    assert problem.code == problem.code.lower()
+    assert problem.title
+    assert problem.detail
+    text = body.decode()
+    assert not [leak for leak in LEAKS if leak in text], text
+    return problem

@@ -1,0 +1,17 @@
+"""Waiting for what another process or thread does, under a bound that only a hang breaks."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+SECONDS = 60.0
+T = TypeVar("T")
+
+
+def until(ask: Callable[[], T | None], seconds: float = SECONDS) -> T:
+    """The first answer of ``ask`` that is true."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < end, f"still {answer!r} after {seconds:g} seconds"
+        time.sleep(0.01)
+    return answer

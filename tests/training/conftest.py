@@ -1,0 +1,12 @@
+"""What several tests of training share."""
+
+import pytest
+
+from greengrocer.networks.recogniser import Recogniser
+from support.networks import untrained
+
+
+@pytest.fixture(scope="package")
+def network() -> Recogniser:
+    """An untrained network of 6 classes."""
+    return untrained()

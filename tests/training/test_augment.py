@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from greengrocer.training.augment import augment
+from greengrocer.training.recipe import Augmentation
+from support.pictures import photo
+
+ALWAYS = Augmentation(size=48, degrade=1.0, flip=0.5)
+
+
+def varied(seed: int, picture: Image.Image, how: Augmentation = ALWAYS) -> np.ndarray:
+    return np.asarray(augment(picture, how, np.random.default_rng(seed)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_variant_depends_on_its_seed_alone(seed: int) -> None:
+    np.testing.assert_array_equal(varied(seed, photo(1)), varied(seed, photo(1)))
+    assert (varied(seed, photo(1)) != varied(seed + 1, photo(1))).any()
+
+
+@pytest.mark.parametrize("size", [(320, 240), (20, 400), (1, 1)])
+def test_any_shape_becomes_the_square(size: tuple[int, int]) -> None:
+    for seed in range(5):
+        found = varied(seed, photo(1, size))
+        assert found.shape == (48, 48, 3)
+        assert found.dtype == np.uint8
+
+
+def test_the_picture_itself_is_left_alone() -> None:
+    picture = photo(1)
+    before = picture.tobytes()
+    varied(0, picture)
+    assert picture.tobytes() == before
+
+
+def test_nothing_varied_is_the_picture_resized() -> None:
+    how = Augmentation(size=48, area=(1, 1), aspect=(1, 1), rotation=0, flip=0, colour=0, degrade=0)
+    picture = photo(1, (96, 96))
+    expected = picture.resize((48, 48), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(varied(0, picture, how), np.asarray(expected))

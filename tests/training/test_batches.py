@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from greengrocer.datasets.labelled import LabelledPicture, read_split
+from greengrocer.errors import DatasetUnusable
+from greengrocer.training.batches import training_batches
+from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
+from support.folders import write_folders
+
+RECIPE = Recipe(
+    name="greys",
+    network="efficientnet-lite0",
+    augmentation=Augmentation(size=32),
+    optimisation=Optimisation(batch=4),
+)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledPicture, ...]:
+    levels = {"dark": [10, 20, 30, 40, 50], "light": [200, 210, 220, 230, 240]}
+    return read_split(write_folders(tmp_path_factory.mktemp("data"), levels), "train").pictures
+
+
+def epoch(
+    labelled: tuple[LabelledPicture, ...], number: int, threads: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels, labels = zip(*training_batches(labelled, RECIPE, number, threads), strict=True)
+    return torch.stack(pixels), torch.stack(labels)
+
+
+def test_an_epoch_is_the_same_however_many_threads_prepare_it(
+    labelled: tuple[LabelledPicture, ...],
+) -> None:
+    alone, together = epoch(labelled, 3, threads=1), epoch(labelled, 3, threads=4)
+    assert torch.equal(alone[0], together[0])
+    assert torch.equal(alone[1], together[1])
+
+
+def test_every_epoch_differs(labelled: tuple[LabelledPicture, ...]) -> None:
+    assert not torch.equal(epoch(labelled, 0, 1)[0], epoch(labelled, 1, 1)[0])
+
+
+def test_batches_have_one_size_and_bytes_for_pixels(labelled: tuple[LabelledPicture, ...]) -> None:
+    pixels, labels = epoch(labelled, 0, 2)
+    assert pixels.shape == (2, 4, 3, 32, 32)
+    assert pixels.dtype == torch.uint8
+    assert labels.shape == (2, 4)
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    data = write_folders(tmp_path, {"dark": [10, 20], "light": [200, 210]})
+    (data / "light" / "200.jpg").write_bytes(b"no picture")
+    with pytest.raises(DatasetUnusable, match=r"200\.jpg: the bytes are no picture"):
+        epoch(read_split(data, "train").pictures, 0, 2)

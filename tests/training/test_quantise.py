@@ -1,0 +1,81 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from greengrocer.networks.recogniser import AnswerHead, Recogniser
+from greengrocer.training.export import answer_graph, backbone_graph
+from greengrocer.training.quantise import quantise
+from support.networks import COARSE_OF, pictures, square
+
+GEOMETRY = square(64)
+CONVOLUTIONS = 49  # of EfficientNet-Lite0
+
+
+@pytest.fixture(scope="module")
+def in_float(network: Recogniser) -> onnx.ModelProto:
+    return backbone_graph(network.backbone, GEOMETRY)
+
+
+@pytest.fixture(scope="module")
+def in_int8(in_float: onnx.ModelProto) -> onnx.ModelProto:
+    return quantise(in_float, list(pictures(16, GEOMETRY)))
+
+
+def logits(backbone: onnx.ModelProto, network: Recogniser) -> np.ndarray:
+    graph = answer_graph(backbone, AnswerHead(network.head, 1.0, COARSE_OF), GEOMETRY)
+    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    (evidence,) = session.run(["evidence"], {"pixels": pictures(24, GEOMETRY)})
+    return np.asarray(evidence.mean((1, 2)))
+
+
+def optimised(model: onnx.ModelProto, directory: Path) -> onnx.GraphProto:
+    """What ONNX Runtime makes of ``model`` on this machine."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(directory / "optimised.onnx")
+    options.log_severity_level = 3  # it warns that the file is for this machine only
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx.load(options.optimized_model_filepath).graph
+
+
+def test_the_picture_goes_into_the_first_convolution_as_bytes(
+    network: Recogniser, in_int8: onnx.ModelProto, tmp_path: Path
+) -> None:
+    whole = answer_graph(in_int8, AnswerHead(network.head, 1.0, COARSE_OF), GEOMETRY)
+    graph = optimised(whole, tmp_path)
+    count = Counter(node.op_type for node in graph.node)
+    assert count["QLinearConv"] == CONVOLUTIONS
+    assert count["Conv"] == count["QuantizeLinear"] == 0
+    assert count["DequantizeLinear"] == 1, "only the features, before the head"
+    bytes_in = {"pixels"} | {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "Transpose" and node.input[0] == "pixels"
+    }
+    first = next(node for node in graph.node if node.op_type == "QLinearConv")
+    assert first.input[0] in bytes_in
+
+
+def test_the_pixels_scale_is_the_networks_own(in_int8: onnx.ModelProto) -> None:
+    values = {t.name: onnx.numpy_helper.to_array(t) for t in in_int8.graph.initializer}
+    first = next(node for node in in_int8.graph.node if node.input[0] == "planes")
+    assert first.op_type == "DequantizeLinear"
+    assert values[first.input[1]] == 1 / 128
+    assert values[first.input[2]] == 127
+
+
+def test_int8_answers_nearly_as_float_does(
+    network: Recogniser, in_float: onnx.ModelProto, in_int8: onnx.ModelProto
+) -> None:
+    expected, found = logits(in_float, network), logits(in_int8, network)
+    error = np.sqrt(np.mean((found - expected) ** 2))
+    assert error < 0.15 * expected.std()
+
+
+def test_the_float_backbone_is_left_as_it_was(in_float: onnx.ModelProto) -> None:
+    before = in_float.SerializeToString()
+    quantise(in_float, list(pictures(1, GEOMETRY)))
+    assert in_float.SerializeToString() == before

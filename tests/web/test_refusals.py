@@ -1,0 +1,77 @@
+"""Every refusal is a problem document of one shape, and described."""
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from greengrocer import errors
+from greengrocer.web.problems import KINDS
+from support.problems import problem_of
+from support.refusals import REFUSED, ROUTES, Refused
+from support.servers import Server
+from support.wire import Wire, exchange, head
+
+
+@pytest.fixture(scope="module")
+def described(fake_server: Server) -> dict[str, Any]:
+    """The paths of the interface's description."""
+    with fake_server.client() as client:
+        paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
+    return paths
+
+
+@pytest.mark.parametrize("refused", REFUSED, ids=lambda refused: refused.name)
+def test_a_bad_request_is_refused_precisely(
+    fake_server: Server, described: dict[str, Any], refused: Refused
+) -> None:
+    answer = exchange(fake_server.url, refused.request)
+    problem = problem_of(answer.status, answer.headers, answer.body)
+    assert (problem.status, problem.code) == (refused.status, refused.code), problem.detail
+    assert refused.said in problem.detail
+    method, target = refused.request.decode("latin-1").split()[:2]
+    path = unquote(urlsplit(target).path)
+    assert problem.instance == path
+    if refused not in ROUTES:
+        assert str(refused.status) in described[path][method.lower()]["responses"]
+
+
+def test_the_request_id_of_the_client_is_in_the_refusal(fake_server: Server) -> None:
+    answer = exchange(fake_server.url, head("GET", "/nope", "X-Request-Id: till-7"))
+    assert problem_of(answer.status, answer.headers, answer.body).request_id == "till-7"
+
+
+def test_a_wrong_method_is_told_the_right_ones(fake_server: Server) -> None:
+    answer = exchange(fake_server.url, head("GET", "/predict"))
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("host", ["[", "a/b?c", "evil.example", "", "a b", "x" * 2000])
+def test_the_host_header_is_not_believed(fake_server: Server, host: str) -> None:
+    request = f"GET /nope HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    answer = exchange(fake_server.url, request)
+    problem = problem_of(answer.status, answer.headers, answer.body)
+    assert problem.status == 404
+    assert problem.instance == "/nope"
+    assert "location" not in answer.headers
+
+
+def test_a_connection_outlives_a_refusal_whose_body_was_read(fake_server: Server) -> None:
+    with Wire(fake_server.url) as wire:
+        for _ in range(2):
+            for refused in REFUSED:
+                if refused.name in ("text", "no field", "empty body"):
+                    assert wire.send(refused.request).answer().status == refused.status
+
+
+def test_no_kind_of_refusal_is_left_out() -> None:
+    for_want_of_time_or_room = {
+        errors.PictureTooSlow.code,
+        errors.SlowUpload.code,
+        errors.Overloaded.code,
+        errors.NotReady.code,
+        errors.DeadlineExceeded.code,
+        errors.Departed.code,
+    }
+    provoked = {refused.code for refused in REFUSED}
+    assert {kind.code for kind in KINDS} - for_want_of_time_or_room <= provoked

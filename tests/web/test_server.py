@@ -1,0 +1,128 @@
+"""The process: when it begins to listen, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from greengrocer.web.schemas import Prediction
+from support.bundles import write_fake_bundle
+from support.pictures import encoded, jpeg, photo
+from support.servers import START_SECONDS, StartServer, clean_environment
+from support.waiting import until
+from support.wire import Wire, exchange, head, post
+
+COMMAND = [sys.executable, "-m", "greengrocer", "serve"]
+
+
+def refused_connection(port: int) -> bool:
+    """Whether nothing listens on ``port``."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_a_bundle_that_is_refused_ends_the_start_in_one_line_and_opens_no_port(
+    tmp_path: Path, port: int
+) -> None:
+    bundle = write_fake_bundle(tmp_path / "bundle")
+    (bundle / "golden.jpg").write_bytes(jpeg(0))
+    command = [*COMMAND, "--engine", "fake", "--bundle", str(bundle), "--port", str(port)]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment()
+    ) as process:
+        while process.poll() is None:
+            assert refused_connection(port)
+        out, err = process.communicate(timeout=START_SECONDS)
+    assert process.returncode == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert "golden.jpg" in err
+
+
+def test_a_port_that_is_taken_is_named_in_one_line(fake_bundle: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [*COMMAND, "--engine", "fake", "--bundle", str(fake_bundle), "--port", port]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=clean_environment(), check=False
+        )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert port in done.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_an_idle_server_with_0(
+    serve: StartServer, fake_bundle: Path, signum: signal.Signals
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake")
+    with Wire(server.url) as idle:
+        assert idle.send(head("GET", "/livez")).answer().status == 200
+        server.process.send_signal(signum)
+        assert idle.closed()
+    assert server.process.wait(START_SECONDS) == 0
+
+
+def test_what_was_taken_is_finished_after_sigterm(serve: StartServer, fake_bundle: Path) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake")
+    request = post(jpeg(250))
+    with Wire(server.url) as wire:
+        wire.send(request[:-1])
+        with server.client() as client:  # behind it, so that the half request has been taken
+            assert client.get("/livez").status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+        port = int(server.url.rsplit(":")[-1])
+        until(lambda: refused_connection(port))
+        answer = wire.send(request[-1:]).answer()
+        assert Prediction.model_validate_json(answer.body).prediction == "grey-9"
+        assert answer.headers["connection"] == "close"
+        assert wire.closed()
+    assert server.stop() == 0
+    assert not [line for line in server.log if "error" in line]
+
+
+def test_a_signal_in_the_midst_of_traffic_ends_with_0(
+    serve: StartServer, fake_bundle: Path
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain", "10")
+    picture = post(encoded(photo(1), "JPEG"))
+
+    def send_until_refused(_: int) -> int:
+        answers = 0
+        try:
+            while exchange(server.url, picture).status == 200:
+                answers += 1
+        except (OSError, AssertionError):  # closed before or while the head was sent
+            pass
+        return answers
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(send_until_refused, range(4))
+        until(lambda: len(server.log) > 50)
+        assert server.stop() == 0
+        assert sum(answers) > 40
+
+
+def test_a_second_sigint_does_not_wait(serve: StartServer, fake_bundle: Path) -> None:
+    flags = ("--upload-grace", "3600", "--drain", "3600")
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
+    with Wire(server.url) as wire:
+        wire.send(post(jpeg(250))[:-1])
+        with server.client() as client:
+            assert client.get("/livez").status_code == 200
+        server.process.send_signal(signal.SIGINT)
+        until(lambda: [line for line in server.log if "Waiting for connections" in line])
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(START_SECONDS)
