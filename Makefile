@@ -33,6 +33,9 @@ bench: .venv-dev/installed  ## measure the service against the bare pipeline
 train: .venv-dev/installed  ## train the default bundle; DATA names the data set
 	$(DEV)/greengrocer train --recipe recipes/grocery.toml --data $(DATA) --out runs/grocery
 
+gallery: .venv-dev/installed  ## draw the built-in pictures anew (needs Debian's package blender)
+	$(DEV)/python -m tools.gallery
+
 requirements:  ## pin the newest versions anew (needs uv)
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama pyproject.toml -o requirements/serve.txt

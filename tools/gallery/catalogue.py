@@ -15,8 +15,6 @@ ROW = Pose(tilt=6, yaw=9, lying=True)
 SAME_WAY = Pose(tilt=5, yaw=7, lying=True, flips=False)
 LEANING = Pose(tilt=70)
 
-GREEN_STEM = ("5a8a2c", "4a7a26")
-
 GRAPEFRUIT_HALF = Kind(citrus.grapefruit_half, CUT, 2)
 GRAPEFRUIT_HALVES = (
     Placed(GRAPEFRUIT_HALF, (-0.75, -0.2, 0.14), (34, 8, 0), 1.0, rests=True),

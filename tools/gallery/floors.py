@@ -1,4 +1,4 @@
-"""What the groceries lie on: the bottom of a crate, a wooden table, brown paper."""
+"""What the groceries lie on: the bottom of a crate, a wooden table."""
 
 from collections.abc import Callable
 
@@ -43,17 +43,7 @@ def crate(rng: np.random.Generator) -> Mesh:
     return Mesh(points, quads, tint, np.full(len(points), 0.6))
 
 
-def paper(rng: np.random.Generator) -> Mesh:
-    """Pale, slightly crumpled brown paper."""
-    points, quads = _sheet(24.0, 400)
-    crease = fbm(points, 0.8, int(rng.integers(1 << 30)), 4)
-    points[:, 2] = 0.03 * crease
-    tint = over(np.broadcast_to(paint("c3a57c"), points.shape), "a98a62", 0.5 + 0.5 * crease)
-    return Mesh(points, quads, tint, np.full(len(points), 0.75))
-
-
 FLOORS: dict[str, tuple[Callable[[np.random.Generator], Mesh], Finish]] = {
     "crate": (crate, Finish()),
     "wood": (wood, Finish()),
-    "paper": (paper, Finish()),
 }
