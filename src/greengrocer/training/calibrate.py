@@ -9,7 +9,8 @@ from greengrocer.engines.engine import Floats
 
 Labels = npt.NDArray[np.int64]
 
-COLDEST, HOTTEST = 0.05, 20.0
+# Few held-out pictures, all of them right, must not make the model sure of everything.
+COLDEST, HOTTEST = 0.2, 5.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -18,7 +19,7 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
     ``logits`` [N, classes] and ``labels`` [N] are of pictures that training did not see
     (temperature scaling: Guo et al., ICML 2017). The loss is convex in 1 / T, so it has one
-    valley, and golden-section search over log T finds its floor between 0.05 and 20.
+    valley, and golden-section search over log T finds its floor between 0.2 and 5.
     """
     low, high = math.log(COLDEST), math.log(HOTTEST)
     while high - low > 1e-5:

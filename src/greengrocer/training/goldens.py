@@ -19,13 +19,15 @@ def choose_goldens(
 ) -> tuple[GoldenPicture, ...]:
     """The widest lead of the first class over the second in each of 4 classes, by ``graph``.
 
-    A wide lead survives the rounding of another processor. ``graph`` is the finished one.
+    A wide lead survives the rounding of another processor. Pictures that are named after their
+    class, as the gallery's are, come first if they are named right. ``graph`` is the finished one.
     """
     probabilities = answer_pictures(graph, candidates, geometry).probabilities
     second, first = np.sort(probabilities, axis=1)[:, -2:].T
     best = probabilities.argmax(axis=1)
+    misnamed = [classes[label] != path.stem for label, path in zip(best, candidates, strict=True)]
     chosen: dict[int, int] = {}
-    for index in np.argsort(second - first, kind="stable"):
+    for index in np.lexsort((second - first, misnamed)):
         chosen.setdefault(int(best[index]), int(index))
     return tuple(
         GoldenPicture(candidates[index], classes[label], min(1.0, float(first[index])))

@@ -61,11 +61,10 @@ def train(
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = out.with_name(f"{out.name}.checkpoint.pt")
     threads = os.cpu_count() or 2 if target.type == "cuda" else 2
-    fit_result = fit(recipe, splits.taxonomy, splits.training, checkpoint, target.type, threads)
-    network, weights = _published(fit_result, recipe)
+    trained = fit(recipe, splits.taxonomy, splits.training, checkpoint, target.type, threads)
+    network, weights = _published(trained, recipe)
     geometry = Geometry(width=recipe.export.size, height=recipe.export.size)
     finished = _finish(network, splits, recipe, geometry)
-    tqdm.write("saving")
     chosen = choose_goldens(
         finished.graph, _candidates(splits, goldens), geometry, splits.taxonomy.classes
     )
