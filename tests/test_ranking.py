@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Inference
-from greengrocer.ranking import Labels, ModelId, Ranked, rank
+from greengrocer.ranking import Labels, Level, ModelId, Named, Ranked, rank
 
 MODEL = ModelId("fruit", "1")
 LABELS = Labels(MODEL, ("apple", "banana", "cherry", "date"), ("red", "yellow"), 0.5)
@@ -65,3 +65,28 @@ def test_rounding_never_makes_a_confidence_larger_than_one() -> None:
 
 def test_each_picture_gets_its_own_evidence() -> None:
     assert rank(inference(), 1, LABELS, 1).evidence.tolist() == [[[4, 5, 6, 7]]]
+
+
+@pytest.mark.parametrize(
+    ("known", "fine", "coarse", "named"),
+    [
+        (0.5, 0.4, 0.9, Named(Level.FINE, "date")),
+        (0.5, 0.41, 0.6, Named(Level.COARSE, "red")),
+        (0.5, 0.41, 0.61, Named(Level.UNKNOWN, None)),
+        (0.49, 0.0, 0.0, Named(Level.UNKNOWN, None)),
+    ],
+)
+def test_an_unsure_answer_backs_off_to_the_coarse_class_and_then_to_unknown(
+    known: float, fine: float, coarse: float, named: Named
+) -> None:
+    exact = inference(known)._replace(
+        probabilities=np.array([[0.1, 0.2, 0.3, 0.4]]), coarse=np.array([[0.6, 0.4]])
+    )
+    labels = Labels(MODEL, LABELS.classes, LABELS.coarse, 0.5, fine, coarse)
+    assert rank(exact, 0, labels, 1).named == named
+
+
+def test_without_a_hierarchy_an_unsure_answer_is_unknown() -> None:
+    flat = Labels(MODEL, LABELS.classes, None, 0.5, fine_threshold=0.9)
+    named = rank(inference()._replace(coarse=None), 0, flat, 1).named
+    assert named == Named(Level.UNKNOWN, None)

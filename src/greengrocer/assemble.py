@@ -90,6 +90,8 @@ def build_pipeline(
         manifest.classes,
         manifest.coarse,
         manifest.known_threshold,
+        manifest.fine_threshold,
+        manifest.coarse_threshold,
     )
     pipeline = Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer)
 

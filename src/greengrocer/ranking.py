@@ -1,6 +1,7 @@
 """Probabilities become named, ordered, honest answers: one pure function."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +23,34 @@ class ModelId(NamedTuple):
     version: str
 
 
+class Level(StrEnum):
+    """How closely an answer names what a picture shows."""
+
+    FINE = "fine"
+    COARSE = "coarse"
+    UNKNOWN = "unknown"
+
+
+class Named(NamedTuple):
+    """What the model stands for: a class of the level, or no name where that is unknown."""
+
+    level: Level
+    name: str | None
+
+
 @dataclass(frozen=True)
 class Labels:
-    """What ranking must know of a model. ``coarse`` is None without a hierarchy."""
+    """What ranking must know of a model. ``coarse`` is None without a hierarchy.
+
+    A threshold is the least score, or confidence at its level, that is believed.
+    """
 
     model: ModelId
     classes: tuple[str, ...]
     coarse: tuple[str, ...] | None
     known_threshold: float
+    fine_threshold: float = 0.0
+    coarse_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,7 @@ class Answer:
     coarse: Ranked | None
     known: bool
     known_score: float
+    named: Named
     evidence: Floats = field(repr=False, compare=False)
 
 
@@ -55,16 +77,29 @@ def rank(inference: Inference, index: int, labels: Labels, top: int) -> Answer:
     Equal probabilities are ordered by class id.
     """
     known_score = float(inference.known_score[index])
+    known = known_score >= labels.known_threshold
+    best = _best(inference.probabilities[index], labels.classes, top)
+    coarse = None
+    if inference.coarse is not None and labels.coarse is not None:
+        coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
     return Answer(
         model=labels.model,
-        top=_best(inference.probabilities[index], labels.classes, top),
-        coarse=None
-        if inference.coarse is None or labels.coarse is None
-        else _best(inference.coarse[index], labels.coarse, 1)[0],
-        known=known_score >= labels.known_threshold,
+        top=best,
+        coarse=coarse,
+        known=known,
         known_score=known_score,
+        named=name(best[0], coarse, known, labels),
         evidence=inference.evidence[index],
     )
+
+
+def name(fine: Ranked, coarse: Ranked | None, known: bool, labels: Labels) -> Named:
+    """The fine class, the coarse one where the fine one is unsure, or nothing at all."""
+    if known and fine.confidence >= labels.fine_threshold:
+        return Named(Level.FINE, fine.name)
+    if known and coarse is not None and coarse.confidence >= labels.coarse_threshold:
+        return Named(Level.COARSE, coarse.name)
+    return Named(Level.UNKNOWN, None)
 
 
 def _best(probabilities: Floats, names: tuple[str, ...], count: int) -> tuple[Ranked, ...]:

@@ -8,6 +8,10 @@ import pytest
 from support.folders import write_folders
 
 Command = Callable[..., CompletedProcess[str]]
+FIGURES = {
+    *("fine_top1", "coarse_top1", "fine_top5", "macro_f1", "ece", "n"),
+    *("known_rate", "answer_precision", "answer_coverage"),
+}
 
 
 @pytest.fixture
@@ -22,13 +26,15 @@ def test_a_folder_a_class_is_scored_as_text(
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
     assert done.returncode == 0
     assert done.stdout.startswith("greys 1 on 3 pictures of val:\n")
-    assert "fine_top1     66.67%" in done.stdout
+    assert "fine_top1         66.67%" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("  fine ")
 
 
 def test_json_holds_every_figure(greengrocer: Command, onnx_bundle: Path, data: Path) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--json")
     scores = json.loads(done.stdout)
-    assert set(scores) == {"fine_top1", "coarse_top1", "fine_top5", "macro_f1", "ece", "n"}
+    assert set(scores) == FIGURES
+    assert set(scores["answer_coverage"]) == {"fine", "coarse", "unknown"}
     assert scores["n"] == 3
     assert scores["fine_top1"] == pytest.approx(2 / 3)
     assert scores["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)

@@ -61,6 +61,8 @@ class Manifest(Part):
     coarse_of: tuple[int, ...] | None = Field(None, description="coarse id of each fine class")
     geometry: Geometry
     known_threshold: float = Field(ge=0, le=1, description="known: a score at or above it")
+    fine_threshold: float = Field(0, ge=0, le=1, description="confidence that names a fine class")
+    coarse_threshold: float = Field(0, ge=0, le=1, description="the same for a coarse one")
     network: Network | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)

@@ -40,13 +40,15 @@ def run(arguments: argparse.Namespace) -> int:
     labelled = read_split(arguments.data or default_data_dir(), arguments.split)
     bundle = load_bundle(find_bundle(arguments.bundle))
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
-    scores = evaluate(pipeline, bundle.manifest, labelled, usable_processors()).scores
+    found = evaluate(pipeline, bundle.manifest, labelled, usable_processors())
+    figures = asdict(found.scores) | asdict(found.named)
     if arguments.json:
-        say_json(asdict(scores))
+        say_json(figures)
         return 0
     manifest = bundle.manifest
-    say(f"{manifest.name} {manifest.version} on {scores.n} pictures of {arguments.split}:")
-    for name, value in asdict(scores).items():
-        if name != "n" and value is not None:
-            say(f"  {name:<12} {value:7.2%}")
+    say(f"{manifest.name} {manifest.version} on {found.scores.n} pictures of {arguments.split}:")
+    for name, value in figures.items():
+        if isinstance(value, float):
+            say(f"  {name:<16} {value:7.2%}")
+    say("  " + ", ".join(f"{k} {v:.0%}" for k, v in found.named.answer_coverage.items()))
     return 0

@@ -12,6 +12,7 @@ from greengrocer.context import Context
 from greengrocer.datasets.labelled import LabelledPicture, LabelledSet
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, PictureRefused
+from greengrocer.evaluation.answers import AnswerScores, score_answers
 from greengrocer.evaluation.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer
@@ -22,6 +23,7 @@ class Evaluation:
     """The figures and what they were computed from, picture by picture."""
 
     scores: Scores
+    named: AnswerScores
     probabilities: Floats  # [N, classes]
     known_scores: Floats  # [N]
     labels: Labels  # [N]
@@ -37,13 +39,15 @@ def evaluate(
     labels = _model_labels(manifest, labelled)
     answers = _classify(pipeline, labelled.pictures, threads)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
-    coarse, coarse_labels = None, None
+    coarse, coarse_labels, true_coarse = None, None, None
     if manifest.coarse is not None and manifest.coarse_of is not None:
         membership = np.eye(len(manifest.coarse), dtype=np.float32)[list(manifest.coarse_of)]
         coarse = probabilities @ membership
         coarse_labels = np.array(manifest.coarse_of)[labels]
+        true_coarse = [manifest.coarse[label] for label in coarse_labels]
     return Evaluation(
         score(probabilities, labels, coarse, coarse_labels),
+        score_answers(answers, [manifest.classes[label] for label in labels], true_coarse),
         probabilities,
         np.array([answer.known_score for answer in answers], np.float32),
         labels,

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from greengrocer.ranking import Answer
+from greengrocer.ranking import Answer, Level
 
 
 class Schema(BaseModel):
@@ -33,6 +33,13 @@ class RankedClass(Schema):
     confidence: float = Field(ge=0, le=1)
 
 
+class NamedAnswer(Schema):
+    """What the model stands for."""
+
+    level: Level = Field(description="how closely it names what the picture shows")
+    name: str | None = Field(description="a class of that level; null where it is unknown")
+
+
 class Model(Schema):
     """The model that gave the answer."""
 
@@ -48,6 +55,9 @@ class Prediction(Schema):
     coarse: Guess | None = Field(
         description="the likeliest coarse class, by the sum of its classes' probabilities; "
         "null for a model without a hierarchy"
+    )
+    answer: NamedAnswer = Field(
+        description="the fine class, the coarse one where the fine one is unsure, or unknown"
     )
     known: bool = Field(description="false: the picture seems to show nothing the model knows")
     known_score: float = Field(ge=0, le=1, description="higher is more known")
@@ -84,6 +94,7 @@ def prediction_body(answer: Answer, request_id: str) -> dict[str, object]:
         "confidence": best.confidence,
         "coarse": answer.coarse
         and {"prediction": answer.coarse.name, "confidence": answer.coarse.confidence},
+        "answer": answer.named._asdict(),
         "known": answer.known,
         "known_score": answer.known_score,
         "top": [{"class": name, "confidence": confidence} for name, confidence in answer.top],
