@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet
+from greengrocer.datasets.labelled import SUFFIXES, LabelledSet
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, PictureRefused
 from greengrocer.evaluation.answers import AnswerScores, score_answers
@@ -27,6 +28,8 @@ class Evaluation:
     probabilities: Floats  # [N, classes]
     known_scores: Floats  # [N]
     labels: Labels  # [N]
+    evidence: Floats  # [N, h, w], of the predicted class only: all classes' would fill memory
+    paths: tuple[Path, ...]  # [N]
 
 
 def evaluate(
@@ -37,7 +40,8 @@ def evaluate(
     Raises DatasetUnusable for a class that the model does not have, or a picture that is refused.
     """
     labels = _model_labels(manifest, labelled)
-    answers = _classify(pipeline, labelled.pictures, threads)
+    paths = tuple(picture.path for picture in labelled.pictures)
+    answers = _classify(pipeline, paths, threads)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
     coarse, coarse_labels, true_coarse = None, None, None
     if manifest.coarse is not None and manifest.coarse_of is not None:
@@ -51,7 +55,21 @@ def evaluate(
         probabilities,
         np.array([answer.known_score for answer in answers], np.float32),
         labels,
+        np.stack([answer.evidence[:, :, 0] for answer in answers]),
+        paths,
     )
+
+
+def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
+    """The known score of every picture below ``directory``, in order of their paths, float [N].
+
+    Raises DatasetUnusable where there is none, or for a picture that is refused.
+    """
+    paths = [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise DatasetUnusable(f"{directory} holds no pictures")
+    answers = _classify(pipeline, paths, threads)
+    return np.array([answer.known_score for answer in answers], np.float32)
 
 
 def _model_labels(manifest: Manifest, labelled: LabelledSet) -> Labels:
@@ -66,22 +84,23 @@ def _model_labels(manifest: Manifest, labelled: LabelledSet) -> Labels:
     return np.array([ids[name] for name in names])
 
 
-def _classify(
-    pipeline: Pipeline, pictures: Sequence[LabelledPicture], threads: int
-) -> list[Answer]:
-    everything = len(pipeline.labels.classes)
+def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[Answer]:
+    """Answers for all classes, their evidence cut to that of the predicted class: [h, w, 1]."""
+    classes = pipeline.labels.classes
 
-    def classify(picture: LabelledPicture) -> Answer:
+    def classify(path: Path) -> Answer:
         try:
-            return pipeline.classify(picture.path.read_bytes(), Context(), top=everything)
+            answer = pipeline.classify(path.read_bytes(), Context(), top=len(classes))
         except OSError as error:
-            raise DatasetUnusable(f"{picture.path}: {error.strerror}") from error
+            raise DatasetUnusable(f"{path}: {error.strerror}") from error
         except PictureRefused as error:
-            raise DatasetUnusable(f"{picture.path}: {error}") from error
+            raise DatasetUnusable(f"{path}: {error}") from error
+        predicted = [classes.index(answer.top[0].name)]
+        return replace(answer, evidence=answer.evidence[:, :, predicted])
 
     with ThreadPoolExecutor(threads, thread_name_prefix="evaluate") as pool:
-        answers = pool.map(classify, pictures)
-        return list(tqdm(answers, "evaluate", len(pictures), unit="picture", mininterval=1))
+        answers = pool.map(classify, paths)
+        return list(tqdm(answers, "evaluate", len(paths), unit="picture", mininterval=1))
 
 
 def _by_class(top: Sequence[tuple[str, float]], classes: Sequence[str]) -> Floats:

@@ -1,13 +1,11 @@
 """The training loop: epochs over augmented batches, a checkpoint after each, resumed if killed."""
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
@@ -15,30 +13,10 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
 from greengrocer.training.batches import training_batches
-from greengrocer.training.recipe import Optimisation, Recipe
-
-
-class Losses(nn.Module):
-    """Cross-entropy of the fine class, and of the coarse one on summed fine probabilities."""
-
-    coarse_of: torch.Tensor
-    membership: torch.Tensor
-
-    def __init__(self, how: Optimisation, taxonomy: Taxonomy) -> None:
-        super().__init__()
-        self.smoothing = how.label_smoothing
-        self.coarse_weight = how.coarse_weight if taxonomy.coarse_of else 0.0
-        coarse_of = torch.tensor(taxonomy.coarse_of or [0] * len(taxonomy.classes))
-        self.register_buffer("coarse_of", coarse_of)
-        self.register_buffer("membership", F.one_hot(coarse_of).float())
-
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Logits [N, classes] and fine labels int64 [N] to the mean loss."""
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
-        if self.coarse_weight:
-            coarse = (logits.softmax(dim=1) @ self.membership).clamp_min(1e-8).log()
-            loss = loss + self.coarse_weight * F.nll_loss(coarse, self.coarse_of[labels])
-        return loss
+from greengrocer.training.losses import Losses
+from greengrocer.training.optimiser import rate_share, weight_groups
+from greengrocer.training.probe import probe_head
+from greengrocer.training.recipe import Recipe, read_back
 
 
 class Run:
@@ -52,22 +30,24 @@ class Run:
         if recipe.pretrained:
             load_pretrained(network.backbone, recipe.network)
         self.network = channels_last(network.to(device))
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.average = self._copied_weights()
         self.losses = Losses(how, taxonomy).to(device)
         self.optimiser = torch.optim.AdamW(
-            [
-                {"params": self.network.backbone.parameters(), "peak": how.rate},
-                {"params": self.network.head.parameters(), "peak": how.head_rate},
-            ],
-            weight_decay=how.weight_decay,
+            weight_groups(self.network, how), weight_decay=how.weight_decay
         )
         self.epoch = 0
         self.step = 0
 
+    def probe(self, pictures: Sequence[LabelledPicture], threads: int) -> None:
+        """Start the head from a linear probe, so that its errors do not distort the features."""
+        loss = probe_head(self.network, self.losses, pictures, self.recipe, threads)
+        self.average = self._copied_weights()
+        tqdm.write(f"linear probe: loss {loss:.4f}")
+
     def train_epoch(self, pictures: Sequence[LabelledPicture], threads: int) -> float:
         """Train one epoch and return its mean loss."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.epoch)
-        self.network.train()
+        self._train_mode()
         total, count = 0.0, 0
         batches = training_batches(pictures, self.recipe, self.epoch, threads)
         label = f"epoch {self.epoch + 1}/{self.recipe.optimisation.epochs}"
@@ -80,8 +60,9 @@ class Run:
         return total / max(count, 1)
 
     def _train_batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
+        share = rate_share(self.step, self.steps, self.recipe.optimisation)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["peak"] * self._schedule()
+            group["lr"] = group["peak"] * share
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             logits = self.network(normalise(pixels))
         loss = self.losses(logits.float(), labels)
@@ -92,13 +73,15 @@ class Run:
         self._average_weights()
         return float(loss.item())
 
-    def _schedule(self) -> float:
-        """Share of the peak learning rate at this step: linear warm-up, then half a cosine."""
-        how = self.recipe.optimisation
-        total, warmup = self.steps * how.epochs, max(1, int(self.steps * how.warmup_epochs))
-        if self.step < warmup:
-            return (self.step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (self.step - warmup) / max(1, total - warmup)))
+    def _train_mode(self) -> None:
+        self.network.train()
+        if self.recipe.optimisation.frozen_norms:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _copied_weights(self) -> dict[str, torch.Tensor]:
+        return {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     @torch.no_grad()
     def _average_weights(self) -> None:
@@ -127,7 +110,7 @@ class Run:
     def load(self, path: Path) -> None:
         """Take up the checkpoint at ``path``; raises UsageError if it is of another training."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        same_recipe = state["recipe"] == self.recipe.model_dump_json()
+        same_recipe = read_back(state["recipe"]) == self.recipe
         if not same_recipe or len(state["average"]["head.bias"]) != self.network.head.out_features:
             raise UsageError(
                 f"{path} was written under another recipe or for other classes: delete it, or "
@@ -149,7 +132,7 @@ def fit(
 ) -> Recogniser:
     """Train on ``pictures`` and return the averaged network, in eval mode on the CPU.
 
-    After each epoch the state is written to ``checkpoint``; if it exists, the run goes on from
+    After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run goes on from
     there and ends as if it had never stopped. Raises UsageError for another recipe's checkpoint.
     """
     steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
@@ -157,6 +140,9 @@ def fit(
     if checkpoint.exists():
         run.load(checkpoint)
         tqdm.write(f"resumed after epoch {run.epoch}")
+    elif recipe.optimisation.probe_epochs:
+        run.probe(pictures, threads)
+        run.save(checkpoint)
     while run.epoch < recipe.optimisation.epochs:
         loss = run.train_epoch(pictures, threads)
         run.save(checkpoint)

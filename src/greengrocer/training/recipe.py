@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from greengrocer.errors import UsageError
 
@@ -13,6 +13,19 @@ class Part(BaseModel):
     """A table of the recipe: closed and frozen, so that a typing error cannot pass unseen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Part):
+    """Which pictures the recipe may train on and hold out; never the split "test"."""
+
+    splits: tuple[Literal["train", "val"], ...] = ("train",)
+
+    @field_validator("splits")
+    @classmethod
+    def _known_choice(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
+        if splits not in (("train",), ("train", "val")):
+            raise ValueError('choose ["train"] or ["train", "val"]')
+        return splits
 
 
 class Augmentation(Part):
@@ -40,6 +53,9 @@ class Optimisation(Part):
     coarse_weight: float = Field(0.3, ge=0, description="weight of the summed coarse loss")
     dropout: float = Field(0.2, ge=0, lt=1)
     average: float = Field(0.995, ge=0, lt=1, description="decay of the weights' moving average")
+    probe_epochs: int = Field(0, ge=0, description="augmented epochs that fit the head alone first")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="of the rate, a stage below the head")
+    frozen_norms: bool = Field(False, description="batch norms keep the statistics they start with")
 
 
 class Export(Part):
@@ -57,6 +73,7 @@ class Recipe(Part):
     seed: int = 0
     network: Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
     pretrained: bool = True
+    data: Data = Data()
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
     export: Export = Export()
@@ -77,3 +94,14 @@ def read_recipe(path: Path) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"recipe {path}: {where}: {first['msg']}") from error
+
+
+def read_back(text: str) -> Recipe | None:
+    """The recipe in the JSON ``text`` of an earlier run; None if this version cannot follow it.
+
+    Settings that the text does not know have their defaults, which is what that run did.
+    """
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError:
+        return None

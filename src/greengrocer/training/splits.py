@@ -14,6 +14,7 @@ from greengrocer.datasets.labelled import (
     read_split,
 )
 from greengrocer.errors import DatasetUnusable
+from greengrocer.training.scenes import scene_hold_out
 
 HELD_OUT = 0.2  # of the training pictures, where the data set has no split "val"
 
@@ -27,14 +28,17 @@ class Splits(NamedTuple):
     origin: str
 
 
-def read_splits(data: Path, seed: int) -> Splits:
+def read_splits(data: Path, seed: int, splits: Sequence[str] = ("train",)) -> Splits:
     """The split "train", and "val" or else a fixed fifth of each class of "train".
 
+    With ``splits`` "train" and "val", a fold of the scenes of both is held out instead.
     Raises DatasetUnusable where pictures are missing, or their classes do not match.
     """
-    train = read_split(data, "train")
-    if len(train.taxonomy.classes) < 2:
-        raise DatasetUnusable(f"{data} holds one class: training needs at least two")
+    train = read_together(data, splits)
+    if "val" in splits:
+        training, held_out = scene_hold_out(train.pictures, seed)
+        origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
+        return Splits(train.taxonomy, training, held_out, origin)
     if _has_validation(data):
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
         return Splits(train.taxonomy, train.pictures, held_out, "the split val")
@@ -43,6 +47,22 @@ def read_splits(data: Path, seed: int) -> Splits:
         raise DatasetUnusable(f"{data} holds too few pictures: no class has two")
     origin = f"a fifth of each class of train, drawn with the seed {seed}"
     return Splits(train.taxonomy, training, held_out, origin)
+
+
+def read_together(data: Path, splits: Sequence[str]) -> LabelledSet:
+    """The pictures of ``splits``, "train" first, under the labels of "train".
+
+    Raises DatasetUnusable where pictures are missing, or their classes do not match.
+    """
+    train = read_split(data, "train")
+    if len(train.taxonomy.classes) < 2:
+        raise DatasetUnusable(f"{data} holds one class: training needs at least two")
+    if "val" not in splits:
+        return train
+    if not _has_validation(data):
+        raise DatasetUnusable(f"{data} has no split 'val', which the recipe asks for")
+    val = _relabelled(read_split(data, "val"), train.taxonomy, data)
+    return LabelledSet(train.taxonomy, train.pictures + val)
 
 
 def _has_validation(data: Path) -> bool:
