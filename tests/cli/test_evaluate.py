@@ -55,3 +55,36 @@ def test_without_a_data_set_the_mistake_is_told_in_one_line(greengrocer: Command
     done = greengrocer("evaluate")
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_report_is_written_beside_the_figures(
+    greengrocer: Command, onnx_bundle: Path, data: Path, tmp_path: Path
+) -> None:
+    unknown = write_folders(tmp_path / "unknown", {"anything": [128]})
+    page = tmp_path / "new" / "report" / "index.html"
+    flags = ("--report", page.parent, "--unknown", unknown, "--json")
+    done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, *flags)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["n"] == 3
+    assert f"the report is {page}\n" in done.stderr
+    written = page.read_text(encoding="utf-8")
+    assert "66.7 %" in written
+    assert "AUROC" in written
+
+
+def test_unknown_pictures_without_a_report_are_refused_in_one_line(
+    greengrocer: Command, data: Path
+) -> None:
+    done = greengrocer("evaluate", "--data", data, "--unknown", data)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "greengrocer: --unknown is for the report: say --report DIR, too\n"
+
+
+def test_a_folder_without_unknown_pictures_is_refused_in_one_line(
+    greengrocer: Command, onnx_bundle: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    flags = ("--report", tmp_path / "report", "--unknown", tmp_path / "empty")
+    done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith("empty holds no pictures")

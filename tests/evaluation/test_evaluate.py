@@ -7,7 +7,7 @@ from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.datasets.labelled import read_split
 from greengrocer.errors import DatasetUnusable
-from greengrocer.evaluation.evaluate import Evaluation, evaluate
+from greengrocer.evaluation.evaluate import Evaluation, evaluate, known_scores
 from support.bundles import write_fake_bundle
 from support.folders import write_folders
 
@@ -29,6 +29,24 @@ def test_a_folder_a_class_is_scored(fake_bundle: Path, tmp_path: Path) -> None:
     assert scores.n == 3
     assert scores.fine_top1 == scores.coarse_top1 == pytest.approx(2 / 3)
     assert scores.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_evidence_is_that_of_the_predicted_class(fake_bundle: Path, tmp_path: Path) -> None:
+    evaluation = evaluated(fake_bundle, write_folders(tmp_path, {"grey-0": [12], "grey-9": [100]}))
+    assert [path.name for path in evaluation.paths] == ["012.jpg", "100.jpg"]
+    # The fake engine's logits lie within half a class of the best one's: 0 down to -1/4.
+    assert evaluation.evidence.shape == (2, 3, 3)
+    assert np.all((evaluation.evidence <= 0) & (evaluation.evidence >= -0.25))
+
+
+def test_known_scores_of_a_plain_folder(fake_bundle: Path, tmp_path: Path) -> None:
+    pipeline = build_pipeline(load_bundle(fake_bundle), "fake")
+    data = write_folders(tmp_path / "any", {"a": [12], "b": [100]})
+    expected = evaluated(fake_bundle, write_folders(tmp_path / "c", {"grey-0": [12, 100]}))
+    assert known_scores(pipeline, data, 2).tolist() == expected.known_scores.tolist()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetUnusable, match="empty holds no pictures"):
+        known_scores(pipeline, tmp_path / "empty", 2)
 
 
 def test_coarse_is_the_sum_of_fine(fake_bundle: Path, tmp_path: Path) -> None:

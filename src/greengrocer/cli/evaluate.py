@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import add_model_flags
-from greengrocer.cli.output import say, say_json
+from greengrocer.cli.output import say, say_json, warn
 
 if TYPE_CHECKING:
+    from greengrocer.bundles.bundle import Bundle
     from greengrocer.cli.commands import Commands
+    from greengrocer.evaluation.evaluate import Evaluation
+    from greengrocer.evaluation.stopwatch import Stopwatch
+    from greengrocer.pipeline import Pipeline
 
 
 def register(commands: "Commands") -> None:
@@ -24,6 +28,15 @@ def register(commands: "Commands") -> None:
     )
     parser.add_argument("--split", default="val", choices=("val", "test", "train"))
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a page of figures and charts into DIR"
+    )
+    parser.add_argument(
+        "--unknown",
+        type=Path,
+        metavar="DIR",
+        help="pictures that show nothing the model knows, for the report",
+    )
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
@@ -34,14 +47,21 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.datasets.labelled import read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
+    from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
+    from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
+    if arguments.unknown and not arguments.report:
+        raise UsageError("--unknown is for the report: say --report DIR, too")
     labelled = read_split(arguments.data or default_data_dir(), arguments.split)
     bundle = load_bundle(find_bundle(arguments.bundle))
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
+    pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, labelled, usable_processors())
     figures = asdict(found.scores) | asdict(found.named)
+    if arguments.report:
+        _report(arguments, bundle, pipeline, found, stopwatch)
     if arguments.json:
         say_json(figures)
         return 0
@@ -52,3 +72,31 @@ def run(arguments: argparse.Namespace) -> int:
             say(f"  {name:<16} {value:7.2%}")
     say("  " + ", ".join(f"{k} {v:.0%}" for k, v in found.named.answer_coverage.items()))
     return 0
+
+
+def _report(
+    arguments: argparse.Namespace,
+    bundle: "Bundle",
+    pipeline: "Pipeline",
+    found: "Evaluation",
+    stopwatch: "Stopwatch",
+) -> None:
+    from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
+    from greengrocer.evaluation.report import write_report  # noqa: PLC0415
+    from greengrocer.evaluation.run import Run, served_bytes  # noqa: PLC0415
+    from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
+
+    threads = usable_processors()
+    pipeline.observer = None  # the cost is that of the labelled pictures
+    unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
+    run = Run(
+        manifest=bundle.manifest,
+        split=arguments.split,
+        engine=arguments.engine,
+        threads=threads,
+        bundle_bytes=served_bytes(bundle),
+        evaluation=found,
+        stopwatch=stopwatch,
+        unknown=unknown,
+    )
+    warn(f"the report is {write_report(run, arguments.report)}")

@@ -1,0 +1,94 @@
+"""A report's charts: can a confidence be trusted, and is the unknown told from the known?"""
+
+import numpy as np
+
+from greengrocer.evaluation.charts import coverage_chart, known_chart, reliability_chart
+from greengrocer.evaluation.findings import coverage, reliability
+from greengrocer.evaluation.intervals import auroc
+from greengrocer.evaluation.markup import cell, meter, number, section, table, tile
+from greengrocer.evaluation.run import Run
+
+
+def calibration(run: Run) -> str:
+    """Whether a confidence can be believed, and what silence buys."""
+    n = run.evaluation.scores.n
+    curve = coverage(run.confidence, run.correct)
+    bins = reliability(run.confidence, run.correct)
+    lead = (
+        "First, how often the model is right where it is so sure: bars that end at the dotted line "
+        "are honest, and what is outlined in red is what they are off by. Then, how accuracy rises "
+        "as answers below a confidence are withheld."
+    )
+    points = [next(p for p in curve if p.answered >= share * n) for share in (0.8, 0.9)]
+    told = "; ".join(
+        f"answering {number(p.answered / n)} of the pictures, those at least "
+        f"{number(p.threshold)} sure, {number(p.right / p.answered)} are right"
+        for p in points
+    )
+    return section(
+        "calibration",
+        "How far its confidence can be trusted",
+        lead,
+        '<div class="charts">',
+        f"<figure>{reliability_chart(bins, run.evaluation.scores.ece)}<figcaption>Above: share of "
+        "right answers by confidence, 15 bins. Below: share of the pictures.</figcaption></figure>",
+        f"<figure>{coverage_chart(curve, n)}<figcaption>{told[0].upper()}{told[1:]}. The band is "
+        "Wilson's 95 % interval.</figcaption></figure></div>",
+    )
+
+
+def answers(run: Run) -> str:
+    """What the service would have said, and the score by which it calls a picture unknown."""
+    known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
+    lead = (
+        f"A picture is called unknown where its known score is below <b>{threshold:.3f}</b>. Each "
+        "of the evaluated pictures shows a class of the model: the fewer of them, the better."
+    )
+    if run.unknown is not None:
+        lead += (
+            f" Hanging below are the {len(run.unknown):,} pictures that show nothing known; the "
+            "AUROC is how often one of these scores lower than one of those."
+        )
+    return section(
+        "known",
+        "Known or not",
+        lead,
+        '<div class="charts">',
+        f"<figure>{known_chart(known, run.unknown, threshold)}"
+        f"<figcaption>{_legend(run.unknown is not None)}</figcaption></figure>",
+        f'<div class="stack">{_named(run)}</div></div>',
+    )
+
+
+def _named(run: Run) -> str:
+    """At which level the service would have named these pictures, and how often rightly."""
+    named = run.evaluation.named
+    rows = [
+        f'<tr><th scope="row">{level}</th>{cell(number(share), "num")}'
+        f"{cell(meter(share, level), 'wide')}</tr>"
+        for level, share in named.answer_coverage.items()
+    ]
+    heads = (("", "Named as"), ("num", "Share"), ("wide", ""))
+    tiles = _known_tiles(run)
+    return table("How the pictures are named", heads, rows) + f'<dl class="tiles">{tiles}</dl>'
+
+
+def _known_tiles(run: Run) -> str:
+    known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
+    lost, n = int(np.sum(known < threshold)), len(known)
+    precision = run.evaluation.named.answer_precision
+    tiles = [tile("Called unknown", number(lost / n), f"{lost:,} of {n:,} evaluated pictures")]
+    if precision is not None:
+        tiles.append(tile("Right when it names", number(precision), "at whichever level"))
+    if run.unknown is not None:
+        caught, total = int(np.sum(run.unknown < threshold)), len(run.unknown)
+        told = f"{caught:,} of {total:,} pictures"
+        tiles.append(tile("Unknown turned away", number(caught / total), told))
+        told = "0.5 is chance, 1 is perfect"
+        tiles.append(tile("AUROC", f"{auroc(known, run.unknown):.3f}", told))
+    return "".join(tiles)
+
+
+def _legend(with_unknown: bool) -> str:
+    words = "Up: the evaluated pictures, in 40 bins."
+    return f"{words} Down: those that show nothing known." if with_unknown else words

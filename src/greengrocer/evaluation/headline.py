@@ -1,0 +1,137 @@
+"""A report's figures: the headline, what others published, and the cost."""
+
+from typing import Any
+
+from greengrocer.bundles.manifest import Manifest
+from greengrocer.evaluation.charts import percent, strip
+from greengrocer.evaluation.intervals import Interval, bootstrap, wilson
+from greengrocer.evaluation.markup import NONE, cell, escape, number, section, table, tile
+from greengrocer.evaluation.published import PUBLISHED, TEST_PICTURES, Published, is_grocery
+from greengrocer.evaluation.run import Run
+from greengrocer.evaluation.score import macro_f1
+
+SCALE = (0.70, 1.0)  # of the published comparison
+
+
+def headline(run: Run) -> str:
+    """The figures that a person came for."""
+    scores = run.evaluation.scores
+    labels, predicted = run.evaluation.labels, run.predicted
+    f1 = bootstrap(lambda drawn: macro_f1(predicted[drawn], labels[drawn]), scores.n)
+    tiles = [_proportion("Fine top-1", scores.fine_top1, scores.n)]
+    if scores.coarse_top1 is not None:
+        tiles.append(_proportion("Coarse top-1", scores.coarse_top1, scores.n))
+    tiles.append(_proportion("Fine top-5", scores.fine_top5, scores.n))
+    tiles.append(tile("Macro-F1", number(scores.macro_f1), _ends(f1), _span(scores.macro_f1, f1)))
+    lead = (
+        "With 95 % intervals: Wilson's for shares of the pictures, a bootstrap's for macro-F1. "
+        "They tell what another draw of as many pictures could show."
+    )
+    if (told := _seen_before(run)) is not None:
+        lead += f" <strong>{told}</strong>"
+    return section("figures", "At a glance", lead, f'<dl class="tiles">{"".join(tiles)}</dl>')
+
+
+def published(run: Run) -> str:
+    """Ours beside what others published; nothing for a model of other classes."""
+    if not is_grocery(run.manifest.classes):
+        return ""
+    scores = run.evaluation.scores
+    same = run.split == "test" and scores.n == TEST_PICTURES
+    ours = Published(
+        f"{run.manifest.name} {run.manifest.version}",
+        100 * scores.fine_top1,
+        None if scores.coarse_top1 is None else 100 * scores.coarse_top1,
+        f"this run: the split {run.split}, {scores.n:,} pictures",
+    )
+    rows = [(p.fine, _published_row(p)) for p in PUBLISHED]
+    rows.append((ours.fine, _published_row(ours, scores.n)))
+    rows.sort(key=lambda row: -row[0])
+    caveat = (
+        "Ours is from the same split."
+        if same
+        else f"<strong>Ours is from the split {escape(run.split)}, so the rows do not compare "
+        "like with like.</strong>"
+    )
+    lead = (
+        "Results published on the Grocery Store Dataset, all on its official test split. "
+        f"{caveat} Our training data: {escape(trained_on(run.manifest))}."
+    )
+    scale = f"Fine, {percent(SCALE[0])} to {percent(SCALE[1])}"
+    heads = (("", "Model"), ("num", "Fine"), ("num", "Coarse"),
+             ("wide", scale), ("", "Where from"))  # fmt: skip
+    rendered = [row for _, row in rows]
+    return section(
+        "published", "Beside what is published", lead, table("Published results", heads, rendered)
+    )
+
+
+def cost(run: Run) -> str:
+    """What the answers cost."""
+    geometry, watch = run.manifest.geometry, run.stopwatch
+    beside = f"the median of a picture, {run.threads} side by side"
+    tiles = (
+        tile("Bundle", f"{run.bundle_bytes / 1e6:.1f} MB", "as it is served"),
+        tile("Input", f"{geometry.width} x {geometry.height}", "pixels, 8 bit RGB"),
+        tile("Decode and fit", f"{watch.decode_milliseconds:.1f} ms", beside),
+        tile("Inference", f"{watch.infer_milliseconds:.1f} ms", f"{run.engine}, {beside}"),
+    )
+    lead = "Measured in this run, on this machine; a benchmark on a quiet one says more."
+    return section("cost", "What it costs", lead, f'<dl class="tiles">{"".join(tiles)}</dl>')
+
+
+def trained_on(manifest: Manifest) -> str:
+    """Where the model's training and held-out pictures came from, as its manifest says."""
+    training, held_out = _origin(manifest, "training"), _origin(manifest, "held_out")
+    folded = _origin(manifest, "out_of_fold")
+    if "split" not in training:
+        return "pictures that the bundle does not tell of"
+    told = f"{training['split']} ({training.get('pictures', 'unknown')} pictures)"
+    if "split" in held_out:
+        told += f"; temperature and threshold were set on {held_out['split']}"
+    elif "folds" in folded:
+        told += f"; temperature and threshold were set out of {folded['folds']} folds of it"
+    return told
+
+
+def _origin(manifest: Manifest, part: str) -> dict[str, Any]:
+    """A part of the provenance, which is any JSON: a bundle may come from elsewhere."""
+    found = manifest.provenance.get(part)
+    return found if isinstance(found, dict) else {}
+
+
+def _seen_before(run: Run) -> str | None:
+    """What part these pictures had in making the model, which flatters it."""
+    if run.split in str(_origin(run.manifest, "training").get("split")).split():
+        return "The model was trained on pictures of this very split."
+    if run.split in str(_origin(run.manifest, "held_out").get("split")).split():
+        return "This split set the temperature and the threshold; it trained nothing."
+    return None
+
+
+def _proportion(label: str, share: float, n: int) -> str:
+    interval = wilson(round(share * n), n)
+    return tile(label, number(share), _ends(interval), _span(share, interval))
+
+
+def _ends(interval: Interval) -> str:
+    return f"{100 * interval.low:.1f} to {number(interval.high)}"
+
+
+def _span(value: float, interval: Interval) -> str:
+    return strip(value, interval, 0.0, 1.0)
+
+
+def _published_row(result: Published, n: int = 0) -> str:
+    """A row; with ``n`` pictures it is ours, and has an interval."""
+    fine = result.fine / 100
+    interval = wilson(round(fine * n), n) if n else None
+    kind = "ours" if n else "theirs"
+    return (
+        f'<tr class="{kind}"><th scope="row">{escape(result.model)}</th>'
+        + cell(f"{result.fine:.2f} %", "num")
+        + cell(NONE if result.coarse is None else f"{result.coarse:.2f} %", "num")
+        + cell(strip(fine, interval, *SCALE), "wide")
+        + cell(escape(result.source), "soft")
+        + "</tr>"
+    )

@@ -1,0 +1,63 @@
+"""The worst mistakes of a run, as pictures with the evidence laid over them."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from greengrocer.evaluation.findings import worst
+from greengrocer.evaluation.markup import class_name, escape, number, section
+from greengrocer.evaluation.run import Run
+from greengrocer.imaging.decode import decode
+from greengrocer.imaging.overlay import overlay
+
+MOST = 12
+SIDE = 320  # pixels of a picture's longer side in the page
+QUALITY = 80
+
+
+def mistakes(run: Run) -> str:
+    """The section: the most confident wrong answers, each picture beside its evidence."""
+    indices = worst(run.confidence, run.correct, MOST)
+    if not indices:
+        return section("mistakes", "Worst mistakes", "There are none: every answer is right.")
+    lead = (
+        "The wrong answers that were surest of themselves. On the right the evidence for the class "
+        "that was <em>predicted</em>: the brighter a place, the more of the answer came from it."
+    )
+    cards = "".join(_card(run, index) for index in indices)
+    return section("mistakes", "Worst mistakes", lead, f'<ul class="cards">{cards}</ul>')
+
+
+def _card(run: Run, index: int) -> str:
+    evaluation, classes = run.evaluation, run.manifest.classes
+    truth = classes[evaluation.labels[index]]
+    predicted = classes[run.predicted[index]]
+    picture = _small(evaluation.paths[index].read_bytes())
+    heated = overlay(picture, evaluation.evidence[index])
+    return (
+        '<li class="card"><div class="pair">'
+        f"{_image(picture, f'A picture of the class {truth}')}"
+        f"{_image(heated, f'The same picture with the evidence for {predicted} laid over')}"
+        f'</div><p class="verdict"><span class="wrong">called {class_name(predicted)}</span> '
+        f'<span class="sure">{number(float(run.confidence[index]))} sure</span></p>'
+        f'<p class="truth">truly {class_name(truth)}</p></li>'
+    )
+
+
+def _small(data: bytes) -> Image.Image:
+    picture = decode(data, (SIDE, SIDE))
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    # A comment in the file would be written into the page with the pixels.
+    return Image.fromarray(np.asarray(picture))
+
+
+def _image(picture: Image.Image, words: str) -> str:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return (
+        f'<img src="data:image/jpeg;base64,{data}" width="{picture.width}" '
+        f'height="{picture.height}" alt="{escape(words)}">'
+    )

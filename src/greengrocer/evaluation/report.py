@@ -1,0 +1,55 @@
+"""One evaluation as one self-contained page: it asks no other host for anything."""
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from greengrocer.errors import UsageError
+from greengrocer.evaluation.behaviour import answers, calibration
+from greengrocer.evaluation.headline import cost, headline, published, trained_on
+from greengrocer.evaluation.markup import escape
+from greengrocer.evaluation.mistakes import mistakes
+from greengrocer.evaluation.run import Run
+from greengrocer.evaluation.tables import classes, confused
+
+PAGE = "index.html"
+
+
+def write_report(run: Run, directory: Path) -> Path:
+    """Write the page into ``directory``, which is made where it is missing; returns its path.
+
+    The page holds pictures of the data set. Raises UsageError where it cannot be written.
+    """
+    page = directory / PAGE
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        page.write_text(render(run), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error
+    return page
+
+
+def render(run: Run) -> str:
+    """The page as HTML, with every style, chart and picture inside it."""
+    template = Template((files(__package__) / "report.html").read_text(encoding="utf-8"))
+    manifest = run.manifest
+    body = (
+        headline(run),
+        published(run),
+        answers(run),
+        calibration(run),
+        confused(run),
+        mistakes(run),
+        cost(run),
+        classes(run),
+    )
+    coarse = f" in {len(manifest.coarse)} coarse ones" if manifest.coarse else ""
+    return template.substitute(
+        name=escape(manifest.name),
+        version=escape(manifest.version),
+        pictures=f"{run.evaluation.scores.n:,}",
+        split=escape(run.split),
+        classes=f"{len(manifest.classes)} classes{coarse}",
+        training=escape(trained_on(manifest)),
+        body="\n".join(body),
+    )

@@ -1,0 +1,56 @@
+"""What a report is made of: an evaluation and how it came about."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from greengrocer.bundles.bundle import OPTIONAL, Bundle
+from greengrocer.bundles.manifest import MANIFEST, Manifest
+from greengrocer.engines.engine import Floats
+from greengrocer.evaluation.evaluate import Evaluation
+from greengrocer.evaluation.findings import Flags
+from greengrocer.evaluation.score import Labels
+from greengrocer.evaluation.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation of a bundle on a split."""
+
+    manifest: Manifest
+    split: str
+    engine: str
+    threads: int
+    bundle_bytes: int
+    evaluation: Evaluation
+    stopwatch: Stopwatch
+    unknown: Floats | None = None  # known scores [M] of pictures that show nothing known
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """The likeliest class of every picture, [N]."""
+        predicted: Labels = self.evaluation.probabilities.argmax(axis=1)
+        return predicted
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """Its probability, [N]."""
+        confidence: Floats = self.evaluation.probabilities.max(axis=1)
+        return confidence
+
+    @cached_property
+    def correct(self) -> Flags:
+        """Whether it is the true one, [N]."""
+        correct: Flags = self.predicted == self.evaluation.labels
+        return correct
+
+    def coarse_name(self, label: int) -> str | None:
+        """The coarse class of the class ``label``, None without a hierarchy."""
+        if self.manifest.coarse is None or self.manifest.coarse_of is None:
+            return None
+        return self.manifest.coarse[self.manifest.coarse_of[label]]
+
+
+def served_bytes(bundle: Bundle) -> int:
+    """The size of what serving reads of a bundle."""
+    served = {MANIFEST, *bundle.manifest.files} - OPTIONAL
+    return sum((bundle.directory / name).stat().st_size for name in served)

@@ -1,0 +1,184 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greengrocer.assemble import build_pipeline
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.datasets.labelled import read_split
+from greengrocer.errors import UsageError
+from greengrocer.evaluation.evaluate import evaluate
+from greengrocer.evaluation.report import render, write_report
+from greengrocer.evaluation.run import Run, served_bytes
+from greengrocer.evaluation.stopwatch import Stopwatch
+from support.bundles import write_fake_bundle
+from support.folders import write_folders
+
+HOSTILE = "grey <b>\"3\"</b> & 'co'"
+VOID = {"meta", "img", "br", "circle", "rect", "polyline", "polygon"}
+
+
+class Page(HTMLParser):
+    """The page, read strictly: every element is closed, in order, and no id comes twice."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs)
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def make_run(bundle_directory: Path, data: Path) -> Run:
+    bundle = load_bundle(bundle_directory)
+    stopwatch = Stopwatch()
+    pipeline = build_pipeline(bundle, "fake", observer=stopwatch)
+    evaluation = evaluate(pipeline, bundle.manifest, read_split(data, "val"), 2)
+    size = served_bytes(bundle)
+    return Run(bundle.manifest, "val", "fake", 2, size, evaluation, stopwatch)
+
+
+@pytest.fixture
+def run(fake_bundle: Path, tmp_path: Path) -> Run:
+    """Five pictures: two of them lie in the wrong folder, one within its half and one beyond."""
+    levels = {"grey-0": [12, 15], "grey-4": [90, 100], "grey-9": [100, 240]}
+    return make_run(fake_bundle, write_folders(tmp_path / "data", levels))
+
+
+def test_the_pages_figures_are_those_of_the_scores(run: Run) -> None:
+    page = Page(render(run))
+    scores = run.evaluation.scores
+    assert scores.fine_top1 == pytest.approx(0.5)
+    assert scores.coarse_top1 == pytest.approx(5 / 6)
+    assert scores.coarse_top1 is not None
+    for label, share in (
+        ("Fine top-1", scores.fine_top1),
+        ("Coarse top-1", scores.coarse_top1),
+        ("Fine top-5", scores.fine_top5),
+        ("Macro-F1", scores.macro_f1),
+    ):
+        assert f"{label} {share:.1%}".replace("%", " %") in page.text
+    assert "18.8 to 81.2 %" in page.text  # Wilson's interval of 3 of 6
+    assert f"ECE {100 * scores.ece:.1f} %" in page.text
+    assert "grey 9 grey 3 1 of 2 light \u2192 dark" in page.text
+    assert "grey 4 grey 3 2 of 2 inside dark" in page.text
+    assert "threshold 0.500" in page.text
+
+
+def test_the_page_asks_no_host_for_anything(run: Run) -> None:
+    rendered = render(run)
+    for mark in ("http:", "https:", "//", "url(", "@import", "<script", "<link"):
+        assert mark not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", rendered)
+    sources = [attributes["src"] or "" for tag, attributes in Page(rendered).tags if tag == "img"]
+    assert len(sources) == 2 * 3  # each mistake, and its evidence
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+
+
+def test_pictures_charts_and_tables_say_what_they_show(run: Run) -> None:
+    page = Page(render(run))
+    assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    for tag, attributes in page.tags:
+        if tag == "svg" and "aria-hidden" not in attributes:
+            assert attributes["role"] == "img"
+            assert set((attributes["aria-labelledby"] or "").split()) <= set(ids)
+        if tag == "th":
+            assert attributes["scope"] in ("col", "row")
+
+
+def test_names_are_escaped(run: Run) -> None:
+    classes = tuple(HOSTILE if name == "grey-3" else name for name in run.manifest.classes)
+    manifest = run.manifest.model_copy(update={"classes": classes, "coarse": ("<i>", "a&b")})
+    rendered = render(replace(run, manifest=manifest))
+    assert HOSTILE not in rendered
+    assert "<b>&quot;3" not in rendered
+    page = Page(rendered)
+    assert HOSTILE in page.text
+    assert "<i>" in page.text
+    alts = {attributes.get("alt") for tag, attributes in page.tags if tag == "img"}
+    assert f"The same picture with the evidence for {HOSTILE} laid over" in alts
+
+
+def test_unknown_pictures_hang_below_with_their_auroc(run: Run) -> None:
+    assert "AUROC" not in render(run)
+    unknown = np.zeros(4, np.float32)
+    text = Page(render(replace(run, unknown=unknown))).text
+    assert "AUROC 1.000" in text
+    assert "Unknown turned away 100.0 % 4 of 4 pictures" in text
+
+
+def test_without_a_mistake_or_a_hierarchy_the_page_is_whole(tmp_path: Path) -> None:
+    flat = write_fake_bundle(tmp_path / "flat", hierarchy=False)
+    text = Page(render(make_run(flat, write_folders(tmp_path / "data", {"grey-0": [12]})))).text
+    assert "Fine top-1 100.0 %" in text
+    assert "Coarse" not in text
+    assert "every answer is right" in text
+
+
+def test_only_the_grocery_taxonomy_stands_beside_what_is_published(
+    run: Run, grocery_bundle: Path
+) -> None:
+    assert "DenseNet" not in render(run)
+    real = read_manifest(grocery_bundle)
+    classes = (*real.classes[:10], *run.manifest.classes)
+    other = run.manifest.model_copy(update={"classes": classes, "coarse": None, "coarse_of": None})
+    assert "DenseNet" not in render(replace(run, manifest=other))
+    same = run.manifest.model_copy(
+        update={"classes": real.classes, "coarse": real.coarse, "coarse_of": real.coarse_of}
+    )
+    text = Page(render(replace(run, manifest=same))).text
+    assert "DenseNet-201 86.04 % 91.99 % Antioquia, PCSC 2021" in text
+    assert "Ours is from the split val" in text
+
+
+@pytest.mark.parametrize(
+    ("provenance", "told"),
+    [
+        ({}, "Trained on pictures that the bundle does not tell of."),
+        ({"training": "no object"}, "Trained on pictures that the bundle does not tell of."),
+        ({"training": {"split": "train + val"}}, "trained on pictures of this very split"),
+        (
+            {"training": {"split": "train"}, "held_out": {"split": "the split val"}},
+            "This split set the temperature and the threshold",
+        ),
+    ],
+)
+def test_the_page_says_what_the_pictures_had_to_do_with_the_model(
+    run: Run, provenance: dict[str, object], told: str
+) -> None:
+    manifest = run.manifest.model_copy(update={"provenance": provenance})
+    assert told in Page(render(replace(run, manifest=manifest))).text
+
+
+def test_a_report_that_cannot_be_written_is_refused_in_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UsageError, match=r"index\.html cannot be written: ") as refused:
+        write_report(run, tmp_path / "taken")
+    assert "\n" not in str(refused.value)
