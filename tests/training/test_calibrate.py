@@ -7,6 +7,7 @@ from greengrocer.training.calibrate import (
     HOTTEST,
     Labels,
     fit_temperature,
+    known_scores,
     known_threshold,
     mean_nll,
 )
@@ -39,6 +40,12 @@ def test_logits_that_are_never_wrong_keep_a_finite_temperature() -> None:
 def test_the_loss_of_knowing_nothing_is_the_logarithm_of_the_classes() -> None:
     loss = mean_nll(np.zeros((5, 8), np.float32), np.arange(5))
     assert loss == pytest.approx(np.log(8))
+
+
+def test_the_known_score_is_the_largest_calibrated_probability() -> None:
+    logits = np.array([[0, 2, 0], [1000, 0, 0]], np.float32)
+    expected = [np.e / (np.e + 2), 1]
+    np.testing.assert_allclose(known_scores(logits, 2.0), expected, rtol=1e-6)
 
 
 def test_at_most_the_quantile_of_known_pictures_is_called_unknown() -> None:

@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import torch
 
 from greengrocer.datasets.labelled import LabelledSet, read_split
 from greengrocer.errors import UsageError
-from greengrocer.networks.recogniser import Recogniser
+from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.training.batches import training_batches
 from greengrocer.training.fit import Run, fit
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
@@ -127,3 +129,65 @@ def test_a_checkpoint_for_other_classes_is_refused(finished: Path, tmp_path: Pat
     three = write_folders(tmp_path, {"a": [1, 2], "b": [3, 4], "c": [5, 6]})
     with pytest.raises(UsageError, match="or for other classes"):
         fitted(read_split(three, "train"), finished)
+
+
+def varied(**levers: object) -> Recipe:
+    """The recipe with other settings of its optimisation."""
+    return RECIPE.model_copy(update={"optimisation": RECIPE.optimisation.model_copy(update=levers)})
+
+
+def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
+    split: LabelledSet, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = torch.load(finished, weights_only=True)
+    recipe = json.loads(state["recipe"])
+    del recipe["data"], recipe["optimisation"]["layer_decay"]
+    torch.save(state | {"recipe": json.dumps(recipe)}, tmp_path / "earlier.pt")
+    monkeypatch.delattr(Run, "train_epoch")
+    fitted(split, tmp_path / "earlier.pt")
+    with pytest.raises(UsageError, match="written under another recipe"):
+        fitted(split, tmp_path / "earlier.pt", varied(layer_decay=0.8))
+
+
+def test_a_probe_starts_the_head_near_its_end(split: LabelledSet) -> None:
+    losses = []
+    for epochs in (0, 2):
+        run = Run(varied(probe_epochs=epochs, label_smoothing=0.0), split.taxonomy, STEPS, "cpu")
+        before = {name: value.clone() for name, value in run.network.backbone.state_dict().items()}
+        if epochs:
+            run.probe(split.pictures, threads=1)
+            assert torch.equal(run.average["head.weight"], run.network.head.weight)
+        for name, value in run.network.backbone.state_dict().items():
+            assert torch.equal(value, before[name]), name
+        run.network.eval()
+        pixels, labels = next(training_batches(split.pictures, RECIPE, 0, 1))
+        with torch.no_grad():
+            losses.append(float(run.losses(run.network(normalise(pixels)), labels)))
+    assert losses[1] < losses[0]
+
+
+def test_a_run_goes_on_from_its_probe(
+    split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = varied(probe_epochs=1, epochs=1)
+    whole = fitted(split, tmp_path / "whole.pt", recipe).state_dict()
+    with monkeypatch.context() as patch:
+        patch.delattr(Run, "train_epoch")
+        with pytest.raises(AttributeError):
+            fitted(split, tmp_path / "stopped.pt", recipe)
+    monkeypatch.delattr(Run, "probe")
+    resumed = fitted(split, tmp_path / "stopped.pt", recipe).state_dict()
+    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_frozen_norms_keep_their_statistics_and_learn_their_scales(
+    split: LabelledSet, frozen: bool
+) -> None:
+    run = Run(varied(frozen_norms=frozen), split.taxonomy, STEPS, "cpu")
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    run.train_epoch(split.pictures, threads=1)
+    after = run.network.state_dict()
+    for name in ("running_mean", "running_var", "weight"):
+        kept = torch.equal(after[f"backbone.stem.1.{name}"], before[f"backbone.stem.1.{name}"])
+        assert kept is (frozen and name != "weight"), name

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.training.gate import compare, refuse_lossy
+from greengrocer.training.gate import compare, refuse_disagreement, refuse_loss, refuse_lossy
 
 TRUTH = np.arange(1000) % 10
 
@@ -46,3 +46,18 @@ def test_a_lossy_int8_is_refused_in_one_line_with_figures() -> None:
     with pytest.raises(UsageError, match=r"97\.9 % top-1 on 1000 .*100\.0 %.*97\.9 %") as refusal:
         refuse_lossy(compare(broken(0), broken(21), TRUTH))
     assert "\n" not in str(refusal.value)
+
+
+def test_a_pooled_loss_is_refused_however_many_labels_agree() -> None:
+    refuse_loss(compare(broken(0), broken(5), TRUTH))
+    refuse_loss(compare(broken(6), broken(0), TRUTH))
+    refuse_loss(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
+    with pytest.raises(UsageError, match=r"-0\.60 points \(95 % interval -1\.12 to -0\.08\)"):
+        refuse_loss(compare(broken(0), broken(6), TRUTH))
+
+
+def test_a_refit_must_agree_whatever_is_right() -> None:
+    refuse_disagreement(compare(broken(0), broken(20), TRUTH))
+    refuse_disagreement(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
+    with pytest.raises(UsageError, match=r"97\.9 % of the labels of 1000 training pictures"):
+        refuse_disagreement(compare(broken(21), broken(0), TRUTH))

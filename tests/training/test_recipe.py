@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.training.recipe import read_recipe
+from greengrocer.training.recipe import read_back, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SOUND = 'name = "mine"\nnetwork = "efficientnet-lite0"\n'
@@ -15,6 +16,8 @@ MISTAKES = {
     "an unknown network": (SOUND.replace("lite0", "lite9"), "network: Input should be"),
     "an unknown setting": (SOUND + "[optimisation]\nepoch = 3", "optimisation.epoch: Extra"),
     "a number out of range": (SOUND + "[export]\nsize = 8", "export.size: .* greater than"),
+    "a split to judge by": (SOUND + '[data]\nsplits = ["test"]', "data.splits.0: Input should"),
+    "val alone": (SOUND + '[data]\nsplits = ["val"]', "data.splits: .* choose"),
     "a bad name": (SOUND.replace("mine", "My Own"), "name: String should match"),
 }
 
@@ -37,3 +40,14 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_published_recipe_is_sound(path: Path) -> None:
     assert read_recipe(path).name == path.stem
+
+
+def test_an_earlier_runs_recipe_means_what_it_meant() -> None:
+    recipe = read_recipe(RECIPES / "grocery.toml")
+    state = recipe.model_dump(mode="json")
+    assert read_back(json.dumps(state)) == recipe
+    del state["data"]
+    for lever in ("probe_epochs", "layer_decay", "frozen_norms"):
+        del state["optimisation"][lever]
+    assert read_back(json.dumps(state)) == recipe
+    assert read_back(json.dumps(state | {"mirror": True})) is None

@@ -37,6 +37,22 @@ def test_a_folder_val_is_held_out_under_the_labels_of_train(tmp_path: Path) -> N
     assert len(splits.training) == 20
 
 
+def test_scenes_of_both_splits_are_held_out_where_the_recipe_takes_both(tmp_path: Path) -> None:
+    write_folders(tmp_path / "train", {"apple": TEN, "pear": TEN})
+    write_folders(tmp_path / "val", {"pear": [3, 5]})
+    splits = read_splits(tmp_path, seed=1, splits=["train", "val"])
+    assert len(splits.training) + len(splits.held_out) == 22
+    assert not set(splits.training) & set(splits.held_out)
+    assert {p.label for p in splits.held_out} == {0, 1}
+    assert splits.origin == "a quarter of the scenes of train + val, drawn with the seed 1"
+
+
+def test_a_val_that_is_not_there_cannot_train(tmp_path: Path) -> None:
+    data = write_folders(tmp_path, {"apple": TEN, "pear": TEN})
+    with pytest.raises(DatasetUnusable, match="no split 'val', which the recipe asks for"):
+        read_splits(data, seed=1, splits=["train", "val"])
+
+
 def test_a_class_that_only_val_has_is_refused(tmp_path: Path) -> None:
     write_folders(tmp_path / "train", {"apple": TEN, "pear": TEN})
     write_folders(tmp_path / "val", {"quince": [3]})

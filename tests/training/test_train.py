@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -16,11 +15,10 @@ from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
-from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.training.pictures import read_fitted
+from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
-from support.networks import pictures, square
+from support.networks import fit_two, pictures
 from support.pictures import encoded, photo
 
 TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
@@ -37,7 +35,6 @@ def tinted(seed: int, tint: str) -> bytes:
     return encoded(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90)
 
 
-@torch.no_grad()
 def fit_head(
     recipe: Recipe,
     taxonomy: Taxonomy,
@@ -50,18 +47,8 @@ def fit_head(
     assert (len(taxonomy.classes), device, threads) == (2, "cpu", 2)
     network = Recogniser(recipe.network, classes=2).eval()
     load_pretrained(network.backbone, recipe.network)
-    pixels = np.stack([read_fitted(picture.path, square(64)) for picture in pictures])
-    planes = normalise(torch.tensor(pixels).permute(0, 3, 1, 2))
-    features = network.backbone(planes).mean(dim=(2, 3))
-    side = torch.tensor([2.0 * picture.label - 1 for picture in pictures])
-    middle = features.mean(dim=0)
-    similar = (features - middle) @ (features - middle).T
-    ridge = 0.01 * similar.trace() / len(side) * torch.eye(len(side))
-    towards_red = (features - middle).T @ torch.linalg.solve(similar + ridge, side)
-    network.head.weight.copy_(4 * torch.stack([-towards_red, towards_red]))
-    network.head.bias.copy_(-network.head.weight @ middle)
     checkpoint.touch()
-    return network
+    return fit_two(network, pictures, 64)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,13 @@ def register(commands: "Commands") -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="labelled pictures")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="to be written")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--folds",
+        type=int,
+        choices=range(2, 11),
+        metavar="N",
+        help="train on all pictures; calibrate by N models that each leave a fold out (2 to 10)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -31,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise MissingExtra("training", extra="train") from error
     from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
 
-    bundle = train(read_recipe(arguments.recipe), arguments.data, arguments.out, arguments.device)
+    recipe, folds = read_recipe(arguments.recipe), arguments.folds
+    bundle = train(recipe, arguments.data, arguments.out, arguments.device, folds=folds)
     say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
     return 0

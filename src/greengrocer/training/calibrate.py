@@ -39,6 +39,13 @@ def mean_nll(logits: Floats, labels: Labels, temperature: float = 1.0) -> float:
     return float((normaliser - scaled[np.arange(len(labels)), labels]).mean())
 
 
+def known_scores(logits: Floats, temperature: float) -> Floats:
+    """The largest of the calibrated probabilities [N] of ``logits`` [N, classes]."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    return np.asarray(1 / np.exp(scaled).sum(axis=1), np.float32)
+
+
 def known_threshold(scores: Floats, quantile: float) -> float:
     """The score below which at most the share ``quantile`` of known pictures' ``scores`` lies."""
     return min(1.0, float(np.quantile(scores, quantile, method="lower")))

@@ -132,8 +132,9 @@ def fit(
 ) -> Recogniser:
     """Train on ``pictures`` and return the averaged network, in eval mode on the CPU.
 
-    After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run goes on from
-    there and ends as if it had never stopped. Raises UsageError for another recipe's checkpoint.
+    After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run
+    goes on from there and ends as if it had never stopped. Raises UsageError for another recipe's
+    checkpoint.
     """
     steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
     run = Run(recipe, taxonomy, steps, device)

@@ -66,3 +66,29 @@ def refuse_lossy(found: Comparison) -> None:
             f"at most {MAX_LOSS:g} points or an agreement of {MIN_AGREEMENT:g} % is asked for; "
             "try more calibration_pictures"
         )
+
+
+def refuse_loss(found: Comparison) -> None:
+    """Raise UsageError where int8 loses over half a point of top-1 on many pooled pictures.
+
+    The net loss of one picture is allowed: of fewer than 200 it is more, and says nothing.
+    """
+    lost = round(-found.gain * found.pictures / 100)
+    if 100 * lost > MAX_LOSS * found.pictures and lost > 1:
+        raise UsageError(
+            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} out-of-fold pictures, "
+            f"float {found.float_top1:.1f} %: a change of {found.gain:.2f} points (95 % interval "
+            f"{found.gain_low:.2f} to {found.gain_high:.2f}) where a loss of at most "
+            f"{MAX_LOSS:g} is asked for; try more calibration_pictures"
+        )
+
+
+def refuse_disagreement(found: Comparison) -> None:
+    """Raise UsageError where int8 and float name too many pictures differently; one always may."""
+    differing = round(found.pictures * (1 - found.agreement / 100))
+    if found.agreement < MIN_AGREEMENT and differing > 1:
+        raise UsageError(
+            f"int8 and float agree on {found.agreement:.1f} % of the labels of {found.pictures} "
+            f"training pictures: at least {MIN_AGREEMENT:g} % is asked for; try more "
+            "calibration_pictures"
+        )

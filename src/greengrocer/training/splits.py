@@ -38,14 +38,14 @@ def read_splits(data: Path, seed: int, splits: Sequence[str] = ("train",)) -> Sp
     if "val" in splits:
         training, held_out = scene_hold_out(train.pictures, seed)
         origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
-        return Splits(train.taxonomy, training, held_out, origin)
-    if _has_validation(data):
+    elif _has_validation(data):
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
         return Splits(train.taxonomy, train.pictures, held_out, "the split val")
-    training, held_out = _hold_out(train.pictures, seed)
+    else:
+        training, held_out = _hold_out(train.pictures, seed)
+        origin = f"a fifth of each class of train, drawn with the seed {seed}"
     if not held_out:
         raise DatasetUnusable(f"{data} holds too few pictures: no class has two")
-    origin = f"a fifth of each class of train, drawn with the seed {seed}"
     return Splits(train.taxonomy, training, held_out, origin)
 
 

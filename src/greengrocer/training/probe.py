@@ -1,0 +1,71 @@
+"""A linear probe: the head fitted to the frozen backbone's features before all is trained.
+
+A random head would pull good features apart in its first steps, and what training did not see
+suffers most (Kumar et al., ICLR 2022).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.training.batches import training_batches
+from greengrocer.training.losses import Losses
+from greengrocer.training.recipe import Recipe
+
+PASSES = 20  # over the features
+BATCH = 256
+
+
+def probe_head(
+    network: Recogniser,
+    losses: Losses,
+    pictures: Sequence[LabelledPicture],
+    recipe: Recipe,
+    threads: int,
+) -> float:
+    """Fit the head of ``network`` in place to ``recipe.optimisation.probe_epochs`` of features.
+
+    Returns the mean loss of the last pass. The chance in it comes from ``recipe.seed`` alone.
+    """
+    features, labels = _features(network, pictures, recipe, threads)
+    random = torch.Generator().manual_seed(recipe.seed)
+    how, head = recipe.optimisation, network.head
+    optimiser = torch.optim.AdamW(head.parameters(), how.head_rate, weight_decay=how.weight_decay)
+    batches = PASSES * -(-len(labels) // BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, batches)
+    for _ in range(PASSES):
+        total = 0.0
+        order = torch.randperm(len(labels), generator=random).to(labels.device)
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            loss = losses(head(features[chosen]), labels[chosen])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += float(loss.item()) * len(chosen)
+    return total / len(labels)
+
+
+@torch.no_grad()
+def _features(
+    network: Recogniser, pictures: Sequence[LabelledPicture], recipe: Recipe, threads: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pooled features [M, 1280] of augmented pictures, and their labels [M]."""
+    network.eval()
+    device = network.head.weight.device
+    features, labels = [], []
+    how = recipe.optimisation
+    # Epochs that training does not reach, for variants that it will not see again.
+    for epoch in range(how.epochs, how.epochs + how.probe_epochs):
+        batches = training_batches(pictures, recipe, epoch, threads)
+        name = f"probe {epoch - how.epochs + 1}/{how.probe_epochs}"
+        for pixels, truth in tqdm(batches, name, unit="batch", mininterval=5):
+            with torch.autocast(device.type, torch.bfloat16):
+                found = network.backbone(normalise(pixels.to(device)))
+            features.append(found.float().mean(dim=(2, 3)))
+            labels.append(truth.to(device))
+    return torch.cat(features), torch.cat(labels)

@@ -1,0 +1,173 @@
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from greengrocer.assemble import build_pipeline
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.context import Context
+from greengrocer.datasets.labelled import LabelledPicture, Taxonomy, read_split
+from greengrocer.errors import DatasetUnusable, UsageError
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.recipe import Export, Recipe
+from greengrocer.training.scenes import group_scenes
+from greengrocer.training.train import train
+from support.networks import fit_two, untrained
+from support.pictures import encoded, photo
+
+RECIPE = Recipe(
+    name="tones",
+    network="efficientnet-lite0",
+    pretrained=False,
+    export=Export(size=64, calibration_pictures=8),
+)
+FOLDS = 3
+TONES = {"dark": 50, "light": 200}
+SEEDS = [scene for scene in range(10) for _ in range(2)]  # each picture twice: a scene of two
+
+Fits = dict[str, list[Path]]
+
+
+def toned(seed: int, tone: str) -> bytes:
+    """A random picture, faint on a plain ground: even an untrained network tells the grounds."""
+    plain = Image.new("RGB", (96, 72), (TONES[tone],) * 3)
+    return encoded(Image.blend(plain, photo(seed, plain.size), 0.2), "JPEG", quality=90)
+
+
+def write_tones(directory: Path, seeds: Sequence[int]) -> Path:
+    for tone in TONES:
+        (directory / tone).mkdir(parents=True)
+        for number, seed in enumerate(seeds):
+            (directory / tone / f"{number}.jpg").write_bytes(toned(seed, tone))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tones(tmp_path_factory.mktemp("folds") / "data", SEEDS)
+
+
+def stub_fit(
+    monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], None] = lambda _: None
+) -> Fits:
+    """Let a fit take an instant, after ``before``; return the pictures of each, by checkpoint."""
+    done: Fits = {}
+
+    def fit(
+        recipe: Recipe,
+        taxonomy: Taxonomy,
+        pictures: Sequence[LabelledPicture],
+        checkpoint: Path,
+        device: str,
+        threads: int,
+    ) -> Recogniser:
+        assert (taxonomy.classes, device, threads) == (("dark", "light"), "cpu", 2)
+        before(checkpoint)
+        done[checkpoint.name] = [picture.path for picture in pictures]
+        return fit_two(untrained(recipe.network, 2), pictures, recipe.export.size)
+
+    for module in ("train", "folds"):
+        monkeypatch.setattr(f"greengrocer.training.{module}.fit", fit)
+    return done
+
+
+def trained(data: Path, out: Path, folds: int = FOLDS, recipe: Recipe = RECIPE) -> Path:
+    return train(recipe, data, out, "cpu", folds=folds)
+
+
+def stored(out: Path) -> dict[str, np.ndarray]:
+    with np.load(out.with_name(f"{out.name}.out_of_fold.npz"), allow_pickle=False) as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path) -> tuple[Path, Fits]:
+    """A bundle, and what was fitted for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        fits = stub_fit(patch)
+        return trained(data, data.with_name("bundle")), fits
+
+
+def test_a_bundle_of_all_pictures_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
+    bundle, fits = finished
+    assert sum(len(pictures) for pictures in fits.values()) == (FOLDS - 1) * 40 + 40
+    assert list(fits) == [
+        *(f"bundle.fold{fold}of3.checkpoint.pt" for fold in (1, 2, 3)),
+        "bundle.refit.checkpoint.pt",
+    ]
+    manifest = read_manifest(bundle)
+    assert manifest.provenance["training"] == {"split": "train", "pictures": 40}
+    assert manifest.provenance["out_of_fold"] == {"folds": 3, "pictures": 40}
+    assert "held_out" not in manifest.provenance
+    found = manifest.metrics
+    assert found["out_of_fold_pictures"] == 40
+    assert found["out_of_fold_top1"] >= 95
+    assert found["out_of_fold_int8_gain_low"] < 0 < found["out_of_fold_int8_gain_high"]
+    assert found["out_of_fold_nll"] <= found["out_of_fold_nll_before_calibration"]
+    assert found["refit_int8_agreement"] >= 98
+    pipeline = build_pipeline(load_bundle(bundle))
+    for tone in TONES:
+        assert pipeline.classify(toned(99, tone), Context()).top[0].name == tone
+
+
+def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Path, Fits]) -> None:
+    bundle, fits = finished
+    pictures = read_split(data, "train").pictures
+    scenes = dict(zip((p.path for p in pictures), group_scenes(pictures), strict=True))
+    assert len(set(scenes.values())) == 20
+    answers = stored(bundle)
+    for fold in range(FOLDS):
+        seen = {scenes[path] for path in fits[f"bundle.fold{fold + 1}of3.checkpoint.pt"]}
+        answered = {
+            scenes[p.path] for p, f in zip(pictures, answers["fold"], strict=True) if f == fold
+        }
+        assert answered
+        assert not seen & answered
+    assert answers["names"][0] == "dark/0.jpg"
+    assert answers["in_int8"].shape == answers["in_float"].shape == (40, 2)
+
+
+def test_a_run_killed_between_folds_goes_on_after_them(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_in_the_second(checkpoint: Path) -> None:
+        if "fold2of3" in checkpoint.name:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "bundle"
+    stub_fit(monkeypatch, die_in_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        trained(data, out)
+    first = stored(out)
+    answered = ~np.isnan(first["in_int8"]).any(axis=1)
+    assert answered.tolist() == (first["fold"] == 0).tolist()
+    fits = stub_fit(monkeypatch)
+    trained(data, out)
+    assert [name.split(".")[1] for name in fits] == ["fold2of3", "fold3of3", "refit"]
+    whole = stored(out)
+    np.testing.assert_array_equal(whole["in_int8"][answered], first["in_int8"][answered])
+    assert not np.isnan(whole["in_int8"]).any()
+
+
+def test_answers_of_another_training_are_refused(
+    data: Path, finished: tuple[Path, Fits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(finished[0].with_name("bundle.out_of_fold.npz"), tmp_path)
+    fits = stub_fit(monkeypatch)
+    with pytest.raises(UsageError, match="another recipe, data set or number of folds: delete"):
+        trained(data, tmp_path / "bundle", folds=2)
+    with pytest.raises(UsageError, match="another recipe, data set or number of folds: delete"):
+        trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"pretrained": True}))
+    (tmp_path / "bundle.out_of_fold.npz").write_bytes(b"PK damaged")
+    with pytest.raises(UsageError, match="cannot be read, delete it"):
+        trained(data, tmp_path / "bundle")
+    assert not fits
+
+
+def test_classes_of_one_scene_cannot_be_judged_by_folds(tmp_path: Path) -> None:
+    with pytest.raises(DatasetUnusable, match="no class has two scenes"):
+        trained(write_tones(tmp_path / "data", [1, 1, 1]), tmp_path / "bundle")

@@ -1,0 +1,132 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from greengrocer.datasets.labelled import LabelledPicture, read_split
+from greengrocer.errors import DatasetUnusable
+from greengrocer.training.scenes import (
+    NEVER_HELD_OUT,
+    group_scenes,
+    scene_folds,
+    scene_hold_out,
+)
+from support.pictures import encoded, jpeg, photo
+
+Pictures = tuple[LabelledPicture, ...]
+
+# Frames a scene, for each class; pear has but one scene.
+BURSTS = {"apple": [3, 1, 2, 1, 1, 4], "pear": [5], "quince": [2, 2]}
+
+
+def frame(seed: int, number: int, noise: float = 12) -> bytes:
+    """A frame of the burst ``seed``, a little different from the others."""
+    pixels = np.asarray(photo(seed, (96, 72)), np.float64)
+    pixels = pixels + np.random.default_rng((seed, number)).normal(0, noise, pixels.shape)
+    return encoded(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), "JPEG", quality=85)
+
+
+def mixture(one: int, other: int, share: float) -> bytes:
+    """Two pictures on one plate: the correlation with ``one`` grows with ``share``."""
+    return encoded(Image.blend(photo(other), photo(one), share), "JPEG", quality=90)
+
+
+@pytest.fixture(scope="module")
+def bursts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pictures, list[int]]:
+    """Pictures of several bursts, and the burst that each is of."""
+    home, burst, truth = tmp_path_factory.mktemp("bursts"), 0, []
+    for name, scenes in BURSTS.items():
+        (home / name).mkdir()
+        number = 1
+        for frames in scenes:
+            for _ in range(frames):
+                (home / name / f"{number:03}.jpg").write_bytes(frame(burst, number))
+                truth.append(burst)
+                number += 1
+            burst += 1
+    return read_split(home, "train").pictures, truth
+
+
+def written(folder: Path, contents: dict[str, bytes]) -> Pictures:
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+    return tuple(LabelledPicture(folder / name, 0) for name in contents)
+
+
+def test_a_burst_is_one_scene(bursts: tuple[Pictures, list[int]]) -> None:
+    pictures, truth = bursts
+    assert group_scenes(pictures) == truth
+
+
+def test_frames_of_a_burst_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    pictures = written(tmp_path, {"1.jpg": frame(1, 1), "2.jpg": frame(2, 1), "9.jpg": frame(1, 2)})
+    assert group_scenes(pictures) == [0, 1, 0]
+
+
+def test_files_that_follow_each_other_need_be_less_alike(tmp_path: Path) -> None:
+    pair = {"9.jpg": mixture(1, 2, 1.0), "10.jpg": mixture(1, 2, 0.5)}
+    assert group_scenes(written(tmp_path, pair)) == [0, 0]
+    other_between = pair | {"9a.jpg": frame(5, 1)}
+    assert group_scenes(written(tmp_path, other_between)) == [0, 1, 2]
+
+
+def test_the_ends_of_two_folders_do_not_follow_each_other(tmp_path: Path) -> None:
+    contents = {"train/1.jpg": mixture(1, 2, 1.0), "val/1.jpg": mixture(1, 2, 0.5)}
+    assert group_scenes(written(tmp_path, contents)) == [0, 1]
+
+
+def test_the_same_picture_under_two_labels_is_two_scenes(tmp_path: Path) -> None:
+    (path,) = (picture.path for picture in written(tmp_path, {"1.jpg": frame(1, 1)}))
+    assert group_scenes([LabelledPicture(path, 0), LabelledPicture(path, 1)]) == [0, 1]
+
+
+def test_plain_pictures_are_like_nothing(tmp_path: Path) -> None:
+    pictures = written(tmp_path, {"1.jpg": jpeg(10), "2.jpg": jpeg(10)})
+    assert group_scenes(pictures) == [0, 1]
+
+
+def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetUnusable, match=r"1\.jpg: the bytes are no picture"):
+        group_scenes(written(tmp_path, {"1.jpg": b"no picture"}))
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_scene_crosses_and_every_class_trains(
+    bursts: tuple[Pictures, list[int]], folds: int, seed: int
+) -> None:
+    pictures, scenes = bursts
+    found = scene_folds(pictures, scenes, folds, seed)
+    assert len(set(zip(scenes, found, strict=True))) == len(set(scenes))
+    for fold in range(folds):
+        training = {p.label for p, where in zip(pictures, found, strict=True) if where != fold}
+        assert training == {0, 1, 2}
+    assert {where for p, where in zip(pictures, found, strict=True) if p.label == 1} == {
+        NEVER_HELD_OUT
+    }
+
+
+def test_a_class_is_spread_as_evenly_as_its_scenes_allow(
+    bursts: tuple[Pictures, list[int]],
+) -> None:
+    found = scene_folds(*bursts, folds=3, seed=0)
+    apples = Counter(where for p, where in zip(bursts[0], found, strict=True) if p.label == 0)
+    assert sorted(apples.values()) == [4, 4, 4]
+
+
+def test_folds_depend_on_the_seed_alone(bursts: tuple[Pictures, list[int]]) -> None:
+    assert scene_folds(*bursts, 3, seed=1) == scene_folds(*bursts, 3, seed=1)
+    assert len({tuple(scene_folds(*bursts, 3, seed)) for seed in range(5)}) > 1
+
+
+def test_a_quarter_of_the_scenes_is_held_out(bursts: tuple[Pictures, list[int]]) -> None:
+    pictures, scenes = bursts
+    training, held_out = scene_hold_out(pictures, seed=2)
+    assert sorted(map(str, training + held_out)) == sorted(map(str, pictures))
+    scene_of = dict(zip(pictures, scenes, strict=True))
+    assert held_out
+    assert not {scene_of[p] for p in training} & {scene_of[p] for p in held_out}
+    assert {p.label for p in training} == {0, 1, 2}
