@@ -49,7 +49,7 @@ def test_a_bad_file_fails_alone(
     broken.write_bytes(jpeg(1)[:300])
     files = [broken, pictures[0], missing, tmp_path, pictures[1]]
     done = greengrocer("predict", *files, "--bundle", onnx_bundle)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == list(map(str, pictures))
     assert done.stderr.splitlines() == [
         f"greengrocer: {broken}: the JPEG is truncated or damaged",

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 from greengrocer import __version__
 from greengrocer.cli import data, evaluate, info, predict, serve, train
+from greengrocer.cli.output import MISTAKE
 from greengrocer.errors import GreengrocerError
 
 COMMANDS = (serve, predict, info, data, train, evaluate)
-MISTAKE = 2
 INTERRUPTED = 130
 
 
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line and return the exit code: 0, 2 for a mistake, 1 for a failure."""
+    """Run a command line and return the exit code: 0, or 2 for a mistake."""
     arguments = build_parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)

@@ -1,7 +1,9 @@
-"""What the commands print: words for a person, JSON for a program."""
+"""What the commands print and return: words for a person, JSON for a program."""
 
 import json
 import sys
+
+MISTAKE = 2  # the exit code of whatever a person can mend
 
 
 def say(line: str = "") -> None:

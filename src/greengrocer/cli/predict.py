@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import add_model_flags
-from greengrocer.cli.output import say, say_json, warn
+from greengrocer.cli.output import MISTAKE, say, say_json, warn
 from greengrocer.errors import PictureRefused
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.pipeline import Pipeline
     from greengrocer.ranking import Answer
-
-SOME_REFUSED = 1
 
 
 def register(commands: "Commands") -> None:
@@ -47,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             say_json({"file": str(path), **prediction_body(answer, request_id=str(path))})
         else:
             say(f"{path}: {_sentence(answer)}")
-    return SOME_REFUSED if refused else 0
+    return MISTAKE if refused else 0
 
 
 def _count(text: str) -> int:
