@@ -2,9 +2,7 @@
 
 import io
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,17 +10,7 @@ from greengrocer.datasets import download as module
 from greengrocer.datasets import fetch
 from greengrocer.datasets.download import download, download_listed
 from greengrocer.errors import DownloadFailed, UsageError
-
-Files = dict[str, bytes]
-Listing = dict[str, str]
-Pack = Callable[..., bytes]
-Server = Any  # the fixture's class, which lives in conftest.py
-
-
-def check_done(destination: Path, files: Files) -> None:
-    """All files are there, and nothing is left beside them."""
-    assert {path: (destination / path).read_bytes() for path in files} == files
-    assert list(destination.parent.iterdir()) == [destination]
+from support.downloads import Files, Listing, Pack, Server, check_done
 
 
 def test_default_source_is_fetched_by_its_url(

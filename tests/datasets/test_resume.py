@@ -1,8 +1,6 @@
 """Downloads over HTTP that were interrupted: what the next attempt or run asks for."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,17 +9,7 @@ from greengrocer.datasets import fetch
 from greengrocer.datasets.download import download_listed
 from greengrocer.datasets.writing import write_whole
 from greengrocer.errors import DownloadFailed
-
-Files = dict[str, bytes]
-Listing = dict[str, str]
-Pack = Callable[..., bytes]
-Server = Any  # the fixture's class, which lives in conftest.py
-
-
-def check_done(destination: Path, files: Files) -> None:
-    """All files are there, and nothing is left beside them."""
-    assert {path: (destination / path).read_bytes() for path in files} == files
-    assert list(destination.parent.iterdir()) == [destination]
+from support.downloads import Files, Listing, Pack, Server, check_done
 
 
 def half(server: Server) -> int:

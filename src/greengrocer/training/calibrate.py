@@ -33,19 +33,23 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 
 def mean_nll(logits: Floats, labels: Labels, temperature: float = 1.0) -> float:
     """Mean negative log-likelihood, in nats, of the ``labels`` [N] under softmax(logits / T)."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
+    scaled = _scaled(logits, temperature)
     normaliser = np.log(np.exp(scaled).sum(axis=1))
     return float((normaliser - scaled[np.arange(len(labels)), labels]).mean())
 
 
 def known_scores(logits: Floats, temperature: float) -> Floats:
     """The largest of the calibrated probabilities [N] of ``logits`` [N, classes]."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
+    scaled = _scaled(logits, temperature)
     return np.asarray(1 / np.exp(scaled).sum(axis=1), np.float32)
 
 
 def known_threshold(scores: Floats, quantile: float) -> float:
     """The score below which at most the share ``quantile`` of known pictures' ``scores`` lies."""
     return min(1.0, float(np.quantile(scores, quantile, method="lower")))
+
+
+def _scaled(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
+    """Logits over T, shifted so that the largest of each picture is 0 and no exponent overflows."""
+    scaled = logits.astype(np.float64) / temperature
+    return np.asarray(scaled - scaled.max(axis=1, keepdims=True))

@@ -1,0 +1,16 @@
+"""What every download must leave behind, and the fixtures' types."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Files = dict[str, bytes]
+Listing = dict[str, str]
+Pack = Callable[..., bytes]
+Server = Any  # the fixture's class, which lives in conftest.py
+
+
+def check_done(destination: Path, files: Files) -> None:
+    """All files are there, and nothing is left beside them."""
+    assert {path: (destination / path).read_bytes() for path in files} == files
+    assert list(destination.parent.iterdir()) == [destination]
