@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from greengrocer.evaluation.findings import (
+from greengrocer.evaluation.report.findings import (
     class_figures,
     confusions,
     coverage,

@@ -12,7 +12,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.labelled import read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.evaluate import evaluate
-from greengrocer.evaluation.report import render, write_report
+from greengrocer.evaluation.report.page import render, write_report
 from greengrocer.evaluation.run import Run, served_bytes
 from greengrocer.evaluation.stopwatch import Stopwatch
 from support.bundles import write_fake_bundle

@@ -9,7 +9,7 @@ from torch import nn
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.training.pictures import read_fitted
+from greengrocer.training.pictures.reading import read_fitted
 from support.pictures import photo
 
 CLASSES = 6

@@ -5,7 +5,7 @@ import torch
 
 from greengrocer.datasets.labelled import LabelledPicture, read_split
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.batches import training_batches
+from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
 

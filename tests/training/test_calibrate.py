@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Floats
-from greengrocer.training.calibrate import (
+from greengrocer.training.release.calibrate import (
     COLDEST,
     HOTTEST,
     Labels,

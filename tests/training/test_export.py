@@ -14,8 +14,8 @@ from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.networks.recogniser import AnswerHead, Recogniser, normalise
 from greengrocer.networks.weights import load_float16
-from greengrocer.training.export import answer_graph, backbone_graph
-from greengrocer.training.pictures import read_fitted
+from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.training.release.export import answer_graph, backbone_graph
 from support.networks import COARSE_OF, pictures, square, untrained
 
 TEMPERATURE = 0.7

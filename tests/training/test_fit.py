@@ -11,8 +11,8 @@ import torch
 from greengrocer.datasets.labelled import LabelledSet, read_split
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.training.batches import training_batches
-from greengrocer.training.fit import Run, fit
+from greengrocer.training.learning.fit import Run, fit
+from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
 from support.servers import clean_environment
@@ -35,7 +35,7 @@ import sys, threading
 from pathlib import Path
 import torch
 from greengrocer.datasets.labelled import read_split
-from greengrocer.training.fit import Run, fit
+from greengrocer.training.learning.fit import Run, fit
 from greengrocer.training.recipe import Recipe
 
 data, checkpoint, recipe, mark = sys.argv[1:]
@@ -191,3 +191,14 @@ def test_frozen_norms_keep_their_statistics_and_learn_their_scales(
     for name in ("running_mean", "running_var", "weight"):
         kept = torch.equal(after[f"backbone.stem.1.{name}"], before[f"backbone.stem.1.{name}"])
         assert kept is (frozen and name != "weight"), name
+
+
+def test_frozen_stages_learn_nothing_and_the_others_do(split: LabelledSet) -> None:
+    run = Run(varied(frozen_stages=2), split.taxonomy, STEPS, "cpu")
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    run.train_epoch(split.pictures, threads=1)
+    after = run.network.state_dict()
+    learned = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert not [name for name in learned if name.startswith(("backbone.stem", "backbone.blocks.0"))]
+    assert "backbone.blocks.1.expand.0.weight" in learned
+    assert "backbone.blocks.1.expand.1.running_mean" in learned

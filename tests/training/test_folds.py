@@ -13,8 +13,9 @@ from greengrocer.context import Context
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.pictures.looks import looks_of
+from greengrocer.training.pictures.scenes import group_scenes
 from greengrocer.training.recipe import Export, Recipe
-from greengrocer.training.scenes import group_scenes
 from greengrocer.training.train import train
 from support.networks import fit_two, untrained
 from support.pictures import encoded, photo
@@ -117,7 +118,8 @@ def test_a_bundle_of_all_pictures_is_calibrated_by_folds(finished: tuple[Path, F
 def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     pictures = read_split(data, "train").pictures
-    scenes = dict(zip((p.path for p in pictures), group_scenes(pictures), strict=True))
+    groups = group_scenes(pictures, looks_of(pictures, RECIPE))
+    scenes = dict(zip((p.path for p in pictures), groups, strict=True))
     assert len(set(scenes.values())) == 20
     answers = stored(bundle)
     for fold in range(FOLDS):
@@ -161,7 +163,7 @@ def test_answers_of_another_training_are_refused(
     with pytest.raises(UsageError, match="another recipe, data set or number of folds: delete"):
         trained(data, tmp_path / "bundle", folds=2)
     with pytest.raises(UsageError, match="another recipe, data set or number of folds: delete"):
-        trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"pretrained": True}))
+        trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"seed": 9}))
     (tmp_path / "bundle.out_of_fold.npz").write_bytes(b"PK damaged")
     with pytest.raises(UsageError, match="cannot be read, delete it"):
         trained(data, tmp_path / "bundle")

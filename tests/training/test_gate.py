@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.training.gate import compare, refuse_disagreement, refuse_loss, refuse_lossy
+from greengrocer.training.release.gate import (
+    compare,
+    refuse_disagreement,
+    refuse_loss,
+    refuse_lossy,
+)
 
 TRUTH = np.arange(1000) % 10
 

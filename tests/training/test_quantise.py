@@ -7,8 +7,8 @@ import onnxruntime as ort
 import pytest
 
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
-from greengrocer.training.export import answer_graph, backbone_graph
-from greengrocer.training.quantise import quantise
+from greengrocer.training.release.export import answer_graph, backbone_graph
+from greengrocer.training.release.quantise import quantise
 from support.networks import COARSE_OF, pictures, square
 
 GEOMETRY = square(64)

@@ -7,15 +7,19 @@ from PIL import Image
 
 from greengrocer.datasets.labelled import LabelledPicture, read_split
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.scenes import (
+from greengrocer.training.pictures.looks import looks_of
+from greengrocer.training.pictures.scenes import (
     NEVER_HELD_OUT,
     group_scenes,
     scene_folds,
     scene_hold_out,
 )
+from greengrocer.training.recipe import Recipe
 from support.pictures import encoded, jpeg, photo
 
 Pictures = tuple[LabelledPicture, ...]
+
+BY_THUMBNAILS = Recipe(name="any", network="efficientnet-lite0", pretrained=False)
 
 # Frames a scene, for each class; pear has but one scene.
 BURSTS = {"apple": [3, 1, 2, 1, 1, 4], "pear": [5], "quince": [2, 2]}
@@ -28,9 +32,8 @@ def frame(seed: int, number: int, noise: float = 12) -> bytes:
     return encoded(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), "JPEG", quality=85)
 
 
-def mixture(one: int, other: int, share: float) -> bytes:
-    """Two pictures on one plate: the correlation with ``one`` grows with ``share``."""
-    return encoded(Image.blend(photo(other), photo(one), share), "JPEG", quality=90)
+def scenes_of(pictures: Pictures) -> list[int]:
+    return group_scenes(pictures, looks_of(pictures, BY_THUMBNAILS))
 
 
 @pytest.fixture(scope="module")
@@ -58,39 +61,43 @@ def written(folder: Path, contents: dict[str, bytes]) -> Pictures:
 
 def test_a_burst_is_one_scene(bursts: tuple[Pictures, list[int]]) -> None:
     pictures, truth = bursts
-    assert group_scenes(pictures) == truth
+    assert scenes_of(pictures) == truth
 
 
 def test_frames_of_a_burst_are_found_wherever_they_stand(tmp_path: Path) -> None:
     pictures = written(tmp_path, {"1.jpg": frame(1, 1), "2.jpg": frame(2, 1), "9.jpg": frame(1, 2)})
-    assert group_scenes(pictures) == [0, 1, 0]
+    assert scenes_of(pictures) == [0, 1, 0]
 
 
-def test_files_that_follow_each_other_need_be_less_alike(tmp_path: Path) -> None:
-    pair = {"9.jpg": mixture(1, 2, 1.0), "10.jpg": mixture(1, 2, 0.5)}
-    assert group_scenes(written(tmp_path, pair)) == [0, 0]
-    other_between = pair | {"9a.jpg": frame(5, 1)}
-    assert group_scenes(written(tmp_path, other_between)) == [0, 1, 2]
+def test_what_an_imagenet_network_sees_alike_is_a_scene(tmp_path: Path) -> None:
+    contents = {f"{s}{n}.jpg": frame(s, n, noise=3) for s, n in ((1, 1), (1, 2), (2, 1))}
+    pictures = written(tmp_path, contents)
+    looks = looks_of(pictures, BY_THUMBNAILS.model_copy(update={"pretrained": True}))
+    assert looks.shape == (3, 1280)
+    np.testing.assert_allclose(np.linalg.norm(looks, axis=1), 1, rtol=1e-5)
+    assert looks[0] @ looks[1] > looks[0] @ looks[2]
 
 
-def test_the_ends_of_two_folders_do_not_follow_each_other(tmp_path: Path) -> None:
-    contents = {"train/1.jpg": mixture(1, 2, 1.0), "val/1.jpg": mixture(1, 2, 0.5)}
-    assert group_scenes(written(tmp_path, contents)) == [0, 1]
+def test_neighbours_of_neighbours_share_a_scene() -> None:
+    pictures = [LabelledPicture(Path(f"{number}.jpg"), 0) for number in range(4)]
+    angles = np.deg2rad([0, 32, 64, 100])  # a cosine of 0.85 from each to the next, then 0.81
+    looks = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    assert group_scenes(pictures, looks) == [0, 0, 0, 1]
 
 
 def test_the_same_picture_under_two_labels_is_two_scenes(tmp_path: Path) -> None:
     (path,) = (picture.path for picture in written(tmp_path, {"1.jpg": frame(1, 1)}))
-    assert group_scenes([LabelledPicture(path, 0), LabelledPicture(path, 1)]) == [0, 1]
+    assert scenes_of((LabelledPicture(path, 0), LabelledPicture(path, 1))) == [0, 1]
 
 
 def test_plain_pictures_are_like_nothing(tmp_path: Path) -> None:
     pictures = written(tmp_path, {"1.jpg": jpeg(10), "2.jpg": jpeg(10)})
-    assert group_scenes(pictures) == [0, 1]
+    assert scenes_of(pictures) == [0, 1]
 
 
 def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetUnusable, match=r"1\.jpg: the bytes are no picture"):
-        group_scenes(written(tmp_path, {"1.jpg": b"no picture"}))
+        scenes_of(written(tmp_path, {"1.jpg": b"no picture"}))
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
@@ -124,7 +131,7 @@ def test_folds_depend_on_the_seed_alone(bursts: tuple[Pictures, list[int]]) -> N
 
 def test_a_quarter_of_the_scenes_is_held_out(bursts: tuple[Pictures, list[int]]) -> None:
     pictures, scenes = bursts
-    training, held_out = scene_hold_out(pictures, seed=2)
+    training, held_out = scene_hold_out(pictures, looks_of(pictures, BY_THUMBNAILS), seed=2)
     assert sorted(map(str, training + held_out)) == sorted(map(str, pictures))
     scene_of = dict(zip(pictures, scenes, strict=True))
     assert held_out

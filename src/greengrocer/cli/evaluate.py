@@ -82,7 +82,7 @@ def _report(
     stopwatch: "Stopwatch",
 ) -> None:
     from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
-    from greengrocer.evaluation.report import write_report  # noqa: PLC0415
+    from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
     from greengrocer.evaluation.run import Run, served_bytes  # noqa: PLC0415
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 

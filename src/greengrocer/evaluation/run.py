@@ -7,7 +7,7 @@ from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
-from greengrocer.evaluation.findings import Flags
+from greengrocer.evaluation.report.findings import Flags
 from greengrocer.evaluation.score import Labels
 from greengrocer.evaluation.stopwatch import Stopwatch
 

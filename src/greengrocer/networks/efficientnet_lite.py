@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from greengrocer.networks.depthwise import depthwise_conv
+
 
 class Stage(NamedTuple):
     """A run of alike blocks: how often, kernel, stride of the first, expansion, channels out."""
@@ -52,6 +54,10 @@ class SameConv(nn.Conv2d):
         """[N, C, H, W] to [N, C', ceil(H / stride), ceil(W / stride)]."""
         top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.stride[0])
         left, right = same_padding(x.shape[3], self.kernel_size[1], self.stride[1])
+        learning = self.weight.requires_grad and torch.is_grad_enabled()
+        if self.groups > 1 and learning and x.device.type == "cpu":
+            padded = F.pad(x, (left, right, top, bottom))
+            return depthwise_conv(padded, self.weight, self.stride[0])
         if top == bottom and left == right:
             return F.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         padded = F.pad(x, (left, right, top, bottom))

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from greengrocer.datasets.labelled import LabelledSet
 from greengrocer.errors import UsageError
-from greengrocer.training.finish import RawAnswers
 from greengrocer.training.recipe import Recipe, read_back
+from greengrocer.training.release.finish import RawAnswers
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 

@@ -7,17 +7,18 @@ from tqdm import tqdm
 
 from greengrocer.datasets.labelled import LabelledSet
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.finish import (
+from greengrocer.training.fold_answers import FoldAnswers
+from greengrocer.training.learning.fit import fit
+from greengrocer.training.pictures.looks import looks_of
+from greengrocer.training.pictures.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
+from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.finish import (
     RawAnswers,
     answer_raw,
     export_backbones,
     geometry_of,
     published,
 )
-from greengrocer.training.fit import fit
-from greengrocer.training.fold_answers import FoldAnswers
-from greengrocer.training.recipe import Recipe
-from greengrocer.training.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 
 
 def out_of_fold(
@@ -32,8 +33,8 @@ def out_of_fold(
     out.
     """
     pictures = everything.pictures
-    tqdm.write(f"looking for near-identical frames among {len(pictures)} pictures")
-    where = np.array(scene_folds(pictures, group_scenes(pictures), folds, recipe.seed))
+    scenes = group_scenes(pictures, looks_of(pictures, recipe))
+    where = np.array(scene_folds(pictures, scenes, folds, recipe.seed))
     if (where == NEVER_HELD_OUT).all():
         raise DatasetUnusable("too few pictures for folds: no class has two scenes")
     path = out.with_name(f"{out.name}.out_of_fold.npz")

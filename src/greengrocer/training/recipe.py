@@ -55,6 +55,7 @@ class Optimisation(Part):
     average: float = Field(0.995, ge=0, lt=1, description="decay of the weights' moving average")
     probe_epochs: int = Field(0, ge=0, description="augmented epochs that fit the head alone first")
     layer_decay: float = Field(1.0, gt=0, le=1, description="of the rate, a stage below the head")
+    frozen_stages: int = Field(0, ge=0, le=8, description="lowest stages that keep their weights")
     frozen_norms: bool = Field(False, description="batch norms keep the statistics they start with")
 
 

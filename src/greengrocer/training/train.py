@@ -18,8 +18,12 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.recogniser import AnswerHead
 from greengrocer.networks.weights import Halves
-from greengrocer.training.export import answer_graph
-from greengrocer.training.finish import (
+from greengrocer.training.folds import out_of_fold
+from greengrocer.training.learning.fit import fit
+from greengrocer.training.pictures.splits import read_splits, read_together
+from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.export import answer_graph
+from greengrocer.training.release.finish import (
     Calibration,
     answer_raw,
     calibrate,
@@ -27,12 +31,8 @@ from greengrocer.training.finish import (
     geometry_of,
     published,
 )
-from greengrocer.training.fit import fit
-from greengrocer.training.folds import out_of_fold
-from greengrocer.training.gate import refuse_disagreement, refuse_loss, refuse_lossy
-from greengrocer.training.goldens import GOLDENS, built_in_pictures, choose_goldens
-from greengrocer.training.recipe import Recipe
-from greengrocer.training.splits import read_splits, read_together
+from greengrocer.training.release.gate import refuse_disagreement, refuse_loss, refuse_lossy
+from greengrocer.training.release.goldens import GOLDENS, built_in_pictures, choose_goldens
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "pillow")
 
@@ -110,7 +110,7 @@ def train(
 def _train_holding_out(work: Work) -> Finished:
     """One fit, judged and calibrated on pictures that it did not see."""
     recipe = work.recipe
-    splits = read_splits(work.data, recipe.seed, recipe.data.splits)
+    splits = read_splits(work.data, recipe)
     taxonomy, training, held_out, source = splits
     checkpoint = work.out.with_name(f"{work.out.name}.checkpoint.pt")
     trained = fit(recipe, taxonomy, training, checkpoint, work.device, work.threads)

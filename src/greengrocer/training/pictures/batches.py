@@ -9,8 +9,8 @@ import torch
 
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.training.augment import augment
-from greengrocer.training.pictures import read_picture
+from greengrocer.training.pictures.augment import augment
+from greengrocer.training.pictures.reading import read_picture
 from greengrocer.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]

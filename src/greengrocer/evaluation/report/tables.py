@@ -2,8 +2,16 @@
 
 import numpy as np
 
-from greengrocer.evaluation.findings import class_figures, confusions
-from greengrocer.evaluation.markup import NONE, cell, class_name, meter, number, section, table
+from greengrocer.evaluation.report.findings import class_figures, confusions
+from greengrocer.evaluation.report.markup import (
+    NONE,
+    cell,
+    class_name,
+    meter,
+    number,
+    section,
+    table,
+)
 from greengrocer.evaluation.run import Run
 
 CONFUSIONS = 12

@@ -14,7 +14,9 @@ from greengrocer.datasets.labelled import (
     read_split,
 )
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.scenes import scene_hold_out
+from greengrocer.training.pictures.looks import looks_of
+from greengrocer.training.pictures.scenes import scene_hold_out
+from greengrocer.training.recipe import Recipe
 
 HELD_OUT = 0.2  # of the training pictures, where the data set has no split "val"
 
@@ -28,15 +30,16 @@ class Splits(NamedTuple):
     origin: str
 
 
-def read_splits(data: Path, seed: int, splits: Sequence[str] = ("train",)) -> Splits:
+def read_splits(data: Path, recipe: Recipe) -> Splits:
     """The split "train", and "val" or else a fixed fifth of each class of "train".
 
-    With ``splits`` "train" and "val", a fold of the scenes of both is held out instead.
+    Where the recipe trains on "train" and "val", a fold of the scenes of both is held out instead.
     Raises DatasetUnusable where pictures are missing, or their classes do not match.
     """
+    seed, splits = recipe.seed, recipe.data.splits
     train = read_together(data, splits)
     if "val" in splits:
-        training, held_out = scene_hold_out(train.pictures, seed)
+        training, held_out = scene_hold_out(train.pictures, looks_of(train.pictures, recipe), seed)
         origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
     elif _has_validation(data):
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)

@@ -9,7 +9,7 @@ import onnx
 
 from greengrocer.bundles.save import GoldenPicture
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.training.measure import answer_pictures
+from greengrocer.training.release.measure import answer_pictures
 
 GOLDENS = 4
 

@@ -15,19 +15,17 @@ def weight_groups(network: Recogniser, how: Optimisation) -> list[dict[str, Any]
     """Parameter groups for an optimiser, each with its ``peak`` learning rate.
 
     The last stage of the backbone has ``how.rate``, each stage below ``how.layer_decay`` times the
-    rate of the one above (after Howard and Ruder, ACL 2018); without decay they are one group.
+    rate of the one above (after Howard and Ruder, ACL 2018). Frozen stages are not among them.
     """
-    head = {"params": network.head.parameters(), "peak": how.head_rate}
-    if how.layer_decay == 1:
-        return [{"params": network.backbone.parameters(), "peak": how.rate}, head]
+    learning = stages(network.backbone)[how.frozen_stages :]
     groups = [
         {
             "params": [weight for module in stage for weight in module.parameters()],
             "peak": how.rate * how.layer_decay**depth,
         }
-        for depth, stage in enumerate(reversed(_stages(network.backbone)))
+        for depth, stage in enumerate(reversed(learning))
     ]
-    return [*groups, head]
+    return [*groups, {"params": network.head.parameters(), "peak": how.head_rate}]
 
 
 def rate_share(step: int, steps: int, how: Optimisation) -> float:
@@ -41,14 +39,14 @@ def rate_share(step: int, steps: int, how: Optimisation) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
-def _stages(backbone: EfficientNetLite) -> list[list[nn.Module]]:
-    """The backbone's modules, from the picture up: the stem, 7 runs of blocks, the last layer."""
-    stages: list[list[nn.Module]] = [[backbone.stem]]
+def stages(backbone: EfficientNetLite) -> list[list[nn.Module]]:
+    """The backbone's 9 stages, from the picture up: stem, 7 runs of blocks, last layer."""
+    found: list[list[nn.Module]] = [[backbone.stem]]
     blocks: Iterable[nn.Module] = backbone.blocks
     for block in blocks:
         assert isinstance(block, Block)
         if block.skip:
-            stages[-1].append(block)
+            found[-1].append(block)
         else:  # the first of a run changes the size or the channels, the others neither
-            stages.append([block])
-    return [*stages, [backbone.head]]
+            found.append([block])
+    return [*found, [backbone.head]]

@@ -12,10 +12,10 @@ from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
-from greengrocer.training.batches import training_batches
-from greengrocer.training.losses import Losses
-from greengrocer.training.optimiser import rate_share, weight_groups
-from greengrocer.training.probe import probe_head
+from greengrocer.training.learning.losses import Losses
+from greengrocer.training.learning.optimiser import rate_share, stages, weight_groups
+from greengrocer.training.learning.probe import probe_head
+from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe, read_back
 
 
@@ -30,6 +30,9 @@ class Run:
         if recipe.pretrained:
             load_pretrained(network.backbone, recipe.network)
         self.network = channels_last(network.to(device))
+        self.frozen = [m for stage in stages(network.backbone)[: how.frozen_stages] for m in stage]
+        for module in self.frozen:
+            module.requires_grad_(False)
         self.average = self._copied_weights()
         self.losses = Losses(how, taxonomy).to(device)
         self.optimiser = torch.optim.AdamW(
@@ -75,6 +78,8 @@ class Run:
 
     def _train_mode(self) -> None:
         self.network.train()
+        for module in self.frozen:
+            module.eval()  # its batch norms keep their statistics
         if self.recipe.optimisation.frozen_norms:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from greengrocer.evaluation.findings import worst
-from greengrocer.evaluation.markup import class_name, escape, number, section
+from greengrocer.evaluation.report.findings import worst
+from greengrocer.evaluation.report.markup import class_name, escape, number, section
 from greengrocer.evaluation.run import Run
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.overlay import overlay

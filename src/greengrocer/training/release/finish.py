@@ -13,19 +13,19 @@ from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
-from greengrocer.training.calibrate import (
+from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.calibrate import (
     Labels,
     fit_temperature,
     known_scores,
     known_threshold,
     mean_nll,
 )
-from greengrocer.training.export import answer_graph, backbone_graph
-from greengrocer.training.gate import Comparison, compare
-from greengrocer.training.measure import answer_pictures
-from greengrocer.training.pictures import read_fitted
-from greengrocer.training.quantise import quantise
-from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.export import answer_graph, backbone_graph
+from greengrocer.training.release.gate import Comparison, compare
+from greengrocer.training.release.measure import answer_pictures
+from greengrocer.training.release.quantise import quantise
 
 
 class Backbones(NamedTuple):

@@ -26,7 +26,7 @@ from onnxruntime.quantization import (
 
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.training.export import PLANES
+from greengrocer.training.release.export import PLANES
 
 LARGEST = 64  # weight, in 7 bits as ONNX Runtime counts them
 LARGEST_DEPTHWISE = 127

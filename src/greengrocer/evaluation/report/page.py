@@ -6,11 +6,11 @@ from string import Template
 
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.behaviour import answers, calibration
-from greengrocer.evaluation.headline import cost, headline, published, trained_on
-from greengrocer.evaluation.markup import escape
-from greengrocer.evaluation.mistakes import mistakes
+from greengrocer.evaluation.report.headline import cost, headline, published, trained_on
+from greengrocer.evaluation.report.markup import escape
+from greengrocer.evaluation.report.mistakes import mistakes
+from greengrocer.evaluation.report.tables import classes, confused
 from greengrocer.evaluation.run import Run
-from greengrocer.evaluation.tables import classes, confused
 
 PAGE = "index.html"
 

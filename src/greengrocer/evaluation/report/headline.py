@@ -3,10 +3,10 @@
 from typing import Any
 
 from greengrocer.bundles.manifest import Manifest
-from greengrocer.evaluation.charts import percent, strip
 from greengrocer.evaluation.intervals import Interval, bootstrap, wilson
-from greengrocer.evaluation.markup import NONE, cell, escape, number, section, table, tile
-from greengrocer.evaluation.published import PUBLISHED, TEST_PICTURES, Published, is_grocery
+from greengrocer.evaluation.report.charts import percent, strip
+from greengrocer.evaluation.report.markup import NONE, cell, escape, number, section, table, tile
+from greengrocer.evaluation.report.published import PUBLISHED, TEST_PICTURES, Published, is_grocery
 from greengrocer.evaluation.run import Run
 from greengrocer.evaluation.score import macro_f1
 

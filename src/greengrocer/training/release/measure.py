@@ -10,8 +10,8 @@ import onnxruntime as ort
 
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.training.export import PIXELS
-from greengrocer.training.pictures import read_fitted
+from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.training.release.export import PIXELS
 
 
 class Answers(NamedTuple):

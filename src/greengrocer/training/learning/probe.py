@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.training.batches import training_batches
-from greengrocer.training.losses import Losses
+from greengrocer.training.learning.losses import Losses
+from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe
 
 PASSES = 20  # over the features

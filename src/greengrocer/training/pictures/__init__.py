@@ -1,0 +1,1 @@
+"""Pictures for training: read, grouped by scene, split, varied, batched."""

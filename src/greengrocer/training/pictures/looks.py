@@ -1,0 +1,58 @@
+"""How a picture looks, as a vector: pictures of one place point in nearly the same direction."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.engines.engine import Floats
+from greengrocer.imaging.geometry import Geometry
+from greengrocer.networks.efficientnet_lite import EfficientNetLite
+from greengrocer.networks.pretrained import load_pretrained
+from greengrocer.networks.recogniser import channels_last, normalise
+from greengrocer.training.pictures.reading import read_fitted, read_picture
+from greengrocer.training.recipe import Recipe
+
+NETWORK = "efficientnet-lite0"  # for every recipe, so that the same pictures make the same scenes
+GEOMETRY = Geometry(width=224, height=224)
+BATCH = 32
+SIDE = 16  # pixels of a thumbnail
+
+
+def looks_of(pictures: Sequence[LabelledPicture], recipe: Recipe) -> Floats:
+    """The looks [N, D] of ``pictures``, float32 of length 1.
+
+    They are what a network that was trained on ImageNet makes of a picture; where the recipe does
+    without one, a thumbnail. Raises DatasetUnusable for a picture that cannot be read.
+    """
+    tqdm.write(f"looking for scenes among {len(pictures)} pictures")
+    return _features(pictures) if recipe.pretrained else _thumbnails(pictures)
+
+
+@torch.inference_mode()
+def _features(pictures: Sequence[LabelledPicture]) -> Floats:
+    network = EfficientNetLite(NETWORK)
+    load_pretrained(network, NETWORK)
+    channels_last(network).eval()
+    found = []
+    for start in tqdm(range(0, len(pictures), BATCH), "scenes", unit="batch", mininterval=5):
+        batch = [read_fitted(p.path, GEOMETRY) for p in pictures[start : start + BATCH]]
+        pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(network(normalise(pixels)).float().mean(dim=(2, 3)))
+    return np.asarray(torch.nn.functional.normalize(torch.cat(found)).numpy())
+
+
+def _thumbnails(pictures: Sequence[LabelledPicture]) -> Floats:
+    """16 x 16 greys in a row, of mean 0; all 0 for a plain picture, which is like nothing."""
+    rows = []
+    for picture in pictures:
+        large = read_picture(picture.path, (SIDE, SIDE)).convert("L")
+        small = large.resize((SIDE, SIDE), Image.Resampling.BOX)
+        greys = np.asarray(small, np.float32).ravel()
+        greys -= greys.mean()
+        rows.append(greys / max(float(np.linalg.norm(greys)), 1e-6))
+    return np.stack(rows)

@@ -1,0 +1,1 @@
+"""From trained weights to a bundle: exported, quantised, judged, calibrated."""
