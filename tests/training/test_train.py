@@ -16,6 +16,7 @@ from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
 from support.networks import fit_two, pictures
@@ -42,9 +43,10 @@ def fit_head(
     checkpoint: Path,
     device: str,
     threads: int,
+    teacher: Teacher | None,
 ) -> Recogniser:
     """Instead of minutes of training: the pretrained backbone, and a ridge regression."""
-    assert (len(taxonomy.classes), device, threads) == (2, "cpu", 2)
+    assert (len(taxonomy.classes), device, threads, teacher) == (2, "cpu", 2, None)
     network = Recogniser(recipe.network, classes=2).eval()
     load_pretrained(network.backbone, recipe.network)
     checkpoint.touch()
@@ -61,7 +63,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(20):
             (home / "data" / tint / f"{seed}.jpg").write_bytes(tinted(seed, tint))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("greengrocer.training.train.fit", fit_head)
+        patch.setattr("greengrocer.training.work.fit", fit_head)
         return train(RECIPE, home / "data", home / "bundle", "cpu")
 
 
@@ -110,7 +112,7 @@ def test_both_engines_answer_alike(bundle: Path, manifest: Manifest) -> None:
 
 def test_the_weights_are_float16_and_their_checkpoint_lies_beside(bundle: Path) -> None:
     assert {value.dtype for value in load_file(bundle / WEIGHTS).values()} == {np.dtype("float16")}
-    assert bundle.with_name("bundle.checkpoint.pt").is_file()
+    assert bundle.with_name("bundle.holdout.checkpoint.pt").is_file()
 
 
 def test_a_bundle_is_not_overwritten(bundle: Path, manifest: Manifest) -> None:

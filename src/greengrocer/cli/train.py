@@ -27,6 +27,14 @@ def register(commands: "Commands") -> None:
         metavar="N",
         help="train on all pictures; calibrate by N models that each leave a fold out (2 to 10)",
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BUNDLE",
+        help="learn from the networks of an earlier --out, on the same data and folds; repeatable",
+    )
     parser.set_defaults(run=run)
 
 
@@ -38,7 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise MissingExtra("training", extra="train") from error
     from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
 
-    recipe, folds = read_recipe(arguments.recipe), arguments.folds
-    bundle = train(recipe, arguments.data, arguments.out, arguments.device, folds=folds)
+    bundle = train(
+        read_recipe(arguments.recipe),
+        arguments.data,
+        arguments.out,
+        arguments.device,
+        folds=arguments.folds,
+        teachers=arguments.teacher,
+    )
     say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
     return 0

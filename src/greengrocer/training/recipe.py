@@ -59,6 +59,13 @@ class Optimisation(Part):
     frozen_norms: bool = Field(False, description="batch norms keep the statistics they start with")
 
 
+class Distillation(Part):
+    """What the student takes from its teachers, where ``train --teacher`` names some."""
+
+    weight: float = Field(0.0, ge=0, le=1, description="the teachers' share of the loss")
+    temperature: float = Field(2.0, gt=0, description="softens what is taught")
+
+
 class Export(Part):
     """The geometry and precision of the bundle."""
 
@@ -77,6 +84,7 @@ class Recipe(Part):
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
+    distillation: Distillation = Distillation()
     export: Export = Export()
 
 

@@ -19,7 +19,6 @@ from greengrocer.networks.device import choose_device
 from greengrocer.networks.recogniser import AnswerHead
 from greengrocer.networks.weights import Halves
 from greengrocer.training.folds import out_of_fold
-from greengrocer.training.learning.fit import fit
 from greengrocer.training.pictures.splits import read_splits, read_together
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.release.export import answer_graph
@@ -33,18 +32,9 @@ from greengrocer.training.release.finish import (
 )
 from greengrocer.training.release.gate import refuse_disagreement, refuse_loss, refuse_lossy
 from greengrocer.training.release.goldens import GOLDENS, built_in_pictures, choose_goldens
+from greengrocer.training.work import HOLD_OUT, REFIT, Work
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "pillow")
-
-
-class Work(NamedTuple):
-    """What is to be trained, from what, to where, and with what."""
-
-    recipe: Recipe
-    data: Path
-    out: Path
-    device: str
-    threads: int
 
 
 class Finished(NamedTuple):
@@ -69,22 +59,28 @@ def train(
     device: str = "auto",
     goldens: Path | None = None,
     folds: int | None = None,
+    teachers: Sequence[Path] = (),
 ) -> Path:
     """Train ``recipe`` on the pictures below ``data``, write the bundle ``out`` and return it.
 
     The state of each fit is kept in ``<out>.*checkpoint.pt``: a rerun goes on from there. With
     ``folds``, no picture is held out from the model that ships: it is calibrated by what as many
-    others answer for the scenes that they did not see. Goldens are taken from the JPEGs in the
-    folder ``goldens``, else from the built-in gallery, else (for classes that it does not show)
-    from the data set's pictures, held-out ones where there are any.
+    others answer for the scenes that they did not see. ``teachers`` are the outs of earlier
+    trainings on the same data, in the same folds; the networks learn from theirs.
+
+    Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
+    (for classes that it does not show) from the data set's pictures, held-out ones where there are
+    any.
 
     Raises UsageError for whatever is wrong with ``out``, ``device``, the data or the result.
     """
     check_new(out)
+    if bool(teachers) != bool(recipe.distillation.weight):
+        raise UsageError("a teacher and a distillation.weight in the recipe come together")
     target = choose_device(device)
     out.parent.mkdir(parents=True, exist_ok=True)
     threads = os.cpu_count() or 2 if target.type == "cuda" else 2
-    work = Work(recipe, data, out, target.type, threads)
+    work = Work(recipe, data, out, target.type, threads, tuple(teachers))
     finished = _train_holding_out(work) if folds is None else _train_on_all(work, folds)
     geometry, taxonomy = geometry_of(recipe), finished.taxonomy
     candidates = _candidates(finished, goldens)
@@ -112,8 +108,7 @@ def _train_holding_out(work: Work) -> Finished:
     recipe = work.recipe
     splits = read_splits(work.data, recipe)
     taxonomy, training, held_out, source = splits
-    checkpoint = work.out.with_name(f"{work.out.name}.checkpoint.pt")
-    trained = fit(recipe, taxonomy, training, checkpoint, work.device, work.threads)
+    trained = work.fit(HOLD_OUT, taxonomy, training)
     network, weights = published(trained, recipe)
     backbones = export_backbones(network, training, recipe)
     raw = answer_raw(network, backbones, held_out, geometry_of(recipe))
@@ -130,11 +125,9 @@ def _train_on_all(work: Work, folds: int) -> Finished:
     recipe = work.recipe
     everything = read_together(work.data, recipe.data.splits)
     taxonomy, pictures = everything.taxonomy, everything.pictures
-    pooled = out_of_fold(recipe, everything, folds, work.out, work.device, work.threads)
+    pooled = out_of_fold(work, everything, folds)
     calibration = calibrate(pooled, recipe, refuse_loss, "out_of_fold")
-    # Under a name of its own: it has seen what a fit without folds is judged by.
-    checkpoint = work.out.with_name(f"{work.out.name}.refit.checkpoint.pt")
-    trained = fit(recipe, taxonomy, pictures, checkpoint, work.device, work.threads)
+    trained = work.fit(REFIT, taxonomy, pictures)
     network, weights = published(trained, recipe)
     backbones = export_backbones(network, pictures, recipe)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
@@ -167,6 +160,7 @@ def _provenance(work: Work, finished: Finished, made: datetime) -> dict[str, Any
     return {
         "recipe": work.recipe.model_dump(mode="json"),
         **finished.origin,
+        "teachers": [teacher.name for teacher in work.teachers],
         "device": work.device,
         "date": made.isoformat(timespec="seconds"),
         "versions": versions

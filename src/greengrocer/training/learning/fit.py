@@ -15,6 +15,7 @@ from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.optimiser import rate_share, stages, weight_groups
 from greengrocer.training.learning.probe import probe_head
+from greengrocer.training.learning.teacher import Teacher, teaching_loss
 from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe, read_back
 
@@ -22,10 +23,17 @@ from greengrocer.training.recipe import Recipe, read_back
 class Run:
     """One fit in progress: the network, its average, the optimiser, and how far it got."""
 
-    def __init__(self, recipe: Recipe, taxonomy: Taxonomy, steps: int, device: str) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        taxonomy: Taxonomy,
+        steps: int,
+        device: str,
+        teacher: Teacher | None = None,
+    ) -> None:
         torch.manual_seed(recipe.seed)
         how = recipe.optimisation
-        self.recipe, self.device, self.steps = recipe, device, steps
+        self.recipe, self.device, self.steps, self.teacher = recipe, device, steps, teacher
         network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
             load_pretrained(network.backbone, recipe.network)
@@ -66,9 +74,13 @@ class Run:
         share = rate_share(self.step, self.steps, self.recipe.optimisation)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
+        how, x = self.recipe.distillation, normalise(pixels)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-            logits = self.network(normalise(pixels))
-        loss = self.losses(logits.float(), labels)
+            logits = self.network(x).float()
+            taught = self.teacher.answer(x, how.temperature) if self.teacher else None
+        loss = self.losses(logits, labels)
+        if taught is not None:
+            loss = (1 - how.weight) * loss + how.weight * teaching_loss(logits, taught, how)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -115,8 +127,10 @@ class Run:
     def load(self, path: Path) -> None:
         """Take up the checkpoint at ``path``; raises UsageError if it is of another training."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        same_recipe = read_back(state["recipe"]) == self.recipe
-        if not same_recipe or len(state["average"]["head.bias"]) != self.network.head.out_features:
+        if (
+            not _fit_alike(read_back(state["recipe"]), self.recipe)
+            or len(state["average"]["head.bias"]) != self.network.head.out_features
+        ):
             raise UsageError(
                 f"{path} was written under another recipe or for other classes: delete it, or "
                 "name another --out"
@@ -127,6 +141,11 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
+def _fit_alike(one: Recipe | None, other: Recipe) -> bool:
+    """Whether two recipes make the same weights; what is exported of them may differ."""
+    return one is not None and one.model_copy(update={"export": other.export}) == other
+
+
 def fit(
     recipe: Recipe,
     taxonomy: Taxonomy,
@@ -134,15 +153,19 @@ def fit(
     checkpoint: Path,
     device: str = "cpu",
     threads: int = 2,
+    teacher: Teacher | None = None,
 ) -> Recogniser:
     """Train on ``pictures`` and return the averaged network, in eval mode on the CPU.
+
+    A ``teacher`` that is to leave the network's answers for other pictures honest must not have
+    seen those either.
 
     After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run
     goes on from there and ends as if it had never stopped. Raises UsageError for another recipe's
     checkpoint.
     """
     steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
-    run = Run(recipe, taxonomy, steps, device)
+    run = Run(recipe, taxonomy, steps, device, teacher)
     if checkpoint.exists():
         run.load(checkpoint)
         tqdm.write(f"resumed after epoch {run.epoch}")

@@ -1,0 +1,71 @@
+"""Distillation: a student learns what its teachers say of the very crop that it sees.
+
+Teacher and student look at the same augmented pixels, so no teacher's word can be stored
+beforehand (Beyer et al., Knowledge distillation: A good teacher is patient and consistent, CVPR
+2022).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from greengrocer.errors import UsageError
+from greengrocer.networks.recogniser import Recogniser, channels_last
+from greengrocer.training.recipe import Distillation, Recipe, read_back
+
+
+class Teacher:
+    """Finished networks that answer as one: the mean of their softened probabilities."""
+
+    def __init__(
+        self, checkpoints: Sequence[Path], student: Recipe, classes: int, device: str
+    ) -> None:
+        """Load the averaged weights of ``checkpoints``.
+
+        Raises UsageError for one that is missing, unfinished, of other classes, or of a training
+        that did not split the pictures as the ``student`` does.
+        """
+        self.networks = [_load(path, student, classes).to(device) for path in checkpoints]
+
+    @torch.no_grad()
+    def answer(self, x: torch.Tensor, temperature: float) -> torch.Tensor:
+        """[N, 3, H, W] float, (pixel - 127) / 128, to probabilities [N, classes]."""
+        answers = [network(x).float().div(temperature).softmax(dim=1) for network in self.networks]
+        return torch.stack(answers).mean(dim=0)
+
+
+def teaching_loss(logits: torch.Tensor, taught: torch.Tensor, how: Distillation) -> torch.Tensor:
+    """How far softmax(logits / T) is from what was ``taught``, both [N, classes]: mean KL x T^2.
+
+    The factor keeps the gradients' size as T grows (Hinton et al., arXiv 1503.02531, section 2).
+    """
+    softened = F.log_softmax(logits / how.temperature, dim=1)
+    return F.kl_div(softened, taught, reduction="batchmean") * how.temperature**2
+
+
+def _load(path: Path, student: Recipe, classes: int) -> Recogniser:
+    if not path.exists():
+        raise UsageError(f"there is no {path}: train the teacher first, with the same --folds")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    recipe = read_back(state["recipe"])
+    if recipe is None or state["epoch"] < recipe.optimisation.epochs:
+        raise UsageError(f"{path} is of a training that has not ended, or of another version")
+    if len(state["average"]["head.bias"]) != classes:
+        raise UsageError(f"{path} is of a model of other classes")
+    if _split(recipe) != _split(student):
+        raise UsageError(
+            f"{path} may have seen what its student is judged by: teach with the same seed, data "
+            "and pretrained"
+        )
+    network = Recogniser(recipe.network, classes)
+    network.load_state_dict(state["average"])
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return channels_last(network).eval()
+
+
+def _split(recipe: Recipe) -> tuple[object, ...]:
+    """All that decides which pictures a stage holds out, but the pictures themselves."""
+    return recipe.seed, recipe.data, recipe.pretrained

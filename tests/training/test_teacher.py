@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from greengrocer.datasets.labelled import LabelledSet, read_split
+from greengrocer.errors import UsageError
+from greengrocer.training.learning.fit import Run, fit
+from greengrocer.training.learning.teacher import Teacher, teaching_loss
+from greengrocer.training.pictures.batches import training_batches
+from greengrocer.training.recipe import Augmentation, Distillation, Optimisation, Recipe
+from greengrocer.training.train import train
+from greengrocer.training.work import Work
+from support.folders import write_folders
+
+RECIPE = Recipe(
+    name="greys",
+    network="efficientnet-lite0",
+    pretrained=False,
+    augmentation=Augmentation(size=32),
+    optimisation=Optimisation(epochs=1, batch=4),
+)
+STUDENT = RECIPE.model_copy(update={"distillation": Distillation(weight=1.0, temperature=2.0)})
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
+    levels = {"dark": [10, 20, 30, 40], "light": [200, 210, 220, 230]}
+    return read_split(write_folders(tmp_path_factory.mktemp("data"), levels), "train")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(split: LabelledSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("teacher") / "teacher.holdout.checkpoint.pt"
+    fit(RECIPE, split.taxonomy, split.pictures, path)
+    return path
+
+
+def biased(path: Path, towards: int, to: Path) -> Path:
+    """The checkpoint of a network that answers one class whatever it sees."""
+    state = torch.load(path, weights_only=True)
+    state["average"]["head.bias"][towards] += 50
+    torch.save(state, to)
+    return to
+
+
+def test_the_loss_is_least_where_the_student_says_what_is_taught() -> None:
+    how = Distillation(weight=1.0, temperature=3.0)
+    logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 4.0, 1.0]])
+    taught = (logits / 3).softmax(dim=1)
+    assert teaching_loss(logits, taught, how).item() == pytest.approx(0, abs=1e-6)
+    other = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    expected = -(9 * (logits / 3).log_softmax(dim=1)[[0, 1], [0, 2]]).mean()
+    assert teaching_loss(logits, other, how).item() == pytest.approx(expected.item())
+
+
+def test_teachers_answer_with_their_mean(checkpoint: Path, tmp_path: Path) -> None:
+    two = [biased(checkpoint, towards, tmp_path / f"{towards}.pt") for towards in (0, 1)]
+    x = torch.zeros(3, 3, 32, 32)
+    taught = Teacher(two, RECIPE, 2, "cpu").answer(x, temperature=2.0)
+    torch.testing.assert_close(taught, torch.full((3, 2), 0.5))
+    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(x, 2.0)[:, 0].min() > 0.99
+
+
+def test_a_student_follows_its_teacher_rather_than_the_labels(
+    split: LabelledSet, checkpoint: Path, tmp_path: Path
+) -> None:
+    teacher = Teacher([biased(checkpoint, 1, tmp_path / "1.pt")], RECIPE, 2, "cpu")
+    run = Run(STUDENT, split.taxonomy, STEPS, "cpu", teacher)
+    before = _share_of_second(run, split)
+    for _ in range(4):
+        run.train_epoch(split.pictures, threads=1)
+    assert _share_of_second(run, split) > before
+
+
+@torch.no_grad()
+def _share_of_second(run: Run, split: LabelledSet) -> float:
+    pixels = torch.cat([batch for batch, _ in training_batches(split.pictures, RECIPE, 0, 1)])
+    run.network.train()  # with the batch's own statistics, for the running ones lag behind
+    return float(run.network((pixels.float() - 127) / 128).softmax(dim=1)[:, 1].mean())
+
+
+def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="train the teacher first, with the same --folds"):
+        Teacher([tmp_path / "none.pt"], RECIPE, 2, "cpu")
+    with pytest.raises(UsageError, match="of other classes"):
+        Teacher([checkpoint], RECIPE, 3, "cpu")
+    with pytest.raises(UsageError, match="may have seen what its student is judged by"):
+        Teacher([checkpoint], RECIPE.model_copy(update={"seed": 1}), 2, "cpu")
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save(state | {"epoch": 0}, tmp_path / "begun.pt")
+    with pytest.raises(UsageError, match="has not ended"):
+        Teacher([tmp_path / "begun.pt"], RECIPE, 2, "cpu")
+
+
+def test_each_stage_learns_from_the_same_stage(
+    split: LabelledSet, checkpoint: Path, tmp_path: Path
+) -> None:
+    teacher = checkpoint.with_name("teacher")
+    work = Work(STUDENT, Path(), tmp_path / "student", "cpu", 1, (teacher,))
+    work.fit("holdout", split.taxonomy, split.pictures)
+    assert (tmp_path / "student.holdout.checkpoint.pt").exists()
+    with pytest.raises(UsageError, match=r"there is no .*teacher\.fold1of3\.checkpoint\.pt"):
+        work.fit("fold1of3", split.taxonomy, split.pictures)
+
+
+@pytest.mark.parametrize(("recipe", "teachers"), [(STUDENT, []), (RECIPE, [Path("teacher")])])
+def test_a_teacher_and_its_weight_come_together(
+    recipe: Recipe, teachers: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="come together"):
+        train(recipe, tmp_path, tmp_path / "out", "cpu", teachers=teachers)
