@@ -11,8 +11,10 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.labelled import read_split
 from greengrocer.errors import UsageError
+from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from greengrocer.evaluation.evaluate import evaluate
 from greengrocer.evaluation.report.page import render, write_report
+from greengrocer.evaluation.robustness import Robustness
 from greengrocer.evaluation.run import Run, served_bytes
 from greengrocer.evaluation.stopwatch import Stopwatch
 from support.bundles import write_fake_bundle
@@ -71,6 +73,15 @@ def run(fake_bundle: Path, tmp_path: Path) -> Run:
     return make_run(fake_bundle, write_folders(tmp_path / "data", levels))
 
 
+@pytest.fixture
+def damaged(run: Run) -> Run:
+    """The same, with every version of the rightly named pictures right up to severity 3."""
+    corrupted = np.zeros((6, len(CORRUPTIONS), len(SEVERITIES)), bool)
+    corrupted[run.correct, :, :3] = True
+    corrupted[np.flatnonzero(run.correct)[0], :, 2] = False
+    return replace(run, robustness=Robustness(run.correct, corrupted))
+
+
 def test_the_pages_figures_are_those_of_the_scores(run: Run) -> None:
     page = Page(render(run))
     scores = run.evaluation.scores
@@ -91,17 +102,18 @@ def test_the_pages_figures_are_those_of_the_scores(run: Run) -> None:
     assert "threshold 0.500" in page.text
 
 
-def test_the_page_asks_no_host_for_anything(run: Run) -> None:
-    rendered = render(run)
+def test_the_page_asks_no_host_for_anything(damaged: Run) -> None:
+    rendered = render(damaged)
     for mark in ("http:", "https:", "//", "url(", "@import", "<script", "<link"):
         assert mark not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", rendered)
     sources = [attributes["src"] or "" for tag, attributes in Page(rendered).tags if tag == "img"]
-    assert len(sources) == 2 * 3  # each mistake, and its evidence
+    # Each mistake and its evidence, and one picture in all its damaged versions.
+    assert len(sources) == 2 * 3 + len(CORRUPTIONS) * len(SEVERITIES)
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
 
 
-def test_pictures_charts_and_tables_say_what_they_show(run: Run) -> None:
-    page = Page(render(run))
+def test_pictures_charts_and_tables_say_what_they_show(damaged: Run) -> None:
+    page = Page(render(damaged))
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(set(ids)) == len(ids)
@@ -132,6 +144,25 @@ def test_unknown_pictures_hang_below_with_their_auroc(run: Run) -> None:
     text = Page(render(replace(run, unknown=unknown))).text
     assert "AUROC 1.000" in text
     assert "Unknown turned away 100.0 % 4 of 4 pictures" in text
+
+
+def test_damaged_pictures_have_a_section_where_they_were_evaluated(run: Run, damaged: Run) -> None:
+    assert "When the pictures are bad" not in render(run)
+    rendered = render(damaged)
+    text = Page(rendered).text
+    # Right of six: three clean, at severities 1 to 3 three, three and two.
+    assert "Relative loss 11.1 %" in text
+    assert "At severity 3 33.3 %" in text
+    assert "Fine top-1 at severities 1 to 5: 50 %, 50 %, 33 %, 0 %, 0 %; clean 50 %." in text
+    for corruption in CORRUPTIONS.values():
+        assert f"{corruption.title} at severity 1, answered rightly" in rendered
+        assert f"{corruption.title} at severity 5, answered wrongly" in rendered
+    assert rendered.count('class="lost"') == 3 * len(CORRUPTIONS)
+    assert damaged.robustness is not None
+    nothing = Robustness(np.zeros(6, bool), np.zeros_like(damaged.robustness.corrupted))
+    text = Page(render(replace(damaged, robustness=nothing))).text
+    assert "Clean 0.0 %" in text
+    assert "Relative loss " not in text
 
 
 def test_without_a_mistake_or_a_hierarchy_the_page_is_whole(tmp_path: Path) -> None:

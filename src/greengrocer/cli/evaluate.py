@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from greengrocer.bundles.bundle import Bundle
     from greengrocer.cli.commands import Commands
     from greengrocer.evaluation.evaluate import Evaluation
+    from greengrocer.evaluation.robustness import Robustness
     from greengrocer.evaluation.stopwatch import Stopwatch
     from greengrocer.pipeline import Pipeline
 
@@ -37,6 +38,11 @@ def register(commands: "Commands") -> None:
         metavar="DIR",
         help="pictures that show nothing the model knows, for the report",
     )
+    parser.add_argument(
+        "--corruptions",
+        action="store_true",
+        help="score 35 damaged versions of each picture, too: 7 corruptions at 5 severities",
+    )
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
@@ -49,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
     from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
+    from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
     from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
@@ -59,11 +66,13 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, labelled, usable_processors())
+    pipeline.observer = None  # the cost is that of the labelled pictures
+    damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
     figures = asdict(found.scores) | asdict(found.named)
     if arguments.report:
-        _report(arguments, bundle, pipeline, found, stopwatch)
+        _report(arguments, bundle, pipeline, found, stopwatch, damaged)
     if arguments.json:
-        say_json(figures)
+        say_json(figures | ({"corruptions": damaged.figures} if damaged else {}))
         return 0
     manifest = bundle.manifest
     say(f"{manifest.name} {manifest.version} on {found.scores.n} pictures of {arguments.split}:")
@@ -71,7 +80,19 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(value, float):
             say(f"  {name:<16} {value:7.2%}")
     say("  " + ", ".join(f"{k} {v:.0%}" for k, v in found.named.answer_coverage.items()))
+    if damaged:
+        _say_corruptions(damaged)
     return 0
+
+
+def _say_corruptions(damaged: "Robustness") -> None:
+    """A row a corruption, a column a severity."""
+    rows = {**damaged.fine_top1, "mean": damaged.by_severity}
+    say("fine_top1 under corruptions, at severities 1 to 5:")
+    for name, shares in rows.items():
+        say(f"  {name:<16} " + "  ".join(f"{share:7.2%}" for share in shares))
+    if damaged.relative_loss is not None:
+        say(f"  relative loss at severities 1 to 3: {damaged.relative_loss:.2%}")
 
 
 def _report(
@@ -80,6 +101,7 @@ def _report(
     pipeline: "Pipeline",
     found: "Evaluation",
     stopwatch: "Stopwatch",
+    damaged: "Robustness | None",
 ) -> None:
     from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
@@ -87,7 +109,6 @@ def _report(
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
     threads = usable_processors()
-    pipeline.observer = None  # the cost is that of the labelled pictures
     unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
     run = Run(
         manifest=bundle.manifest,
@@ -98,5 +119,6 @@ def _report(
         evaluation=found,
         stopwatch=stopwatch,
         unknown=unknown,
+        robustness=damaged,
     )
     warn(f"the report is {write_report(run, arguments.report)}")

@@ -1,19 +1,18 @@
 """Run a labelled split through the serving pipeline and score the answers."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
 from greengrocer.datasets.labelled import SUFFIXES, LabelledSet
 from greengrocer.engines.engine import Floats
-from greengrocer.errors import DatasetUnusable, PictureRefused
+from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.answers import AnswerScores, score_answers
+from greengrocer.evaluation.each_picture import each_picture
 from greengrocer.evaluation.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer
@@ -88,19 +87,12 @@ def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[A
     """Answers for all classes, their evidence cut to that of the predicted class: [h, w, 1]."""
     classes = pipeline.labels.classes
 
-    def classify(path: Path) -> Answer:
-        try:
-            answer = pipeline.classify(path.read_bytes(), Context(), top=len(classes))
-        except OSError as error:
-            raise DatasetUnusable(f"{path}: {error.strerror}") from error
-        except PictureRefused as error:
-            raise DatasetUnusable(f"{path}: {error}") from error
+    def classify(_: int, data: bytes) -> Answer:
+        answer = pipeline.classify(data, Context(), top=len(classes))
         predicted = [classes.index(answer.top[0].name)]
         return replace(answer, evidence=answer.evidence[:, :, predicted])
 
-    with ThreadPoolExecutor(threads, thread_name_prefix="evaluate") as pool:
-        answers = pool.map(classify, paths)
-        return list(tqdm(answers, "evaluate", len(paths), unit="picture", mininterval=1))
+    return each_picture(paths, classify, threads, "evaluate")
 
 
 def _by_class(top: Sequence[tuple[str, float]], classes: Sequence[str]) -> Floats:

@@ -8,6 +8,7 @@ from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
 from greengrocer.evaluation.report.findings import Flags
+from greengrocer.evaluation.robustness import Robustness
 from greengrocer.evaluation.score import Labels
 from greengrocer.evaluation.stopwatch import Stopwatch
 
@@ -24,6 +25,7 @@ class Run:
     evaluation: Evaluation
     stopwatch: Stopwatch
     unknown: Floats | None = None  # known scores [M] of pictures that show nothing known
+    robustness: Robustness | None = None
 
     @cached_property
     def predicted(self) -> Labels:

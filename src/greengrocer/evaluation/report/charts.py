@@ -14,6 +14,7 @@ WIDTH = 440
 LEFT, RIGHT = 50, WIDTH - 20  # room for labels
 HEIGHT = 390
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PANEL = (230, 170)  # of a small chart, one of many
 SCORE_BINS = 40
 FIRST_POINT = 0.05  # of the pictures: fewer say nothing about accuracy
 
@@ -156,6 +157,40 @@ def coverage_chart(curve: Sequence[Coverage], n: int) -> str:
     )
 
 
+def severity_chart(
+    name: str, title: str, shares: Sequence[float], clean: float, n: int | None, judged: int
+) -> str:
+    """A small chart: accuracy at severities 1, 2, ... under the clean line.
+
+    ``name`` makes its ids unique. ``n`` pictures give each share its interval; a mean of several
+    shares has none. The first ``judged`` severities stand on a darker ground.
+    """
+    severities = range(1, len(shares) + 1)
+    plot = Plot(42, 30, PANEL[0] - 12, PANEL[1] - 26, x0=0.75, x1=len(shares) + 0.25)
+    points = list(zip(severities, shares, strict=True))
+    parts = [plot.bar("judged", (plot.x0, judged + 0.5), (0, 1))]
+    for y in (0.0, 0.5, 1.0):
+        parts.append(plot.line("grid", [(plot.x0, y), (plot.x1, y)]))
+        parts.append(text(plot.left - 6, plot.y(y) + 4, percent(y), "end"))
+    parts += [text(plot.x(x), plot.bottom + 17, str(x), "middle") for x in severities]
+    parts += [
+        text(plot.left, 18, title, "start", "strong"),
+        plot.line("ideal", [(plot.x0, clean), (plot.x1, clean)]),
+    ]
+    if n is not None:
+        band = [(x, wilson(round(share * n), n)) for x, share in points]
+        outline = [(x, i.low) for x, i in band] + [(x, i.high) for x, i in reversed(band)]
+        parts.append(plot.area("band", outline))
+    parts.append(plot.line("curve", points))
+    parts += [
+        f'<circle class="point" cx="{plot.x(x):.2f}" cy="{plot.y(y):.2f}" r="3.2"/>'
+        for x, y in points
+    ]
+    told = ", ".join(percent(share) for share in shares)
+    words = f"Fine top-1 at severities 1 to {len(shares)}: {told}; clean {percent(clean)}."
+    return _svg(name, title, words, parts, PANEL)
+
+
 def strip(value: float, interval: Interval | None, low: float, high: float) -> str:
     """A dot on a scale from ``low`` to ``high``, with its interval: decoration beside figures."""
     plot = Plot(4, 0, 156, 20, x0=low, x1=high)
@@ -192,10 +227,16 @@ def _ceiling(value: float) -> float:
     return next(top for top in (0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if value <= top + 1e-9)
 
 
-def _svg(name: str, title: str, description: str, parts: Sequence[str]) -> str:
+def _svg(
+    name: str,
+    title: str,
+    description: str,
+    parts: Sequence[str],
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> str:
     """An SVG that a screen reader reads as a picture with a title and a description."""
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {size[0]} {size[1]}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc"><title id="{name}-title">{escape(title)}'
         f'</title><desc id="{name}-desc">{escape(description)}</desc>{"".join(parts)}</svg>'
     )

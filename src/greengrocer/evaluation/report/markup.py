@@ -1,10 +1,16 @@
 """The page's small pieces of HTML: everything that a person named is escaped in here."""
 
+import base64
+import io
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["NONE", "cell", "class_name", "escape", "meter", "number", "section", "table", "tile"]
+from PIL import Image
 
+__all__ = ["NONE", "cell", "class_name", "escape", "image", "meter", "number", "section", "table",
+           "tile"]  # fmt: skip
+
+QUALITY = 80  # of the JPEGs in the page
 NONE = "&ndash;"  # where there is no figure
 
 
@@ -58,6 +64,17 @@ def meter(share: float, kind: str = "") -> str:
 def class_name(name: str) -> str:
     """A class as people write it: the hyphens of a data set's names become spaces."""
     return f'<span class="class">{escape(name.replace("-", " "))}</span>'
+
+
+def image(picture: Image.Image, words: str) -> str:
+    """A picture inside the page, with its description for those who do not see it."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return (
+        f'<img src="data:image/jpeg;base64,{data}" width="{picture.width}" '
+        f'height="{picture.height}" alt="{escape(words)}">'
+    )
 
 
 def _head(kind: str, words: str) -> str:

@@ -1,20 +1,16 @@
 """The worst mistakes of a run, as pictures with the evidence laid over them."""
 
-import base64
-import io
-
 import numpy as np
 from PIL import Image
 
 from greengrocer.evaluation.report.findings import worst
-from greengrocer.evaluation.report.markup import class_name, escape, number, section
+from greengrocer.evaluation.report.markup import class_name, image, number, section
 from greengrocer.evaluation.run import Run
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.overlay import overlay
 
 MOST = 12
 SIDE = 320  # pixels of a picture's longer side in the page
-QUALITY = 80
 
 
 def mistakes(run: Run) -> str:
@@ -38,8 +34,8 @@ def _card(run: Run, index: int) -> str:
     heated = overlay(picture, evaluation.evidence[index])
     return (
         '<li class="card"><div class="pair">'
-        f"{_image(picture, f'A picture of the class {truth}')}"
-        f"{_image(heated, f'The same picture with the evidence for {predicted} laid over')}"
+        f"{image(picture, f'A picture of the class {truth}')}"
+        f"{image(heated, f'The same picture with the evidence for {predicted} laid over')}"
         f'</div><p class="verdict"><span class="wrong">called {class_name(predicted)}</span> '
         f'<span class="sure">{number(float(run.confidence[index]))} sure</span></p>'
         f'<p class="truth">truly {class_name(truth)}</p></li>'
@@ -51,13 +47,3 @@ def _small(data: bytes) -> Image.Image:
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     # A comment in the file would be written into the page with the pixels.
     return Image.fromarray(np.asarray(picture))
-
-
-def _image(picture: Image.Image, words: str) -> str:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    return (
-        f'<img src="data:image/jpeg;base64,{data}" width="{picture.width}" '
-        f'height="{picture.height}" alt="{escape(words)}">'
-    )

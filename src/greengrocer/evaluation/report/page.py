@@ -5,7 +5,8 @@ from pathlib import Path
 from string import Template
 
 from greengrocer.errors import UsageError
-from greengrocer.evaluation.behaviour import answers, calibration
+from greengrocer.evaluation.report.behaviour import answers, calibration
+from greengrocer.evaluation.report.damage import damage
 from greengrocer.evaluation.report.headline import cost, headline, published, trained_on
 from greengrocer.evaluation.report.markup import escape
 from greengrocer.evaluation.report.mistakes import mistakes
@@ -38,6 +39,7 @@ def render(run: Run) -> str:
         published(run),
         answers(run),
         calibration(run),
+        damage(run),
         confused(run),
         mistakes(run),
         cost(run),

@@ -49,6 +49,8 @@ def answers(run: Run) -> str:
             f" Hanging below are the {len(run.unknown):,} pictures that show nothing known; the "
             "AUROC is how often one of these scores lower than one of those."
         )
+    else:
+        lead += " Pictures of other things, named by --unknown DIR, would show the opposite error."
     return section(
         "known",
         "Known or not",

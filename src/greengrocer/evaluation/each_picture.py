@@ -1,0 +1,34 @@
+"""Every picture of a run through one function, side by side, with a progress bar."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from greengrocer.errors import DatasetUnusable, PictureRefused
+
+T = TypeVar("T")
+
+
+def each_picture(
+    paths: Sequence[Path], work: Callable[[int, bytes], T], threads: int, doing: str
+) -> list[T]:
+    """``work(index, bytes)`` for every file, on ``threads`` threads; results in order of ``paths``.
+
+    The bar says what it is ``doing`` and how long it will take. Raises DatasetUnusable, which names
+    the file, where it cannot be read or ``work`` raises a PictureRefused.
+    """
+
+    def one(index: int, path: Path) -> T:
+        try:
+            return work(index, path.read_bytes())
+        except OSError as error:
+            raise DatasetUnusable(f"{path}: {error.strerror}") from error
+        except PictureRefused as error:
+            raise DatasetUnusable(f"{path}: {error}") from error
+
+    with ThreadPoolExecutor(threads, thread_name_prefix=doing) as pool:
+        results = pool.map(one, range(len(paths)), paths)
+        return list(tqdm(results, doing, len(paths), unit="picture", mininterval=1))
