@@ -48,7 +48,14 @@ class BareProcess:
 @contextmanager
 def bare_process(bundle: str, data: Path | None) -> Iterator[BareProcess]:
     """Start the loop's process, and end it afterwards."""
-    command = [sys.executable, "-m", "benchmarks.bare", bundle, *([str(data)] if data else [])]
+    with loop_process("benchmarks.bare", bundle, *([str(data)] if data else [])) as loop:
+        yield loop
+
+
+@contextmanager
+def loop_process(module: str, *arguments: str) -> Iterator[BareProcess]:
+    """Start a loop that speaks as this one does, and end it afterwards."""
+    command = [sys.executable, "-m", module, *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield BareProcess(process)

@@ -32,6 +32,11 @@ class Results:
     by_clients: dict[int, list[Run]] = field(default_factory=dict)
 
 
+def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
+    """Measure, and return the table."""
+    return table(measure(bundle, data, rounds, seconds))
+
+
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Run everything in turn, ``rounds`` times, so that a slow minute slows all of it alike."""
     pictures = read_pictures(data)

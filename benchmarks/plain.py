@@ -1,0 +1,64 @@
+"""The plain loop in a process of its own: Pillow, float32 and ONNX Runtime as tutorials show them.
+
+The same int8 network, its input prepared as float32; one loop with the session's default options,
+so that ONNX Runtime uses all processors for one picture at a time. Speaks the language of
+``benchmarks.bare``: seconds in, JSON out.
+"""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from PIL import Image
+
+from benchmarks.bare import Bare
+from benchmarks.float_graph import INPUT
+from benchmarks.pictures import read_pictures
+
+
+def plain_classifier(graph: Path) -> Callable[[bytes], int]:
+    """A function from a picture's bytes to its class id."""
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    height, width = session.get_inputs()[0].shape[2:]
+
+    def classify(picture: bytes) -> int:
+        image = Image.open(io.BytesIO(picture)).convert("RGB").resize((width, height))
+        pixels = (np.asarray(image, np.float32) - 127) / 128
+        probabilities = session.run(None, {INPUT: pixels.transpose(2, 0, 1)[None]})[0]
+        return int(probabilities[0].argmax())
+
+    return classify
+
+
+def measure(classify: Callable[[bytes], int], pictures: Sequence[bytes], seconds: float) -> Bare:
+    """Classify ``pictures`` in turn for ``seconds``."""
+    latencies: list[float] = []
+    started, processor = time.perf_counter(), time.process_time()
+    while (began := time.perf_counter()) < started + seconds:
+        classify(pictures[len(latencies) % len(pictures)])
+        latencies.append(time.perf_counter() - began)
+    count = len(latencies)
+    return Bare(
+        rate=count / (time.perf_counter() - started),
+        processor_seconds=(time.process_time() - processor) / count,
+        median_latency=sorted(latencies)[count // 2],
+    )
+
+
+def main() -> None:
+    """Answer until standard input ends; arguments: the graph, then a folder of pictures."""
+    classify = plain_classifier(Path(sys.argv[1]))
+    pictures = read_pictures(Path(sys.argv[2]))
+    for line in sys.stdin:
+        result = measure(classify, pictures, float(line.split()[0]))
+        sys.stdout.write(json.dumps(vars(result)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
