@@ -26,7 +26,7 @@ def service(*flags: str) -> Iterator[Service]:
     """Run ``greengrocer serve`` on a free port, with its access log off."""
     command = [
         *(sys.executable, "-m", "greengrocer", "serve", "--port", "0"),
-        *("--access-log", "false", *flags),
+        *("--access-log", "false", "--drain-delay", "0", *flags),
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

@@ -39,8 +39,8 @@ def serve() -> Iterator[StartServer]:
     """Start servers with flags of the test's own; they are stopped at its end."""
     servers: list[Server] = []
 
-    def start(*flags: str) -> Server:
-        servers.append(start_server(*flags))
+    def start(*flags: str, **environment: str) -> Server:
+        servers.append(start_server(*flags, **environment))
         return servers[-1]
 
     yield start

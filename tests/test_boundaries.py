@@ -51,6 +51,12 @@ def test_help_loads_no_engine_and_no_numbers() -> None:
     assert not loaded & {"torch", "onnx", "onnxruntime", "numpy", "PIL", "fastapi", "uvicorn"}
 
 
+def test_a_supervisor_is_small() -> None:
+    loaded = loaded_after("import greengrocer.cli.supervise, greengrocer.web.listener")
+    assert "greengrocer" in loaded
+    assert not loaded & {"torch", "onnxruntime", "numpy", "PIL", "fastapi", "uvicorn", "uvloop"}
+
+
 def test_no_source_file_imports_what_runs_code_from_data() -> None:
     files = sorted(SOURCE.rglob("*.py"))
     assert len(files) > 40

@@ -73,6 +73,8 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--decode-seconds", "6"], "decode_seconds"),
         (["--max-megabytes", "300"], "megabytes_in_flight"),
         (["--max-megapixels", "100", "--megapixels-in-flight", "99"], "megapixels_in_flight"),
+        (["--workers", "0"], "workers"),
+        (["--workers", "13"], "megabytes_in_flight"),
     ],
 )
 def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: str) -> None:

@@ -8,15 +8,16 @@ from starlette.types import ASGIApp
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
-from greengrocer.datasets.gallery import open_gallery
+from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.engines.registry import make_engine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
-from greengrocer.serving.classifier import LocalClassifier
+from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.processors import usable_processors
 from greengrocer.serving.readiness import Readiness
+from greengrocer.serving.reload import Reloader
 from greengrocer.settings import MEGA, Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.app import create_app
@@ -32,6 +33,7 @@ class Assembled:
 
     app: ASGIApp
     service: Service
+    reloader: Reloader
 
 
 def assemble(settings: Settings) -> Assembled:
@@ -40,23 +42,46 @@ def assemble(settings: Settings) -> Assembled:
     Raises UsageError (BundleRefused, DatasetUnusable, MissingExtra) in one line.
     """
     gallery = open_gallery(settings.data)
-    bundle = load_bundle(find_bundle(settings.bundle))
-    metrics = Metrics(bundle.manifest.name, bundle.manifest.version)
-    decode_limits = DecodeLimits(int(settings.max_megapixels * MEGA), settings.decode_seconds)
-    pipeline = build_pipeline(bundle, settings.engine, settings.device, decode_limits, metrics)
-    service_seconds = _service_seconds(bundle, pipeline)
+    metrics = Metrics()
+    pipeline, service_seconds = load_model(settings.bundle, settings, metrics)
+    metrics.serves(*pipeline.labels.model)
     threads = settings.threads or usable_processors()
-    admission = Admission(
-        AdmissionLimits(
-            upload_bytes=int(settings.megabytes_in_flight * MEGA),
-            pixels=int(settings.megapixels_in_flight * MEGA),
-            wait_seconds=settings.max_wait,
-        ),
-        threads,
-        service_seconds,
+    classifier = LocalClassifier(pipeline, threads)
+    service = make_service(
+        settings,
+        classifier,
+        Admission(admission_limits(settings), threads, service_seconds),
+        gallery,
+        metrics,
     )
-    service = Service(
-        classifier=LocalClassifier(pipeline, threads),
+    reloader = Reloader(
+        classifier.models,
+        lambda source: load_model(source, settings, metrics)[0],
+        settings.bundle,
+        metrics,
+    )
+    return Assembled(create_app(service), service, reloader)
+
+
+def admission_limits(settings: Settings) -> AdmissionLimits:
+    """What may be in flight at once, in all."""
+    return AdmissionLimits(
+        upload_bytes=int(settings.megabytes_in_flight * MEGA),
+        pixels=int(settings.megapixels_in_flight * MEGA),
+        wait_seconds=settings.max_wait,
+    )
+
+
+def make_service(
+    settings: Settings,
+    classifier: Classifier,
+    admission: Admission,
+    gallery: Gallery,
+    metrics: Metrics,
+) -> Service:
+    """What the routes need."""
+    return Service(
+        classifier=classifier,
         admission=admission,
         gallery=gallery,
         readiness=Readiness(),
@@ -64,11 +89,21 @@ def assemble(settings: Settings) -> Assembled:
         upload_limits=UploadLimits(
             int(settings.max_megabytes * MEGA), settings.upload_grace, settings.upload_rate
         ),
-        decode_limits=decode_limits,
+        decode_limits=_decode_limits(settings),
         deadline=settings.deadline,
         access_log=settings.access_log,
     )
-    return Assembled(create_app(service), service)
+
+
+def load_model(source: str, settings: Settings, observer: Observer) -> tuple[Pipeline, float]:
+    """The verified and warm pipeline of the bundle ``source``, and the seconds of a picture.
+
+    Raises UsageError (BundleRefused, MissingExtra) in one line.
+    """
+    bundle = load_bundle(find_bundle(source))
+    limits = _decode_limits(settings)
+    pipeline = build_pipeline(bundle, settings.engine, settings.device, limits, observer)
+    return pipeline, _service_seconds(bundle, pipeline)
 
 
 def build_pipeline(
@@ -112,3 +147,7 @@ def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
     started = perf_counter()
     pipeline.classify(picture, Context())
     return perf_counter() - started
+
+
+def _decode_limits(settings: Settings) -> DecodeLimits:
+    return DecodeLimits(int(settings.max_megapixels * MEGA), settings.decode_seconds)

@@ -12,9 +12,10 @@ class Context:
     """One request's identity, deadline and cancellation, read from any thread.
 
     ``deadline`` is a moment of ``clock`` (monotonic seconds); tests set a clock of their own.
+    ``on_cancel`` is called once, by whoever cancels: for work that another process does.
     """
 
-    __slots__ = ("_cancelled", "clock", "deadline", "request_id")
+    __slots__ = ("_cancelled", "clock", "deadline", "on_cancel", "request_id")
 
     def __init__(
         self, request_id: str = "-", seconds: float = float("inf"), clock: Clock = time.monotonic
@@ -22,11 +23,15 @@ class Context:
         self.request_id = request_id
         self.clock = clock
         self.deadline = clock() + seconds
+        self.on_cancel: Callable[[], None] | None = None
         self._cancelled = False
 
     def cancel(self) -> None:
         """Say that nobody waits for the answer any more."""
         self._cancelled = True
+        on_cancel, self.on_cancel = self.on_cancel, None
+        if on_cancel is not None:
+            on_cancel()
 
     def remaining(self) -> float:
         """Seconds until the deadline, negative once it has passed."""

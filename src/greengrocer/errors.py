@@ -5,7 +5,9 @@ GreengrocerError
 │   ├── MissingExtra             an optional part is not installed
 │   ├── DatasetUnusable          a data set that is missing or malformed
 │   ├── DownloadFailed           a source that is out of reach or is not the data set
-│   └── BundleRefused            a bundle that is damaged, malformed or answers wrongly
+│   ├── BundleRefused            a bundle that is damaged, malformed or answers wrongly
+│   ├── ReloadRefused            the model that serves cannot be changed now
+│   └── ControlRefused           a control socket that is taken, not private, or not there
 └── Refusal                      a request that gets no answer, and why
     ├── PictureRefused           the picture itself
     │   ├── EmptyPicture
@@ -53,6 +55,14 @@ class DownloadFailed(UsageError):
 
 class BundleRefused(UsageError):
     """A bundle that is damaged, malformed, or does not answer as its goldens say."""
+
+
+class ReloadRefused(UsageError):
+    """The model that serves stays: another change is under way, or there is nothing to go to."""
+
+
+class ControlRefused(UsageError):
+    """A control socket that another service has, that others could reach, or that is not there."""
 
 
 class Refusal(GreengrocerError):

@@ -37,12 +37,20 @@ class Settings(BaseSettings):
         "onnx", description="what runs the model; fake: for tests"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the engine runs")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="HTTP processes over one engine process; default: one in all",
+    )
     threads: int | None = Field(
         None, ge=1, le=1024, description="pictures worked on at once; default: one a processor"
     )
     max_megabytes: float = Field(20, gt=0, le=1000, description="largest picture, megabytes")
     max_megapixels: float = Field(50, gt=0, le=150, description="largest picture, megapixels")
-    megabytes_in_flight: float = Field(256, gt=0, description="uploads held at once, megabytes")
+    megabytes_in_flight: float = Field(
+        256, gt=0, description="uploads held at once, megabytes; shared out among the workers"
+    )
     megapixels_in_flight: float = Field(200, gt=0, description="pictures held at once, megapixels")
     max_wait: float = Field(3, gt=0, description="longest expected wait before a 429")
     deadline: float = Field(10, gt=0, le=3600, description="from upload to answer, then a 504")
@@ -55,7 +63,13 @@ class Settings(BaseSettings):
     )
     head_seconds: float = Field(10, gt=0, description="time for a request's headers to come")
     keep_alive: float = Field(15, gt=0, description="how long an idle connection is kept")
+    drain_delay: float = Field(
+        5, ge=0, description="how long pictures are still taken after SIGTERM, while not ready"
+    )
     drain: float = Field(30, gt=0, description="longest time to finish requests when stopping")
+    control: Path | None = Field(
+        None, description="socket for reload, in a private directory; default: by user and port"
+    )
     access_log: bool = Field(True, description="log a line for every request")
     log_format: Literal["text", "json"] = Field("text", description="how log lines look")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -117,3 +131,9 @@ def _check_together(settings: Settings) -> None:
     ):
         if getattr(settings, most) > getattr(settings, budget):
             raise UsageError(f"{budget} must be at least {most}, or no such picture gets in")
+    share = settings.megabytes_in_flight / (settings.workers or 1)
+    if settings.max_megabytes > share:
+        raise UsageError(
+            f"megabytes_in_flight must be at least max_megabytes for each of {settings.workers} "
+            "workers, or no such picture gets in"
+        )

@@ -12,26 +12,33 @@ from support.pictures import jpeg
 CLASSES = tuple(f"grey-{k}" for k in range(10))
 
 
-def write_fake_bundle(directory: Path, hierarchy: bool = True) -> Path:
+def write_fake_bundle(
+    directory: Path,
+    hierarchy: bool = True,
+    version: str = "1",
+    classes: tuple[str, ...] = CLASSES,
+) -> Path:
     """A bundle for the fake engine: ten levels of grey, in two halves."""
     directory.mkdir(parents=True)
     (directory / GRAPH).write_bytes(b"no graph: the fake engine needs none")
     (directory / "golden.jpg").write_bytes(jpeg(100))
     manifest = Manifest(
         name="greys",
-        version="1",
-        classes=CLASSES,
+        version=version,
+        classes=classes,
         coarse=("dark", "light") if hierarchy else None,
-        coarse_of=(0,) * 5 + (1,) * 5 if hierarchy else None,
+        coarse_of=tuple(k * 2 // len(classes) for k in range(len(classes))) if hierarchy else None,
         geometry=Geometry(width=32, height=32),
         known_threshold=0.5,
-        goldens=(Golden(file="golden.jpg", prediction=CLASSES[3], confidence=0.5),),
+        goldens=(Golden(file="golden.jpg", prediction=classes[0], confidence=0.5),),
         golden_tolerance=0.5,
         files=digests(directory, GRAPH, "golden.jpg"),
     )
     pixels = fit(decode(jpeg(100)), manifest.geometry)
     probabilities = FakeEngine(directory, manifest, "cpu", 1).infer(pixels[None]).probabilities[0]
-    golden = Golden(file="golden.jpg", prediction=CLASSES[3], confidence=float(probabilities[3]))
+    best = int(probabilities.argmax())
+    confidence = float(probabilities[best])
+    golden = Golden(file="golden.jpg", prediction=classes[best], confidence=confidence)
     write_manifest(manifest.model_copy(update={"goldens": (golden,)}), directory)
     return directory
 

@@ -23,8 +23,9 @@ from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.serving.readiness import Readiness
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.app import create_app
+from greengrocer.web.listener import bind
 from greengrocer.web.protocol import WireLimits
-from greengrocer.web.server import bind, make_server
+from greengrocer.web.server import make_server
 from greengrocer.web.service import Service
 from greengrocer.web.upload import UploadLimits
 from support.waiting import SECONDS
@@ -78,7 +79,7 @@ def make_service(bundle: Path, engine: Engine | None = None, threads: int = 1) -
 def with_decode_limits(service: Service, limits: DecodeLimits) -> Service:
     """``service`` with other limits, before HTTP and in the pipeline."""
     assert isinstance(service.classifier, LocalClassifier)
-    service.classifier.pipeline.limits = limits
+    service.classifier.models.current.limits = limits
     return replace(service, decode_limits=limits)
 
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.efficientnet_lite import FEATURES
+from greengrocer.networks.recogniser import Familiar, Recogniser, normalise
 from greengrocer.training.pictures.reading import read_fitted
 from support.pictures import photo
 
@@ -41,6 +43,14 @@ def untrained(variant: str = "efficientnet-lite0", classes: int = CLASSES) -> Re
     network.head.weight.normal_(0, 0.03)
     network.head.bias.normal_()
     return network.eval()
+
+
+def familiar(count: int = 5) -> Familiar:
+    """Random prototypes, rounded as a bundle rounds them."""
+    random = torch.Generator().manual_seed(9)
+    prototypes = F.normalize(torch.randn(count, FEATURES, generator=random), dim=1)
+    centre = torch.rand(FEATURES, generator=random)
+    return Familiar(centre.half().float(), prototypes.half().float())
 
 
 @torch.no_grad()

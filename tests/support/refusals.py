@@ -145,6 +145,16 @@ PARAMETERS = [
         Refused(f"top={value[:9]}", 422, "parameter-out-of-range", _top(value), "top")
         for value in ("0", "11", "-1", "abc", "1.5", "", "9" * 400, "9" * 5000, "%ff", "1%00")
     ],
+    *[
+        Refused(
+            f"deadline={value[:9]}",
+            422,
+            "parameter-out-of-range",
+            post(PICTURE, f"X-Deadline-Ms: {value}"),
+            "X-Deadline-Ms",
+        )
+        for value in ("0", "-5", "soon", "1.5", "", "1e3", "9" * 5000)
+    ],
     Refused(
         "no such level", 422, "parameter-out-of-range", head("GET", "/class-names?level=x"), "level"
     ),

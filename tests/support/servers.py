@@ -28,10 +28,19 @@ class Server:
         """A client of this server."""
         return httpx.Client(base_url=self.url, timeout=60)
 
+    @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return int(self.url.rsplit(":")[-1])
+
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait until it has ended by itself or by a signal that was sent; its exit code."""
         code = self.process.wait(timeout=START_SECONDS)
         self.reader.join(START_SECONDS)
         return code
@@ -45,11 +54,18 @@ def clean_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("GREENGROCER_")}
 
 
-def start_server(*flags: str, python: str = sys.executable) -> Server:
-    """Start ``greengrocer serve`` on a free port and wait until it says where it serves."""
-    command = [python, "-m", "greengrocer", "serve", "--port", "0", *flags]
+def start_server(*flags: str, python: str = sys.executable, **environment: str) -> Server:
+    """Start ``greengrocer serve`` on a free port and wait until it says where it serves.
+
+    It stops without a delay, unless a flag says otherwise.
+    """
+    usual = ("--port", "0", "--drain-delay", "0")
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=clean_environment(), bufsize=1
+        [python, "-m", "greengrocer", "serve", *usual, *flags],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment() | environment,
+        bufsize=1,
     )
     assert process.stderr is not None
     log: list[str] = []

@@ -74,6 +74,12 @@ def post(picture: bytes, *headers: str, target: str = "/predict") -> bytes:
     return head("POST", target, "Content-Type: image/jpeg", length, *headers) + picture
 
 
+def refused_connection(port: int) -> bool:
+    """Whether nothing listens on ``port``."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
+
+
 def exchange(url: str, request: bytes) -> WireAnswer:
     """The answer to ``request`` on a connection of its own."""
     with Wire(url) as wire:

@@ -14,15 +14,9 @@ from support.bundles import write_fake_bundle
 from support.pictures import encoded, jpeg, photo
 from support.servers import START_SECONDS, StartServer, clean_environment
 from support.waiting import until
-from support.wire import Wire, exchange, head, post
+from support.wire import Wire, exchange, head, post, refused_connection
 
 COMMAND = [sys.executable, "-m", "greengrocer", "serve"]
-
-
-def refused_connection(port: int) -> bool:
-    """Whether nothing listens on ``port``."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.fixture
@@ -83,8 +77,7 @@ def test_what_was_taken_is_finished_after_sigterm(serve: StartServer, fake_bundl
         with server.client() as client:  # behind it, so that the half request has been taken
             assert client.get("/livez").status_code == 200
         server.process.send_signal(signal.SIGTERM)
-        port = int(server.url.rsplit(":")[-1])
-        until(lambda: refused_connection(port))
+        until(lambda: refused_connection(server.port))
         answer = wire.send(request[-1:]).answer()
         assert Prediction.model_validate_json(answer.body).prediction == "grey-9"
         assert answer.headers["connection"] == "close"

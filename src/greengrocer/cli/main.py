@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from greengrocer import __version__
-from greengrocer.cli import data, evaluate, info, predict, serve, train
+from greengrocer.cli import data, evaluate, info, predict, reload, serve, train
 from greengrocer.cli.output import MISTAKE
 from greengrocer.errors import GreengrocerError
 
-COMMANDS = (serve, predict, info, data, train, evaluate)
+COMMANDS = (serve, reload, predict, info, data, train, evaluate)
 INTERRUPTED = 130
 
 

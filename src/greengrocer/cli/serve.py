@@ -1,6 +1,8 @@
 """``greengrocer serve``: the service, until a signal ends it."""
 
 import argparse
+import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,28 +41,44 @@ def run(arguments: argparse.Namespace) -> int:
     }
     settings = read_settings(flags, arguments.config)
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
-    from greengrocer.assemble import assemble  # noqa: PLC0415
+    from greengrocer.serving.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
-    from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
-    from greengrocer.web.server import bind, make_server  # noqa: PLC0415
+    from greengrocer.web.listener import bind  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
     listener = bind(settings.host, settings.port)
     with listener:
-        assembled = assemble(settings)
-        service = assembled.service
-        try:
-            make_server(
-                assembled.app,
-                listener,
-                service.readiness,
-                settings.keep_alive,
-                settings.drain,
-                WireLimits(head_seconds=settings.head_seconds),
-            ).run([listener])
-        finally:
-            service.classifier.close()
+        path = settings.control or control_path(listener.getsockname()[1])
+        with control_socket(path) if path else nullcontext() as control:
+            if settings.workers is not None:
+                from greengrocer.cli.supervise import supervise  # noqa: PLC0415
+
+                return supervise(settings, listener, control)
+            _serve(settings, listener, control)
     return 0
+
+
+def _serve(settings: Settings, listener: socket.socket, control: socket.socket | None) -> None:
+    from greengrocer.assemble import assemble  # noqa: PLC0415
+    from greengrocer.serving.orders import Orders  # noqa: PLC0415
+    from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
+    from greengrocer.web.server import make_server  # noqa: PLC0415
+
+    assembled = assemble(settings)
+    service = assembled.service
+    try:
+        make_server(
+            assembled.app,
+            listener,
+            service.readiness,
+            settings.keep_alive,
+            settings.drain,
+            WireLimits(head_seconds=settings.head_seconds),
+            settings.drain_delay,
+            Orders(assembled.reloader, control),
+        ).run([listener])
+    finally:
+        service.classifier.close()
 
 
 def _metavar(annotation: Any) -> str:

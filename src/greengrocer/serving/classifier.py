@@ -9,6 +9,7 @@ from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, NotReady
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Labels
+from greengrocer.serving.models import Models
 
 
 class Served(NamedTuple):
@@ -23,7 +24,7 @@ class Classifier(Protocol):
 
     @property
     def labels(self) -> Labels:
-        """The classes that answers are taken from."""
+        """The classes that answers are taken from; another model may come with others."""
 
     @property
     def healthy(self) -> bool:
@@ -40,15 +41,15 @@ class LocalClassifier:
     """Runs the pipeline in this process, on as many threads as there are processors."""
 
     def __init__(self, pipeline: Pipeline, threads: int) -> None:
-        self.pipeline = pipeline
+        self.models = Models(pipeline)
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
         self._open = True
 
     @property
     def labels(self) -> Labels:
-        """The classes of the pipeline's model."""
-        return self.pipeline.labels
+        """The classes of the model that serves now."""
+        return self.models.current.labels
 
     @property
     def healthy(self) -> bool:
@@ -73,12 +74,13 @@ class LocalClassifier:
             raise
 
     def close(self) -> None:
-        """Finish what was taken, then close the engine."""
+        """Finish what was taken, then close the engines."""
         self._open = False
         self._pool.shutdown(wait=True)
-        self.pipeline.engine.close()
+        self.models.close()
 
     def _serve(self, picture: bytes, context: Context, top: int) -> Served:
         started = perf_counter()
-        answer = self.pipeline.classify(picture, context, top)
+        with self.models.taken() as pipeline:
+            answer = pipeline.classify(picture, context, top)
         return Served(answer, perf_counter() - started)

@@ -1,4 +1,10 @@
-"""Every metric, declared once. Base units: seconds, bytes, pixels."""
+"""Every metric, declared once. Base units: seconds, bytes, pixels.
+
+Where the environment names a directory (prometheus_client reads it as it is imported), all
+processes with that environment share their metrics, and each of them tells the sums.
+"""
+
+import os
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,6 +16,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -18,17 +25,23 @@ REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 SIZE_BUCKETS = (4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """The service's metrics in a registry of their own, so that tests may have several."""
+    """The service's metrics in a registry of their own, so that tests may have several.
 
-    def __init__(self, model: str, version: str) -> None:
+    ``shared`` is where several processes put theirs together, or None.
+    """
+
+    def __init__(self, model: str | None = None, version: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles every series
         registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+        self.shared = os.environ.get(SHARED_DIRECTORY)
         PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
+        if self.shared is None:  # of one process among several they would say nothing
+            ProcessCollector(registry=registry)
+            GCCollector(registry=registry)
         self.requests = Counter(
             "greengrocer_requests", "Answered requests.", ("route", "status"), registry=registry
         )
@@ -61,12 +74,16 @@ class Metrics:
             registry=registry,
         )
         self.in_flight = Gauge(
-            "greengrocer_in_flight", "Requests taken and not yet answered.", registry=registry
+            "greengrocer_in_flight",
+            "Requests taken and not yet answered.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self.pictures_in_flight = Gauge(
             "greengrocer_pictures_in_flight",
             "Pictures admitted and not yet answered.",
             registry=registry,
+            multiprocess_mode="livesum",
         )
         self.predictions = Counter(
             "greengrocer_predictions",
@@ -74,10 +91,33 @@ class Metrics:
             ("known",),
             registry=registry,
         )
+        self._declare_model(registry)
+        if model is not None:
+            self.serves(model, version)
+
+    def _declare_model(self, registry: CollectorRegistry) -> None:
         self.model = Gauge(
-            "greengrocer_model_info", "The model in use.", ("name", "version"), registry=registry
+            "greengrocer_model_info",
+            "The model in use.",
+            ("name", "version"),
+            registry=registry,
+            multiprocess_mode="livemax",
         )
+        self.reloads = Counter(
+            "greengrocer_reloads", "Changes of the model asked for.", ("result",), registry=registry
+        )
+        for result in ("ok", "refused"):
+            self.reloads.labels(result)
+        self._serving: tuple[str, str] | None = None
+
+    def serves(self, model: str, version: str) -> None:
+        """From now on this model serves, and no other."""
+        if self.shared is None:
+            self.model.clear()
+        elif self._serving is not None:  # what is shared cannot be cleared: 0 must do
+            self.model.labels(*self._serving).set(0)
         self.model.labels(model, version).set(1)
+        self._serving = model, version
 
     def decoded(self, seconds: float) -> None:
         """A picture was decoded and fitted; called from worker threads."""
@@ -89,4 +129,9 @@ class Metrics:
 
     def render(self) -> bytes:
         """All of it in Prometheus's text format."""
-        return generate_latest(self.registry)
+        if self.shared is None:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        PlatformCollector(registry=together)
+        MultiProcessCollector(together, self.shared)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

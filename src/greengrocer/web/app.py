@@ -1,9 +1,10 @@
 """The application: every route in one table, each described where it stands."""
 
+import math
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
@@ -30,6 +31,7 @@ DESCRIPTION = """\
 Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
 request may be answered 400, 408, 414 or 431 where its head is malformed, slow or too large; 404 and
 405 where there is no such path or method."""
+MOST_MS = 10**9  # longer than any deadline, and short enough for a float
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -87,8 +89,14 @@ def create_app(service: Service) -> ASGIApp:
 
 
 def _add_predict(app: FastAPI, service: Service) -> None:
-    classes = len(service.classifier.labels.classes)
-    top = Query(ge=1, le=classes, description="how many of the best classes to list")
+    top = Query(ge=1, description="how many of the best classes to list, at most all of them")
+    patience = Header(
+        alias="X-Deadline-Ms",
+        ge=1,
+        description="milliseconds from the arrival of the request's head in which the answer is of "
+        "use, upload and queue included; it can shorten the service's own deadline and not "
+        "lengthen it, and past it the request is dropped and answered 504",
+    )
 
     @app.post(
         "/predict",
@@ -98,19 +106,18 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         openapi_extra=_UPLOAD,
     )
     async def _predict(
-        request: Request, top: Annotated[int, top] = min(DEFAULT_TOP, classes)
+        request: Request,
+        top: Annotated[int, top] = DEFAULT_TOP,
+        deadline_ms: Annotated[int | None, patience] = None,
     ) -> Response:
-        return await predict(service, request, top)
+        classes = len(service.classifier.labels.classes)
+        if top > classes and "top" in request.query_params:
+            raise ParameterOutOfRange(f"top is {top}: this model has {classes} classes")
+        seconds = math.inf if deadline_ms is None else min(deadline_ms, MOST_MS) / 1000
+        return await predict(service, request, top, seconds)
 
 
 def _add_pictures(app: FastAPI, service: Service) -> None:
-    labels = service.classifier.labels
-    names = {
-        level: orjson.dumps({"classes": classes})
-        for level, classes in (("fine", labels.classes), ("coarse", labels.coarse))
-        if classes is not None
-    }
-
     @app.get(
         "/class-names",
         summary="List the classes, in class-id order",
@@ -118,9 +125,11 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
         responses=described(422),
     )
     async def _class_names(level: Literal["fine", "coarse"] = "fine") -> Response:
-        if level not in names:
+        labels = service.classifier.labels
+        classes = labels.classes if level == "fine" else labels.coarse
+        if classes is None:
             raise ParameterOutOfRange("level is coarse: this model has no coarse classes")
-        return Response(names[level], media_type="application/json")
+        return Response(orjson.dumps({"classes": classes}), media_type="application/json")
 
     @app.get(
         "/random-image",

@@ -77,10 +77,10 @@ class Observe:
             log.exception("failed", request_id=request_id, path=quote(scope["path"]))
             if not answered:
                 raise  # the server closes the connection
+        # The server has no more time. Only it waits for this task, and it would log a traceback.
         except asyncio.CancelledError:
             if not status:
                 await refusal_response(Request(scope), STOPPING)(scope, receive, send_observed)
-            raise
         finally:
             self._note(scope, status, time.perf_counter() - started)
 

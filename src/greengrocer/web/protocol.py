@@ -7,6 +7,7 @@ reset where the answer should be. docs/decisions tells why we stay with it.
 
 import asyncio
 import time
+from collections import deque
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -21,6 +22,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
+from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.one_write import Held, Joined
 from greengrocer.web.problems import wire_problem
 
 if TYPE_CHECKING:
@@ -56,13 +59,42 @@ SLOW = _Refused(408, "slow-head", "the headers came too slowly")
 class _Cycle(RequestResponseCycle):
     """A request and its answer; one that is answered before its body's end is the last."""
 
+    head = b""  # of the answer, until its body comes
+    readiness: Readiness
+    behind: "deque[Any]"  # the requests that were sent behind this one
+
     async def send(self, message: "ASGISendEvent") -> None:
-        """Say "connection: close" in such an answer's head, but leave the closing to us."""
+        """Say "connection: close" in the last answer's head.
+
+        The closing itself is left to us where the request was not read to its end.
+        """
+        stopping = self.readiness.state is State.STOPPING
+        if stopping and not self.response_started and not self.behind:
+            self.keep_alive = False
         if self.more_body:
             self.keep_alive = message["type"] == "http.response.body" and not message.get(
                 "more_body", False
             )
-        await super().send(message)
+        if self.response_started and not self.head:
+            await super().send(message)
+        else:
+            await self._send_joined(message)
+
+    async def _send_joined(self, message: "ASGISendEvent") -> None:
+        """Send an answer's head together with the first part of its body."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()  # while the transport is still the real one
+        transport = self.transport
+        stand_in = Joined(transport, self.head) if self.response_started else Held()
+        self.transport = stand_in  # type: ignore[assignment]  # all that is needed of one
+        try:
+            await super().send(message)
+        finally:
+            self.transport = transport
+        self.head = stand_in.head
+        if self.scope["method"] == "HEAD" and self.head:  # no body will come
+            transport.write(self.head)
+            self.head = b""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -75,9 +107,11 @@ class LimitedProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         limits: WireLimits | None = None,
+        readiness: Readiness | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
+        self.readiness = readiness or Readiness()
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
@@ -146,8 +180,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
+        self.scope["state"]["arrived"] = time.monotonic()
         super().on_headers_complete()
-        self.cycle.__class__ = _Cycle
+        cycle: Any = self.cycle
+        cycle.__class__ = _Cycle
+        cycle.readiness, cycle.behind = self.readiness, self.pipeline
 
     def on_body(self, body: bytes) -> None:
         """Some of the body: the reader of the upload counts it."""

@@ -1,8 +1,9 @@
-"""The HTTP server: uvicorn on one event loop, quiet when idle, and stopped by a signal."""
+"""The HTTP server: uvicorn on one event loop, quiet when idle, and stopped by signals."""
 
 import asyncio
 import signal
 import socket
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import FrameType
 
@@ -10,7 +11,6 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from greengrocer.errors import UsageError
 from greengrocer.serving.readiness import Readiness, State
 from greengrocer.web.protocol import LimitedProtocol, WireLimits
 
@@ -19,56 +19,61 @@ BACKLOG = 2048
 log = structlog.get_logger("greengrocer.server")
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket, not yet listening; raises UsageError where the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        reason = error.strerror or str(error)
-        raise UsageError(f"cannot listen on {host}:{port}: {reason.lower()}") from error
-    return listener
-
-
 class Server(uvicorn.Server):
     """uvicorn's server, waiting for an event where the original looks ten times a second."""
 
     def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, readiness: Readiness
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        readiness: Readiness,
+        drain_delay: float,
+        beside: AbstractAsyncContextManager[None],
     ) -> None:
         super().__init__(config)
         self._listener = listener
         self.readiness = readiness
-        self._stopping = asyncio.Event()
+        self._drain_delay = drain_delay
+        self._beside = beside
+        self._told = asyncio.Event()
+        self._at_once = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signal = "none"
 
     async def main_loop(self) -> None:
-        """Serve until a signal comes."""
+        """Serve until a signal comes, and through the delay that SIGTERM leaves to balancers."""
         self._loop = asyncio.get_running_loop()
-        self.readiness.state = State.READY
-        host, port = self._listener.getsockname()[:2]
-        log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        if not self.should_exit:
-            await self._stopping.wait()
+        async with self._beside:
+            self.readiness.state = State.STOPPING if self.should_exit else State.READY
+            host, port = self._listener.getsockname()[:2]
+            log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            await self._told.wait()
+            if not self._at_once.is_set() and self._drain_delay:
+                log.info("draining", signal=self._signal, seconds=self._drain_delay)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._at_once.wait(), self._drain_delay)
         log.info("stopping", signal=self._signal)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Finish what was taken at the first signal; leave at once at the second SIGINT.
+        """Not ready from now on; a SIGINT skips the drain delay, a second signal all waiting.
 
         Nothing is logged here: the signal may have interrupted a log line, which holds a lock.
         """
         del frame
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
+        self.force_exit = self.should_exit
         self._signal = signal.Signals(sig).name
         self.readiness.state = State.STOPPING
+        at_once = self.force_exit or sig == signal.SIGINT
         self.should_exit = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._loop is None:
+            self._wake(at_once)
+        else:
+            self._loop.call_soon_threadsafe(self._wake, at_once)
+
+    def _wake(self, at_once: bool) -> None:
+        self._told.set()
+        if at_once:
+            self._at_once.set()
 
 
 def make_server(
@@ -78,15 +83,17 @@ def make_server(
     keep_alive: float,
     drain: float,
     limits: WireLimits,
+    drain_delay: float = 0.0,
+    beside: AbstractAsyncContextManager[None] | None = None,
 ) -> Server:
     """A server of ``app``; ``run([listener])`` serves until SIGTERM or SIGINT.
 
-    ``keep_alive`` bounds an idle connection, ``drain`` the finishing of what was taken when the
-    signal came; both in seconds.
+    ``keep_alive`` bounds an idle connection; after SIGTERM requests are taken for ``drain_delay``
+    and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves.
     """
     config = uvicorn.Config(
         app,
-        http=partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
+        http=partial(LimitedProtocol, limits=limits, readiness=readiness),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         loop="uvloop",
@@ -99,4 +106,4 @@ def make_server(
         timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
-    return Server(config, listener, readiness)
+    return Server(config, listener, readiness, drain_delay, beside or nullcontext())

@@ -1,0 +1,93 @@
+"""The composition root of ``--workers``: the same parts, stood in several processes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from greengrocer.assemble import admission_limits, load_model, make_service
+from greengrocer.datasets.gallery import open_gallery
+from greengrocer.pipeline import Pipeline
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.models import Models
+from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.reload import Reloader
+from greengrocer.serving.workers.engine import EngineServer
+from greengrocer.serving.workers.remote import RemoteClassifier
+from greengrocer.settings import MEGA, Settings
+from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.service import Service
+
+SERVING = "serving"  # in the private directory: the bundle that serves, where it was changed
+NO_LIMIT = 1 << 62  # pixels
+
+
+@dataclass(frozen=True)
+class AssembledEngine:
+    """What the engine process runs, and what must be closed behind it."""
+
+    server: EngineServer
+    reloader: Reloader
+    models: Models
+
+
+class RememberedModels(Models):
+    """Models that note in ``file`` which bundle serves, for the engine after this one."""
+
+    def __init__(self, pipeline: Pipeline, file: Path) -> None:
+        super().__init__(pipeline)
+        self.file = file
+        self.sources: dict[int, str] = {}  # by a pipeline's identity
+        self.changed: Callable[[], None] | None = None
+
+    def swap(self, pipeline: Pipeline) -> None:
+        """Let ``pipeline`` serve."""
+        super().swap(pipeline)
+        self._note()
+
+    def roll_back(self) -> None:
+        """Let the previous pipeline serve."""
+        super().roll_back()
+        self._note()
+
+    def _note(self) -> None:
+        self.file.write_text(self.sources[id(self.current)])
+        if self.changed is not None:
+            self.changed()
+
+
+def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
+    """Load, verify and warm the model that serves by now.
+
+    Raises UsageError (BundleRefused, MissingExtra) in one line.
+    """
+    metrics = Metrics()
+    file = directory / SERVING
+    source = file.read_text() if file.exists() else settings.bundle
+    pipeline, service_seconds = load_model(source, settings, metrics)
+    metrics.serves(*pipeline.labels.model)
+    models = RememberedModels(pipeline, file)
+    models.sources[id(pipeline)] = source
+
+    def load(source: str) -> Pipeline:
+        pipeline, _ = load_model(source, settings, metrics)
+        models.sources[id(pipeline)] = source
+        return pipeline
+
+    threads = settings.threads or usable_processors()
+    admission = Admission(admission_limits(settings), threads, service_seconds)
+    picture_bytes = int(settings.max_megabytes * MEGA)
+    server = EngineServer(models, admission, threads, picture_bytes, metrics)
+    models.changed = server.announce
+    return AssembledEngine(server, Reloader(models, load, source, metrics), models)
+
+
+def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
+    """What the routes of an HTTP process need; raises UsageError (DatasetUnusable)."""
+    assert settings.workers is not None
+    limits = AdmissionLimits(
+        upload_bytes=int(settings.megabytes_in_flight * MEGA) // settings.workers,
+        pixels=NO_LIMIT,  # the engine admits: it alone knows of all pictures
+        wait_seconds=float("inf"),
+    )
+    admission = Admission(limits, settings.threads or usable_processors(), 0.0)
+    return make_service(settings, classifier, admission, open_gallery(settings.data), Metrics())

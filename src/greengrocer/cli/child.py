@@ -1,0 +1,140 @@
+"""What the supervisor of ``serve --workers`` starts: an engine process or an HTTP process.
+
+Its arguments are the role, the private directory, the supervisor's process id, and the numbers
+of inherited sockets: the control socket first.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from greengrocer.cli.output import MISTAKE
+from greengrocer.errors import UsageError
+from greengrocer.serving.workers.control import Control, Word
+from greengrocer.serving.workers.private import (
+    ENGINE_SOCKET,
+    SETTINGS,
+    end_with,
+    remove_private_directory,
+)
+from greengrocer.settings import Settings
+from greengrocer.telemetry.logs import configure_logs
+
+
+def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
+    """Serve the model until the supervisor says SIGTERM, or dies."""
+    from greengrocer.assemble_workers import assemble_engine  # noqa: PLC0415
+    from greengrocer.serving.orders import Orders  # noqa: PLC0415
+
+    assembled = assemble_engine(settings, directory)
+    control_end, listener, *orders = sockets
+
+    async def serve() -> None:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        server = assembled.server
+        control: Control
+
+        def hear(word: Word, _: float) -> None:
+            if word is Word.HEALTH:
+                control.say(Word.HEALTHY, server.hopeless())
+
+        control = await Control.over(control_end, hear)
+        await server.start(listener)
+        async with Orders(assembled.reloader, orders[0] if orders else None):
+            control.say(Word.READY)
+            await told.wait()
+        server.stop()
+
+    asyncio.run(serve())
+    assembled.models.close()
+    os._exit(0)  # a thread that hangs would keep the interpreter from ending
+
+
+def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
+    """Serve HTTP until the supervisor says SIGTERM, or dies."""
+    import uvloop  # noqa: PLC0415
+
+    from greengrocer.assemble_workers import assemble_http  # noqa: PLC0415
+    from greengrocer.serving.workers.remote import RemoteClassifier  # noqa: PLC0415
+    from greengrocer.web.app import create_app  # noqa: PLC0415
+    from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
+    from greengrocer.web.server import make_server  # noqa: PLC0415
+
+    control_end, listener = sockets
+
+    async def serve() -> None:
+        control = await Control.over(control_end, _hear_nothing)
+        suspect_engine = partial(control.say, Word.SUSPICION)
+        classifier = RemoteClassifier(directory / ENGINE_SOCKET, suspect_engine)
+        await classifier.start()
+        service = assemble_http(settings, classifier)
+        server = make_server(
+            create_app(service),
+            listener,
+            service.readiness,
+            settings.keep_alive,
+            settings.drain,
+            WireLimits(head_seconds=settings.head_seconds),
+            settings.drain_delay,
+        )
+        control.say(Word.READY)
+        try:
+            await server.serve([listener])
+        finally:
+            classifier.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+
+
+def _hear_nothing(word: Word, value: float) -> None:
+    """Nothing is ever said to an HTTP process."""
+
+
+def _end(signum: int, frame: FrameType | None) -> NoReturn:
+    """End in an orderly way while there is nothing to finish yet."""
+    del signum, frame
+    sys.exit(0)
+
+
+Role = Callable[[Settings, Path, list[socket.socket]], None]
+# The engine must die with its supervisor even where it hangs; HTTP processes clean up behind both.
+ROLES: dict[str, tuple[Role, signal.Signals]] = {
+    "engine": (run_engine, signal.SIGKILL),
+    "http": (run_http, signal.SIGINT),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one role and return the exit code."""
+    name, directory_name, supervisor, *numbers = arguments
+    directory = Path(directory_name)
+    role, end = ROLES[name]
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_with(int(supervisor), end)
+    try:
+        settings = Settings(**json.loads((directory / SETTINGS).read_text()))
+        configure_logs(settings.log_level, settings.log_format)
+        role(settings, directory, [socket.socket(fileno=int(number)) for number in numbers])
+    except UsageError as error:
+        print(f"greengrocer: {error}", file=sys.stderr)  # noqa: T201
+        return MISTAKE
+    finally:
+        if os.getppid() != int(supervisor):  # it died without cleaning up
+            remove_private_directory(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,158 @@
+"""The private Unix socket on which a running service takes orders: one line of JSON each way."""
+
+import asyncio
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from greengrocer.errors import ControlRefused
+
+LINE_BYTES = 1 << 16
+LINE_SECONDS = 10.0  # for a line to come; a client that says nothing is left
+BACKLOG = 8
+
+Message = dict[str, Any]
+Obey = Callable[[Message], Awaitable[Message]]
+
+
+def control_path(port: int) -> Path | None:
+    """Where this user's service on ``port`` has its socket; None where nothing can be written."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if runtime and os.access(runtime, os.W_OK | os.X_OK):
+        return Path(runtime, "greengrocer", f"{port}.sock")
+    try:
+        return Path(tempfile.gettempdir(), f"greengrocer-{os.geteuid()}", f"{port}.sock")
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def control_socket(path: Path) -> Iterator[socket.socket]:
+    """A socket that listens at ``path``, for this user alone; the file is gone at the end.
+
+    Raises ControlRefused where the directory is not private or another service has the path.
+    """
+    _make_private(path.parent)
+    _remove_stale(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind(str(path))
+            path.chmod(0o600)
+            ours = path.lstat().st_ino
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise _refused(path, error.strerror or str(error)) from error
+        try:
+            yield listener
+        finally:
+            with suppress(OSError):
+                if path.lstat().st_ino == ours:
+                    path.unlink()
+
+
+class ControlServer:
+    """Answers each connection's line by what ``obey`` makes of it; ``async with`` serves."""
+
+    def __init__(self, listener: socket.socket, obey: Obey) -> None:
+        self.listener = listener
+        self.obey = obey
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> None:
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=self.listener, limit=LINE_BYTES
+        )
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if line := await _line(reader):
+                writer.write(orjson.dumps(await self._answer(line)) + b"\n")
+                with suppress(OSError):  # it did not wait for the answer
+                    await writer.drain()
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> Message:
+        try:
+            message = orjson.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            return {"ok": False, "error": "an order is a line with one JSON object"}
+        return await self.obey(message)
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """A client's line, or nothing where it leaves, is silent or never ends its line."""
+    try:
+        async with asyncio.timeout(LINE_SECONDS):
+            return await reader.readline()
+    except (OSError, ValueError):
+        return b""
+
+
+def ask(path: Path, order: Message) -> Message:
+    """What the service whose control socket is at ``path`` answers, however long it takes.
+
+    Raises ControlRefused where nothing answers there.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+            client.sendall(orjson.dumps(order) + b"\n")
+            with client.makefile("rb") as answers:
+                answer = orjson.loads(answers.readline())
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise _refused(path, f"{reason}: is a service running, on this port?") from error
+        except ValueError as error:
+            raise _refused(path, "the service ended without an answer: see its log") from error
+    if not isinstance(answer, dict):
+        raise _refused(path, "what answers there is no greengrocer")
+    return answer
+
+
+def _make_private(directory: Path) -> None:
+    """Make ``directory`` if need be, and refuse one that others own or may enter."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise _refused(directory, (error.strerror or str(error)).lower()) from error
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+    if not private or found.st_uid != os.geteuid():
+        raise _refused(directory, "must be a directory that is yours alone (mode 0700)")
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a service that has died; refuse one that lives."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise _refused(path, "is no socket, and stays as it is")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(path, (error.strerror or str(error)).lower()) from error
+        else:
+            raise _refused(path, "a running service has it: give this one another --control")
+
+
+def _refused(path: Path, reason: str) -> ControlRefused:
+    return ControlRefused(f"control socket {path}: {reason}")

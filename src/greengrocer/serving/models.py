@@ -1,0 +1,79 @@
+"""Which model serves, and the way back to the one before it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from greengrocer.errors import ReloadRefused
+from greengrocer.pipeline import Pipeline
+
+
+class Models:
+    """The pipeline that serves and the previous one, swapped from any thread while pictures run.
+
+    Both stay in memory. An engine that falls out of the pair is closed after its last picture.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._lock = Lock()
+        self._current = _Hosted(pipeline)
+        self._previous: _Hosted | None = None
+
+    @property
+    def current(self) -> Pipeline:
+        """The pipeline that a picture would be given now."""
+        return self._current.pipeline
+
+    @contextmanager
+    def taken(self) -> Iterator[Pipeline]:
+        """The current pipeline for one picture, open until that picture is done."""
+        with self._lock:
+            hosted = self._current
+            hosted.pictures += 1
+        try:
+            yield hosted.pipeline
+        finally:
+            with self._lock:
+                hosted.pictures -= 1
+                last = hosted.dropped and not hosted.pictures
+            if last:
+                hosted.pipeline.engine.close()
+
+    def swap(self, pipeline: Pipeline) -> None:
+        """Let ``pipeline`` serve; the one before it is kept for ``roll_back``."""
+        with self._lock:
+            oldest, self._previous = self._previous, self._current
+            self._current = _Hosted(pipeline)
+        self._drop(oldest)
+
+    def roll_back(self) -> None:
+        """Let the previous pipeline serve; a second time returns. Raises ReloadRefused."""
+        with self._lock:
+            if self._previous is None:
+                raise ReloadRefused("there is no model to go back to: none has been replaced")
+            self._current, self._previous = self._previous, self._current
+
+    def close(self) -> None:
+        """Close both engines, each after its last picture."""
+        self._drop(self._current)
+        self._drop(self._previous)
+
+    def _drop(self, hosted: "_Hosted | None") -> None:
+        if hosted is None:
+            return
+        with self._lock:
+            idle = not hosted.dropped and not hosted.pictures
+            hosted.dropped = True
+        if idle:
+            hosted.pipeline.engine.close()
+
+
+class _Hosted:
+    """A pipeline, the number of pictures on it, and whether it has been let go."""
+
+    __slots__ = ("dropped", "pictures", "pipeline")
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.pictures = 0
+        self.dropped = False

@@ -1,0 +1,168 @@
+"""The engine process: pictures come in on a Unix socket, answers go out; the model stands here."""
+
+import asyncio
+import math
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+
+import structlog
+
+from greengrocer.context import Context
+from greengrocer.errors import Refusal
+from greengrocer.imaging.formats import read_header
+from greengrocer.serving.admission import Admission
+from greengrocer.serving.classifier import Served
+from greengrocer.serving.models import Models
+from greengrocer.serving.workers import refusals
+from greengrocer.serving.workers.fields import Malformed
+from greengrocer.serving.workers.frames import (
+    Answered,
+    Begun,
+    Cancel,
+    Classify,
+    Described,
+    Failed,
+    Frame,
+    Refused,
+)
+from greengrocer.serving.workers.gate import Gate
+from greengrocer.serving.workers.link import Link
+from greengrocer.serving.workers.stream import FrameStream
+from greengrocer.telemetry.metrics import Metrics
+
+FAR_PAST = 2.0  # seconds past its deadline, after which a thread must have noticed
+SLOW_PICTURES = 10.0  # or as many times what a picture takes
+
+log = structlog.get_logger("greengrocer.engine")
+
+
+class EngineServer:
+    """Admits pictures for all HTTP processes, and works on them in threads of its own.
+
+    ``announce`` must be called when ``models`` have changed.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        admission: Admission,
+        threads: int,
+        picture_bytes: int,
+        metrics: Metrics,
+    ) -> None:
+        self.models = models
+        self.admission = admission
+        self.picture_bytes = picture_bytes
+        self.metrics = metrics
+        self.gate = Gate()
+        self.connections: set[EngineConnection] = set()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
+        self._working: set[Context] = set()  # what threads have in their hands
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Take connections on ``listener``, which is bound and listening."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: EngineConnection(self), sock=listener)
+
+    def stop(self) -> None:
+        """Take no more; what is in flight is not waited for."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.drop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def announce(self) -> None:
+        """Tell all HTTP processes what the model is now."""
+        for connection in self.connections:
+            connection.send(Described(self.models.current.labels))
+
+    def hopeless(self) -> float:
+        """Seconds since some thread's work is hopeless, negative until it is; -inf without any.
+
+        Work has ended soon after its deadline, unless the engine is as slow as that by nature.
+        """
+        late = max((-context.remaining() for context in tuple(self._working)), default=-math.inf)
+        if late <= 0:
+            return -math.inf
+        return late - max(FAR_PAST, SLOW_PICTURES * self.admission.service_seconds)
+
+    async def serve(self, frame: Classify, context: Context, begun: Callable[[], None]) -> Served:
+        """The answer; raises a Refusal. A suspect was admitted once, by an engine that crashed."""
+        in_flight = self.metrics.pictures_in_flight.track_inprogress()
+        if frame.suspect:
+            with in_flight:
+                async with self.gate.alone():
+                    begun()
+                    return await self._work(frame, context)
+        with self.admission.admitted(read_header(frame.picture).pixels), in_flight:
+            async with self.gate.together():
+                served = await self._work(frame, context)
+        self.admission.served(served.seconds)
+        return served
+
+    async def _work(self, frame: Classify, context: Context) -> Served:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._classify, frame, context)
+
+    def _classify(self, frame: Classify, context: Context) -> Served:
+        self._working.add(context)
+        try:
+            started = perf_counter()
+            with self.models.taken() as pipeline:
+                answer = pipeline.classify(frame.picture, context, frame.top)
+            return Served(answer, perf_counter() - started)
+        finally:
+            self._working.discard(context)
+
+
+class EngineConnection(Link):
+    """One HTTP process, as the engine sees it."""
+
+    def __init__(self, server: EngineServer) -> None:
+        stream = FrameStream((Classify, Cancel), server.picture_bytes)
+        super().__init__(stream, self._take, self._left)
+        self.server = server
+        self._contexts: dict[int, Context] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say what the model is."""
+        super().connection_made(transport)
+        self.server.connections.add(self)
+        self.send(Described(self.server.models.current.labels))
+
+    def _left(self) -> None:
+        self.server.connections.discard(self)
+        for context in self._contexts.values():
+            context.cancel()
+
+    def _take(self, frame: Frame) -> None:
+        match frame:
+            case Cancel():
+                if frame.id in self._contexts:
+                    self._contexts[frame.id].cancel()
+            case Classify():
+                if frame.id in self._contexts:
+                    raise Malformed("a picture's number came twice")
+                context = self._contexts[frame.id] = Context(frame.request_id, frame.seconds)
+                task = asyncio.get_running_loop().create_task(self._answer(frame, context))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, frame: Classify, context: Context) -> None:
+        answer: Answered | Refused | Failed
+        try:
+            served = await self.server.serve(frame, context, lambda: self.send(Begun(frame.id)))
+            answer = Answered(frame.id, served.seconds, served.answer)
+        except Refusal as refusal:
+            answer = refusals.to_frame(frame.id, refusal)
+        except Exception:
+            log.exception("failed", request_id=context.request_id)
+            answer = Failed(frame.id)
+        finally:
+            del self._contexts[frame.id]
+        self.send(answer)

@@ -1,0 +1,133 @@
+"""Keeps one process alive: starts it by exec, and starts it again when it has died."""
+
+import asyncio
+import socket
+import subprocess
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+from greengrocer.serving.workers.control import Control, Word
+from greengrocer.serving.workers.private import forget_metrics_of_dead
+
+QUICK_DEATHS = 5  # in a row, before a start has succeeded: then starting again is in vain
+FIRST_PAUSE = 0.2  # seconds after the second such death; doubled after each
+MISTAKE = 2  # the exit code for a person's mistake, which the process has told of in one line
+GAVE_UP = 1
+
+log = structlog.get_logger("greengrocer.supervisor")
+
+
+class GaveUp(Exception):
+    """A process cannot be started; ``code`` is what to exit with."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a process is started; the number of its control socket goes before those of others."""
+
+    role: str
+    command: Sequence[str]
+    sockets: Sequence[socket.socket]  # handed on: their numbers are the command's last arguments
+    directory: Path
+    environment: Mapping[str, str]
+
+
+class Keeper:
+    """Keeps the process of ``recipe``; ``receive`` hears what it says."""
+
+    def __init__(self, recipe: Recipe, receive: Callable[[Word, float], None]) -> None:
+        self.recipe = recipe
+        self.receive = receive
+        self.ready = False  # the process that runs has said that its start succeeded
+        self.deaths = 0  # in a row, of processes that never were ready
+        self._process: Process | None = None
+        self._control: Control | None = None
+        self._stopping = asyncio.Event()
+        self._last_signal = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The running process's."""
+        return self._process.pid if self._process else None
+
+    async def keep(self) -> None:
+        """Until told to stop; raises GaveUp where it cannot be started."""
+        ever_ready = False
+        while not self._stopping.is_set():
+            code = await self._run()
+            ever_ready |= self.ready
+            if self._stopping.is_set():
+                return
+            if code == MISTAKE and not ever_ready:
+                raise GaveUp(MISTAKE)
+            self.deaths = 0 if self.ready else self.deaths + 1
+            log.error("died", role=self.recipe.role, code=code, quick_deaths=self.deaths)
+            if self.deaths >= QUICK_DEATHS:
+                self._give_up()
+            if self.deaths > 1:
+                await self._pause(FIRST_PAUSE * 2 ** (self.deaths - 2))
+
+    def say(self, word: Word) -> None:
+        """Say ``word`` to the process."""
+        if self._control is not None:
+            self._control.say(word)
+
+    def stop(self, signum: int) -> None:
+        """Start it no more, and send it ``signum``."""
+        self._stopping.set()
+        self._last_signal = signum
+        self.signal(signum)
+
+    def signal(self, signum: int) -> None:
+        """Send ``signum`` to what runs now."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signum)
+
+    async def _run(self) -> int:
+        """Start a process and wait for its end: the exit code, or minus the signal."""
+        self.ready = False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            numbers = [end.fileno() for end in (theirs, *self.recipe.sockets)]
+            self._process = await asyncio.create_subprocess_exec(
+                *self.recipe.command,
+                *map(str, numbers),
+                pass_fds=numbers,
+                stdin=subprocess.DEVNULL,
+                env=dict(self.recipe.environment),
+                process_group=0,  # a terminal's Ctrl-C is ours to pass on
+            )
+        if self._stopping.is_set():  # it came while the process was being started
+            self._process.send_signal(self._last_signal)
+        self._control = await Control.over(ours, self._receive)
+        log.info("started", role=self.recipe.role, pid=self._process.pid)
+        try:
+            return await self._process.wait()
+        finally:
+            self._control.close()
+            forget_metrics_of_dead(self.recipe.directory, self._process.pid)
+
+    def _receive(self, word: Word, value: float) -> None:
+        if word is Word.READY:
+            self.ready = True
+        self.receive(word, value)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _give_up(self) -> NoReturn:
+        log.critical("giving up: it dies at every start", role=self.recipe.role, times=self.deaths)
+        raise GaveUp(GAVE_UP)

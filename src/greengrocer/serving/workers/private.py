@@ -1,0 +1,65 @@
+"""The directory that only these processes may enter: the engine's socket, settings, metrics."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+BACKLOG = 128
+ENGINE_SOCKET = "engine.sock"
+SETTINGS = "settings.json"
+METRICS = "metrics"
+
+
+def make_private_directory() -> Path:
+    """A fresh directory of mode 0700."""
+    directory = Path(tempfile.mkdtemp(prefix="greengrocer-"))
+    (directory / METRICS).mkdir(mode=0o700)
+    return directory
+
+
+def remove_private_directory(directory: Path) -> None:
+    """Remove it with all that is in it; several processes may try at once."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def listen_privately(path: Path) -> socket.socket:
+    """A listening Unix socket of mode 0600 at ``path``.
+
+    The supervisor keeps it open, so that it outlives an engine: who connects while there is none
+    waits for the next.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def write_privately(path: Path, text: str) -> None:
+    """A new file of mode 0600."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def forget_metrics_of_dead(directory: Path, pid: int) -> None:
+    """Remove a dead process's gauges of what is live; its counts stay, for sums never fall.
+
+    It is prometheus_client's ``mark_process_dead``, without the memory that importing it takes.
+    """
+    for file in (directory / METRICS).glob(f"gauge_live*_{pid}.db"):
+        file.unlink(missing_ok=True)
+
+
+def end_with(parent: int, signum: signal.Signals) -> None:
+    """Have the kernel send us ``signum`` when the process ``parent``, our parent, dies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
+    if os.getppid() != parent:  # it died before we had asked
+        os.kill(os.getpid(), signum)

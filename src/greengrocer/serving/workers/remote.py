@@ -1,0 +1,203 @@
+"""The classifier of an HTTP process: the pipeline stands in the engine process."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from greengrocer.context import Context
+from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
+from greengrocer.ranking import Labels
+from greengrocer.serving.classifier import Served
+from greengrocer.serving.workers import refusals
+from greengrocer.serving.workers.frames import (
+    Answered,
+    Begun,
+    Cancel,
+    Classify,
+    Described,
+    Failed,
+    Frame,
+    Refused,
+)
+from greengrocer.serving.workers.link import Link
+from greengrocer.serving.workers.stream import FrameStream
+
+FROM_ENGINE = (Answered, Begun, Described, Failed, Refused)
+RETRY_SECONDS = 0.1  # where even the socket's queue is full
+LATE_SECONDS = 1.0  # after its deadline, until an unanswered picture makes the engine suspect
+CRASHES = "the picture crashes the decoder, twice and on its own: save it anew as a JPEG"
+
+
+class Call:
+    """A picture that is to be answered; kept until then, for another engine may have to do it."""
+
+    def __init__(
+        self, picture: bytes, context: Context, top: int, future: "asyncio.Future[Served]"
+    ) -> None:
+        self.picture = picture
+        self.context = context
+        self.top = top
+        self.future = future
+        self.suspect = False  # it was in flight when an engine crashed
+        self.link: Link | None = None  # where it was sent
+        self.begun = False  # the engine said that it works on this and nothing else
+
+    def frame(self, number: int) -> Classify:
+        """What the engine is to be told."""
+        context = self.context
+        seconds = context.remaining()
+        return Classify(number, self.top, seconds, self.suspect, context.request_id, self.picture)
+
+    def settle(self, result: Served | Exception) -> None:
+        """Answer, if somebody still waits."""
+        if self.future.done():
+            return
+        if isinstance(result, Served):
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(result)
+
+
+class RemoteClassifier:
+    """Sends pictures to the engine at the Unix socket ``path``, many at once on one connection.
+
+    The socket outlives an engine that crashes: pictures that were in flight are sent again to the
+    next one, as suspects, and those that come meanwhile wait for it. ``suspect_engine`` is called
+    when a picture stays unanswered for long after its deadline.
+    """
+
+    def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
+        self.path = path
+        self.suspect_engine = suspect_engine
+        self._labels: Labels | None = None
+        self._link: Link | None = None  # one that is connected
+        self._described = False  # the engine behind the link has said that it is ready
+        self._open = True
+        self._calls: dict[int, Call] = {}
+        self._numbers = count(1)
+        self._first = asyncio.Event()
+        self._connecting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect, and wait until the engine has said what its model is."""
+        self._connect()
+        await self._first.wait()
+
+    @property
+    def labels(self) -> Labels:
+        """The classes of the engine's model, as it told them last."""
+        assert self._labels is not None, "not started"
+        return self._labels
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is an engine that is ready."""
+        return self._open and self._described
+
+    async def classify(self, picture: bytes, context: Context, top: int) -> Served:
+        """The answer; raises a Refusal."""
+        if not self._open:
+            raise NotReady("the service is stopping")
+        number = next(self._numbers)
+        call = Call(picture, context, top, asyncio.get_running_loop().create_future())
+        self._calls[number] = call
+        context.on_cancel = partial(self._cancel, number)
+        try:
+            if self._described:
+                self._send(number, call)
+            async with asyncio.timeout(max(0.0, context.remaining())):
+                return await call.future
+        except TimeoutError:
+            context.cancel()
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
+            if not self._described:
+                raise NotReady("the engine is being replaced: ask again") from None
+            raise DeadlineExceeded("the deadline passed before an answer was ready") from None
+        except asyncio.CancelledError:
+            context.cancel()
+            raise
+        finally:
+            context.on_cancel = None
+
+    def close(self) -> None:
+        """Break the connection."""
+        self._open = self._described = False
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._link is not None:
+            self._link.drop()
+
+    def _look_after(self, number: int) -> None:
+        """A deadline has passed some time ago: if the engine still says nothing, tell of it."""
+        call = self._calls.pop(number, None)
+        if call is not None and call.link is not None:
+            self.suspect_engine()
+
+    def _cancel(self, number: int) -> None:
+        """Nobody waits for this one: not the engine's to say where it has not been told of it."""
+        call = self._calls.get(number)
+        if call is not None and call.link is not None:
+            call.link.send(Cancel(number))
+        elif call is not None and not call.future.done():
+            self._settle(number, Departed("the client has gone"))
+
+    def _send(self, number: int, call: Call) -> None:
+        assert self._link is not None
+        call.link = self._link
+        self._link.send(call.frame(number))
+
+    def _send_waiting(self) -> None:
+        """Send what no engine has, or what was with one that has gone."""
+        for number, call in list(self._calls.items()):
+            if call.link is None and not call.future.done():
+                self._send(number, call)
+
+    def _connect(self) -> None:
+        self._connecting = asyncio.get_running_loop().create_task(self._connected())
+
+    async def _connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            link = self._link = Link(FrameStream(FROM_ENGINE), self._receive, self._lost)
+            try:
+                await loop.create_unix_connection(lambda link=link: link, str(self.path))  # type: ignore[misc]
+            except OSError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    def _lost(self) -> None:
+        """The engine has gone. Its next self gets what it had, but for what crashed it alone."""
+        self._link, self._described = None, False
+        for number, call in list(self._calls.items()):
+            if call.future.done():
+                del self._calls[number]
+            elif call.begun:
+                self._settle(number, UnreadablePicture(CRASHES))
+            elif call.link is not None:
+                call.link, call.suspect = None, True
+        if self._open:
+            self._connect()
+
+    def _receive(self, frame: Frame) -> None:
+        match frame:
+            case Described():
+                self._labels, self._described = frame.labels, True
+                self._first.set()
+                self._send_waiting()
+            case Begun():
+                if frame.id in self._calls:
+                    self._calls[frame.id].begun = True
+            case Answered():
+                self._settle(frame.id, Served(frame.answer, frame.seconds))
+            case Refused():
+                self._settle(frame.id, refusals.from_frame(frame))
+            case Failed():
+                self._settle(frame.id, RuntimeError("the engine process failed: see its log"))
+
+    def _settle(self, number: int, result: Served | Exception) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            call.settle(result)

@@ -1,0 +1,140 @@
+"""Starts one engine process and N HTTP processes, replaces what dies or hangs, ends them all."""
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from greengrocer.serving.workers.control import Word
+from greengrocer.serving.workers.keeper import GaveUp, Keeper, Recipe
+
+HEALTH_SECONDS = 1.0  # in which an engine that does not hang answers
+PROMPT_SECONDS = 5.0  # for what has nothing left to do, before it is killed
+
+log = structlog.get_logger("greengrocer.supervisor")
+
+
+class Supervisor:
+    """Runs until a signal ends it. It holds the sockets and no model."""
+
+    def __init__(
+        self, engine: Recipe, workers: Iterable[Recipe], listener: socket.socket, patience: float
+    ) -> None:
+        self.listener = listener
+        self.patience = patience  # seconds that HTTP processes may take to end
+        self.engine = Keeper(engine, self._hear_engine)
+        self.workers = [Keeper(recipe, self._hear_worker) for recipe in workers]
+        self._stop: asyncio.Future[signal.Signals] | None = None
+        self._now = asyncio.Event()  # a second signal: end without waiting
+        self._check: asyncio.Task[None] | None = None
+        self._health: asyncio.Future[float] | None = None
+
+    async def run(self) -> int:
+        """The exit code: 0 after a signal, GaveUp's where a process cannot be started."""
+        loop = asyncio.get_running_loop()
+        self._stop = loop.create_future()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self._signalled, signum)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        keeping = [loop.create_task(keeper.keep()) for keeper in (self.engine, *self.workers)]
+        ends: list[asyncio.Future[Any]] = [self._stop, *keeping]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.done():
+                await self._wind_down(self._stop.result(), keeping)
+            return self._code(keeping)
+        finally:
+            for keeper in (self.engine, *self.workers):
+                keeper.stop(signal.SIGKILL)
+            await asyncio.gather(*keeping, return_exceptions=True)
+
+    def _signalled(self, signum: signal.Signals) -> None:
+        assert self._stop is not None
+        if self._stop.done():
+            self._now.set()
+        else:
+            self._stop.set_result(signum)
+
+    def _reload(self) -> None:
+        if self.engine.ready:  # one that is starting reads its bundle anyway
+            self.engine.signal(signal.SIGHUP)
+
+    async def _wind_down(self, signum: signal.Signals, keeping: "list[asyncio.Task[None]]") -> None:
+        """The HTTP processes finish what they took; then the engine has nothing left to do."""
+        log.info("stopping", signal=signum.name)
+        self.listener.close()  # or clients would wait on it for an answer from nobody
+        for worker in self.workers:
+            worker.stop(signum)
+        if not await self._ended(keeping[1:], self.patience, self._now):
+            for worker in self.workers:
+                worker.stop(signum)  # the second signal: they leave at once
+            await self._ended(keeping[1:], PROMPT_SECONDS)
+        self.engine.stop(signal.SIGTERM)
+        await self._ended(keeping[:1], PROMPT_SECONDS)
+
+    async def _ended(
+        self,
+        tasks: "list[asyncio.Task[None]]",
+        seconds: float,
+        interruption: asyncio.Event | None = None,
+    ) -> bool:
+        """Wait for ``seconds`` at most, or until interrupted; whether all ``tasks`` have ended."""
+        interrupted = asyncio.create_task((interruption or asyncio.Event()).wait())
+        end = asyncio.get_running_loop().time() + seconds
+        while not all(task.done() for task in tasks) and not interrupted.done():
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                break
+            waited = [interrupted, *(task for task in tasks if not task.done())]
+            await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        interrupted.cancel()
+        return all(task.done() for task in tasks)
+
+    @staticmethod
+    def _code(keeping: "list[asyncio.Task[None]]") -> int:
+        for task in keeping:
+            error = task.exception() if task.done() else None
+            if isinstance(error, GaveUp):
+                return error.code
+            if error is not None:
+                raise error
+        return 0
+
+    def _hear_worker(self, word: Word, value: float) -> None:
+        del value
+        if word is Word.SUSPICION and (self._check is None or self._check.done()):
+            self._check = asyncio.get_running_loop().create_task(self._check_engine())
+
+    def _hear_engine(self, word: Word, value: float) -> None:
+        if word is Word.HEALTHY and self._health is not None and not self._health.done():
+            self._health.set_result(value)
+
+    async def _check_engine(self) -> None:
+        """Kill an engine that does not answer, or that works on what is far past its deadline.
+
+        Nobody asks before a picture stayed without an answer: idle processes stay idle.
+        """
+        pid = self.engine.pid
+        while self.engine.ready and self.engine.pid == pid:
+            hopeless = await self._ask_engine()
+            if hopeless >= 0:
+                log.error("the engine hangs: killing it", seconds=hopeless)
+                self.engine.signal(signal.SIGKILL)
+                return
+            if hopeless == -math.inf:
+                return
+            await asyncio.sleep(-hopeless)
+
+    async def _ask_engine(self) -> float:
+        """Since when its work is hopeless, in seconds; infinite where it does not answer."""
+        self._health = asyncio.get_running_loop().create_future()
+        self.engine.say(Word.HEALTH)
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                return await self._health
+        except TimeoutError:
+            return math.inf

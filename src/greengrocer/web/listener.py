@@ -1,0 +1,19 @@
+"""The socket that clients connect to; apart from the server, so that a supervisor stays small."""
+
+import socket
+
+from greengrocer.errors import UsageError
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket, not yet listening; raises UsageError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise UsageError(f"cannot listen on {host}:{port}: {reason.lower()}") from error
+    return listener

@@ -1,0 +1,69 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from greengrocer.context import Context
+from greengrocer.errors import (
+    Departed,
+    NotReady,
+    UnreadablePicture,
+)
+from support.pictures import jpeg
+from support.seam import HANG, scripted, until
+
+
+def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        async with scripted(tmp_path, fake_bundle) as (engine, remote):
+            calls = [
+                asyncio.create_task(remote.classify(jpeg(level), Context(seconds=HANG), 1))
+                for level in (10, 20)
+            ]
+            first = await engine.receive(2)
+            assert [frame.suspect for frame in first] == [False, False]
+            engine.crash()
+            await until(lambda: not remote.healthy)
+            waiting = asyncio.create_task(remote.classify(jpeg(30), Context(seconds=HANG), 1))
+            await engine.accept()
+            await engine.describe()
+            again = await engine.receive(3)
+            assert [frame.suspect for frame in again] == [True, True, False]
+            assert {f.picture for f in again} == {jpeg(10), jpeg(20), jpeg(30)}
+            await engine.begin(again[0].id)
+            engine.crash()
+            with pytest.raises(UnreadablePicture, match="crashes the decoder"):
+                await calls[0]
+            await engine.accept()
+            await engine.describe()
+            third = await engine.receive(2)
+            assert [frame.id for frame in third] == [again[1].id, again[2].id]
+            assert [frame.suspect for frame in third] == [True, True]
+            for call in (calls[1], waiting):
+                call.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        async with scripted(tmp_path, fake_bundle) as (engine, remote):
+            engine.crash()
+            await until(lambda: not remote.healthy)
+            with pytest.raises(NotReady, match="replaced"):
+                await remote.classify(jpeg(10), Context(seconds=0.01), 1)
+            context = Context(seconds=HANG)
+            waiting = asyncio.create_task(remote.classify(jpeg(10), context, 1))
+            await asyncio.sleep(0)
+            context.cancel()
+            with pytest.raises(Departed):
+                await waiting
+            remote.close()
+            with pytest.raises(NotReady, match="stopping"):
+                await remote.classify(jpeg(10), Context(seconds=HANG), 1)
+
+    asyncio.run(scenario())

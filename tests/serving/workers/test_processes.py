@@ -1,0 +1,208 @@
+"""Real processes on a good day: their answers, metrics, sockets, signals and memory."""
+
+import signal
+import stat
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.ballast import write_heavy_bundle
+from support.bundles import write_fake_bundle
+from support.pictures import encoded, jpeg, photo
+from support.scrapes import Samples, sample, scrape
+from support.servers import START_SECONDS, Server, StartServer, clean_environment
+from support.waiting import until
+from support.wire import Wire, exchange, head, post
+from support.workers import StartWorkers, children, proportional_memory, start_workers
+
+MOST_KILOBYTES = 60_000  # of a further worker
+
+
+def answers(url: str, pictures: list[bytes], target: str) -> list[dict[str, object]]:
+    """What the service says, but for the requests' ids, each on a connection of its own."""
+    said = []
+    for picture in pictures:
+        answer = httpx.post(
+            url + target, content=picture, headers={"content-type": "image/jpeg"}, timeout=60
+        ).json()
+        answer.pop("request_id")
+        said.append(answer)
+    return said
+
+
+def fresh_scrape(url: str) -> Samples:
+    """The metrics that some worker tells."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        return scrape(client)
+
+
+def test_workers_answer_as_one_process_does(supervise: StartWorkers, fake_server: Server) -> None:
+    workers = supervise(2)
+    pictures = [encoded(photo(seed), "JPEG") for seed in range(8)]
+    pictures += [pictures[0][:-40], b"", b"GIF89a"]
+    for target in ("/predict", "/predict?top=10", "/predict?top=0"):
+        told = answers(workers.url, pictures, target)
+        assert told == answers(fake_server.url, pictures, target)
+
+
+def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
+    workers = supervise(2)
+    for _ in range(20):
+        assert exchange(workers.url, post(jpeg(250))).status == 200
+    assert exchange(workers.url, post(b"GIF89a")).status == 415
+
+    def counted() -> bool:
+        samples = fresh_scrape(workers.url)
+        return sample(samples, "requests_total", route="/predict", status="200") == 20
+
+    until(counted)
+    workers.kill(workers.pids("http")[0])
+    until(lambda: len(workers.pids("http")) == 2)
+    for _ in range(8):
+        samples = fresh_scrape(workers.url)
+        assert sample(samples, "requests_total", route="/predict", status="200") == 20
+        assert sample(samples, "rejections_total", reason="unsupported-format") == 1
+        assert sample(samples, "predictions_total", known="true") == 20
+        assert sample(samples, "decode_seconds_count") >= 20
+        assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
+        models = {labels: v for (name, labels), v in samples.items() if "model_info" in name}
+        assert models == {frozenset({("name", "greys"), ("version", "1")}): 1}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_private_is_private_and_gone_after_a_signal(
+    supervise: StartWorkers, signum: signal.Signals
+) -> None:
+    workers = supervise(1)
+    directory = workers.directory
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    for path in directory.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) in {0o600, 0o700}, path
+    assert stat.S_ISSOCK((directory / "engine.sock").stat().st_mode)
+    workers.server.process.send_signal(signum)
+    assert workers.server.process.wait(START_SECONDS) == 0
+    assert not directory.exists()
+
+
+def test_what_was_taken_is_finished_after_sigterm(supervise: StartWorkers) -> None:
+    workers = supervise(2)
+    request = post(jpeg(250))
+    with Wire(workers.url) as wire:
+        wire.send(head("GET", "/livez")).answer()  # it is a worker's by now
+        wire.send(request[:-1])
+        workers.server.process.send_signal(signal.SIGTERM)
+        until(lambda: len(workers.pids("http")) == 1)
+        assert workers.engine
+        assert wire.send(request[-1:]).answer().status == 200
+    assert workers.server.process.wait(START_SECONDS) == 0
+
+
+def test_a_second_signal_does_not_wait(supervise: StartWorkers) -> None:
+    workers = supervise(1, "--upload-grace", "3600", "--drain", "3600")
+    directory, pids = workers.directory, children(workers.supervisor)
+    with Wire(workers.url) as wire:
+        wire.send(head("GET", "/livez")).answer()
+        wire.send(post(jpeg(250))[:-1])
+        workers.server.process.send_signal(signal.SIGTERM)
+        until(lambda: [line for line in workers.server.log if "stopping" in line])
+        workers.server.process.send_signal(signal.SIGTERM)
+        assert workers.server.process.wait(START_SECONDS) == 0
+    assert not directory.exists()
+    assert not children_of_nobody(pids)
+
+
+def children_of_nobody(pids: list[int]) -> list[int]:
+    """Those of ``pids`` that still are processes of ours."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_bundle_that_is_refused_ends_the_start_in_one_line(bundle: Path) -> None:
+    (bundle / "golden.jpg").write_bytes(jpeg(0))
+    flags = ["--workers", "2", "--engine", "fake", "--bundle", str(bundle), "--port", "0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "greengrocer", "serve", *flags, "--log-level", "warning"],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=False,
+        timeout=START_SECONDS,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "golden.jpg" in done.stderr
+
+
+def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
+    supervise: StartWorkers, bundle: Path, tmp_path: Path
+) -> None:
+    control = tmp_path / "control" / "greengrocer.sock"
+    workers = supervise(2, "--control", str(control))
+    bundle.rename(tmp_path / "old")
+    write_fake_bundle(bundle, version="2")
+    workers.server.process.send_signal(signal.SIGHUP)
+    until(partial(serves, workers.url, "2"))
+    third = write_fake_bundle(tmp_path / "third", version="3")
+    reload = ["reload", "--control", str(control)]
+    for arguments, number in ((["--bundle", str(third)], "3"), (["--rollback"], "2")):
+        done = subprocess.run(
+            [sys.executable, "-m", "greengrocer", *reload, *arguments],
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+            check=False,
+            timeout=START_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"now greys {number} serves" in done.stdout
+        until(partial(serves, workers.url, number))
+    subprocess.run(
+        [sys.executable, "-m", "greengrocer", *reload, "--bundle", str(third)],
+        env=clean_environment(),
+        check=True,
+        timeout=START_SECONDS,
+    )
+    engine = workers.engine
+    workers.kill(engine)
+    until(partial(workers.lost, engine))
+    assert serves(workers.url, "3")
+    models = {k: v for k, v in fresh_scrape(workers.url).items() if "model_info" in k[0] and v}
+    assert len(models) == 1
+
+
+def serves(url: str, version: str) -> bool:
+    """Whether it is this version that answers."""
+    (answer,) = answers(url, [jpeg(250)], "/predict")
+    return answer["model"] == {"name": "greys", "version": version}
+
+
+@pytest.mark.accept
+def test_workers_answer_as_one_process_does_with_the_model_that_ships(
+    grocery_bundle: Path, serve: StartServer
+) -> None:
+    pictures = [encoded(photo(seed), "JPEG") for seed in range(4)]
+    flags = ("--bundle", str(grocery_bundle), "--threads", "2")
+    one = answers(serve(*flags).url, pictures, "/predict?top=81")
+    workers = start_workers(2, *flags)
+    try:
+        assert answers(workers.url, pictures * 4, "/predict?top=81") == one * 4
+    finally:
+        assert workers.server.stop() == 0
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("megabytes", [4, 40])
+def test_a_further_worker_costs_little_memory_whatever_the_model_weighs(
+    tmp_path: Path, megabytes: int
+) -> None:
+    workers = start_workers(3, "--bundle", str(write_heavy_bundle(tmp_path / "heavy", megabytes)))
+    try:
+        for _ in range(12):
+            assert exchange(workers.url, post(jpeg(250))).status == 200
+        assert proportional_memory(workers.engine) > megabytes * 1000
+        assert max(map(proportional_memory, workers.pids("http"))) < MOST_KILOBYTES
+    finally:
+        assert workers.server.stop() == 0

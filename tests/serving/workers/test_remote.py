@@ -1,0 +1,148 @@
+import asyncio
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greengrocer.context import Context
+from greengrocer.engines.engine import Engine
+from greengrocer.engines.fake_engine import FakeEngine
+from greengrocer.errors import (
+    DeadlineExceeded,
+    Departed,
+    Overloaded,
+    UnreadablePicture,
+)
+from greengrocer.serving.workers.engine import FAR_PAST
+from greengrocer.serving.workers.frames import Begun, Classify, encode
+from support.engines import HeldEngine
+from support.live import FailingEngine, engine_of
+from support.pictures import encoded, jpeg, photo
+from support.seam import HANG, ROOMY, pair, pipeline_of, until
+
+
+@pytest.fixture
+def held(fake_bundle: Path) -> HeldEngine:
+    return engine_of(HeldEngine, fake_bundle).hold()
+
+
+def test_an_answer_is_that_of_the_pipeline_in_every_field(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    engine = engine_of(FakeEngine, fake_bundle)
+
+    async def scenario() -> None:
+        async with pair(tmp_path, engine) as both:
+            assert both.remote.healthy
+            assert both.remote.labels == both.server.models.current.labels
+            pictures = [encoded(photo(seed), "JPEG") for seed in range(20)]
+            served = await asyncio.gather(
+                *(both.remote.classify(picture, Context(), 3) for picture in pictures)
+            )
+            for picture, (answer, seconds) in zip(pictures, served, strict=True):
+                alone = both.server.models.current.classify(picture, Context(), 3)
+                assert answer == alone
+                np.testing.assert_array_equal(answer.evidence, alone.evidence)
+                assert answer.evidence.dtype == alone.evidence.dtype
+                assert seconds > 0
+
+    asyncio.run(scenario())
+
+
+def test_refusals_and_failures_come_back_as_what_they_were(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async def scenario(engine: Engine) -> None:
+        assert isinstance(engine, FakeEngine)
+        async with pair(tmp_path, engine) as both:
+            with pytest.raises(UnreadablePicture, match="JPEG"):
+                await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), 1)
+            with pytest.raises(RuntimeError) as failed:
+                await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)
+            assert FailingEngine.SECRET not in str(failed.value)
+
+    asyncio.run(scenario(engine_of(FailingEngine, fake_bundle)))
+
+
+def test_the_engine_admits_and_says_when_to_come_again(tmp_path: Path, held: HeldEngine) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, held, replace(ROOMY, pixels=64 * 48)) as both:
+            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), 1))
+            await asyncio.to_thread(held.busy.wait, HANG)
+            with pytest.raises(Overloaded) as full:
+                await both.remote.classify(jpeg(250), Context(), 1)
+            assert full.value.retry_after >= 1
+            held.release.set()
+            assert (await first).answer.top[0].name == "grey-9"
+
+    asyncio.run(scenario())
+
+
+def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
+    tmp_path: Path, held: HeldEngine
+) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, held) as both:
+            with pytest.raises(DeadlineExceeded):
+                await both.remote.classify(jpeg(250), Context(seconds=0.05), 1)
+            assert not both.suspicions
+            await until(lambda: both.suspicions)
+            assert -FAR_PAST < both.suspicions[0] < 0  # it works on what nobody waits for
+            held.release.set()
+            assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)).seconds > 0
+            assert both.server.hopeless() == -math.inf
+
+    asyncio.run(scenario())
+
+
+def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, held) as both:
+            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), 1))
+            await asyncio.to_thread(held.busy.wait, HANG)
+            context = Context()
+            second = asyncio.create_task(both.remote.classify(jpeg(250), context, 1))
+            await asyncio.sleep(0)
+            context.cancel()
+            held.release.set()
+            await first
+            with pytest.raises(Departed):
+                await second
+            assert held.calls == 1
+            assert not both.suspicions
+
+    asyncio.run(scenario())
+
+
+def test_another_model_is_told_to_all(tmp_path: Path, fake_bundle: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
+            both.server.models.swap(pipeline_of(engine_of(FakeEngine, fake_bundle), "2"))
+            both.server.announce()
+            await until(lambda: both.remote.labels.model.version == "2")
+            answer = (await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)).answer
+            assert answer.model.version == "2"
+
+    asyncio.run(scenario())
+
+
+def test_whoever_sends_no_frame_is_left(tmp_path: Path, fake_bundle: Path) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
+            for noise in (b"\xff" * 40, encode(Begun(1)), _twice()):
+                reader, writer = await asyncio.open_unix_connection(str(both.remote.path))
+                writer.write(noise)
+                async with asyncio.timeout(HANG):
+                    with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                        await reader.readexactly(1 << 20)
+                writer.close()
+            assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)).seconds > 0
+
+    asyncio.run(scenario())
+
+
+def _twice() -> bytes:
+    frame = Classify(1, 1, HANG, suspect=False, request_id="-", picture=jpeg(250))
+    return encode(frame) * 2

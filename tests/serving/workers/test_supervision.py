@@ -1,0 +1,115 @@
+"""Real processes: killed, crashed, hung, and replaced."""
+
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from support.load import BROKEN, load
+from support.pictures import jpeg
+from support.poison.engine import CRASHES, DEADLY, HANGS, SLOW
+from support.servers import START_SECONDS
+from support.waiting import until
+from support.wire import exchange, post
+from support.workers import StartWorkers, alive, children
+
+CLIENTS = 4
+pytestmark = pytest.mark.accept
+
+
+def test_a_worker_that_is_killed_fails_only_what_it_was_computing(
+    supervise: StartWorkers,
+) -> None:
+    workers = supervise(2)
+    with load(workers.url, jpeg(250), CLIENTS) as clients:
+        before = workers.pids("http")
+        for victim in before:
+            workers.kill(victim)
+            until(partial(workers.lost, victim))
+            clients.until_more(50)
+        assert not set(before) & set(workers.pids("http"))
+    assert set(clients.statuses) <= {200, BROKEN}
+    assert clients.statuses[BROKEN] <= CLIENTS * len(before)
+
+
+def test_an_engine_that_is_killed_fails_nothing(supervise: StartWorkers) -> None:
+    workers = supervise(2)
+    with load(workers.url, jpeg(SLOW), CLIENTS) as clients:  # so that the engine is at work
+        for _ in range(2):
+            engine = workers.engine
+            workers.kill(engine)
+            until(partial(workers.lost, engine))
+            clients.until_more(2 * CLIENTS)
+    assert set(clients.statuses) == {200}
+
+
+def test_readiness_tells_the_truth_and_a_service_that_cannot_start_anew_gives_up(
+    supervise: StartWorkers, bundle: Path
+) -> None:
+    workers = supervise(2)
+    assert workers.ready()
+    (bundle / DEADLY).touch()
+    workers.kill(workers.engine)
+    until(lambda: not workers.ready())
+    (bundle / DEADLY).unlink()
+    until(workers.ready)
+    (bundle / DEADLY).touch()
+    workers.kill(workers.engine)
+    assert workers.server.process.wait(START_SECONDS) == 1
+    workers.server.reader.join(START_SECONDS)
+    assert [line for line in workers.server.log if "giving up" in line]
+
+
+def test_the_picture_that_crashes_the_engine_is_refused_and_all_others_are_answered(
+    supervise: StartWorkers,
+) -> None:
+    workers = supervise(2)
+    engine = workers.engine
+    with (
+        ThreadPoolExecutor(3) as pool,
+        load(workers.url, jpeg(250), CLIENTS) as clients,
+    ):
+        slow = pool.map(lambda _: exchange(workers.url, post(jpeg(SLOW))).status, range(2))
+        answer = exchange(workers.url, post(jpeg(CRASHES)))
+        assert list(slow) == [200, 200]
+        clients.until_more(20)
+    assert answer.status == 400
+    problem = json.loads(answer.body)
+    assert problem["code"] == "unreadable-picture"
+    assert "crashes the decoder" in problem["detail"]
+    assert set(clients.statuses) == {200}
+    assert workers.engine != engine
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool) -> None:
+    workers = supervise(1, "--deadline", "2", "--decode-seconds", "1")
+    engine = workers.engine
+    if stopped:
+        workers.signal(engine, signal.SIGSTOP)
+    assert exchange(workers.url, post(jpeg(HANGS))).status == 504
+    until(partial(workers.lost, engine))
+    until(workers.ready)
+    assert exchange(workers.url, post(jpeg(250))).status == 200
+    assert [line for line in workers.server.log if "hangs" in line]
+
+
+def test_nothing_is_left_where_the_supervisor_is_killed(supervise: StartWorkers) -> None:
+    workers = supervise(2)
+    directory, pids = workers.directory, children(workers.supervisor)
+    assert len(pids) == 3
+    workers.kill(workers.supervisor)
+    until(lambda: not any(map(alive, pids)))
+    assert not directory.exists()
+
+
+def test_a_hung_engine_does_not_outlive_its_supervisor(supervise: StartWorkers) -> None:
+    workers = supervise(1)
+    directory, engine = workers.directory, workers.engine
+    workers.signal(engine, signal.SIGSTOP)
+    workers.kill(workers.supervisor)
+    until(lambda: not alive(engine))
+    until(lambda: not directory.exists())

@@ -1,0 +1,1 @@
+"""Pictures that crash and hang an engine process."""

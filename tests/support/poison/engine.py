@@ -1,0 +1,41 @@
+"""The fake engine, but for pictures of some levels of grey: they crash it, hang it, or are slow."""
+
+import os
+import resource
+import threading
+from pathlib import Path
+
+from greengrocer.engines.engine import Inference
+from greengrocer.engines.fake_engine import FakeEngine
+from greengrocer.imaging.geometry import Pixels
+
+CRASHES, HANGS, SLOW = 12, 36, 62  # mean levels of grey, JPEG's error aside
+SLOW_SECONDS = 0.3  # long enough to be in flight for others to see
+DEADLY = "deadly"  # a file in the bundle's directory: no start succeeds while it is there
+
+
+class PoisonableEngine(FakeEngine):
+    """Aborts as a library in C would."""
+
+    directory: Path
+
+    def __init__(self, directory: Path, *rest: object) -> None:
+        super().__init__(directory, *rest)  # type: ignore[arg-type]
+        self.directory = directory
+
+    def start(self) -> None:
+        """Leave no core files, and die where the test says so."""
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if (self.directory / DEADLY).exists():
+            os.abort()
+
+    def infer(self, pixels: Pixels) -> Inference:
+        """Answer, or not."""
+        level = float(pixels.mean())
+        if abs(level - CRASHES) < 3:
+            os.abort()
+        if abs(level - HANGS) < 3:
+            threading.Event().wait()
+        if abs(level - SLOW) < 3:
+            threading.Event().wait(SLOW_SECONDS)
+        return super().infer(pixels)

@@ -1,0 +1,11 @@
+"""Read by every Python with this directory on its path: engine processes get a poisonable engine.
+
+It stands here so that the product needs no door for tests.
+"""
+
+import sys
+
+if "greengrocer.cli.child" in sys.orig_argv and "engine" in sys.orig_argv:
+    from greengrocer.engines.registry import ENGINES
+
+    ENGINES["fake"] = "support.poison.engine:PoisonableEngine"

@@ -1,0 +1,126 @@
+"""The two ends of the seam between processes, in one event loop and over a real Unix socket."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from greengrocer.engines.fake_engine import FakeEngine
+from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.pipeline import Pipeline
+from greengrocer.ranking import Labels, ModelId
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.models import Models
+from greengrocer.serving.workers.engine import EngineServer
+from greengrocer.serving.workers.frames import Begun, Cancel, Classify, Described, encode
+from greengrocer.serving.workers.private import listen_privately
+from greengrocer.serving.workers.remote import RemoteClassifier
+from greengrocer.serving.workers.stream import FrameStream
+from greengrocer.telemetry.metrics import Metrics
+from support.engines import HeldEngine
+from support.live import engine_of
+
+HANG = 60.0
+PICTURE_BYTES = 1 << 20
+ROOMY = AdmissionLimits(1 << 30, 1 << 30, 60.0)
+
+
+def pipeline_of(engine: FakeEngine, version: str = "1") -> Pipeline:
+    manifest = engine.manifest
+    labels = Labels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5)
+    return Pipeline(engine, manifest.geometry, labels, DecodeLimits())
+
+
+@dataclass
+class Pair:
+    """An engine's server and a classifier that is connected to it."""
+
+    server: EngineServer
+    remote: RemoteClassifier
+    suspicions: list[float] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def pair(
+    directory: Path, engine: FakeEngine, limits: AdmissionLimits = ROOMY
+) -> AsyncIterator[Pair]:
+    path = directory / "engine.sock"
+    admission = Admission(limits, 1, 0.01)
+    server = EngineServer(Models(pipeline_of(engine)), admission, 1, PICTURE_BYTES, Metrics())
+    suspicions: list[float] = []
+    remote = RemoteClassifier(path, lambda: suspicions.append(server.hopeless()))
+    with listen_privately(path) as listener:
+        await server.start(listener)
+        async with asyncio.timeout(HANG):
+            await remote.start()
+        try:
+            yield Pair(server, remote, suspicions)
+        finally:
+            if isinstance(engine, HeldEngine):
+                engine.release.set()
+            remote.close()
+            server.stop()
+            await asyncio.sleep(0)
+
+
+async def until(ask: Callable[[], object]) -> None:
+    async with asyncio.timeout(HANG):
+        while not ask():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class ScriptedEngine:
+    """Takes one connection after the other on ``listener``, as the test says."""
+
+    def __init__(self, listener: socket.socket, labels: Labels) -> None:
+        self.listener = listener
+        self.labels = labels
+
+    async def accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.listener.setblocking(False)
+        async with asyncio.timeout(HANG):
+            self.client, _ = await loop.sock_accept(self.listener)
+        self.client.setblocking(False)
+        self.stream = FrameStream((Classify, Cancel), PICTURE_BYTES)
+
+    async def describe(self) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.client, encode(Described(self.labels)))
+
+    async def receive(self, count: int) -> list[Classify]:
+        frames: list[Classify] = []
+        async with asyncio.timeout(HANG):
+            while len(frames) < count:
+                data = await asyncio.get_running_loop().sock_recv(self.client, 1 << 16)
+                assert data
+                frames += [f for f in self.stream.feed(data) if isinstance(f, Classify)]
+        return frames
+
+    async def begin(self, number: int) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.client, encode(Begun(number)))
+
+    def crash(self) -> None:
+        self.client.close()
+
+
+@asynccontextmanager
+async def scripted(
+    directory: Path, fake_bundle: Path
+) -> AsyncIterator[tuple[ScriptedEngine, RemoteClassifier]]:
+    path = directory / "engine.sock"
+    with listen_privately(path) as listener:
+        assert path.stat().st_mode & 0o777 == 0o600
+        engine = ScriptedEngine(listener, pipeline_of(engine_of(FakeEngine, fake_bundle)).labels)
+        remote = RemoteClassifier(path, lambda: None)
+        starting = asyncio.create_task(remote.start())
+        await engine.accept()
+        await engine.describe()
+        await starting
+        try:
+            yield engine, remote
+        finally:
+            remote.close()
+            engine.crash()
+            await asyncio.sleep(0)

@@ -1,0 +1,122 @@
+"""A real ``serve --workers``, and a look at its processes."""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from support.servers import Server, start_server
+from support.waiting import until
+
+TESTS = Path(__file__).parent.parent
+
+
+@dataclass
+class Workers:
+    """A running supervisor."""
+
+    server: Server
+    count: int  # of HTTP processes
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return self.server.url
+
+    @property
+    def supervisor(self) -> int:
+        """The supervisor's process id."""
+        return self.server.process.pid
+
+    def pids(self, role: str) -> list[int]:
+        """The processes of a role (engine or http) that run now."""
+        return [pid for pid in children(self.supervisor) if role in command(pid)]
+
+    @property
+    def engine(self) -> int:
+        """The engine's process id, once there is one."""
+        return until(lambda: self.pids("engine"))[0]
+
+    @property
+    def directory(self) -> Path:
+        """The private directory."""
+        words = command(self.engine)
+        return Path(words[words.index("engine") + 1])
+
+    def ready(self) -> bool:
+        """What /readyz of some worker says, on a connection of its own."""
+        return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
+
+    def until_started(self) -> None:
+        """Wait until all HTTP processes serve."""
+        until(lambda: len(self.serving()) >= self.count)
+
+    def serving(self) -> list[str]:
+        """The log's lines of HTTP processes that have begun to serve."""
+        return [line for line in self.server.log if "serving" in line]
+
+    def lost(self, pid: int) -> bool:
+        """Whether this process has gone and another of its role has come."""
+        roles = [len(self.pids("engine")), len(self.pids("http"))]
+        return pid not in children(self.supervisor) and roles == [1, self.count]
+
+    def kill(self, pid: int) -> None:
+        """End a process at once."""
+        self.signal(pid, signal.SIGKILL)
+
+    def signal(self, pid: int, signum: signal.Signals) -> None:
+        """Send a signal to one of the processes."""
+        os.kill(pid, signum)
+
+
+StartWorkers = Callable[..., Workers]
+
+
+def start_workers(count: int, *flags: str, poison: bool = False) -> Workers:
+    """Start ``serve --workers``; with ``poison``, some pictures crash or hang its fake engine."""
+    environment = {}
+    if poison:
+        path = [str(TESTS / "support" / "poison"), str(TESTS), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    workers = Workers(start_server("--workers", str(count), *flags, **environment), count)
+    try:
+        workers.until_started()
+    except BaseException:
+        workers.server.stop()
+        raise
+    return workers
+
+
+def children(pid: int) -> list[int]:
+    """The process ids of the children of ``pid``, those excepted that wait to be buried."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return [child for child in found if alive(child)]
+
+
+def command(pid: int) -> list[str]:
+    """A process's command line, empty once it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: neither gone nor a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def proportional_memory(pid: int) -> int:
+    """Pss in kilobytes: what is shared counts in parts."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise AssertionError("no Pss")

@@ -1,0 +1,117 @@
+"""``X-Deadline-Ms``: what comes too late, or for nobody, is never computed."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.engines import HeldEngine
+from support.live import Live, engine_of, live, make_service
+from support.pictures import jpeg
+from support.problems import problem_of
+from support.waiting import until
+from support.wire import Wire, WireAnswer, post
+
+DARK, LIGHT = jpeg(5), jpeg(250)
+SOON = "X-Deadline-Ms: 50"
+LATE = f"X-Deadline-Ms: {10**400}"
+
+
+def too_late(answer: WireAnswer) -> bool:
+    problem = problem_of(answer.status, answer.headers, answer.body)
+    return (problem.status, problem.code) == (504, "deadline-exceeded")
+
+
+@pytest.fixture
+def engine(fake_bundle: Path) -> HeldEngine:
+    return engine_of(HeldEngine, fake_bundle).hold()
+
+
+@pytest.fixture
+def server(fake_bundle: Path, engine: HeldEngine) -> Iterator[Live]:
+    """One thread, which answers when the test lets it."""
+    with live(make_service(fake_bundle, engine)) as server:
+        yield server
+        engine.release.set()
+
+
+def test_queued_requests_that_expire_never_reach_the_engine(
+    server: Live, engine: HeldEngine
+) -> None:
+    with Wire(server.url) as first, ExitStack() as stack:
+        first.send(post(DARK))
+        assert engine.busy.wait(60)
+        queued = [stack.enter_context(Wire(server.url)).send(post(LIGHT, SOON)) for _ in range(5)]
+        assert all(too_late(wire.answer()) for wire in queued)
+        assert server.service.admission.pictures == 1  # their places are free at once
+        engine.release.set()
+        assert first.answer().status == 200
+        assert first.send(post(LIGHT)).answer().status == 200  # whatever was queued has run
+    assert engine.calls == 2
+
+
+def test_queued_requests_whose_clients_leave_never_reach_the_engine(
+    server: Live, engine: HeldEngine
+) -> None:
+    with Wire(server.url) as first:
+        first.send(post(DARK))
+        assert engine.busy.wait(60)
+        with ExitStack() as stack:
+            for _ in range(5):
+                stack.enter_context(Wire(server.url)).send(post(LIGHT))
+            until(lambda: server.service.admission.pictures == 6)
+        with Wire(server.url) as behind:  # its answer is later than the departures' arrival
+            behind.send(post(LIGHT, SOON))
+            assert too_late(behind.answer())
+        engine.release.set()
+        assert first.answer().status == 200
+        assert first.send(post(LIGHT)).answer().status == 200
+    assert engine.calls == 2
+
+
+def test_a_slow_upload_eats_of_the_deadline(server: Live, engine: HeldEngine) -> None:
+    with Wire(server.url) as wire:
+        assert too_late(wire.send(post(LIGHT, SOON)[:-1]).answer())
+        assert wire.closed()
+    assert not engine.busy.is_set()
+
+
+def test_waiting_behind_another_request_eats_of_the_deadline(
+    server: Live, engine: HeldEngine
+) -> None:
+    with Wire(server.url) as wire, Wire(server.url) as later:
+        wire.send(post(DARK) + post(LIGHT, SOON))
+        assert engine.busy.wait(60)
+        assert too_late(later.send(post(LIGHT, SOON)).answer())  # so the one before it is, too
+        engine.release.set()
+        assert wire.answer().status == 200
+        assert too_late(wire.answer())
+    assert engine.calls == 1
+
+
+def test_the_services_own_deadline_cannot_be_lengthened(
+    fake_bundle: Path, engine: HeldEngine
+) -> None:
+    service = replace(make_service(fake_bundle, engine), deadline=0.05)
+    with live(service) as server, Wire(server.url) as wire:
+        assert too_late(wire.send(post(LIGHT, LATE)).answer())
+        engine.release.set()
+
+
+def test_an_answer_within_the_deadline_is_an_answer(client: httpx.Client) -> None:
+    for milliseconds in ("60000", str(10**400)):
+        headers = {"Content-Type": "image/jpeg", "X-Deadline-Ms": milliseconds}
+        assert client.post("/predict", content=LIGHT, headers=headers).status_code == 200
+
+
+def test_the_deadline_is_described(client: httpx.Client) -> None:
+    described: dict[str, Any] = client.get("/openapi.json").json()
+    parameters = described["paths"]["/predict"]["post"]["parameters"]
+    (deadline,) = [each for each in parameters if each["in"] == "header"]
+    assert deadline["name"] == "X-Deadline-Ms"
+    assert not deadline["required"]
+    assert "504" in deadline["description"]
