@@ -28,12 +28,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Pat
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty environment into which pip installed the wheel and the pinned requirements."""
+    """An empty environment that holds the wheel and the pinned requirements, as make builds it."""
     directory = tmp_path_factory.mktemp("environment")
     venv.create(directory, with_pip=True)
-    pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "--quiet"]
     constraints = str(ROOT / "requirements" / "serve.txt")
-    subprocess.run([*pip, "-c", constraints, str(wheel)], check=True, capture_output=True)
+    for command in (["install", "-c", constraints, str(wheel)], ["uninstall", "-y", "setuptools"]):
+        subprocess.run([*pip, *command], check=True, capture_output=True)
     return directory
 
 
@@ -43,6 +44,7 @@ def test_the_wheel_holds_the_graph_the_gallery_and_the_notices_but_no_float_weig
     with zipfile.ZipFile(wheel) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     assert sizes["greengrocer/bundled/grocery/model.onnx"] <= MAX_MODEL
+    assert "greengrocer/bundled/grocery/MODEL_CARD.md" in sizes
     assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
     assert not [name for name in sizes if name.endswith(".safetensors")]
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from greengrocer.bundles import save as saving
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.card import CARD, card, read_card
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
 from greengrocer.errors import UsageError
@@ -27,6 +28,8 @@ def model() -> Model:
         coarse_of=(0,) * 5 + (1,) * 5,
         geometry=Geometry(width=32, height=32),
         known_threshold=0.3,
+        fine_threshold=0.0,
+        coarse_threshold=0.0,
         network=Network(architecture="efficientnet-lite0", temperature=1.2),
         graph=grey_graph(),
         weights={"head.bias": np.arange(10, dtype=np.float16)},
@@ -59,6 +62,17 @@ def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenP
     )
 
 
+def test_its_card_is_signed_for_and_says_what_the_manifest_says(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    written = save_bundle(model, goldens, tmp_path / "greys", MADE)
+    stored = (tmp_path / "greys" / CARD).read_bytes()
+    assert written.files[CARD] == sha256(stored).hexdigest()
+    sizes = {name: (tmp_path / "greys" / name).stat().st_size for name in written.files}
+    assert read_card(load_bundle(tmp_path / "greys")) == card(written, sizes) == stored.decode()
+    assert f"greys {written.version}" in stored.decode()
+
+
 def test_nothing_else_is_left_behind(
     tmp_path: Path, model: Model, goldens: list[GoldenPicture]
 ) -> None:
@@ -72,7 +86,7 @@ def test_nothing_else_is_left_behind(
         for path in (tmp_path / "out" / "greys").rglob("*")
         if path.is_file()
     }
-    assert found == {"manifest.json", GRAPH, WEIGHTS, "goldens/1.jpg", "goldens/2.jpeg"}
+    assert found == {"manifest.json", CARD, GRAPH, WEIGHTS, "goldens/1.jpg", "goldens/2.jpeg"}
 
 
 def test_a_save_that_fails_leaves_no_bundle(

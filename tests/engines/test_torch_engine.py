@@ -15,8 +15,8 @@ from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.networks.weights import to_float16
-from support.networks import COARSE_OF, pictures, square, untrained
+from greengrocer.networks.weights import familiar_to_float16, to_float16
+from support.networks import COARSE_OF, familiar, pictures, square, untrained
 from support.pictures import jpeg
 from support.servers import clean_environment
 
@@ -60,9 +60,11 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
         coarse_of=COARSE_OF,
         geometry=square(64),
         known_threshold=0.5,
+        fine_threshold=0.0,
+        coarse_threshold=0.0,
         network=Network(architecture="efficientnet-lite0", temperature=TEMPERATURE),
         graph=b"the torch engine needs none",
-        weights=to_float16(network),
+        weights=to_float16(network) | familiar_to_float16(familiar()),
         provenance={},
         metrics={},
     )
@@ -81,13 +83,19 @@ def started(bundle: Path, device: str = "auto", manifest: Manifest | None = None
 def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> None:
     pixels = pictures(3, square(64))
     found = started(bundle).infer(pixels)
-    logits = network(normalise(torch.tensor(pixels).permute(0, 3, 1, 2))) / TEMPERATURE
+    planes = normalise(torch.tensor(pixels).permute(0, 3, 1, 2))
+    logits = network(planes) / TEMPERATURE
     assert found.evidence.shape == (3, 2, 2, 6)
     assert {value.dtype for value in found if value is not None} == {np.dtype("float32")}
     # float16 weights differ from the network's own by up to one part in two thousand
     np.testing.assert_allclose(found.evidence.mean((1, 2)), logits.numpy(), rtol=0, atol=0.05)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_array_equal(found.known_score, found.probabilities.max(axis=1))
+    away = network.backbone(planes).mean(dim=(2, 3)) - familiar().centre
+    cosines = torch.nn.functional.cosine_similarity(away[:, None], familiar().prototypes, dim=2)
+    decided = network(planes).softmax(dim=1).amax(dim=1).sqrt()
+    score = (cosines.amax(dim=1) * decided).numpy()
+    assert score.min() > 0
+    np.testing.assert_allclose(found.known_score, score, rtol=0, atol=0.01)
     assert found.coarse is not None
     np.testing.assert_allclose(
         found.coarse[:, 1], found.probabilities[:, 2:5].sum(axis=1), atol=1e-6
@@ -127,7 +135,7 @@ def of_another_network(path: Path) -> None:
 
 
 def for_more_classes(path: Path) -> None:
-    save_file(to_float16(untrained(classes=7)), path)
+    save_file(to_float16(untrained(classes=7)) | familiar_to_float16(familiar()), path)
 
 
 @pytest.mark.parametrize("damage", [cut_short, emptied, of_another_network, for_more_classes])

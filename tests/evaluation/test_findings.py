@@ -8,7 +8,7 @@ from greengrocer.evaluation.report.findings import (
     reliability,
     worst,
 )
-from greengrocer.evaluation.score import expected_calibration_error
+from greengrocer.figures.score import expected_calibration_error
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 PREDICTED = np.array([0, 1, 1, 1, 0, 0])

@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Floats
+from greengrocer.training.recipe import Export
 from greengrocer.training.release.calibrate import (
     COLDEST,
     HOTTEST,
     Labels,
+    calibrated,
     fit_temperature,
-    known_scores,
+    fit_thresholds,
     known_threshold,
+    least_confidence,
     mean_nll,
 )
 
@@ -42,10 +45,37 @@ def test_the_loss_of_knowing_nothing_is_the_logarithm_of_the_classes() -> None:
     assert loss == pytest.approx(np.log(8))
 
 
-def test_the_known_score_is_the_largest_calibrated_probability() -> None:
+def test_calibrated_probabilities_are_a_softmax_that_cannot_overflow() -> None:
     logits = np.array([[0, 2, 0], [1000, 0, 0]], np.float32)
-    expected = [np.e / (np.e + 2), 1]
-    np.testing.assert_allclose(known_scores(logits, 2.0), expected, rtol=1e-6)
+    expected = np.array([[1, np.e, 1], [np.e + 2, 0, 0]]) / (np.e + 2)
+    np.testing.assert_allclose(calibrated(logits, 2.0), expected, rtol=1e-6)
+
+
+def test_the_least_confidence_that_is_precise_enough() -> None:
+    confidence = np.array([0.9, 0.5, 0.8, 0.7, 0.6], np.float32)
+    right = np.array([True, False, True, False, True])  # in order: right right wrong right wrong
+    assert least_confidence(confidence, right, 0.75) == pytest.approx(0.6)
+    assert least_confidence(confidence, right, 0.8) == pytest.approx(0.8)
+    assert least_confidence(confidence, ~right, 0.9) == 1.0
+    assert least_confidence(confidence[:0], right[:0], 0.9) == 1.0
+
+
+def test_each_level_is_as_precise_as_asked_and_nothing_is_withheld_needlessly() -> None:
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 2, (5000, 6)).astype(np.float32)
+    truth = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
+    probabilities, coarse_of = calibrated(logits, 1.0), (0, 0, 1, 1, 2, 2)
+    score = random.random(5000).astype(np.float32)
+    how = Export(known_quantile=0.1, answer_precision=0.9)
+    found = fit_thresholds(probabilities, score, truth, coarse_of, how)
+    believed, confidence = score >= found.known, probabilities.max(axis=1)
+    fine = believed & (confidence >= found.fine)
+    assert (probabilities.argmax(axis=1) == truth)[fine].mean() == pytest.approx(0.9, abs=0.003)
+    coarse = probabilities.reshape(-1, 3, 2).sum(axis=2)
+    named = believed & ~fine & (coarse.max(axis=1) >= found.coarse)
+    assert named.sum() > 100
+    assert (coarse.argmax(axis=1) == truth // 2)[named].mean() == pytest.approx(0.9, abs=0.01)
+    assert fit_thresholds(probabilities, score, truth, None, how) == (found.known, found.fine, 0)
 
 
 def test_at_most_the_quantile_of_known_pictures_is_called_unknown() -> None:

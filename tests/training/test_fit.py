@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,8 +128,18 @@ def test_another_recipes_checkpoint_is_refused(split: LabelledSet, finished: Pat
 
 def test_a_checkpoint_for_other_classes_is_refused(finished: Path, tmp_path: Path) -> None:
     three = write_folders(tmp_path, {"a": [1, 2], "b": [3, 4], "c": [5, 6]})
-    with pytest.raises(UsageError, match="or for other classes"):
+    with pytest.raises(UsageError, match="or for other pictures"):
         fitted(read_split(three, "train"), finished)
+
+
+def test_a_checkpoint_of_other_pictures_is_refused(
+    data: Path, split: LabelledSet, finished: Path, tmp_path: Path
+) -> None:
+    moved = shutil.copytree(data, tmp_path / "elsewhere")
+    fitted(read_split(moved, "train"), finished)  # the same pictures, wherever they lie
+    fewer = LabelledSet(split.taxonomy, split.pictures[:-1])
+    with pytest.raises(UsageError, match="or for other pictures"):
+        fitted(fewer, finished)
 
 
 def varied(**levers: object) -> Recipe:

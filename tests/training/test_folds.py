@@ -157,6 +157,18 @@ def test_a_run_killed_between_folds_goes_on_after_them(
     assert not np.isnan(whole["in_int8"]).any()
 
 
+def test_thresholds_may_be_set_anew_without_training(
+    data: Path, finished: tuple[Path, Fits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(finished[0].with_name("bundle.out_of_fold.npz"), tmp_path)
+    fits = stub_fit(monkeypatch)
+    stricter = RECIPE.export.model_copy(update={"known_quantile": 0.2})
+    trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"export": stricter}))
+    assert list(fits) == ["bundle.refit.checkpoint.pt"]
+    thresholds = [read_manifest(b).known_threshold for b in (finished[0], tmp_path / "bundle")]
+    assert thresholds[0] < thresholds[1]
+
+
 def test_answers_of_another_training_are_refused(
     data: Path, finished: tuple[Path, Fits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.quantise import quantise
-from support.networks import COARSE_OF, pictures, square
+from support.networks import COARSE_OF, familiar, pictures, square
 
 GEOMETRY = square(64)
 CONVOLUTIONS = 49  # of EfficientNet-Lite0
@@ -26,7 +26,7 @@ def in_int8(in_float: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def logits(backbone: onnx.ModelProto, network: Recogniser) -> np.ndarray:
-    graph = answer_graph(backbone, AnswerHead(network.head, 1.0, COARSE_OF), GEOMETRY)
+    graph = answer_graph(backbone, AnswerHead(network.head, familiar(), 1.0, COARSE_OF), GEOMETRY)
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     (evidence,) = session.run(["evidence"], {"pixels": pictures(24, GEOMETRY)})
     return np.asarray(evidence.mean((1, 2)))
@@ -44,12 +44,12 @@ def optimised(model: onnx.ModelProto, directory: Path) -> onnx.GraphProto:
 def test_the_picture_goes_into_the_first_convolution_as_bytes(
     network: Recogniser, in_int8: onnx.ModelProto, tmp_path: Path
 ) -> None:
-    whole = answer_graph(in_int8, AnswerHead(network.head, 1.0, COARSE_OF), GEOMETRY)
+    whole = answer_graph(in_int8, AnswerHead(network.head, familiar(), 1.0, COARSE_OF), GEOMETRY)
     graph = optimised(whole, tmp_path)
     count = Counter(node.op_type for node in graph.node)
     assert count["QLinearConv"] == CONVOLUTIONS
     assert count["Conv"] == count["QuantizeLinear"] == 0
-    assert count["DequantizeLinear"] == 1, "only the features, before the head"
+    assert count["DequantizeLinear"] == 2, "only the features, for the head and for the known score"
     bytes_in = {"pixels"} | {
         node.output[0]
         for node in graph.node

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.training.recipe import read_back, read_recipe
+from greengrocer.training.recipe import Augmentation, Recipe, read_back, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SOUND = 'name = "mine"\nnetwork = "efficientnet-lite0"\n'
@@ -43,7 +43,7 @@ def test_every_published_recipe_is_sound(path: Path) -> None:
 
 
 def test_an_earlier_runs_recipe_means_what_it_meant() -> None:
-    recipe = read_recipe(RECIPES / "grocery.toml")
+    recipe = Recipe(name="mine", network="efficientnet-lite0")
     state = recipe.model_dump(mode="json")
     assert read_back(json.dumps(state)) == recipe
     del state["data"]
@@ -51,3 +51,13 @@ def test_an_earlier_runs_recipe_means_what_it_meant() -> None:
         del state["optimisation"][lever]
     assert read_back(json.dumps(state)) == recipe
     assert read_back(json.dumps(state | {"mirror": True})) is None
+
+
+def test_crops_grow_from_the_first_size_to_the_last() -> None:
+    how = Augmentation(first_size=192, size=270)
+    sizes = [how.grown(epoch, 12).size for epoch in range(13)]
+    assert sizes[0] == 192
+    assert sizes == sorted(sizes)
+    assert sizes[9:] == [270] * 4
+    assert all(size % 16 == 0 for size in sizes[:9])
+    assert Augmentation(size=270).grown(0, 12).size == 270

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
+from greengrocer.bundles.card import CARD, card
 from greengrocer.bundles.manifest import (
     GRAPH,
     WEIGHTS,
@@ -46,6 +47,8 @@ class Model:
     coarse_of: tuple[int, ...] | None
     geometry: Geometry
     known_threshold: float
+    fine_threshold: float
+    coarse_threshold: float
     network: Network
     graph: bytes
     weights: Mapping[str, npt.NDArray[np.float16]]
@@ -56,7 +59,7 @@ class Model:
 def save_bundle(
     model: Model, goldens: Sequence[GoldenPicture], out: Path, made: datetime
 ) -> Manifest:
-    """Write ``model`` with its ``goldens`` to the new directory ``out``, atomically.
+    """Write ``model`` with its ``goldens`` and a card to the new directory ``out``, atomically.
 
     Raises UsageError where ``out`` exists or a file would be too large.
     """
@@ -66,12 +69,14 @@ def save_bundle(
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True)
     contents = _contents(model, goldens)
+    manifest = _manifest(model, goldens, _digests(contents), made)
+    sizes = {name: len(content) for name, content in contents.items()}
+    contents[CARD] = card(manifest, sizes).encode()
+    manifest = manifest.model_copy(update={"files": _digests(contents)})
     for name, content in contents.items():
         path = unfinished / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    manifest = _manifest(model, goldens, digests, f"{made:%Y%m%d}-{digests[GRAPH][:8]}")
     write_manifest(manifest, unfinished)
     unfinished.rename(out)
     return manifest
@@ -84,7 +89,7 @@ def check_new(out: Path) -> None:
 
 
 def _contents(model: Model, goldens: Sequence[GoldenPicture]) -> dict[str, bytes]:
-    """Every file but the manifest, by its name in the bundle."""
+    """Every file but the manifest and the card, by its name in the bundle."""
     contents = {GRAPH: model.graph, WEIGHTS: save(dict(model.weights))}
     for name, limit in ((GRAPH, MAX_GRAPH_BYTES), (WEIGHTS, MAX_WEIGHTS_BYTES)):
         if len(contents[name]) > limit:
@@ -94,21 +99,27 @@ def _contents(model: Model, goldens: Sequence[GoldenPicture]) -> dict[str, bytes
     return contents
 
 
+def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
 def _golden_file(number: int, golden: GoldenPicture) -> str:
     return f"goldens/{number}{golden.path.suffix.lower()}"
 
 
 def _manifest(
-    model: Model, goldens: Sequence[GoldenPicture], digests: dict[str, str], version: str
+    model: Model, goldens: Sequence[GoldenPicture], digests: dict[str, str], made: datetime
 ) -> Manifest:
     return Manifest(
         name=model.name,
-        version=version,
+        version=f"{made:%Y%m%d}-{digests[GRAPH][:8]}",
         classes=model.classes,
         coarse=model.coarse,
         coarse_of=model.coarse_of,
         geometry=model.geometry,
         known_threshold=model.known_threshold,
+        fine_threshold=model.fine_threshold,
+        coarse_threshold=model.coarse_threshold,
         network=model.network,
         provenance=model.provenance,
         metrics=model.metrics,

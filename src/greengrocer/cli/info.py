@@ -1,48 +1,102 @@
-"""``greengrocer info``: what a bundle is, from its manifest."""
+"""``greengrocer info``: what a bundle is, from its manifest and its card."""
 
 import argparse
+import textwrap
 from typing import TYPE_CHECKING
 
 from greengrocer import __version__
 from greengrocer.cli.output import say, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from greengrocer.bundles.bundle import Bundle
+    from greengrocer.bundles.facts import Figure
     from greengrocer.cli.commands import Commands
+
+WIDTH = 100
+COLUMN = 10  # where the second of two columns begins
+MAX_NAMES = 500  # characters
 
 
 def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser("info", help="describe a bundle")
     parser.add_argument("--bundle", default="grocery", metavar="NAME|DIR", help="which bundle")
-    parser.add_argument("--json", action="store_true", help="the whole manifest as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the whole manifest and the card as JSON")
+    form.add_argument("--card", action="store_true", help="the whole model card, in Markdown")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify the bundle and print its heart, or all of it as JSON."""
-    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
+    """Verify the bundle and print its heart, its card, or all of it as JSON.
 
-    directory, manifest = load_bundle(find_bundle(arguments.bundle))
-    paths = [directory / name for name in manifest.files]
-    size = sum(path.stat().st_size for path in paths if path.exists())
+    Raises BundleRefused for a bundle that is not sound.
+    """
+    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
+    from greengrocer.bundles.card import card, read_card  # noqa: PLC0415
+    from greengrocer.bundles.facts import plain  # noqa: PLC0415
+
+    bundle = load_bundle(find_bundle(arguments.bundle))
+    directory, manifest = bundle
+    paths = {name: directory / name for name in manifest.files}
+    sizes = {name: path.stat().st_size for name, path in paths.items() if path.exists()}
     if arguments.json:
         say_json(
             {
                 "greengrocer": __version__,
                 "directory": str(directory),
-                "bytes": size,
+                "bytes": sum(sizes.values()),
                 **manifest.model_dump(mode="json"),
+                "card": read_card(bundle),
             }
         )
         return 0
-    geometry = manifest.geometry
-    coarse = f", {len(manifest.coarse)} coarse" if manifest.coarse else ""
-    say(f"{manifest.name} {manifest.version}, verified, {size / 1e6:.1f} MB, in {directory}")
-    if manifest.description:
-        say(manifest.description)
-    say(f"classes:  {len(manifest.classes)} fine{coarse}")
-    say(f"input:    {geometry.width} x {geometry.height} pixels, {geometry.shape}")
-    say(f"known:    a score of at least {manifest.known_threshold:.3f}")
-    for name, value in manifest.metrics.items():
-        say(f"{name + ':':<9} {value:.4g}")
+    if arguments.card:
+        stored = read_card(bundle)
+        say((card(manifest, sizes) if stored is None else stored).rstrip("\n"))
+        return 0
+    for line in _heart(bundle, sum(sizes.values())):
+        say(plain(line))
     return 0
+
+
+def _heart(bundle: "Bundle", size: int) -> "Iterator[str]":
+    """The lines that tell a person what this model is."""
+    from greengrocer.bundles.facts import doubts, knows, measured, trained  # noqa: PLC0415
+
+    directory, manifest = bundle
+    geometry = manifest.geometry
+    yield f"{manifest.name} {manifest.version}, verified, {size / 1e6:.1f} MB, in {directory}"
+    yield from textwrap.wrap(manifest.description, WIDTH, break_on_hyphens=False)
+    names = textwrap.shorten(", ".join(manifest.coarse or manifest.classes), MAX_NAMES)
+    yield from _row("knows", f"{knows(manifest)}: {names}")
+    facts = dict(trained(manifest))
+    told = [facts[label] for label in ("network", "trained on", "made") if label in facts]
+    yield from _row("trained", "; ".join(told) or "the bundle does not tell how")
+    for where, figures in measured(manifest):
+        yield from _row("figures", where)
+        yield from _table(figures)
+    for label, text in doubts(manifest):
+        yield from _row(label, text)
+    yield from _row("input", f"{geometry.width} x {geometry.height} pixels, {geometry.shape}")
+    yield from _row("more", "--card prints the whole model card")
+
+
+def _table(figures: "Sequence[Figure]") -> "Iterator[str]":
+    width = max(len(figure.label) for figure in figures)
+    for label, value, interval in figures:
+        beside = f"  (95 %: {interval})" if interval else ""
+        yield f"{'':{COLUMN}}  {label:<{width}}  {value:>12}{beside}"
+
+
+def _row(label: str, text: str) -> list[str]:
+    """``text`` beside its label, wrapped in its own column."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"{label + ':':<{COLUMN}}",
+        subsequent_indent=" " * COLUMN,
+        break_on_hyphens=False,
+    )

@@ -1,6 +1,7 @@
 """``greengrocer train``: from labelled pictures and a recipe to a bundle."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise MissingExtra("training", extra="train") from error
     from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
 
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # for a log's reader
     bundle = train(
         read_recipe(arguments.recipe),
         arguments.data,

@@ -16,12 +16,13 @@ try:
     from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
     from greengrocer.networks.recogniser import (
         AnswerHead,
+        Familiar,
         Outputs,
         Recogniser,
         channels_last,
         normalise,
     )
-    from greengrocer.networks.weights import load_float16
+    from greengrocer.networks.weights import load_float16, split_familiar
 except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
 
@@ -47,8 +48,8 @@ class TorchEngine:
                 f"bundle {self.directory}: the manifest names no network that the torch engine "
                 "knows: use the engine onnx"
             )
-        recogniser = self._load(described)
-        head = AnswerHead(recogniser.head, described.temperature, self.manifest.coarse_of)
+        recogniser, familiar = self._load(described)
+        head = AnswerHead(recogniser.head, familiar, described.temperature, self.manifest.coarse_of)
         self._network = (
             channels_last(recogniser.backbone.eval().to(self._target)),
             head.eval().to(self._target),
@@ -72,7 +73,7 @@ class TorchEngine:
         """Let the weights go."""
         self._network = None
 
-    def _load(self, described: Network) -> Recogniser:
+    def _load(self, described: Network) -> tuple[Recogniser, Familiar]:
         path = self.directory / WEIGHTS
         if not path.is_file():
             raise BundleRefused(
@@ -81,7 +82,8 @@ class TorchEngine:
             )
         recogniser = Recogniser(described.architecture, len(self.manifest.classes))
         try:
-            load_float16(recogniser, load_file(path))
+            weights, familiar = split_familiar(load_file(path))
+            load_float16(recogniser, weights)
         except (OSError, ValueError, SafetensorError) as error:
             raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
-        return recogniser
+        return recogniser, familiar

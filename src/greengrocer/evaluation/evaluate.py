@@ -13,7 +13,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.answers import AnswerScores, score_answers
 from greengrocer.evaluation.each_picture import each_picture
-from greengrocer.evaluation.score import Labels, Scores, score
+from greengrocer.figures.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer
 
@@ -42,14 +42,13 @@ def evaluate(
     paths = tuple(picture.path for picture in labelled.pictures)
     answers = _classify(pipeline, paths, threads)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
-    coarse, coarse_labels, true_coarse = None, None, None
+    true_coarse, coarse_right = None, None
     if manifest.coarse is not None and manifest.coarse_of is not None:
-        membership = np.eye(len(manifest.coarse), dtype=np.float32)[list(manifest.coarse_of)]
-        coarse = probabilities @ membership
-        coarse_labels = np.array(manifest.coarse_of)[labels]
-        true_coarse = [manifest.coarse[label] for label in coarse_labels]
+        true_coarse = [manifest.coarse[manifest.coarse_of[label]] for label in labels]
+        named = (answer.coarse.name for answer in answers if answer.coarse is not None)
+        coarse_right = np.array([a == b for a, b in zip(named, true_coarse, strict=True)])
     return Evaluation(
-        score(probabilities, labels, coarse, coarse_labels),
+        score(probabilities, labels, coarse_right),
         score_answers(answers, [manifest.classes[label] for label in labels], true_coarse),
         probabilities,
         np.array([answer.known_score for answer in answers], np.float32),

@@ -12,7 +12,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shrink
 from greengrocer.evaluation.each_picture import each_picture
 from greengrocer.evaluation.evaluate import Evaluation
-from greengrocer.evaluation.intervals import Interval, bootstrap
+from greengrocer.figures.intervals import Interval, bootstrap
 from greengrocer.imaging.decode import decode
 from greengrocer.pipeline import Pipeline
 

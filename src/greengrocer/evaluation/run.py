@@ -9,8 +9,8 @@ from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
 from greengrocer.evaluation.report.findings import Flags
 from greengrocer.evaluation.robustness import Robustness
-from greengrocer.evaluation.score import Labels
 from greengrocer.evaluation.stopwatch import Stopwatch
+from greengrocer.figures.score import Labels
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from greengrocer.networks.efficientnet_lite import FEATURES, EfficientNetLite
 
@@ -43,6 +44,17 @@ class Recogniser(nn.Module):
         return logits
 
 
+class Familiar(NamedTuple):
+    """What the training pictures look like to the backbone, for telling what is not like them.
+
+    ``centre`` float32 [1280], the mean of their features; ``prototypes`` float32 [M, 1280], a few
+    directions from there in which each class lies, of length 1.
+    """
+
+    centre: torch.Tensor
+    prototypes: torch.Tensor
+
+
 class Outputs(NamedTuple):
     """The graph's outputs, in their order; ``coarse`` is absent without a hierarchy."""
 
@@ -57,14 +69,29 @@ class AnswerHead(nn.Module):
 
     ``evidence`` is each position's share of the logit. Pooling is a mean and the head is linear,
     so the mean of the evidence over positions *is* the calibrated logit, bias included.
+
+    ``known_score`` is the cosine to the nearest prototype times the root of the largest probability
+    before calibration: a picture is known if it looks like one that trained and is plainly one of
+    the classes. Leaving classes out chose it (``docs/decisions/006-known-score.md``). Calibration
+    does not enter, so a threshold may be set before the temperature is.
     """
 
+    centre: torch.Tensor
+    prototypes: torch.Tensor
+
     def __init__(
-        self, head: nn.Linear, temperature: float, coarse_of: Sequence[int] | None
+        self,
+        head: nn.Linear,
+        familiar: Familiar,
+        temperature: float,
+        coarse_of: Sequence[int] | None,
     ) -> None:
         super().__init__()
+        self.temperature = temperature
         self.weight = nn.Parameter(head.weight.detach().float().T / temperature)
         self.bias = nn.Parameter(head.bias.detach().float() / temperature)
+        self.register_buffer("centre", familiar.centre)
+        self.register_buffer("prototypes", familiar.prototypes.T.contiguous())
         membership = None
         if coarse_of is not None:
             membership = torch.zeros(len(coarse_of), max(coarse_of) + 1)
@@ -72,11 +99,14 @@ class AnswerHead(nn.Module):
         self.register_buffer("membership", membership)
 
     def forward(self, features: torch.Tensor) -> Outputs:
-        """[N, 1280, h, w] float32 to the outputs, ``known_score`` the largest probability."""
+        """[N, 1280, h, w] float32 to the outputs."""
         evidence = features.permute(0, 2, 3, 1) @ self.weight + self.bias
-        probabilities = evidence.mean(dim=(1, 2)).softmax(dim=1)
-        known_score = probabilities.amax(dim=1)
+        logits = evidence.mean(dim=(1, 2))
+        probabilities = logits.softmax(dim=1)
+        direction = F.normalize(features.mean(dim=(2, 3)) - self.centre, dim=1)
+        nearest = (direction @ self.prototypes).amax(dim=1).clamp(0, 1)
+        decided = (logits * self.temperature).softmax(dim=1).amax(dim=1)
         coarse = None
         if isinstance(self.membership, torch.Tensor):
             coarse = probabilities @ self.membership
-        return Outputs(probabilities, known_score, evidence, coarse)
+        return Outputs(probabilities, nearest * decided.sqrt(), evidence, coarse)

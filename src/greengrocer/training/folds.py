@@ -8,13 +8,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.training.fold_answers import FoldAnswers
 from greengrocer.training.pictures.looks import looks_of
 from greengrocer.training.pictures.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
-from greengrocer.training.release.finish import (
-    RawAnswers,
-    answer_raw,
-    export_backbones,
-    geometry_of,
-    published,
-)
+from greengrocer.training.release.finish import RawAnswers, answer_raw, export, published
 from greengrocer.training.work import Work, fold_stage
 
 
@@ -43,6 +37,5 @@ def out_of_fold(work: Work, everything: LabelledSet, folds: int) -> RawAnswers:
         held_out = [pictures[int(index)] for index in np.flatnonzero(where == fold)]
         trained = work.fit(stage, everything.taxonomy, training)
         network, _ = published(trained, recipe)
-        backbones = export_backbones(network, training, recipe)
-        answers.add(fold, answer_raw(network, backbones, held_out, geometry_of(recipe)))
+        answers.add(fold, answer_raw(export(network, training, recipe), held_out))
     return answers.pooled()

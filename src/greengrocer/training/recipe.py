@@ -32,12 +32,25 @@ class Augmentation(Part):
     """How a training picture is varied. Fractions are of the picture, angles in degrees."""
 
     size: int = Field(224, ge=32, le=1024, description="side of the training crop, pixels")
+    first_size: int | None = Field(None, ge=32, le=1024, description="that of the first epoch")
     area: tuple[float, float] = Field((0.35, 1.0), description="crop area, smallest and largest")
     aspect: tuple[float, float] = Field((0.6, 1.67), description="crop width over height")
     rotation: float = Field(20.0, ge=0, le=180, description="largest rotation, either way")
     flip: float = Field(0.5, ge=0, le=1, description="chance of a mirrored picture")
     colour: float = Field(0.3, ge=0, lt=1, description="brightness, contrast, saturation jitter")
     degrade: float = Field(0.1, ge=0, le=1, description="chance of blur, noise or JPEG artefacts")
+
+    def grown(self, epoch: int, epochs: int) -> "Augmentation":
+        """The same with the size of ``epoch``, from 0: from the first size evenly to the last.
+
+        Small crops teach the coarse features for less (Tan and Le, EfficientNetV2, ICML 2021). The
+        last quarter of the epochs has the full size; sizes are multiples of 16.
+        """
+        if self.first_size is None:
+            return self
+        share = min(1.0, epoch / max(1.0, 0.75 * epochs))
+        size = self.first_size + share * (self.size - self.first_size)
+        return self.model_copy(update={"size": 16 * round(size / 16) if share < 1 else self.size})
 
 
 class Optimisation(Part):
@@ -72,6 +85,7 @@ class Export(Part):
     size: int = Field(288, ge=32, le=1024, description="side of the picture that the model sees")
     calibration_pictures: int = Field(400, ge=1, description="training pictures that set ranges")
     known_quantile: float = Field(0.03, gt=0, lt=1, description="known pictures called unknown")
+    answer_precision: float = Field(0.96, gt=0, lt=1, description="of what is named, by level")
 
 
 class Recipe(Part):

@@ -16,17 +16,15 @@ from greengrocer.bundles.save import Model, check_new, save_bundle
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.device import choose_device
-from greengrocer.networks.recogniser import AnswerHead
-from greengrocer.networks.weights import Halves
+from greengrocer.networks.weights import Halves, familiar_to_float16
 from greengrocer.training.folds import out_of_fold
 from greengrocer.training.pictures.splits import read_splits, read_together
 from greengrocer.training.recipe import Recipe
-from greengrocer.training.release.export import answer_graph
 from greengrocer.training.release.finish import (
     Calibration,
     answer_raw,
     calibrate,
-    export_backbones,
+    export,
     geometry_of,
     published,
 )
@@ -92,7 +90,9 @@ def train(
         coarse=taxonomy.coarse,
         coarse_of=taxonomy.coarse_of,
         geometry=geometry,
-        known_threshold=finished.calibration.known_threshold,
+        known_threshold=finished.calibration.thresholds.known,
+        fine_threshold=finished.calibration.thresholds.fine,
+        coarse_threshold=finished.calibration.thresholds.coarse,
         network=Network(architecture=recipe.network, temperature=finished.calibration.temperature),
         graph=finished.graph.SerializeToString(),
         weights=finished.weights,
@@ -110,11 +110,11 @@ def _train_holding_out(work: Work) -> Finished:
     taxonomy, training, held_out, source = splits
     trained = work.fit(HOLD_OUT, taxonomy, training)
     network, weights = published(trained, recipe)
-    backbones = export_backbones(network, training, recipe)
-    raw = answer_raw(network, backbones, held_out, geometry_of(recipe))
-    calibration = calibrate(raw, recipe, refuse_lossy, "held_out")
-    head = AnswerHead(network.head, calibration.temperature, taxonomy.coarse_of)
-    graph = answer_graph(backbones.in_int8, head, geometry_of(recipe))
+    exported = export(network, training, recipe)
+    weights |= familiar_to_float16(exported.familiar)
+    raw = answer_raw(exported, held_out)
+    calibration = calibrate(raw, taxonomy.coarse_of, recipe, refuse_lossy, "held_out")
+    graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
     origin = _trained_on(recipe, training)
     origin["held_out"] = {"split": source, "pictures": len(held_out)}
     return Finished(taxonomy, weights, graph, calibration, held_out, origin)
@@ -126,16 +126,16 @@ def _train_on_all(work: Work, folds: int) -> Finished:
     everything = read_together(work.data, recipe.data.splits)
     taxonomy, pictures = everything.taxonomy, everything.pictures
     pooled = out_of_fold(work, everything, folds)
-    calibration = calibrate(pooled, recipe, refuse_loss, "out_of_fold")
+    calibration = calibrate(pooled, taxonomy.coarse_of, recipe, refuse_loss, "out_of_fold")
     trained = work.fit(REFIT, taxonomy, pictures)
     network, weights = published(trained, recipe)
-    backbones = export_backbones(network, pictures, recipe)
+    exported = export(network, pictures, recipe)
+    weights |= familiar_to_float16(exported.familiar)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
-    seen = answer_raw(network, backbones, pictures, geometry_of(recipe)).compare()
+    seen = answer_raw(exported, pictures).compare()
     refuse_disagreement(seen)
     calibration.metrics["refit_int8_agreement"] = seen.agreement
-    head = AnswerHead(network.head, calibration.temperature, taxonomy.coarse_of)
-    graph = answer_graph(backbones.in_int8, head, geometry_of(recipe))
+    graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
     origin = _trained_on(recipe, pictures)
     origin["out_of_fold"] = {"folds": folds, "pictures": len(pooled.truth)}
     return Finished(taxonomy, weights, graph, calibration, pictures, origin)

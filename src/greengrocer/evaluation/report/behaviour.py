@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from greengrocer.evaluation.intervals import auroc
 from greengrocer.evaluation.report.charts import coverage_chart, known_chart, reliability_chart
 from greengrocer.evaluation.report.findings import coverage, reliability
 from greengrocer.evaluation.report.markup import cell, meter, number, section, table, tile
 from greengrocer.evaluation.run import Run
+from greengrocer.figures.intervals import auroc
 
 
 def calibration(run: Run) -> str:

@@ -7,8 +7,8 @@ from html import escape
 import numpy as np
 
 from greengrocer.engines.engine import Floats
-from greengrocer.evaluation.intervals import Interval, wilson
 from greengrocer.evaluation.report.findings import Bin, Coverage
+from greengrocer.figures.intervals import Interval, wilson
 
 WIDTH = 440
 LEFT, RIGHT = 50, WIDTH - 20  # room for labels

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
-from greengrocer.evaluation.score import ECE_BINS, Labels
+from greengrocer.figures.score import ECE_BINS, Labels
 
 Flags = npt.NDArray[np.bool_]
 

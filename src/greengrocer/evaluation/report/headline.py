@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from greengrocer.bundles.facts import is_grocery
 from greengrocer.bundles.manifest import Manifest
-from greengrocer.evaluation.intervals import Interval, bootstrap, wilson
 from greengrocer.evaluation.report.charts import percent, strip
 from greengrocer.evaluation.report.markup import NONE, cell, escape, number, section, table, tile
-from greengrocer.evaluation.report.published import PUBLISHED, TEST_PICTURES, Published, is_grocery
+from greengrocer.evaluation.report.published import PUBLISHED, TEST_PICTURES, Published
 from greengrocer.evaluation.run import Run
-from greengrocer.evaluation.score import macro_f1
+from greengrocer.figures.intervals import Interval, bootstrap, wilson
+from greengrocer.figures.score import macro_f1
 
 SCALE = (0.70, 1.0)  # of the published comparison
 

@@ -1,5 +1,6 @@
 """The training loop: epochs over augmented batches, a checkpoint after each, resumed if killed."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,9 +111,10 @@ class Run:
             else:
                 self.average[name].copy_(value)
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
+    def save(self, path: Path, pictures: str) -> None:
+        """Write a checkpoint, whole or not at all; ``pictures`` tells which ones it is of."""
         state = {
+            "pictures": pictures,
             "recipe": self.recipe.model_dump_json(),
             "epoch": self.epoch,
             "step": self.step,
@@ -124,15 +126,16 @@ class Run:
         torch.save(state, unfinished)
         os.replace(unfinished, path)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, pictures: str) -> None:
         """Take up the checkpoint at ``path``; raises UsageError if it is of another training."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if (
             not _fit_alike(read_back(state["recipe"]), self.recipe)
             or len(state["average"]["head.bias"]) != self.network.head.out_features
+            or state.get("pictures", pictures) != pictures
         ):
             raise UsageError(
-                f"{path} was written under another recipe or for other classes: delete it, or "
+                f"{path} was written under another recipe or for other pictures: delete it, or "
                 "name another --out"
             )
         self.epoch, self.step = state["epoch"], state["step"]
@@ -141,9 +144,16 @@ class Run:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
+def _told_apart(pictures: Sequence[LabelledPicture]) -> str:
+    """A digest of which pictures these are, by their names and labels, wherever they lie."""
+    lines = (f"{p.path.parent.name}/{p.path.name} {p.label}" for p in pictures)
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
 def _fit_alike(one: Recipe | None, other: Recipe) -> bool:
     """Whether two recipes make the same weights; what is exported of them may differ."""
-    return one is not None and one.model_copy(update={"export": other.export}) == other
+    later = {"export"}
+    return one is not None and one.model_dump(exclude=later) == other.model_dump(exclude=later)
 
 
 def fit(
@@ -166,15 +176,16 @@ def fit(
     """
     steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
     run = Run(recipe, taxonomy, steps, device, teacher)
+    seen = _told_apart(pictures)
     if checkpoint.exists():
-        run.load(checkpoint)
+        run.load(checkpoint, seen)
         tqdm.write(f"resumed after epoch {run.epoch}")
     elif recipe.optimisation.probe_epochs:
         run.probe(pictures, threads)
-        run.save(checkpoint)
+        run.save(checkpoint, seen)
     while run.epoch < recipe.optimisation.epochs:
         loss = run.train_epoch(pictures, threads)
-        run.save(checkpoint)
+        run.save(checkpoint, seen)
         tqdm.write(f"epoch {run.epoch}: loss {loss:.4f}")
     trained = Recogniser(recipe.network, len(taxonomy.classes))
     trained.load_state_dict(run.average)

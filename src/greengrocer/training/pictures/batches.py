@@ -28,13 +28,14 @@ def training_batches(
     """
     order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
     size = min(recipe.optimisation.batch, len(pictures))
+    how = recipe.augmentation.grown(epoch, recipe.optimisation.epochs)
     chunks = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
 
     def load(index: int) -> Pixels:
         random = np.random.default_rng((recipe.seed, epoch, index))
-        target = 2 * recipe.augmentation.size
+        target = 2 * how.size
         picture = read_picture(pictures[index].path, (target, target))
-        return np.asarray(augment(picture, recipe.augmentation, random))
+        return np.asarray(augment(picture, how, random))
 
     def assemble(chunk: np.ndarray) -> Batch:
         stacked = np.stack([load(int(index)) for index in chunk])

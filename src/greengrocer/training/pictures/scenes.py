@@ -8,11 +8,9 @@ import numpy as np
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.engines.engine import Floats
 
-# Cosine of the looks of two pictures of one scene. On the Grocery Store Dataset a linear probe of
-# the looks is right on 65.1 % of the pictures that 3 folds of these scenes hold out, and on 65.5 %
-# of "val", taken in other shops, when fitted to "train": so these folds are as hard as other shops.
-# Folds drawn at random let it be right on 95 %.
-ALIKE = 0.84
+# Cosine of the looks of two pictures of one scene: where held-out scenes are about as hard for a
+# fine-tuned network as pictures from other shops (docs/decisions/005-scenes.md).
+ALIKE = 0.88
 HOLD_OUT_FOLDS = 4
 NEVER_HELD_OUT = -1  # the fold of a class of one scene: a model must see it to know it
 
@@ -21,7 +19,7 @@ def group_scenes(pictures: Sequence[LabelledPicture], looks: Floats) -> list[int
     """The scene of each picture, numbered from 0 in the order in which they come.
 
     ``looks`` [N, D] are of length 1. Two pictures of a class share a scene if their looks have a
-    cosine of at least 0.84; and so do their other neighbours.
+    cosine of at least 0.88; and so do their other neighbours.
     """
     parent = list(range(len(pictures)))
 

@@ -1,11 +1,15 @@
-"""From held-out answers to honest numbers: a temperature and a threshold for the known."""
+"""From held-out answers to honest numbers: a temperature, and thresholds for what is said."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
+from greengrocer.figures.score import score
+from greengrocer.training.recipe import Export
 
 Labels = npt.NDArray[np.int64]
 
@@ -38,15 +42,94 @@ def mean_nll(logits: Floats, labels: Labels, temperature: float = 1.0) -> float:
     return float((normaliser - scaled[np.arange(len(labels)), labels]).mean())
 
 
-def known_scores(logits: Floats, temperature: float) -> Floats:
-    """The largest of the calibrated probabilities [N] of ``logits`` [N, classes]."""
-    scaled = _scaled(logits, temperature)
-    return np.asarray(1 / np.exp(scaled).sum(axis=1), np.float32)
+class Thresholds(NamedTuple):
+    """The least known score, and the least confidence at each level, that are believed."""
+
+    known: float
+    fine: float
+    coarse: float
+
+
+def fit_thresholds(
+    probabilities: Floats,
+    known_score: Floats,
+    truth: Labels,
+    coarse_of: Sequence[int] | None,
+    how: Export,
+) -> Thresholds:
+    """Thresholds from calibrated ``probabilities`` [N, classes] and ``known_score`` [N].
+
+    The share ``how.known_quantile`` of the pictures falls below the first. Of the others, those
+    named at the fine level are right ``how.answer_precision`` of the time; and so are those of the
+    rest that are named at the coarse level, whose confidence no temperature can mend on its own.
+    """
+    known = known_threshold(known_score, how.known_quantile)
+    believed = known_score >= known
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    fine = least_confidence(confidence[believed], right[believed], how.answer_precision)
+    if coarse_of is None:
+        return Thresholds(known, fine, 0.0)
+    coarse = _summed(probabilities, coarse_of)
+    coarse_right = coarse.argmax(axis=1) == np.array(coarse_of)[truth]
+    unsure = believed & (confidence < fine)
+    least = least_confidence(coarse.max(axis=1)[unsure], coarse_right[unsure], how.answer_precision)
+    return Thresholds(known, fine, least)
+
+
+def figures(
+    probabilities: Floats,
+    known_score: Floats,
+    truth: Labels,
+    coarse_of: Sequence[int] | None,
+    limits: Thresholds,
+) -> dict[str, float]:
+    """In percent: how good the answers are, and what is named under the ``limits``."""
+    right = probabilities.argmax(axis=1) == truth
+    coarse_right, named_coarse = None, np.zeros(len(truth), bool)
+    believed = known_score >= limits.known
+    named_fine = believed & (probabilities.max(axis=1) >= limits.fine)
+    if coarse_of is not None:
+        coarse = _summed(probabilities, coarse_of)
+        coarse_right = coarse.argmax(axis=1) == np.array(coarse_of)[truth]
+        named_coarse = believed & ~named_fine & (coarse.max(axis=1) >= limits.coarse)
+    scores = score(probabilities, truth, coarse_right)
+    named = {"fine": named_fine, "coarse": named_coarse, "unknown": ~(named_fine | named_coarse)}
+    found = {"macro_f1": scores.macro_f1, "ece": scores.ece}
+    found |= {f"named_{level}": float(share.mean()) for level, share in named.items()}
+    if coarse_right is not None:
+        found["coarse_top1"] = float(coarse_right.mean())
+        right = np.where(named_coarse, coarse_right, right)
+    if (named_fine | named_coarse).any():
+        found["answer_precision"] = float(right[named_fine | named_coarse].mean())
+    return {name: 100 * value for name, value in found.items()}
+
+
+def least_confidence(confidence: Floats, right: npt.NDArray[np.bool_], precision: float) -> float:
+    """The least threshold [0, 1] at which ``precision`` of the answers [N] above it are right.
+
+    1 where there is none.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    precise = np.cumsum(right[order]) / np.arange(1, len(order) + 1) >= precision
+    if not precise.any():
+        return 1.0
+    return min(1.0, float(confidence[order][np.flatnonzero(precise)[-1]]))
 
 
 def known_threshold(scores: Floats, quantile: float) -> float:
     """The score below which at most the share ``quantile`` of known pictures' ``scores`` lies."""
     return min(1.0, float(np.quantile(scores, quantile, method="lower")))
+
+
+def calibrated(logits: Floats, temperature: float) -> Floats:
+    """softmax(logits / T), float32 [N, classes]."""
+    exponents = np.exp(_scaled(logits, temperature))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+
+
+def _summed(probabilities: Floats, coarse_of: Sequence[int]) -> Floats:
+    membership = np.eye(max(coarse_of) + 1, dtype=np.float32)[list(coarse_of)]
+    return np.asarray(probabilities @ membership)
 
 
 def _scaled(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:

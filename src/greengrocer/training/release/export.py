@@ -80,7 +80,7 @@ def answer_graph(
     graph.add("Add", [unbiased, bias], "evidence")
     graph.add("ReduceMean", ["evidence"], "logits", axes=[1, 2], keepdims=0)
     graph.add("Softmax", ["logits"], "probabilities", axis=1)
-    graph.add("ReduceMax", ["probabilities"], "known_score", axes=[1], keepdims=0)
+    _add_known_score(graph, head)
     classes = len(head.bias)
     outputs = [_value("probabilities", TensorProto.FLOAT, ["N", classes])]
     if isinstance(head.membership, torch.Tensor):
@@ -92,6 +92,31 @@ def answer_graph(
     outputs.append(_value("evidence", TensorProto.FLOAT, ["N", h, w, classes]))
     shape: Shape = ["N", geometry.height, geometry.width, 3]
     return graph.model(_value(PIXELS, TensorProto.UINT8, shape), outputs)
+
+
+def _add_known_score(graph: "_Nodes", head: AnswerHead) -> None:
+    """``known_score`` [N] from the feature map and the calibrated logits."""
+    pooled = graph.add("ReduceMean", [FEATURE_MAP], "pooled", axes=[2, 3], keepdims=0)
+    centre = graph.constant("familiar_centre", _array(head.centre))
+    offset = graph.add("Sub", [pooled, centre], "familiar_offset")
+    length = graph.add("ReduceL2", [offset], "familiar_length", axes=[1], keepdims=1)
+    least = graph.constant("familiar_least_length", np.array(1e-12, np.float32))
+    length = graph.add("Max", [length, least], "familiar_divisor")
+    direction = graph.add("Div", [offset, length], "familiar_direction")
+    # By far the largest constant: in float16, as the weights have it, it takes half the room.
+    halves = graph.constant("familiar_prototypes", _array(head.prototypes.half()))
+    prototypes = graph.add("Cast", [halves], "familiar_directions", to=TensorProto.FLOAT)
+    cosines = graph.add("MatMul", [direction, prototypes], "familiar_cosines")
+    nearest = graph.add("ReduceMax", [cosines], "familiar_nearest", axes=[1], keepdims=0)
+    zero = graph.constant("score_min", np.array(0, np.float32))
+    one = graph.constant("score_max", np.array(1, np.float32))
+    nearest = graph.add("Clip", [nearest, zero, one], "familiar_share")
+    temperature = graph.constant("temperature", np.array(head.temperature, np.float32))
+    raw = graph.add("Mul", ["logits", temperature], "logits_uncalibrated")
+    softmax = graph.add("Softmax", [raw], "probabilities_uncalibrated", axis=1)
+    decided = graph.add("ReduceMax", [softmax], "decided", axes=[1], keepdims=0)
+    root = graph.add("Sqrt", [decided], "decided_root")
+    graph.add("Mul", [nearest, root], "known_score")
 
 
 class _Nodes:

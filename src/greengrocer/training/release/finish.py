@@ -5,41 +5,62 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
+from torch import nn
 from tqdm import tqdm
 
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.networks.recogniser import AnswerHead, Recogniser
+from greengrocer.networks.recogniser import AnswerHead, Familiar, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.pictures.reading import read_fitted
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.release.calibrate import (
     Labels,
+    Thresholds,
+    calibrated,
+    figures,
     fit_temperature,
-    known_scores,
-    known_threshold,
+    fit_thresholds,
     mean_nll,
 )
 from greengrocer.training.release.export import answer_graph, backbone_graph
+from greengrocer.training.release.familiar import familiarise
 from greengrocer.training.release.gate import Comparison, compare
 from greengrocer.training.release.measure import answer_pictures
 from greengrocer.training.release.quantise import quantise
 
 
-class Backbones(NamedTuple):
-    """One network's backbone as graphs in float and in int8."""
+class Exported(NamedTuple):
+    """One network's backbone as graphs in float and in int8, and what stands behind either."""
 
     in_float: onnx.ModelProto
     in_int8: onnx.ModelProto
+    head: nn.Linear
+    familiar: Familiar
+    geometry: Geometry
+
+    def graph(
+        self,
+        temperature: float,
+        coarse_of: Sequence[int] | None,
+        backbone: onnx.ModelProto | None = None,
+    ) -> onnx.ModelProto:
+        """The whole graph, in int8 unless the other ``backbone`` is named."""
+        head = AnswerHead(self.head, self.familiar, temperature, coarse_of)
+        return answer_graph(backbone or self.in_int8, head, self.geometry)
 
 
 class RawAnswers(NamedTuple):
-    """Logits [N, classes] before calibration, by both precisions, and the true labels [N]."""
+    """Answers before calibration for N pictures, and their true labels [N].
+
+    Logits [N, classes] by both precisions; the known score [N] by int8.
+    """
 
     in_float: Floats
     in_int8: Floats
+    known_score: Floats
     truth: Labels
 
     def compare(self) -> Comparison:
@@ -51,7 +72,7 @@ class Calibration(NamedTuple):
     """What raw answers of pictures that training did not see tell about the model."""
 
     temperature: float
-    known_threshold: float
+    thresholds: Thresholds
     metrics: dict[str, float]
 
 
@@ -71,39 +92,39 @@ def geometry_of(recipe: Recipe) -> Geometry:
     return Geometry(width=recipe.export.size, height=recipe.export.size)
 
 
-def export_backbones(
-    network: Recogniser, training: Sequence[LabelledPicture], recipe: Recipe
-) -> Backbones:
-    """Export ``network`` and quantise it with a sample of the pictures that it trained on."""
+def export(network: Recogniser, training: Sequence[LabelledPicture], recipe: Recipe) -> Exported:
+    """Export ``network``, quantise it, and note what is familiar to it: all by what trained it."""
     geometry = geometry_of(recipe)
     in_float = backbone_graph(network.backbone, geometry)
     order = np.random.default_rng(recipe.seed).permutation(len(training))
     sample = [training[int(index)] for index in order[: recipe.export.calibration_pictures]]
     tqdm.write(f"quantising with {len(sample)} training pictures")
-    return Backbones(in_float, quantise(in_float, [read_fitted(p.path, geometry) for p in sample]))
+    in_int8 = quantise(in_float, [read_fitted(p.path, geometry) for p in sample])
+    paths, labels = [p.path for p in training], np.array([p.label for p in training])
+    familiar = familiarise(in_int8, paths, labels, geometry)
+    return Exported(in_float, in_int8, network.head, familiar, geometry)
 
 
-def answer_raw(
-    network: Recogniser,
-    backbones: Backbones,
-    pictures: Sequence[LabelledPicture],
-    geometry: Geometry,
-) -> RawAnswers:
-    """What ``network`` answers for ``pictures`` in both precisions."""
-    head = AnswerHead(network.head, 1.0, None)
+def answer_raw(exported: Exported, pictures: Sequence[LabelledPicture]) -> RawAnswers:
+    """What a network answers for ``pictures`` in both precisions, before calibration."""
     paths = [picture.path for picture in pictures]
     tqdm.write(f"judging on {len(paths)} pictures")
     in_float, in_int8 = (
-        answer_pictures(answer_graph(backbone, head, geometry), paths, geometry).logits
-        for backbone in backbones
+        answer_pictures(exported.graph(1.0, None, backbone), paths, exported.geometry)
+        for backbone in (exported.in_float, exported.in_int8)
     )
-    return RawAnswers(in_float, in_int8, np.array([picture.label for picture in pictures]))
+    truth = np.array([picture.label for picture in pictures])
+    return RawAnswers(in_float.logits, in_int8.logits, in_int8.known_score, truth)
 
 
 def calibrate(
-    raw: RawAnswers, recipe: Recipe, gate: Callable[[Comparison], None], source: str
+    raw: RawAnswers,
+    coarse_of: Sequence[int] | None,
+    recipe: Recipe,
+    gate: Callable[[Comparison], None],
+    source: str,
 ) -> Calibration:
-    """Let ``gate`` judge what int8 costs, then fit the temperature and threshold to int8.
+    """Let ``gate`` judge what int8 costs, then fit the temperature and thresholds to int8.
 
     The metrics' names begin with ``source``. Raises UsageError where ``gate`` refuses.
     """
@@ -114,12 +135,13 @@ def calibrate(
     )
     gate(found)
     temperature = fit_temperature(raw.in_int8, raw.truth)
-    scores = known_scores(raw.in_int8, temperature)
-    threshold = known_threshold(scores, recipe.export.known_quantile)
+    probabilities = calibrated(raw.in_int8, temperature)
+    thresholds = fit_thresholds(probabilities, raw.known_score, raw.truth, coarse_of, recipe.export)
     metrics = {
         "pictures": found.pictures,
         "top1": found.int8_top1,
         "top1_float": found.float_top1,
+        **figures(probabilities, raw.known_score, raw.truth, coarse_of, thresholds),
         "int8_agreement": found.agreement,
         "int8_gain": found.gain,
         "int8_gain_low": found.gain_low,
@@ -128,4 +150,4 @@ def calibrate(
         "nll": mean_nll(raw.in_int8, raw.truth, temperature),
     }
     named = {f"{source}_{name}": value for name, value in metrics.items()}
-    return Calibration(temperature, threshold, named)
+    return Calibration(temperature, thresholds, named)

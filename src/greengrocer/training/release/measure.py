@@ -11,7 +11,7 @@ import onnxruntime as ort
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.training.pictures.reading import read_fitted
-from greengrocer.training.release.export import PIXELS
+from greengrocer.training.release.export import FEATURE_MAP, PIXELS, PLANES
 
 
 class Answers(NamedTuple):
@@ -22,9 +22,20 @@ class Answers(NamedTuple):
     known_score: Floats
 
 
+def pool_features(backbone: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Floats:
+    """The mean over positions of what ``backbone`` makes of each picture, [N, 1280]."""
+    session = _session(backbone)
+    rows = []
+    for path in paths:
+        planes = read_fitted(path, geometry)[None].transpose(0, 3, 1, 2)
+        (features,) = session.run([FEATURE_MAP], {PLANES: planes})
+        rows.append(features.mean((2, 3)))
+    return np.concatenate(rows)
+
+
 def answer_pictures(graph: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Answers:
     """Run ``graph``, which keeps the public contract, over pictures one by one."""
-    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = _session(graph)
     rows = []
     for path in paths:
         feed = {PIXELS: read_fitted(path, geometry)[None]}
@@ -33,3 +44,7 @@ def answer_pictures(graph: onnx.ModelProto, paths: Iterable[Path], geometry: Geo
         )
         rows.append((evidence.mean((1, 2)), probabilities, score))
     return Answers(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+
+def _session(graph: onnx.ModelProto) -> ort.InferenceSession:
+    return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])

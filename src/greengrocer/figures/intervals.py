@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.engines.engine import Floats
+from greengrocer.figures.score import Floats
 
 Z95 = 1.959963984540054  # the standard normal's 97.5 % point
 RESAMPLES = 1000

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.engines.engine import Floats
-
+Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 ECE_BINS = 15
 
@@ -24,17 +24,16 @@ class Scores:
     n: int
 
 
-def score(
-    probabilities: Floats, labels: Labels, coarse: Floats | None, coarse_labels: Labels | None
-) -> Scores:
-    """Score fine [N, classes] and coarse [N, coarse classes] probabilities against ids [N]."""
+def score(probabilities: Floats, labels: Labels, coarse_right: Flags | None) -> Scores:
+    """Score probabilities [N, classes] against class ids [N], and whether coarse answers [N] are.
+
+    ``coarse_right`` is None without a hierarchy.
+    """
     predicted = probabilities.argmax(axis=1)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     return Scores(
         fine_top1=float((predicted == labels).mean()),
-        coarse_top1=None
-        if coarse is None or coarse_labels is None
-        else float((coarse.argmax(axis=1) == coarse_labels).mean()),
+        coarse_top1=None if coarse_right is None else float(coarse_right.mean()),
         fine_top5=float((best == labels[:, None]).any(axis=1).mean()),
         macro_f1=macro_f1(predicted, labels),
         ece=expected_calibration_error(probabilities.max(axis=1), predicted == labels),
@@ -52,7 +51,7 @@ def macro_f1(predicted: Labels, labels: Labels) -> float:
     return float(np.mean(scores))
 
 
-def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_]) -> float:
+def expected_calibration_error(confidence: Floats, correct: Flags) -> float:
     """The mean gap between confidence and accuracy over 15 equal bins, weighted by their size.
 
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.

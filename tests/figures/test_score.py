@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from greengrocer.evaluation.score import expected_calibration_error, macro_f1, score
+from greengrocer.figures.score import expected_calibration_error, macro_f1, score
 
 
 def ids(*labels: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -44,22 +44,19 @@ def test_top_one_and_top_five_of_a_hand_computed_example() -> None:
         ],
         np.float32,
     )
-    scores = score(probabilities, ids(0, 4, 5), None, None)
+    scores = score(probabilities, ids(0, 4, 5), None)
     assert scores.fine_top1 == pytest.approx(1 / 3)
     assert scores.fine_top5 == pytest.approx(2 / 3)
     assert scores.coarse_top1 is None
     assert scores.n == 3
 
 
-def test_coarse_is_scored_by_the_summed_fine_probabilities() -> None:
-    # The best fine class is in coarse class 1, the larger sum in coarse class 0.
-    fine = np.array([[0.3, 0.3, 0.4]], np.float32)
-    coarse = np.array([[0.6, 0.4]], np.float32)
-    scores = score(fine, ids(0), coarse, ids(0))
-    assert (scores.fine_top1, scores.coarse_top1) == (0, 1)
-    assert score(fine, ids(2), coarse, ids(1)).coarse_top1 == 0
+def test_coarse_is_scored_by_what_was_answered() -> None:
+    right = np.array([True, False, True, True])
+    scores = score(np.eye(4, dtype=np.float32), ids(1, 0, 2, 3), right)
+    assert (scores.fine_top1, scores.coarse_top1) == (0.5, 0.75)
 
 
 def test_perfect_answers_score_perfectly() -> None:
-    scores = score(np.eye(6, dtype=np.float32), ids(*range(6)), None, None)
+    scores = score(np.eye(6, dtype=np.float32), ids(*range(6)), None)
     assert (scores.fine_top1, scores.fine_top5, scores.macro_f1, scores.ece) == (1, 1, 1, 0)

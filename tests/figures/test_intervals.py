@@ -2,7 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from greengrocer.evaluation.intervals import auroc, bootstrap, wilson
+from greengrocer.figures.intervals import auroc, bootstrap, wilson
 
 
 def scores(*values: float) -> npt.NDArray[np.float32]:

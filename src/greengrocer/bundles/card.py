@@ -1,0 +1,177 @@
+"""The model card: what a model is, is for and is worth, in Markdown for people.
+
+After Mitchell et al., Model Cards for Model Reporting, FAT* 2019. The prose is in ``card.md``.
+"""
+
+import re
+import textwrap
+from collections.abc import Collection, Iterable, Mapping
+from importlib.resources import files
+from string import Template
+
+from greengrocer.bundles.bundle import OPTIONAL, Bundle
+from greengrocer.bundles.facts import (
+    Measured,
+    doubts,
+    is_grocery,
+    knows,
+    measured,
+    plain,
+    pretrained,
+    trained,
+)
+from greengrocer.bundles.manifest import Manifest
+from greengrocer.errors import BundleRefused
+
+CARD = "MODEL_CARD.md"
+MAX_CARD_BYTES = 1 << 20
+WIDTH = 100
+
+
+def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
+    """The card of the model that ``manifest`` describes; ``sizes`` are of its files, in bytes.
+
+    Nothing but the manifest speaks in it, and no character of it moves a terminal.
+    """
+    template = Template((files(__package__) / "card.md").read_text(encoding="utf-8"))
+    geometry = manifest.geometry
+    text = template.substitute(
+        name=manifest.name,
+        version=manifest.version,
+        description=_escape(manifest.description),
+        knows=f"It knows {knows(manifest)}. {_hierarchy(manifest)}",
+        classes=_classes(manifest),
+        origin=_GROCERY if is_grocery(manifest.classes) else _ELSEWHERE,
+        training=_points(trained(manifest)) or "The bundle does not tell.",
+        figures=_figures(measured(manifest)),
+        calibration=_calibration(manifest),
+        width=geometry.width,
+        height=geometry.height,
+        resample=geometry.resample,
+        files=_files(manifest, sizes or {}),
+        licence=_licence(manifest),
+    )
+    return plain("\n\n".join(filter(None, map(_wrap, re.split(r"\n{2,}", text)))) + "\n")
+
+
+def read_card(bundle: Bundle) -> str | None:
+    """The card that the verified ``bundle`` holds, fit for a terminal; None where it holds none.
+
+    A card that the manifest does not list is nobody's word, and is not read. Raises BundleRefused
+    where the card is over 1 MiB.
+    """
+    if CARD not in bundle.manifest.files:
+        return None
+    with (bundle.directory / CARD).open("rb") as file:
+        content = file.read(MAX_CARD_BYTES + 1)
+    if len(content) > MAX_CARD_BYTES:
+        raise BundleRefused(f"bundle {bundle.directory}: {CARD} is over {MAX_CARD_BYTES} bytes")
+    return plain(content.decode(errors="replace"))
+
+
+_GROCERY = (
+    "Its classes are those of the [Grocery Store Dataset]"
+    "(https://github.com/marcusklasson/GroceryStoreDataset), whose pictures were taken with a "
+    "smartphone in grocery shops; the cartons among them are of brands sold in Sweden."
+)
+_ELSEWHERE = "It can be relied on only for pictures like those that it was trained on."
+
+
+def _hierarchy(manifest: Manifest) -> str:
+    return "The coarse ones and what is in them:" if manifest.coarse else "They are:"
+
+
+def _classes(manifest: Manifest) -> str:
+    """A point for each coarse class of several, then one for all that stand alone."""
+    if manifest.coarse is None or manifest.coarse_of is None:
+        return _escape(", ".join(manifest.classes))
+    members: dict[int, list[str]] = {coarse: [] for coarse in range(len(manifest.coarse))}
+    for name, coarse in zip(manifest.classes, manifest.coarse_of, strict=True):
+        members[coarse].append(name)
+    several = [(manifest.coarse[k], ", ".join(m)) for k, m in members.items() if len(m) > 1]
+    alone = [_alone(manifest.coarse[k], m[0]) for k, m in members.items() if len(m) == 1]
+    return _points([*several, ("of one class each", ", ".join(alone))] if alone else several)
+
+
+def _alone(coarse: str, name: str) -> str:
+    return name if name == coarse else f"{coarse} ({name})"
+
+
+def _figures(groups: Iterable[Measured]) -> str:
+    """A sentence and a table for each group."""
+    blocks = []
+    for where, figures in groups:
+        rows = [
+            "| figure | value | 95 % interval |",
+            "|---|---:|---:|",
+            *(f"| {_escape(label)} | {value} | {interval} |" for label, value, interval in figures),
+        ]
+        blocks += [f"{where[0].upper()}{_escape(where[1:])}:", "\n".join(rows)]
+    return "\n\n".join(blocks) or "The bundle holds no figures."
+
+
+def _calibration(manifest: Manifest) -> str:
+    facts = [(f"`{label}`", text) for label, text in doubts(manifest)]
+    if manifest.network is not None:
+        temperature = f"{manifest.network.temperature:.3g}; the network's logits are divided by it"
+        meant = "so that of answers with a confidence of 0.9, nine in ten are meant to be right"
+        facts.insert(0, ("temperature", f"{temperature}, {meant}"))
+    return "\n".join(f"- **{label}**: {text}." for label, text in facts)
+
+
+def _files(manifest: Manifest, sizes: Mapping[str, int]) -> str:
+    """What lies beside the card; the goldens together, for they are many and small."""
+    goldens = {golden.file for golden in manifest.goldens}
+    rows = [
+        f"- **{_escape(name)}**{_size([name], sizes)}"
+        f"{', which only the torch engine needs' if name in OPTIONAL else ''}"
+        for name in manifest.files
+        if name not in goldens | {CARD}
+    ]
+    replayed = f"- **goldens** ({len(goldens)}){_size(goldens, sizes)}"
+    return "\n".join([*rows, f"{replayed}: pictures whose answers are checked at every start"])
+
+
+def _size(names: Collection[str], sizes: Mapping[str, int]) -> str:
+    size = sum(sizes[name] for name in names if name in sizes)
+    return f", {size / 1e6:.2f} MB" if size else ""
+
+
+def _licence(manifest: Manifest) -> str:
+    said = (
+        "Greengrocer and the model that comes with it are under the Apache License, Version 2.0. "
+        "The weights of a model that you train are yours, as far as your pictures' licences go."
+    )
+    if pretrained(manifest):
+        said += (
+            " These weights are derived from ones that Google trained on ImageNet, which are under "
+            "the Apache License, Version 2.0, too."
+        )
+    if is_grocery(manifest.classes):
+        said += " The Grocery Store Dataset is under the MIT License (Klasson et al., WACV 2019)."
+    return said
+
+
+def _points(facts: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{_escape(label)}**: {_escape(text)}" for label, text in facts)
+
+
+def _escape(text: str) -> str:
+    """``text`` on one line, as Markdown that shows it letter by letter."""
+    return re.sub(r"([\\`*\[\]<>|#])", r"\\\1", " ".join(text.split()))
+
+
+def _wrap(block: str) -> str:
+    """A paragraph or a list at its width; headings and tables are left as they are."""
+    if block.startswith(("#", "|")):
+        return block.strip()
+    return "\n".join(map(_fill, re.split(r"\n(?=- )", block.strip())))
+
+
+def _fill(part: str) -> str:
+    kept = re.sub("`[^`]*`", lambda code: code[0].replace(" ", "\0"), " ".join(part.split()))
+    indent = "  " if part.startswith("- ") else ""
+    lines = textwrap.wrap(
+        kept, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines).replace("\0", " ")

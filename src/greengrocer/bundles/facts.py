@@ -1,0 +1,248 @@
+"""What a manifest tells of its model, in words: its training, its figures, its doubts.
+
+The provenance is any JSON and may be a stranger's: what is missing or odd in it is left out.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from greengrocer.bundles.manifest import Manifest
+from greengrocer.figures.intervals import wilson
+
+MAX_VALUE = 300  # characters of one value of the provenance
+MAX_NUMBER = 1e12  # what is larger counts nothing here, and may not even fit into a float
+
+# A manifest does not name its data set, and a recipe's name is no proof of it.
+GROCERY_CLASSES = "76a864f6c67511b220036156bdcc8a057fa60e4fa3584d4238b683c8dbe50790"
+
+
+class Fact(NamedTuple):
+    """A line of two columns."""
+
+    label: str
+    text: str
+
+
+class Figure(NamedTuple):
+    """A metric as people read it. ``interval`` holds 95 %, and is empty where it is not known."""
+
+    label: str
+    value: str
+    interval: str
+
+
+class Measured(NamedTuple):
+    """Figures that were measured on the same pictures, and which pictures those were."""
+
+    where: str
+    figures: tuple[Figure, ...]
+
+
+_MEANINGS = {
+    "top1": ("top-1", "%"),
+    "coarse_top1": ("top-1, coarse", "%"),
+    "macro_f1": ("macro-F1", "%"),
+    "ece": ("calibration error (ECE)", "%"),
+    "answer_precision": ("right where it names something", "%"),
+    "named_fine": ("named by the class", "%"),
+    "named_coarse": ("named by the coarse class", "%"),
+    "named_unknown": ("called unknown", "%"),
+    "top1_float": ("top-1 before int8", "%"),
+    "int8_agreement": ("int8 answers as float does", "%"),
+    "int8_gain": ("top-1 gained by int8", "points"),
+    "nll": ("log-loss", "nats"),
+    "nll_before_calibration": ("log-loss before calibration", "nats"),
+}
+
+
+def is_grocery(classes: Sequence[str]) -> bool:
+    """Whether these are the Grocery Store Dataset's 81, by the SHA-256 of their sorted names."""
+    names = "\n".join(sorted(classes)).encode(errors="replace")
+    return hashlib.sha256(names).hexdigest() == GROCERY_CLASSES
+
+
+def plain(text: str) -> str:
+    """``text`` without what a terminal would obey: a replacement character in its place."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def knows(manifest: Manifest) -> str:
+    """How many classes there are, such as "81 classes in 43 coarse ones"."""
+    coarse = f" in {len(manifest.coarse):,} coarse ones" if manifest.coarse else ""
+    return f"{len(manifest.classes):,} classes{coarse}"
+
+
+def trained(manifest: Manifest) -> list[Fact]:
+    """How the model came to be; empty where the provenance tells nothing."""
+    origin, recipe = manifest.provenance, _table(manifest.provenance, "recipe")
+    facts = [
+        Fact("network", _network(manifest)),
+        Fact("trained on", _pictures(_table(origin, "training"))),
+        Fact("held out", _pictures(_table(origin, "held_out"))),
+        Fact("out of fold", _settings(_table(origin, "out_of_fold"))),
+        Fact("teachers", _value(origin.get("teachers"))),
+        Fact("recipe", _joined(", seed ", _value(recipe.get("name")), _value(recipe.get("seed")))),
+    ]
+    for name in recipe:
+        table = _table(recipe, name)
+        if name != "data" and table.get("weight") != 0:  # "trained on" has it; it is switched off
+            facts.append(Fact(name, _settings(table)))
+    made = _joined(" on ", _value(origin.get("date"))[:10], _value(origin.get("device")))
+    facts.append(Fact("made", made))
+    facts.append(Fact("versions", _settings(_table(origin, "versions"))))
+    return [Fact(_value(label), text) for label, text in facts if text]
+
+
+def pretrained(manifest: Manifest) -> bool:
+    """Whether the recipe says that training began with weights from ImageNet."""
+    return _table(manifest.provenance, "recipe").get("pretrained") is True
+
+
+def measured(manifest: Manifest) -> list[Measured]:
+    """The metrics by the pictures that they were measured on; those left over come last."""
+    rest, found = dict(manifest.metrics), []
+    for source, where in (
+        ("out_of_fold", _out_of_fold(manifest)),
+        ("held_out", _held_out(manifest)),
+        ("refit", "on the pictures that it was trained on, which flatter it"),
+        ("", "on pictures that the bundle does not tell of"),
+    ):
+        prefix = f"{source}_" if source else ""
+        names = [name for name in rest if name.startswith(prefix)]
+        metrics = {name.removeprefix(prefix): rest.pop(name) for name in names}
+        figures = _figures(metrics)
+        if figures:
+            found.append(Measured(where, figures))
+    return found
+
+
+def doubts(manifest: Manifest) -> list[Fact]:
+    """What each threshold means for an answer."""
+    known, fine = manifest.known_threshold, manifest.fine_threshold
+    facts = [
+        Fact("known", f"a score of at least {known:.3f}; below, `known: false`{_set_by(manifest)}")
+    ]
+    below = "the coarse class may be" if manifest.coarse else "the answer is `unknown`"
+    facts.append(
+        Fact("fine", f"a confidence of at least {fine:.3f} names the class; below, {below}")
+        if fine
+        else Fact("fine", "every known picture is named by its class, however unsure")
+    )
+    if fine and manifest.coarse:
+        coarse = f"a confidence of at least {manifest.coarse_threshold:.3f} names the coarse class"
+        facts.append(Fact("coarse", f"{coarse} instead; below, the answer is `unknown`"))
+    elif manifest.coarse:
+        facts.append(Fact("coarse", "is given beside the class and never stands in for it"))
+    return facts
+
+
+def _set_by(manifest: Manifest) -> str:
+    """How the threshold for the known was chosen, where the recipe tells."""
+    recipe = _table(manifest.provenance, "recipe")
+    share = _table(recipe, "export").get("known_quantile")
+    if not isinstance(share, float) or not 0 < share < 1:
+        return ""
+    return f" (set so that at most {100 * share:.3g} % of known pictures fall below)"
+
+
+def _network(manifest: Manifest) -> str:
+    if manifest.network is None:
+        return ""
+    begun = ", pretrained on ImageNet" if pretrained(manifest) else ""
+    return _value(manifest.network.architecture) + begun
+
+
+def _pictures(origin: dict[str, Any]) -> str:
+    """Such as "2,640 pictures (train)"."""
+    count, split = _count(origin.get("pictures")), _value(origin.get("split"))
+    told = f"{count:,} pictures" if count else ""
+    return f"{told or 'pictures'} ({split})" if split else told
+
+
+def _out_of_fold(manifest: Manifest) -> str:
+    folds = _count(_table(manifest.provenance, "out_of_fold").get("folds"))
+    models = f"{folds} models" if folds else "models"
+    return (
+        f"out of fold, {_measured_on(manifest, 'out_of_fold')}, each answered by one of {models} "
+        "that had seen nothing of its scene; they set the temperature and the thresholds, then "
+        "this model was trained on all of them"
+    )
+
+
+def _held_out(manifest: Manifest) -> str:
+    where = _measured_on(manifest, "held_out")
+    return f"held out, {where}, which trained nothing but set the temperature and the thresholds"
+
+
+def _measured_on(manifest: Manifest, source: str) -> str:
+    count = _count(manifest.metrics.get(f"{source}_pictures"))
+    split = _value(_table(manifest.provenance, source).get("split"))
+    pictures = f"on {count:,} pictures" if count else "on pictures that are not counted"
+    return f"{pictures} ({split})" if split else pictures
+
+
+def _figures(metrics: dict[str, float]) -> tuple[Figure, ...]:
+    """``metrics`` by their names without the source, each with its interval."""
+    pictures = _count(metrics.get("pictures"))
+    ends = {f"{name}_{end}" for name in metrics for end in ("low", "high")}
+    return tuple(
+        _figure(name, metrics, pictures)
+        for name in metrics
+        if name != "pictures" and name not in ends
+    )
+
+
+def _figure(name: str, metrics: dict[str, float], pictures: int | None) -> Figure:
+    value, top1 = metrics[name], "top1" in name
+    label, unit = _MEANINGS.get(name, (_value(name.replace("_", " ")), "%" if top1 else ""))
+    interval = ""
+    if top1 and pictures and 0 <= value <= 100:
+        low, high = wilson(round(value * pictures / 100), pictures)
+        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    elif f"{name}_low" in metrics and f"{name}_high" in metrics:
+        interval = f"{metrics[f'{name}_low']:.2f} to {metrics[f'{name}_high']:.2f}"
+    digits = {"%": ".1f", "points": "+.2f", "nats": ".3f"}.get(unit, ".4g")
+    return Figure(label, f"{value:{digits}} {unit}".strip(), interval)
+
+
+def _table(tree: dict[str, Any], name: str) -> dict[str, Any]:
+    found = tree.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _settings(table: dict[str, Any]) -> str:
+    """Such as "epochs 15, batch 32": settings that are off, or no plain values, are left out."""
+    settings = ((name, value) for name, value in table.items() if value not in (0, False))
+    told = ((name, "on" if value is True else _value(value)) for name, value in settings)
+    return ", ".join(f"{_value(name)} {value}" for name, value in told if value)
+
+
+def _value(value: object) -> str:
+    """A plain value on one line; empty where there is none."""
+    text = ""
+    match value:
+        case bool():
+            pass
+        case str():
+            text = plain(" ".join(value.split()))
+        case int() if abs(value) <= MAX_NUMBER:
+            text = str(value)
+        case float():
+            text = f"{value:g}"
+        case [int() | float() as low, int() | float() as high]:
+            text = f"{_value(low)} to {_value(high)}"
+        case list() | tuple():
+            text = _joined(" + ", *map(_value, value))
+    return text[:MAX_VALUE]
+
+
+def _joined(between: str, *parts: str) -> str:
+    return between.join(filter(None, parts))
+
+
+def _count(value: object) -> int | None:
+    """A whole number from 1 on; None for whatever else there may be."""
+    if isinstance(value, int | float) and 1 <= value <= MAX_NUMBER and value == int(value):
+        return int(value)
+    return None

@@ -1,0 +1,60 @@
+"""What is familiar to a trained network: a few prototypes of each class's features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+from greengrocer.engines.engine import Floats
+from greengrocer.imaging.geometry import Geometry
+from greengrocer.networks.recogniser import Familiar
+from greengrocer.training.release.measure import pool_features
+
+PROTOTYPES = 6  # a class: the more, the better, but little beyond 6, and each takes 2.5 kB
+ROUNDS = 20  # of k-means, which settles in about ten on some dozens of pictures
+
+Labels = npt.NDArray[np.int64]
+
+
+def familiarise(
+    backbone: onnx.ModelProto, paths: Sequence[Path], labels: Labels, geometry: Geometry
+) -> Familiar:
+    """What the training pictures at ``paths``, of the classes ``labels`` [N], are to ``backbone``.
+
+    Rounded to float16, as a bundle holds it. Raises DatasetUnusable for an unreadable picture.
+    """
+    features = pool_features(backbone, paths, geometry)
+    centre = features.mean(axis=0).astype(np.float16).astype(np.float32)
+    directions = _of_length_one(features - centre)
+    found = [find_prototypes(directions[labels == label]) for label in np.unique(labels)]
+    halves = np.concatenate(found).astype(np.float16)
+    return Familiar(torch.from_numpy(centre), torch.from_numpy(halves.astype(np.float32)))
+
+
+def find_prototypes(directions: Floats, count: int = PROTOTYPES) -> Floats:
+    """At most ``count`` directions [K, D] near which all of ``directions`` [N, D] lie.
+
+    Spherical k-means (Dhillon and Modha, Machine Learning 42, 2001), begun with the direction
+    nearest to the mean and then, each time, the one farthest from all before: without chance.
+    """
+    chosen = [int((directions @ directions.mean(axis=0)).argmax())]
+    while len(chosen) < min(count, len(directions)):
+        nearest = (directions @ directions[chosen].T).max(axis=1)
+        chosen.append(int(nearest.argmin()))
+    centres = directions[chosen]
+    for _ in range(ROUNDS):
+        nearest = (directions @ centres.T).argmax(axis=1)
+        means = [directions[nearest == k].sum(axis=0) for k in range(len(centres))]
+        # A centre that lost all its members stays where it was.
+        centres = np.stack(
+            [_of_length_one(m) if m.any() else c for m, c in zip(means, centres, strict=True)]
+        )
+    return np.asarray(centres)
+
+
+def _of_length_one(vectors: Floats) -> Floats:
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(length, 1e-12))

@@ -1,0 +1,134 @@
+"""``greengrocer train``, killed and run again, ends in the bundle of a run that nothing stopped."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import GRAPH, WEIGHTS
+from support.pictures import encoded, photo
+from support.trainings import Training
+
+pytestmark = pytest.mark.accept
+
+RECIPE = """
+name = "tones"
+seed = 3
+network = "efficientnet-lite0"
+pretrained = false
+augmentation = { size = 32 }
+optimisation = { epochs = 2, batch = 4, average = 0.5 }
+export = { size = 32, calibration_pictures = 4 }
+"""
+TONES = {"dark": 50, "light": 200}
+EPOCH = "epoch 1: loss"  # printed after its checkpoint is written
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tones.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random pictures, faint on a dark or a light ground; each twice, which makes it a scene."""
+    directory = tmp_path_factory.mktemp("data")
+    for tone, level in TONES.items():
+        (directory / tone).mkdir()
+        for number in range(16):
+            plain = Image.new("RGB", (96, 72), (level,) * 3)
+            faint = Image.blend(plain, photo(number // 2, plain.size), 0.2)
+            (directory / tone / f"{number}.jpg").write_bytes(encoded(faint, "JPEG", quality=90))
+    return directory
+
+
+class Finished:
+    """A training's bundle, and the losses that it told."""
+
+    def __init__(self, training: Training, out: Path) -> None:
+        self.training = training
+        self.losses = losses(training.finish(out))
+        self.bundle = undated(out)
+
+    def assert_reached_again(self, killed: list[str], out: Path) -> None:
+        """The killed run's command, given again, ends alike and repeats no finished epoch."""
+        assert not out.exists()
+        cut_in_half(out.parent)
+        rest = losses(self.training.finish(out))
+        assert undated(out) == self.bundle
+        assert rest == self.losses[len(self.losses) - len(rest) :]
+        assert len(losses(killed)) + len(rest) <= len(self.losses)
+        assert not list(out.parent.glob("*.part"))
+
+
+@pytest.fixture(scope="module")
+def with_folds(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    training = Training(recipe, data, ("--folds", "2"))
+    return Finished(training, tmp_path_factory.mktemp("with_folds") / "bundle")
+
+
+def losses(lines: list[str]) -> list[str]:
+    """The lines that tell an epoch's loss."""
+    return [line for line in lines if re.match(r"epoch \d+: loss", line)]
+
+
+def undated(out: Path) -> dict[str, Any]:
+    """The manifest of a bundle whose files match their digests, without the day it was made."""
+    manifest: dict[str, Any] = load_bundle(out).manifest.model_dump()
+    assert {GRAPH, WEIGHTS} <= manifest["files"].keys()
+    manifest["version"] = manifest["version"].partition("-")[2]
+    del manifest["provenance"]["date"]
+    manifest["files"].pop("MODEL_CARD.md", None)  # it tells the date, and what the manifest does
+    return manifest
+
+
+def cut_in_half(directory: Path) -> None:
+    """Leave unfinished files as a kill amid their writing would."""
+    for path in directory.rglob("*"):
+        if path.is_file() and ".part" in str(path.relative_to(directory)):
+            with path.open("r+b") as file:
+                file.truncate(path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "times"),
+    [(EPOCH, 1), ("fold2of2", 1), (EPOCH, 3)],
+    ids=["within the first fold", "after the first fold", "within the refit"],
+)
+def test_killed_while_it_learns(
+    with_folds: Finished, tmp_path: Path, line: str, times: int
+) -> None:
+    out = tmp_path / "bundle"
+    killed = with_folds.training.kill_at_line(out, line, times)
+    with_folds.assert_reached_again(killed, out)
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "times"),
+    [
+        ("os.rename", "bundle.fold1of2.checkpoint.pt", 2),
+        ("os.rename", "bundle.out_of_fold.npz", 2),
+        ("open", "manifest.json", 1),
+    ],
+    ids=["checkpoint", "answers", "bundle"],
+)
+def test_killed_while_it_writes(
+    with_folds: Finished, tmp_path: Path, event: str, name: str, times: int
+) -> None:
+    out = tmp_path / "bundle"
+    killed = with_folds.training.kill_at_file(out, event, name, times)
+    assert list(tmp_path.glob("*.part"))
+    with_folds.assert_reached_again(killed, out)
+
+
+def test_killed_without_folds(recipe: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    without_folds = Finished(Training(recipe, data), tmp_path / "finished" / "bundle")
+    out = tmp_path / "killed" / "bundle"
+    killed = without_folds.training.kill_at_line(out, EPOCH, 1)
+    without_folds.assert_reached_again(killed, out)
