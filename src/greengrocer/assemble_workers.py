@@ -1,6 +1,5 @@
 """The composition root of ``--workers``: the same parts, stood in several processes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,31 +29,6 @@ class AssembledEngine:
     models: Models
 
 
-class RememberedModels(Models):
-    """Models that note in ``file`` which bundle serves, for the engine after this one."""
-
-    def __init__(self, pipeline: Pipeline, file: Path) -> None:
-        super().__init__(pipeline)
-        self.file = file
-        self.sources: dict[int, str] = {}  # by a pipeline's identity
-        self.changed: Callable[[], None] | None = None
-
-    def swap(self, pipeline: Pipeline) -> None:
-        """Let ``pipeline`` serve."""
-        super().swap(pipeline)
-        self._note()
-
-    def roll_back(self) -> None:
-        """Let the previous pipeline serve."""
-        super().roll_back()
-        self._note()
-
-    def _note(self) -> None:
-        self.file.write_text(self.sources[id(self.current)])
-        if self.changed is not None:
-            self.changed()
-
-
 def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     """Load, verify and warm the model that serves by now.
 
@@ -65,20 +39,20 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     source = file.read_text() if file.exists() else settings.bundle
     pipeline, service_seconds = load_model(source, settings, metrics)
     metrics.serves(*pipeline.labels.model)
-    models = RememberedModels(pipeline, file)
-    models.sources[id(pipeline)] = source
-
-    def load(source: str) -> Pipeline:
-        pipeline, _ = load_model(source, settings, metrics)
-        models.sources[id(pipeline)] = source
-        return pipeline
-
+    models = Models(pipeline)
     threads = settings.threads or usable_processors()
     admission = Admission(admission_limits(settings), threads, service_seconds)
     picture_bytes = int(settings.max_megabytes * MEGA)
     server = EngineServer(models, admission, threads, picture_bytes, metrics)
-    models.changed = server.announce
-    return AssembledEngine(server, Reloader(models, load, source, metrics), models)
+
+    def changed(source: str) -> None:
+        file.write_text(source)  # for the engine after this one
+        server.announce()
+
+    def load(source: str) -> Pipeline:
+        return load_model(source, settings, metrics)[0]
+
+    return AssembledEngine(server, Reloader(models, load, source, metrics, changed), models)
 
 
 def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:

@@ -8,11 +8,12 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TypeVar
 
 import httpx
 
 START_SECONDS = 60.0  # generous: only a hang takes as long
+T = TypeVar("T")
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Server:
     url: str
     log: list[str]
     reader: threading.Thread  # fills the log
+    grown: threading.Condition  # and tells of each line
 
     def client(self) -> httpx.Client:
         """A client of this server."""
@@ -32,6 +34,13 @@ class Server:
     def port(self) -> int:
         """The port on which it listens."""
         return int(self.url.rsplit(":")[-1])
+
+    def until_logged(self, ask: Callable[[], T]) -> T:
+        """The first answer of ``ask``, a question about the log, that is true."""
+        with self.grown:
+            answer = self.grown.wait_for(ask, START_SECONDS)
+        assert answer, "".join(self.log)
+        return answer
 
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""
@@ -69,16 +78,20 @@ def start_server(*flags: str, python: str = sys.executable, **environment: str) 
     )
     assert process.stderr is not None
     log: list[str] = []
+    grown = threading.Condition()
     for line in process.stderr:
         log.append(line)
         if "serving" in line and (found := re.search(r"http://[\w.:\[\]]+", line)):
             url = found.group()
-            reader = threading.Thread(target=_read, args=(process.stderr, log), daemon=True)
+            reader = threading.Thread(target=_read, args=(process.stderr, log, grown), daemon=True)
             reader.start()
-            return Server(process, url, log, reader)
+            return Server(process, url, log, reader, grown)
     raise AssertionError(f"the server did not start:\n{''.join(log)}")
 
 
-def _read(lines: IO[str], log: list[str]) -> None:
+def _read(lines: IO[str], log: list[str], grown: threading.Condition) -> None:
     with lines:
-        log.extend(lines)
+        for line in lines:
+            with grown:
+                log.append(line)
+                grown.notify_all()

@@ -52,7 +52,7 @@ class Workers:
 
     def until_started(self) -> None:
         """Wait until all HTTP processes serve."""
-        until(lambda: len(self.serving()) >= self.count)
+        self.server.until_logged(lambda: len(self.serving()) >= self.count)
 
     def serving(self) -> list[str]:
         """The log's lines of HTTP processes that have begun to serve."""

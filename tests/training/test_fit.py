@@ -17,7 +17,6 @@ from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
 from support.servers import clean_environment
-from support.waiting import until
 
 RECIPE = Recipe(
     name="greys",
@@ -29,8 +28,8 @@ RECIPE = Recipe(
 )
 STEPS = 2  # an epoch: 8 pictures in batches of 4
 
-# Trains as ``greengrocer train`` does, but stands still in the second epoch's second batch, where
-# it makes the file that its last argument names.
+# Trains as ``greengrocer train`` does, but stands still in the second epoch's second batch, and
+# says so.
 VICTIM = """
 import sys, threading
 from pathlib import Path
@@ -39,13 +38,13 @@ from greengrocer.datasets.labelled import read_split
 from greengrocer.training.learning.fit import Run, fit
 from greengrocer.training.recipe import Recipe
 
-data, checkpoint, recipe, mark = sys.argv[1:]
+data, checkpoint, recipe = sys.argv[1:]
 torch.set_num_threads(1)
 train_batch = Run._train_batch
 
 def stand_still(self, pixels, labels):
     if self.step == 3:
-        Path(mark).touch()
+        print("stands still", flush=True)
         threading.Event().wait()
     return train_batch(self, pixels, labels)
 
@@ -91,17 +90,21 @@ def fitted(split: LabelledSet, checkpoint: Path, recipe: Recipe = RECIPE) -> Rec
 def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(
     data: Path, split: LabelledSet, finished: Path, tmp_path: Path
 ) -> None:
-    checkpoint, mark = tmp_path / "checkpoint.pt", tmp_path / "mark"
-    arguments = [str(data), str(checkpoint), RECIPE.model_dump_json(), str(mark)]
+    checkpoint = tmp_path / "checkpoint.pt"
+    arguments = [str(data), str(checkpoint), RECIPE.model_dump_json()]
     process = subprocess.Popen(
         [sys.executable, "-c", VICTIM, *arguments],
         env=clean_environment(),
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
-    try:
-        until(lambda: mark.exists() or process.poll() is not None)
-    finally:
-        process.kill()
+    assert process.stdout is not None
+    with process.stdout as lines:
+        try:
+            assert any("stands still" in line for line in lines)
+        finally:
+            process.kill()
     assert process.wait() == -signal.SIGKILL
     assert torch.load(checkpoint, weights_only=True)["epoch"] == 1
     resumed = fitted(split, checkpoint)

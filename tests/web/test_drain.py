@@ -101,7 +101,7 @@ def test_no_request_fails_for_clients_that_heed_readiness(
 
     with ThreadPoolExecutor(4) as pool:
         statuses = pool.map(send_until_unready, range(4))
-        until(lambda: len(server.log) > 100)
+        server.until_logged(lambda: len(server.log) > 100)
         server.process.send_signal(signal.SIGTERM)
         told = [status for each in statuses for status in each]
     assert len(told) > 90
@@ -131,7 +131,7 @@ def test_a_second_signal_waits_for_nobody(
         assert exchange(server.url, READY).status == 200
         server.process.send_signal(signal.SIGTERM)
         said = "Waiting for connections" if delay == "0" else "draining"
-        until(lambda: [line for line in server.log if said in line])
+        server.until_logged(lambda: [line for line in server.log if said in line])
         server.process.send_signal(second)
         answer = wire.answer()
         assert problem_of(answer.status, answer.headers, answer.body).code == "not-ready"

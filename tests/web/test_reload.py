@@ -137,11 +137,11 @@ def test_sighup_reads_the_same_bundle_anew(server: Server, bundle: Path) -> None
     with server.client() as client:
         write_manifest(manifest.model_copy(update={"version": "1.1"}), bundle)
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: logged(server, "reloaded"))
+        server.until_logged(lambda: logged(server, "reloaded"))
         assert version(client) == "1.1"
         (bundle / MANIFEST).write_text("{}")
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: logged(server, "reload refused"))
+        server.until_logged(lambda: logged(server, "reload refused"))
         assert version(client) == "1.1"
 
 
@@ -212,7 +212,9 @@ def test_a_service_that_is_stopped_while_it_loads_ends_cleanly(
         try:
             writer = until(writing_end)
             server.process.send_signal(signal.SIGTERM)
-            until(lambda: [line for line in server.log if "Finished server process" in line])
+            server.until_logged(
+                lambda: [line for line in server.log if "Finished server process" in line]
+            )
             os.close(writer)
             assert server.ended() == 0
         finally:

@@ -103,7 +103,7 @@ def test_a_signal_in_the_midst_of_traffic_ends_with_0(
 
     with ThreadPoolExecutor(4) as pool:
         answers = pool.map(send_until_refused, range(4))
-        until(lambda: len(server.log) > 50)
+        server.until_logged(lambda: len(server.log) > 50)
         assert server.stop() == 0
         assert sum(answers) > 40
 
@@ -116,6 +116,8 @@ def test_a_second_sigint_does_not_wait(serve: StartServer, fake_bundle: Path) ->
         with server.client() as client:
             assert client.get("/livez").status_code == 200
         server.process.send_signal(signal.SIGINT)
-        until(lambda: [line for line in server.log if "Waiting for connections" in line])
+        server.until_logged(
+            lambda: [line for line in server.log if "Waiting for connections" in line]
+        )
         server.process.send_signal(signal.SIGINT)
         server.process.wait(START_SECONDS)

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from greengrocer.cli.output import MISTAKE
+from greengrocer.cli.serve import http_server
 from greengrocer.errors import UsageError
 from greengrocer.serving.workers.control import Control, Word
 from greengrocer.serving.workers.private import (
@@ -66,8 +67,6 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
     from greengrocer.assemble_workers import assemble_http  # noqa: PLC0415
     from greengrocer.serving.workers.remote import RemoteClassifier  # noqa: PLC0415
     from greengrocer.web.app import create_app  # noqa: PLC0415
-    from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
-    from greengrocer.web.server import make_server  # noqa: PLC0415
 
     control_end, listener = sockets
 
@@ -77,15 +76,8 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         classifier = RemoteClassifier(directory / ENGINE_SOCKET, suspect_engine)
         await classifier.start()
         service = assemble_http(settings, classifier)
-        server = make_server(
-            create_app(service),
-            listener,
-            service.readiness,
-            settings.keep_alive,
-            settings.drain,
-            WireLimits(head_seconds=settings.head_seconds),
-            settings.drain_delay,
-        )
+        app = create_app(service)
+        server = http_server(settings, app, listener, service.readiness)
         control.say(Word.READY)
         try:
             await server.serve([listener])

@@ -2,14 +2,18 @@
 
 import argparse
 import socket
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greengrocer.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from greengrocer.cli.commands import Commands
+    from greengrocer.serving.readiness import Readiness
+    from greengrocer.web.server import Server
 
 
 def register(commands: "Commands") -> None:
@@ -61,24 +65,36 @@ def run(arguments: argparse.Namespace) -> int:
 def _serve(settings: Settings, listener: socket.socket, control: socket.socket | None) -> None:
     from greengrocer.assemble import assemble  # noqa: PLC0415
     from greengrocer.serving.orders import Orders  # noqa: PLC0415
+
+    assembled = assemble(settings)
+    service, orders = assembled.service, Orders(assembled.reloader, control)
+    try:
+        http_server(settings, assembled.app, listener, service.readiness, orders).run([listener])
+    finally:
+        service.classifier.close()
+
+
+def http_server(
+    settings: Settings,
+    app: "ASGIApp",
+    listener: socket.socket,
+    readiness: "Readiness",
+    beside: AbstractAsyncContextManager[None] | None = None,
+) -> "Server":
+    """A server of ``app`` with the limits and times of ``settings``; ``beside`` runs with it."""
     from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
     from greengrocer.web.server import make_server  # noqa: PLC0415
 
-    assembled = assemble(settings)
-    service = assembled.service
-    try:
-        make_server(
-            assembled.app,
-            listener,
-            service.readiness,
-            settings.keep_alive,
-            settings.drain,
-            WireLimits(head_seconds=settings.head_seconds),
-            settings.drain_delay,
-            Orders(assembled.reloader, control),
-        ).run([listener])
-    finally:
-        service.classifier.close()
+    return make_server(
+        app,
+        listener,
+        readiness,
+        settings.keep_alive,
+        settings.drain,
+        WireLimits(head_seconds=settings.head_seconds),
+        settings.drain_delay,
+        beside,
+    )
 
 
 def _metavar(annotation: Any) -> str:

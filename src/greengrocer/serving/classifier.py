@@ -19,6 +19,14 @@ class Served(NamedTuple):
     seconds: float
 
 
+def serve(models: Models, picture: bytes, context: Context, top: int) -> Served:
+    """What the model that serves now answers, in this thread; raises a Refusal."""
+    started = perf_counter()
+    with models.taken() as pipeline:
+        answer = pipeline.classify(picture, context, top)
+    return Served(answer, perf_counter() - started)
+
+
 class Classifier(Protocol):
     """Answers for pictures; local, or a stand-in for one in another process."""
 
@@ -61,7 +69,7 @@ class LocalClassifier:
         if not self._open:
             raise NotReady("the service is stopping")
         future = asyncio.get_running_loop().run_in_executor(
-            self._pool, self._serve, picture, context, top
+            self._pool, serve, self.models, picture, context, top
         )
         try:
             async with asyncio.timeout(max(0.0, context.remaining())):
@@ -78,9 +86,3 @@ class LocalClassifier:
         self._open = False
         self._pool.shutdown(wait=True)
         self.models.close()
-
-    def _serve(self, picture: bytes, context: Context, top: int) -> Served:
-        started = perf_counter()
-        with self.models.taken() as pipeline:
-            answer = pipeline.classify(picture, context, top)
-        return Served(answer, perf_counter() - started)

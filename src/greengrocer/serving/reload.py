@@ -15,6 +15,7 @@ from greengrocer.telemetry.metrics import Metrics
 
 # A bundle's name or directory in, its verified and warm pipeline out; raises UsageError.
 Load = Callable[[str], Pipeline]
+Told = Callable[[str], None]  # the name or directory that the serving model came from
 
 log = structlog.get_logger("greengrocer.reload")
 
@@ -27,12 +28,23 @@ class Change(NamedTuple):
 
 
 class Reloader:
-    """Puts another model, or the same one read anew, into ``models``. For the event loop alone."""
+    """Puts another model, or the same one read anew, into ``models``. For the event loop alone.
 
-    def __init__(self, models: Models, load: Load, source: str, metrics: Metrics) -> None:
+    ``changed`` is told of each change once it is made.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        load: Load,
+        source: str,
+        metrics: Metrics,
+        changed: Told = lambda _: None,
+    ) -> None:
         self.models = models
         self.load = load
         self.metrics = metrics
+        self.changed = changed
         self._source = source  # the name or directory that the serving model came from
         self._previous_source = source
         self._busy = False
@@ -90,6 +102,7 @@ class Reloader:
             raise
 
     def _changed(self, old: ModelId) -> Change:
+        self.changed(self._source)
         new = self.models.current.labels.model
         self.metrics.serves(*new)
         self.metrics.reloads.labels("ok").inc()

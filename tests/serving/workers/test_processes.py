@@ -108,7 +108,9 @@ def test_a_second_signal_does_not_wait(supervise: StartWorkers) -> None:
         wire.send(head("GET", "/livez")).answer()
         wire.send(post(jpeg(250))[:-1])
         workers.server.process.send_signal(signal.SIGTERM)
-        until(lambda: [line for line in workers.server.log if "stopping" in line])
+        workers.server.until_logged(
+            lambda: [line for line in workers.server.log if "stopping" in line]
+        )
         workers.server.process.send_signal(signal.SIGTERM)
         assert workers.server.process.wait(START_SECONDS) == 0
     assert not directory.exists()

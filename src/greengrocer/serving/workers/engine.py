@@ -5,7 +5,6 @@ import math
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
 
 import structlog
 
@@ -13,7 +12,7 @@ from greengrocer.context import Context
 from greengrocer.errors import Refusal
 from greengrocer.imaging.formats import read_header
 from greengrocer.serving.admission import Admission
-from greengrocer.serving.classifier import Served
+from greengrocer.serving.classifier import Served, serve
 from greengrocer.serving.models import Models
 from greengrocer.serving.workers import refusals
 from greengrocer.serving.workers.fields import Malformed
@@ -111,10 +110,7 @@ class EngineServer:
     def _classify(self, frame: Classify, context: Context) -> Served:
         self._working.add(context)
         try:
-            started = perf_counter()
-            with self.models.taken() as pipeline:
-                answer = pipeline.classify(frame.picture, context, frame.top)
-            return Served(answer, perf_counter() - started)
+            return serve(self.models, frame.picture, context, frame.top)
         finally:
             self._working.discard(context)
 

@@ -65,15 +65,13 @@ def fit_thresholds(
     """
     known = known_threshold(known_score, how.known_quantile)
     believed = known_score >= known
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    fine = least_confidence(confidence[believed], right[believed], how.answer_precision)
-    if coarse_of is None:
-        return Thresholds(known, fine, 0.0)
-    coarse = _summed(probabilities, coarse_of)
-    coarse_right = coarse.argmax(axis=1) == np.array(coarse_of)[truth]
-    unsure = believed & (confidence < fine)
-    least = least_confidence(coarse.max(axis=1)[unsure], coarse_right[unsure], how.answer_precision)
-    return Thresholds(known, fine, least)
+    fine, coarse = _claims(probabilities, truth, coarse_of)
+    sure = least_confidence(fine.confidence[believed], fine.right[believed], how.answer_precision)
+    if coarse is None:
+        return Thresholds(known, sure, 0.0)
+    rest = believed & (fine.confidence < sure)
+    least = least_confidence(coarse.confidence[rest], coarse.right[rest], how.answer_precision)
+    return Thresholds(known, sure, least)
 
 
 def figures(
@@ -84,21 +82,18 @@ def figures(
     limits: Thresholds,
 ) -> dict[str, float]:
     """In percent: how good the answers are, and what is named under the ``limits``."""
-    right = probabilities.argmax(axis=1) == truth
-    coarse_right, named_coarse = None, np.zeros(len(truth), bool)
+    fine, coarse = _claims(probabilities, truth, coarse_of)
     believed = known_score >= limits.known
-    named_fine = believed & (probabilities.max(axis=1) >= limits.fine)
-    if coarse_of is not None:
-        coarse = _summed(probabilities, coarse_of)
-        coarse_right = coarse.argmax(axis=1) == np.array(coarse_of)[truth]
-        named_coarse = believed & ~named_fine & (coarse.max(axis=1) >= limits.coarse)
-    scores = score(probabilities, truth, coarse_right)
-    named = {"fine": named_fine, "coarse": named_coarse, "unknown": ~(named_fine | named_coarse)}
+    named_fine = believed & (fine.confidence >= limits.fine)
+    named_coarse, right = np.zeros(len(truth), bool), fine.right
+    scores = score(probabilities, truth, coarse.right if coarse else None)
     found = {"macro_f1": scores.macro_f1, "ece": scores.ece}
+    if coarse is not None and scores.coarse_top1 is not None:
+        found["coarse_top1"] = scores.coarse_top1
+        named_coarse = believed & ~named_fine & (coarse.confidence >= limits.coarse)
+        right = np.where(named_coarse, coarse.right, right)
+    named = {"fine": named_fine, "coarse": named_coarse, "unknown": ~(named_fine | named_coarse)}
     found |= {f"named_{level}": float(share.mean()) for level, share in named.items()}
-    if coarse_right is not None:
-        found["coarse_top1"] = float(coarse_right.mean())
-        right = np.where(named_coarse, coarse_right, right)
     if (named_fine | named_coarse).any():
         found["answer_precision"] = float(right[named_fine | named_coarse].mean())
     return {name: 100 * value for name, value in found.items()}
@@ -127,9 +122,23 @@ def calibrated(logits: Floats, temperature: float) -> Floats:
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
 
 
-def _summed(probabilities: Floats, coarse_of: Sequence[int]) -> Floats:
-    membership = np.eye(max(coarse_of) + 1, dtype=np.float32)[list(coarse_of)]
-    return np.asarray(probabilities @ membership)
+class _Claims(NamedTuple):
+    """The best class of one level: how sure of it, and whether it is the true one, [N] each."""
+
+    confidence: Floats
+    right: npt.NDArray[np.bool_]
+
+
+def _claims(
+    probabilities: Floats, truth: Labels, coarse_of: Sequence[int] | None
+) -> tuple[_Claims, _Claims | None]:
+    """What is claimed at the fine level and, with a hierarchy, at the coarse one."""
+    fine = _Claims(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)
+    if coarse_of is None:
+        return fine, None
+    summed = probabilities @ np.eye(max(coarse_of) + 1, dtype=np.float32)[list(coarse_of)]
+    right = summed.argmax(axis=1) == np.array(coarse_of)[truth]
+    return fine, _Claims(summed.max(axis=1), right)
 
 
 def _scaled(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
