@@ -26,6 +26,12 @@ def grocery_bundle() -> Path:
     return bundles["grocery"]
 
 
+@pytest.fixture(scope="session", params=["grocery", "fast"])
+def shipped_bundle(request: pytest.FixtureRequest) -> Path:
+    """Each bundle that ships with the product."""
+    return shipped_bundles()[request.param]
+
+
 @pytest.fixture(scope="session")
 def fake_server(fake_bundle: Path) -> Iterator[Server]:
     """A real server with the fake engine and default limits."""

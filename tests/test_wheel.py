@@ -14,7 +14,7 @@ from support.servers import start_server
 
 ROOT = Path(__file__).parents[1]
 MAX_ENVIRONMENT = 250_000_000  # bytes, pip included
-MAX_MODEL = 10_000_000
+MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000}
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +38,15 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_wheel_holds_the_graph_the_gallery_and_the_notices_but_no_float_weights(
+def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_float_weights(
     wheel: Path,
 ) -> None:
     with zipfile.ZipFile(wheel) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    assert sizes["greengrocer/bundled/grocery/model.onnx"] <= MAX_MODEL
-    assert "greengrocer/bundled/grocery/MODEL_CARD.md" in sizes
+    for name, most in MAX_MODEL.items():
+        assert sizes[f"greengrocer/bundled/{name}/model.onnx"] <= most
+        assert f"greengrocer/bundled/{name}/MODEL_CARD.md" in sizes
+    assert {"greengrocer/web/page/index.html", "greengrocer/web/page/assets/page.js"} <= {*sizes}
     assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
     assert not [name for name in sizes if name.endswith(".safetensors")]
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
@@ -55,6 +57,7 @@ def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) 
     picture = built_in_gallery().pictures[0].path
     try:
         with server.client() as client:
+            assert client.get("/page/page.js").status_code == 200
             answer = client.post("/predict", files={"file": picture.read_bytes()})
             assert answer.status_code == 200, answer.text
             assert client.get("/random-image").headers["x-gallery"] == "built-in"

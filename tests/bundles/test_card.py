@@ -181,8 +181,8 @@ def test_a_bare_manifest_has_a_card_that_owns_up(fake_bundle: Path) -> None:
     assert "The bundle holds no figures." in text
 
 
-def test_it_is_markdown_of_a_readable_width(grocery_bundle: Path) -> None:
-    lines = card(read_manifest(grocery_bundle)).splitlines()
+def test_it_is_markdown_of_a_readable_width(shipped_bundle: Path) -> None:
+    lines = card(read_manifest(shipped_bundle)).splitlines()
     assert max(map(len, lines)) <= 100
     assert len(lines) < 130
     assert not [line for line in lines if line != line.rstrip()]

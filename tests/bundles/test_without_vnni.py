@@ -20,8 +20,11 @@ EMULATOR = "qemu-x86_64"
 HASWELL = (EMULATOR, "-cpu", "Haswell")  # AVX2, the least that is supported; no VNNI
 
 
-def answers(pictures: Sequence[Path], emulator: Sequence[str] = ()) -> list[dict[str, Any]]:
+def answers(
+    bundle: Path, pictures: Sequence[Path], emulator: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     command = [*emulator, sys.executable, "-m", "greengrocer", "predict", "--json"]
+    command += ["--bundle", str(bundle)]
     run = subprocess.run(
         [*command, *map(str, pictures)], capture_output=True, text=True, check=False, timeout=900
     )
@@ -29,12 +32,13 @@ def answers(pictures: Sequence[Path], emulator: Sequence[str] = ()) -> list[dict
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-def test_the_goldens_replay_and_the_gallery_is_named_alike(grocery_bundle: Path) -> None:
+def test_the_goldens_replay_and_the_gallery_is_named_alike(shipped_bundle: Path) -> None:
     if shutil.which(EMULATOR) is None and "GREENGROCER_CI" not in os.environ:
         pytest.skip("needs qemu-x86_64, from Debian's package qemu-user")
-    manifest = read_manifest(grocery_bundle)
+    manifest = read_manifest(shipped_bundle)
     pictures = [shown.path for shown in built_in_gallery().pictures]
-    for here, there in zip(answers(pictures), answers(pictures, HASWELL), strict=True):
+    told, told_there = answers(shipped_bundle, pictures), answers(shipped_bundle, pictures, HASWELL)
+    for here, there in zip(told, told_there, strict=True):
         assert abs(here["confidence"] - there["confidence"]) < manifest.golden_tolerance
         first, second = (entry["confidence"] for entry in here["top"][:2])
         assert here["prediction"] == there["prediction"] or first - second < 0.1

@@ -90,12 +90,12 @@ def test_onnx_and_torch_agree_for_larger_networks(variant: str) -> None:
 
 
 def test_onnx_and_torch_agree_on_every_validation_picture(
-    dataset: Path, grocery_bundle: Path
+    dataset: Path, shipped_bundle: Path
 ) -> None:
-    weights = grocery_bundle / WEIGHTS
+    weights = shipped_bundle / WEIGHTS
     if not weights.is_file():
         pytest.skip(f"the shipped bundle has no {WEIGHTS}")
-    manifest = read_manifest(grocery_bundle)
+    manifest = read_manifest(shipped_bundle)
     assert manifest.network is not None
     network = Recogniser(manifest.network.architecture, len(manifest.classes)).eval()
     halves, known = split_familiar(load_file(weights))
@@ -108,7 +108,7 @@ def test_onnx_and_torch_agree_on_every_validation_picture(
     session = ort.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    engine = TorchEngine(grocery_bundle, manifest, "cpu", torch.get_num_threads())
+    engine = TorchEngine(shipped_bundle, manifest, "cpu", torch.get_num_threads())
     engine.start()
     names = list(Inference._fields)
     paths = [picture.path for picture in read_split(dataset, "val").pictures]
