@@ -4,7 +4,7 @@ SERVE := .venv/bin
 DEV := .venv-dev/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test accept check bench train gallery requirements clean
+.PHONY: help serve test accept check docs bench bench-peers train gallery requirements clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -18,7 +18,7 @@ test: .venv-dev/installed  ## run the quick tests
 accept: .venv-dev/installed  ## run the long tests
 	$(DEV)/pytest -m accept
 
-check: .venv-dev/installed  ## lint, types, layers, sizes, the wheel and the documents
+check: docs  ## lint, types, layers, sizes, the wheel and the documents
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
@@ -27,8 +27,14 @@ check: .venv-dev/installed  ## lint, types, layers, sizes, the wheel and the doc
 	$(DEV)/python tools/check_documents.py
 	rm -rf dist && $(DEV)/python -m build --wheel --no-isolation --outdir dist .
 
+docs: .venv-dev/installed  ## build the documentation into build/docs; a broken link fails
+	$(DEV)/python -m sphinx -q -E -a -W --keep-going docs build/docs
+
 bench: .venv-dev/installed  ## measure the service against the bare pipeline
 	$(DEV)/python -m benchmarks
+
+bench-peers: .venv-dev/installed  ## measure the service beside its peers; DATA names the data set
+	$(DEV)/python -m benchmarks.peers $(if $(DATA),--data $(DATA))
 
 train: runs/fast  ## train both bundles as they ship; DATA names the data set
 
@@ -53,7 +59,7 @@ requirements:  ## pin the newest versions anew (needs uv)
 		--no-emit-package typing-extensions requirements/dev.in -o requirements/dev.txt
 
 clean:  ## remove what these commands built
-	rm -rf .venv .venv-dev build dist
+	rm -rf .venv .venv-dev .venv-peers build dist
 
 .venv/installed: requirements/serve.txt pyproject.toml
 	$(PYTHON) -m venv .venv

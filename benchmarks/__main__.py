@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import plain_loop, spine
+from benchmarks import anatomy, concepts, memory, overload, plain_loop, spine, workers
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -29,7 +29,62 @@ SCENARIOS = {
 """,
         plain_loop.run,
     ),
+    "overload": (
+        "Three times as many pictures as the service can answer",
+        """\
+- The peak is measured by a closed loop of 16 clients; then pictures come at three times its rate,
+  answered or not (an open loop), for 4 s until the queue is full and then for the time measured.
+- A processor second spent on a refusal or on the load generator, which runs on the same machine,
+  is none for a picture. So what is affordable under overload is the processor time a second of
+  the peak (service and generator), less that of the refusals and of the generator now, divided by
+  a picture's at the peak. The generator's column counts the probe of `/livez` in.
+- A refusal's processor time is measured in the same round on a second service whose queue is full
+  for ever, at the rate of refusals that the overload saw; all else there is the same. Taken as the
+  rest of the overloaded service's time it would prove nothing: all waste would count as refusals.
+- `others` is what anything else on the machine took meanwhile, the kernel's work on its own behalf
+  included. What they took more under overload than at the peak, the service did not have: where
+  that is much, the last ratio, which allows for it, says more than the first.
+- Where `CPU ms a picture then` is above `CPU ms a picture`, something is wasted under overload.
+- Latencies count from the moment at which a picture was due. An answer past the deadline, a status
+  other than 200 and 429, a 429 without `Retry-After`, and a broken connection are faults.
+""",
+        overload.run,
+    ),
+    "workers": (
+        "One process against --workers",
+        """\
+- All services run side by side, and 16 clients load one after the other.
+- `memory` is the proportional memory (Pss) of a service's whole process tree: pages that services
+  share, as those of libraries, count in parts. `CPU ms a picture` is of the tree, too.
+""",
+        workers.run,
+    ),
+    "anatomy": (
+        "Where a request's time goes",
+        """\
+- Means of wall-clock time. `client, network, parsing` is what the client waited for beyond the
+  service's own stages. With 16 clients on a few processors nearly all of it is waiting.
+- The photos are data-set pictures enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
+""",
+        anatomy.run,
+    ),
+    "concepts": (
+        "What the textbook's rules are worth",
+        """\
+- The network is the bundle's, in PyTorch where a row says `torch`, else as it ships.
+""",
+        concepts.run,
+    ),
+    "memory": (
+        "A hundred thousand pictures",
+        """\
+- One run of 16 clients each, whose connections last for two seconds; no rounds.
+- `memory` is the proportional memory (Pss) of the service's whole process tree.
+""",
+        memory.run,
+    ),
 }
+ONCE = {"memory"}  # measures in no rounds
 NOISY = """\
 - The machine is shared and noisy: trust the ratios, which compare runs of the same round, and not
   the absolute figures.
@@ -47,10 +102,10 @@ def main() -> None:
     arguments = parser.parse_args()
     title, caveats, run = SCENARIOS[arguments.scenario]
     table = run(arguments.bundle, arguments.data, arguments.rounds, arguments.seconds)
+    how = f"{arguments.rounds} rounds of {arguments.seconds:g} s a run, interleaved, medians. "
     page = (
         f"# {title}, bundle `{arguments.bundle}`\n\n{caveats}{NOISY}\n"
-        f"{arguments.rounds} rounds of {arguments.seconds:g} s a run, interleaved, medians. "
-        f"{machine()}.\n\n{table}\n"
+        f"{'' if arguments.scenario in ONCE else how}{machine()}.\n\n{table}\n"
     )
     RESULTS.mkdir(exist_ok=True)
     name = f"{arguments.scenario}-{Path(arguments.bundle).name}.md"

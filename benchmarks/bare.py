@@ -1,11 +1,8 @@
 """The bare pipeline in a process of its own: what the service could do if HTTP cost nothing.
 
-Reads a number of seconds and of threads from each line of standard input and answers with the
-pictures classified, the seconds that it took and the processor seconds, as JSON.
+Each line of standard input names a number of seconds and of threads; the answer is a ``Bare``.
 """
 
-import json
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.companion import Companion, companion, serve
 from benchmarks.pictures import read_pictures
 from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
@@ -30,37 +28,38 @@ class Bare:
     median_latency: float
 
 
-class BareProcess:
-    """The loop, kept warm in its process between runs."""
+class Loop:
+    """A loop, kept warm in its process between runs."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: Companion) -> None:
         self._process = process
 
     def run(self, seconds: float, threads: int) -> Bare:
         """Classify for ``seconds`` on ``threads`` threads."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{seconds} {threads}\n")
-        self._process.stdin.flush()
-        return Bare(**json.loads(self._process.stdout.readline()))
+        self.begin(seconds, threads)
+        return self.end()
+
+    def begin(self, seconds: float, threads: int) -> None:
+        """The same, without waiting."""
+        self._process.ask(seconds, threads)
+
+    def end(self) -> Bare:
+        """What the run that was begun has done."""
+        return Bare(**self._process.answer())
 
 
 @contextmanager
-def bare_process(bundle: str, data: Path | None) -> Iterator[BareProcess]:
+def bare_process(bundle: str, data: Path | None) -> Iterator[Loop]:
     """Start the loop's process, and end it afterwards."""
     with loop_process("benchmarks.bare", bundle, *([str(data)] if data else [])) as loop:
         yield loop
 
 
 @contextmanager
-def loop_process(module: str, *arguments: str) -> Iterator[BareProcess]:
-    """Start a loop that speaks as this one does, and end it afterwards."""
-    command = [sys.executable, "-m", module, *arguments]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield BareProcess(process)
-    finally:
-        process.communicate("")
+def loop_process(module: str, *arguments: str) -> Iterator[Loop]:
+    """Start a loop that answers as this one does, and end it afterwards."""
+    with companion(module, *arguments) as process:
+        yield Loop(process)
 
 
 def _measure(pipeline: Pipeline, pictures: Sequence[bytes], seconds: float, threads: int) -> Bare:
@@ -94,11 +93,7 @@ def main() -> None:
     bundle = load_bundle(find_bundle(sys.argv[1]))
     pictures = read_pictures(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     pipeline = build_pipeline(bundle)
-    for line in sys.stdin:
-        seconds, threads = line.split()
-        result = _measure(pipeline, pictures, float(seconds), int(threads))
-        sys.stdout.write(json.dumps(vars(result)) + "\n")
-        sys.stdout.flush()
+    serve(lambda seconds, threads: vars(_measure(pipeline, pictures, seconds, int(threads))))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """A closed-loop load generator that costs little: raw sockets, one request a client at a time."""
 
+import itertools
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+SILENCE_SECONDS = 60.0  # after which a service counts as gone
+RETRY_SECONDS = 0.1
 
 
 @dataclass
@@ -28,34 +32,33 @@ class Outcome:
         return float(np.percentile(self.latencies, percent))
 
 
-def run_load(port: int, pictures: Sequence[bytes], clients: int, seconds: float) -> Outcome:
-    """Post ``pictures`` to ``/predict`` from ``clients`` connections for ``seconds``.
+def run_load(port: int, requests: Sequence[bytes], clients: int, seconds: float) -> Outcome:
+    """Send ``requests``, whole ones, from ``clients`` connections for ``seconds``.
 
-    A client sends its next picture when the last is answered. What is in flight at the end is
-    waited for and counted, and the time until then too.
+    A client sends its next request when the last is answered. What is in flight at the end is
+    waited for and counted, and the time until then too. An answer other than 200 is an error, and
+    so is a connection that breaks; the client opens another.
     """
-    requests = [_request(picture) for picture in pictures]
+    seen = [Outcome(0.0) for _ in range(clients)]
     threads = []
-    results: list[tuple[list[float], int]] = []
     started, processor = time.perf_counter(), time.process_time()
-    for client in range(clients):
-        mine = requests[client:] + requests[:client]
-        thread = threading.Thread(
-            target=lambda mine=mine: results.append(_client(port, mine, started + seconds))
-        )
+    for client, outcome in enumerate(seen):
+        mine = itertools.cycle([*requests[client:], *requests[:client]])
+        thread = threading.Thread(target=_client, args=(port, mine, started + seconds, outcome))
         thread.start()
         threads.append(thread)
     for thread in threads:
         thread.join()
-    outcome = Outcome(time.perf_counter() - started)
-    outcome.generator_seconds = time.process_time() - processor
-    for latencies, errors in results:
-        outcome.latencies += latencies
-        outcome.errors += errors
-    return outcome
+    return Outcome(
+        seconds=time.perf_counter() - started,
+        latencies=[latency for outcome in seen for latency in outcome.latencies],
+        errors=sum(outcome.errors for outcome in seen),
+        generator_seconds=time.process_time() - processor,
+    )
 
 
-def _request(picture: bytes) -> bytes:
+def picture_request(picture: bytes) -> bytes:
+    """A picture as the plain body of a request to ``/predict``."""
     head = (
         "POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/jpeg\r\n"
         f"content-length: {len(picture)}\r\n\r\n"
@@ -63,18 +66,26 @@ def _request(picture: bytes) -> bytes:
     return head.encode() + picture
 
 
-def _client(port: int, requests: Sequence[bytes], until: float) -> tuple[list[float], int]:
-    latencies, errors, turn = [], 0, 0
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        while (sent := time.perf_counter()) < until:
-            connection.sendall(requests[turn % len(requests)])
-            turn += 1
-            if _status(connection) == 200:
-                latencies.append(time.perf_counter() - sent)
-            else:
-                errors += 1
-    return latencies, errors
+def _client(port: int, requests: Iterator[bytes], until: float, outcome: Outcome) -> None:
+    while time.perf_counter() < until:
+        try:
+            with socket.create_connection(("127.0.0.1", port), SILENCE_SECONDS) as connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _converse(connection, requests, until, outcome)
+        except OSError:
+            outcome.errors += 1
+            time.sleep(RETRY_SECONDS)
+
+
+def _converse(
+    connection: socket.socket, requests: Iterator[bytes], until: float, outcome: Outcome
+) -> None:
+    while (sent := time.perf_counter()) < until:
+        connection.sendall(next(requests))
+        if _status(connection) == 200:
+            outcome.latencies.append(time.perf_counter() - sent)
+        else:
+            outcome.errors += 1
 
 
 def _status(connection: socket.socket) -> int:

@@ -21,3 +21,10 @@ def machine() -> str:
         f"{model}, {len(os.sched_getaffinity(0))} processors, Linux {platform.release()}, "
         f"Python {platform.python_version()}, ONNX Runtime {onnxruntime.__version__}"
     )
+
+
+def busy_seconds() -> float:
+    """What all processors together have worked so far, for anybody; stolen time counts too."""
+    line = Path("/proc/stat").read_text().partition("\n")[0]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

@@ -16,9 +16,9 @@ def enlarge(picture: bytes, seed: int) -> bytes:
     small = Image.open(io.BytesIO(picture)).convert("RGB")
     scale = math.sqrt(PIXELS / (small.width * small.height))
     size = round(small.width * scale), round(small.height * scale)
-    large = np.asarray(small.resize(size, Image.Resampling.LANCZOS), np.float32)
-    noise = np.random.default_rng(seed).normal(0, NOISE, large.shape[:2]).astype(np.float32)
-    noisy = (large + noise[:, :, None]).clip(0, 255).astype(np.uint8)
+    large = np.asarray(small.resize(size, Image.Resampling.BICUBIC), np.int16)
+    noise = np.random.default_rng(seed).standard_normal(large.shape[:2], np.float32)
+    noisy = large + (NOISE * noise).round().astype(np.int16)[:, :, None]
     written = io.BytesIO()
-    Image.fromarray(noisy).save(written, "JPEG", quality=QUALITY)
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(written, "JPEG", quality=QUALITY)
     return written.getvalue()

@@ -6,7 +6,6 @@ so that ONNX Runtime uses all processors for one picture at a time. Speaks the l
 """
 
 import io
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import onnxruntime as ort
 from PIL import Image
 
 from benchmarks.bare import Bare
+from benchmarks.companion import serve
 from benchmarks.float_graph import INPUT
 from benchmarks.pictures import read_pictures
 
@@ -54,10 +54,7 @@ def main() -> None:
     """Answer until standard input ends; arguments: the graph, then a folder of pictures."""
     classify = plain_classifier(Path(sys.argv[1]))
     pictures = read_pictures(Path(sys.argv[2]))
-    for line in sys.stdin:
-        result = measure(classify, pictures, float(line.split()[0]))
-        sys.stdout.write(json.dumps(vars(result)) + "\n")
-        sys.stdout.flush()
+    serve(lambda seconds, _threads: vars(measure(classify, pictures, seconds)))
 
 
 if __name__ == "__main__":

@@ -22,10 +22,10 @@ class Service:
 
 
 @contextmanager
-def service(*flags: str) -> Iterator[Service]:
+def service(*flags: str, module: str = "greengrocer") -> Iterator[Service]:
     """Run ``greengrocer serve`` on a free port, with its access log off."""
     command = [
-        *(sys.executable, "-m", "greengrocer", "serve", "--port", "0"),
+        *(sys.executable, "-m", module, "serve", "--port", "0"),
         *("--access-log", "false", "--drain-delay", "0", *flags),
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -33,7 +33,7 @@ def service(*flags: str) -> Iterator[Service]:
         yield Service(process.pid, _port(process))
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(STOP_SECONDS)
+        process.communicate(timeout=STOP_SECONDS)
 
 
 def _port(process: "subprocess.Popen[str]") -> int:
@@ -48,15 +48,36 @@ def _port(process: "subprocess.Popen[str]") -> int:
 
 def processor_seconds(pid: int) -> float:
     """User and system time of a process and all its descendants, so far."""
-    return sum(_own_seconds(process) for process in _tree(pid))
+    return sum(_own_seconds(process) for process in process_tree(pid))
 
 
-def _tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
+    """A process and all its descendants, itself first."""
     found = [pid]
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in children.read_text().split():
-            found += _tree(int(child))
+            found += process_tree(int(child))
     return found
+
+
+def proportional_memory(pid: int) -> int:
+    """Bytes of a process and all its descendants (Pss): what is shared counts in parts."""
+    return sum(map(_own_memory, process_tree(pid)))
+
+
+def open_descriptors(pids: list[int]) -> int:
+    """How many these processes have open."""
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
+
+
+def running_threads(pids: list[int]) -> int:
+    """How many these processes run."""
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
+
+
+def _own_memory(pid: int) -> int:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.split("\nPss:")[1].split()[0]) * 1024
 
 
 def _own_seconds(pid: int) -> float:

@@ -7,7 +7,7 @@ from statistics import median
 from tqdm import tqdm
 
 from benchmarks.bare import Bare, bare_process
-from benchmarks.load import Outcome, run_load
+from benchmarks.load import Outcome, picture_request, run_load
 from benchmarks.pictures import read_pictures
 from benchmarks.processes import processor_seconds, service
 
@@ -39,17 +39,17 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Run everything in turn, ``rounds`` times, so that a slow minute slows all of it alike."""
-    pictures = read_pictures(data)
+    requests = [picture_request(picture) for picture in read_pictures(data)]
     results = Results(by_clients={clients: [] for clients in CLIENTS})
     with bare_process(bundle, data) as bare, service("--bundle", bundle) as server:
         bare.run(WARMUP_SECONDS, 2)
-        run_load(server.port, pictures, 4, WARMUP_SECONDS)
+        run_load(server.port, requests, 4, WARMUP_SECONDS)
         for _ in tqdm(range(rounds), "rounds"):
             results.alone.append(bare.run(seconds, 1))
             results.pair.append(bare.run(seconds, 2))
             for clients, runs in results.by_clients.items():
                 before = processor_seconds(server.pid)
-                outcome = run_load(server.port, pictures, clients, seconds)
+                outcome = run_load(server.port, requests, clients, seconds)
                 spent = processor_seconds(server.pid) - before
                 runs.append(Run(outcome, spent / max(1, len(outcome.latencies))))
     return results

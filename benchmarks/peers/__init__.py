@@ -1,0 +1,1 @@
+"""Greengrocer beside other ways to serve the same network: `make bench-peers`."""

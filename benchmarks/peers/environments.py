@@ -1,0 +1,30 @@
+"""A virtual environment for each peer, so that none decides what another may install."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HOME = Path(".venv-peers")
+
+
+def environment(name: str, requirements: Path) -> Path:
+    """The folder of the programs of an environment that holds ``requirements``, built if need be.
+
+    Raises CalledProcessError where pip fails.
+    """
+    home = (HOME / name).absolute()
+    installed = home / "installed"
+    wanted = requirements.read_text(encoding="utf-8")
+    if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
+        sys.stderr.write(f"building {home}\n")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        pip = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(requirements)], check=True)
+        installed.write_text(wanted, encoding="utf-8")
+    return home / "bin"
+
+
+def pinned(requirements: Path, package: str) -> str:
+    """A package and the version that ``requirements`` pin; raises StopIteration without one."""
+    lines = requirements.read_text(encoding="utf-8").splitlines()
+    return next(line.replace("==", " ") for line in lines if line.startswith(f"{package}=="))

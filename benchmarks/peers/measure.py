@@ -1,0 +1,106 @@
+"""Start everyone, compare labels, then load each in turn, round after round."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.float_graph import float_graph
+from benchmarks.load import run_load
+from benchmarks.machine import machine
+from benchmarks.peers.agreement import REQUIRED, agreement
+from benchmarks.peers.contenders import OURS, contenders
+from benchmarks.peers.results import Results, Run
+from benchmarks.peers.running import Running, form_request, running
+from benchmarks.photos import enlarge
+from benchmarks.pictures import read_pictures
+from benchmarks.processes import processor_seconds
+from greengrocer.bundles.bundle import find_bundle
+from greengrocer.bundles.manifest import read_manifest
+
+CLIENTS = (1, 4, 16)
+LARGE = 12  # photos: each takes a second to make
+COMPARED = 40  # pictures whose labels are compared, and all photos
+WARMUP_SECONDS = 1.0
+
+
+def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Path) -> Results:
+    """Measure everyone, and write the results to ``out`` after each round.
+
+    Raises RuntimeError where a contender does not start, or ourselves do not agree with the others.
+    """
+    small = read_pictures(data)
+    large = [enlarge(picture, n) for n, picture in enumerate(tqdm(_some(small, LARGE), "enlarge"))]
+    sizes = {f"{'data-set' if data else 'gallery'} pictures": small, "12-megapixel photos": large}
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        everyone = contenders(bundle, _write_model(bundle, home))
+        servers = [
+            stack.enter_context(running(contender, small[0], home))
+            for contender in tqdm(everyone, "start")
+        ]
+        agreed = agreement(servers, [*_some(small, COMPARED), *large])
+        if agreed[OURS] < REQUIRED:
+            raise RuntimeError(f"our labels differ from the others': {agreed}")
+        results = Results(
+            bundle=Path(bundle).name,
+            machine=machine(),
+            rounds=rounds,
+            seconds=seconds,
+            pictures={size: _describe(pictures) for size, pictures in sizes.items()},
+            agreement=agreed,
+            notes={contender.name: contender.note for contender in everyone},
+        )
+        counted = [server for server in servers if agreed[server.name] >= REQUIRED]
+        requests = {size: [*map(form_request, pictures)] for size, pictures in sizes.items()}
+        for server in tqdm(counted, "warm up"):
+            _run(server, "", next(iter(requests.values())), CLIENTS[-1], WARMUP_SECONDS)
+        with tqdm(total=rounds * len(sizes) * len(CLIENTS) * len(counted), desc="runs") as bar:
+            for turn in range(rounds):
+                first = turn % len(counted)  # so that nobody always follows the same one
+                for size, sent in requests.items():
+                    for clients in CLIENTS:
+                        for server in [*counted[first:], *counted[:first]]:
+                            results.runs.append(_run(server, size, sent, clients, seconds))
+                            bar.update()
+                results.save(out)
+    return results
+
+
+def _some(pictures: Sequence[bytes], most: int) -> list[bytes]:
+    """Up to ``most`` of the pictures, from all over them."""
+    return list(pictures[:: max(1, len(pictures) // most)][:most])
+
+
+def _describe(pictures: Sequence[bytes]) -> str:
+    return f"{len(pictures)} of {sum(map(len, pictures)) / len(pictures) / 1e3:,.0f} kB on average"
+
+
+def _write_model(bundle: str, home: Path) -> Path:
+    """The bundle's network as the peers take it, and the names of its classes."""
+    directory = find_bundle(bundle)
+    float_graph(directory, home / "model.onnx")
+    classes = json.dumps(read_manifest(directory).classes)
+    (home / "classes.json").write_text(classes, encoding="utf-8")
+    return home
+
+
+def _run(
+    server: Running, size: str, requests: Sequence[bytes], clients: int, seconds: float
+) -> Run:
+    with server.turn():
+        before = processor_seconds(server.pid)
+        outcome = run_load(server.port, requests, clients, seconds)
+        spent = processor_seconds(server.pid) - before
+    return Run(
+        contender=server.name,
+        pictures=size,
+        clients=clients,
+        rate=outcome.rate,
+        latencies=[round(1e3 * latency, 2) for latency in outcome.latencies],
+        errors=outcome.errors,
+        processor_seconds=spent,
+    )

@@ -1,0 +1,125 @@
+"""A contender's processes: started, answering, held still while another has its turn, ended."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from benchmarks.peers.contenders import Contender
+from benchmarks.processes import process_tree
+
+START_SECONDS = 90.0
+POLL_SECONDS = 0.2
+STOP_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
+LOG_LINES = 20
+
+
+class Running:
+    """A contender that answers on 127.0.0.1."""
+
+    def __init__(self, contender: Contender, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self.name = contender.name
+        self.pid = process.pid
+        self.port = port
+        self._client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_SECONDS, trust_env=False
+        )
+
+    def label(self, picture: bytes) -> str:
+        """The class that it names; raises httpx.HTTPError where it does not answer with one."""
+        answer = self._client.post("/predict", files=form(picture)).raise_for_status()
+        return str(answer.json()["prediction"])
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Let it work for a while: between turns it is held still, for some poll while idle."""
+        self.signal(signal.SIGCONT)
+        yield
+        self.signal(signal.SIGSTOP)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes."""
+        _signal(process_tree(self.pid), number)
+
+
+def form(picture: bytes) -> dict[str, tuple[str, bytes, str]]:
+    """The form that every contender takes, as httpx wants it."""
+    return {"file": ("picture.jpg", picture, "image/jpeg")}
+
+
+def form_request(picture: bytes) -> bytes:
+    """The form as a whole request."""
+    request = httpx.Request("POST", "http://127.0.0.1/predict", files=form(picture))
+    head = b"".join(b"%s: %s\r\n" % (name, value) for name, value in request.headers.raw)
+    return b"POST /predict HTTP/1.1\r\n" + head + b"\r\n" + request.read()
+
+
+@contextmanager
+def running(contender: Contender, picture: bytes, logs: Path) -> Iterator[Running]:
+    """Start ``contender``, wait until it answers ``picture``, and end it afterwards.
+
+    Raises RuntimeError with the end of its log where it does not come to answer.
+    """
+    port = _free_port()
+    command = [word.format(port=port) for word in contender.command]
+    log = logs / f"{contender.name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=contender.folder,
+            env={**os.environ, **contender.variables},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Running(contender, process, port)
+    try:
+        _wait(server, process, picture, log)
+        server.signal(signal.SIGSTOP)
+        yield server
+    finally:
+        _end(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(server: Running, process: "subprocess.Popen[bytes]", picture: bytes, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            server.label(picture)
+        except httpx.HTTPError:
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+    raise RuntimeError(f"{server.name} does not answer:\n" + "\n".join(said))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end, and see to it that none of its processes is left."""
+    family = process_tree(process.pid) if process.poll() is None else []
+    _signal(family, signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _signal(family[1:], signal.SIGKILL)
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -1,0 +1,64 @@
+"""The founding backend: PyTorch, eager and in float32, on the event loop.
+
+Its network is the bundle's own. There being no torchvision here, ``transform`` does by hand what
+``Resize``, ``ToTensor`` and ``Normalize`` do.
+"""
+
+import json
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastapi import FastAPI, UploadFile
+from PIL import Image
+from safetensors.numpy import load_file
+
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.networks.weights import load_float16, split_familiar
+
+BUNDLE = Path(os.environ["BUNDLE"])
+DEVICE = "cpu"
+
+manifest = json.loads((BUNDLE / "manifest.json").read_text())
+class_names = dict(enumerate(manifest["classes"]))
+size = manifest["geometry"]["width"], manifest["geometry"]["height"]
+
+
+def load_model(num_classes: int) -> Recogniser:
+    """The bundle's network with its weights, in float32."""
+    network = Recogniser(manifest["network"]["architecture"], num_classes)
+    weights, _ = split_familiar(load_file(BUNDLE / "weights.safetensors"))
+    load_float16(network, weights)
+    return network.to(DEVICE)
+
+
+def transform(image: Image.Image) -> torch.Tensor:
+    """An RGB picture to float32 [3, H, W], resized and normalised."""
+    resized = np.array(image.resize(size, Image.Resampling.BILINEAR))
+    planes = torch.from_numpy(resized).permute(2, 0, 1).contiguous().to(torch.float32)
+    return planes.sub_(127).div_(128)
+
+
+model = load_model(len(class_names))
+model.eval()
+app = FastAPI()
+
+
+@app.get("/class-names")
+def get_class_names() -> dict[str, list[str]]:
+    """All classes."""
+    return {"classes": list(class_names.values())}
+
+
+@app.post("/predict")
+async def predict(file: UploadFile) -> dict[str, str]:
+    """The class of the uploaded picture."""
+    image_data = await file.read()
+    image = Image.open(BytesIO(image_data)).convert("RGB")
+    input_tensor = transform(image).unsqueeze(0)
+    with torch.no_grad():
+        output = model(input_tensor.to(DEVICE))
+    _, predicted_idx = torch.max(output, 1)
+    return {"prediction": class_names[int(predicted_idx.item())]}

@@ -1,0 +1,26 @@
+"""Greengrocer, but for its queue, which is full for ever: every picture is refused with a 429.
+
+Takes Greengrocer's own command line. A refusal goes the whole way that it goes under overload.
+"""
+
+import sys
+from dataclasses import replace
+from unittest.mock import patch
+
+from greengrocer import assemble
+from greengrocer.cli.main import main
+from greengrocer.serving.admission import AdmissionLimits
+from greengrocer.settings import Settings
+
+NONE_IS_SHORT_ENOUGH = -1.0  # seconds that a picture may wait
+
+
+def _full(settings: Settings) -> AdmissionLimits:
+    return replace(_limits(settings), wait_seconds=NONE_IS_SHORT_ENOUGH)
+
+
+_limits = assemble.admission_limits
+
+if __name__ == "__main__":
+    with patch.object(assemble, "admission_limits", _full):
+        sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,101 @@
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.load import picture_request, run_load
+from benchmarks.peers.contenders import OURS
+from benchmarks.peers.page import page
+from benchmarks.peers.results import Results, Run
+
+SECONDS = 0.3
+
+
+class Moody(socketserver.StreamRequestHandler):
+    """Does to a request what its picture says: answers well, answers 503, or hangs up."""
+
+    def handle(self) -> None:
+        while length := self._length():
+            wish = self.rfile.read(length)
+            if wish == b"hang up":
+                return
+            self.wfile.write(b"HTTP/1.1 " + wish + b"\r\ncontent-length: 2\r\n\r\nok")
+
+    def _length(self) -> int:
+        length = 0
+        while (line := self.rfile.readline()).strip():
+            if line.startswith(b"content-length"):
+                length = int(line.partition(b":")[2])
+        return length
+
+
+@contextmanager
+def moody() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Moody) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_what_is_refused_is_an_error_and_no_answer() -> None:
+    wishes = [picture_request(wish) for wish in (b"200 OK", b"503 Service Unavailable")]
+    with moody() as port:
+        outcome = run_load(port, wishes, 2, SECONDS)
+    assert outcome.errors > 0
+    assert abs(outcome.errors - len(outcome.latencies)) <= 2  # each client alternates
+
+
+def test_a_broken_connection_is_an_error_and_the_client_goes_on() -> None:
+    wishes = [picture_request(wish) for wish in (b"200 OK", b"hang up")]
+    with moody() as port:
+        outcome = run_load(port, wishes, 1, SECONDS)
+    assert outcome.errors > 1
+    assert len(outcome.latencies) > 1
+
+
+def test_a_service_that_is_gone_is_all_errors() -> None:
+    with moody() as port:
+        pass
+    outcome = run_load(port, [picture_request(b"")], 2, SECONDS)
+    assert outcome.latencies == []
+    assert outcome.errors >= 2
+
+
+def run(contender: str, rate: float, latencies: list[float], errors: int = 0) -> Run:
+    return Run(
+        contender=contender,
+        pictures="stamps",
+        clients=16,
+        rate=rate,
+        latencies=latencies,
+        errors=errors,
+        processor_seconds=0.1,
+    )
+
+
+def test_the_page_tells_rounds_pooled_and_who_does_not_count() -> None:
+    results = Results(
+        bundle="fruit",
+        machine="A machine",
+        rounds=3,
+        seconds=1,
+        pictures={"stamps": "2 of 1 kB on average"},
+        agreement={OURS: 1.0, "Quick": 0.97, "Silent": 0.98, "Wrong": 0.5},
+        notes={OURS: "as it ships", "Quick": "", "Silent": "", "Wrong": ""},
+        runs=[
+            *(run(OURS, rate, [10.0, 20.0]) for rate in (90, 300, 120)),
+            *(run("Silent", 0, [], errors=7) for _ in range(3)),
+            *(run("Quick", rate, [30.0, 40.0], errors=1) for rate in (45, 100, 40)),
+        ],
+    )
+    told = page(results, {"stamps": "stamps.svg"})
+    # Each round is compared with itself: 2, 3 and 3 times as fast.
+    assert "| stamps: times the rate of the best peer, as documented | 3.00 (Quick) |" in told
+    assert "| stamps: p99, ours / the lowest of the peers | 20 / 40 ms |" in told
+    assert f"| {OURS} | 16 | 120.0 | 15.0 | 20.0 | 50.0 | 0 |" in told
+    assert "| Quick | 16 | 45.0 | 35.0 | 40.0 | 50.0 | 3 |" in told
+    assert "| Silent | 16 | 0.0 | inf | inf | inf | 21 |" in told
+    assert "| Wrong | 50.0% | does not count |" in told
+    assert "founding" not in told.split("## How many times")[1]
