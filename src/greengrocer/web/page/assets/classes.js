@@ -1,0 +1,18 @@
+// The list of everything that the model can tell apart, fetched when somebody wants to see it.
+
+import { fetchClasses } from "./client.js";
+import { plain } from "./words.js";
+
+/** Fill the paragraph of `details` whenever it is opened: another model may serve by then. */
+export function listClasses(details) {
+  const place = details.querySelector("p");
+  details.addEventListener("toggle", async () => {
+    if (!details.open) return;
+    try {
+      const names = (await fetchClasses()).map(plain).sort((a, b) => a.localeCompare(b));
+      place.textContent = `${names.length} things: ${names.join(", ")}.`;
+    } catch (refused) {
+      place.textContent = `${refused.title}. ${refused.message}`;
+    }
+  });
+}

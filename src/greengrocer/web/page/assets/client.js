@@ -1,0 +1,79 @@
+// The service's HTTP interface, and every way in which it can fail, in words.
+
+import { sentence } from "./words.js";
+
+const TRIES = 6; // where the service is busy and says when to come back
+const LONGEST_WAIT = 20; // seconds
+
+/** Why there is no answer. `wait` is in seconds: 0 where the service named none. */
+export class Refused extends Error {
+  constructor(title, detail, { mayPass = true, wait = 0 } = {}) {
+    super(sentence(detail));
+    this.title = title;
+    this.mayPass = mayPass; // the same picture may be answered another time
+    this.wait = wait;
+  }
+}
+
+/** The answer for a picture's file; calls `onBusy` before it waits. Throws Refused. */
+export async function predict(file, signal, onBusy) {
+  for (let left = TRIES - 1; ; left -= 1) {
+    try {
+      const body = new FormData();
+      body.append("file", file);
+      const options = { method: "POST", body, signal };
+      return await ask("predict?explain=true", (response) => response.json(), options);
+    } catch (refused) {
+      if (!refused.wait || left === 0) throw refused;
+      onBusy();
+      await pause(Math.min(refused.wait, LONGEST_WAIT), signal);
+    }
+  }
+}
+
+/** A picture to try: its file, its true class, and whether it is a drawing. Throws Refused. */
+export function fetchRandomPicture(signal) {
+  const read = async (response) => ({
+    file: await response.blob(),
+    truth: decodeURIComponent(response.headers.get("X-Class")),
+    drawn: response.headers.get("X-Gallery") === "built-in",
+  });
+  return ask("random-image", read, { signal });
+}
+
+/** The names of the classes. Throws Refused. */
+export function fetchClasses() {
+  return ask("class-names", async (response) => (await response.json()).classes);
+}
+
+async function ask(path, read, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+    if (response.ok) return await read(response);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    const detail = "the service could not be reached: check the connection, then try again";
+    throw new Refused("No answer came", detail);
+  }
+  throw await refusal(response);
+}
+
+/** The problem document (RFC 9457) that a refusal carries, or what can be said without one. */
+async function refusal(response) {
+  const { title, detail } = await response.json().catch(() => ({}));
+  return new Refused(title ?? "Something went wrong", detail ?? `status ${response.status}`, {
+    mayPass: response.status === 408 || response.status === 429 || response.status >= 500,
+    wait: Number(response.headers.get("Retry-After")),
+  });
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }, { once: true });
+  });
+}

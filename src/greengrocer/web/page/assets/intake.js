@@ -1,0 +1,47 @@
+// The ways in: choose, photograph, drop and paste. Each hands over a list of files.
+
+const CARRIED = ["Files", "text/uri-list"]; // a picture of another page comes as its address
+
+/** Call `take` with the files, which may be none, whenever somebody brings some. */
+export function listenForPictures(take) {
+  listenForChoice(document.querySelector("#choose"), document.querySelector("#chosen"), take);
+  listenForChoice(
+    document.querySelector("#photograph"), document.querySelector("#photographed"), take,
+  );
+  listenForPaste(take);
+  listenForDrop(document.querySelector("#dropzone"), take);
+}
+
+function listenForChoice(button, input, take) {
+  button.addEventListener("click", () => input.click());
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = ""; // so that the same file can be chosen again
+  });
+}
+
+function listenForPaste(take) {
+  document.addEventListener("paste", (event) => {
+    event.preventDefault();
+    take([...event.clipboardData.files]);
+  });
+}
+
+function listenForDrop(zone, take) {
+  // Unless it is told that a drop is welcome, the browser leaves the page for what was dropped.
+  const welcome = (event) => {
+    if (!CARRIED.some((kind) => event.dataTransfer.types.includes(kind))) return;
+    event.preventDefault();
+    zone.hidden = false;
+  };
+  document.addEventListener("dragenter", welcome);
+  document.addEventListener("dragover", welcome);
+  document.addEventListener("dragleave", ({ relatedTarget }) => {
+    if (!relatedTarget) zone.hidden = true; // it has left the window
+  });
+  zone.addEventListener("drop", (event) => {
+    event.preventDefault();
+    zone.hidden = true;
+    take([...event.dataTransfer.files]);
+  });
+}

@@ -1,0 +1,60 @@
+"""``GET /`` and the files that the page loads: read once, served from memory."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from pathlib import PurePath
+from string import Template
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from greengrocer.ranking import ModelId
+
+ASSETS = "/page"
+
+# Not the system's table: what that says of scripts differs between machines.
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HOME = files(__package__)
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
+
+
+@dataclass(frozen=True)
+class _File:
+    body: bytes
+    kind: str
+
+    def response(self, request: Request, headers: dict[str, str]) -> Response:
+        """The file, or 304 where the client has it already."""
+        # A balancer that compresses makes the tag weak: the digest alone is looked for.
+        digest = sha256(self.body).hexdigest()[:32]
+        fresh = {"ETag": f'"{digest}"', "Cache-Control": "no-cache", **headers}
+        if digest in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=fresh)
+        return Response(self.body, headers=fresh, media_type=self.kind)
+
+
+_PAGE = Template((_HOME / "index.html").read_text(encoding="utf-8"))
+_ASSETS = {
+    asset.name: _File(asset.read_bytes(), _KINDS[PurePath(asset.name).suffix])
+    for asset in (_HOME / "assets").iterdir()
+}
+
+
+def page(request: Request, model: ModelId) -> Response:
+    """The page, which names the model that serves now."""
+    text = _PAGE.substitute(name=escape(model.name), version=escape(model.version))
+    return _File(text.encode(), "text/html").response(request, _PAGE_HEADERS)
+
+
+def page_asset(request: Request, name: str) -> Response:
+    """A script, a style or the logo; raises HTTPException 404."""
+    if name not in _ASSETS:
+        raise HTTPException(404)
+    return _ASSETS[name].response(request, {})
