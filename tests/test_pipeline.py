@@ -1,9 +1,16 @@
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
+from greengrocer.engines.batcher import Batcher
+from greengrocer.engines.batching import BatchLimits
 from greengrocer.errors import (
     DeadlineExceeded,
     Departed,
@@ -13,10 +20,11 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import Ask, Labels, ModelId
 from support.clocks import SettableClock
 from support.engines import CountingEngine
 from support.pictures import encoded, jpeg, photo
+from support.waiting import SECONDS
 
 
 class Recorder:
@@ -40,11 +48,14 @@ def engine(fake_bundle: Path) -> CountingEngine:
 
 
 def pipeline_of(
-    engine: CountingEngine, limits: DecodeLimits | None = None, observer: Recorder | None = None
+    engine: CountingEngine,
+    limits: DecodeLimits | None = None,
+    observer: Recorder | None = None,
+    batcher: Batcher | None = None,
 ) -> Pipeline:
     manifest = engine.manifest
     labels = Labels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
-    return Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer)
+    return Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer, batcher)
 
 
 @pytest.mark.parametrize("level", [5, 100, 250])
@@ -52,11 +63,32 @@ def pipeline_of(
 def test_a_picture_goes_in_and_its_name_comes_out(
     engine: CountingEngine, level: int, size: tuple[int, int]
 ) -> None:
-    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), top=3)
+    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), Ask(top=3))
     assert answer.top[0].name == f"grey-{level * 10 // 255}"
     assert len(answer.top) == 3
     assert answer.coarse is not None
     assert answer.coarse.name == ("dark" if level < 128 else "light")
+
+
+def test_a_picture_that_comes_as_pixels_is_the_picture(engine: CountingEngine) -> None:
+    pixels = np.asarray(photo(1))
+    pipeline = pipeline_of(engine)
+    as_file = pipeline.classify(encoded(photo(1), "PNG"), Context())
+    assert pipeline.classify(pixels, Context()) == as_file
+    with pytest.raises(TooManyPixels, match="320 x 240"):
+        pipeline_of(engine, DecodeLimits(pixels=320 * 240 - 1)).classify(pixels, Context())
+
+
+@pytest.mark.parametrize(("size", "shown"), [((2000, 500), (1024, 256)), ((64, 48), (64, 48))])
+def test_an_overlay_is_a_png_of_the_picture_and_not_too_large(
+    engine: CountingEngine, size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    pipeline = pipeline_of(engine)
+    for picture in (jpeg(100, size), encoded(photo(1, size), "PNG"), np.asarray(photo(1, size))):
+        answer = pipeline.classify(picture, Context(), Ask(overlay=True))
+        assert answer.overlay is not None
+        with Image.open(io.BytesIO(answer.overlay)) as laid:
+            assert (laid.format, laid.size, laid.mode) == ("PNG", shown, "RGB")
 
 
 def test_the_observer_hears_of_each_stage(engine: CountingEngine) -> None:
@@ -103,3 +135,31 @@ def test_a_deadline_that_passes_while_decoding_stops_before_the_engine(
     with pytest.raises(DeadlineExceeded):
         pipeline_of(engine).classify(encoded(photo(1), kind), Passing(seconds=2, clock=clock))
     assert engine.calls == 0
+
+
+def test_pictures_of_two_threads_run_together_and_a_bad_one_never_joins(
+    engine: CountingEngine,
+) -> None:
+    batcher = Batcher(engine, BatchLimits(largest=2, wait=60))
+    pipeline = pipeline_of(engine, batcher=batcher)
+    assert pipeline.largest_batch == 2
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(pipeline.classify, jpeg(5), Context())
+        with pytest.raises(UnreadablePicture):
+            pipeline.classify(jpeg(5)[:200], Context())
+        second = pool.submit(pipeline.classify, jpeg(250), Context())
+        assert [one.result(SECONDS).top[0].name for one in (first, second)] == ["grey-0", "grey-9"]
+    assert engine.calls == 1
+    pipeline.close()
+    assert engine.closed
+    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+
+def test_a_pipeline_without_batches_has_no_thread_of_its_own(engine: CountingEngine) -> None:
+    threads = threading.active_count()
+    pipeline = pipeline_of(engine)
+    pipeline.classify(jpeg(5), Context())
+    assert pipeline.largest_batch == 1
+    assert threading.active_count() == threads
+    pipeline.close()
+    assert engine.closed

@@ -74,6 +74,8 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--max-megabytes", "300"], "megabytes_in_flight"),
         (["--max-megapixels", "100", "--megapixels-in-flight", "99"], "megapixels_in_flight"),
         (["--workers", "0"], "workers"),
+        (["--max-batch", "0"], "max_batch"),
+        (["--batch-wait", "-0.001"], "batch_wait"),
         (["--workers", "13"], "megabytes_in_flight"),
     ],
 )
@@ -107,6 +109,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line() -> None:
 MISTAKES = {
     "out of range": (["--port", "99999"], {}, "port (--port, GREENGROCER_PORT)"),
     "environment": ([], {"GREENGROCER_PORT": "http"}, "port (--port, GREENGROCER_PORT)"),
+    "threads": (["--port", "0"], {"ORT_INTRA_OP_NUM_THREADS": "0"}, "ORT_INTRA_OP_NUM_THREADS"),
     "unknown flag": (["--colour", "green"], {}, "--colour"),
     "no such file": (["--config", "/no/such.toml"], {}, "/no/such.toml"),
     "no such bundle": (["--bundle", "/no/bundle", "--port", "0"], {}, "/no/bundle"),

@@ -1,5 +1,6 @@
 """The composition root: settings become a bundle, an engine, a pipeline, a service, an app."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -9,22 +10,23 @@ from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
+from greengrocer.engines.batcher import Batcher
+from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.engine import Engine
 from greengrocer.engines.registry import make_engine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import Classifier, LocalClassifier
-from greengrocer.serving.processors import usable_processors
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reload import Reloader
+from greengrocer.serving.threads import engine_threads, picture_threads
 from greengrocer.settings import MEGA, Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.app import create_app
 from greengrocer.web.service import Service
 from greengrocer.web.upload import UploadLimits
-
-ONE_THREAD = 1  # of the engine's own: pictures run side by side, each on a thread
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def assemble(settings: Settings) -> Assembled:
     metrics = Metrics()
     pipeline, service_seconds = load_model(settings.bundle, settings, metrics)
     metrics.serves(*pipeline.labels.model)
-    threads = settings.threads or usable_processors()
+    threads = settings.threads or picture_threads(pipeline.largest_batch)
     classifier = LocalClassifier(pipeline, threads)
     service = make_service(
         settings,
@@ -87,7 +89,11 @@ def make_service(
         readiness=Readiness(),
         metrics=metrics,
         upload_limits=UploadLimits(
-            int(settings.max_megabytes * MEGA), settings.upload_grace, settings.upload_rate
+            int(settings.max_megabytes * MEGA),
+            settings.upload_grace,
+            settings.upload_rate,
+            int(settings.max_request_megabytes * MEGA),
+            settings.max_request_pictures,
         ),
         decode_limits=_decode_limits(settings),
         deadline=settings.deadline,
@@ -95,14 +101,21 @@ def make_service(
     )
 
 
-def load_model(source: str, settings: Settings, observer: Observer) -> tuple[Pipeline, float]:
+def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipeline, float]:
     """The verified and warm pipeline of the bundle ``source``, and the seconds of a picture.
 
     Raises UsageError (BundleRefused, MissingExtra) in one line.
     """
     bundle = load_bundle(find_bundle(source))
-    limits = _decode_limits(settings)
-    pipeline = build_pipeline(bundle, settings.engine, settings.device, limits, observer)
+    pipeline = build_pipeline(
+        bundle,
+        settings.engine,
+        settings.device,
+        _decode_limits(settings),
+        metrics,
+        engine_threads(),
+        lambda engine: _make_batcher(engine, settings, metrics),
+    )
     return pipeline, _service_seconds(bundle, pipeline)
 
 
@@ -112,13 +125,16 @@ def build_pipeline(
     device: str = "auto",
     limits: DecodeLimits | None = None,
     observer: Observer | None = None,
+    threads: int = 1,
+    make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
 
+    ``threads`` are the engine's own, for one run.
     Raises BundleRefused where the graph or an answer is not what the manifest says.
     """
     manifest = bundle.manifest
-    engine = make_engine(engine_name, bundle.directory, manifest, device, ONE_THREAD)
+    engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
     engine.start()
     labels = Labels(
         ModelId(manifest.name, manifest.version),
@@ -128,17 +144,32 @@ def build_pipeline(
         manifest.fine_threshold,
         manifest.coarse_threshold,
     )
-    pipeline = Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer)
+    pipeline = Pipeline(
+        engine,
+        manifest.geometry,
+        labels,
+        limits or DecodeLimits(),
+        observer,
+        make_batcher(engine),
+    )
 
     def best(picture: bytes) -> tuple[str, float]:
-        return pipeline.classify(picture, Context(), top=1).top[0]
+        return pipeline.classify(picture, Context()).top[0]
 
     try:
         replay_goldens(bundle, best)
     except BaseException:
-        engine.close()
+        pipeline.close()
         raise
     return pipeline
+
+
+def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batcher | None:
+    """None where the engine does not gain by batches, or none are wanted."""
+    largest = settings.max_batch or engine.largest_batch
+    if largest == 1:
+        return None
+    return Batcher(engine, BatchLimits(largest, settings.batch_wait), metrics.batched)
 
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:

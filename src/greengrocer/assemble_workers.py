@@ -8,8 +8,8 @@ from greengrocer.datasets.gallery import open_gallery
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.models import Models
-from greengrocer.serving.processors import usable_processors
 from greengrocer.serving.reload import Reloader
+from greengrocer.serving.threads import picture_threads
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier
 from greengrocer.settings import MEGA, Settings
@@ -40,7 +40,7 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     pipeline, service_seconds = load_model(source, settings, metrics)
     metrics.serves(*pipeline.labels.model)
     models = Models(pipeline)
-    threads = settings.threads or usable_processors()
+    threads = settings.threads or picture_threads(pipeline.largest_batch)
     admission = Admission(admission_limits(settings), threads, service_seconds)
     picture_bytes = int(settings.max_megabytes * MEGA)
     server = EngineServer(models, admission, threads, picture_bytes, metrics)
@@ -63,5 +63,5 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
         pixels=NO_LIMIT,  # the engine admits: it alone knows of all pictures
         wait_seconds=float("inf"),
     )
-    admission = Admission(limits, settings.threads or usable_processors(), 0.0)
+    admission = Admission(limits, settings.threads or picture_threads(), 0.0)
     return make_service(settings, classifier, admission, open_gallery(settings.data), Metrics())

@@ -33,6 +33,11 @@ class Context:
         if on_cancel is not None:
             on_cancel()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        return self._cancelled
+
     def remaining(self) -> float:
         """Seconds until the deadline, negative once it has passed."""
         return self.deadline - self.clock()

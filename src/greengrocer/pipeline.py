@@ -4,14 +4,19 @@ The service, ``greengrocer predict`` and evaluation all run this one method, eac
 thread it likes; the heavy parts release the GIL.
 """
 
+from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
 
 from greengrocer.context import Context
-from greengrocer.engines.engine import Engine
-from greengrocer.imaging.decode import DecodeLimits, decode
+from greengrocer.engines.batcher import Batcher
+from greengrocer.engines.engine import Engine, Inference
+from greengrocer.imaging.decode import DecodeLimits, Picture, decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
-from greengrocer.ranking import Answer, Labels, rank
+from greengrocer.imaging.overlay import overlay_png
+from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
+
+SHOWN_SIDE = 1024  # most pixels of an overlay's longer side
 
 
 class Observer(Protocol):
@@ -21,11 +26,14 @@ class Observer(Protocol):
         """A picture was decoded and fitted."""
 
     def inferred(self, seconds: float) -> None:
-        """The model ran."""
+        """The model ran; with the wait for a batch."""
 
 
 class Pipeline:
-    """Decode, fit, infer, rank: one model's way from a picture to an answer."""
+    """Decode, fit, infer, rank: one model's way from a picture to an answer.
+
+    With a ``batcher`` of ``engine``'s, pictures of several threads run on it together.
+    """
 
     def __init__(
         self,
@@ -34,15 +42,22 @@ class Pipeline:
         labels: Labels,
         limits: DecodeLimits,
         observer: Observer | None = None,
+        batcher: Batcher | None = None,
     ) -> None:
         self.engine = engine
         self.geometry = geometry
         self.labels = labels
         self.limits = limits
         self.observer = observer
+        self.batcher = batcher
 
-    def classify(self, picture: bytes, context: Context, top: int = 5) -> Answer:
-        """The answer for one JPEG, PNG or WebP, with its ``top`` best classes.
+    @property
+    def largest_batch(self) -> int:
+        """How many pictures may run on the engine together."""
+        return self.batcher.limits.largest if self.batcher else 1
+
+    def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
+        """The answer for one picture, with what ``ask`` wants of it.
 
         Raises a PictureRefused, DeadlineExceeded or Departed.
         """
@@ -51,13 +66,33 @@ class Pipeline:
         pixels = self._pixels(picture, context)
         decoded = perf_counter()
         context.check()
-        inference = self.engine.infer(pixels[None])
+        inference = self._infer(pixels, context)
         inferred = perf_counter()
         if self.observer:
             self.observer.decoded(decoded - started)
             self.observer.inferred(inferred - decoded)
-        return rank(inference, 0, self.labels, top)
+        answer = rank(inference, 0, self.labels, ask)
+        return self._overlaid(picture, answer, context) if ask.overlay else answer
 
-    def _pixels(self, picture: bytes, context: Context) -> Pixels:
+    def close(self) -> None:
+        """Give back the engine's memory and all threads; no picture may be on its way."""
+        if self.batcher:
+            self.batcher.close()
+        self.engine.close()
+
+    def _infer(self, pixels: Pixels, context: Context) -> Inference:
+        if self.batcher:
+            return self.batcher.infer(pixels, context)
+        return self.engine.infer(pixels[None])
+
+    def _pixels(self, picture: Picture, context: Context) -> Pixels:
         upright = decode(picture, self.geometry.size, self.limits, context.check)
         return fit(upright, self.geometry)
+
+    def _overlaid(self, picture: Picture, answer: Answer, context: Context) -> Answer:
+        """``answer`` with its overlay, on the picture decoded anew: finer than the model saw it."""
+        context.check()
+        assert answer.evidence is not None
+        shown = decode(picture, (SHOWN_SIDE, SHOWN_SIDE), self.limits, context.check)
+        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        return replace(answer, overlay=overlay_png(shown, answer.evidence))

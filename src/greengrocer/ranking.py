@@ -1,5 +1,6 @@
 """Probabilities become named, ordered, honest answers: one pure function."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -53,13 +54,28 @@ class Labels:
     coarse_threshold: float = 0.0
 
 
+class Ask(NamedTuple):
+    """What an answer is to hold: its ``top`` best classes, and more only where it is asked for."""
+
+    top: int = 5
+    evidence: bool = False
+    overlay: bool = False
+    tensors: tuple[str, ...] = ()  # names of an Inference's fields
+
+
+ASK = Ask()  # the usual
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer for one picture.
 
     ``top`` is in order of confidence and never empty. ``coarse`` is the largest summed
-    probability, which may belong to another coarse class than ``top[0]``. ``evidence`` is
-    float32 [h, w, classes], in logits.
+    probability, which may belong to another coarse class than ``top[0]``.
+
+    Where it was asked for: ``evidence`` for ``top[0]``, float32 [h, w], whose mean is that class's
+    calibrated logit; ``overlay``, a PNG of it over the picture; ``tensors``, what the graph said of
+    this picture, each as in an Inference without its first dimension.
     """
 
     model: ModelId
@@ -68,20 +84,26 @@ class Answer:
     known: bool
     known_score: float
     named: Named
-    evidence: Floats = field(repr=False, compare=False)
+    evidence: Floats | None = field(default=None, repr=False, compare=False)
+    overlay: bytes | None = field(default=None, repr=False)
+    tensors: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
 
 
-def rank(inference: Inference, index: int, labels: Labels, top: int) -> Answer:
-    """The answer for picture ``index`` of ``inference``, with its ``top`` best classes.
+def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> Answer:
+    """The answer for picture ``index`` of ``inference``, with what ``ask`` wants but an overlay.
 
     Equal probabilities are ordered by class id.
     """
     known_score = float(inference.known_score[index])
     known = known_score >= labels.known_threshold
-    best = _best(inference.probabilities[index], labels.classes, top)
+    probabilities = inference.probabilities[index]
+    best = _best(probabilities, labels.classes, ask.top)
     coarse = None
     if inference.coarse is not None and labels.coarse is not None:
         coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
+    evidence = None
+    if ask.evidence or ask.overlay:
+        evidence = inference.evidence[index, :, :, probabilities.argmax()]
     return Answer(
         model=labels.model,
         top=best,
@@ -89,7 +111,12 @@ def rank(inference: Inference, index: int, labels: Labels, top: int) -> Answer:
         known=known,
         known_score=known_score,
         named=name(best[0], coarse, known, labels),
-        evidence=inference.evidence[index],
+        evidence=evidence,
+        tensors={
+            name: values[index]
+            for name in ask.tensors
+            if (values := getattr(inference, name)) is not None
+        },
     )
 
 

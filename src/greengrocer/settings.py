@@ -44,10 +44,30 @@ class Settings(BaseSettings):
         description="HTTP processes over one engine process; default: one in all",
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="pictures worked on at once; default: one a processor"
+        None,
+        ge=1,
+        le=1024,
+        description="pictures worked on at once; default: one a processor (or a group of "
+        "ORT_INTRA_OP_NUM_THREADS of them), and more where they wait for a batch",
+    )
+    max_batch: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="most pictures that the engine works on together; default: 1 on the CPU, "
+        "32 on a GPU",
+    )
+    batch_wait: float = Field(
+        0, ge=0, le=1, description="longest wait for a batch to fill while the engine is idle"
     )
     max_megabytes: float = Field(20, gt=0, le=1000, description="largest picture, megabytes")
     max_megapixels: float = Field(50, gt=0, le=150, description="largest picture, megapixels")
+    max_request_pictures: int = Field(
+        1000, ge=1, le=100_000, description="most pictures in one request that may have many"
+    )
+    max_request_megabytes: float = Field(
+        500, gt=0, description="largest request that may have many pictures, megabytes"
+    )
     megabytes_in_flight: float = Field(
         256, gt=0, description="uploads held at once, megabytes; shared out among the workers"
     )

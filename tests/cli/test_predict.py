@@ -1,13 +1,28 @@
+import csv
+import io
 import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from greengrocer.web.schemas import Problem
 from support.pictures import encoded, jpeg, photo
 
 Command = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture
+def greengrocer_path() -> list[str]:
+    """The command's words, for tests that run it in a way of their own."""
+    return [sys.executable, "-m", "greengrocer"]
 
 
 @pytest.fixture
@@ -47,15 +62,95 @@ def test_a_bad_file_fails_alone(
 ) -> None:
     broken, missing = tmp_path / "broken.jpg", tmp_path / "missing.jpg"
     broken.write_bytes(jpeg(1)[:300])
-    files = [broken, pictures[0], missing, tmp_path, pictures[1]]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    files = [broken, pictures[0], missing, empty, pictures[1]]
     done = greengrocer("predict", *files, "--bundle", onnx_bundle)
     assert done.returncode == 2
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == list(map(str, pictures))
     assert done.stderr.splitlines() == [
         f"greengrocer: {broken}: the JPEG is truncated or damaged",
         f"greengrocer: {missing}: No such file or directory",
-        f"greengrocer: {tmp_path}: Is a directory",
+        f"greengrocer: {empty}: the folder holds no picture (.jpeg, .jpg, .png, .webp)",
     ]
+
+
+def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    for number in range(40):
+        path = folder / f"{number % 3}" / f"{number:02}.{('jpg', 'JPEG', 'Jpg')[number % 3]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(int((number % 10 + 0.5) * 25.5)))
+    (folder / "notes.txt").write_text("no picture")
+    done = greengrocer("predict", folder, "--bundle", onnx_bundle, "--json", "--top", 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 40
+    files = [Path(answer["file"]) for answer in answers]
+    assert files == sorted(files)
+    assert [answer["prediction"][-1] for answer in answers] == [path.stem[-1] for path in files]
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_a_refused_picture_is_a_line_too(
+    greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path, form: str
+) -> None:
+    bad, missing = tmp_path / "a, bad.png", tmp_path / "missing.jpg"
+    bad.write_bytes(b"a pear")
+    done = greengrocer("predict", bad, pictures[0], missing, "--bundle", onnx_bundle, form)
+    assert (done.returncode, done.stderr) == (2, "")
+    if form == "--json":
+        first, second, third = map(json.loads, done.stdout.splitlines())
+        assert Problem.model_validate(first).code == "unreadable-picture"
+        assert (first["file"], second["file"]) == (str(bad), str(pictures[0]))
+        assert (second["prediction"], third["detail"]) == ("grey-0", "No such file or directory")
+    else:
+        first, second, third = csv.DictReader(io.StringIO(done.stdout))
+        assert (first["file"], first["prediction"]) == (str(bad), "")
+        assert "no picture" in first["error"]
+        assert (second["prediction"], second["coarse"], second["known"]) == (
+            "grey-0",
+            "dark",
+            "true",
+        )
+        assert 0.5 < float(second["confidence"]) <= float(second["coarse_confidence"]) <= 1
+        assert (second["level"], second["name"], second["error"]) == ("fine", "grey-0", "")
+        assert third["error"] == "No such file or directory"
+
+
+def test_a_reader_that_has_enough_is_no_error(
+    greengrocer_path: list[str], onnx_bundle: Path, pictures: list[Path]
+) -> None:
+    words = [*greengrocer_path, "predict", *map(str, pictures * 200), "--json"]
+    command = f"{shlex.join([*words, '--bundle', str(onnx_bundle)])} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["prediction"] == "grey-0"
+
+
+def test_a_terminal_shows_how_far_it_is(
+    greengrocer_path: list[str], onnx_bundle: Path, pictures: list[Path]
+) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    words = [*greengrocer_path, "predict", *map(str, pictures), "--bundle", str(onnx_bundle)]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=theirs, check=False, timeout=120)
+    os.write(theirs, b"END\n")
+    shown = b""
+    while b"END" not in shown:
+        shown += os.read(ours, 1 << 16)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0
+    assert b"2/2" in shown
 
 
 def test_a_name_that_is_no_text_is_told_all_the_same(

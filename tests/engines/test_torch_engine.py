@@ -12,6 +12,9 @@ from safetensors.numpy import save_file
 
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
 from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.context import Context
+from greengrocer.engines.batcher import Batcher
+from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
@@ -116,6 +119,25 @@ def test_several_threads_may_ask_at_once(bundle: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
+def test_an_answer_does_not_depend_on_its_neighbours_in_a_batch(bundle: Path) -> None:
+    engine, pixels = started(bundle), pictures(4, square(64))
+    alone = [engine.infer(pixels[i : i + 1]) for i in range(4)]
+    batcher = Batcher(engine, BatchLimits(largest=4, wait=60))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda picture: batcher.infer(picture, Context()), pixels))
+    batcher.close()
+    for one, expected in zip(found, alone, strict=True):
+        for part, expected_part in zip(one, expected, strict=True):
+            assert part is not None
+            assert expected_part is not None
+            np.testing.assert_allclose(part, expected_part, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_on_a_processor_no_batches_are_wanted(bundle: Path) -> None:
+    assert started(bundle).largest_batch == 1
+
+
 def test_a_bundle_without_float_weights_is_refused_with_advice(bundle: Path) -> None:
     (bundle / WEIGHTS).unlink()
     with pytest.raises(BundleRefused, match=r"no weights\.safetensors, which wheels leave out: "):
@@ -169,6 +191,7 @@ def test_a_gpu_answers_as_the_processor_does(bundle: Path) -> None:
     expected = started(bundle, "cpu").infer(pixels)
     found = started(bundle, "cuda").infer(pixels)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=1e-2)
+    assert started(bundle, "cuda").largest_batch > 1
 
 
 def test_an_unknown_device_is_refused(bundle: Path) -> None:

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from greengrocer.evaluation.answers import score_answers
@@ -13,7 +12,6 @@ def answer(level: Level, name: str | None, known: bool = True) -> Answer:
         known=known,
         known_score=0.9,
         named=Named(level, name),
-        evidence=np.zeros((1, 1, 1), np.float32),
     )
 
 

@@ -10,7 +10,7 @@ from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ASK, Ask, Labels, ModelId
 from greengrocer.serving.classifier import LocalClassifier
 from support.clocks import SettableClock
 from support.engines import HeldEngine
@@ -44,7 +44,7 @@ def test_an_answer_tells_how_long_its_thread_took(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     engine.release.set()
-    served = asyncio.run(classifier.classify(jpeg(100), Context(), top=2))
+    served = asyncio.run(classifier.classify(jpeg(100), Context(), Ask(top=2)))
     assert [name for name, _ in served.answer.top] == ["grey-3", "grey-4"]
     assert served.seconds > 0
     assert classifier.labels.classes == engine.manifest.classes
@@ -52,7 +52,7 @@ def test_an_answer_tells_how_long_its_thread_took(
 
 def test_a_refused_picture_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
     with pytest.raises(UnreadablePicture):
-        asyncio.run(classifier.classify(b"no picture", Context(), 5))
+        asyncio.run(classifier.classify(b"no picture", Context(), ASK))
 
 
 def test_past_its_deadline_nothing_is_computed(
@@ -62,7 +62,7 @@ def test_past_its_deadline_nothing_is_computed(
     context = Context(seconds=5, clock=clock)
     clock.now += 6
     with pytest.raises(DeadlineExceeded):
-        asyncio.run(classifier.classify(jpeg(1), context, 5))
+        asyncio.run(classifier.classify(jpeg(1), context, ASK))
     engine.release.set()
     classifier.close()
     assert engine.calls == 0
@@ -74,7 +74,7 @@ def test_nothing_is_computed_for_a_client_that_has_gone(
     context = Context()
     context.cancel()
     with pytest.raises(Departed):
-        asyncio.run(classifier.classify(jpeg(1), context, 5))
+        asyncio.run(classifier.classify(jpeg(1), context, ASK))
     assert not engine.busy.is_set()
 
 
@@ -82,11 +82,11 @@ def test_a_deadline_that_passes_in_the_queue_is_kept_while_all_threads_are_busy(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     async def scenario() -> None:
-        first = asyncio.create_task(classifier.classify(jpeg(1), Context(), 5))
+        first = asyncio.create_task(classifier.classify(jpeg(1), Context(), ASK))
         await until_busy(engine)
         waiting = Context(seconds=SOON)
         with pytest.raises(DeadlineExceeded):
-            await asyncio.wait_for(classifier.classify(jpeg(2), waiting, 5), HANG)
+            await asyncio.wait_for(classifier.classify(jpeg(2), waiting, ASK), HANG)
         with pytest.raises(Departed):
             waiting.check()
         assert not first.done()
@@ -103,7 +103,7 @@ def test_a_deadline_that_passes_in_the_engine_is_kept(
 ) -> None:
     async def scenario() -> None:
         with pytest.raises(DeadlineExceeded):
-            await asyncio.wait_for(classifier.classify(jpeg(1), Context(seconds=SOON), 5), HANG)
+            await asyncio.wait_for(classifier.classify(jpeg(1), Context(seconds=SOON), ASK), HANG)
 
     asyncio.run(scenario())
     assert not engine.release.is_set()
@@ -113,10 +113,10 @@ def test_a_cancelled_request_gives_up_its_place_in_the_queue(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     async def scenario() -> Context:
-        first = asyncio.create_task(classifier.classify(jpeg(1), Context(), 5))
+        first = asyncio.create_task(classifier.classify(jpeg(1), Context(), ASK))
         await until_busy(engine)
         context = Context()
-        second = asyncio.create_task(classifier.classify(jpeg(2), context, 5))
+        second = asyncio.create_task(classifier.classify(jpeg(2), context, ASK))
         await asyncio.sleep(0)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -136,7 +136,7 @@ def test_closing_finishes_what_was_taken_then_closes_the_engine(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     async def scenario() -> None:
-        first = asyncio.create_task(classifier.classify(jpeg(250), Context(), 5))
+        first = asyncio.create_task(classifier.classify(jpeg(250), Context(), ASK))
         await until_busy(engine)
         assert classifier.healthy
         closing = asyncio.create_task(asyncio.to_thread(classifier.close))
@@ -158,4 +158,4 @@ def test_a_closed_classifier_says_that_it_is_not_ready(
     engine.release.set()
     classifier.close()
     with pytest.raises(NotReady):
-        asyncio.run(classifier.classify(jpeg(1), Context(), 5))
+        asyncio.run(classifier.classify(jpeg(1), Context(), ASK))

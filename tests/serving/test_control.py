@@ -4,6 +4,7 @@ import socket
 import stat
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +12,14 @@ import pytest
 
 from greengrocer.errors import ControlRefused
 from greengrocer.serving import control
-from greengrocer.serving.control import ControlServer, Message, ask, control_path, control_socket
+from greengrocer.serving.control import (
+    ControlServer,
+    Message,
+    ask,
+    control_path,
+    control_socket,
+    remove_stale,
+)
 
 
 @pytest.fixture
@@ -90,6 +98,21 @@ def test_a_socket_that_lives_is_refused_and_stays(path: Path) -> None:
     with control_socket(path):
         assert "a running service has it" in refused(path)
         assert path.exists()
+
+
+def test_the_socket_of_a_service_that_is_just_dying_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "DYING_SECONDS", 60.0)
+    path.parent.mkdir(mode=0o700)
+    with ThreadPoolExecutor() as pool, socket.socket(socket.AF_UNIX) as dying:
+        dying.bind(str(path))
+        dying.listen()
+        removed = pool.submit(remove_stale, path)
+        asked, _ = dying.accept()
+        asked.close()
+        removed.result()
+    assert not path.exists()
 
 
 def test_a_file_that_is_no_socket_is_refused_and_stays(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+from starlette.types import ASGIApp
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.gallery import Gallery
@@ -98,17 +99,26 @@ class Live:
 @contextmanager
 def live(service: Service, limits: WireLimits | None = None, drain: float = 30) -> Iterator[Live]:
     """Serve ``service`` from a thread; stopped, and its threads gone, at the end."""
+    try:
+        with served(create_app(service), service.readiness, limits, drain) as url:
+            yield Live(service, url)
+    finally:
+        service.classifier.close()
+
+
+@contextmanager
+def served(
+    app: ASGIApp, readiness: Readiness, limits: WireLimits | None = None, drain: float = 30
+) -> Iterator[str]:
+    """Serve ``app`` from a thread, at this URL."""
     listener = bind("127.0.0.1", 0)
     listener.listen()  # from here on a client waits where the server is not there yet
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = create_app(service)
-    server = make_server(app, listener, service.readiness, 15, drain, limits or WireLimits())
+    server = make_server(app, listener, readiness, 15, drain, limits or WireLimits())
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        yield Live(service, url)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.handle_exit(signal.SIGTERM, None)
         thread.join(SECONDS)
-        service.classifier.close()
     assert not thread.is_alive(), "the server did not stop"

@@ -1,24 +1,30 @@
-"""Clients that post pictures one after the other, each on a connection of its own."""
+"""Clients that post pictures one after the other, and what they are answered."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from support.waiting import until
-from support.wire import exchange, post
+from support.waiting import SECONDS, until
+from support.wire import Wire, WireAnswer, exchange, post
 
 BROKEN = 0  # the status of a connection that ended without an answer
 
 
 class Load:
-    """What clients have been answered so far, by status."""
+    """What clients have been answered so far: by status, and the good ones by version.
 
-    def __init__(self, url: str, picture: bytes) -> None:
+    Each request has a connection of its own, unless connections are to be ``kept``.
+    """
+
+    def __init__(self, url: str, picture: bytes, kept: bool) -> None:
         self.url = url
+        self.kept = kept
         self.request = post(picture)
         self.statuses: Counter[int] = Counter()
+        self.versions: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._end = threading.Event()
 
@@ -26,26 +32,53 @@ class Load:
         """Post until told to end."""
         while not self._end.is_set():
             try:
-                status = exchange(self.url, self.request).status
+                self._converse()
             except (OSError, AssertionError):
-                status = BROKEN
-            with self._lock:
-                self.statuses[status] += 1
+                self._count(BROKEN)
 
     def end(self) -> None:
         """Tell the clients."""
         self._end.set()
 
-    def until_more(self, count: int) -> None:
+    def until_more(self, count: int, seconds: float = SECONDS) -> None:
         """Wait for ``count`` more good answers."""
         goal = self.statuses[200] + count
-        until(lambda: self.statuses[200] >= goal)
+        until(lambda: self.statuses[200] >= goal, seconds)
+
+    def until_more_of(self, version: str, count: int, seconds: float = SECONDS) -> None:
+        """Wait for ``count`` more good answers by the model of this version."""
+        goal = self.versions[version] + count
+        until(lambda: self.versions[version] >= goal, seconds)
+
+    def _converse(self) -> None:
+        """One request, or as many as one connection takes."""
+        if not self.kept:
+            self._note(exchange(self.url, self.request))
+            return
+        with Wire(self.url) as wire:
+            while not self._end.is_set():
+                answer = wire.send(self.request).answer()
+                self._note(answer)
+                if answer.headers.get("connection") == "close":
+                    return
+
+    def _note(self, answer: WireAnswer) -> None:
+        if answer.status == 200:
+            self._count(200, json.loads(answer.body)["model"]["version"])
+        else:
+            self._count(answer.status)
+
+    def _count(self, status: int, version: str | None = None) -> None:
+        with self._lock:
+            self.statuses[status] += 1
+            if version is not None:
+                self.versions[version] += 1
 
 
 @contextmanager
-def load(url: str, picture: bytes, clients: int) -> Iterator[Load]:
+def load(url: str, picture: bytes, clients: int, kept: bool = False) -> Iterator[Load]:
     """``clients`` at work until the end."""
-    running = Load(url, picture)
+    running = Load(url, picture, kept)
     with ThreadPoolExecutor(clients) as pool:
         done = [pool.submit(running.client) for _ in range(clients)]
         try:

@@ -143,7 +143,30 @@ UPLOADS = [
 PARAMETERS = [
     *[
         Refused(f"top={value[:9]}", 422, "parameter-out-of-range", _top(value), "top")
-        for value in ("0", "11", "-1", "abc", "1.5", "", "9" * 400, "9" * 5000, "%ff", "1%00")
+        for value in (
+            "0",
+            "11",
+            "-1",
+            "%2B1",
+            "1_0",
+            "abc",
+            "1.5",
+            "",
+            "9" * 400,
+            "9" * 5000,
+            "%ff",
+            "1%00",
+        )
+    ],
+    *[
+        Refused(
+            f"explain={value}",
+            422,
+            "parameter-out-of-range",
+            post(PICTURE, target=f"/predict?explain={value}"),
+            "explain",
+        )
+        for value in ("", "1", "True", "yes", "Granny-Smith", "%ff")
     ],
     *[
         Refused(
@@ -153,7 +176,7 @@ PARAMETERS = [
             post(PICTURE, f"X-Deadline-Ms: {value}"),
             "X-Deadline-Ms",
         )
-        for value in ("0", "-5", "soon", "1.5", "", "1e3", "9" * 5000)
+        for value in ("0", "00", "-5", "+5", "1_0", "soon", "1.5", "", "1e3")
     ],
     Refused(
         "no such level", 422, "parameter-out-of-range", head("GET", "/class-names?level=x"), "level"

@@ -54,6 +54,10 @@ class Wire:
         body = self._file.read(int(headers["content-length"]))
         return WireAnswer(int(words[1]), headers, body)
 
+    def rest(self) -> bytes:
+        """All that the server sends before it closes."""
+        return self._file.read()
+
     def closed(self) -> bool:
         """Wait until the server closes; True if it sends nothing more before."""
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from support.processes import children, command
 from support.servers import Server, start_server
 from support.waiting import until
 
@@ -88,35 +89,3 @@ def start_workers(count: int, *flags: str, poison: bool = False) -> Workers:
         workers.server.stop()
         raise
     return workers
-
-
-def children(pid: int) -> list[int]:
-    """The process ids of the children of ``pid``, those excepted that wait to be buried."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return [child for child in found if alive(child)]
-
-
-def command(pid: int) -> list[str]:
-    """A process's command line, empty once it has gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:
-        return []
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs: neither gone nor a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def proportional_memory(pid: int) -> int:
-    """Pss in kilobytes: what is shared counts in parts."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    raise AssertionError("no Pss")

@@ -103,7 +103,7 @@ def test_the_services_own_deadline_cannot_be_lengthened(
 
 
 def test_an_answer_within_the_deadline_is_an_answer(client: httpx.Client) -> None:
-    for milliseconds in ("60000", str(10**400)):
+    for milliseconds in ("60000", "0060000", str(10**400), "9" * 5000):
         headers = {"Content-Type": "image/jpeg", "X-Deadline-Ms": milliseconds}
         assert client.post("/predict", content=LIGHT, headers=headers).status_code == 200
 

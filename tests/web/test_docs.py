@@ -13,11 +13,21 @@ from greengrocer.web.schemas import Problem
 
 METHODS = {
     "/predict": "post",
+    "/explain": "post",
+    "/predict/batch": "post",
     "/class-names": "get",
     "/random-image": "get",
     "/livez": "get",
     "/readyz": "get",
     "/metrics": "get",
+    "/v2": "get",
+    "/v2/health/live": "get",
+    "/v2/health/ready": "get",
+    **{
+        f"/v2/models/{{name}}{version}{what}": method
+        for version in ("", "/versions/{version}")
+        for what, method in (("", "get"), ("/ready", "get"), ("/infer", "post"))
+    },
 }
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,7 +19,7 @@ from typing import NoReturn
 
 from greengrocer.cli.output import MISTAKE
 from greengrocer.cli.serve import http_server
-from greengrocer.errors import UsageError
+from greengrocer.errors import ControlRefused, UsageError
 from greengrocer.serving.workers.control import Control, Word
 from greengrocer.serving.workers.private import (
     ENGINE_SOCKET,
@@ -66,6 +67,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
 
     from greengrocer.assemble_workers import assemble_http  # noqa: PLC0415
     from greengrocer.serving.workers.remote import RemoteClassifier  # noqa: PLC0415
+    from greengrocer.serving.workers.watchdog import Watchdog  # noqa: PLC0415
     from greengrocer.web.app import create_app  # noqa: PLC0415
 
     control_end, listener = sockets
@@ -76,7 +78,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         classifier = RemoteClassifier(directory / ENGINE_SOCKET, suspect_engine)
         await classifier.start()
         service = assemble_http(settings, classifier)
-        app = create_app(service)
+        app = Watchdog(create_app(service))
         server = http_server(settings, app, listener, service.readiness)
         control.say(Word.READY)
         try:
@@ -98,6 +100,14 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
     sys.exit(0)
 
 
+def _remove_control(settings: Settings) -> None:
+    from greengrocer.serving.control import remove_stale  # noqa: PLC0415
+
+    if settings.control is not None:
+        with suppress(ControlRefused):  # the next service has it by now
+            remove_stale(settings.control)
+
+
 Role = Callable[[Settings, Path, list[socket.socket]], None]
 # The engine must die with its supervisor even where it hangs; HTTP processes clean up behind both.
 ROLES: dict[str, tuple[Role, signal.Signals]] = {
@@ -114,9 +124,9 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    end_with(int(supervisor), end)
+    settings = Settings(**json.loads((directory / SETTINGS).read_text()))
     try:
-        settings = Settings(**json.loads((directory / SETTINGS).read_text()))
+        end_with(int(supervisor), end)
         configure_logs(settings.log_level, settings.log_format)
         role(settings, directory, [socket.socket(fileno=int(number)) for number in numbers])
     except UsageError as error:
@@ -125,6 +135,7 @@ def main(arguments: list[str]) -> int:
     finally:
         if os.getppid() != int(supervisor):  # it died without cleaning up
             remove_private_directory(directory)
+            _remove_control(settings)
     return 0
 
 

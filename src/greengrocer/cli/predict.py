@@ -1,25 +1,34 @@
 """``greengrocer predict``: names for pictures on disk."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import add_model_flags
-from greengrocer.cli.output import MISTAKE, say, say_json, warn
-from greengrocer.errors import PictureRefused
+from greengrocer.cli.output import MISTAKE, until_nobody_reads
 
 if TYPE_CHECKING:
+    from greengrocer.cli.answers import Tell
     from greengrocer.cli.commands import Commands
     from greengrocer.pipeline import Pipeline
-    from greengrocer.ranking import Answer
+    from greengrocer.ranking import Ask
 
 
 def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser("predict", help="name what pictures on disk show")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG or WebP")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE|DIR",
+        help="JPEG, PNG or WebP, or a folder with such files at any depth",
+    )
     parser.add_argument("--top", type=_count, default=5, metavar="K", help="classes to list")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--csv", action="store_true", help="a table with a row a picture")
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
@@ -28,23 +37,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Classify each picture; one that is refused is told and does not stop the others."""
     from greengrocer.assemble import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
-    from greengrocer.web.schemas import prediction_body  # noqa: PLC0415
+    from greengrocer.cli import answers, pictures  # noqa: PLC0415
+    from greengrocer.ranking import Ask  # noqa: PLC0415
 
+    paths = pictures.find_pictures(arguments.images)
     bundle = load_bundle(find_bundle(arguments.bundle))
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     refused = 0
-    for path in arguments.images:
-        try:
-            answer = _classify(pipeline, path, arguments.top)
-        except (PictureRefused, OSError) as error:
-            refused += 1
-            reason = error.strerror if isinstance(error, OSError) else error
-            warn(f"greengrocer: {path}: {reason}")
-            continue
-        if arguments.json:
-            say_json({"file": str(path), **prediction_body(answer, request_id=str(path))})
-        else:
-            say(f"{path}: {_sentence(answer)}")
+    with until_nobody_reads():
+        if arguments.csv:
+            answers.say_row(*answers.COLUMNS)
+        tell = answers.tell_in_csv if arguments.csv else answers.tell_in_words
+        tell = answers.tell_in_json if arguments.json else tell
+        refused = _classify(pipeline, paths, Ask(arguments.top), tell)
     return MISTAKE if refused else 0
 
 
@@ -54,13 +59,28 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _classify(pipeline: "Pipeline", path: Path, top: int) -> "Answer":
+def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell") -> int:
+    """Tell of each picture in order, and return how many were refused."""
+    from tqdm import tqdm  # noqa: PLC0415
+
+    from greengrocer.cli.pictures import read_picture, side_by_side  # noqa: PLC0415
     from greengrocer.context import Context  # noqa: PLC0415
+    from greengrocer.errors import PictureRefused  # noqa: PLC0415
+    from greengrocer.ranking import Answer  # noqa: PLC0415
+    from greengrocer.serving.threads import picture_threads  # noqa: PLC0415
 
-    return pipeline.classify(path.read_bytes(), Context(str(path)), top)
+    def classify(path: Path) -> Answer | PictureRefused:
+        try:
+            return pipeline.classify(read_picture(path), Context(str(path)), ask)
+        except PictureRefused as refusal:
+            return refusal
 
-
-def _sentence(answer: "Answer") -> str:
-    best = answer.top[0]
-    sentence = f"{best.name} ({best.confidence:.0%})"
-    return sentence if answer.known else f"nothing that the model knows; nearest is {sentence}"
+    outcomes = side_by_side(classify, paths, picture_threads())
+    # Lines on a terminal are progress enough, and the bar would stand among them.
+    hidden = sys.stdout.isatty() or not sys.stderr.isatty()
+    refused = 0
+    bar = tqdm(outcomes, "predict", len(paths), unit="picture", disable=hidden)
+    for path, outcome in zip(paths, bar, strict=True):
+        tell(path, outcome)
+        refused += isinstance(outcome, PictureRefused)
+    return refused

@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
             if settings.workers is not None:
                 from greengrocer.cli.supervise import supervise  # noqa: PLC0415
 
+                # All processes must know it: they remove it where the supervisor is killed.
+                settings = settings.model_copy(update={"control": path})
                 return supervise(settings, listener, control)
             _serve(settings, listener, control)
     return 0

@@ -23,9 +23,21 @@ class Inference(NamedTuple):
     evidence: Floats
     coarse: Floats | None = None
 
+    def only(self, place: int) -> "Inference":
+        """What it says of one of the N pictures, with N = 1."""
+        one = slice(place, place + 1)
+        coarse = None if self.coarse is None else self.coarse[one]
+        return Inference(self.probabilities[one], self.known_score[one], self.evidence[one], coarse)
+
 
 class Engine(Protocol):
-    """Runs one bundle. ``infer`` may be called from several threads at once."""
+    """Runs one bundle. ``infer`` may be called from several threads at once.
+
+    Up to ``largest_batch`` pictures at once it gains by more of them; 1: it gains by none. Known
+    once it has started.
+    """
+
+    largest_batch: int
 
     def start(self) -> None:
         """Load the network; raises BundleRefused where it does not keep the graph's contract."""

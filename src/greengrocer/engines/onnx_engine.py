@@ -18,6 +18,8 @@ Shape = tuple[int | str, ...]
 class OnnxEngine:
     """One session that every worker thread shares, and with it one copy of the weights."""
 
+    largest_batch = 1  # pictures side by side, each on its processor, are as fast
+
     def __init__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> None:
         self.directory = directory
         self.manifest = manifest

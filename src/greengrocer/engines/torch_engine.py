@@ -27,8 +27,13 @@ except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
 
 
+LARGEST_ON_GPU = 32
+
+
 class TorchEngine:
     """The backbone and the answer head in float32, on the processor or on a GPU."""
+
+    largest_batch = 1
 
     def __init__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> None:
         self.directory = directory
@@ -41,6 +46,7 @@ class TorchEngine:
     def start(self) -> None:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
         self._target = choose_device(self.device)
+        self.largest_batch = 1 if self._target.type == "cpu" else LARGEST_ON_GPU
         torch.set_num_threads(self.threads)
         described = self.manifest.network
         if described is None or described.architecture not in VARIANTS:

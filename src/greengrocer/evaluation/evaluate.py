@@ -1,7 +1,7 @@
 """Run a labelled split through the serving pipeline and score the answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from greengrocer.evaluation.answers import AnswerScores, score_answers
 from greengrocer.evaluation.each_picture import each_picture
 from greengrocer.figures.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer
+from greengrocer.ranking import Answer, Ask
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def evaluate(
         probabilities,
         np.array([answer.known_score for answer in answers], np.float32),
         labels,
-        np.stack([answer.evidence[:, :, 0] for answer in answers]),
+        np.stack([answer.evidence for answer in answers if answer.evidence is not None]),
         paths,
     )
 
@@ -83,13 +83,11 @@ def _model_labels(manifest: Manifest, labelled: LabelledSet) -> Labels:
 
 
 def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[Answer]:
-    """Answers for all classes, their evidence cut to that of the predicted class: [h, w, 1]."""
-    classes = pipeline.labels.classes
+    """Answers for all classes, with the evidence for the predicted one."""
+    ask = Ask(len(pipeline.labels.classes), evidence=True)
 
     def classify(_: int, data: bytes) -> Answer:
-        answer = pipeline.classify(data, Context(), top=len(classes))
-        predicted = [classes.index(answer.top[0].name)]
-        return replace(answer, evidence=answer.evidence[:, :, predicted])
+        return pipeline.classify(data, Context(), ask)
 
     return each_picture(paths, classify, threads, "evaluate")
 

@@ -99,4 +99,4 @@ def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robu
 def _prediction(pipeline: Pipeline, picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "PNG", compress_level=0)  # deflating would cost more than the model
-    return pipeline.classify(file.getvalue(), Context(), top=1).top[0].name
+    return pipeline.classify(file.getvalue(), Context()).top[0].name

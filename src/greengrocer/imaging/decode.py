@@ -19,6 +19,9 @@ from greengrocer.errors import (
     UnreadablePicture,
 )
 from greengrocer.imaging.formats import Format, Header, read_header
+from greengrocer.imaging.geometry import Pixels
+
+Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [height, width, 3]
 
 PNG_DEPTH = 24  # offset of a PNG's bits a sample
 MAX_EXIF = 1 << 20  # bytes; a JPEG segment holds 64 KiB, so more is no camera's
@@ -47,22 +50,32 @@ class DecodeLimits:
         return 20 * self.pixels
 
 
-def check_pixels(header: Header, limits: DecodeLimits) -> None:
-    """Raise TooManyPixels for a picture over the limit."""
-    if header.pixels > limits.pixels:
+def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
+    """How many pixels it has, by its header; raises a PictureRefused, TooManyPixels above all."""
+    if isinstance(picture, bytes):
+        header = read_header(picture)
+        return _within(header.width, header.height, limits)
+    height, width = picture.shape[:2]
+    return _within(width, height, limits)
+
+
+def _within(width: int, height: int, limits: DecodeLimits) -> int:
+    pixels = width * height
+    if pixels > limits.pixels:
         raise TooManyPixels(
-            f"the picture is {header.width} x {header.height} pixels, "
-            f"{header.pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are taken"
+            f"the picture is {width} x {height} pixels, "
+            f"{pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are taken"
         )
+    return pixels
 
 
 def decode(
-    data: bytes,
+    data: Picture,
     target: tuple[int, int] | None = None,
     limits: DecodeLimits | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Image.Image:
-    """Decode ``data`` to an upright picture of mode RGB.
+    """Decode ``data`` to an upright picture of mode RGB; pixels are wrapped as they are.
 
     ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
     target. ``check`` is called about every 64 KiB read and may raise a Refusal to stop.
@@ -70,8 +83,11 @@ def decode(
     Raises a PictureRefused, or whatever ``check`` raises.
     """
     limits = limits or DecodeLimits()
+    if not isinstance(data, bytes):
+        count_pixels(data, limits)
+        return Image.fromarray(data)
     header = read_header(data)
-    check_pixels(header, limits)
+    _within(header.width, header.height, limits)
     reader = _GuardedReader(data, limits.seconds, check)
     try:
         with Image.open(reader, formats=[header.format]) as picture:

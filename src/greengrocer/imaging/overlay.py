@@ -1,4 +1,6 @@
-"""A map of evidence laid over the picture that it is about: one pure function."""
+"""A map of evidence laid over the picture that it is about: pure functions."""
+
+import io
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ _RAMP = np.array([(46, 16, 101), (190, 42, 114), (250, 132, 48), (255, 238, 160)
 _OPACITY = 0.75  # of the hottest place: what lies below must stay recognisable
 _FALL = 1.5  # how fast the opacity falls with the heat: weak evidence leaves the picture alone
 _COLOUR_KEPT = 0.4  # of the picture's own, which would be taken for heat
+_QUICK = 1  # zlib's level
 
 
 def overlay(picture: Image.Image, evidence: Floats) -> Image.Image:
@@ -31,6 +34,13 @@ def overlay(picture: Image.Image, evidence: Floats) -> Image.Image:
     opacity = _OPACITY * heat[..., None] ** _FALL
     laid = (1 - opacity) * faded + opacity * colours
     return Image.fromarray(laid.round().astype(np.uint8))
+
+
+def overlay_png(picture: Image.Image, evidence: Floats) -> bytes:
+    """The ``overlay`` as a PNG, packed quickly rather than tightly."""
+    file = io.BytesIO()
+    overlay(picture, evidence).save(file, "PNG", compress_level=_QUICK)
+    return file.getvalue()
 
 
 def _spread(evidence: Floats, size: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -4,9 +4,8 @@ All of it runs on the event loop, so there is nothing to lock.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from greengrocer.errors import Overloaded
 
@@ -60,17 +59,11 @@ class Admission:
         """Whole seconds until what is in flight has gone, at the measured pace; at least 1."""
         return max(1, math.ceil(self.pictures * self.service_seconds / self.threads))
 
-    @contextmanager
-    def receiving(self) -> Iterator["Receipt"]:
+    def receiving(self) -> "Receipt":
         """An upload's share of the bytes in flight, held until its answer is sent."""
-        receipt = Receipt(self, self._bytes)
-        try:
-            yield receipt
-        finally:
-            self._bytes.give(receipt.size)
+        return Receipt(self, self._bytes)
 
-    @contextmanager
-    def admitted(self, pixels: int) -> Iterator[None]:
+    def admitted(self, pixels: int) -> "Place":
         """A place for a picture of ``pixels``; raises Overloaded where there is none."""
         wait = self.expected_wait()
         if wait > self.limits.wait_seconds:
@@ -78,11 +71,7 @@ class Admission:
         if not self._pixels.take(pixels):
             raise Overloaded("too many megapixels are in flight", self.retry_after())
         self.pictures += 1
-        try:
-            yield
-        finally:
-            self.pictures -= 1
-            self._pixels.give(pixels)
+        return Place(self, self._pixels, pixels)
 
     def served(self, seconds: float) -> None:
         """Learn from a picture that spent ``seconds`` in a thread."""
@@ -90,7 +79,7 @@ class Admission:
 
 
 class Receipt:
-    """The bytes that one upload holds so far."""
+    """The bytes that one upload holds so far, given back at the end of its ``with``."""
 
     def __init__(self, admission: Admission, budget: Budget) -> None:
         self.size = 0
@@ -102,3 +91,30 @@ class Receipt:
         if not self._budget.take(amount):
             raise Overloaded("too many bytes are in flight", self._admission.retry_after())
         self.size += amount
+
+    def shrink(self, amount: int) -> None:
+        """Give ``amount`` of it back before the end."""
+        self._budget.give(amount)
+        self.size -= amount
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give(self.size)
+
+
+class Place:
+    """An admitted picture's place, given back at the end of its ``with``."""
+
+    def __init__(self, admission: Admission, budget: Budget, pixels: int) -> None:
+        self._admission = admission
+        self._budget = budget
+        self._pixels = pixels
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.pictures -= 1
+        self._budget.give(self._pixels)

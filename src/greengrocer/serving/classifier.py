@@ -1,15 +1,17 @@
 """The seam: a picture's bytes in, its answer out, wherever the model may stand."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, NotReady
+from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Labels
+from greengrocer.ranking import Answer, Ask, Labels
 from greengrocer.serving.models import Models
+from greengrocer.serving.pool import Pool
 
 
 class Served(NamedTuple):
@@ -19,11 +21,11 @@ class Served(NamedTuple):
     seconds: float
 
 
-def serve(models: Models, picture: bytes, context: Context, top: int) -> Served:
+def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Served:
     """What the model that serves now answers, in this thread; raises a Refusal."""
     started = perf_counter()
     with models.taken() as pipeline:
-        answer = pipeline.classify(picture, context, top)
+        answer = pipeline.classify(picture, context, ask)
     return Served(answer, perf_counter() - started)
 
 
@@ -38,7 +40,7 @@ class Classifier(Protocol):
     def healthy(self) -> bool:
         """Whether a picture that came now would be answered."""
 
-    async def classify(self, picture: bytes, context: Context, top: int) -> Served:
+    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer; raises a PictureRefused, DeadlineExceeded, Departed or NotReady."""
 
     def close(self) -> None:
@@ -46,12 +48,12 @@ class Classifier(Protocol):
 
 
 class LocalClassifier:
-    """Runs the pipeline in this process, on as many threads as there are processors."""
+    """Runs the pipeline in this process, on ``threads`` pictures at once."""
 
     def __init__(self, pipeline: Pipeline, threads: int) -> None:
         self.models = Models(pipeline)
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
+        self._pool = Pool(threads, "classify")
         self._open = True
 
     @property
@@ -64,25 +66,29 @@ class LocalClassifier:
         """True until closed."""
         return self._open
 
-    async def classify(self, picture: bytes, context: Context, top: int) -> Served:
+    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer, from a thread of the pool; a deadline is kept even if the thread is not."""
         if not self._open:
             raise NotReady("the service is stopping")
-        future = asyncio.get_running_loop().run_in_executor(
-            self._pool, serve, self.models, picture, context, top
-        )
+        answer = self._pool.submit(partial(serve, self.models, picture, context, ask))
+        patience = max(0.0, context.remaining())
+        clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
         try:
-            async with asyncio.timeout(max(0.0, context.remaining())):
-                return await future
-        except TimeoutError:
-            context.cancel()
-            raise DeadlineExceeded("the deadline passed before an answer was ready") from None
+            return await answer
         except asyncio.CancelledError:
             context.cancel()
             raise
+        finally:
+            clock.cancel()
 
     def close(self) -> None:
         """Finish what was taken, then close the engines."""
         self._open = False
-        self._pool.shutdown(wait=True)
+        self._pool.close()
         self.models.close()
+
+
+def _expire(answer: "asyncio.Future[Served]", context: Context) -> None:
+    if not answer.done():
+        context.cancel()
+        answer.set_exception(DeadlineExceeded("the deadline passed before an answer was ready"))

@@ -16,6 +16,7 @@ from greengrocer.errors import ControlRefused
 
 LINE_BYTES = 1 << 16
 LINE_SECONDS = 10.0  # for a line to come; a client that says nothing is left
+DYING_SECONDS = 1.0  # in which a process that has been killed lets go of its sockets
 BACKLOG = 8
 
 Message = dict[str, Any]
@@ -40,7 +41,7 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
     Raises ControlRefused where the directory is not private or another service has the path.
     """
     _make_private(path.parent)
-    _remove_stale(path)
+    remove_stale(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
             listener.bind(str(path))
@@ -123,6 +124,18 @@ def ask(path: Path, order: Message) -> Message:
     return answer
 
 
+def remove_stale(path: Path) -> None:
+    """Remove the socket of a service that has died. Raises ControlRefused for one that lives."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise _refused(path, "is no socket, and stays as it is")
+    except FileNotFoundError:
+        return
+    if _listens(path):
+        raise _refused(path, "a running service has it: give this one another --control")
+    path.unlink(missing_ok=True)
+
+
 def _make_private(directory: Path) -> None:
     """Make ``directory`` if need be, and refuse one that others own or may enter."""
     try:
@@ -135,23 +148,20 @@ def _make_private(directory: Path) -> None:
         raise _refused(directory, "must be a directory that is yours alone (mode 0700)")
 
 
-def _remove_stale(path: Path) -> None:
-    """Remove the socket of a service that has died; refuse one that lives."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise _refused(path, "is no socket, and stays as it is")
-    except FileNotFoundError:
-        return
+def _listens(path: Path) -> bool:
+    """Whether a service has the socket at ``path``, and is not just dying."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
+        probe.settimeout(DYING_SECONDS)
         try:
             probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
+            probe.recv(1)  # nothing, once it has died; one that lives waits for us to speak
+        except TimeoutError:
+            return True
+        except (ConnectionRefusedError, ConnectionResetError):
+            return False
         except OSError as error:
             raise _refused(path, (error.strerror or str(error)).lower()) from error
-        else:
-            raise _refused(path, "a running service has it: give this one another --control")
+        return False
 
 
 def _refused(path: Path, reason: str) -> ControlRefused:

@@ -37,7 +37,7 @@ class Models:
                 hosted.pictures -= 1
                 last = hosted.dropped and not hosted.pictures
             if last:
-                hosted.pipeline.engine.close()
+                hosted.pipeline.close()
 
     def swap(self, pipeline: Pipeline) -> None:
         """Let ``pipeline`` serve; the one before it is kept for ``roll_back``."""
@@ -65,7 +65,7 @@ class Models:
             idle = not hosted.dropped and not hosted.pictures
             hosted.dropped = True
         if idle:
-            hosted.pipeline.engine.close()
+            hosted.pipeline.close()
 
 
 class _Hosted:

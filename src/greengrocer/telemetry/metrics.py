@@ -5,12 +5,15 @@ processes with that environment share their metrics, and each of them tells the 
 """
 
 import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
 )
@@ -22,10 +25,12 @@ from prometheus_client.process_collector import ProcessCollector
 
 STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SIZE_BUCKETS = (4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+MODEL_INFO = "greengrocer_model_info"
 
 
 class Metrics:
@@ -42,19 +47,7 @@ class Metrics:
         if self.shared is None:  # of one process among several they would say nothing
             ProcessCollector(registry=registry)
             GCCollector(registry=registry)
-        self.requests = Counter(
-            "greengrocer_requests", "Answered requests.", ("route", "status"), registry=registry
-        )
-        self.request_seconds = Histogram(
-            "greengrocer_request_seconds",
-            "From a request's headers to the end of its answer.",
-            ("route",),
-            buckets=REQUEST_BUCKETS,
-            registry=registry,
-        )
-        self.rejections = Counter(
-            "greengrocer_rejections", "Refused requests.", ("reason",), registry=registry
-        )
+        self._declare_requests(registry)
         self.decode_seconds = Histogram(
             "greengrocer_decode_seconds",
             "Decoding a picture and fitting it to the model.",
@@ -63,7 +56,7 @@ class Metrics:
         )
         self.inference_seconds = Histogram(
             "greengrocer_inference_seconds",
-            "Running the model on a picture.",
+            "Running the model on a picture, with its wait for a batch.",
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
@@ -85,19 +78,42 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._declare_model(registry)
+        if model is not None:
+            self.serves(model, version)
+
+    def _declare_requests(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "greengrocer_requests", "Answered requests.", ("route", "status"), registry=registry
+        )
+        self.request_seconds = Histogram(
+            "greengrocer_request_seconds",
+            "From a request's headers to the end of its answer.",
+            ("route",),
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.rejections = Counter(
+            "greengrocer_rejections", "Refused requests.", ("reason",), registry=registry
+        )
         self.predictions = Counter(
             "greengrocer_predictions",
             "Pictures answered, by whether they show something known.",
             ("known",),
             registry=registry,
         )
-        self._declare_model(registry)
-        if model is not None:
-            self.serves(model, version)
+        self._predicted = tuple(self.predictions.labels(known) for known in ("false", "true"))
+        # to look a labelled series up takes longer than to count
+        self._of_route = lru_cache(
+            lambda route, status: (
+                self.requests.labels(route, status),
+                self.request_seconds.labels(route),
+            )
+        )
 
     def _declare_model(self, registry: CollectorRegistry) -> None:
         self.model = Gauge(
-            "greengrocer_model_info",
+            MODEL_INFO,
             "The model in use.",
             ("name", "version"),
             registry=registry,
@@ -114,10 +130,20 @@ class Metrics:
         """From now on this model serves, and no other."""
         if self.shared is None:
             self.model.clear()
-        elif self._serving is not None:  # what is shared cannot be cleared: 0 must do
+        elif self._serving is not None:  # what is shared cannot be cleared: 0 is not told
             self.model.labels(*self._serving).set(0)
         self.model.labels(model, version).set(1)
         self._serving = model, version
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        count, duration = self._of_route(route, status)
+        count.inc()
+        duration.observe(seconds)
+
+    def predicted(self, known: bool) -> None:
+        """A picture was answered."""
+        self._predicted[known].inc()
 
     def decoded(self, seconds: float) -> None:
         """A picture was decoded and fitted; called from worker threads."""
@@ -127,11 +153,45 @@ class Metrics:
         """The model ran on a picture; called from worker threads."""
         self.inference_seconds.observe(seconds)
 
+    def batched(self, waits: Sequence[float]) -> None:
+        """As many pictures as there are ``waits``, in seconds, run together; from any thread."""
+        self._batch_pictures.observe(len(waits))
+        for wait in waits:
+            self._batch_wait_seconds.observe(wait)
+
+    @cached_property  # only where batches run are there metrics of them
+    def _batch_pictures(self) -> Histogram:
+        return Histogram(
+            "greengrocer_batch_pictures",
+            "Pictures that the model ran on together.",
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+
+    @cached_property
+    def _batch_wait_seconds(self) -> Histogram:
+        return Histogram(
+            "greengrocer_batch_wait_seconds",
+            "A decoded picture's wait for the model.",
+            buckets=STAGE_BUCKETS,
+            registry=self.registry,
+        )
+
     def render(self) -> bytes:
         """All of it in Prometheus's text format."""
         if self.shared is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()
         PlatformCollector(registry=together)
-        MultiProcessCollector(together, self.shared)  # type: ignore[no-untyped-call]
+        _SharedCollector(together, self.shared)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+class _SharedCollector(MultiProcessCollector):
+    """The sums of all processes, without the models that serve no more."""
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in super().collect():  # type: ignore[no-untyped-call]
+            if metric.name == MODEL_INFO:
+                metric.samples = [sample for sample in metric.samples if sample.value]
+            yield metric

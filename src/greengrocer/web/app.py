@@ -1,10 +1,9 @@
 """The application: every route in one table, each described where it stands."""
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import orjson
-from fastapi import FastAPI, Header, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
@@ -13,57 +12,45 @@ from starlette.types import ASGIApp
 from greengrocer import __version__
 from greengrocer.errors import ParameterOutOfRange, Refusal
 from greengrocer.web import health
+from greengrocer.web.batch import predict_batch
 from greengrocer.web.docs import ASSETS, docs_assets, docs_page
 from greengrocer.web.gallery import random_image
 from greengrocer.web.observe import Observe
-from greengrocer.web.predict import DEFAULT_TOP, predict
+from greengrocer.web.open_inference import routes as open_inference
+from greengrocer.web.openapi import (
+    JPEG,
+    LINES,
+    PNG,
+    UPLOAD,
+    UPLOAD_OF_MANY,
+    UPLOAD_TO_EXPLAIN,
+    add_schemas,
+)
+from greengrocer.web.page.page import ASSETS as PAGE_ASSETS
+from greengrocer.web.page.page import page, page_asset
+from greengrocer.web.predict import explain, predict
 from greengrocer.web.problems import (
     described,
     http_exception_response,
     internal_error_response,
     refusal_response,
 )
-from greengrocer.web.schemas import ClassNames, Health, Prediction, Problem
+from greengrocer.web.schemas import (
+    ClassNames,
+    Health,
+    Prediction,
+    PredictionLine,
+    Problem,
+    ProblemLine,
+)
 from greengrocer.web.service import Service
-from greengrocer.web.upload import FIELD, FORM_TYPE, PICTURE_TYPES
+from greengrocer.web.shortcut import Endpoint, Shortcut
 
 DESCRIPTION = """\
 Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
 request may be answered 400, 408, 414 or 431 where its head is malformed, slow or too large; 404 and
 405 where there is no such path or method."""
-MOST_MS = 10**9  # longer than any deadline, and short enough for a float
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-
-_BINARY = {"type": "string", "format": "binary"}
-_UPLOAD: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "One JPEG, PNG or WebP: as a form's file, or as the body itself.",
-        "content": {
-            FORM_TYPE: {
-                "schema": {
-                    "type": "object",
-                    "properties": {FIELD: _BINARY},
-                    "required": [FIELD],
-                }
-            },
-            **{kind: {"schema": _BINARY} for kind in PICTURE_TYPES},
-        },
-    }
-}
-_JPEG: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A JPEG",
-        "content": {"image/jpeg": {"schema": _BINARY}},
-        "headers": {
-            "X-Class": {"schema": {"type": "string"}, "description": "its true class"},
-            "X-Gallery": {
-                "schema": {"type": "string"},
-                "description": "built-in, where there is no data set",
-            },
-        },
-    }
-}
+PROBES = frozenset({"/livez", "/readyz", "/metrics"}) | open_inference.PROBES
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -78,43 +65,54 @@ def create_app(service: Service) -> ASGIApp:
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    _add_predict(app, service)
+    endpoints = _add_predict(app, service)
     _add_pictures(app, service)
     _add_health(app, service)
+    open_inference.add_open_inference(app, service)
+    _add_page(app, service)
     app.get("/docs", include_in_schema=False)(docs_page)
     app.mount(ASSETS, docs_assets())
     _add_problems(app)
-    routes = frozenset(app.openapi()["paths"]) | {"/docs", "/openapi.json"}
-    return Observe(app, service.metrics, routes, PROBES, service.access_log)
+    routes = frozenset(app.openapi()["paths"]) | {"/", "/docs", "/openapi.json"}
+    short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
+    return Observe(short, service.metrics, routes, PROBES, service.access_log)
 
 
-def _add_predict(app: FastAPI, service: Service) -> None:
-    top = Query(ge=1, description="how many of the best classes to list, at most all of them")
-    patience = Header(
-        alias="X-Deadline-Ms",
-        ge=1,
-        description="milliseconds from the arrival of the request's head in which the answer is of "
-        "use, upload and queue included; it can shorten the service's own deadline and not "
-        "lengthen it, and past it the request is dropped and answered 504",
-    )
+def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:
+    """Add the routes that take pictures, and return them by their paths: time counts on them."""
+    refusals = described(400, 408, 413, 415, 422, 429, 500, 503, 504)
 
     @app.post(
         "/predict",
         summary="Tell what a picture shows",
         response_model=Prediction,
-        responses=described(400, 408, 413, 415, 422, 429, 500, 503, 504),
-        openapi_extra=_UPLOAD,
+        responses=refusals,
+        openapi_extra=UPLOAD,
     )
-    async def _predict(
-        request: Request,
-        top: Annotated[int, top] = DEFAULT_TOP,
-        deadline_ms: Annotated[int | None, patience] = None,
-    ) -> Response:
-        classes = len(service.classifier.labels.classes)
-        if top > classes and "top" in request.query_params:
-            raise ParameterOutOfRange(f"top is {top}: this model has {classes} classes")
-        seconds = math.inf if deadline_ms is None else min(deadline_ms, MOST_MS) / 1000
-        return await predict(service, request, top, seconds)
+    async def _predict(request: Request) -> Response:
+        return await predict(service, request)
+
+    @app.post(
+        "/explain",
+        summary="Show where in a picture the evidence is",
+        response_class=Response,
+        responses={**PNG, **refusals},
+        openapi_extra=UPLOAD_TO_EXPLAIN,
+    )
+    async def _explain(request: Request) -> Response:
+        return await explain(service, request)
+
+    @app.post(
+        "/predict/batch",
+        summary="Tell what many pictures show",
+        response_class=Response,
+        responses={**LINES, **refusals},
+        openapi_extra=UPLOAD_OF_MANY,
+    )
+    async def _predict_batch(request: Request) -> Response:
+        return await predict_batch(service, request)
+
+    return {"/predict": _predict, "/explain": _explain, "/predict/batch": _predict_batch}
 
 
 def _add_pictures(app: FastAPI, service: Service) -> None:
@@ -135,7 +133,7 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
         "/random-image",
         summary="Fetch a random picture to try",
         response_class=StreamingResponse,
-        responses={**_JPEG, **described(500, 503)},
+        responses={**JPEG, **described(500, 503)},
     )
     async def _random_image() -> StreamingResponse:
         return await random_image(service.gallery)
@@ -165,6 +163,16 @@ def _add_health(app: FastAPI, service: Service) -> None:
         return health.metrics(service)
 
 
+def _add_page(app: FastAPI, service: Service) -> None:
+    @app.get("/", include_in_schema=False)
+    async def _page(request: Request) -> Response:
+        return page(request, service.classifier.labels.model)
+
+    @app.get(f"{PAGE_ASSETS}/{{name}}", include_in_schema=False)
+    async def _page_asset(request: Request, name: str) -> Response:
+        return page_asset(request, name)
+
+
 def _add_problems(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
@@ -189,6 +197,6 @@ def _add_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, unrouted)
     schema = app.openapi()
-    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    add_schemas(schema, Problem, ProblemLine, PredictionLine)
     for orphan in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(orphan, None)

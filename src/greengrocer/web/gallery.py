@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from starlette.responses import StreamingResponse
 
 from greengrocer.datasets.gallery import Gallery
 from greengrocer.errors import NotReady
+from greengrocer.web.headers import header_text
 
 BLOCK = 1 << 16  # bytes
 
@@ -25,7 +25,7 @@ async def random_image(gallery: Gallery) -> StreamingResponse:
     except OSError as error:
         raise NotReady("the picture has gone from the data set's directory: try again") from error
     headers = {
-        "X-Class": quote(shown.true_class, safe=" !#$&'()*+,/:;=?@[]~"),
+        "X-Class": header_text(shown.true_class),
         "Content-Length": str(size),
         "Cache-Control": "no-store",
     }

@@ -11,9 +11,14 @@ def livez() -> Response:
     return JSONResponse({"status": "alive"})
 
 
+def is_ready(service: Service) -> bool:
+    """Whether traffic should come."""
+    return service.readiness.ready and service.classifier.healthy
+
+
 def readyz(service: Service) -> Response:
     """200 while traffic should come, 503 otherwise."""
-    ready = service.readiness.ready and service.classifier.healthy
+    ready = is_ready(service)
     return JSONResponse(
         {
             "status": service.readiness.state.value

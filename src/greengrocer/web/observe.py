@@ -2,8 +2,8 @@
 
 import asyncio
 import re
+import secrets
 import time
-import uuid
 from urllib.parse import quote
 
 import structlog
@@ -52,6 +52,8 @@ class Observe:
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         state = scope.setdefault("state", {})
+        state.setdefault("arrived", time.monotonic())  # our own server has told these already
+        state.setdefault("when_departed", [])
         request_id = state["request_id"] = _request_id(scope)
         header = (b"x-request-id", request_id.encode())
         status = 0
@@ -84,11 +86,15 @@ class Observe:
         finally:
             self._note(scope, status, time.perf_counter() - started)
 
+    def _pattern(self, scope: Scope) -> str:
+        """The route that a path with parameters has taken, and never the client's own words."""
+        pattern = getattr(scope.get("route"), "path", UNMATCHED)
+        return pattern if pattern in self.routes else UNMATCHED
+
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path, state = scope["path"], scope["state"]
-        route = path if path in self.routes else UNMATCHED
-        self.metrics.requests.labels(route, status).inc()
-        self.metrics.request_seconds.labels(route).observe(seconds)
+        route = path if path in self.routes else self._pattern(scope)
+        self.metrics.answered(route, status, seconds)
         refused = state.get("refused")
         if refused:
             self.metrics.rejections.labels(refused).inc()
@@ -108,4 +114,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

@@ -1,80 +1,45 @@
-"""``POST /predict``: upload, admit, classify, respond."""
+"""``POST /predict`` and ``POST /explain``: upload, admit, classify, respond."""
 
-import asyncio
-import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded
-from greengrocer.imaging.decode import check_pixels
-from greengrocer.imaging.formats import read_header
-from greengrocer.ranking import Answer
-from greengrocer.serving.admission import Receipt
+from greengrocer.ranking import Answer, Ask
+from greengrocer.web.classify import classify_admitted
+from greengrocer.web.headers import header_text
+from greengrocer.web.parameters import read_ask, read_patience
 from greengrocer.web.schemas import prediction_body
 from greengrocer.web.service import Service
 from greengrocer.web.upload import read_picture
 
-DEFAULT_TOP = 5
+OVERLAID = Ask(top=1, overlay=True)
 
 
-async def predict(service: Service, request: Request, top: int, patience: float) -> Response:
-    """Answer for the one picture in ``request``; raises a Refusal.
+async def predict(service: Service, request: Request) -> Response:
+    """Answer for the one picture in ``request``; raises a Refusal."""
+    ask = read_ask(request, len(service.classifier.labels.classes))
+    answer = await _answer(service, request, ask)
+    body = prediction_body(answer, request.scope["state"]["request_id"])
+    return Response(orjson.dumps(body), media_type="application/json")
 
-    The client waits for ``patience`` seconds from its request's head on.
-    """
-    request_id = request.state.request_id
-    end = request.state.arrived + patience
+
+async def explain(service: Service, request: Request) -> Response:
+    """The one picture in ``request`` with its evidence laid over, a PNG; raises a Refusal."""
+    answer = await _answer(service, request, OVERLAID)
+    headers = {"X-Class": header_text(answer.top[0].name)}
+    return Response(answer.overlay, headers=headers, media_type="image/png")
+
+
+async def _answer(service: Service, request: Request, ask: Ask) -> Answer:
+    state, headers = request.scope["state"], dict(request.scope["headers"])
+    end = state["arrived"] + read_patience(headers)
     with service.admission.receiving() as receipt:
-        picture = await _uploaded(service, request, receipt, end)
+        picture = await read_picture(request.receive, headers, service.upload_limits, receipt, end)
         service.metrics.upload_bytes.observe(len(picture))
-        context = Context(request_id, min(service.deadline, end - time.monotonic()))
-        async with _cancelled_on_departure(request, context):
-            answer = await classify_admitted(service, picture, context, top)
-    return Response(
-        orjson.dumps(prediction_body(answer, request_id)), media_type="application/json"
-    )
-
-
-async def _uploaded(service: Service, request: Request, receipt: Receipt, end: float) -> bytes:
-    """The picture, unless the client's patience ends before its upload does."""
-    left = None if end == math.inf else end - time.monotonic()
-    try:
-        async with asyncio.timeout(left):
-            return await read_picture(
-                request.receive, request.headers, service.upload_limits, receipt
-            )
-    except TimeoutError:
-        raise DeadlineExceeded("the deadline passed before the picture was sent") from None
-
-
-async def classify_admitted(service: Service, picture: bytes, context: Context, top: int) -> Answer:
-    """Admit one picture by what it costs, and answer for it; raises a Refusal."""
-    header = read_header(picture)
-    check_pixels(header, service.decode_limits)
-    with service.admission.admitted(header.pixels):
-        served = await service.classifier.classify(picture, context, top)
-    service.admission.served(served.seconds)
-    service.metrics.predictions.labels("true" if served.answer.known else "false").inc()
-    return served.answer
-
-
-@asynccontextmanager
-async def _cancelled_on_departure(request: Request, context: Context) -> AsyncIterator[None]:
-    """Cancel ``context`` if the client leaves before its answer is ready."""
-
-    async def wait_for_departure() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        context.cancel()
-
-    watch = asyncio.create_task(wait_for_departure())
-    try:
-        yield
-    finally:
-        watch.cancel()
+        seconds = min(service.deadline, end - time.monotonic())
+        context = Context(state["request_id"], seconds)
+        state["when_departed"].append(context.cancel)
+        return await classify_admitted(service, picture, context, ask)

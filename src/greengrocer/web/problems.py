@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer import errors
-from greengrocer.web.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
+OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
 CLIENT_CLOSED_REQUEST = 499  # nginx's, for logs and metrics: nobody is there to read it
 
 
@@ -42,12 +42,22 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.Departed: Kind(CLIENT_CLOSED_REQUEST, "The client has left"),
 }
 
-
+INTERNAL = (
+    "internal-error",
+    "The service failed",
+    "the service failed in a way that it did not foresee; its log has the request id",
+)
 _RETRY_AFTER = {
     "headers": {
         "Retry-After": {"schema": {"type": "integer"}, "description": "seconds to wait"},
     }
 }
+
+
+def problem(refusal: errors.Refusal, request_id: str, path: str | None = None) -> dict[str, object]:
+    """The problem document of ``refusal``: the JSON of a :class:`Problem`."""
+    kind = KINDS[type(refusal)]
+    return _document(kind.status, refusal.code, kind.title, str(refusal), request_id, path)
 
 
 def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
@@ -68,10 +78,14 @@ def http_exception_response(request: Request, error: HTTPException) -> Response:
     )
 
 
-def internal_error_response(request: Request) -> Response:
+def internal_error(request_id: str, path: str) -> dict[str, object]:
     """What the service did not foresee: of the exception itself nothing is told."""
-    detail = "the service failed in a way that it did not foresee; its log has the request id"
-    return problem_response(request, 500, "internal-error", "The service failed", detail, {})
+    return _document(500, *INTERNAL, request_id, path)
+
+
+def internal_error_response(request: Request) -> Response:
+    """The same as an answer."""
+    return problem_response(request, 500, *INTERNAL, {})
 
 
 def problem_response(
@@ -80,29 +94,31 @@ def problem_response(
     """A problem document; notes the reason for the metrics and the log."""
     request.state.refused = code
     path = request.scope["path"]  # not request.url: that believes the Host header
+    if f"{path}/".startswith(OPEN_INFERENCE):
+        return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
     body = _document(status, code, title, detail, request.state.request_id, path)
-    return Response(body, status, headers, media_type=MEDIA_TYPE)
+    return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 
 def wire_problem(status: int, code: str, detail: str) -> tuple[str, bytes]:
     """A new request id and the problem document for bytes that never became a request."""
     request_id = uuid.uuid4().hex
-    return request_id, _document(status, code, HTTPStatus(status).phrase, detail, request_id)
+    document = _document(status, code, HTTPStatus(status).phrase, detail, request_id)
+    return request_id, orjson.dumps(document)
 
 
 def _document(
     status: int, code: str, title: str, detail: str, request_id: str, path: str | None = None
-) -> bytes:
-    problem = Problem(
-        type=f"urn:greengrocer:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        instance=path,
-        code=code,
-        request_id=request_id,
-    )
-    return orjson.dumps(problem.model_dump(exclude_none=True))
+) -> dict[str, object]:
+    return {
+        "type": f"urn:greengrocer:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **({} if path is None else {"instance": path}),
+        "code": code,
+        "request_id": request_id,
+    }
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:

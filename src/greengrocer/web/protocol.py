@@ -7,27 +7,19 @@ reset where the answer should be. docs/decisions tells why we stay with it.
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from greengrocer.serving.readiness import Readiness, State
-from greengrocer.web.one_write import Held, Joined
+from greengrocer.serving.readiness import Readiness
+from greengrocer.web.cycle import Cycle
 from greengrocer.web.problems import wire_problem
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGISendEvent
 
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
@@ -54,47 +46,6 @@ class _Refused(Exception):
 
 MALFORMED = _Refused(400, "bad-request", "this is no valid HTTP/1.1 request")
 SLOW = _Refused(408, "slow-head", "the headers came too slowly")
-
-
-class _Cycle(RequestResponseCycle):
-    """A request and its answer; one that is answered before its body's end is the last."""
-
-    head = b""  # of the answer, until its body comes
-    readiness: Readiness
-    behind: "deque[Any]"  # the requests that were sent behind this one
-
-    async def send(self, message: "ASGISendEvent") -> None:
-        """Say "connection: close" in the last answer's head.
-
-        The closing itself is left to us where the request was not read to its end.
-        """
-        stopping = self.readiness.state is State.STOPPING
-        if stopping and not self.response_started and not self.behind:
-            self.keep_alive = False
-        if self.more_body:
-            self.keep_alive = message["type"] == "http.response.body" and not message.get(
-                "more_body", False
-            )
-        if self.response_started and not self.head:
-            await super().send(message)
-        else:
-            await self._send_joined(message)
-
-    async def _send_joined(self, message: "ASGISendEvent") -> None:
-        """Send an answer's head together with the first part of its body."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()  # while the transport is still the real one
-        transport = self.transport
-        stand_in = Joined(transport, self.head) if self.response_started else Held()
-        self.transport = stand_in  # type: ignore[assignment]  # all that is needed of one
-        try:
-            await super().send(message)
-        finally:
-            self.transport = transport
-        self.head = stand_in.head
-        if self.scope["method"] == "HEAD" and self.head:  # no body will come
-            transport.write(self.head)
-            self.head = b""
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -124,8 +75,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell whoever works for a client that has gone."""
         self._stop_head_timer()
+        if self._busy():
+            for tell in self.cycle.scope["state"]["when_departed"]:
+                tell()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -180,10 +134,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
-        self.scope["state"]["arrived"] = time.monotonic()
+        state = self.scope["state"]
+        state["arrived"], state["when_departed"] = time.monotonic(), []
         super().on_headers_complete()
         cycle: Any = self.cycle
-        cycle.__class__ = _Cycle
+        cycle.__class__ = Cycle
         cycle.readiness, cycle.behind = self.readiness, self.pipeline
 
     def on_body(self, body: bytes) -> None:

@@ -47,6 +47,18 @@ class Model(Schema):
     version: str
 
 
+class Evidence(Schema):
+    """Where in the picture the model sees its prediction: an exact map, not an estimate."""
+
+    name: str = Field(alias="class", description="the prediction", examples=["Granny-Smith"])
+    shape: tuple[int, int] = Field(
+        description="rows and columns, spread evenly over the upright picture", examples=[[10, 10]]
+    )
+    values: list[float] = Field(
+        description="row by row, in logits: their mean is the calibrated logit of the class"
+    )
+
+
 class Prediction(Schema):
     """What the picture shows."""
 
@@ -64,6 +76,13 @@ class Prediction(Schema):
     top: list[RankedClass] = Field(description="the best classes, in order")
     model: Model
     request_id: str
+    evidence: Evidence | None = Field(None, description="absent unless explain is true")
+
+
+class PredictionLine(Prediction):
+    """What one picture of many shows."""
+
+    index: int = Field(ge=0, description="its place in the request")
 
 
 class Health(Schema):
@@ -86,18 +105,28 @@ class Problem(BaseModel):
     request_id: str
 
 
+class ProblemLine(Problem):
+    """Why one picture of many was refused, or why no more of the request was read."""
+
+    index: int = Field(ge=0, description="its place in the request")
+
+
 def prediction_body(answer: Answer, request_id: str) -> dict[str, object]:
     """The JSON of a :class:`Prediction`, built directly: this is on every request's path."""
     best = answer.top[0]
-    return {
+    body = {
         "prediction": best.name,
         "confidence": best.confidence,
         "coarse": answer.coarse
         and {"prediction": answer.coarse.name, "confidence": answer.coarse.confidence},
-        "answer": answer.named._asdict(),
+        "answer": {"level": answer.named.level, "name": answer.named.name},
         "known": answer.known,
         "known_score": answer.known_score,
         "top": [{"class": name, "confidence": confidence} for name, confidence in answer.top],
-        "model": answer.model._asdict(),
+        "model": {"name": answer.model.name, "version": answer.model.version},
         "request_id": request_id,
     }
+    if answer.evidence is not None:
+        shape, values = answer.evidence.shape, answer.evidence.ravel().tolist()
+        body["evidence"] = {"class": best.name, "shape": shape, "values": values}
+    return body

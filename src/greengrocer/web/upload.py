@@ -1,14 +1,16 @@
-"""Reads the one picture of a request, raw or in a form, under limits that bite as bytes come."""
+"""Reads a request's one picture, raw or in a form, under limits that bite as bytes come."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
-from starlette.datastructures import Headers
+from multipart import MultipartSegment, parse_options_header
 from starlette.types import Receive
 
 from greengrocer.errors import (
+    DeadlineExceeded,
     Departed,
     EmptyPicture,
     MalformedUpload,
@@ -19,15 +21,11 @@ from greengrocer.errors import (
     UnsupportedContentType,
 )
 from greengrocer.serving.admission import Receipt
+from greengrocer.web.form import OVERHEAD, Event, Form
 
 FIELD = "file"
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
 FORM_TYPE = "multipart/form-data"
-
-MAX_PARTS = 16
-MAX_PART_HEADERS = 8
-MAX_PART_HEADER_BYTES = 4096
-FORM_OVERHEAD = MAX_PARTS * MAX_PART_HEADERS * 1024  # bytes of a form that are no picture
 
 
 @dataclass(frozen=True)
@@ -35,32 +33,44 @@ class UploadLimits:
     """How much may come, and how slowly.
 
     A body has ``grace`` seconds, and one second more for every ``rate`` bytes that have come.
+    ``request_bytes`` and ``pictures`` bound a request with many of them.
     """
 
     picture_bytes: int
     grace: float
     rate: float
+    request_bytes: int = 500_000_000
+    pictures: int = 1000
 
 
 async def read_picture(
-    receive: Receive, headers: Headers, limits: UploadLimits, receipt: Receipt
+    receive: Receive,
+    headers: Mapping[bytes, bytes],
+    limits: UploadLimits,
+    receipt: Receipt,
+    end: float = math.inf,
 ) -> bytes:
     """The picture's bytes, as they were sent: nothing is decoded.
 
-    Raises an UploadRefused, EmptyPicture, Overloaded (bytes in flight), or Departed.
+    ``end`` is the moment, in monotonic seconds, until which the client waits.
+
+    Raises an UploadRefused, EmptyPicture, Overloaded (bytes in flight), DeadlineExceeded or
+    Departed.
     """
-    kind, options = parse_options_header(headers.get("content-type", ""))
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedContentType("the body has a content encoding: send it as it is")
+    kind, options = read_content_type(headers)
     if kind == FORM_TYPE:
-        allowed = limits.picture_bytes + FORM_OVERHEAD
-        _check_declared_length(headers, allowed)
-        chunks = _chunks(receive, allowed, limits, receipt)
-        picture = await _form_field(chunks, options.get("boundary", ""), limits.picture_bytes)
+        allowed = limits.picture_bytes + OVERHEAD
+        check_declared_length(headers, allowed)
+        one = _OnePicture(limits.picture_bytes)
+        form = Form(options.get("boundary", ""), 1, one.take)
+        await receive_body(receive, form.feed, allowed, limits, receipt, end)
+        form.close()
+        picture = one.whole()
     elif kind in PICTURE_TYPES:
-        _check_declared_length(headers, limits.picture_bytes)
-        chunks = _chunks(receive, limits.picture_bytes, limits, receipt)
-        picture = b"".join([chunk async for chunk in chunks])
+        check_declared_length(headers, limits.picture_bytes)
+        chunks: list[bytes] = []
+        await receive_body(receive, chunks.append, limits.picture_bytes, limits, receipt, end)
+        picture = b"".join(chunks)
     else:
         raise UnsupportedContentType(
             f"the content type is {kind or 'missing'}: send {FORM_TYPE} with the field "
@@ -71,83 +81,83 @@ async def read_picture(
     return picture
 
 
-def _check_declared_length(headers: Headers, allowed: int) -> None:
+def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
+    """The body's media type and its options; raises UnsupportedContentType for an encoded body."""
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedContentType("the body has a content encoding: send it as it is")
+    kind, options = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
+    return kind, options
+
+
+def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
     """Refuse at once what says that it is too long; what says nothing is counted as it comes."""
-    declared = headers.get("content-length", "0")
-    if not declared.isdecimal():
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit():
         raise MalformedUpload("the Content-Length is not a number")
     if int(declared) > allowed:
-        raise TooManyBytes(f"the body is {declared} bytes long: at most {allowed} are taken")
+        raise TooManyBytes(f"the body is {int(declared)} bytes long: at most {allowed} are taken")
 
 
-async def _chunks(
-    receive: Receive, allowed: int, limits: UploadLimits, receipt: Receipt
-) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    latest = loop.time() + limits.grace
+async def receive_body(
+    receive: Receive,
+    take: Callable[[bytes], None],
+    allowed: int,
+    limits: UploadLimits,
+    receipt: Receipt,
+    end: float,
+) -> None:
+    """Give the body to ``take`` as it comes, counted and in time."""
+    now = asyncio.get_running_loop().time()
+    end += now - time.monotonic()  # the loop's clock may be another
+    latest = now + limits.grace
     more = True
-    while more:
-        try:
-            async with asyncio.timeout_at(latest + receipt.size / limits.rate):
-                message = await receive()
-        except TimeoutError:
-            raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
-        if message["type"] == "http.disconnect":
-            raise Departed("the client left while it was sending")
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
-        receipt.grow(len(chunk))
-        if receipt.size > allowed:
-            raise TooManyBytes(f"the body is longer than the {allowed} bytes that are taken")
-        yield chunk
-
-
-async def _form_field(chunks: AsyncIterator[bytes], boundary: str, allowed: int) -> bytes:
-    """The content of the only part called ``file``; a part's declared type is ignored."""
-    form = _Form(allowed)
-    preamble = 0  # bytes before the first part: forms have none, but the rules allow it
     try:
-        parser = PushMultipartParser(
-            boundary,
-            max_segment_count=MAX_PARTS,
-            max_header_count=MAX_PART_HEADERS,
-            max_header_size=MAX_PART_HEADER_BYTES,
-        )
-        with parser:
-            async for chunk in chunks:
-                for event in parser.parse(chunk) if chunk else ():
-                    form.take(event)
-                preamble += 0 if form.begun else len(chunk)
-                if preamble > FORM_OVERHEAD:
-                    raise MalformedUpload("the form does not begin with its boundary")
-    except MultipartError as error:
-        raise MalformedUpload(f"the form cannot be read: {error}") from error
-    if form.picture is None:
-        raise MissingField(f"the form has no part {FIELD!r}: put the picture there")
-    return bytes(form.picture)
+        async with asyncio.timeout_at(min(latest, end)) as patience:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Departed("the client left while it was sending")
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                receipt.grow(len(chunk))
+                if receipt.size > allowed:
+                    raise TooManyBytes(
+                        f"the body is longer than the {allowed} bytes that are taken"
+                    )
+                take(chunk)
+                if more:
+                    patience.reschedule(min(latest + receipt.size / limits.rate, end))
+    except TimeoutError:
+        if end < latest + receipt.size / limits.rate:
+            raise DeadlineExceeded("the deadline passed before the picture was sent") from None
+        raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
 
 
-class _Form:
-    """What is kept of a form: the part called ``file`` and nothing else."""
+class _OnePicture:
+    """Keeps the content of the part called ``file``, nothing else; its declared type is ignored."""
 
     def __init__(self, allowed: int) -> None:
-        self.picture: bytearray | None = None
-        self.begun = False
         self._allowed = allowed
+        self._picture: bytearray | None = None
         self._inside = False
 
-    def take(self, event: MultipartSegment | bytes | bytearray | None) -> None:
-        """Take a parser's event: a part's beginning, some of its content, or its end (None)."""
+    def whole(self) -> bytes:
+        """The picture; raises MissingField."""
+        if self._picture is None:
+            raise MissingField(f"the form has no part {FIELD!r}: put the picture there")
+        return bytes(self._picture)
+
+    def take(self, event: Event) -> None:
+        """Take what the form tells; raises RepeatedField or TooManyBytes."""
         if isinstance(event, MultipartSegment):
-            self.begun = True
             self._inside = event.name == FIELD
-            if self._inside and self.picture is not None:
+            if self._inside and self._picture is not None:
                 raise RepeatedField(f"the form has two parts {FIELD!r}: send one")
             if self._inside:
-                self.picture = bytearray()
-        elif event and self._inside and self.picture is not None:
-            self.picture += event
-            if len(self.picture) > self._allowed:
+                self._picture = bytearray()
+        elif event and self._inside and self._picture is not None:
+            self._picture += event
+            if len(self._picture) > self._allowed:
                 raise TooManyBytes(
                     f"the picture is longer than the {self._allowed} bytes that are taken"
                 )

@@ -9,6 +9,7 @@ from greengrocer.errors import (
     NotReady,
     UnreadablePicture,
 )
+from greengrocer.ranking import ASK
 from support.pictures import jpeg
 from support.seam import HANG, scripted, until
 
@@ -19,14 +20,14 @@ def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
     async def scenario() -> None:
         async with scripted(tmp_path, fake_bundle) as (engine, remote):
             calls = [
-                asyncio.create_task(remote.classify(jpeg(level), Context(seconds=HANG), 1))
+                asyncio.create_task(remote.classify(jpeg(level), Context(seconds=HANG), ASK))
                 for level in (10, 20)
             ]
             first = await engine.receive(2)
             assert [frame.suspect for frame in first] == [False, False]
             engine.crash()
             await until(lambda: not remote.healthy)
-            waiting = asyncio.create_task(remote.classify(jpeg(30), Context(seconds=HANG), 1))
+            waiting = asyncio.create_task(remote.classify(jpeg(30), Context(seconds=HANG), ASK))
             await engine.accept()
             await engine.describe()
             again = await engine.receive(3)
@@ -55,15 +56,15 @@ def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
             engine.crash()
             await until(lambda: not remote.healthy)
             with pytest.raises(NotReady, match="replaced"):
-                await remote.classify(jpeg(10), Context(seconds=0.01), 1)
+                await remote.classify(jpeg(10), Context(seconds=0.01), ASK)
             context = Context(seconds=HANG)
-            waiting = asyncio.create_task(remote.classify(jpeg(10), context, 1))
+            waiting = asyncio.create_task(remote.classify(jpeg(10), context, ASK))
             await asyncio.sleep(0)
             context.cancel()
             with pytest.raises(Departed):
                 await waiting
             remote.close()
             with pytest.raises(NotReady, match="stopping"):
-                await remote.classify(jpeg(10), Context(seconds=HANG), 1)
+                await remote.classify(jpeg(10), Context(seconds=HANG), ASK)
 
     asyncio.run(scenario())

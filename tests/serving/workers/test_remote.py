@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.engines.engine import Engine
+from greengrocer.engines.engine import Engine, Inference
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import (
     DeadlineExceeded,
@@ -15,12 +15,16 @@ from greengrocer.errors import (
     Overloaded,
     UnreadablePicture,
 )
+from greengrocer.imaging.decode import Picture
+from greengrocer.ranking import ASK, Ask
 from greengrocer.serving.workers.engine import FAR_PAST
 from greengrocer.serving.workers.frames import Begun, Classify, encode
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of
 from support.pictures import encoded, jpeg, photo
 from support.seam import HANG, ROOMY, pair, pipeline_of, until
+
+EVERYTHING = Ask(3, evidence=True, overlay=True, tensors=Inference._fields)
 
 
 @pytest.fixture
@@ -37,15 +41,20 @@ def test_an_answer_is_that_of_the_pipeline_in_every_field(
         async with pair(tmp_path, engine) as both:
             assert both.remote.healthy
             assert both.remote.labels == both.server.models.current.labels
-            pictures = [encoded(photo(seed), "JPEG") for seed in range(20)]
+            pictures: list[Picture] = [encoded(photo(seed), "JPEG") for seed in range(20)]
+            pictures += [np.asarray(photo(seed)) for seed in range(20)]
             served = await asyncio.gather(
-                *(both.remote.classify(picture, Context(), 3) for picture in pictures)
+                *(both.remote.classify(picture, Context(), EVERYTHING) for picture in pictures)
             )
             for picture, (answer, seconds) in zip(pictures, served, strict=True):
-                alone = both.server.models.current.classify(picture, Context(), 3)
+                alone = both.server.models.current.classify(picture, Context(), EVERYTHING)
                 assert answer == alone
+                assert answer.overlay is not None
+                assert answer.evidence is not None
+                assert answer.evidence.dtype == np.float32
                 np.testing.assert_array_equal(answer.evidence, alone.evidence)
-                assert answer.evidence.dtype == alone.evidence.dtype
+                assert list(answer.tensors) == list(Inference._fields)
+                np.testing.assert_equal(dict(answer.tensors), dict(alone.tensors))
                 assert seconds > 0
 
     asyncio.run(scenario())
@@ -58,9 +67,9 @@ def test_refusals_and_failures_come_back_as_what_they_were(
         assert isinstance(engine, FakeEngine)
         async with pair(tmp_path, engine) as both:
             with pytest.raises(UnreadablePicture, match="JPEG"):
-                await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), 1)
+                await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), ASK)
             with pytest.raises(RuntimeError) as failed:
-                await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)
+                await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)
             assert FailingEngine.SECRET not in str(failed.value)
 
     asyncio.run(scenario(engine_of(FailingEngine, fake_bundle)))
@@ -69,10 +78,10 @@ def test_refusals_and_failures_come_back_as_what_they_were(
 def test_the_engine_admits_and_says_when_to_come_again(tmp_path: Path, held: HeldEngine) -> None:
     async def scenario() -> None:
         async with pair(tmp_path, held, replace(ROOMY, pixels=64 * 48)) as both:
-            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), 1))
+            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
             await asyncio.to_thread(held.busy.wait, HANG)
             with pytest.raises(Overloaded) as full:
-                await both.remote.classify(jpeg(250), Context(), 1)
+                await both.remote.classify(jpeg(250), Context(), ASK)
             assert full.value.retry_after >= 1
             held.release.set()
             assert (await first).answer.top[0].name == "grey-9"
@@ -86,12 +95,12 @@ def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
     async def scenario() -> None:
         async with pair(tmp_path, held) as both:
             with pytest.raises(DeadlineExceeded):
-                await both.remote.classify(jpeg(250), Context(seconds=0.05), 1)
+                await both.remote.classify(jpeg(250), Context(seconds=0.05), ASK)
             assert not both.suspicions
             await until(lambda: both.suspicions)
             assert -FAR_PAST < both.suspicions[0] < 0  # it works on what nobody waits for
             held.release.set()
-            assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)).seconds > 0
+            assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)).seconds > 0
             assert both.server.hopeless() == -math.inf
 
     asyncio.run(scenario())
@@ -100,10 +109,10 @@ def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
 def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None:
     async def scenario() -> None:
         async with pair(tmp_path, held) as both:
-            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), 1))
+            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
             await asyncio.to_thread(held.busy.wait, HANG)
             context = Context()
-            second = asyncio.create_task(both.remote.classify(jpeg(250), context, 1))
+            second = asyncio.create_task(both.remote.classify(jpeg(250), context, ASK))
             await asyncio.sleep(0)
             context.cancel()
             held.release.set()
@@ -122,7 +131,7 @@ def test_another_model_is_told_to_all(tmp_path: Path, fake_bundle: Path) -> None
             both.server.models.swap(pipeline_of(engine_of(FakeEngine, fake_bundle), "2"))
             both.server.announce()
             await until(lambda: both.remote.labels.model.version == "2")
-            answer = (await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)).answer
+            answer = (await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)).answer
             assert answer.model.version == "2"
 
     asyncio.run(scenario())
@@ -138,11 +147,11 @@ def test_whoever_sends_no_frame_is_left(tmp_path: Path, fake_bundle: Path) -> No
                     with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
                         await reader.readexactly(1 << 20)
                 writer.close()
-            assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), 1)).seconds > 0
+            assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)).seconds > 0
 
     asyncio.run(scenario())
 
 
 def _twice() -> bytes:
-    frame = Classify(1, 1, HANG, suspect=False, request_id="-", picture=jpeg(250))
+    frame = Classify(1, ASK, HANG, suspect=False, request_id="-", picture=jpeg(250))
     return encode(frame) * 2

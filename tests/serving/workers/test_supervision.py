@@ -11,10 +11,12 @@ import pytest
 from support.load import BROKEN, load
 from support.pictures import jpeg
 from support.poison.engine import CRASHES, DEADLY, HANGS, SLOW
+from support.poison.worker import HANGS_WORKER
+from support.processes import alive, children
 from support.servers import START_SECONDS
 from support.waiting import until
-from support.wire import exchange, post
-from support.workers import StartWorkers, alive, children
+from support.wire import Wire, exchange, post
+from support.workers import StartWorkers
 
 CLIENTS = 4
 pytestmark = pytest.mark.accept
@@ -94,16 +96,32 @@ def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool
     until(partial(workers.lost, engine))
     until(workers.ready)
     assert exchange(workers.url, post(jpeg(250))).status == 200
-    assert [line for line in workers.server.log if "hangs" in line]
+    workers.server.until_logged(lambda: any("hangs" in line for line in workers.server.log))
 
 
-def test_nothing_is_left_where_the_supervisor_is_killed(supervise: StartWorkers) -> None:
-    workers = supervise(2)
+def test_a_worker_that_hangs_is_replaced(supervise: StartWorkers) -> None:
+    workers = supervise(1)
+    (worker,) = workers.pids("http")
+    with Wire(workers.url) as wire:
+        assert wire.send(post(HANGS_WORKER)).closed()
+    until(partial(workers.lost, worker))
+    assert exchange(workers.url, post(jpeg(250))).status == 200
+    ended = f"code=-{signal.SIGALRM}"
+    workers.server.until_logged(lambda: any(ended in line for line in workers.server.log))
+
+
+def test_nothing_is_left_where_the_supervisor_is_killed(
+    supervise: StartWorkers, tmp_path: Path
+) -> None:
+    control = tmp_path / "control" / "greengrocer.sock"
+    workers = supervise(2, "--control", str(control))
+    assert control.is_socket()
     directory, pids = workers.directory, children(workers.supervisor)
     assert len(pids) == 3
     workers.kill(workers.supervisor)
     until(lambda: not any(map(alive, pids)))
     assert not directory.exists()
+    assert not control.exists()
 
 
 def test_a_hung_engine_does_not_outlive_its_supervisor(supervise: StartWorkers) -> None:

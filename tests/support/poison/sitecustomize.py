@@ -1,4 +1,5 @@
-"""Read by every Python with this directory on its path: engine processes get a poisonable engine.
+"""Read by every Python with this directory on its path: engine processes get a poisonable engine,
+and HTTP processes a classifier that can hang.
 
 It stands here so that the product needs no door for tests.
 """
@@ -9,3 +10,8 @@ if "greengrocer.cli.child" in sys.orig_argv and "engine" in sys.orig_argv:
     from greengrocer.engines.registry import ENGINES
 
     ENGINES["fake"] = "support.poison.engine:PoisonableEngine"
+
+if "greengrocer.cli.child" in sys.orig_argv and "http" in sys.orig_argv:
+    from support.poison.worker import poison
+
+    poison()

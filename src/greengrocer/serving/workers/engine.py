@@ -10,7 +10,7 @@ import structlog
 
 from greengrocer.context import Context
 from greengrocer.errors import Refusal
-from greengrocer.imaging.formats import read_header
+from greengrocer.imaging.decode import count_pixels
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.classifier import Served, serve
 from greengrocer.serving.models import Models
@@ -97,7 +97,8 @@ class EngineServer:
                 async with self.gate.alone():
                     begun()
                     return await self._work(frame, context)
-        with self.admission.admitted(read_header(frame.picture).pixels), in_flight:
+        pixels = count_pixels(frame.picture, self.models.current.limits)
+        with self.admission.admitted(pixels), in_flight:
             async with self.gate.together():
                 served = await self._work(frame, context)
         self.admission.served(served.seconds)
@@ -110,7 +111,7 @@ class EngineServer:
     def _classify(self, frame: Classify, context: Context) -> Served:
         self._working.add(context)
         try:
-            return serve(self.models, frame.picture, context, frame.top)
+            return serve(self.models, frame.picture, context, frame.ask)
         finally:
             self._working.discard(context)
 

@@ -18,7 +18,7 @@ class Writer:
     """Collects a body. Raises ValueError for what its layout cannot hold."""
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
 
     def put(self, layout: str, *values: float) -> None:
         """Numbers, as struct's ``layout`` says."""
@@ -44,8 +44,8 @@ class Writer:
         for text in texts:
             self.text(text)
 
-    def raw(self, content: bytes) -> None:
-        """Bytes that reach to the end of the body."""
+    def raw(self, content: bytes | memoryview) -> None:
+        """Bytes whose number the reader knows, or that reach to the end of the body."""
         self._parts.append(content)
 
     @property
@@ -90,6 +90,10 @@ class Reader:
         if count * 2 > len(self._body) - self._at:  # each has a length of two bytes at least
             raise Malformed("fewer texts than it says")
         return tuple(self.text() for _ in range(count))
+
+    def raw(self, length: int) -> bytes:
+        """So many bytes."""
+        return self._take(length)
 
     def rest(self) -> bytes:
         """What is left of the body."""

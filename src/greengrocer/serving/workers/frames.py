@@ -1,34 +1,40 @@
 """What the engine process and the HTTP processes say to each other, as fixed binary frames.
 
 A frame is a head (kind, number of the picture that it is about, length of what follows) and a
-body whose layout its kind fixes. All numbers are big-endian, the evidence is little-endian float32.
+body whose layout its kind fixes. All numbers are big-endian, arrays are little-endian float32.
 """
 
 import math
 import struct
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 
-from greengrocer.ranking import Answer, Labels, Level, ModelId, Named, Ranked
+from greengrocer.engines.engine import Floats, Inference
+from greengrocer.imaging.decode import Picture
+from greengrocer.ranking import Answer, Ask, Labels, Level, ModelId, Named, Ranked
 from greengrocer.serving.workers.fields import Malformed, Reader, Writer
 
 HEAD = struct.Struct(">BQI")
 MAX_DETAIL = 2000  # characters of a refusal's text
-MAX_SIDES = 4  # of the evidence's shape
-MAX_VALUES = 1 << 30  # of the evidence, sides of nothing counted as one: numpy has its limits
+MAX_SIDES = 4  # of an array's shape
+MAX_VALUES = 1 << 30  # of an array, sides of nothing counted as one: numpy has its limits
+TENSORS = Inference._fields
+WANTED = ("evidence", "overlay", *TENSORS)  # what a picture's bits ask for, the lowest first
+CHANNELS = 3
 
 
 class Classify(NamedTuple):
     """Answer for this picture. A suspect was in flight when an engine crashed."""
 
     id: int
-    top: int
+    ask: Ask
     seconds: float  # until its deadline
     suspect: bool
     request_id: str
-    picture: bytes
+    picture: Picture
 
 
 class Cancel(NamedTuple):
@@ -87,9 +93,9 @@ def encode(frame: Frame) -> bytes:
     body = Writer()
     match frame:
         case Classify():
-            body.put("H?d", frame.top, frame.suspect, frame.seconds)
+            body.put("HB?d", frame.ask.top, _bits(frame.ask), frame.suspect, frame.seconds)
             body.text(frame.request_id)
-            body.raw(frame.picture)
+            _put_picture(body, frame.picture)
         case Answered():
             body.put("d", frame.seconds)
             _put_answer(body, frame.answer)
@@ -115,10 +121,11 @@ def decode(kind: type[Frame], number: int, body: bytes) -> Frame:
 
 def _decode(kind: type[Frame], number: int, reader: Reader) -> Frame:
     if kind is Classify:
-        top, suspect, seconds = reader.get("H?d")
+        top, bits, suspect, seconds = reader.get("HB?d")
         if not top or math.isnan(seconds):
             raise Malformed("a picture without a top or a deadline")
-        return Classify(number, top, seconds, suspect, reader.text(), reader.rest())
+        request_id, picture = reader.text(), _get_picture(reader)
+        return Classify(number, _ask(top, bits), seconds, suspect, request_id, picture)
     if kind is Answered:
         (seconds,) = reader.get("d")
         return Answered(number, seconds, _get_answer(reader))
@@ -133,6 +140,38 @@ def _decode(kind: type[Frame], number: int, reader: Reader) -> Frame:
     return kind(number)
 
 
+def _bits(ask: Ask) -> int:
+    wanted = (ask.evidence, ask.overlay, *(name in ask.tensors for name in TENSORS))
+    return sum(1 << place for place, want in enumerate(wanted) if want)
+
+
+def _ask(top: int, bits: int) -> Ask:
+    if bits >> len(WANTED):
+        raise Malformed("more is asked for than there is")
+    evidence, overlay, *tensors = (bool(bits >> place & 1) for place in range(len(WANTED)))
+    return Ask(top, evidence, overlay, tuple(compress(TENSORS, tensors)))
+
+
+def _put_picture(body: Writer, picture: Picture) -> None:
+    """A file's bytes, behind a height and a width of 0; or pixels, behind theirs."""
+    if isinstance(picture, bytes):
+        body.put("II", 0, 0)
+        body.raw(picture)
+    else:
+        body.put("II", *picture.shape[:2])
+        body.raw(np.ascontiguousarray(picture).data.cast("B"))
+
+
+def _get_picture(reader: Reader) -> Picture:
+    height, width = reader.get("II")
+    content = reader.rest()
+    if not height and not width:
+        return content
+    if not content or height * width * CHANNELS != len(content):
+        raise Malformed("pixels that are not of their size")
+    return np.frombuffer(content, np.uint8).reshape(height, width, CHANNELS)
+
+
 def _put_answer(body: Writer, answer: Answer) -> None:
     body.text(answer.model.name)
     body.text(answer.model.version)
@@ -144,10 +183,20 @@ def _put_answer(body: Writer, answer: Answer) -> None:
     for name, confidence in answer.top:
         body.text(name)
         body.put("d", confidence)
-    body.put("B", answer.evidence.ndim)
-    for side in answer.evidence.shape:
-        body.put("I", side)
-    body.raw(answer.evidence.astype("<f4").tobytes())
+    body.put("?", answer.evidence is not None)
+    if answer.evidence is not None:
+        _put_array(body, answer.evidence)
+    body.put("B", len(answer.tensors))
+    for name, values in answer.tensors.items():
+        body.text(name)
+        _put_array(body, values)
+    body.put("?", answer.overlay is not None)
+    body.raw(answer.overlay or b"")
+
+
+def _put_array(body: Writer, values: Floats) -> None:
+    body.put("B" + "I" * values.ndim, values.ndim, *values.shape)
+    body.raw(values.astype("<f4").tobytes())
 
 
 def _get_answer(reader: Reader) -> Answer:
@@ -162,13 +211,11 @@ def _get_answer(reader: Reader) -> Answer:
     top = tuple(Ranked(reader.text(), *reader.get("d")) for _ in range(count))
     if not top:
         raise Malformed("an answer without a class")
-    (sides,) = reader.get("B")
-    if sides > MAX_SIDES:
-        raise Malformed("evidence of too many dimensions")
-    shape = [int(reader.get("I")[0]) for _ in range(sides)]
-    content = reader.rest()
-    if math.prod(side or 1 for side in shape) > MAX_VALUES or math.prod(shape) * 4 != len(content):
-        raise Malformed("evidence that is not of its shape")
+    (explained,) = reader.get("?")
+    evidence = _get_array(reader) if explained else None
+    (count,) = reader.get("B")
+    tensors = {reader.text(): _get_array(reader) for _ in range(count)}
+    (overlaid,) = reader.get("?")
     return Answer(
         model=model,
         top=top,
@@ -176,8 +223,21 @@ def _get_answer(reader: Reader) -> Answer:
         known=known,
         known_score=known_score,
         named=named,
-        evidence=np.frombuffer(content, "<f4").reshape(shape).astype(np.float32, copy=False),
+        evidence=evidence,
+        overlay=reader.rest() if overlaid else None,
+        tensors=tensors,
     )
+
+
+def _get_array(reader: Reader) -> Floats:
+    (sides,) = reader.get("B")
+    if sides > MAX_SIDES:
+        raise Malformed("an array of too many dimensions")
+    shape = reader.get("I" * sides)
+    if math.prod(side or 1 for side in shape) > MAX_VALUES:
+        raise Malformed("an array of too many values")
+    content = reader.raw(math.prod(shape) * 4)
+    return np.frombuffer(content, "<f4").reshape(shape).astype(np.float32, copy=False)
 
 
 def _put_labels(body: Writer, labels: Labels) -> None:

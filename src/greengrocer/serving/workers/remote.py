@@ -8,7 +8,8 @@ from pathlib import Path
 
 from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
-from greengrocer.ranking import Labels
+from greengrocer.imaging.decode import Picture
+from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
 from greengrocer.serving.workers import refusals
 from greengrocer.serving.workers.frames import (
@@ -34,11 +35,11 @@ class Call:
     """A picture that is to be answered; kept until then, for another engine may have to do it."""
 
     def __init__(
-        self, picture: bytes, context: Context, top: int, future: "asyncio.Future[Served]"
+        self, picture: Picture, context: Context, ask: Ask, future: "asyncio.Future[Served]"
     ) -> None:
         self.picture = picture
         self.context = context
-        self.top = top
+        self.ask = ask
         self.future = future
         self.suspect = False  # it was in flight when an engine crashed
         self.link: Link | None = None  # where it was sent
@@ -48,7 +49,7 @@ class Call:
         """What the engine is to be told."""
         context = self.context
         seconds = context.remaining()
-        return Classify(number, self.top, seconds, self.suspect, context.request_id, self.picture)
+        return Classify(number, self.ask, seconds, self.suspect, context.request_id, self.picture)
 
     def settle(self, result: Served | Exception) -> None:
         """Answer, if somebody still waits."""
@@ -96,12 +97,12 @@ class RemoteClassifier:
         """Whether there is an engine that is ready."""
         return self._open and self._described
 
-    async def classify(self, picture: bytes, context: Context, top: int) -> Served:
+    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer; raises a Refusal."""
         if not self._open:
             raise NotReady("the service is stopping")
         number = next(self._numbers)
-        call = Call(picture, context, top, asyncio.get_running_loop().create_future())
+        call = Call(picture, context, ask, asyncio.get_running_loop().create_future())
         self._calls[number] = call
         context.on_cancel = partial(self._cancel, number)
         try:

@@ -1,0 +1,64 @@
+"""Pictures on disk: found in folders, and worked on side by side."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from greengrocer.datasets.labelled import SUFFIXES
+from greengrocer.errors import EmptyPicture, UnreadablePicture, UsageError
+
+AHEAD = 4  # pictures a thread that may be worked on before their turn
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """The ``paths``, each folder replaced by the pictures below it, in order of their names.
+
+    A folder without any stays as it is. Raises UsageError for one that cannot be read.
+    """
+    return [found for path in paths for found in (_below(path) if path.is_dir() else [path])]
+
+
+def read_picture(path: Path) -> bytes:
+    """The file's bytes; raises UnreadablePicture where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except IsADirectoryError as error:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise EmptyPicture(f"the folder holds no picture ({kinds})") from error
+    except OSError as error:
+        raise UnreadablePicture(error.strerror or "the file cannot be read") from error
+
+
+def side_by_side(work: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
+    """``work(item)`` for each item, in order, on ``threads`` that are only a little ahead."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+    ahead: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            ahead.append(pool.submit(work, item))
+            if len(ahead) > AHEAD * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _below(folder: Path) -> list[Path]:
+    found = [
+        Path(home, name)
+        for home, _, names in os.walk(folder, onerror=_unreadable)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES
+    ]
+    return sorted(found) or [folder]
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise UsageError(f"{error.filename}: {error.strerror}") from error

@@ -1,0 +1,114 @@
+"""Pictures of many threads, run together on an engine that gains by it."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+
+from greengrocer.context import Context
+from greengrocer.engines.batching import BatchLimits, next_turn
+from greengrocer.engines.engine import Engine, Inference
+from greengrocer.errors import Refusal
+from greengrocer.imaging.geometry import Pixels
+
+# Told of each batch: the seconds that each of its pictures has waited in the queue.
+Told = Callable[[Sequence[float]], None]
+
+
+class Batcher:
+    """A queue in front of ``engine``, and the one thread that calls it.
+
+    While a batch runs, others gather. Idle, the thread sleeps until a picture comes.
+    """
+
+    def __init__(self, engine: Engine, limits: BatchLimits, told: Told = lambda _: None) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.told = told
+        self._queue: list[_Picture] = []
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
+        self._thread.start()
+
+    def infer(self, pixels: Pixels, context: Context) -> Inference:
+        """The inference, N = 1, for uint8 pixels [H, W, 3]; the calling thread waits for it.
+
+        Raises DeadlineExceeded or Departed where it had to wait too long, and what the engine
+        raises for this picture when it runs alone.
+        """
+        picture = _Picture(pixels, context)
+        with self._changed:
+            assert not self._closed, "a closed batcher takes nothing"
+            self._queue.append(picture)
+            self._changed.notify()
+        return picture.answer.result()
+
+    def close(self) -> None:
+        """Finish what is queued, and end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            now = time.monotonic()
+            self.told([now - picture.arrived for picture in batch])
+            self._answer(batch)
+
+    def _next_batch(self) -> "list[_Picture]":
+        """Wait for the next batch; it is empty once all is done and the batcher closed."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                turn = next_turn(self._queue, self.limits, now)
+                self._queue = turn.keep
+                for picture in turn.drop:
+                    picture.drop()
+                if turn.take:
+                    return turn.take
+                if self._closed and not self._queue:
+                    return []
+                self._changed.wait(None if turn.look_again is None else turn.look_again - now)
+
+    def _answer(self, batch: "Sequence[_Picture]") -> None:
+        try:
+            together = self.engine.infer(np.stack([picture.pixels for picture in batch]))
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+                return
+            # One of them may be to blame, or their number: alone, each has its own fate.
+            for picture in batch:
+                self._answer([picture])
+            return
+        for place, picture in enumerate(batch):
+            picture.answer.set_result(together.only(place))
+
+
+class _Picture:
+    """One picture in the queue, and what its thread waits for."""
+
+    def __init__(self, pixels: Pixels, context: Context) -> None:
+        self.pixels = pixels
+        self.context = context
+        self.arrived = time.monotonic()
+        self.answer: Future[Inference] = Future()
+
+    @property
+    def deadline(self) -> float:
+        return self.context.deadline
+
+    @property
+    def cancelled(self) -> bool:
+        return self.context.cancelled
+
+    def drop(self) -> None:
+        """Answer with the reason for which it will not run."""
+        try:
+            self.context.check()
+        except Refusal as refusal:
+            self.answer.set_exception(refusal)

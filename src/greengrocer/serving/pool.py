@@ -1,0 +1,76 @@
+"""Threads that work for an event loop: what the standard library has, at half its cost."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Pool:
+    """Runs functions in some threads; their results come as futures of the caller's event loop.
+
+    ``loop.run_in_executor`` makes a second future, with a lock, for each call and chains the two:
+    code that has gone cold each time, for a picture has been through the processor's cache since
+    (docs/decisions/009).
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[[], T]) -> "asyncio.Future[T]":
+        """The future result. What is done or cancelled before a thread is free is not begun."""
+        job = _Job(asyncio.get_running_loop().create_future(), function)
+        self._jobs.put(job)
+        return job.future
+
+    def close(self, wait: bool = True) -> None:
+        """Take no more; finish what was taken, and ``wait`` for it."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            if not job.future.done():
+                job.run()
+            del job  # a picture is not kept until the next one comes
+
+
+class _Job(Generic[T]):
+    """A function, and the future that waits for it."""
+
+    __slots__ = ("_error", "_function", "_result", "future")
+
+    def __init__(self, future: "asyncio.Future[T]", function: Callable[[], T]) -> None:
+        self.future = future
+        self._function = function
+        self._result: T
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Call the function, in a thread, and let the loop know."""
+        try:
+            self._result = self._function()
+        except BaseException as error:  # whatever it is, somebody waits for it
+            self._error = error
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits
+            self.future.get_loop().call_soon_threadsafe(self._settle)
+
+    def _settle(self) -> None:
+        if self.future.done():
+            return
+        if self._error is not None:
+            self.future.set_exception(self._error)
+        else:
+            self.future.set_result(self._result)

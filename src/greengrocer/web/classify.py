@@ -1,0 +1,37 @@
+"""What all doors have in common: a picture is admitted by what it costs, and answered for."""
+
+import asyncio
+
+from greengrocer.context import Context
+from greengrocer.errors import Overloaded
+from greengrocer.imaging.decode import Picture, count_pixels
+from greengrocer.ranking import Answer, Ask
+from greengrocer.web.service import Service
+
+
+async def classify_admitted(
+    service: Service, picture: Picture, context: Context, ask: Ask
+) -> Answer:
+    """Admit one picture, and answer for it; raises a Refusal."""
+    with service.admission.admitted(count_pixels(picture, service.decode_limits)):
+        served = await service.classifier.classify(picture, context, ask)
+    service.admission.served(served.seconds)
+    service.metrics.predicted(served.answer.known)
+    return served.answer
+
+
+async def classify_in_turn(
+    service: Service, picture: Picture, context: Context, ask: Ask
+) -> Answer:
+    """The same for a picture of a request that was let in: where there is no place, it waits."""
+    while True:
+        try:
+            return await classify_admitted(service, picture, context, ask)
+        except Overloaded as full:
+            await asyncio.sleep(min(full.retry_after, max(0.0, context.remaining())))
+            context.check()
+
+
+def at_once(service: Service) -> int:
+    """How many pictures of one request are worked on: all threads, and none waits for the next."""
+    return service.admission.threads + 1

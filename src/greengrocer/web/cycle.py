@@ -1,0 +1,75 @@
+"""A request and its answer on a connection: how an answer is written."""
+
+from collections import deque
+from typing import Any
+
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from greengrocer.serving.readiness import Readiness, State
+
+WITHOUT_BODY = frozenset({204, 304})
+
+
+class Cycle(RequestResponseCycle):
+    """uvicorn's, with a sender that writes head and body at once: one system call, one packet.
+
+    A request that is answered before its body's end is the last of its connection: the answer says
+    so, and the closing is the protocol's.
+    """
+
+    readiness: Readiness
+    behind: "deque[Any]"  # the requests that were sent behind this one
+    _head = b""  # of the answer, until its body comes
+
+    async def send(self, message: Message) -> None:  # type: ignore[override]  # the same, untyped
+        """Send an answer's head, or some of its body."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._begin(message["status"], message.get("headers", ()))
+        elif self.response_started and not self.response_complete:
+            self._go_on(message.get("body", b""), message.get("more_body", False))
+        else:
+            raise RuntimeError(f"{message['type']} is out of turn")
+
+    def _begin(self, status: int, headers: Any) -> None:
+        self.response_started, self.waiting_for_100_continue = True, False
+        self.chunked_encoding = status not in WITHOUT_BODY and self.scope["method"] != "HEAD"
+        lines = [STATUS_LINE[status]]
+        for name, value in (*self.default_headers, *headers):
+            if name == b"content-length":
+                self.expected_content_length, self.chunked_encoding = int(value), False
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if self.chunked_encoding:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        stopping = self.readiness.state is State.STOPPING and not self.behind
+        if stopping or self.more_body:
+            self.keep_alive = False
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self._head = b"".join(lines)
+        if self._head.count(b"\n") != len(lines) or self._head.count(b"\r") != len(lines):
+            raise RuntimeError("a header has a line break")
+        self._head += b"\r\n"
+
+    def _go_on(self, body: bytes, more: bool) -> None:
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length, body = 0, b""
+        elif self.chunked_encoding:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body += b"" if more else b"0\r\n\r\n"
+        else:
+            self.expected_content_length -= len(body)
+        if self.expected_content_length < 0 or (self.expected_content_length and not more):
+            raise RuntimeError("the answer's body is not as long as its head said")
+        self.transport.write(self._head + body)
+        self._head = b""
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not (self.keep_alive or self.more_body):
+                self.transport.close()
+            self.on_response()

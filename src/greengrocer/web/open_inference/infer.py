@@ -1,0 +1,106 @@
+"""``POST /v2/models/{name}/infer``: a request with pictures in, a response with tensors out."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from greengrocer.context import Context
+from greengrocer.errors import MalformedUpload, NotReady, PictureRefused
+from greengrocer.imaging.decode import Picture
+from greengrocer.ranking import Answer, Ask
+from greengrocer.web.classify import at_once, classify_admitted, classify_in_turn
+from greengrocer.web.open_inference.inputs import read_pictures, read_request
+from greengrocer.web.open_inference.outputs import JSON_LENGTH, infer_response, wanted_outputs
+from greengrocer.web.parameters import read_patience
+from greengrocer.web.service import Service
+from greengrocer.web.upload import check_declared_length, read_content_type, receive_body
+
+JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no picture in base64
+
+
+async def infer(service: Service, request: Request) -> Response:
+    """Answer for all pictures in ``request``; raises a Refusal.
+
+    All of them have one deadline, and the first one's place is the request's.
+    """
+    state, headers = request.scope["state"], dict(request.scope["headers"])
+    end = state["arrived"] + read_patience(headers)
+    labels, limits = service.classifier.labels, service.upload_limits
+    read_content_type(headers)
+    json_length = _json_length(headers)
+    allowed = _allowed(service, json_length)
+    check_declared_length(headers, allowed)
+    with service.admission.receiving() as receipt:
+        chunks: list[bytes] = []
+        await receive_body(request.receive, chunks.append, allowed, limits, receipt, end)
+        body = memoryview(b"".join(chunks))
+        chunks.clear()
+        if json_length is None:
+            json_length = len(body)
+        elif json_length > len(body):
+            raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
+        asked = read_request(body[:json_length])
+        wanted = wanted_outputs(asked, labels)
+        pictures = read_pictures(asked, body[json_length:], limits)
+        del body
+        seconds = min(service.deadline, end - time.monotonic())
+        contexts = [Context(state["request_id"], seconds) for _ in pictures]
+        state["when_departed"] += [context.cancel for context in contexts]
+        ask = Ask(top=1, tensors=tuple(output.name for output in wanted))
+        answers = await _classify(service, pictures, contexts, ask)
+    if any(answer.model != labels.model for answer in answers):
+        raise NotReady("another model has taken over meanwhile: ask again")
+    return infer_response(answers, wanted, labels, asked.id)
+
+
+def _json_length(headers: Mapping[bytes, bytes]) -> int | None:
+    """Bytes of the body that are JSON, None for all of them; raises MalformedUpload."""
+    text = headers.get(JSON_LENGTH.lower().encode())
+    if text is None:
+        return None
+    if not (text.isdigit() and len(text) < 16):
+        raise MalformedUpload(f"{JSON_LENGTH} is no number of bytes")
+    return int(text)
+
+
+def _allowed(service: Service, json_length: int | None) -> int:
+    """Bytes that a body may have; where all is JSON, which takes much memory, fewer.
+
+    Raises MalformedUpload for too much JSON before other bytes.
+    """
+    limits = service.upload_limits
+    most_json = limits.picture_bytes * 4 // 3 + JSON_OVERHEAD
+    if json_length is None:
+        return most_json
+    if json_length > most_json:
+        raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: at most {most_json} is taken")
+    return min(limits.request_bytes, service.admission.limits.upload_bytes)
+
+
+async def _classify(
+    service: Service, pictures: Sequence[Picture], contexts: Sequence[Context], ask: Ask
+) -> list[Answer]:
+    """The answers, or the refusal of the first picture that is refused."""
+    places = asyncio.Semaphore(at_once(service))
+
+    async def one(index: int, picture: Picture) -> Answer:
+        classify = classify_in_turn if index else classify_admitted
+        async with places:
+            size = len(picture) if isinstance(picture, bytes) else picture.nbytes
+            service.metrics.upload_bytes.observe(size)
+            try:
+                return await classify(service, picture, contexts[index], ask)
+            except PictureRefused as refusal:
+                if len(pictures) == 1:
+                    raise
+                raise type(refusal)(f"picture {index}: {refusal}") from refusal
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(*item)) for item in enumerate(pictures)]
+    except BaseExceptionGroup as refused:
+        raise refused.exceptions[0] from None
+    return [task.result() for task in tasks]

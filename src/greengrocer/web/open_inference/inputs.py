@@ -1,0 +1,131 @@
+"""A request's pictures: from tensors in JSON, or in the bytes behind it, under limits."""
+
+import base64
+import binascii
+import struct
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from greengrocer.errors import MalformedUpload, TooManyBytes
+from greengrocer.imaging.decode import Picture
+from greengrocer.web.open_inference.schemas import InferRequest, RequestInput
+from greengrocer.web.upload import UploadLimits
+
+IMAGE, PIXELS = "image", "pixels"
+CHANNELS = 3
+LENGTH = struct.Struct("<I")  # stands before each element of BYTES
+
+
+def read_request(text: bytes | memoryview) -> InferRequest:
+    """The request's JSON; raises MalformedUpload."""
+    try:
+        return InferRequest.model_validate_json(bytes(text))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the request"
+        raise MalformedUpload(f"{place}: {first['msg'][:200].lower()}") from error
+
+
+def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
+    """The pictures of ``request``, of whose tensors the ``binary`` ones follow its JSON.
+
+    Files are not looked into. Raises MalformedUpload or TooManyBytes.
+    """
+    names = [given.name for given in request.inputs]
+    if names not in ([IMAGE], [PIXELS]):
+        raise MalformedUpload(
+            f"the inputs are {', '.join(names)[:200]}: send one, {IMAGE} (BYTES [N]) or "
+            f"{PIXELS} (UINT8 [N, H, W, 3])"
+        )
+    (given,) = request.inputs
+    if given.shape and given.shape[0] > limits.pictures:
+        raise TooManyBytes(
+            f"{given.name} has {_shown(given.shape[0])} pictures: at most {limits.pictures} "
+            "are taken in a request"
+        )
+    data = _content(given, binary)
+    return _files(given, data, limits) if names == [IMAGE] else _arrays(given, data, limits)
+
+
+def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
+    """The values, as they were sent: behind the JSON, or in it."""
+    size = given.parameters.binary_data_size
+    if (size or 0) != len(binary):
+        raise MalformedUpload(
+            f"{given.name} has a binary_data_size of {_shown(size or 0)}, but {len(binary)} bytes "
+            "follow the JSON, whose length is to be told in Inference-Header-Content-Length"
+        )
+    if (size is None) == (given.data is None):
+        raise MalformedUpload(f"{given.name} must have either data or a binary_data_size")
+    return binary if given.data is None else given.data
+
+
+def _files(
+    given: RequestInput, data: memoryview | list[Any], limits: UploadLimits
+) -> list[Picture]:
+    if given.datatype != "BYTES" or len(given.shape) != 1:
+        raise MalformedUpload(f"{IMAGE} must be of the datatype BYTES and the shape [N]")
+    files = _decoded(data) if isinstance(data, list) else _split(data)
+    if len(files) != given.shape[0]:
+        raise MalformedUpload(f"{IMAGE} has {len(files)} elements, not those of its shape")
+    for file in files:
+        _check_size(len(file), limits)
+    return list(files)
+
+
+def _decoded(data: list[Any]) -> list[bytes]:
+    try:
+        return [base64.b64decode(text, validate=True) for text in data]
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise MalformedUpload(f"{IMAGE} must be a flat list of texts in base64") from error
+
+
+def _split(data: memoryview) -> list[bytes]:
+    files, at = [], 0
+    while at < len(data):
+        start = at + LENGTH.size
+        if start > len(data):
+            raise MalformedUpload(f"{IMAGE} ends within an element's length")
+        (length,) = LENGTH.unpack(data[at:start])
+        at = start + length
+        if at > len(data):
+            raise MalformedUpload(f"{IMAGE} has an element that is longer than what was sent")
+        files.append(bytes(data[start:at]))
+    return files
+
+
+def _arrays(
+    given: RequestInput, data: memoryview | list[Any], limits: UploadLimits
+) -> list[Picture]:
+    if given.datatype != "UINT8" or len(given.shape) != 4 or given.shape[3] != CHANNELS:
+        raise MalformedUpload(f"{PIXELS} must be of the datatype UINT8 and the shape [N, H, W, 3]")
+    _check_size(prod(given.shape[1:]), limits)
+    values = _flat(data) if isinstance(data, list) else data
+    if len(values) != prod(given.shape):
+        raise MalformedUpload(f"{PIXELS} has {len(values)} values, not those of its shape")
+    return list(np.frombuffer(values, np.uint8).reshape(given.shape))
+
+
+def _flat(data: list[Any]) -> bytes:
+    try:
+        while data and isinstance(data[0], list):
+            data = list(chain.from_iterable(data))
+        return bytes(data)  # takes whole numbers from 0 to 255 and nothing else
+    except (TypeError, ValueError) as error:
+        raise MalformedUpload(f"{PIXELS} must be whole numbers from 0 to 255") from error
+
+
+def _check_size(size: int, limits: UploadLimits) -> None:
+    if size > limits.picture_bytes:
+        raise TooManyBytes(
+            f"a picture is {_shown(size)} bytes long: at most {limits.picture_bytes} are taken"
+        )
+
+
+def _shown(number: int) -> str:
+    """A number of any length in a few digits."""
+    return str(number) if number < 10**15 else "over 10**15"

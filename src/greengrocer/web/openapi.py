@@ -1,0 +1,103 @@
+"""What OpenAPI says of bodies that the framework does not read or write itself."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from greengrocer.web.parameters import DEADLINE, DESCRIBED
+from greengrocer.web.upload import FIELD, FORM_TYPE, PICTURE_TYPES
+
+BINARY = {"type": "string", "format": "binary"}
+
+
+def _upload(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "parameters": parameters,
+        "requestBody": {
+            "required": True,
+            "description": "One JPEG, PNG or WebP: as a form's file, or as the body itself.",
+            "content": {
+                FORM_TYPE: {
+                    "schema": {
+                        "type": "object",
+                        "properties": {FIELD: BINARY},
+                        "required": [FIELD],
+                    }
+                },
+                **{kind: {"schema": BINARY} for kind in PICTURE_TYPES},
+            },
+        },
+    }
+
+
+def _picture(kind: str, description: str, headers: dict[str, str]) -> dict[int | str, Any]:
+    return {
+        200: {
+            "description": description,
+            "content": {kind: {"schema": BINARY}},
+            "headers": {
+                name: {"schema": {"type": "string"}, "description": meaning}
+                for name, meaning in headers.items()
+            },
+        }
+    }
+
+
+def add_schemas(description: dict[str, Any], *models: type[BaseModel]) -> None:
+    """Add ``models`` to those that an application's ``description`` has, to be referred to."""
+    schemas = description["components"]["schemas"]
+    for model in models:
+        schema = model.model_json_schema(
+            ref_template="#/components/schemas/{model}", mode="serialization"
+        )
+        for name, definition in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, definition)
+        schemas[model.__name__] = schema
+
+
+UPLOAD = _upload(DESCRIBED)
+UPLOAD_TO_EXPLAIN = _upload([DEADLINE])
+UPLOAD_OF_MANY: dict[str, Any] = {
+    "parameters": DESCRIBED,
+    "requestBody": {
+        "required": True,
+        "description": "A form with as many files as there are pictures. It is read only as fast "
+        "as they are answered.",
+        "content": {
+            FORM_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "properties": {FIELD: {"type": "array", "items": BINARY}},
+                    "required": [FIELD],
+                }
+            }
+        },
+    },
+}
+LINES: dict[int | str, Any] = {
+    200: {
+        "description": "A JSON object a line, in order, each sent as soon as it is its turn: what "
+        "/predict would answer, or its problem with its status, and the index, counted from 0. A "
+        "form that breaks, or is refused midway, ends with the line of a problem.",
+        "content": {
+            "application/x-ndjson": {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/PredictionLine"},
+                        {"$ref": "#/components/schemas/ProblemLine"},
+                    ]
+                }
+            }
+        },
+    }
+}
+JPEG = _picture(
+    "image/jpeg",
+    "A JPEG",
+    {"X-Class": "its true class", "X-Gallery": "built-in, where there is no data set"},
+)
+PNG = _picture(
+    "image/png",
+    "A PNG of at most 1024 pixels on its longer side",
+    {"X-Class": "the prediction that the evidence is for, percent-encoded beyond ASCII"},
+)

@@ -1,0 +1,75 @@
+"""What the service's processes take of memory, and that they take no more as they go on."""
+
+from pathlib import Path
+
+import pytest
+
+from support.ballast import write_heavy_bundle
+from support.load import load
+from support.pictures import jpeg
+from support.processes import descriptors, memory, threads, tree
+from support.servers import StartServer
+from support.waiting import until
+from support.wire import exchange, post
+from support.workers import start_workers
+
+pytestmark = pytest.mark.accept
+
+CLIENTS = 4
+LONG = 600.0  # seconds: for thousands of answers, on a machine that has much else to do
+FURTHER_WORKER = 60_000  # kilobytes
+GROWTH = 2_000  # kilobytes of a process: an eighth of a kilobyte for each request
+WARM, MORE = 5_000, 15_000  # requests
+
+
+def of_service(bundle: Path, workers: int) -> int:
+    """The proportional memory of all processes together, once each has answered pictures."""
+    running = start_workers(workers, "--bundle", str(bundle), "--threads", "2")
+    try:
+        for _ in range(12 * workers):
+            assert exchange(running.url, post(jpeg(250))).status == 200
+        return sum(map(memory, tree(running.supervisor)))
+    finally:
+        assert running.server.stop() == 0
+
+
+def test_a_further_worker_costs_little_whatever_the_model_weighs(tmp_path: Path) -> None:
+    one, three = {}, {}
+    for megabytes in (4, 40):
+        bundle = write_heavy_bundle(tmp_path / f"{megabytes}", megabytes)
+        one[megabytes], three[megabytes] = of_service(bundle, 1), of_service(bundle, 3)
+    assert one[40] - one[4] > 36_000  # the weights were there
+    for megabytes in (4, 40):
+        assert three[megabytes] - one[megabytes] < 2 * FURTHER_WORKER
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_nothing_grows_with_the_requests_that_were_answered(
+    serve: StartServer, fake_bundle: Path, workers: int | None
+) -> None:
+    flags = ["--bundle", str(fake_bundle), "--engine", "fake", "--max-wait", "60"]
+    flags += ["--access-log", "false", *(["--workers", str(workers)] if workers else [])]
+    server = serve(*flags)
+    server.until_logged(lambda: sum("serving" in line for line in server.log) == (workers or 1))
+
+    def answer(count: int) -> None:
+        """So many, half of them on connections of their own."""
+        for kept in (True, False):
+            with load(server.url, jpeg(250), CLIENTS, kept) as clients:
+                clients.until_more(count // 2, LONG)
+            assert set(clients.statuses) == {200}
+
+    def opened() -> list[int]:
+        return [descriptors(pid) for pid in pids]
+
+    pids = tree(server.process.pid)
+    at_first = opened()
+    answer(WARM)
+    until(lambda: opened() == at_first)
+    before = [memory(pid, "Anonymous") for pid in pids]
+    running = [threads(pid) for pid in pids]
+    answer(MORE)
+    until(lambda: opened() == at_first)
+    after = [memory(pid, "Anonymous") for pid in pids]
+    assert [threads(pid) for pid in pids] == running
+    assert max(b - a for a, b in zip(before, after, strict=True)) < GROWTH, (before, after)

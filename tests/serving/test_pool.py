@@ -1,0 +1,67 @@
+"""The pool: results and errors come back, what nobody waits for is not begun, closing finishes."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from greengrocer.serving.pool import Pool
+from support.waiting import SECONDS
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    pool = Pool(1, "test")
+    yield pool
+    pool.close()
+
+
+def test_results_come_back_to_the_loop(pool: Pool) -> None:
+    async def ask() -> list[int]:
+        return await asyncio.gather(*(pool.submit(partial(pow, n, 2)) for n in range(100)))
+
+    assert asyncio.run(ask()) == [n * n for n in range(100)]
+
+
+def test_an_error_is_the_callers_and_the_thread_works_on(pool: Pool) -> None:
+    def fail() -> int:
+        raise ZeroDivisionError("mine")
+
+    async def ask() -> int:
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            await pool.submit(fail)
+        return await pool.submit(lambda: 1)
+
+    assert asyncio.run(ask()) == 1
+
+
+def test_what_was_cancelled_in_the_queue_is_not_begun(pool: Pool) -> None:
+    held = threading.Event()
+    begun: list[str] = []
+
+    async def ask() -> None:
+        first = pool.submit(lambda: held.wait(SECONDS))
+        second = pool.submit(lambda: begun.append("second"))
+        third = pool.submit(lambda: begun.append("third"))
+        second.cancel()
+        held.set()
+        assert await first
+        await third
+
+    asyncio.run(ask())
+    assert begun == ["third"]
+
+
+def test_closing_finishes_what_was_submitted() -> None:
+    pool = Pool(2, "test")
+    done: list[int] = []
+
+    async def submit() -> None:
+        for number in range(20):
+            pool.submit(partial(done.append, number))
+
+    asyncio.run(submit())  # the loop is closed while they run: nobody waits, nothing fails
+    pool.close()
+    assert sorted(done) == list(range(20))

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from greengrocer.assemble import load_model
+from greengrocer.errors import UsageError
+from greengrocer.serving import threads
+from greengrocer.serving.threads import ENGINE_THREADS, engine_threads, picture_threads
+from greengrocer.settings import Settings
+from greengrocer.telemetry.metrics import Metrics
+from support.graphs import write_onnx_bundle
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Set the variable, on a machine of eight processors."""
+    monkeypatch.setattr(threads, "usable_processors", lambda: 8)
+    monkeypatch.delenv(ENGINE_THREADS, raising=False)
+    return lambda text: monkeypatch.setenv(ENGINE_THREADS, text)
+
+
+def tasks() -> set[str]:
+    return {task.name for task in Path("/proc/self/task").iterdir()}
+
+
+@pytest.mark.usefixtures("say")
+def test_unless_told_otherwise_a_picture_has_one_thread_and_every_processor_a_picture() -> None:
+    assert engine_threads() == 1
+    assert picture_threads() == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "side_by_side"), [("1", 1, 8), ("2", 2, 4), ("3", 3, 2), ("9", 9, 1)]
+)
+def test_the_processors_are_shared_out_between_and_within_pictures(
+    say: Callable[[str], None], text: str, inside: int, side_by_side: int
+) -> None:
+    say(text)
+    assert engine_threads() == inside
+    assert picture_threads() == side_by_side
+
+
+def test_pictures_that_wait_for_a_batch_take_no_processor(say: Callable[[str], None]) -> None:
+    assert picture_threads(largest_batch=32) == 8 + 64
+    say("2")
+    assert picture_threads(largest_batch=32) == 4 + 64
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "", "many", "1.5", "1025", "²", "1 "])
+def test_a_number_that_is_none_is_refused_in_one_line(
+    say: Callable[[str], None], text: str
+) -> None:
+    say(text)
+    with pytest.raises(UsageError, match=f"{ENGINE_THREADS} is ") as refused:
+        picture_threads()
+    assert "\n" not in str(refused.value)
+
+
+def test_the_session_has_the_threads_that_the_environment_says(
+    say: Callable[[str], None], tmp_path: Path
+) -> None:
+    bundle = str(write_onnx_bundle(tmp_path / "greys"))
+
+    def begun(inside: int) -> int:
+        say(str(inside))
+        before = tasks()
+        pipeline, _ = load_model(bundle, Settings(), Metrics())
+        after = tasks()
+        pipeline.close()
+        return len(after - before)
+
+    begun(1)  # the library may start some of its own, once
+    # The thread that brings the picture is one of them.
+    assert [begun(1), begun(4)] == [0, 3]

@@ -1,0 +1,29 @@
+"""A classifier of an HTTP process that one picture hangs, together with the event loop."""
+
+import signal
+import threading
+
+from greengrocer.context import Context
+from greengrocer.imaging.decode import Picture
+from greengrocer.ranking import Ask
+from greengrocer.serving.classifier import Served
+from greengrocer.serving.workers.remote import RemoteClassifier
+from support.pictures import jpeg
+
+HANGS_WORKER = jpeg(88)
+
+
+def poison() -> None:
+    """Let the picture hang this process."""
+    classify = RemoteClassifier.classify
+
+    async def hang_or_classify(
+        self: RemoteClassifier, picture: Picture, context: Context, ask: Ask
+    ) -> Served:
+        if isinstance(picture, bytes) and picture == HANGS_WORKER:
+            if signal.getitimer(signal.ITIMER_REAL)[0]:  # the watchdog's: let it come sooner
+                signal.setitimer(signal.ITIMER_REAL, 1)
+            threading.Event().wait()
+        return await classify(self, picture, context, ask)
+
+    RemoteClassifier.classify = hang_or_classify  # type: ignore[method-assign]

@@ -1,0 +1,173 @@
+"""``/v2``: what good requests are answered."""
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.readiness import State
+from greengrocer.web.open_inference.schemas import (
+    InferResponse,
+    ModelMetadata,
+    ModelReady,
+    ServerMetadata,
+)
+from support.live import MEGA, live, make_service
+from support.pictures import encoded, jpeg, photo
+from support.scrapes import sample, scrape
+from support.tensors import asking, binary, image, infer, packed
+from support.waiting import SECONDS
+from support.wire import WireAnswer, exchange
+
+DARK, LIGHT = jpeg(5), jpeg(250)
+
+
+@pytest.fixture
+def url(client: httpx.Client) -> str:
+    return str(client.base_url)
+
+
+def answered(response: WireAnswer) -> dict[str, Any]:
+    """The outputs by name, of an answer that is all JSON."""
+    assert response.status == 200, response.body
+    assert response.headers["content-type"] == "application/json"
+    found = InferResponse.model_validate_json(response.body)
+    assert (found.model_name, found.model_version) == ("greys", "1")
+    return {
+        output.name: np.reshape(np.array(output.data), output.shape) for output in found.outputs
+    }
+
+
+def test_metadata_and_health(client: httpx.Client) -> None:
+    server = ServerMetadata.model_validate_json(client.get("/v2").content)
+    assert server.extensions == ["binary_tensor_data", "classification"]
+    assert client.get("/v2/health/live").json() == {"live": True}
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    for path in ("/v2/models/greys", "/v2/models/greys/versions/1"):
+        model = ModelMetadata.model_validate_json(client.get(path).content)
+        assert (model.name, model.versions) == ("greys", ["1"])
+        assert {given.name: given.shape for given in model.outputs} == {
+            "probabilities": [-1, 10],
+            "coarse": [-1, 2],
+            "known_score": [-1],
+            "evidence": [-1, -1, -1, 10],
+        }
+        assert ModelReady.model_validate_json(client.get(f"{path}/ready").content).ready
+
+
+def test_a_service_that_is_not_ready_says_so(fake_bundle: Path) -> None:
+    with live(make_service(fake_bundle)) as running, running.client() as client:
+        running.service.readiness.state = State.STOPPING
+        for path in ("/v2/health/ready", "/v2/models/greys/ready"):
+            response = client.get(path)
+            assert (response.status_code, response.json()["ready"]) == (503, False)
+        assert client.get("/v2/health/live").status_code == 200
+
+
+def test_files_in_json_are_answered_as_predict_does(client: httpx.Client, url: str) -> None:
+    pictures = [DARK, LIGHT, encoded(photo(1), "PNG")]
+    outputs = answered(exchange(url, infer(asking(image(*pictures)))))
+    assert [*outputs] == ["probabilities", "coarse", "known_score"]
+    for index, picture in enumerate(pictures):
+        alone = client.post("/predict?top=10", files={"file": picture}).json()
+        confidences = {ranked["class"]: ranked["confidence"] for ranked in alone["top"]}
+        probabilities = outputs["probabilities"][index]
+        assert {f"grey-{k}": p for k, p in enumerate(probabilities)} == confidences
+        assert outputs["coarse"][index].max() == alone["coarse"]["confidence"]
+        assert outputs["known_score"][index] == alone["known_score"]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_pixels_in_json_and_as_octets_are_the_picture(url: str, nested: bool) -> None:
+    pixels = np.stack([np.asarray(photo(seed, (20, 15))) for seed in range(3)])
+    of_file = answered(exchange(url, infer(asking(image(*_pngs(3))))))
+    data = pixels.tolist() if nested else pixels.ravel().tolist()
+    given = {"name": "pixels", "datatype": "UINT8", "shape": pixels.shape, "data": data}
+    in_json = answered(exchange(url, infer(asking(given))))
+    octets = pixels.tobytes()
+    behind = asking(binary("pixels", "UINT8", list(pixels.shape), len(octets)))
+    in_octets = answered(exchange(url, infer(behind, octets)))
+    for name, values in of_file.items():
+        np.testing.assert_array_equal(values, in_json[name])
+        np.testing.assert_array_equal(values, in_octets[name])
+
+
+def _pngs(count: int) -> list[bytes]:
+    return [encoded(photo(seed, (20, 15)), "PNG") for seed in range(count)]
+
+
+def test_outputs_are_those_asked_for_in_their_order_each_as_it_is_wanted(url: str) -> None:
+    tail = packed(DARK, LIGHT)
+    request = asking(
+        binary("image", "BYTES", [2], len(tail)),
+        id="till-7",
+        model_name="ignored",
+        outputs=[
+            {"name": "evidence", "parameters": {"binary_data": True}},
+            {"name": "probabilities", "parameters": {"classification": 2, "binary_data": True}},
+            {"name": "coarse", "parameters": {"classification": 99, "unknown": [1]}},
+        ],
+    )
+    response = exchange(url, infer(request, tail, path="/v2/models/greys/versions/1/infer"))
+    assert response.headers["content-type"] == "application/octet-stream"
+    length = int(response.headers["inference-header-content-length"])
+    body = json.loads(response.body[:length])
+    assert body["id"] == "till-7"
+    evidence, best, coarse = body["outputs"]
+    assert (evidence["datatype"], evidence["shape"]) == ("FP32", [2, 3, 3, 10])
+    size = evidence["parameters"]["binary_data_size"]
+    logits = np.frombuffer(response.body[length : length + size], "<f4").reshape(2, 3, 3, 10)
+    assert logits.mean((1, 2)).argmax(1).tolist() == [0, 9]
+    assert (best["datatype"], best["shape"]) == ("BYTES", [2, 2])
+    octets = response.body[length + size :]
+    assert len(octets) == best["parameters"]["binary_data_size"]
+    (first,) = struct.unpack("<I", octets[:4])
+    value, index, label = octets[4 : 4 + first].decode().split(":")
+    assert (index, label) == ("0", "grey-0")
+    assert 0.5 < float(value) <= 1
+    assert coarse["shape"] == [2, 2]
+    assert [text.split(":")[2] for text in coarse["data"]] == ["dark", "light", "light", "dark"]
+
+
+def test_all_outputs_may_be_octets(url: str) -> None:
+    request = asking(image(DARK), parameters={"binary_data_output": True, "timeout": 5})
+    response = exchange(url, infer(request))
+    length = int(response.headers["inference-header-content-length"])
+    outputs = json.loads(response.body[:length])["outputs"]
+    sizes = [output["parameters"]["binary_data_size"] for output in outputs]
+    assert sizes == [40, 8, 4]
+    assert len(response.body) == length + sum(sizes)
+
+
+def test_a_request_has_one_place_and_its_pictures_take_turns(fake_bundle: Path) -> None:
+    service = make_service(fake_bundle, threads=3)
+    for pixels, status in ((64 * 48, 200), (64 * 48 - 1, 429)):
+        limits = AdmissionLimits(256 * MEGA, pixels, SECONDS)
+        with live(replace(service, admission=Admission(limits, 3, 0.01))) as running:
+            response = exchange(running.url, infer(asking(image(*[DARK] * 4))))
+            assert response.status == status
+            assert ("retry-after" in response.headers) == (status == 429)
+            assert running.service.admission._bytes.used == 0
+        service = make_service(fake_bundle, threads=3)
+
+
+def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, url: str) -> None:
+    route = "/v2/models/{name}/infer"
+    before = scrape(client)
+    exchange(url, infer(asking(image(DARK))))
+    for number in range(9):
+        exchange(url, infer(asking(image(DARK)), path=f"/v2/models/other-{number}/infer"))
+        client.get(f"/v2/nothing/{number}")
+    after = scrape(client)
+    for status, count in (("200", 1), ("404", 9)):
+        labels = {"route": route, "status": status}
+        found = [sample(at, "requests_total", **labels) for at in (before, after)]
+        assert found[1] - found[0] == count
+    routes = {dict(labels).get("route") for _, labels in after}
+    assert not [name for name in routes if name and ("other" in name or "nothing" in name)]

@@ -1,0 +1,53 @@
+"""The way past the framework: who is kept off it is told the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from greengrocer.web.app import create_app
+from greengrocer.web.observe import Observe
+from greengrocer.web.shortcut import Shortcut
+from support.live import FailingEngine, engine_of, make_service, served
+from support.pictures import jpeg
+from support.refusals import PARAMETERS, PICTURES, UPLOADS
+from support.wire import exchange, post
+
+PICTURE = post(jpeg(5), "X-Request-Id: same")
+REFUSED = [refused.request for refused in (*PICTURES, *UPLOADS, *PARAMETERS)]
+
+
+@dataclass
+class Ways:
+    """One service, with the shortcut and without."""
+
+    short: str
+    long: str
+
+    def told(self, request: bytes) -> tuple[bytes, bytes]:
+        """The answers on both ways, but for the ids and the time."""
+        first, second = exchange(self.short, request), exchange(self.long, request)
+        assert first.status == second.status
+        assert set(first.headers) == set(second.headers)
+        ids = [each.headers["x-request-id"].encode() for each in (first, second)]
+        return first.body.replace(ids[0], b"id"), second.body.replace(ids[1], b"id")
+
+
+@pytest.fixture(params=["works", "fails"])
+def ways(fake_bundle: Path, request: pytest.FixtureRequest) -> Iterator[Ways]:
+    engine = engine_of(FailingEngine, fake_bundle) if request.param == "fails" else None
+    service = make_service(fake_bundle, engine)
+    short, long = create_app(service), create_app(service)
+    assert isinstance(long, Observe)
+    assert isinstance(long.app, Shortcut)
+    long.app = long.app.app
+    with served(short, service.readiness) as first, served(long, service.readiness) as second:
+        yield Ways(first, second)
+    service.classifier.close()
+
+
+def test_both_ways_end_alike(ways: Ways) -> None:
+    for request in (PICTURE, *REFUSED):
+        short, long = ways.told(request)
+        assert short == long
