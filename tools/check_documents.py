@@ -1,4 +1,4 @@
-"""Check the documents: every relative link leads somewhere, every `make` target exists."""
+"""Check the documents: links lead somewhere, `make` targets and the files of code exist."""
 
 import re
 import sys
@@ -6,6 +6,9 @@ from pathlib import Path
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)|(?:src|href)=\"([^\"#]+)\"")
 TARGET = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
+CODE = re.compile(r"`((?:\w+/)*\w+\.py)`")
+# what a path of code may be relative to
+HOMES = (Path(), Path("src/greengrocer"), Path("docs/examples"))
 RULE = re.compile(r"^([a-z-]+):", re.MULTILINE)
 
 
@@ -22,6 +25,11 @@ def complaints(document: Path, targets: set[str]) -> list[str]:
         f"{document}: {link} leads nowhere"
         for link in links
         if "://" not in link and not (document.parent / link).exists()
+    ]
+    broken += [
+        f"{document}: there is no {path}"
+        for path in sorted(set(CODE.findall(text)))
+        if not any((home / path).exists() for home in HOMES)
     ]
     unknown = set(TARGET.findall(text)) - targets
     return broken + [f"{document}: there is no `make {target}`" for target in sorted(unknown)]

@@ -1,0 +1,103 @@
+"""Every command and program of the README and the guides runs, and their answers are true."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from support.documents import ROOT, Reader, blocks, needs
+from support.pictures import encoded, photo
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+LONG = ("groceries", "greengrocer train")  # the data set is needed, or a network trained
+WHOLE = {"training"}  # where all later commands need what a long one made
+
+# What a test does in the place of a command, and why.
+INSTEAD = {
+    # Of the split "test" nothing is here.
+    ".venv/bin/greengrocer evaluate --data groceries --split test": (
+        ".venv/bin/greengrocer evaluate --data groceries --split val"
+    ),
+    # 35 versions of 296 pictures: a few of them do.
+    ".venv/bin/greengrocer evaluate --data groceries --split val --report report --corruptions": (
+        "cd groceries/dataset && head -n 4 val.txt > few && mv few val.txt && cd ../.. && "
+        ".venv/bin/greengrocer evaluate --data groceries --split val --report report --corruptions"
+    ),
+    # Both bundles as they ship take hours. tests/training trains small ones.
+    "make train DATA=groceries": "",
+    # The guide's recipe, but two small epochs of it.
+    "greengrocer train --recipe shop.toml --data photos --out runs/shop": (
+        "sed -i 's/^epochs = .*/epochs = 2/; s/^size = .*/size = 64/' shop.toml && "
+        "greengrocer train --recipe shop.toml --data photos --out runs/shop"
+    ),
+    # Three more fits of the same kind. tests/training trains in folds.
+    "greengrocer train --recipe shop.toml --data photos --out runs/folds --folds 3": "",
+}
+TINTS = {"apple": (1.0, 0.3, 0.2), "lime": (0.4, 1.0, 0.3), "plum": (0.5, 0.2, 0.9)}
+
+
+@pytest.fixture
+def reader(tmp_path: Path, grocery_bundle: Path) -> Iterator[Reader]:
+    """A reader in a clone, who has trained a bundle, and has labelled photos."""
+    reader = Reader(tmp_path, INSTEAD)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "grocery").symlink_to(grocery_bundle)
+    write_photos(tmp_path / "photos")
+    yield reader
+    reader.leave()
+
+
+def write_photos(directory: Path) -> None:
+    """A folder a class, with pictures in a colour of its own."""
+    for name, tint in TINTS.items():
+        (directory / name).mkdir(parents=True)
+        for seed in range(20):
+            pixels = np.asarray(photo(seed, (96, 72))) * np.array(tint)
+            jpeg = encoded(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90)
+            (directory / name / f"{seed}.jpg").write_bytes(jpeg)
+
+
+def long_commands(document: Path) -> list[str]:
+    shells = [block for block in blocks(document) if block.language == "sh"]
+    commands = [command for block in shells for command in block.commands()]
+    return [command for command in commands if any(word in command for word in LONG)]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if document.stem not in WHOLE],
+    ids=lambda document: document.stem,
+)
+def test_what_a_document_says_works(document: Path, reader: Reader) -> None:
+    needs(document)
+    reader.instead = {**INSTEAD, **dict.fromkeys(long_commands(document), "")}
+    shown = blocks(document)
+    assert shown
+    for block in shown:
+        reader.follow(document, block)
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize(
+    "document",
+    [document for document in DOCUMENTS if long_commands(document)],
+    ids=lambda document: document.stem,
+)
+def test_what_takes_long_works_too(
+    document: Path, reader: Reader, request: pytest.FixtureRequest
+) -> None:
+    needs(document)
+    if any("groceries" in command for command in long_commands(document)):
+        dataset: Path = request.getfixturevalue("dataset")
+        download = ".venv/bin/greengrocer data download --data groceries"
+        reader.instead = {**INSTEAD, download: f"{download} --from {dataset}"}
+    for block in blocks(document):
+        reader.follow(document, block)
+
+
+def test_what_is_run_in_the_place_of_a_command_is_for_one_that_is_there() -> None:
+    assert set(INSTEAD) <= {
+        command for document in DOCUMENTS for command in long_commands(document)
+    }

@@ -1,0 +1,121 @@
+"""The client examples wait where the service is full, and say why where it refuses."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import orjson
+import pytest
+
+from support.documents import ROOT, needed
+from support.pictures import encoded, photo
+from support.servers import Server
+
+EXAMPLES = ROOT / "docs" / "examples"
+RETRY_AFTER = 1  # seconds
+IN_NODE = """
+import { readFile } from "node:fs/promises";
+import { ask } from "./ask.mjs";
+const [photo, url] = process.argv.slice(2);
+console.log((await ask(new Blob([await readFile(photo)]), url)).answer.name);
+"""
+
+
+class Full(BaseHTTPRequestHandler):
+    """Says that it is full, the first time; then it answers."""
+
+    came: list[tuple[float, bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.came.append((time.monotonic(), body))
+        full = len(self.came) == 1
+        self.send_response(429 if full else 200)
+        if full:
+            self.send_header("Retry-After", str(RETRY_AFTER))
+        document = {"code": "overloaded"} if full else {"answer": {"name": "Lemon"}}
+        answer = orjson.dumps(document)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def full_once() -> Iterator[tuple[str, list[tuple[float, bytes]]]]:
+    """A server's address, and the moments and bodies of what came."""
+    came: list[tuple[float, bytes]] = []
+    handler = type("Handler", (Full,), {"came": came})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", came
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def command(example: str, directory: Path, file: Path, url: str) -> list[str]:
+    """How to run an example, in a directory of its own, for one picture."""
+    shutil.copy(EXAMPLES / example, directory)
+    match example:
+        case "ask.sh":
+            needed("curl")
+            return ["sh", example, str(file), url]
+        case "ask_stdlib.py":
+            return [sys.executable, example, str(file), url]
+        case "ask_httpx.py":
+            return [sys.executable, example, url, str(file)]
+        case "ask.mjs":
+            needed("node")
+            (directory / "run.mjs").write_text(IN_NODE)
+            return ["node", "run.mjs", str(file), url]
+    raise AssertionError(example)
+
+
+def run(example: str, directory: Path, picture: bytes, url: str) -> tuple[int, str]:
+    """Its exit code, and all that it printed."""
+    (directory / "photo.jpg").write_bytes(picture)
+    done = subprocess.run(
+        command(example, directory, directory / "photo.jpg", url),
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout
+
+
+every_example = pytest.mark.parametrize(
+    "example", sorted(path.name for path in EXAMPLES.iterdir() if path.is_file())
+)
+
+
+@every_example
+def test_an_example_asks_again_when_the_service_has_said_so(example: str, tmp_path: Path) -> None:
+    picture = encoded(photo(1), "JPEG")
+    with full_once() as (url, came):
+        code, printed = run(example, tmp_path, picture, url)
+    assert (code, "Lemon" in printed) == (0, True), printed
+    (first, whole), (second, again) = came
+    assert picture in whole
+    assert picture in again
+    assert second - first >= 0.9 * RETRY_AFTER
+
+
+@every_example
+def test_an_example_fails_on_a_refusal(example: str, tmp_path: Path, fake_server: Server) -> None:
+    code, printed = run(example, tmp_path, b"no picture", fake_server.url)
+    assert code != 0
+    assert "unreadable-picture" in printed or "400" in printed

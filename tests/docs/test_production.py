@@ -1,0 +1,173 @@
+"""The production guide's configurations: they are accepted, and do what they are for."""
+
+import re
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from tools.reference_pages import metrics
+
+from greengrocer.cli.main import build_parser
+from greengrocer.settings import Settings, read_settings
+from support.documents import ROOT, blocks, needed
+from support.pictures import jpeg
+from support.servers import Server, StartServer
+from support.waiting import until
+
+GUIDE = ROOT / "docs" / "guides" / "production.md"
+TEXT = GUIDE.read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `(\w+)` \| \w+ \| (.*?) \|", re.MULTILINE)  # of the table of metrics
+# in a sentence, or in the next cell of a table
+DEFAULT = re.compile(r"`--([a-z-]+)`(?: \(|[^|`\n]*(?:, `--[a-z-]+`)? \| )(\d+)(?: s\b| \|)")
+LABEL = re.compile(r"`(\w+)`")
+CERTIFICATE = "/etc/haproxy/shop.pem"
+
+
+def shown(language: str) -> list[str]:
+    return [block.text for block in blocks(GUIDE) if block.language == language]
+
+
+def unit() -> dict[str, str]:
+    """What the unit of systemd says, by name."""
+    (text,) = shown("ini")
+    lines = text.replace("\\\n", " ").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate of our own, in one file."""
+    needed("openssl")
+    home = tmp_path_factory.mktemp("certificate")
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    out = ["-keyout", str(home / "key"), "-out", str(home / "certificate")]
+    subprocess.run([*new, *out], check=True, capture_output=True)
+    pem = home / "shop.pem"
+    pem.write_text((home / "certificate").read_text() + (home / "key").read_text())
+    return pem
+
+
+@contextmanager
+def balancer(directory: Path, server: Server, certificate: Path) -> Iterator[str]:
+    """HAProxy as the guide configures it, but for addresses; yields its own."""
+    needed("haproxy")
+    (text,) = shown("haproxy")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, own = listener.getsockname()[1], listener.fileno()
+        for said, here in (
+            ("bind :443", f"bind fd@{own}"),
+            (CERTIFICATE, str(certificate)),
+            ("127.0.0.1:8000", f"127.0.0.1:{server.port}"),
+        ):
+            assert said in text
+            text = text.replace(said, here)
+        (directory / "haproxy.cfg").write_text(text)
+        process = subprocess.Popen(
+            ["haproxy", "-db", "-f", "haproxy.cfg"], cwd=directory, pass_fds=[own]
+        )
+    try:
+        yield f"https://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_balancer_brings_tls_and_http2(
+    tmp_path: Path, fake_server: Server, certificate: Path
+) -> None:
+    needed("curl")
+    (tmp_path / "photo.jpg").write_bytes(jpeg(100))
+    ask = ["curl", "-sk", "--http2", "--retry", "9", "-F", "file=@photo.jpg"]
+    told = ["-w", "%{http_version}", "-o", "answer.json"]
+    with balancer(tmp_path, fake_server, certificate) as url:
+        done = subprocess.run(
+            [*ask, *told, f"{url}/predict"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        denied = httpx.get(f"{url}/metrics", verify=False).status_code
+    assert (done.stdout, denied) == ("2", 403)
+    assert '"prediction"' in (tmp_path / "answer.json").read_text()
+
+
+@pytest.mark.accept
+def test_the_balancer_sees_a_service_that_stops(
+    tmp_path: Path, serve: StartServer, fake_bundle: Path, certificate: Path
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay", "600")
+    with balancer(tmp_path, server, certificate) as url, httpx.Client(verify=False) as client:
+        until(lambda: client.get(f"{url}/livez").status_code == 200)
+        server.process.terminate()
+        until(lambda: client.get(f"{url}/livez").status_code == 503)
+        server.process.terminate()
+        assert server.ended() == 0
+
+
+def test_the_balancer_is_in_time() -> None:
+    """What the guide says about how its times and ours must stand to each other."""
+    (text,) = shown("haproxy")
+    times = {name: float(value) for name, value in re.findall(r"(server|inter) (\d+)s", text)}
+    defaults = Settings()
+    assert times["server"] > defaults.deadline
+    assert times["inter"] < defaults.drain_delay
+
+
+def test_the_defaults_that_are_told_are_true() -> None:
+    told = DEFAULT.findall(TEXT)
+    assert len(told) > 10
+    for flag, number in told:
+        assert float(number) == getattr(Settings(), flag.replace("-", "_")), flag
+
+
+def test_the_unit_starts_what_there_is_and_waits_long_enough() -> None:
+    said = unit()
+    program, *arguments = shlex.split(said["ExecStart"])
+    assert program.endswith("/.venv/bin/greengrocer")
+    flags = vars(build_parser().parse_args(arguments))
+    settings = read_settings({k: v for k, v in flags.items() if k in Settings.model_fields})
+    assert settings.control is not None
+    assert settings.control.parent == Path("/run", said["RuntimeDirectory"])
+    assert int(said["TimeoutStopSec"]) > settings.drain_delay + settings.drain
+
+
+def test_the_probes_exist_and_the_pod_is_left_to_end(fake_server: Server) -> None:
+    pod = yaml.safe_load(shown("yaml")[0])
+    with fake_server.client() as client:
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert client.get(pod[probe]["httpGet"]["path"]).status_code == 200
+    settings = Settings()
+    assert pod["terminationGracePeriodSeconds"] > settings.drain_delay + settings.drain
+    unready = pod["readinessProbe"]["periodSeconds"] * pod["readinessProbe"]["failureThreshold"]
+    assert unready < settings.drain_delay
+
+
+def test_every_metric_that_is_asked_for_is_told(fake_server: Server) -> None:
+    with fake_server.client() as client:
+        client.post("/predict", files={"file": jpeg(100)})
+        client.post("/predict", files={"file": b"no picture"})
+        told = set(re.findall(r"^([a-z_]+)", client.get("/metrics").text, re.MULTILINE))
+    asked = set(re.findall(r"\bgreengrocer_[a-z_]+", TEXT))
+    assert len(asked) > 5
+    assert asked <= told | {name.removesuffix("_count") for name in told}
+
+
+def test_every_label_that_is_asked_for_is_one_of_its_metric() -> None:
+    declared = {name: set(LABEL.findall(labels)) for name, labels in ROW.findall(metrics())}
+    for name, selectors in re.findall(r"(greengrocer_[a-z_]+)\{([^}]*)\}", TEXT):
+        labels = {selector.partition("=")[0] for selector in selectors.split(",")}
+        assert labels <= declared[name.removesuffix("_bucket")]
+
+
+def test_the_rules_have_names_of_their_own() -> None:
+    (group,) = yaml.safe_load(shown("yaml")[1])["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert len(names) == len(set(names)) > 3

@@ -1,0 +1,26 @@
+"""The README: what a stranger sees first, and its table of refusals."""
+
+import re
+
+from greengrocer.web.problems import KINDS
+from support.documents import ROOT
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_first_screen_is_the_sentence_the_command_the_request_and_the_answer() -> None:
+    order = [TEXT.index(part) for part in ("tells what", "make serve", "curl", "```json", "![")]
+    assert order == sorted(order)
+    assert TEXT[: order[-1]].count("\n") < 40
+
+
+def test_every_status_and_code_in_the_table_is_one_that_the_code_has() -> None:
+    said = {
+        (int(status), code)
+        for row in re.findall(r"^\| ([0-9, ]+) \| (.+) \|$", TEXT, re.MULTILINE)
+        for status in row[0].split(",")
+        for code in re.findall(r"`([a-z-]+)`", row[1])
+    }
+    ours = {(kind.status, refusal.code) for refusal, kind in KINDS.items() if kind.status != 499}
+    assert ours <= said
+    assert {code for _, code in said} == {code for _, code in ours}
