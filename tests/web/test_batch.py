@@ -1,7 +1,9 @@
 """``POST /predict/batch``: many pictures, a line each."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +75,7 @@ def engine_behind(running: Live) -> HeldEngine:
 
 
 @contextmanager
-def limited(bundle: Path, threads: int = 1, **limits: int) -> Iterator[Live]:
+def limited(bundle: Path, threads: int = 1, **limits: Any) -> Iterator[Live]:
     """A service that takes less than usual, of what ``limits`` name."""
     service = make_service(bundle, threads=threads)
     usual = {"upload_bytes": 256 * MEGA, "pixels": 200 * MEGA}
@@ -197,6 +199,30 @@ def test_the_clients_deadline_is_that_of_every_picture(held: Live) -> None:
     lines = answered(held.url, form(*[part(jpeg(5))] * 4), "X-Deadline-Ms: 200")
     assert set(said(lines)) == {"deadline-exceeded"}
     assert [line["status"] for line in lines] == [504] * len(lines)
+
+
+def test_a_client_that_sends_no_further_is_told_so(fake_bundle: Path) -> None:
+    with limited(fake_bundle, grace=0.2, rate=1e9) as running, Wire(running.url) as wire:
+        wire.send(batch(form(part(jpeg(5)), part(jpeg(250))))[:-300])
+        lines = wire.rest()
+        assert b'"index":0,"prediction":"grey-0"' in lines
+        assert b'"index":1,"type":"urn:greengrocer:problem:slow-upload"' in lines
+
+
+def test_the_time_for_which_it_is_not_read_is_not_the_clients(fake_bundle: Path) -> None:
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    picture = encoded(photo(1, (1000, 1000)), "PNG")
+    body = form(*[part(picture)] * 50)
+    assert len(body) > 20 * MEGA  # more than the sockets hold
+    uploads = UploadLimits(20 * MEGA, grace=0.5, rate=1e12)
+    service = replace(make_service(fake_bundle, engine), upload_limits=uploads)
+    with live(service) as running, ThreadPoolExecutor() as pool:
+        lines = pool.submit(answered, running.url, body)
+        assert engine.busy.wait(SECONDS)
+        time.sleep(1)  # twice the grace
+        engine.release.set()
+        assert len(set(said(lines.result(SECONDS)))) == 1
+        assert "prediction" in lines.result()[-1]
 
 
 def test_a_client_that_leaves_is_worked_for_no_more(held: Live) -> None:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -219,6 +220,7 @@ def test_a_service_that_is_stopped_while_it_loads_ends_cleanly(
             assert server.ended() == 0
         finally:
             server.process.kill()  # after a failure, too, nobody shall wait for it
-        with pytest.raises(ControlRefused, match="without an answer"):
-            asked.result()
+        # The bundle has been read to its end, and is bad, in the very moment of the service's own.
+        with suppress(ControlRefused):
+            assert not asked.result()["ok"]
     assert "Traceback" not in "".join(server.log)

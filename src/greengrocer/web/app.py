@@ -197,6 +197,6 @@ def _add_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, unrouted)
     schema = app.openapi()
-    add_schemas(schema, Problem, ProblemLine, PredictionLine)
+    add_schemas(schema, Problem, ProblemLine, PredictionLine, *open_inference.SCHEMAS)
     for orphan in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(orphan, None)

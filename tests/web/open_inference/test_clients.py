@@ -42,8 +42,8 @@ def told(client: str, server: Server, pictures: list[Path]) -> dict[str, Any]:
     """What a client was told."""
     python = environment("clients", ROOT / "requirements" / "clients.txt") / "python"
     script = ROOT / "conformance" / "open_inference" / f"with_{client}.py"
-    words = [python, script, server.url.removeprefix("http://"), "greys", *pictures]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    words = map(str, [python, script, server.url.removeprefix("http://"), "greys", *pictures])
+    done = subprocess.run([*words], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

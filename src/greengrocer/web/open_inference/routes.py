@@ -23,13 +23,14 @@ from greengrocer.web.open_inference.schemas import (
     Ready,
     ServerMetadata,
 )
-from greengrocer.web.openapi import BINARY, add_schemas
+from greengrocer.web.openapi import BINARY
 from greengrocer.web.parameters import DEADLINE
 from greengrocer.web.problems import described
 from greengrocer.web.service import Service
 
 HOME = "/v2"
 PROBES = frozenset({f"{HOME}/health/live", f"{HOME}/health/ready"})
+SCHEMAS = (InferRequest, InferResponse, InferError)  # that routes refer to
 TAG = "Open Inference Protocol"
 EXTENSIONS = ["binary_tensor_data", "classification"]
 OF_MODEL = (f"{HOME}/models/{{name}}", f"{HOME}/models/{{name}}/versions/{{version}}")
@@ -62,7 +63,6 @@ def add_open_inference(app: FastAPI, service: Service) -> None:
     _add_server(app, service)
     for prefix in OF_MODEL:
         _add_model(app, service, prefix)
-    add_schemas(app.openapi(), InferRequest, InferResponse, InferError)
 
 
 def _add_server(app: FastAPI, service: Service) -> None:
