@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.serving.readiness import State
 from greengrocer.web.open_inference.schemas import (
     InferResponse,
@@ -18,12 +19,14 @@ from greengrocer.web.open_inference.schemas import (
     ModelReady,
     ServerMetadata,
 )
-from support.live import MEGA, live, make_service
+from support.engines import HeldEngine
+from support.live import MEGA, engine_of, live, make_service
 from support.pictures import encoded, jpeg, photo
 from support.scrapes import sample, scrape
+from support.seam import pipeline_of
 from support.tensors import asking, binary, image, infer, packed
 from support.waiting import SECONDS
-from support.wire import WireAnswer, exchange
+from support.wire import Wire, WireAnswer, exchange
 
 DARK, LIGHT = jpeg(5), jpeg(250)
 
@@ -155,6 +158,19 @@ def test_a_request_has_one_place_and_its_pictures_take_turns(fake_bundle: Path) 
             assert ("retry-after" in response.headers) == (status == 429)
             assert running.service.admission._bytes.used == 0
         service = make_service(fake_bundle, threads=3)
+
+
+def test_an_answer_is_of_one_model_or_none(fake_bundle: Path) -> None:
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    with live(make_service(fake_bundle, engine)) as running, Wire(running.url) as wire:
+        wire.send(infer(asking(image(DARK, LIGHT))))
+        assert engine.busy.wait(SECONDS)
+        assert isinstance(running.service.classifier, LocalClassifier)
+        running.service.classifier.models.swap(pipeline_of(engine, "2"))
+        engine.release.set()
+        answer = wire.answer()
+        assert answer.status == 503
+        assert b"another model" in answer.body
 
 
 def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, url: str) -> None:

@@ -71,6 +71,12 @@ BAD: dict[str, tuple[int, bytes]] = {
     "NaN": (400, infer(asking(pixels([1, 1, 1, 3], [0, 0, float("nan")])))),
     "ragged": (400, infer(asking(pixels([1, 1, 2, 3], [[[[0, 0, 0], 0, 0, 0]]])))),
     "texts as pixels": (400, infer(asking(pixels([1, 1, 1, 3], [["abc"]])))),
+    "very many lists": (413, infer(asking(pixels([1, 1, 1, 3], [[]] * 200_001)))),
+    "very many values": (413, infer(asking(pixels([1, 1, 1, 3], [0] * 4_000_009)))),
+    "much evidence": (
+        413,
+        infer(asking(image(*[GREY] * 65), outputs=[{"name": "evidence"}])),
+    ),
     "too little behind": (400, infer(asking(binary("image", "BYTES", [1], 9)), b"12345678")),
     "too much behind": (400, infer(asking(binary("image", "BYTES", [1], 5)), packed(b"xy"))),
     "cut in a length": (400, infer(asking(binary("image", "BYTES", [1], 3)), b"123")),

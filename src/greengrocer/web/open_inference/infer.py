@@ -8,16 +8,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.context import Context
-from greengrocer.errors import MalformedUpload, NotReady, PictureRefused
+from greengrocer.errors import MalformedUpload, NotReady, PictureRefused, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
 from greengrocer.web.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.open_inference.inputs import read_pictures, read_request
-from greengrocer.web.open_inference.outputs import JSON_LENGTH, infer_response, wanted_outputs
+from greengrocer.web.open_inference.outputs import (
+    EVIDENCE,
+    JSON_LENGTH,
+    Wanted,
+    infer_response,
+    wanted_outputs,
+)
 from greengrocer.web.parameters import read_patience
 from greengrocer.web.service import Service
 from greengrocer.web.upload import check_declared_length, read_content_type, receive_body
 
+MOST_EXPLAINED = 64  # pictures of a request
 JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no picture in base64
 
 
@@ -45,6 +52,7 @@ async def infer(service: Service, request: Request) -> Response:
         asked = read_request(body[:json_length])
         wanted = wanted_outputs(asked, labels)
         pictures = read_pictures(asked, body[json_length:], limits)
+        _check_evidence(wanted, len(pictures))
         del body
         seconds = min(service.deadline, end - time.monotonic())
         contexts = [Context(state["request_id"], seconds) for _ in pictures]
@@ -78,6 +86,15 @@ def _allowed(service: Service, json_length: int | None) -> int:
     if json_length > most_json:
         raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: at most {most_json} is taken")
     return min(limits.request_bytes, service.admission.limits.upload_bytes)
+
+
+def _check_evidence(wanted: Sequence[Wanted], pictures: int) -> None:
+    """Raise TooManyBytes for more evidence than an answer is to hold."""
+    if pictures > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
+        raise TooManyBytes(
+            f"there are {pictures} pictures: of at most {MOST_EXPLAINED} in a request the "
+            f"output {EVIDENCE} may be asked for, which is large"
+        )
 
 
 async def _classify(

@@ -17,13 +17,22 @@ from greengrocer.web.upload import UploadLimits
 
 IMAGE, PIXELS = "image", "pixels"
 CHANNELS = 3
+# Of the JSON: while it is read, no other request is looked at. A list takes as long as ten numbers.
+MAX_LISTS = 200_000
+MAX_VALUES = 4_000_000
 LENGTH = struct.Struct("<I")  # stands before each element of BYTES
 
 
 def read_request(text: bytes | memoryview) -> InferRequest:
-    """The request's JSON; raises MalformedUpload."""
+    """The request's JSON; raises MalformedUpload, TooManyBytes for one that is slow to read."""
+    content = bytes(text)
+    if content.count(b"[") + content.count(b"{") > MAX_LISTS or content.count(b",") > MAX_VALUES:
+        raise TooManyBytes(
+            f"the JSON has over {MAX_LISTS} lists or {MAX_VALUES} values: send pixels as a flat "
+            "list, or better as binary data"
+        )
     try:
-        return InferRequest.model_validate_json(bytes(text))
+        return InferRequest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the request"
