@@ -8,7 +8,12 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)|(?:src|href)=\"([^\"#]+)
 TARGET = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
 CODE = re.compile(r"`((?:\w+/)*\w+\.py)`")
 # what a path of code may be relative to
-HOMES = (Path(), Path("src/greengrocer"), Path("docs/examples"))
+HOMES = (
+    Path(),
+    Path("src/greengrocer"),
+    Path("docs/examples"),
+    Path("docs/examples/open_inference"),
+)
 RULE = re.compile(r"^([a-z-]+):", re.MULTILINE)
 
 

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.peers.environments import environment
 from PIL import Image
 
 from support.documents import ROOT, Reader, blocks, needs
 from support.pictures import encoded, photo
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
-LONG = ("groceries", "greengrocer train")  # the data set is needed, or a network trained
+# The data set is needed, or a network trained, or other packages.
+LONG = ("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve")
 WHOLE = {"training"}  # where all later commands need what a long one made
 
 # What a test does in the place of a command, and why.
@@ -32,6 +34,8 @@ INSTEAD = {
         "sed -i 's/^epochs = .*/epochs = 2/; s/^size = .*/size = 64/' shop.toml && "
         "greengrocer train --recipe shop.toml --data photos --out runs/shop"
     ),
+    # They are, pinned, in the environment in which the two programs run.
+    "pip install 'tritonclient[http]' kserve": "",
     # Three more fits of the same kind. tests/training trains in folds.
     "greengrocer train --recipe shop.toml --data photos --out runs/folds --folds 3": "",
 }
@@ -93,6 +97,10 @@ def test_what_takes_long_works_too(
         dataset: Path = request.getfixturevalue("dataset")
         download = ".venv/bin/greengrocer data download --data groceries"
         reader.instead = {**INSTEAD, download: f"{download} --from {dataset}"}
+    asks = [command for command in long_commands(document) if command.startswith("python ask_")]
+    if asks:
+        clients = environment("clients", ROOT / "requirements" / "clients.txt")
+        reader.instead = {**INSTEAD, **{command: f"{clients}/{command}" for command in asks}}
     for block in blocks(document):
         reader.follow(document, block)
 

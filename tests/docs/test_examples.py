@@ -39,7 +39,7 @@ class Full(BaseHTTPRequestHandler):
         self.send_response(429 if full else 200)
         if full:
             self.send_header("Retry-After", str(RETRY_AFTER))
-        document = {"code": "overloaded"} if full else {"answer": {"name": "Lemon"}}
+        document = {"code": "overloaded"} if full else {"index": 0, "answer": {"name": "Lemon"}}
         answer = orjson.dumps(document)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -73,7 +73,7 @@ def command(example: str, directory: Path, file: Path, url: str) -> list[str]:
             return ["sh", example, str(file), url]
         case "ask_stdlib.py":
             return [sys.executable, example, str(file), url]
-        case "ask_httpx.py":
+        case "ask_httpx.py" | "ask_batch.py":
             return [sys.executable, example, url, str(file)]
         case "ask.mjs":
             needed("node")

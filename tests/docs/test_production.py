@@ -150,8 +150,9 @@ def test_the_probes_exist_and_the_pod_is_left_to_end(fake_server: Server) -> Non
     assert unready < settings.drain_delay
 
 
-def test_every_metric_that_is_asked_for_is_told(fake_server: Server) -> None:
-    with fake_server.client() as client:
+def test_every_metric_that_is_asked_for_is_told(serve: StartServer, fake_bundle: Path) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-batch", "2")
+    with server.client() as client:
         client.post("/predict", files={"file": jpeg(100)})
         client.post("/predict", files={"file": b"no picture"})
         told = set(re.findall(r"^([a-z_]+)", client.get("/metrics").text, re.MULTILINE))

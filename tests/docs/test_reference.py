@@ -6,6 +6,10 @@ from collections import Counter
 
 from tools.reference_pages import PLACE, TABLES, filled
 
+from greengrocer.settings import MEGA, Settings
+from greengrocer.web.form import OTHER_PARTS
+from greengrocer.web.open_inference.infer import JSON_OVERHEAD, MOST_EXPLAINED
+from greengrocer.web.open_inference.inputs import MAX_LISTS, MAX_VALUES
 from greengrocer.web.protocol import SLOW
 from greengrocer.web.schemas import Prediction
 from support.documents import ROOT
@@ -13,8 +17,6 @@ from support.servers import Server
 from support.wire import exchange
 
 REFERENCE = ROOT / "docs" / "reference"
-NOT_YET = ("/explain", "/predict/batch", "/v2")  # not described yet
-FIELDS_NOT_YET = {"evidence"}
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md")}
 
 
@@ -42,14 +44,50 @@ def test_a_place_becomes_its_table() -> None:
 def test_every_path_is_described(fake_server: Server) -> None:
     with fake_server.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
-    described = set(re.findall(r"`(?:[A-Z]+ )?(/[\w/.-]*)`", PAGES["protocol"]))
-    missing = {path for path in paths if not path.startswith(NOT_YET)} - described
-    assert not missing, "docs/reference/protocol.md says nothing of these"
+    described = set(re.findall(r"`(?:[A-Z]+ )?(/[\w/.{}-]*)`", PAGES["protocol"]))
+    assert not paths.keys() - described, "docs/reference/protocol.md says nothing of these"
+
+
+def test_what_a_route_for_pictures_may_be_refused_as_is_true(fake_server: Server) -> None:
+    with fake_server.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    posts = {path: about["post"]["responses"] for path, about in paths.items() if "post" in about}
+    for path, responses in posts.items():
+        if "{version}" in path:
+            continue
+        row = f"| `POST {path}` | {', '.join(sorted(responses.keys() - {'200'}))} |"
+        assert row in PAGES["protocol"]
 
 
 def test_every_field_of_an_answer_is_described() -> None:
-    fields = Prediction.model_fields.keys() - FIELDS_NOT_YET
+    fields = Prediction.model_fields.keys()
     assert first_column(PAGES["protocol"], "### The answer") == fields
+
+
+def test_every_tensor_is_described(fake_server: Server) -> None:
+    with fake_server.client() as client:
+        model = client.get("/v2/models/greys").json()
+    for kind in ("inputs", "outputs"):
+        names = {tensor["name"] for tensor in model[kind]}
+        assert first_column(PAGES["protocol"], f"### {kind.title()}") == names
+
+
+def test_the_limits_of_many_pictures_are_true() -> None:
+    defaults = Settings()
+    most = f"{defaults.max_megabytes:g} MB"
+    most_json = (defaults.max_megabytes * MEGA * 4 / 3 + JSON_OVERHEAD) / MEGA
+    for words in (
+        f"at most {defaults.max_request_pictures}; one more",
+        f"N is at most {defaults.max_request_pictures}.",
+        f"at most {defaults.max_request_megabytes:g} MB in all, {most} a picture",
+        f"at most {defaults.max_request_pictures + OTHER_PARTS} in all; those",
+        f"at most {MOST_EXPLAINED} pictures a request",
+        f"about {most_json:.0f} MB (a picture of {most} in base64)",
+        f"{MAX_LISTS:,} lists, {MAX_VALUES:,} values",
+        f"{defaults.max_request_megabytes:g} MB, and no more than all uploads at once",
+        f"may have ({defaults.megabytes_in_flight:g} MB)",
+    ):
+        assert words in PAGES["protocol"]
 
 
 def test_what_any_request_may_be_refused_as_is_true(fake_server: Server) -> None:

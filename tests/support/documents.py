@@ -66,7 +66,7 @@ class Reader:
             for command in block.commands():
                 self.run(self.instead.get(command, command))
         elif block.language == "json":
-            assert close(json.loads(self.printed), json.loads(block.text)), self.printed
+            assert close(_values(self.printed), _values(block.text)), self.printed
         elif block.language == "text":
             assert self.printed.strip() == block.text.strip()
         elif block.language == "toml":
@@ -164,6 +164,16 @@ def _furnish(clone: Path) -> dict[str, str]:
         "XDG_RUNTIME_DIR": str(home),
         "XDG_DATA_HOME": str(home),
     }
+
+
+def _values(text: str) -> list[Any]:
+    """The JSON values in ``text``, which may be several, one behind the other."""
+    decoder, found, rest = json.JSONDecoder(), [], text.strip()
+    while rest:
+        value, end = decoder.raw_decode(rest)
+        found.append(value)
+        rest = rest[end:].strip()
+    return found
 
 
 def close(found: Any, said: Any) -> bool:

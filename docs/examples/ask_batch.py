@@ -1,0 +1,48 @@
+"""What do many photos show? python ask_batch.py URL photo.jpg ..."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+AT_ONCE = 100  # photos a request, all of which are in this program's memory
+ATTEMPTS = 5
+FULL = (429, 503)
+
+
+def ask(client: httpx.Client, pictures: list[bytes]) -> Iterator[dict]:
+    """A line for each picture, in order, as soon as the service sends it.
+
+    Raises httpx.HTTPStatusError for a refusal of all of them.
+    """
+    form = [("file", picture) for picture in pictures]
+    for left in reversed(range(ATTEMPTS)):
+        with client.stream("POST", "/predict/batch", files=form) as response:
+            if response.status_code not in FULL or not left:
+                response.raise_for_status()
+                yield from map(json.loads, response.iter_lines())
+                return
+        time.sleep(int(response.headers.get("Retry-After", 1)))
+
+
+def main(url: str, paths: list[str]) -> int:
+    """Print a line for each photo; returns how many were refused."""
+    refused = 0
+    with httpx.Client(base_url=url, timeout=60) as client:
+        for start in range(0, len(paths), AT_ONCE):
+            some = paths[start : start + AT_ONCE]
+            for line in ask(client, [Path(path).read_bytes() for path in some]):
+                path = some[line["index"]]
+                if "code" in line:
+                    print(f"{path}: {line['code']}: {line['detail']}")
+                    refused += 1
+                else:
+                    print(f"{path}: {line['answer']['name'] or 'I do not know'}")
+    return refused
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1], sys.argv[2:]) else 0)
