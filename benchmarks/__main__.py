@@ -16,7 +16,8 @@ SCENARIOS = {
 - The load generator runs on the same machine and takes its share of the same processors, so
   `of bare` at many clients is a lower bound.
 - `net of bare` is the processor time a request of the service's whole process tree, less that of
-  the bare pipeline on two threads in the same round: HTTP, scheduling, metrics and JSON.
+  the bare pipeline on two threads in the same round: HTTP, scheduling, metrics and JSON. With one
+  client it has the work of a second thread besides: a picture that is alone gets all processors.
 """,
         spine.run,
     ),

@@ -1,6 +1,7 @@
 """The bare pipeline in a process of its own: what the service could do if HTTP cost nothing.
 
-Each line of standard input names a number of seconds and of threads; the answer is a ``Bare``.
+Each line of standard input names a number of seconds and of threads, and may say that a picture
+which is alone gets all processors, as in the service; the answer is a ``Bare``.
 """
 
 import sys
@@ -17,6 +18,7 @@ from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.pipeline import Pipeline
+from greengrocer.serving.threads import engine_threads
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,14 @@ class Loop:
     def __init__(self, process: Companion) -> None:
         self._process = process
 
-    def run(self, seconds: float, threads: int) -> Bare:
-        """Classify for ``seconds`` on ``threads`` threads."""
-        self.begin(seconds, threads)
+    def run(self, seconds: float, threads: int, wide: bool = False) -> Bare:
+        """Classify for ``seconds`` on ``threads`` threads; ``wide``: all processors if alone."""
+        self.begin(seconds, threads, wide)
         return self.end()
 
-    def begin(self, seconds: float, threads: int) -> None:
+    def begin(self, seconds: float, threads: int, wide: bool = False) -> None:
         """The same, without waiting."""
-        self._process.ask(seconds, threads)
+        self._process.ask(seconds, threads, wide)
 
     def end(self) -> Bare:
         """What the run that was begun has done."""
@@ -92,8 +94,12 @@ def main() -> None:
     """Answer until standard input ends."""
     bundle = load_bundle(find_bundle(sys.argv[1]))
     pictures = read_pictures(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
-    pipeline = build_pipeline(bundle)
-    serve(lambda seconds, threads: vars(_measure(pipeline, pictures, seconds, int(threads))))
+    pipelines = build_pipeline(bundle), build_pipeline(bundle, threads=engine_threads())
+
+    def work(seconds: float, threads: float, wide: float) -> object:
+        return vars(_measure(pipelines[int(wide)], pictures, seconds, int(threads)))
+
+    serve(work)
 
 
 if __name__ == "__main__":

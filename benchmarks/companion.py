@@ -18,9 +18,9 @@ class Companion:
         self._process = process
 
     def ask(self, *numbers: float) -> None:
-        """Let it begin; ``answer`` waits until it is done."""
+        """Let it begin; ``answer`` waits until it is done. A truth is 0 or 1."""
         assert self._process.stdin is not None
-        self._process.stdin.write(" ".join(map(str, numbers)) + "\n")
+        self._process.stdin.write(" ".join(str(float(number)) for number in numbers) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> Any:

@@ -54,7 +54,7 @@ def main() -> None:
     """Answer until standard input ends; arguments: the graph, then a folder of pictures."""
     classify = plain_classifier(Path(sys.argv[1]))
     pictures = read_pictures(Path(sys.argv[2]))
-    serve(lambda seconds, _threads: vars(measure(classify, pictures, seconds)))
+    serve(lambda seconds, *_: vars(measure(classify, pictures, seconds)))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import (
     DeadlineExceeded,
     Departed,
@@ -22,7 +23,7 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Ask, Labels, ModelId
 from support.clocks import SettableClock
-from support.engines import CountingEngine
+from support.engines import CountingEngine, HeldEngine
 from support.pictures import encoded, jpeg, photo
 from support.waiting import SECONDS
 
@@ -44,7 +45,7 @@ class Recorder:
 
 @pytest.fixture
 def engine(fake_bundle: Path) -> CountingEngine:
-    return CountingEngine(fake_bundle, read_manifest(fake_bundle), "cpu", 1)
+    return CountingEngine(fake_bundle, read_manifest(fake_bundle), "cpu", ONE_THREAD)
 
 
 def pipeline_of(
@@ -153,6 +154,24 @@ def test_pictures_of_two_threads_run_together_and_a_bad_one_never_joins(
     pipeline.close()
     assert engine.closed
     assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
+
+
+def test_a_picture_that_is_alone_is_told_to_the_engine_and_one_in_company_is_not(
+    fake_bundle: Path,
+) -> None:
+    engine = HeldEngine(fake_bundle, read_manifest(fake_bundle), "cpu", ONE_THREAD).hold()
+    pipeline = pipeline_of(engine)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(pipeline.classify, jpeg(5), Context())
+        assert engine.busy.wait(SECONDS)
+        engine.busy.clear()
+        second = pool.submit(pipeline.classify, jpeg(5), Context())
+        assert engine.busy.wait(SECONDS)
+        engine.release.set()
+        assert first.result(SECONDS) == second.result(SECONDS)
+    assert (engine.calls, engine.calls_alone) == (2, 1)
+    pipeline.classify(jpeg(5), Context())
+    assert engine.calls_alone == 2
 
 
 def test_a_pipeline_without_batches_has_no_thread_of_its_own(engine: CountingEngine) -> None:

@@ -12,7 +12,7 @@ from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
-from greengrocer.engines.engine import Engine
+from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
 from greengrocer.engines.registry import make_engine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Observer, Pipeline
@@ -125,12 +125,11 @@ def build_pipeline(
     device: str = "auto",
     limits: DecodeLimits | None = None,
     observer: Observer | None = None,
-    threads: int = 1,
+    threads: Threads = ONE_THREAD,
     make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
 
-    ``threads`` are the engine's own, for one run.
     Raises BundleRefused where the graph or an answer is not what the manifest says.
     """
     manifest = bundle.manifest

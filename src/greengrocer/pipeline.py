@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Protocol
 
 from greengrocer.context import Context
+from greengrocer.engines.at_work import AtWork
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.imaging.decode import DecodeLimits, Picture, decode
@@ -50,6 +51,7 @@ class Pipeline:
         self.limits = limits
         self.observer = observer
         self.batcher = batcher
+        self._at_work = AtWork()
 
     @property
     def largest_batch(self) -> int:
@@ -62,17 +64,18 @@ class Pipeline:
         Raises a PictureRefused, DeadlineExceeded or Departed.
         """
         context.check()
-        started = perf_counter()
-        pixels = self._pixels(picture, context)
-        decoded = perf_counter()
-        context.check()
-        inference = self._infer(pixels, context)
-        inferred = perf_counter()
-        if self.observer:
-            self.observer.decoded(decoded - started)
-            self.observer.inferred(inferred - decoded)
-        answer = rank(inference, 0, self.labels, ask)
-        return self._overlaid(picture, answer, context) if ask.overlay else answer
+        with self._at_work.picture() as work:
+            started = perf_counter()
+            pixels = self._pixels(picture, context)
+            decoded = perf_counter()
+            context.check()
+            inference = self._infer(pixels, context, work.alone)
+            inferred = perf_counter()
+            if self.observer:
+                self.observer.decoded(decoded - started)
+                self.observer.inferred(inferred - decoded)
+            answer = rank(inference, 0, self.labels, ask)
+            return self._overlaid(picture, answer, context) if ask.overlay else answer
 
     def close(self) -> None:
         """Give back the engine's memory and all threads; no picture may be on its way."""
@@ -80,10 +83,10 @@ class Pipeline:
             self.batcher.close()
         self.engine.close()
 
-    def _infer(self, pixels: Pixels, context: Context) -> Inference:
+    def _infer(self, pixels: Pixels, context: Context, alone: bool) -> Inference:
         if self.batcher:
             return self.batcher.infer(pixels, context)
-        return self.engine.infer(pixels[None])
+        return self.engine.infer(pixels[None], alone)
 
     def _pixels(self, picture: Picture, context: Context) -> Pixels:
         upright = decode(picture, self.geometry.size, self.limits, context.check)

@@ -28,9 +28,9 @@ class RecordingEngine(HeldEngine):
         self.sizes: list[int] = []
         return self
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         self.sizes.append(len(pixels))
-        inference = super().infer(pixels)
+        inference = super().infer(pixels, alone)
         if (pixels == POISON).all(axis=(1, 2, 3)).any():
             raise ValueError("poisoned")
         return inference
@@ -158,7 +158,7 @@ def test_closing_finishes_what_is_queued_and_ends_the_thread(crowd: Callable[...
     closing = made.pool.submit(made.batcher.close)
     made.engine.release.set()
     closing.result(SECONDS)
-    assert [best(one.result(0)) for one in (first, *others)] == [0, 1, 2, 3]
+    assert [best(one.result(SECONDS)) for one in (first, *others)] == [0, 1, 2, 3]
     assert not made.batcher._thread.is_alive()
 
 

@@ -8,6 +8,7 @@ from onnx import TensorProto
 from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
+from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.errors import BundleRefused, UsageError
@@ -25,7 +26,7 @@ BREACHES = {
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> OnnxEngine:
     directory = write_onnx_bundle(tmp_path_factory.mktemp("onnx") / "greys")
-    engine = OnnxEngine(directory, read_manifest(directory), "cpu", 1)
+    engine = OnnxEngine(directory, read_manifest(directory), "cpu", ONE_THREAD)
     engine.start()
     return engine
 
@@ -34,7 +35,7 @@ def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     pixels[1] = 10
     found = engine.infer(pixels)
-    expected = FakeEngine(engine.directory, engine.manifest, "cpu", 1).infer(pixels)
+    expected = FakeEngine(engine.directory, engine.manifest, "cpu", ONE_THREAD).infer(pixels)
     assert found.coarse is not None
     assert expected.coarse is not None
     assert found.probabilities.dtype == np.float32
@@ -42,6 +43,18 @@ def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
     np.testing.assert_allclose(found.coarse, expected.coarse, atol=1e-5)
     np.testing.assert_allclose(found.known_score, expected.known_score, atol=1e-5)
     np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
+
+
+def test_a_picture_that_is_alone_gets_the_same_answer_from_more_threads(
+    shipped_bundle: Path,
+) -> None:
+    manifest = read_manifest(shipped_bundle)
+    engine = OnnxEngine(shipped_bundle, manifest, "cpu", Threads(each=1, alone=2))
+    engine.start()
+    shape = (1, manifest.geometry.height, manifest.geometry.width, 3)
+    pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    for beside, alone in zip(engine.infer(pixels), engine.infer(pixels, alone=True), strict=True):
+        np.testing.assert_array_equal(beside, alone)
 
 
 @pytest.mark.parametrize("breach", BREACHES)
@@ -67,4 +80,4 @@ def test_bytes_that_are_no_graph_are_refused_in_one_line(tmp_path: Path, graph: 
 
 def test_the_onnx_engine_runs_on_the_cpu_only(engine: OnnxEngine) -> None:
     with pytest.raises(UsageError, match="not on 'cuda'"):
-        OnnxEngine(engine.directory, engine.manifest, "cuda", 1).start()
+        OnnxEngine(engine.directory, engine.manifest, "cuda", ONE_THREAD).start()

@@ -15,6 +15,7 @@ from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
@@ -77,7 +78,7 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
 
 
 def started(bundle: Path, device: str = "auto", manifest: Manifest | None = None) -> TorchEngine:
-    engine = TorchEngine(bundle, manifest or read_manifest(bundle), device, 1)
+    engine = TorchEngine(bundle, manifest or read_manifest(bundle), device, ONE_THREAD)
     engine.start()
     return engine
 

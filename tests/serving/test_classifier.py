@@ -7,6 +7,7 @@ import pytest
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
@@ -22,7 +23,7 @@ HANG = 60.0
 
 @pytest.fixture
 def engine(fake_bundle: Path) -> HeldEngine:
-    return HeldEngine(fake_bundle, read_manifest(fake_bundle), "cpu", 1).hold()
+    return HeldEngine(fake_bundle, read_manifest(fake_bundle), "cpu", ONE_THREAD).hold()
 
 
 @pytest.fixture

@@ -4,9 +4,15 @@ from pathlib import Path
 import pytest
 
 from greengrocer.assemble import load_model
+from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.errors import UsageError
 from greengrocer.serving import threads
-from greengrocer.serving.threads import ENGINE_THREADS, engine_threads, picture_threads
+from greengrocer.serving.threads import (
+    ENGINE_THREADS,
+    MOST_ALONE,
+    engine_threads,
+    picture_threads,
+)
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from support.graphs import write_onnx_bundle
@@ -25,9 +31,15 @@ def tasks() -> set[str]:
 
 
 @pytest.mark.usefixtures("say")
-def test_unless_told_otherwise_a_picture_has_one_thread_and_every_processor_a_picture() -> None:
-    assert engine_threads() == 1
+def test_every_processor_has_a_picture_and_one_that_is_alone_has_several_of_them() -> None:
+    assert engine_threads() == Threads(each=1, alone=MOST_ALONE)
     assert picture_threads() == 8
+
+
+def test_one_processor_is_all_that_a_picture_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "usable_processors", lambda: 1)
+    monkeypatch.delenv(ENGINE_THREADS, raising=False)
+    assert engine_threads() == ONE_THREAD
 
 
 @pytest.mark.parametrize(
@@ -37,7 +49,7 @@ def test_the_processors_are_shared_out_between_and_within_pictures(
     say: Callable[[str], None], text: str, inside: int, side_by_side: int
 ) -> None:
     say(text)
-    assert engine_threads() == inside
+    assert engine_threads() == Threads(inside, inside)
     assert picture_threads() == side_by_side
 
 
@@ -58,12 +70,15 @@ def test_a_number_that_is_none_is_refused_in_one_line(
 
 
 def test_the_session_has_the_threads_that_the_environment_says(
-    say: Callable[[str], None], tmp_path: Path
+    say: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bundle = str(write_onnx_bundle(tmp_path / "greys"))
 
-    def begun(inside: int) -> int:
-        say(str(inside))
+    def begun(inside: int | None) -> int:
+        if inside is None:
+            monkeypatch.delenv(ENGINE_THREADS)
+        else:
+            say(str(inside))
         before = tasks()
         pipeline, _ = load_model(bundle, Settings(), Metrics())
         after = tasks()
@@ -72,4 +87,4 @@ def test_the_session_has_the_threads_that_the_environment_says(
 
     begun(1)  # the library may start some of its own, once
     # The thread that brings the picture is one of them.
-    assert [begun(1), begun(4)] == [0, 3]
+    assert [begun(1), begun(4), begun(None)] == [0, 3, MOST_ALONE - 1]

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from greengrocer.bundles.manifest import GRAPH, Golden, Manifest, write_manifest
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, fit
@@ -35,7 +36,9 @@ def write_fake_bundle(
         files=digests(directory, GRAPH, "golden.jpg"),
     )
     pixels = fit(decode(jpeg(100)), manifest.geometry)
-    probabilities = FakeEngine(directory, manifest, "cpu", 1).infer(pixels[None]).probabilities[0]
+    probabilities = (
+        FakeEngine(directory, manifest, "cpu", ONE_THREAD).infer(pixels[None]).probabilities[0]
+    )
     best = int(probabilities.argmax())
     confidence = float(probabilities[best])
     golden = Golden(file="golden.jpg", prediction=classes[best], confidence=confidence)

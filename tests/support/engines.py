@@ -11,12 +11,14 @@ class CountingEngine(FakeEngine):
     """The fake engine, with a count of its calls."""
 
     calls = 0
+    calls_alone = 0
     closed = False
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer, and count."""
         self.calls += 1
-        return super().infer(pixels)
+        self.calls_alone += alone
+        return super().infer(pixels, alone)
 
     def close(self) -> None:
         """Note it."""
@@ -31,8 +33,8 @@ class HeldEngine(CountingEngine):
         self.busy, self.release = threading.Event(), threading.Event()
         return self
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Wait, then answer."""
         self.busy.set()
         assert self.release.wait(60), "the test never let go"
-        return super().infer(pixels)
+        return super().infer(pixels, alone)

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.labelled import read_split
-from greengrocer.engines.engine import Inference
+from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.networks.recogniser import AnswerHead, Recogniser, normalise
@@ -108,7 +108,7 @@ def test_onnx_and_torch_agree_on_every_validation_picture(
     session = ort.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    engine = TorchEngine(shipped_bundle, manifest, "cpu", torch.get_num_threads())
+    engine = TorchEngine(shipped_bundle, manifest, "cpu", Threads(torch.get_num_threads()))
     engine.start()
     names = list(Inference._fields)
     paths = [picture.path for picture in read_split(dataset, "val").pictures]

@@ -11,6 +11,7 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.context import Context
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
@@ -100,7 +101,7 @@ def test_goldens_are_held_out_pictures_where_the_gallery_shows_no_class(
 
 
 def test_both_engines_answer_alike(bundle: Path, manifest: Manifest) -> None:
-    engines = [kind(bundle, manifest, "cpu", 1) for kind in (OnnxEngine, TorchEngine)]
+    engines = [kind(bundle, manifest, "cpu", ONE_THREAD) for kind in (OnnxEngine, TorchEngine)]
     pixels = pictures(4, manifest.geometry)
     for engine in engines:
         engine.start()

@@ -30,6 +30,16 @@ class Inference(NamedTuple):
         return Inference(self.probabilities[one], self.known_score[one], self.evidence[one], coarse)
 
 
+class Threads(NamedTuple):
+    """An engine's own threads for one run; the one that calls it counts."""
+
+    each: int = 1  # for pictures side by side
+    alone: int = 1  # for a picture that has the machine for itself
+
+
+ONE_THREAD = Threads()
+
+
 class Engine(Protocol):
     """Runs one bundle. ``infer`` may be called from several threads at once.
 
@@ -42,8 +52,11 @@ class Engine(Protocol):
     def start(self) -> None:
         """Load the network; raises BundleRefused where it does not keep the graph's contract."""
 
-    def infer(self, pixels: Pixels) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3]."""
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
+        """Answer for uint8 pixels [N, H, W, 3].
+
+        ``alone``: no other picture is worked on, so all processors may be used.
+        """
 
     def close(self) -> None:
         """Give back memory and threads."""

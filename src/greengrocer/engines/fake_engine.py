@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
-from greengrocer.engines.engine import Floats, Inference
+from greengrocer.engines.engine import Floats, Inference, Threads
 from greengrocer.imaging.geometry import Pixels
 
 SIDE = 3  # positions of evidence along each side
@@ -16,15 +16,16 @@ class FakeEngine:
 
     largest_batch = 1
 
-    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         del directory, device, threads
         self.manifest = manifest
 
     def start(self) -> None:
         """Nothing to load."""
 
-    def infer(self, pixels: Pixels) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3], from their means alone."""
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
+        """Answer for uint8 pixels [N, H, W, 3], from their means."""
+        del alone
         classes = len(self.manifest.classes)
         level = pixels.mean(axis=(1, 2, 3), dtype=np.float64) / 255 * classes
         logits = -((np.arange(classes) + 0.5 - level[:, None]) ** 2).astype(np.float32)

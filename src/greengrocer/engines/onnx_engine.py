@@ -5,41 +5,46 @@ from pathlib import Path
 import onnxruntime as ort
 
 from greengrocer.bundles.manifest import GRAPH, Manifest
-from greengrocer.engines.engine import Inference
+from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.imaging.geometry import Pixels
 
 ERRORS_ONLY = 3  # ONNX Runtime's log severity
+# A waiting thread that spins takes the processor from the one that works on another picture.
+NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
+# Where there is no other picture, it is awake for the next node; once the run is over, it sleeps.
+SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
 BATCH = "N"  # stands for a dimension that may vary
 
 Shape = tuple[int | str, ...]
 
 
 class OnnxEngine:
-    """One session that every worker thread shares, and with it one copy of the weights."""
+    """A session that every worker thread shares, and with it one copy of the weights.
+
+    A second session, for a picture that is alone, runs on all processors (docs/decisions/012).
+    """
 
     largest_batch = 1  # pictures side by side, each on its processor, are as fast
 
-    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         self.directory = directory
         self.manifest = manifest
         self.device = device
         self.threads = threads
         self._session: ort.InferenceSession | None = None
+        self._session_alone: ort.InferenceSession | None = None
 
     def start(self) -> None:
         """Load the graph and hold it against the contract; raises BundleRefused or UsageError."""
         if self.device not in ("auto", "cpu"):
             raise UsageError(f"the engine onnx runs on the CPU, not on {self.device!r}")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = ERRORS_ONLY
-        # A waiting thread that spins takes the processor from the one that works.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        each, alone = self.threads
         graph = (self.directory / GRAPH).read_bytes()
         try:
-            session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session = session_alone = _session(graph, each, *NEVER_SPINNING)
+            if alone > each:
+                session_alone = _session(graph, alone, *SPINNING_WITHIN_A_RUN)
         # ONNX Runtime's own exceptions have no common base below Exception.
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
@@ -47,18 +52,19 @@ class OnnxEngine:
                 f"bundle {self.directory}: {GRAPH} does not load: {reason}"
             ) from error
         self._check_contract(session)
-        self._session = session
+        self._session, self._session_alone = session, session_alone
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer for uint8 pixels [N, H, W, 3]; the GIL is released meanwhile."""
-        assert self._session is not None, "start() comes first"
+        session = self._session_alone if alone else self._session
+        assert session is not None, "start() comes first"
         names = [name for name in Inference._fields if name != "coarse" or self.manifest.coarse]
-        values = self._session.run(names, {"pixels": pixels})
+        values = session.run(names, {"pixels": pixels})
         return Inference(**dict(zip(names, values, strict=True)))
 
     def close(self) -> None:
-        """Let the session go."""
-        self._session = None
+        """Let the sessions go."""
+        self._session = self._session_alone = None
 
     def _check_contract(self, session: ort.InferenceSession) -> None:
         found_in = {node.name: (node.type, _shape(node.shape)) for node in session.get_inputs()}
@@ -82,6 +88,15 @@ class OnnxEngine:
         return BundleRefused(
             f"bundle {self.directory}: {GRAPH} has the {what} {found}, not {wanted}"
         )
+
+
+def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry(entry, value)
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _shape(shape: list[int | str | None]) -> Shape:

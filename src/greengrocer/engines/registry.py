@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from greengrocer.bundles.manifest import Manifest
-from greengrocer.engines.engine import Engine
+from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
 from greengrocer.errors import UsageError
 
 ENGINES = {
@@ -18,12 +18,18 @@ ENGINES = {
 class EngineType(Protocol):
     """How every engine is built. Building stores; ``start`` loads."""
 
-    def __call__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> Engine:
-        """An engine for the verified bundle in ``directory``; ``threads`` is a call's own."""
+    def __call__(
+        self, directory: Path, manifest: Manifest, device: str, threads: Threads
+    ) -> Engine:
+        """An engine for the verified bundle in ``directory``."""
 
 
 def make_engine(
-    name: str, directory: Path, manifest: Manifest, device: str = "auto", threads: int = 1
+    name: str,
+    directory: Path,
+    manifest: Manifest,
+    device: str = "auto",
+    threads: Threads = ONE_THREAD,
 ) -> Engine:
     """The engine called ``name``, not yet started.
 

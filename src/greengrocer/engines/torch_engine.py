@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
-from greengrocer.engines.engine import Inference
+from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, MissingExtra
 from greengrocer.imaging.geometry import Pixels
 
@@ -35,7 +35,7 @@ class TorchEngine:
 
     largest_batch = 1
 
-    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: int) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         self.directory = directory
         self.manifest = manifest
         self.device = device
@@ -47,7 +47,7 @@ class TorchEngine:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
         self._target = choose_device(self.device)
         self.largest_batch = 1 if self._target.type == "cpu" else LARGEST_ON_GPU
-        torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads.each)  # it knows but one number for all runs
         described = self.manifest.network
         if described is None or described.architecture not in VARIANTS:
             raise BundleRefused(
@@ -61,8 +61,9 @@ class TorchEngine:
             head.eval().to(self._target),
         )
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer for uint8 pixels [N, H, W, 3]; the GIL is released in the heavy parts."""
+        del alone
         assert self._network is not None, "start() comes first"
         backbone, head = self._network
         with torch.inference_mode():

@@ -2,24 +2,28 @@
 
 import os
 
+from greengrocer.engines.engine import Threads
 from greengrocer.errors import UsageError
 from greengrocer.serving.processors import usable_processors
 
 ENGINE_THREADS = "ORT_INTRA_OP_NUM_THREADS"
+MOST_ALONE = 4  # a small network cuts into no more; not measured beyond two
 
 
-def engine_threads() -> int:
-    """Threads of the engine's own for one run: 1, unless the environment says otherwise.
+def engine_threads() -> Threads:
+    """The engine's own threads for one run; the environment may give one number for all.
 
     Pictures run side by side, each on a thread: that does more of them than all threads on one
-    picture, which may be had where one picture at a time must be fast. Raises UsageError.
+    picture. One that is alone has the other processors idle, so it gets them. Raises UsageError.
     """
-    text = os.environ.get(ENGINE_THREADS, "1")
+    text = os.environ.get(ENGINE_THREADS)
+    if text is None:
+        return Threads(each=1, alone=min(MOST_ALONE, usable_processors()))
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 1024):
         raise UsageError(
             f"{ENGINE_THREADS} is {text!r}: set it to a number of threads from 1 to 1024, or not"
         )
-    return int(text)
+    return Threads(int(text), int(text))
 
 
 def picture_threads(largest_batch: int = 1) -> int:
@@ -28,5 +32,5 @@ def picture_threads(largest_batch: int = 1) -> int:
     A picture keeps its thread while it waits for a batch. So that the processors have work while
     one batch runs and the next gathers, there are threads for both batches besides.
     """
-    side_by_side = max(1, usable_processors() // engine_threads())
+    side_by_side = max(1, usable_processors() // engine_threads().each)
     return side_by_side if largest_batch == 1 else side_by_side + 2 * largest_batch

@@ -29,7 +29,7 @@ class PoisonableEngine(FakeEngine):
         if (self.directory / DEADLY).exists():
             os.abort()
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer, or not."""
         level = float(pixels.mean())
         if abs(level - CRASHES) < 3:
@@ -38,4 +38,4 @@ class PoisonableEngine(FakeEngine):
             threading.Event().wait()
         if abs(level - SLOW) < 3:
             threading.Event().wait(SLOW_SECONDS)
-        return super().infer(pixels)
+        return super().infer(pixels, alone)
