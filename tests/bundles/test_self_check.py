@@ -6,6 +6,7 @@ import pytest
 from greengrocer import assemble
 from greengrocer.bundles.bundle import Bundle, load_bundle
 from greengrocer.bundles.self_check import replay_goldens
+from greengrocer.engines.engine import Threads
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import BundleRefused, UnreadablePicture
 
@@ -60,7 +61,9 @@ def test_after_a_refusal_the_engine_is_closed(
         def close(self) -> None:
             closed.append(self)
 
-    def recorded(_: str, directory: Path, manifest: Any, device: str, threads: int) -> FakeEngine:
+    def recorded(
+        _: str, directory: Path, manifest: Any, device: str, threads: Threads
+    ) -> FakeEngine:
         return Recorded(directory, manifest, device, threads)
 
     monkeypatch.setattr(assemble, "make_engine", recorded)

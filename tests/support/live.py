@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.gallery import Gallery
-from greengrocer.engines.engine import Engine, Inference
+from greengrocer.engines.engine import ONE_THREAD, Engine, Inference
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.geometry import Pixels
@@ -40,15 +40,15 @@ class FailingEngine(FakeEngine):
 
     SECRET = "/srv/secret/graph.onnx is broken"
 
-    def infer(self, pixels: Pixels) -> Inference:
+    def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Fail."""
-        del pixels
+        del pixels, alone
         raise RuntimeError(self.SECRET)
 
 
 def engine_of(kind: type[E], bundle: Path) -> E:
     """A fake engine, or a double of one, for ``bundle``."""
-    return kind(bundle, read_manifest(bundle), "cpu", 1)
+    return kind(bundle, read_manifest(bundle), "cpu", ONE_THREAD)
 
 
 def make_service(bundle: Path, engine: Engine | None = None, threads: int = 1) -> Service:
