@@ -1,4 +1,4 @@
-"""An open-loop load generator in a process of its own: pictures come at a fixed rate.
+"""An open-loop load generator in a process of its own: pictures come at a given rate.
 
 A closed loop slows down with the service that it measures; crowds of clients do not. Each picture
 takes a connection that is idle, or a new one. A latency counts from the moment at which the picture
@@ -7,6 +7,7 @@ was due, so that a generator that falls behind does not flatter the service.
 
 import asyncio
 import itertools
+import random
 import sys
 import time
 from collections import Counter
@@ -96,19 +97,23 @@ class Generator:
         self._window = (0.0, 0.0)
         self._openings: set[asyncio.Task[None]] = set()
 
-    async def run(self, rate: float, warmup: float, seconds: float) -> Seen:
-        """``rate`` pictures a second; the window of ``seconds`` opens after the ``warmup``."""
+    async def run(self, rate: float, warmup: float, seconds: float, poisson: bool) -> Seen:
+        """``rate`` pictures a second; the window of ``seconds`` opens after the ``warmup``.
+
+        They come evenly or, as a Poisson process, as people do who know nothing of each other.
+        """
         loop = asyncio.get_running_loop()
         start = loop.time()
         opens, closes = start + warmup, start + warmup + seconds
         self._window = opens, closes
         marks: list[float] = []
         loop.call_at(opens, lambda: marks.append(time.process_time()))
-        for number in range(round(rate * (warmup + seconds))):
-            due = start + number / rate
+        due = start
+        while due < closes:
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
             self._send(due)
+            due += random.expovariate(rate) if poisson else 1 / rate
         self.seen.processor_seconds = time.process_time() - marks[0]
         await self._last_answers(loop.time() + LAST_ANSWERS)
         if self.pending:
@@ -157,14 +162,16 @@ class Generator:
 
 
 def main() -> None:
-    """Answer lines of port, rate, warm-up and seconds."""
+    """Answer lines of port, rate, warm-up, seconds and, where it is random, 1."""
     pictures = read_pictures(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
     requests = itertools.cycle([picture_request(picture) for picture in pictures])
 
-    def run(port: float, rate: float, warmup: float, seconds: float) -> dict[str, object]:
+    def run(
+        port: float, rate: float, warmup: float, seconds: float, poisson: float = 0
+    ) -> dict[str, object]:
         generator = Generator(int(port), requests)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return vars(runner.run(generator.run(rate, warmup, seconds)))
+            return vars(runner.run(generator.run(rate, warmup, seconds, bool(poisson))))
 
     serve(run)
 

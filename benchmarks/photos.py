@@ -2,11 +2,14 @@
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 PIXELS = 12_000_000
+LARGE = 12  # photos: each takes a second to make
 NOISE = 9.0  # standard deviation, of 255: a phone's sensor by the light of a shop
 QUALITY = 85  # with the noise it makes 3 to 4 MB
 
@@ -22,3 +25,16 @@ def enlarge(picture: bytes, seed: int) -> bytes:
     written = io.BytesIO()
     Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(written, "JPEG", quality=QUALITY)
     return written.getvalue()
+
+
+def write_sizes(home: Path, pictures: list[bytes]) -> tuple[Path, Path]:
+    """The pictures as they are and, of some, as a phone would have taken them."""
+    small, large = home / "small", home / "large"
+    small.mkdir()
+    large.mkdir()
+    for number, picture in enumerate(pictures):
+        (small / f"{number:04}.jpg").write_bytes(picture)
+    step = max(1, len(pictures) // LARGE)
+    for number, picture in enumerate(tqdm(pictures[::step][:LARGE], "enlarge")):
+        (large / f"{number:04}.jpg").write_bytes(enlarge(picture, number))
+    return small, large

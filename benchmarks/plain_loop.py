@@ -9,11 +9,10 @@ from tqdm import tqdm
 
 from benchmarks.bare import Bare, bare_process, loop_process
 from benchmarks.float_graph import float_graph
-from benchmarks.photos import enlarge
+from benchmarks.photos import write_sizes
 from benchmarks.pictures import read_pictures
 from greengrocer.bundles.bundle import find_bundle
 
-LARGE = 12  # photos: each takes a second to make
 WARMUP_SECONDS = 1.0
 SIZES = ("data-set pictures", "12-megapixel photos")
 
@@ -35,7 +34,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
     """Run both loops on both sizes in turn, ``rounds`` times."""
     results = Results()
     with tempfile.TemporaryDirectory() as home:
-        folders = _write(Path(home), read_pictures(data))
+        folders = write_sizes(Path(home), read_pictures(data))
         graph = float_graph(find_bundle(bundle), Path(home) / "float.onnx")
         for size, folder in zip(SIZES, folders, strict=True):
             with (
@@ -61,16 +60,3 @@ def table(results: Results) -> str:
             f"| {median(bare.rate for bare, _ in rounds):.0f} | {ratio:.2f} |"
         )
     return "\n".join(lines)
-
-
-def _write(home: Path, pictures: list[bytes]) -> tuple[Path, Path]:
-    """The pictures as they are and, of some, as a phone would have taken them."""
-    small, large = home / "small", home / "large"
-    small.mkdir()
-    large.mkdir()
-    for number, picture in enumerate(pictures):
-        (small / f"{number:04}.jpg").write_bytes(picture)
-    step = max(1, len(pictures) // LARGE)
-    for number, picture in enumerate(tqdm(pictures[::step][:LARGE], "enlarge")):
-        (large / f"{number:04}.jpg").write_bytes(enlarge(picture, number))
-    return small, large

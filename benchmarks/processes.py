@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +55,15 @@ def process_tree(pid: int) -> list[int]:
     """A process and all its descendants, itself first."""
     found = [pid]
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            found += process_tree(int(child))
+        with suppress(OSError):  # the thread has ended since
+            for child in children.read_text().split():
+                found += process_tree(int(child))
     return found
 
 
 def proportional_memory(pid: int) -> int:
     """Bytes of a process and all its descendants (Pss): what is shared counts in parts."""
-    return sum(map(_own_memory, process_tree(pid)))
+    return sum(map(own_memory, process_tree(pid)))
 
 
 def open_descriptors(pids: list[int]) -> int:
@@ -75,7 +76,8 @@ def running_threads(pids: list[int]) -> int:
     return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids)
 
 
-def _own_memory(pid: int) -> int:
+def own_memory(pid: int) -> int:
+    """The same of one process."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(rollup.split("\nPss:")[1].split()[0]) * 1024
 

@@ -52,11 +52,12 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
             run_load(server.port, requests, CLIENTS, WARMUP_SECONDS)
         for _ in tqdm(range(rounds), "rounds"):
             for name, server in servers.items():
-                results[name].append(_run(server, requests, seconds))
+                results[name].append(run_once(server, requests, seconds))
     return results
 
 
-def _run(server: Service, requests: list[bytes], seconds: float) -> Run:
+def run_once(server: Service, requests: list[bytes], seconds: float) -> Run:
+    """One run of the load, and what it cost."""
     before = processor_seconds(server.pid)
     outcome = run_load(server.port, requests, CLIENTS, seconds)
     spent = processor_seconds(server.pid) - before
