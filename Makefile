@@ -2,9 +2,10 @@
 PYTHON ?= python3
 SERVE := .venv/bin
 DEV := .venv-dev/bin
+RAY := .venv-ray/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test accept check docs bench bench-peers train gallery requirements clean
+.PHONY: help serve test accept conformance soak check docs bench bench-peers train gallery sbom requirements clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -18,13 +19,21 @@ test: .venv-dev/installed  ## run the quick tests
 accept: .venv-dev/installed  ## run the long tests
 	$(DEV)/pytest -m accept
 
-check: docs  ## lint, types, layers, sizes, the wheel and the documents
+conformance: .venv-dev/installed  ## hold a running service against the black-box suite; URL names it
+	$(DEV)/pytest conformance --base-url $(URL)
+
+soak: .venv-dev/installed  ## load, reload and kill a real service; MINUTES says for how long
+	$(DEV)/python -m soak --minutes $(or $(MINUTES),1)
+
+check: docs  ## lint, types, layers, sizes, floors, manifests, the wheel and the documents
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
 	$(DEV)/lint-imports
 	$(DEV)/python tools/check_sizes.py
 	$(DEV)/python tools/check_documents.py
+	$(DEV)/python tools/check_floors.py
+	$(DEV)/python tools/check_manifests.py
 	rm -rf dist && $(DEV)/python -m build --wheel --no-isolation --outdir dist .
 
 docs: .venv-dev/installed  ## build the documentation into build/docs; a broken link fails
@@ -51,15 +60,20 @@ runs/fast: | runs/grocery
 gallery: .venv-dev/installed  ## draw the built-in pictures anew (needs Debian's package blender)
 	$(DEV)/python -m tools.gallery
 
+sbom: .venv/installed .venv-dev/installed  ## write the bill of materials of what serves: build/sbom.cdx.json
+	$(DEV)/python -m tools.sbom .venv/bin/python build/sbom.cdx.json
+
 requirements:  ## pin the newest versions anew (needs uv)
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama pyproject.toml -o requirements/serve.txt
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama --no-emit-package numpy --no-emit-package protobuf \
 		--no-emit-package typing-extensions requirements/dev.in -o requirements/dev.txt
+	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-package colorama requirements/ray.in -o requirements/ray.txt
 
 clean:  ## remove what these commands built
-	rm -rf .venv .venv-dev .venv-peers build dist
+	rm -rf .venv .venv-dev .venv-peers .venv-ray build dist
 
 .venv/installed: requirements/serve.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -73,4 +87,11 @@ clean:  ## remove what these commands built
 	$(DEV)/pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	$(DEV)/pip install --quiet --disable-pip-version-check -r requirements/serve.txt -r requirements/dev.txt
 	$(DEV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Ray Serve, for tests/scale and benchmarks/ray_replica.py.
+.venv-ray/installed: requirements/serve.txt requirements/ray.txt pyproject.toml
+	$(PYTHON) -m venv .venv-ray
+	$(RAY)/pip install --quiet --disable-pip-version-check -r requirements/serve.txt -r requirements/ray.txt
+	$(RAY)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@

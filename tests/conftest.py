@@ -1,6 +1,7 @@
 """Fixtures that all tests share: bundles, real servers, the data set."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,10 @@ def dataset() -> Path:
     if not directory:
         pytest.skip("GREENGROCER_DATA is not set: it names the Grocery Store Dataset")
     return Path(directory)
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A short ``XDG_RUNTIME_DIR``: a socket's address has no room for pytest's directories."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)

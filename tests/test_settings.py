@@ -77,6 +77,15 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--max-batch", "0"], "max_batch"),
         (["--batch-wait", "-0.001"], "batch_wait"),
         (["--workers", "13"], "megabytes_in_flight"),
+        (["--rate-limit-per-address", "5/fortnight"], "rate_limit_per_address"),
+        (["--rate-limit-per-address", "0/second"], "rate_limit_per_address"),
+        (["--rate-limit-per-key", "5/day"], "api_keys"),
+        (["--trusted-proxies", "10.0.0.5/8"], "trusted_proxies"),
+        (["--trusted-proxies", "10.0.0.5,balancer"], "trusted_proxies"),
+        (["--cors-origins", "https://shop.example/"], "cors_origins"),
+        (["--cors-origins", "shop.example"], "cors_origins"),
+        (["--metrics-host", "::1"], "metrics_port"),
+        (["--metrics-port", "8000"], "metrics_port"),
     ],
 )
 def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: str) -> None:
@@ -85,6 +94,17 @@ def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: st
     with pytest.raises(UsageError, match=named) as refused:
         read_settings(dict(values))
     assert "\n" not in str(refused.value)
+
+
+def test_a_list_is_one_text_with_commas_or_a_list_of_toml(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ("10.0.0.0/8", "192.0.2.7/32")
+    assert read_settings({"trusted_proxies": "10.0.0.0/8, 192.0.2.7"}).trusted_proxies == wanted
+    config.write_text('trusted_proxies = ["10.0.0.0/8", "192.0.2.7"]\n')
+    assert read_settings({}, config).trusted_proxies == wanted
+    monkeypatch.setenv("GREENGROCER_TRUSTED_PROXIES", "::1")
+    assert read_settings({}, config).trusted_proxies == ("::1/128",)
 
 
 @pytest.mark.parametrize("text", ["prot = 1", "[port]\nport = 1", "port =", "port = 'x'", "\0"])

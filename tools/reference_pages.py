@@ -78,7 +78,7 @@ def metrics() -> str:
 def commands() -> str:
     """Every command's help, as it prints it."""
     names = [module.__name__.rpartition(".")[2] for module in COMMANDS]
-    calls = [[], *([name] for name in names), ["data", "download"]]
+    calls = [[], *([name] for name in names), ["data", "download"], ["keys", "add"]]
     return "\n".join(
         f"## {' '.join(['greengrocer', *call])}\n\n```text\n{_help(*call)}\n```\n" for call in calls
     )

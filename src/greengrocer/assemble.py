@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -19,14 +20,21 @@ from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import Classifier, LocalClassifier
+from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reload import Reloader
 from greengrocer.serving.threads import engine_threads, picture_threads
+from greengrocer.serving.trial import try_bundle
 from greengrocer.settings import MEGA, Settings
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.access.access import Access
+from greengrocer.web.access.key_file import KeyFile
 from greengrocer.web.app import create_app
 from greengrocer.web.service import Service
 from greengrocer.web.upload import UploadLimits
+
+if TYPE_CHECKING:
+    from greengrocer.serving.local_limiter import LocalLimiter
 
 
 @dataclass(frozen=True)
@@ -55,10 +63,11 @@ def assemble(settings: Settings) -> Assembled:
         Admission(admission_limits(settings), threads, service_seconds),
         gallery,
         metrics,
+        make_limiter(rates_of(settings)),
     )
     reloader = Reloader(
         classifier.models,
-        lambda source: load_model(source, settings, metrics)[0],
+        lambda source: load_tried(source, settings, metrics),
         settings.bundle,
         metrics,
     )
@@ -80,6 +89,7 @@ def make_service(
     admission: Admission,
     gallery: Gallery,
     metrics: Metrics,
+    limiter: Limiter | None,
 ) -> Service:
     """What the routes need."""
     return Service(
@@ -98,7 +108,42 @@ def make_service(
         decode_limits=_decode_limits(settings),
         deadline=settings.deadline,
         access_log=settings.access_log,
+        access=Access(
+            keys=_key_file(settings),
+            limiter=limiter,
+            rates=rates_of(settings),
+            trusted_proxies=settings.trusted_proxies,
+            cors_origins=settings.cors_origins,
+            metrics_port=settings.metrics_port,
+        ),
     )
+
+
+def _key_file(settings: Settings) -> KeyFile | None:
+    if settings.api_keys is None:
+        return None
+    # With workers the supervisor has found it good. An edit since then, with a mistake, must not
+    # keep a process from being replaced: the others go on with the keys from before.
+    return KeyFile(settings.api_keys, patient=settings.workers is not None)
+
+
+def rates_of(settings: Settings) -> dict[str, Rate]:
+    """How often each kind of client may ask, in the order in which they are counted."""
+    given = {
+        "address": settings.rate_limit_per_address,
+        "key": settings.rate_limit_per_key,
+    }
+    return {name: parse_rate(rate) for name, rate in given.items() if rate is not None}
+
+
+def make_limiter(rates: Rates) -> "LocalLimiter | None":
+    """Who counts by ``rates``; None where there are none."""
+    if not rates:
+        return None
+    # For most services it is not needed.
+    from greengrocer.serving.local_limiter import LocalLimiter  # noqa: PLC0415
+
+    return LocalLimiter(rates)
 
 
 def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipeline, float]:
@@ -117,6 +162,16 @@ def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipel
         lambda engine: _make_batcher(engine, settings, metrics),
     )
     return pipeline, _service_seconds(bundle, pipeline)
+
+
+def load_tried(source: str, settings: Settings, metrics: Metrics) -> Pipeline:
+    """The same for a service that runs: only after another process has loaded it and lived.
+
+    The other engines run networks of our own, and take nothing but their weights from a bundle.
+    """
+    if settings.engine == "onnx":
+        try_bundle(source)
+    return load_model(source, settings, metrics)[0]
 
 
 def build_pipeline(
@@ -173,7 +228,7 @@ def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batch
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
     """What one picture takes once everything is warm: the first guess of the running mean."""
-    picture = (bundle.directory / bundle.manifest.goldens[0].file).read_bytes()
+    picture = bundle.read(bundle.manifest.goldens[0].file)
     started = perf_counter()
     pipeline.classify(picture, Context())
     return perf_counter() - started

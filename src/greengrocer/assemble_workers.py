@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from greengrocer.assemble import admission_limits, load_model, make_service
+from greengrocer.assemble import (
+    admission_limits,
+    load_model,
+    load_tried,
+    make_limiter,
+    make_service,
+    rates_of,
+)
 from greengrocer.datasets.gallery import open_gallery
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
@@ -11,6 +18,7 @@ from greengrocer.serving.models import Models
 from greengrocer.serving.reload import Reloader
 from greengrocer.serving.threads import picture_threads
 from greengrocer.serving.workers.engine import EngineServer
+from greengrocer.serving.workers.private import replace_privately
 from greengrocer.serving.workers.remote import RemoteClassifier
 from greengrocer.settings import MEGA, Settings
 from greengrocer.telemetry.metrics import Metrics
@@ -43,16 +51,17 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     threads = settings.threads or picture_threads(pipeline.largest_batch)
     admission = Admission(admission_limits(settings), threads, service_seconds)
     picture_bytes = int(settings.max_megabytes * MEGA)
-    server = EngineServer(models, admission, threads, picture_bytes, metrics)
-
-    def changed(source: str) -> None:
-        file.write_text(source)  # for the engine after this one
-        server.announce()
+    limiter = make_limiter(rates_of(settings))
+    server = EngineServer(models, admission, threads, picture_bytes, metrics, limiter)
 
     def load(source: str) -> Pipeline:
-        return load_model(source, settings, metrics)[0]
+        return load_tried(source, settings, metrics)
 
-    return AssembledEngine(server, Reloader(models, load, source, metrics, changed), models)
+    def remember(source: str) -> None:
+        replace_privately(file, source)  # for the engine after this one
+
+    reloader = Reloader(models, load, source, metrics, remember, server.announce)
+    return AssembledEngine(server, reloader, models)
 
 
 def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
@@ -64,4 +73,6 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
         wait_seconds=float("inf"),
     )
     admission = Admission(limits, settings.threads or picture_threads(), 0.0)
-    return make_service(settings, classifier, admission, open_gallery(settings.data), Metrics())
+    gallery = open_gallery(settings.data)
+    limiter = classifier.limiter if rates_of(settings) else None
+    return make_service(settings, classifier, admission, gallery, Metrics(), limiter)

@@ -3,9 +3,11 @@
 GreengrocerError
 ├── UsageError                   a person's mistake: one clear line, exit code 2
 │   ├── MissingExtra             an optional part is not installed
+│   ├── OutdatedLibrary          somebody else's library, with a known hole
 │   ├── DatasetUnusable          a data set that is missing or malformed
 │   ├── DownloadFailed           a source that is out of reach or is not the data set
 │   ├── BundleRefused            a bundle that is damaged, malformed or answers wrongly
+│   ├── KeysRefused              a file of API keys that is malformed, or that others may write
 │   ├── ReloadRefused            the model that serves cannot be changed now
 │   └── ControlRefused           a control socket that is taken, not private, or not there
 └── Refusal                      a request that gets no answer, and why
@@ -23,7 +25,9 @@ GreengrocerError
     │   ├── RepeatedField
     │   ├── ParameterOutOfRange
     │   └── SlowUpload
+    ├── Unauthorized             no key came, or none that is known
     ├── Overloaded               try again in ``retry_after`` seconds
+    │   └── RateLimited          this client alone asks too often
     ├── NotReady
     ├── DeadlineExceeded         the time was lost waiting, not by the picture
     └── Departed                 the client has gone: nobody reads the answer
@@ -45,6 +49,10 @@ class MissingExtra(UsageError):
         super().__init__(f"{what} needs an extra: pip install 'greengrocer[{extra}]'")
 
 
+class OutdatedLibrary(UsageError):
+    """A library of somebody else's that is older than its floor, and has a known hole."""
+
+
 class DatasetUnusable(UsageError):
     """A data set that is missing or malformed."""
 
@@ -55,6 +63,10 @@ class DownloadFailed(UsageError):
 
 class BundleRefused(UsageError):
     """A bundle that is damaged, malformed, or does not answer as its goldens say."""
+
+
+class KeysRefused(UsageError):
+    """A file of API keys that cannot be read, is malformed, or that others may write."""
 
 
 class ReloadRefused(UsageError):
@@ -151,6 +163,12 @@ class SlowUpload(UploadRefused):
     code = "slow-upload"
 
 
+class Unauthorized(Refusal):
+    """No API key came, or none that is known."""
+
+    code = "unauthorized"
+
+
 class Overloaded(Refusal):
     """There is no room now."""
 
@@ -159,6 +177,12 @@ class Overloaded(Refusal):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+
+
+class RateLimited(Overloaded):
+    """The client asks more often than it may."""
+
+    code = "rate-limited"
 
 
 class NotReady(Refusal):

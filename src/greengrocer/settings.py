@@ -3,12 +3,14 @@
 A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -18,6 +20,24 @@ from greengrocer.errors import UsageError
 
 PREFIX = "GREENGROCER_"
 MEGA = 1_000_000
+RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
+
+
+def _split(value: object) -> object:
+    """A flag and an environment variable are one text, with commas."""
+    if isinstance(value, str):
+        return [each.strip() for each in value.split(",") if each.strip()]
+    return value
+
+
+def _network(text: str) -> str:
+    return str(ip_network(text))
+
+
+Each = TypeVar("Each")
+Listed = Annotated[tuple[Each, ...], NoDecode, BeforeValidator(_split)]
+Network = Annotated[str, AfterValidator(_network)]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/?#@\s]+)$")]
 
 
 class Settings(BaseSettings):
@@ -90,6 +110,30 @@ class Settings(BaseSettings):
     control: Path | None = Field(
         None, description="socket for reload, in a private directory; default: by user and port"
     )
+    api_keys: Path | None = Field(
+        None, description="file of the keys that requests must have, one of them each"
+    )
+    rate_limit_per_key: str | None = Field(
+        None, pattern=RATE, description="requests that a key may make, as 600/minute"
+    )
+    rate_limit_per_address: str | None = Field(
+        None, pattern=RATE, description="requests that may come from an address, as 100/minute"
+    )
+    trusted_proxies: Listed[Network] = Field(
+        (), description="addresses and networks of proxies whose X-Forwarded-For is believed"
+    )
+    cors_origins: Listed[Origin] = Field(
+        (), description="sites whose scripts may ask, as https://shop.example; *: all"
+    )
+    metrics_host: str | None = Field(
+        None, description="address of the metrics' own port; default: host"
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of its own for /metrics, which then is nowhere else; 0: any free one",
+    )
     access_log: bool = Field(True, description="log a line for every request")
     log_format: Literal["text", "json"] = Field("text", description="how log lines look")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -151,6 +195,12 @@ def _check_together(settings: Settings) -> None:
     ):
         if getattr(settings, most) > getattr(settings, budget):
             raise UsageError(f"{budget} must be at least {most}, or no such picture gets in")
+    if settings.rate_limit_per_key and not settings.api_keys:
+        raise UsageError("rate_limit_per_key needs api_keys: without them no request has a key")
+    if settings.metrics_host and settings.metrics_port is None:
+        raise UsageError("metrics_host needs metrics_port: the metrics' own")
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        raise UsageError("metrics_port must be another than port")
     share = settings.megabytes_in_flight / (settings.workers or 1)
     if settings.max_megabytes > share:
         raise UsageError(

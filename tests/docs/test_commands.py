@@ -11,7 +11,9 @@ from PIL import Image
 from support.documents import ROOT, Reader, blocks, needs
 from support.pictures import encoded, photo
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
+ELSEWHERE = {"kubernetes", "ray-serve"}  # for clusters: tests/deploy and tests/scale have these
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+DOCUMENTS = [ROOT / "README.md", *(guide for guide in GUIDES if guide.stem not in ELSEWHERE)]
 # The data set is needed, or a network trained, or other packages.
 LONG = ("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve")
 WHOLE = {"training"}  # where all later commands need what a long one made

@@ -135,3 +135,28 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
     first, second = Image.new("RGB", (6, 4), "red"), Image.new("RGB", (6, 4), "blue")
     film = encoded(first, kind, save_all=True, append_images=[second], lossless=True)
     assert row(film) == [(255, 0, 0)] * 6
+
+
+@pytest.mark.parametrize(
+    "kind", ["grey", "two", "palette", "16 bit", "alpha", "grey alpha", "CMYK"]
+)
+@pytest.mark.parametrize("band", [1, 500])
+def test_colours_are_the_same_however_many_rows_are_converted_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, kind: str, band: int
+) -> None:
+    picture = photo(4, (64, 48))
+    alpha = picture.copy()
+    alpha.putalpha(photo(5, (64, 48)).convert("L"))
+    data = {
+        "grey": encoded(picture.convert("L"), "PNG", transparency=100),
+        "two": encoded(picture.convert("1"), "PNG"),
+        "palette": encoded(picture.quantize(8), "PNG", transparency=1),
+        "16 bit": encoded(Image.frombytes("I;16", (64, 48), bytes(range(256)) * 24), "PNG"),
+        "alpha": encoded(alpha, "PNG"),
+        "grey alpha": encoded(alpha.convert("LA"), "PNG"),
+        "CMYK": encoded(picture.convert("CMYK"), "JPEG"),
+    }[kind]
+    whole = decode(data)
+    monkeypatch.setattr("greengrocer.imaging.decode.BAND", band)
+    assert decode(data).tobytes() == whole.tobytes()
+    assert whole.size == (64, 48)

@@ -1,4 +1,5 @@
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -82,6 +83,20 @@ def test_bytes_behind_the_picture_do_no_harm(kind: str) -> None:
 def test_a_spent_budget_of_processor_time_stops_the_decoder() -> None:
     with pytest.raises(PictureTooSlow, match="over 0 seconds"):
         decode(jpeg(1), limits=DecodeLimits(seconds=0))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_decoder_that_outlives_its_budget_is_stopped_midway(kind: str) -> None:
+    data = encoded(noise((2400, 1600)), kind, quality=95, compress_level=1)
+
+    def spent(budget: float) -> float:
+        started = time.thread_time()
+        with suppress(PictureTooSlow):
+            decode(data, limits=DecodeLimits(seconds=budget))
+        return time.thread_time() - started
+
+    whole = spent(60)
+    assert spent(whole / 10) < whole / 2
 
 
 def test_time_that_others_spend_is_not_charged_to_the_picture(

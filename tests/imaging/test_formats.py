@@ -10,7 +10,12 @@ from greengrocer.errors import (
     UnreadablePicture,
     UnsupportedFormat,
 )
-from greengrocer.imaging.formats import MAX_JPEG_SEGMENTS, Format, read_header
+from greengrocer.imaging.formats import (
+    MAX_JPEG_FILL,
+    MAX_JPEG_SEGMENTS,
+    Format,
+    read_header,
+)
 from support.jpegs import APP1, with_segment
 from support.pictures import encoded, photo
 from support.png import GREY, SIGNATURE, header
@@ -153,3 +158,27 @@ def test_a_jpeg_may_have_stray_bytes_and_fill_between_segments() -> None:
     assert read_header(data[:2] + b"\xff\xff\xff" + data[2:]) == (Format.JPEG, 320, 240)
     segment = b"\xff\xe1\0\3x"
     assert read_header(data[:2] + segment + b"stray" + data[2:]) == (Format.JPEG, 320, 240)
+
+
+def test_a_jpeg_has_a_bounded_length_of_fill() -> None:
+    data = encoded(photo(1), "JPEG")
+    fill = b"\xff" * (MAX_JPEG_FILL - 1)
+    assert read_header(data[:2] + fill + data[2:]) == (Format.JPEG, 320, 240)
+    with pytest.raises(UnreadablePicture):
+        read_header(data[:2] + fill + b"\xff" + data[2:])
+
+
+def test_a_stuffed_byte_between_segments_is_stray_as_the_decoder_has_it() -> None:
+    data = encoded(photo(1), "JPEG")
+    at = data.index(b"\xff\xc0")
+    hiding = data[:at] + b"\xff\0\0\x04\xff" + data[at:]  # were it a segment, the frame is in it
+    with Image.open(io.BytesIO(hiding)) as opened:
+        assert read_header(hiding) == (Format.JPEG, *opened.size) == (Format.JPEG, 320, 240)
+
+
+@pytest.mark.parametrize("kind", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_a_jpeg_of_a_rare_kind_is_unreadable(kind: int) -> None:
+    data = encoded(photo(1), "JPEG")
+    assert read_header(data.replace(b"\xff\xc0", b"\xff\xc1", 1)) == (Format.JPEG, 320, 240)
+    with pytest.raises(UnreadablePicture, match="arithmetic"):
+        read_header(data.replace(b"\xff\xc0", bytes([0xFF, kind]), 1))

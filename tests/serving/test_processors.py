@@ -42,3 +42,13 @@ def test_a_quota_of_the_old_cgroups_counts_too(machine: Path, quota: str, expect
     (machine / "cpu" / "cpu.cfs_quota_us").write_text(quota + "\n")
     (machine / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert usable_processors() == expected
+
+
+def test_an_allotment_counts_where_it_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "_allotted", None)
+    processors.allot(3)
+    assert usable_processors() == 3
+    processors.allot(64)
+    assert usable_processors() == 8
+    processors.allot(0)
+    assert usable_processors() == 1

@@ -1,7 +1,10 @@
 """What Linux tells of running processes."""
 
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+
+LISTEN = "0A"  # the state, in /proc/net/tcp
 
 
 def children(pid: int) -> list[int]:
@@ -50,3 +53,25 @@ def descriptors(pid: int) -> int:
 def threads(pid: int) -> int:
     """How many it runs."""
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def listening(pid: int) -> list[tuple[str, int]]:
+    """The addresses and ports on which it takes connections."""
+    sockets = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            sockets.add(str(link.readlink()))
+    rows = [
+        row.split()
+        for table in ("tcp", "tcp6")
+        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+    ]
+    return [_place(row[1]) for row in rows if row[3] == LISTEN and f"socket:[{row[9]}]" in sockets]
+
+
+def _place(text: str) -> tuple[str, int]:
+    """An address and a port, as /proc/net/tcp has them: words in the machine's order of bytes."""
+    address, _, port = text.partition(":")
+    words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+    found = ip_address(b"".join(words))
+    return str(getattr(found, "ipv4_mapped", None) or found), int(port, 16)

@@ -12,6 +12,7 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.local_limiter import LocalLimiter
 from greengrocer.serving.models import Models
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.frames import Begun, Cancel, Classify, Described, encode
@@ -44,11 +45,15 @@ class Pair:
 
 @asynccontextmanager
 async def pair(
-    directory: Path, engine: FakeEngine, limits: AdmissionLimits = ROOMY
+    directory: Path,
+    engine: FakeEngine,
+    limits: AdmissionLimits = ROOMY,
+    limiter: LocalLimiter | None = None,
 ) -> AsyncIterator[Pair]:
     path = directory / "engine.sock"
     admission = Admission(limits, 1, 0.01)
-    server = EngineServer(Models(pipeline_of(engine)), admission, 1, PICTURE_BYTES, Metrics())
+    models = Models(pipeline_of(engine))
+    server = EngineServer(models, admission, 1, PICTURE_BYTES, Metrics(), limiter)
     suspicions: list[float] = []
     remote = RemoteClassifier(path, lambda: suspicions.append(server.hopeless()))
     with listen_privately(path) as listener:

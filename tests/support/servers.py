@@ -76,6 +76,11 @@ def start_server(*flags: str, python: str = sys.executable, **environment: str) 
         env=clean_environment() | environment,
         bufsize=1,
     )
+    return serving(process)
+
+
+def serving(process: subprocess.Popen[str]) -> Server:
+    """The server that ``process`` is, once its standard error says where it serves."""
     assert process.stderr is not None
     log: list[str] = []
     grown = threading.Condition()

@@ -84,6 +84,15 @@ def refused_connection(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) != 0
 
 
+def has_ipv6() -> bool:
+    """Whether this machine can listen on ::1."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def exchange(url: str, request: bytes) -> WireAnswer:
     """The answer to ``request`` on a connection of its own."""
     with Wire(url) as wire:

@@ -2,17 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from support.poison import environment as poison_environment
 from support.processes import children, command
 from support.servers import Server, start_server
 from support.waiting import until
-
-TESTS = Path(__file__).parent.parent
 
 
 @dataclass
@@ -76,13 +76,17 @@ class Workers:
 StartWorkers = Callable[..., Workers]
 
 
-def start_workers(count: int, *flags: str, poison: bool = False) -> Workers:
+def start_workers(
+    count: int,
+    *flags: str,
+    poison: bool = False,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Workers:
     """Start ``serve --workers``; with ``poison``, some pictures crash or hang its fake engine."""
-    environment = {}
-    if poison:
-        path = [str(TESTS / "support" / "poison"), str(TESTS), os.environ.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-    workers = Workers(start_server("--workers", str(count), *flags, **environment), count)
+    own = {**(environment or {}), **(poison_environment() if poison else {})}
+    server = start_server("--workers", str(count), *flags, python=python, **own)
+    workers = Workers(server, count)
     try:
         workers.until_started()
     except BaseException:

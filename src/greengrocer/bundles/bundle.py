@@ -1,10 +1,13 @@
 """Find a bundle by name or directory and verify it, byte for byte."""
 
 import hashlib
+import os
 from importlib.resources import files
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
+from greengrocer.bundles.files import MAX_BYTES, opened, read, refused
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.errors import BundleRefused
 
@@ -17,6 +20,10 @@ class Bundle(NamedTuple):
 
     directory: Path
     manifest: Manifest
+
+    def read(self, name: str) -> bytes:
+        """One of its files; raises BundleRefused where it is not there any more."""
+        return read(self.directory, name)
 
 
 def find_bundle(name_or_directory: str) -> Path:
@@ -45,27 +52,28 @@ def shipped_bundles() -> dict[str, Path]:
 def load_bundle(directory: Path) -> Bundle:
     """Read the manifest and hold every file against its digest.
 
-    Raises BundleRefused, in one line, for whatever is missing, linked, or not what was signed for.
+    Raises BundleRefused, in one line, for whatever is missing, no plain file, too large, or not
+    what was signed for.
     """
     manifest = read_manifest(directory)
+    size = 0
     for name, digest in manifest.files.items():
-        path = directory / name
-        if name in OPTIONAL and not path.exists():
+        if name in OPTIONAL and not (directory / name).exists():
             continue
-        _verify(directory, path, digest)
+        with opened(directory, name) as file:
+            size += os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise refused(directory, name, f"makes it larger than {MAX_BYTES} bytes")
+            _verify(directory, name, digest, file)
     return Bundle(directory, manifest)
 
 
-def _verify(directory: Path, path: Path, digest: str) -> None:
-    if path.is_symlink() or not path.resolve().is_relative_to(directory.resolve()):
-        raise BundleRefused(f"bundle {directory}: {path.name} is a link")
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise BundleRefused(f"bundle {directory}: {path.name}: {error.strerror}") from error
+def _verify(directory: Path, name: str, digest: str, file: BufferedReader) -> None:
+    found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
-        raise BundleRefused(
-            f"bundle {directory}: {path.name} has the SHA-256 {found[:12]}..., "
-            f"not {digest[:12]}... as the manifest says: fetch or export it anew"
+        raise refused(
+            directory,
+            name,
+            f"has the SHA-256 {found[:12]}..., not {digest[:12]}... as the manifest says: "
+            "fetch or export it anew",
         )

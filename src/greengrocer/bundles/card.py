@@ -20,8 +20,8 @@ from greengrocer.bundles.facts import (
     pretrained,
     trained,
 )
+from greengrocer.bundles.files import read
 from greengrocer.bundles.manifest import Manifest
-from greengrocer.errors import BundleRefused
 
 CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
@@ -62,11 +62,7 @@ def read_card(bundle: Bundle) -> str | None:
     """
     if CARD not in bundle.manifest.files:
         return None
-    with (bundle.directory / CARD).open("rb") as file:
-        content = file.read(MAX_CARD_BYTES + 1)
-    if len(content) > MAX_CARD_BYTES:
-        raise BundleRefused(f"bundle {bundle.directory}: {CARD} is over {MAX_CARD_BYTES} bytes")
-    return plain(content.decode(errors="replace"))
+    return plain(read(bundle.directory, CARD, MAX_CARD_BYTES).decode(errors="replace"))
 
 
 _GROCERY = (

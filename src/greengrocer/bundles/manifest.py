@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from greengrocer.errors import BundleRefused
+from greengrocer.bundles.files import read, refused
 from greengrocer.imaging.geometry import Geometry
 
 MANIFEST = "manifest.json"
@@ -97,27 +97,31 @@ def read_manifest(directory: Path) -> Manifest:
 
     Raises BundleRefused, in one line, where it is missing, too large, or not a manifest.
     """
-    path = directory / MANIFEST
+    text = read(directory, MANIFEST, MAX_MANIFEST_BYTES)
     try:
-        if path.is_symlink():
-            raise BundleRefused(f"bundle {directory}: {MANIFEST} is a link")
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleRefused(
-                f"bundle {directory}: {MANIFEST} is over {MAX_MANIFEST_BYTES} bytes"
-            )
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleRefused(f"bundle {directory}: {MANIFEST}: {error.strerror}") from error
+        manifest = Manifest.model_validate_json(text)
+        json.loads(text, object_pairs_hook=_check_unique)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "whole"
-        raise BundleRefused(f"bundle {directory}: {MANIFEST}: {where}: {first['msg']}") from error
+        raise refused(directory, MANIFEST, f"{where}: {first['msg']}", ":") from error
+    except ValueError as error:
+        raise refused(directory, MANIFEST, str(error), ":") from error
+    return manifest
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
     """Write ``manifest`` into ``directory``, indented, for people read it too."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _check_unique(pairs: list[tuple[str, Any]]) -> None:
+    """Of a name that comes twice, another reader might take the other value."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} comes twice")
 
 
 def _check_inside(file: str) -> None:

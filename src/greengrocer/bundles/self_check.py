@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 from greengrocer.bundles.bundle import Bundle
-from greengrocer.errors import BundleRefused, PictureRefused
+from greengrocer.bundles.files import refused
+from greengrocer.errors import BundleRefused, PictureRefused, UsageError
+
+MOST_REASON = 300  # characters of what a library says
 
 # What is asked of a pipeline: the picture's bytes in, the best class and its confidence out.
 Classify = Callable[[bytes], tuple[str, float]]
@@ -17,11 +20,18 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
     """
     for golden in bundle.manifest.goldens:
         try:
-            label, confidence = classify((bundle.directory / golden.file).read_bytes())
+            label, confidence = classify(bundle.read(golden.file))
         except PictureRefused as error:
-            raise BundleRefused(f"bundle {bundle.directory}: {golden.file}: {error}") from error
+            raise refused(bundle.directory, golden.file, str(error), ":") from error
+        except UsageError:
+            raise
+        # A graph can fail in as many ways as there are operators.
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_REASON]
+            raise refused(bundle.directory, golden.file, f"fails: {reason}") from error
         drift = abs(confidence - golden.confidence)
-        if label != golden.prediction or drift > bundle.manifest.golden_tolerance:
+        within = drift <= bundle.manifest.golden_tolerance  # what is no number is not
+        if label != golden.prediction or not within:
             raise BundleRefused(
                 f"bundle {bundle.directory}: {golden.file} is answered {label} "
                 f"({confidence:.3f}), not {golden.prediction} ({golden.confidence:.3f}) "

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from greengrocer.cli.output import MISTAKE
+from greengrocer.cli.output import MISTAKE, complain, let_go, told
 from greengrocer.cli.serve import http_server
 from greengrocer.errors import ControlRefused, UsageError
 from greengrocer.serving.workers.control import Control, Word
@@ -26,6 +26,7 @@ from greengrocer.serving.workers.private import (
     SETTINGS,
     end_with,
     remove_private_directory,
+    reserve_metrics,
 )
 from greengrocer.settings import Settings
 from greengrocer.telemetry.logs import configure_logs
@@ -70,7 +71,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
     from greengrocer.serving.workers.watchdog import Watchdog  # noqa: PLC0415
     from greengrocer.web.app import create_app  # noqa: PLC0415
 
-    control_end, listener = sockets
+    control_end, *listeners = sockets
 
     async def serve() -> None:
         control = await Control.over(control_end, _hear_nothing)
@@ -79,10 +80,10 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         await classifier.start()
         service = assemble_http(settings, classifier)
         app = Watchdog(create_app(service))
-        server = http_server(settings, app, listener, service.readiness)
+        server = http_server(settings, app, listeners, service.readiness)
         control.say(Word.READY)
         try:
-            await server.serve([listener])
+            await server.serve(listeners)
         finally:
             classifier.close()
 
@@ -128,11 +129,18 @@ def main(arguments: list[str]) -> int:
     try:
         end_with(int(supervisor), end)
         configure_logs(settings.log_level, settings.log_format)
+        reserve_metrics(directory)
         role(settings, directory, [socket.socket(fileno=int(number)) for number in numbers])
     except UsageError as error:
-        print(f"greengrocer: {error}", file=sys.stderr)  # noqa: T201
+        complain(str(error))
+        return MISTAKE
+    except OSError as error:
+        if (lack := told(error)) is None:
+            raise
+        complain(lack)
         return MISTAKE
     finally:
+        let_go(sys.stderr)
         if os.getppid() != int(supervisor):  # it died without cleaning up
             remove_private_directory(directory)
             _remove_control(settings)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from greengrocer import __version__
-from greengrocer.cli import data, evaluate, info, predict, reload, serve, train
-from greengrocer.cli.output import MISTAKE
+from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
+from greengrocer.cli.output import MISTAKE, complain, let_go, told
 from greengrocer.errors import GreengrocerError
 
-COMMANDS = (serve, reload, predict, info, data, train, evaluate)
+COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
 INTERRUPTED = 130
 
 
@@ -37,12 +37,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
     except GreengrocerError as error:
-        print(f"greengrocer: {error}", file=sys.stderr)  # noqa: T201
+        complain(str(error))
         return MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
         return 0
+    except OSError as error:
+        if (lack := told(error)) is None:
+            raise
+        complain(lack)
+        return MISTAKE
+    finally:
+        let_go(sys.stdout)
+        let_go(sys.stderr)
     return code

@@ -1,12 +1,19 @@
 """What the commands print and return: words for a person, JSON for a program."""
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 MISTAKE = 2  # the exit code of whatever a person can mend
+# A disk that is full or may not be written to, and descriptors or memory that are used up.
+LACKS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
 
 
 def say(line: str = "") -> None:
@@ -27,8 +34,29 @@ def until_nobody_reads() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would flush once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go(sys.stdout)
+
+
+def let_go(stream: TextIO) -> None:
+    """Write what is left, or lose it: Python would try once more at its end, and fail."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def told(error: OSError) -> str | None:
+    """What the machine lacks, in one line; None where the error is of another kind."""
+    if error.errno not in LACKS:
+        return None
+    where = "" if error.filename is None else f": {error.filename}"
+    return f"{error.strerror}{where}"
+
+
+def complain(line: str) -> None:
+    """Why there is no answer, on standard error."""
+    with suppress(OSError):
+        warn(f"greengrocer: {line}")
 
 
 def warn(line: str) -> None:

@@ -2,10 +2,11 @@
 
 import argparse
 import socket
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
+from greengrocer.floors import check_floors
 from greengrocer.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def register(commands: "Commands") -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     for name, field in Settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
-        default = "" if field.default is None else f" (default: {field.default})"
+        default = "" if field.default in (None, ()) else f" (default: {field.default})"
         parser.add_argument(
             flag,
             dest=name,
@@ -44,34 +45,45 @@ def run(arguments: argparse.Namespace) -> int:
         name: value for name, value in vars(arguments).items() if name in Settings.model_fields
     }
     settings = read_settings(flags, arguments.config)
+    check_floors({settings.engine})
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
     from greengrocer.serving.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
+    from greengrocer.web.access.keys import read_keys  # noqa: PLC0415
     from greengrocer.web.listener import bind  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
-    listener = bind(settings.host, settings.port)
-    with listener:
-        path = settings.control or control_path(listener.getsockname()[1])
-        with control_socket(path) if path else nullcontext() as control:
-            if settings.workers is not None:
-                from greengrocer.cli.supervise import supervise  # noqa: PLC0415
+    if settings.api_keys is not None:
+        read_keys(settings.api_keys)  # a mistake in it is told before a model is loaded
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(bind(settings.host, settings.port))]
+        if settings.metrics_port is not None:
+            host = settings.metrics_host or settings.host
+            listeners.append(stack.enter_context(bind(host, settings.metrics_port)))
+            port = listeners[-1].getsockname()[1]
+            settings = settings.model_copy(update={"metrics_port": port})
+        path = settings.control or control_path(listeners[0].getsockname()[1])
+        control = stack.enter_context(control_socket(path)) if path else None
+        if settings.workers is not None:
+            from greengrocer.cli.supervise import supervise  # noqa: PLC0415
 
-                # All processes must know it: they remove it where the supervisor is killed.
-                settings = settings.model_copy(update={"control": path})
-                return supervise(settings, listener, control)
-            _serve(settings, listener, control)
+            # All processes must know it: they remove it where the supervisor is killed.
+            settings = settings.model_copy(update={"control": path})
+            return supervise(settings, listeners, control)
+        _serve(settings, listeners, control)
     return 0
 
 
-def _serve(settings: Settings, listener: socket.socket, control: socket.socket | None) -> None:
+def _serve(
+    settings: Settings, listeners: list[socket.socket], control: socket.socket | None
+) -> None:
     from greengrocer.assemble import assemble  # noqa: PLC0415
     from greengrocer.serving.orders import Orders  # noqa: PLC0415
 
     assembled = assemble(settings)
     service, orders = assembled.service, Orders(assembled.reloader, control)
     try:
-        http_server(settings, assembled.app, listener, service.readiness, orders).run([listener])
+        http_server(settings, assembled.app, listeners, service.readiness, orders).run(listeners)
     finally:
         service.classifier.close()
 
@@ -79,17 +91,20 @@ def _serve(settings: Settings, listener: socket.socket, control: socket.socket |
 def http_server(
     settings: Settings,
     app: "ASGIApp",
-    listener: socket.socket,
+    listeners: list[socket.socket],
     readiness: "Readiness",
     beside: AbstractAsyncContextManager[None] | None = None,
 ) -> "Server":
-    """A server of ``app`` with the limits and times of ``settings``; ``beside`` runs with it."""
+    """A server of ``app`` with the limits and times of ``settings``; ``beside`` runs with it.
+
+    ``listeners`` are that of the service and, where there is one, that of the metrics.
+    """
     from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
     from greengrocer.web.server import make_server  # noqa: PLC0415
 
     return make_server(
         app,
-        listener,
+        listeners,
         readiness,
         settings.keep_alive,
         settings.drain,
@@ -103,6 +118,7 @@ def _metavar(annotation: Any) -> str:
     choices = getattr(annotation, "__args__", ())
     if choices and all(isinstance(choice, str) for choice in choices):
         return "{" + ",".join(choices) + "}"
-    return {"int": "N", "float": "X", "bool": "BOOL", "str": "TEXT"}.get(
-        getattr(annotation, "__name__", ""), "N" if int in choices else "PATH"
-    )
+    if get_origin(annotation) is tuple:
+        return "LIST"
+    (kind,) = [each for each in choices or (annotation,) if each is not type(None)]
+    return {int: "N", float: "X", bool: "BOOL", Path: "PATH"}.get(kind, "TEXT")

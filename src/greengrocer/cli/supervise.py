@@ -22,11 +22,13 @@ from greengrocer.settings import Settings
 MARGIN_SECONDS = 5.0  # for HTTP processes, beyond what their settings say
 
 
-def supervise(settings: Settings, listener: socket.socket, orders: socket.socket | None) -> int:
+def supervise(
+    settings: Settings, listeners: list[socket.socket], orders: socket.socket | None
+) -> int:
     """Run until a signal comes, or until a process cannot be started; returns the exit code."""
     assert settings.workers is not None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes it
-    directory = make_private_directory()
+    directory = make_private_directory(1 + settings.workers)
     try:
         write_privately(directory / SETTINGS, settings.model_dump_json())
         # prometheus_client puts its files where this says
@@ -40,8 +42,8 @@ def supervise(settings: Settings, listener: socket.socket, orders: socket.socket
         with listen_privately(directory / ENGINE_SOCKET) as engine_listener:
             supervisor = Supervisor(
                 recipe("engine", engine_listener, *([orders] if orders else [])),
-                [recipe("http", listener) for _ in range(settings.workers)],
-                listener,
+                [recipe("http", *listeners) for _ in range(settings.workers)],
+                listeners,
                 settings.drain_delay + settings.drain + MARGIN_SECONDS,
             )
             return asyncio.run(supervisor.run())

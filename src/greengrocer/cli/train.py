@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import MissingExtra
+from greengrocer.floors import check_floors
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -41,6 +42,7 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, quantise, check and save; a rerun goes on where a killed one stopped."""
+    check_floors({"torch", "train"})
     try:
         from greengrocer.training.train import train  # noqa: PLC0415
     except ModuleNotFoundError as error:

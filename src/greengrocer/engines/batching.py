@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+LARGEST_ON_GPU = 32  # pictures, unless a setting says otherwise
+
 
 class BatchLimits(NamedTuple):
     """At most ``largest`` pictures run together; the first waits ``wait`` seconds for others."""

@@ -4,12 +4,18 @@ from pathlib import Path
 
 import onnxruntime as ort
 
+from greengrocer.bundles.files import read
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.imaging.geometry import Pixels
 
-ERRORS_ONLY = 3  # ONNX Runtime's log severity
+FATAL_ONLY = 4  # ONNX Runtime's log severity: what is an error is raised
+# Bytes may be of another format, which is for devices and trusts what it reads.
+ONNX_ONLY = "session.load_model_format", "ONNX"
+# Where to look for weights outside of the graph. The manifest lists none: they would be whatever
+# lies in the working directory.
+NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
 # A waiting thread that spins takes the processor from the one that works on another picture.
 NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
 # Where there is no other picture, it is awake for the next node; once the run is over, it sleeps.
@@ -40,7 +46,7 @@ class OnnxEngine:
         if self.device not in ("auto", "cpu"):
             raise UsageError(f"the engine onnx runs on the CPU, not on {self.device!r}")
         each, alone = self.threads
-        graph = (self.directory / GRAPH).read_bytes()
+        graph = read(self.directory, GRAPH)
         try:
             session = session_alone = _session(graph, each, *NEVER_SPINNING)
             if alone > each:
@@ -94,8 +100,9 @@ def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.Inferenc
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
-    options.add_session_config_entry(entry, value)
+    options.log_severity_level = FATAL_ONLY
+    for each in (ONNX_ONLY, NOWHERE, (entry, value)):
+        options.add_session_config_entry(*each)
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 

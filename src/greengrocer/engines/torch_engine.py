@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
+from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, MissingExtra
 from greengrocer.imaging.geometry import Pixels
@@ -25,9 +26,6 @@ try:
     from greengrocer.networks.weights import load_float16, split_familiar
 except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
-
-
-LARGEST_ON_GPU = 32
 
 
 class TorchEngine:

@@ -24,6 +24,7 @@ from greengrocer.imaging.geometry import Pixels
 Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [height, width, 3]
 
 PNG_DEPTH = 24  # offset of a PNG's bits a sample
+BAND = 1 << 20  # pixels whose colours are converted at a time
 MAX_EXIF = 1 << 20  # bytes; a JPEG segment holds 64 KiB, so more is no camera's
 
 _ORIENTATIONS = {
@@ -80,7 +81,7 @@ def decode(
     ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
     target. ``check`` is called about every 64 KiB read and may raise a Refusal to stop.
 
-    Raises a PictureRefused, or whatever ``check`` raises.
+    Raises a PictureRefused, whatever ``check`` raises, or MemoryError.
     """
     limits = limits or DecodeLimits()
     if not isinstance(data, bytes):
@@ -98,7 +99,7 @@ def decode(
             if header.format is Format.PNG:
                 _scale_transparent_colour(picture, depth=data[PNG_DEPTH])
             return _to_rgb(_upright(picture, _orientation(picture)))
-    except Refusal:
+    except (Refusal, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise TooManyPixels(f"the picture has too many pixels: {error}") from error
@@ -154,8 +155,21 @@ def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
+    """In RGB; converted band by band, or a large picture would be in memory five times over."""
     if picture.mode == "RGB" and "transparency" not in picture.info:
         return picture
+    width, height = picture.size
+    rows = max(1, BAND // width)
+    if height <= rows:
+        return _band_to_rgb(picture)
+    rgb = Image.new("RGB", picture.size)
+    for top in range(0, height, rows):
+        band = (0, top, width, min(top + rows, height))
+        rgb.paste(_band_to_rgb(picture.crop(band)), band)
+    return rgb
+
+
+def _band_to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith("I"):
         deep = np.asarray(picture).astype(np.uint32).clip(0, 65535)
         grey = ((deep + 128) // 257).astype(np.uint8)

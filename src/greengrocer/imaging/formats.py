@@ -1,5 +1,6 @@
 """What a picture's first bytes say: its format and its size, before anything is decoded."""
 
+import re
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -7,9 +8,12 @@ from greengrocer.errors import EmptyPicture, UnreadablePicture, UnsupportedForma
 
 # A real JPEG has a dozen segments before its frame header, a large ICC or EXIF some hundreds.
 MAX_JPEG_SEGMENTS = 1000
+MAX_JPEG_FILL = 1 << 16  # bytes of 0xFF before a marker, whose own is the last; some align with it
 
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
+_HUFFMAN_CODED = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
+_STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x00, 0x01}  # 0x00: the 0xFF before it is stray
+_MARKER = re.compile(rb"\xff{1,%d}+([^\xff])" % MAX_JPEG_FILL, re.DOTALL)
 
 # offset, magic, name: formats that we do not read but can name
 _FOREIGN = (
@@ -96,14 +100,17 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     position = 2
     for _ in range(MAX_JPEG_SEGMENTS):
         # libjpeg skips stray bytes between segments too
-        position = data.find(b"\xff", position)
-        if position < 0:
+        start = data.find(b"\xff", position)
+        found = _MARKER.match(data, start) if start >= 0 else None
+        if found is None:
             break
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
+        marker, position = found[1][0], found.end()
         if marker in _FRAME_HEADERS:
+            if marker not in _HUFFMAN_CODED:
+                raise UnreadablePicture(
+                    "the JPEG is of a kind that cameras do not make and browsers do not show "
+                    "(lossless, hierarchical or arithmetic coding)"
+                )
             return _big_endian(data, position + 5, 2), _big_endian(data, position + 3, 2)
         if marker in (0xD9, 0xDA):
             break

@@ -5,13 +5,19 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
+import structlog
+
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, NotReady
+from greengrocer.errors import DeadlineExceeded, NotReady, Overloaded
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask, Labels
 from greengrocer.serving.models import Models
 from greengrocer.serving.pool import Pool
+
+NO_MEMORY_RETRY = 1  # seconds; what takes it is other pictures
+
+log = structlog.get_logger("greengrocer.classifier")
 
 
 class Served(NamedTuple):
@@ -24,8 +30,12 @@ class Served(NamedTuple):
 def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Served:
     """What the model that serves now answers, in this thread; raises a Refusal."""
     started = perf_counter()
-    with models.taken() as pipeline:
-        answer = pipeline.classify(picture, context, ask)
+    try:
+        with models.taken() as pipeline:
+            answer = pipeline.classify(picture, context, ask)
+    except MemoryError as error:
+        log.warning("no memory for a picture", request_id=context.request_id)
+        raise Overloaded("there is no memory for this picture now", NO_MEMORY_RETRY) from error
     return Served(answer, perf_counter() - started)
 
 

@@ -81,6 +81,8 @@ class ControlServer:
                 writer.write(orjson.dumps(await self._answer(line)) + b"\n")
                 with suppress(OSError):  # it did not wait for the answer
                     await writer.drain()
+        except asyncio.CancelledError:  # the service ends; asyncio would log a traceback
+            return
         finally:
             writer.close()
 

@@ -7,15 +7,24 @@ from pathlib import Path
 CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
 
+_allotted: int | None = None
+
+
+def allot(processors: int) -> None:
+    """Use no more than these: the share that a scheduler has counted, but does not enforce."""
+    global _allotted  # noqa: PLW0603  # as the affinity mask is one of the process
+    _allotted = max(1, processors)
+
 
 def usable_processors() -> int:
-    """The smaller of the affinity mask and the cgroup's quota, rounded up; at least 1.
+    """The least of affinity mask, cgroup's quota, rounded up, and what is allotted; at least 1.
 
     A container with a quota of two processors on a host of 64 must not start 64 threads.
     """
     affinity = len(os.sched_getaffinity(0))
     quota = _quota()
-    return affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
+    usable = affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
+    return usable if _allotted is None else min(usable, _allotted)
 
 
 def _quota() -> float | None:

@@ -15,7 +15,7 @@ from greengrocer.telemetry.metrics import Metrics
 
 # A bundle's name or directory in, its verified and warm pipeline out; raises UsageError.
 Load = Callable[[str], Pipeline]
-Told = Callable[[str], None]  # the name or directory that the serving model came from
+Remember = Callable[[str], None]  # the name or directory of what is about to serve
 
 log = structlog.get_logger("greengrocer.reload")
 
@@ -30,7 +30,8 @@ class Change(NamedTuple):
 class Reloader:
     """Puts another model, or the same one read anew, into ``models``. For the event loop alone.
 
-    ``changed`` is told of each change once it is made.
+    ``remember`` is told of each change before it is made, and may prevent it by an OSError;
+    ``changed`` is called once it is made.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Reloader:
         load: Load,
         source: str,
         metrics: Metrics,
-        changed: Told = lambda _: None,
+        remember: Remember = lambda _: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.models = models
         self.load = load
         self.metrics = metrics
+        self.remember = remember
         self.changed = changed
         self._source = source  # the name or directory that the serving model came from
         self._previous_source = source
@@ -58,6 +61,11 @@ class Reloader:
             source = self._source if source is None else source
             pipeline = await asyncio.to_thread(self._loaded, source)
             old = self.models.current.labels.model
+            try:
+                self._remember(source)
+            except ReloadRefused:
+                pipeline.close()
+                raise
             self.models.swap(pipeline)
             self._source, self._previous_source = source, self._source
             return self._changed(old)
@@ -66,6 +74,7 @@ class Reloader:
         """Let the model before this one serve again. Raises ReloadRefused where there is none."""
         with self._noted(), self._alone():
             old = self.models.current.labels.model
+            self._remember(self._previous_source)
             self.models.roll_back()
             self._source, self._previous_source = self._previous_source, self._source
             return self._changed(old)
@@ -80,6 +89,14 @@ class Reloader:
             log.exception("reload failed", bundle=source)
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ReloadRefused(f"bundle {source} does not load: {reason}") from error
+
+    def _remember(self, source: str) -> None:
+        try:
+            self.remember(source)
+        except OSError as error:
+            raise ReloadRefused(
+                f"nothing has changed, for it cannot be noted: {error.strerror or error}"
+            ) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -102,7 +119,7 @@ class Reloader:
             raise
 
     def _changed(self, old: ModelId) -> Change:
-        self.changed(self._source)
+        self.changed()
         new = self.models.current.labels.model
         self.metrics.serves(*new)
         self.metrics.reloads.labels("ok").inc()

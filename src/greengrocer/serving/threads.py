@@ -26,11 +26,13 @@ def engine_threads() -> Threads:
     return Threads(int(text), int(text))
 
 
-def picture_threads(largest_batch: int = 1) -> int:
+def picture_threads(largest_batch: int = 1, processors: int | None = None) -> int:
     """Pictures worked on at once, so that all processors are busy; raises UsageError.
+
+    ``processors`` are those that are usable, unless it is another process that is asked for.
 
     A picture keeps its thread while it waits for a batch. So that the processors have work while
     one batch runs and the next gathers, there are threads for both batches besides.
     """
-    side_by_side = max(1, usable_processors() // engine_threads().each)
+    side_by_side = max(1, (processors or usable_processors()) // engine_threads().each)
     return side_by_side if largest_batch == 1 else side_by_side + 2 * largest_batch

@@ -1,8 +1,12 @@
-"""One line an event on standard error: readable to a person, or JSON to a collector."""
+"""One line an event on standard error: readable to a person, or JSON to a collector.
+
+Where it cannot be written, as on a full disk, the line is lost and nothing else.
+"""
 
 import logging
 import sys
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO
 
 import structlog
 
@@ -14,6 +18,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
 
     ``level`` is a name of the standard library's, in any case.
     """
+    stream = Lossy(sys.stderr)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -35,15 +40,32 @@ def configure_logs(level: str, style: LogFormat) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_level(level)),
         # a line in one write, its end included: several processes may share standard error
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )
     logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=_level(level), force=True)
+
+
+class Lossy:
+    """``stream``, where whatever cannot be written is lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write ``text``, if there is room."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Write what is left, if there is room."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _level(name: str) -> int:

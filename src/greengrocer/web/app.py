@@ -25,6 +25,7 @@ from greengrocer.web.openapi import (
     UPLOAD_OF_MANY,
     UPLOAD_TO_EXPLAIN,
     add_schemas,
+    describe_access,
 )
 from greengrocer.web.page.page import ASSETS as PAGE_ASSETS
 from greengrocer.web.page.page import page, page_asset
@@ -74,8 +75,10 @@ def create_app(service: Service) -> ASGIApp:
     app.mount(ASSETS, docs_assets())
     _add_problems(app)
     routes = frozenset(app.openapi()["paths"]) | {"/", "/docs", "/openapi.json"}
+    describe_access(app.openapi(), service.access)
     short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
-    return Observe(short, service.metrics, routes, PROBES, service.access_log)
+    guarded = service.access.before(short, app)
+    return Observe(guarded, service.metrics, routes, PROBES, service.access_log)
 
 
 def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:

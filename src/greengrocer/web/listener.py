@@ -17,3 +17,9 @@ def bind(host: str, port: int) -> socket.socket:
         reason = error.strerror or str(error)
         raise UsageError(f"cannot listen on {host}:{port}: {reason.lower()}") from error
     return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where ``listener`` is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

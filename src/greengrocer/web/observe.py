@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -63,11 +64,7 @@ class Observe:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    header,
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message.get("headers", ()), header, *SAFE]
             await send(message)
             if message["type"] == "http.response.body":
                 answered = not message.get("more_body", False)
@@ -95,7 +92,7 @@ class Observe:
         path, state = scope["path"], scope["state"]
         route = path if path in self.routes else self._pattern(scope)
         self.metrics.answered(route, status, seconds)
-        refused = state.get("refused")
+        client, refused = state.get("client"), state.get("refused")
         if refused:
             self.metrics.rejections.labels(refused).inc()
         if self.access_log and path not in self.quiet:
@@ -106,6 +103,7 @@ class Observe:
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
                 request_id=state["request_id"],
+                **({"client": client} if client else {}),
                 **({"refused": refused} if refused else {}),
             )
 

@@ -4,10 +4,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from greengrocer.web.access.access import Access
+from greengrocer.web.access.apart import METRICS
+from greengrocer.web.access.guard import is_open
 from greengrocer.web.parameters import DEADLINE, DESCRIBED
+from greengrocer.web.problems import OPEN_INFERENCE, described
 from greengrocer.web.upload import FIELD, FORM_TYPE, PICTURE_TYPES
 
 BINARY = {"type": "string", "format": "binary"}
+TEXT = {"schema": {"type": "string"}}
 
 
 def _upload(parameters: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,6 +60,31 @@ def add_schemas(description: dict[str, Any], *models: type[BaseModel]) -> None:
         schemas[model.__name__] = schema
 
 
+def describe_access(description: dict[str, Any], access: Access) -> None:
+    """Say in an application's ``description`` what ``access`` asks for."""
+    paths = description["paths"]
+    if access.metrics_port is not None:
+        del paths[METRICS]
+    if access.keys is not None:
+        description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in paths.items():
+        if not is_open(path):
+            for operation in methods.values():
+                _describe_guard(path, operation, access)
+
+
+def _describe_guard(path: str, operation: dict[str, Any], access: Access) -> None:
+    refusals = {str(status): response for status, response in described(401, 429).items()}
+    if f"{path}/".startswith(OPEN_INFERENCE):
+        error = {"schema": {"$ref": "#/components/schemas/InferError"}}
+        refusals = {s: {**r, "content": {"application/json": error}} for s, r in refusals.items()}
+    if access.keys is not None:
+        operation["security"] = [{"key": []}]
+        operation["responses"]["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
+    if access.limiter is not None:
+        operation["responses"].setdefault("429", refusals["429"])
+
+
 UPLOAD = _upload(DESCRIBED)
 UPLOAD_TO_EXPLAIN = _upload([DEADLINE])
 UPLOAD_OF_MANY: dict[str, Any] = {
@@ -69,7 +99,7 @@ UPLOAD_OF_MANY: dict[str, Any] = {
             FORM_TYPE: {
                 "schema": {
                     "type": "object",
-                    "properties": {FIELD: {"type": "array", "items": BINARY}},
+                    "properties": {FIELD: {"type": "array", "items": BINARY, "minItems": 1}},
                     "required": [FIELD],
                 }
             }

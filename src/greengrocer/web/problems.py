@@ -13,6 +13,7 @@ from greengrocer import errors
 
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
+CHALLENGE = 'Bearer realm="greengrocer"'  # RFC 6750
 CLIENT_CLOSED_REQUEST = 499  # nginx's, for logs and metrics: nobody is there to read it
 
 
@@ -36,7 +37,9 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.RepeatedField: Kind(422, "The form repeats its field"),
     errors.ParameterOutOfRange: Kind(422, "A parameter is out of range"),
     errors.SlowUpload: Kind(408, "The upload came too slowly"),
+    errors.Unauthorized: Kind(401, "A key is needed"),
     errors.Overloaded: Kind(429, "The service is full"),
+    errors.RateLimited: Kind(429, "Too many requests of one client"),
     errors.NotReady: Kind(503, "The service is not ready"),
     errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
     errors.Departed: Kind(CLIENT_CLOSED_REQUEST, "The client has left"),
@@ -66,6 +69,8 @@ def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
     headers = {}
     if isinstance(refusal, errors.Overloaded):
         headers["Retry-After"] = str(refusal.retry_after)
+    elif isinstance(refusal, errors.Unauthorized):
+        headers["WWW-Authenticate"] = CHALLENGE
     return problem_response(request, kind.status, refusal.code, kind.title, str(refusal), headers)
 
 

@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from greengrocer.serving.readiness import Readiness
 from greengrocer.web.cycle import Cycle
+from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
 
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
@@ -45,6 +46,7 @@ class _Refused(Exception):
 
 
 MALFORMED = _Refused(400, "bad-request", "this is no valid HTTP/1.1 request")
+NO_MEMORY = _Refused(503, "not-ready", "there is no memory for this request now")
 SLOW = _Refused(408, "slow-head", "the headers came too slowly")
 
 
@@ -98,7 +100,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause if isinstance(cause, _Refused) else MALFORMED)
+            reason = NO_MEMORY if isinstance(cause, MemoryError) else MALFORMED
+            self._refuse(cause if isinstance(cause, _Refused) else reason)
             return
         if self._untold > self.limits.header_bytes + self.limits.url_bytes:
             self._refuse(self._head_too_large())
@@ -182,6 +185,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.write(
             STATUS_LINE[refused.status]
             + b"content-type: application/problem+json\r\nconnection: close\r\n"
+            + b"".join(b"%b: %b\r\n" % header for header in SAFE)
             + b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
             + body
         )

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import FrameType
@@ -12,9 +13,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.listener import url_of
 from greengrocer.web.protocol import LimitedProtocol, WireLimits
 
 BACKLOG = 2048
+DOORS = ("serving", "metrics")  # what the log calls the service's listener, and the metrics' own
 
 log = structlog.get_logger("greengrocer.server")
 
@@ -25,13 +28,13 @@ class Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         readiness: Readiness,
         drain_delay: float,
         beside: AbstractAsyncContextManager[None],
     ) -> None:
         super().__init__(config)
-        self._listener = listener
+        self._listeners = listeners
         self.readiness = readiness
         self._drain_delay = drain_delay
         self._beside = beside
@@ -45,8 +48,8 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         async with self._beside:
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
-            host, port = self._listener.getsockname()[:2]
-            log.info("serving", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            for name, listener in zip(DOORS, self._listeners, strict=False):
+                log.info(name, url=url_of(listener))
             await self._told.wait()
             if not self._at_once.is_set() and self._drain_delay:
                 log.info("draining", signal=self._signal, seconds=self._drain_delay)
@@ -78,7 +81,7 @@ class Server(uvicorn.Server):
 
 def make_server(
     app: ASGIApp,
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     readiness: Readiness,
     keep_alive: float,
     drain: float,
@@ -86,7 +89,7 @@ def make_server(
     drain_delay: float = 0.0,
     beside: AbstractAsyncContextManager[None] | None = None,
 ) -> Server:
-    """A server of ``app``; ``run([listener])`` serves until SIGTERM or SIGINT.
+    """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
 
     ``keep_alive`` bounds an idle connection; after SIGTERM requests are taken for ``drain_delay``
     and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves.
@@ -106,4 +109,4 @@ def make_server(
         timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
-    return Server(config, listener, readiness, drain_delay, beside or nullcontext())
+    return Server(config, listeners, readiness, drain_delay, beside or nullcontext())

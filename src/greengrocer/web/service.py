@@ -1,6 +1,6 @@
 """What the routes need, put together once at start-up and never changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from greengrocer.datasets.gallery import Gallery
 from greengrocer.imaging.decode import DecodeLimits
@@ -8,6 +8,7 @@ from greengrocer.serving.admission import Admission
 from greengrocer.serving.classifier import Classifier
 from greengrocer.serving.readiness import Readiness
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.web.access.access import Access
 from greengrocer.web.upload import UploadLimits
 
 
@@ -24,3 +25,4 @@ class Service:
     decode_limits: DecodeLimits
     deadline: float
     access_log: bool
+    access: Access = field(default_factory=Access)

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from greengrocer.engines.engine import Inference
 from greengrocer.ranking import ASK, Answer, Ask, Labels, Level, ModelId, Named, Ranked
+from greengrocer.serving.limits import Standing
 from greengrocer.serving.workers.fields import Malformed, Writer
 from greengrocer.serving.workers.frames import (
     BARE,
@@ -22,6 +23,8 @@ from greengrocer.serving.workers.frames import (
     Described,
     Frame,
     Refused,
+    Take,
+    Taken,
     decode,
     encode,
 )
@@ -54,6 +57,8 @@ asks = st.builds(Ask, st.integers(1, 2**16 - 1), st.booleans(), st.booleans(), t
 pixels = st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)).flatmap(
     lambda shape: arrays(np.uint8, shape)
 )
+finite = st.floats(allow_nan=False, allow_infinity=False)
+standings = st.builds(Standing, texts, st.integers(0, 2**32 - 1), finite, finite)
 frames: st.SearchStrategy[Frame] = st.one_of(
     *(st.builds(kind, numbers) for kind in BARE),
     st.builds(
@@ -66,7 +71,9 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         st.binary(max_size=PICTURE_BYTES) | pixels,
     ),
     st.builds(Answered, numbers, reals, answers),
-    st.builds(Refused, numbers, texts, texts, st.floats(allow_nan=False, allow_infinity=False)),
+    st.builds(Refused, numbers, texts, texts, finite),
+    st.builds(Take, numbers, texts, st.none() | texts),
+    st.builds(Taken, numbers, st.lists(standings, max_size=3).map(tuple)),
     st.builds(
         Described,
         st.builds(Labels, models, names, st.none() | names, reals, reals, reals),

@@ -12,6 +12,7 @@ from greengrocer.imaging.geometry import Pixels
 CRASHES, HANGS, SLOW = 12, 36, 62  # mean levels of grey, JPEG's error aside
 SLOW_SECONDS = 0.3  # long enough to be in flight for others to see
 DEADLY = "deadly"  # a file in the bundle's directory: no start succeeds while it is there
+SLOW_START = "slow"  # a pipe there: a start waits until somebody has written to it
 
 
 class PoisonableEngine(FakeEngine):
@@ -28,6 +29,8 @@ class PoisonableEngine(FakeEngine):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if (self.directory / DEADLY).exists():
             os.abort()
+        if (self.directory / SLOW_START).exists():
+            (self.directory / SLOW_START).read_bytes()
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer, or not."""

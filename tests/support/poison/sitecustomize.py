@@ -1,12 +1,12 @@
-"""Read by every Python with this directory on its path: engine processes get a poisonable engine,
-and HTTP processes a classifier that can hang.
+"""Read by every Python with this directory on its path: whoever has an engine gets a poisonable
+one, and HTTP processes a classifier that can hang.
 
 It stands here so that the product needs no door for tests.
 """
 
 import sys
 
-if "greengrocer.cli.child" in sys.orig_argv and "engine" in sys.orig_argv:
+if {"serve", "engine"} & set(sys.orig_argv):
     from greengrocer.engines.registry import ENGINES
 
     ENGINES["fake"] = "support.poison.engine:PoisonableEngine"

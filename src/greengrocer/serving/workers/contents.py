@@ -8,6 +8,7 @@ import numpy as np
 from greengrocer.engines.engine import Floats, Inference
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask, Labels, Level, ModelId, Named, Ranked
+from greengrocer.serving.limits import Standing
 from greengrocer.serving.workers.fields import Malformed, Reader, Writer
 
 LEVELS = tuple(Level)
@@ -131,6 +132,23 @@ def put_labels(body: Writer, labels: Labels) -> None:
     body.texts(labels.classes)
     body.put("?", labels.coarse is not None)
     body.texts(labels.coarse or ())
+
+
+def put_standings(body: Writer, standings: tuple[Standing, ...]) -> None:
+    """What is left to a client."""
+    body.put("B", len(standings))
+    for limit, *numbers in standings:
+        body.text(limit)
+        body.put("Idd", *numbers)
+
+
+def get_standings(reader: Reader) -> tuple[Standing, ...]:
+    """What is left to a client."""
+    (count,) = reader.get("B")
+    standings = tuple(Standing(reader.text(), *reader.get("Idd")) for _ in range(count))
+    if not all(math.isfinite(each.reset) and math.isfinite(each.wait) for each in standings):
+        raise Malformed("a limit that is for ever")
+    return standings
 
 
 def get_labels(reader: Reader) -> Labels:

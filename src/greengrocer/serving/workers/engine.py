@@ -5,6 +5,7 @@ import math
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -25,11 +26,16 @@ from greengrocer.serving.workers.frames import (
     Failed,
     Frame,
     Refused,
+    Take,
+    Taken,
 )
 from greengrocer.serving.workers.gate import Gate
 from greengrocer.serving.workers.link import Link
 from greengrocer.serving.workers.stream import FrameStream
 from greengrocer.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from greengrocer.serving.local_limiter import LocalLimiter
 
 FAR_PAST = 2.0  # seconds past its deadline, after which a thread must have noticed
 SLOW_PICTURES = 10.0  # or as many times what a picture takes
@@ -50,11 +56,13 @@ class EngineServer:
         threads: int,
         picture_bytes: int,
         metrics: Metrics,
+        limiter: "LocalLimiter | None" = None,
     ) -> None:
         self.models = models
         self.admission = admission
         self.picture_bytes = picture_bytes
         self.metrics = metrics
+        self.limiter = limiter  # of all HTTP processes, where clients are limited
         self.gate = Gate()
         self.connections: set[EngineConnection] = set()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
@@ -120,7 +128,8 @@ class EngineConnection(Link):
     """One HTTP process, as the engine sees it."""
 
     def __init__(self, server: EngineServer) -> None:
-        stream = FrameStream((Classify, Cancel), server.picture_bytes)
+        kinds = (Classify, Cancel) if server.limiter is None else (Classify, Cancel, Take)
+        stream = FrameStream(kinds, server.picture_bytes)
         super().__init__(stream, self._take, self._left)
         self.server = server
         self._contexts: dict[int, Context] = {}
@@ -142,6 +151,9 @@ class EngineConnection(Link):
             case Cancel():
                 if frame.id in self._contexts:
                     self._contexts[frame.id].cancel()
+            case Take():
+                assert self.server.limiter is not None  # or it is no frame of this stream
+                self.send(Taken(frame.id, self.server.limiter.count(frame.address, frame.key)))
             case Classify():
                 if frame.id in self._contexts:
                     raise Malformed("a picture's number came twice")

@@ -6,20 +6,24 @@ body whose layout its kind fixes. All numbers are big-endian, arrays are little-
 
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask, Labels
+from greengrocer.serving.limits import Standing
 from greengrocer.serving.workers.contents import (
     ask_bits,
     get_answer,
     get_ask,
     get_labels,
     get_picture,
+    get_standings,
     put_answer,
     put_labels,
     put_picture,
+    put_standings,
 )
 from greengrocer.serving.workers.fields import Malformed, Reader, Writer
 
@@ -42,6 +46,21 @@ class Cancel(NamedTuple):
     """Nobody waits for this picture any more."""
 
     id: int
+
+
+class Take(NamedTuple):
+    """Count a request of a client: of its address, and of the key that it has shown."""
+
+    id: int
+    address: str
+    key: str | None
+
+
+class Taken(NamedTuple):
+    """How the client stands then."""
+
+    id: int
+    standings: tuple[Standing, ...]
 
 
 class Begun(NamedTuple):
@@ -82,9 +101,9 @@ class Described:
     id: int = 0
 
 
-Frame = Classify | Cancel | Begun | Answered | Refused | Failed | Described
+Frame = Classify | Cancel | Begun | Answered | Refused | Failed | Described | Take | Taken
 BARE: tuple[type[Cancel | Begun | Failed], ...] = (Cancel, Begun, Failed)
-KINDS: tuple[type[Frame], ...] = (*BARE, Classify, Answered, Refused, Described)
+KINDS: tuple[type[Frame], ...] = (*BARE, Classify, Answered, Refused, Described, Take, Taken)
 KIND_OF = {kind: number for number, kind in enumerate(KINDS, 1)}
 
 
@@ -105,6 +124,11 @@ def encode(frame: Frame) -> bytes:
             body.put("d", frame.retry_after)
         case Described():
             put_labels(body, frame.labels)
+        case Take():
+            body.text(frame.address)
+            body.optional_text(frame.key)
+        case Taken():
+            put_standings(body, frame.standings)
     try:
         return body.after(HEAD.pack(KIND_OF[type(frame)], frame.id, body.length))
     except struct.error as error:
@@ -114,27 +138,39 @@ def encode(frame: Frame) -> bytes:
 def decode(kind: type[Frame], number: int, body: bytes) -> Frame:
     """The frame of this ``kind``; raises Malformed."""
     reader = Reader(body)
-    frame = _decode(kind, number, reader)
+    frame = DECODERS[kind](number, reader)
     reader.end()
     return frame
 
 
-def _decode(kind: type[Frame], number: int, reader: Reader) -> Frame:
-    if kind is Classify:
-        top, wanted, suspect, seconds = reader.get("HB?d")
-        if not top or math.isnan(seconds):
-            raise Malformed("a picture without a top or a deadline")
-        request_id, picture = reader.text(), get_picture(reader)
-        return Classify(number, get_ask(top, wanted), seconds, suspect, request_id, picture)
-    if kind is Answered:
-        (seconds,) = reader.get("d")
-        return Answered(number, seconds, get_answer(reader))
-    if kind is Refused:
-        code, detail, (retry_after,) = reader.text(), reader.text(), reader.get("d")
-        if not math.isfinite(retry_after):
-            raise Malformed("a refusal that is for ever")
-        return Refused(number, code, detail, retry_after)
-    if kind is Described:
-        return Described(get_labels(reader), number)
-    assert kind in BARE
-    return kind(number)
+def _classify(number: int, reader: Reader) -> Frame:
+    top, wanted, suspect, seconds = reader.get("HB?d")
+    if not top or math.isnan(seconds):
+        raise Malformed("a picture without a top or a deadline")
+    request_id, picture = reader.text(), get_picture(reader)
+    return Classify(number, get_ask(top, wanted), seconds, suspect, request_id, picture)
+
+
+def _answered(number: int, reader: Reader) -> Frame:
+    (seconds,) = reader.get("d")
+    return Answered(number, seconds, get_answer(reader))
+
+
+def _refused(number: int, reader: Reader) -> Frame:
+    code, detail, (retry_after,) = reader.text(), reader.text(), reader.get("d")
+    if not math.isfinite(retry_after):
+        raise Malformed("a refusal that is for ever")
+    return Refused(number, code, detail, retry_after)
+
+
+DECODERS: dict[type[Frame], Callable[[int, Reader], Frame]] = {
+    Cancel: lambda number, _: Cancel(number),
+    Begun: lambda number, _: Begun(number),
+    Failed: lambda number, _: Failed(number),
+    Classify: _classify,
+    Answered: _answered,
+    Refused: _refused,
+    Described: lambda number, reader: Described(get_labels(reader), number),
+    Take: lambda number, reader: Take(number, reader.text(), reader.optional_text()),
+    Taken: lambda number, reader: Taken(number, get_standings(reader)),
+}

@@ -18,6 +18,7 @@ QUICK_DEATHS = 5  # in a row, before a start has succeeded: then starting again 
 FIRST_PAUSE = 0.2  # seconds after the second such death; doubled after each
 MISTAKE = 2  # the exit code for a person's mistake, which the process has told of in one line
 GAVE_UP = 1
+NOT_STARTED = 127
 
 log = structlog.get_logger("greengrocer.supervisor")
 
@@ -63,7 +64,11 @@ class Keeper:
         """Until told to stop; raises GaveUp where it cannot be started."""
         ever_ready = False
         while not self._stopping.is_set():
-            code = await self._run()
+            try:
+                code = await self._run()
+            except OSError as error:  # there are no descriptors, processes or memory left
+                code = NOT_STARTED
+                log.warning("cannot start", role=self.recipe.role, reason=error.strerror)
             ever_ready |= self.ready
             if self._stopping.is_set():
                 return
@@ -98,14 +103,18 @@ class Keeper:
         ours, theirs = socket.socketpair()
         with theirs:
             numbers = [end.fileno() for end in (theirs, *self.recipe.sockets)]
-            self._process = await asyncio.create_subprocess_exec(
-                *self.recipe.command,
-                *map(str, numbers),
-                pass_fds=numbers,
-                stdin=subprocess.DEVNULL,
-                env=dict(self.recipe.environment),
-                process_group=0,  # a terminal's Ctrl-C is ours to pass on
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self.recipe.command,
+                    *map(str, numbers),
+                    pass_fds=numbers,
+                    stdin=subprocess.DEVNULL,
+                    env=dict(self.recipe.environment),
+                    process_group=0,  # a terminal's Ctrl-C is ours to pass on
+                )
+            except OSError:
+                ours.close()
+                raise
         if self._stopping.is_set():  # it came while the process was being started
             self._process.send_signal(self._last_signal)
         self._control = await Control.over(ours, self._receive)

@@ -8,18 +8,51 @@ import socket
 import tempfile
 from pathlib import Path
 
+from greengrocer.errors import UsageError
+
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 BACKLOG = 128
 ENGINE_SOCKET = "engine.sock"
 SETTINGS = "settings.json"
 METRICS = "metrics"
+METRIC_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # a file for each
+METRICS_BYTES = 1 << 17  # of a file: some hundred series
 
 
-def make_private_directory() -> Path:
-    """A fresh directory of mode 0700."""
-    directory = Path(tempfile.mkdtemp(prefix="greengrocer-"))
-    (directory / METRICS).mkdir(mode=0o700)
+def make_private_directory(processes: int) -> Path:
+    """A fresh directory of mode 0700, with room for the metrics of so many processes.
+
+    Raises UsageError where there is no place for it.
+    """
+    directory = None
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="greengrocer-"))
+        (directory / METRICS).mkdir(mode=0o700)
+        _reserve(directory / "room", processes * len(METRIC_KINDS) * METRICS_BYTES)
+        (directory / "room").unlink()
+    except OSError as error:
+        if directory is not None:
+            remove_private_directory(directory)
+        raise UsageError(
+            "--workers needs a directory to write to, which TMPDIR may name: "
+            f"{error.strerror or error}"
+        ) from error
     return directory
+
+
+def reserve_metrics(directory: Path) -> None:
+    """Take the room for this process's metrics now; raises OSError where there is none.
+
+    prometheus_client maps files with holes: on a full disk, who first writes into a hole dies.
+    """
+    for kind in METRIC_KINDS:
+        _reserve(directory / METRICS / f"{kind}_{os.getpid()}.db", METRICS_BYTES)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """A file of so many zeros, which are really there."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def remove_private_directory(directory: Path) -> None:
@@ -47,6 +80,14 @@ def write_privately(path: Path, text: str) -> None:
     """A new file of mode 0600."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+
+
+def replace_privately(path: Path, text: str) -> None:
+    """The same where there may be one already, which stays as it is if there is no room."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    write_privately(new, text)
+    new.replace(path)
 
 
 def forget_metrics_of_dead(directory: Path, pid: int) -> None:

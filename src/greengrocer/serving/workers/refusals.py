@@ -15,8 +15,8 @@ def to_frame(number: int, refusal: Refusal) -> Refused:
 def from_frame(frame: Refused) -> Refusal:
     """The refusal that ``frame`` tells of; NotReady for a code that is not known here."""
     kind = _classes(Refusal).get(frame.code, NotReady)
-    if kind is Overloaded:
-        return Overloaded(frame.detail, math.ceil(frame.retry_after))  # HTTP wants whole seconds
+    if issubclass(kind, Overloaded):
+        return kind(frame.detail, math.ceil(frame.retry_after))  # HTTP wants whole seconds
     return kind(frame.detail)
 
 

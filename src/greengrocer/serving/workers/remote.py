@@ -21,11 +21,13 @@ from greengrocer.serving.workers.frames import (
     Failed,
     Frame,
     Refused,
+    Taken,
 )
 from greengrocer.serving.workers.link import Link
+from greengrocer.serving.workers.remote_limiter import RemoteLimiter
 from greengrocer.serving.workers.stream import FrameStream
 
-FROM_ENGINE = (Answered, Begun, Described, Failed, Refused)
+FROM_ENGINE = (Answered, Begun, Described, Failed, Refused, Taken)
 RETRY_SECONDS = 0.1  # where even the socket's queue is full
 LATE_SECONDS = 1.0  # after its deadline, until an unanswered picture makes the engine suspect
 CRASHES = "the picture crashes the decoder, twice and on its own: save it anew as a JPEG"
@@ -72,6 +74,7 @@ class RemoteClassifier:
     def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
         self.path = path
         self.suspect_engine = suspect_engine
+        self.limiter = RemoteLimiter()  # over the same connection
         self._labels: Labels | None = None
         self._link: Link | None = None  # one that is connected
         self._described = False  # the engine behind the link has said that it is ready
@@ -172,6 +175,7 @@ class RemoteClassifier:
     def _lost(self) -> None:
         """The engine has gone. Its next self gets what it had, but for what crashed it alone."""
         self._link, self._described = None, False
+        self.limiter.lost()
         for number, call in list(self._calls.items()):
             if call.future.done():
                 del self._calls[number]
@@ -182,17 +186,25 @@ class RemoteClassifier:
         if self._open:
             self._connect()
 
+    def _found(self, labels: Labels) -> None:
+        """There is an engine, or its model has changed."""
+        assert self._link is not None, "it says so over the link"
+        self._labels, self._described = labels, True
+        self.limiter.found(self._link)
+        self._first.set()
+        self._send_waiting()
+
     def _receive(self, frame: Frame) -> None:
         match frame:
             case Described():
-                self._labels, self._described = frame.labels, True
-                self._first.set()
-                self._send_waiting()
+                self._found(frame.labels)
             case Begun():
                 if frame.id in self._calls:
                     self._calls[frame.id].begun = True
             case Answered():
                 self._settle(frame.id, Served(frame.answer, frame.seconds))
+            case Taken():
+                self.limiter.receive(frame)
             case Refused():
                 self._settle(frame.id, refusals.from_frame(frame))
             case Failed():

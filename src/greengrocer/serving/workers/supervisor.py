@@ -22,9 +22,13 @@ class Supervisor:
     """Runs until a signal ends it. It holds the sockets and no model."""
 
     def __init__(
-        self, engine: Recipe, workers: Iterable[Recipe], listener: socket.socket, patience: float
+        self,
+        engine: Recipe,
+        workers: Iterable[Recipe],
+        listeners: Iterable[socket.socket],
+        patience: float,
     ) -> None:
-        self.listener = listener
+        self.listeners = listeners
         self.patience = patience  # seconds that HTTP processes may take to end
         self.engine = Keeper(engine, self._hear_engine)
         self.workers = [Keeper(recipe, self._hear_worker) for recipe in workers]
@@ -66,7 +70,8 @@ class Supervisor:
     async def _wind_down(self, signum: signal.Signals, keeping: "list[asyncio.Task[None]]") -> None:
         """The HTTP processes finish what they took; then the engine has nothing left to do."""
         log.info("stopping", signal=signum.name)
-        self.listener.close()  # or clients would wait on it for an answer from nobody
+        for listener in self.listeners:
+            listener.close()  # or clients would wait on it for an answer from nobody
         for worker in self.workers:
             worker.stop(signum)
         if not await self._ended(keeping[1:], self.patience, self._now):

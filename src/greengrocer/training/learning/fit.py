@@ -1,6 +1,7 @@
 """The training loop: epochs over augmented batches, a checkpoint after each, resumed if killed."""
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,8 +123,10 @@ class Run:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
+        written = io.BytesIO()  # torch tells of a full disk in words of its own
+        torch.save(state, written)
         unfinished = path.with_suffix(".part")
-        torch.save(state, unfinished)
+        unfinished.write_bytes(written.getbuffer())
         os.replace(unfinished, path)
 
     def load(self, path: Path, pictures: str) -> None:

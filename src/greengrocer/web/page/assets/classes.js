@@ -3,10 +3,13 @@
 import { fetchClasses } from "./client.js";
 import { plain } from "./words.js";
 
-/** Fill the paragraph of `details` whenever it is opened: another model may serve by then. */
+/**
+ * Fill the paragraph of `details` whenever it is opened: another model may serve by then.
+ * Returns a function that fills it again where it is open.
+ */
 export function listClasses(details) {
   const place = details.querySelector("p");
-  details.addEventListener("toggle", async () => {
+  const fill = async () => {
     if (!details.open) return;
     try {
       const names = (await fetchClasses()).map(plain).sort((a, b) => a.localeCompare(b));
@@ -14,5 +17,7 @@ export function listClasses(details) {
     } catch (refused) {
       place.textContent = `${refused.title}. ${refused.message}`;
     }
-  });
+  };
+  details.addEventListener("toggle", fill);
+  return fill;
 }

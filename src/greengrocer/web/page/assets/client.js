@@ -1,5 +1,6 @@
 // The service's HTTP interface, and every way in which it can fail, in words.
 
+import { authorization, wantKey } from "./key.js";
 import { sentence } from "./words.js";
 
 const TRIES = 6; // where the service is busy and says when to come back
@@ -49,7 +50,7 @@ export function fetchClasses() {
 async function ask(path, read, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: authorization() });
     if (response.ok) return await read(response);
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -61,6 +62,10 @@ async function ask(path, read, options) {
 
 /** The problem document (RFC 9457) that a refusal carries, or what can be said without one. */
 async function refusal(response) {
+  if (response.status === 401) {
+    wantKey();
+    return new Refused("A key is needed", "enter one above, and this is tried again");
+  }
   const { title, detail } = await response.json().catch(() => ({}));
   return new Refused(title ?? "Something went wrong", detail ?? `status ${response.status}`, {
     mayPass: response.status === 408 || response.status === 429 || response.status >= 500,

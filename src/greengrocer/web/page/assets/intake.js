@@ -22,6 +22,7 @@ function listenForChoice(button, input, take) {
 
 function listenForPaste(take) {
   document.addEventListener("paste", (event) => {
+    if (event.target instanceof HTMLInputElement) return; // a key
     event.preventDefault();
     take([...event.clipboardData.files]);
   });

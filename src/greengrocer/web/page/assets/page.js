@@ -5,6 +5,7 @@ import { addCard } from "./card.js";
 import { listClasses } from "./classes.js";
 import { fetchRandomPicture, predict, Refused } from "./client.js";
 import { listenForPictures } from "./intake.js";
+import { onKey } from "./key.js";
 import { lanes } from "./lanes.js";
 import { plain } from "./words.js";
 
@@ -92,4 +93,9 @@ listenForPictures((files) => {
   else remark("There was no picture in that. Save it first, then choose the file.");
 });
 document.querySelector("#random").addEventListener("click", showRandom);
-listClasses(document.querySelector("#classes"));
+const listAgain = listClasses(document.querySelector("#classes"));
+onKey(() => {
+  notice.hidden = true;
+  for (const again of cards.querySelectorAll(".again:not([hidden])")) again.click();
+  listAgain();
+});

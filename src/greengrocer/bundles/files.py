@@ -1,0 +1,54 @@
+"""A bundle's files: plain ones, and not too many bytes of them, whoever made the bundle."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from greengrocer.errors import BundleRefused
+
+MAX_BYTES = 200_000_000  # of all files together; of the bundles that ship the larger has 20 MB
+
+
+@contextmanager
+def opened(directory: Path, name: str) -> Iterator[BufferedReader]:
+    """The file ``name`` of the bundle in ``directory``, to be read.
+
+    Raises BundleRefused, in one line, where it is missing, cannot be read, or is no plain file: a
+    pipe would be waited for, a device read without an end, a link would lead elsewhere.
+    """
+    path = directory / name
+    try:
+        if path.is_symlink() or not path.resolve().is_relative_to(directory.resolve()):
+            raise refused(directory, name, "is a link")
+        _check_plain(directory, name, path.stat())
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            _check_plain(directory, name, os.fstat(file.fileno()))
+            yield file
+    except OSError as error:
+        raise refused(directory, name, error.strerror or str(error), ":") from error
+
+
+def read(directory: Path, name: str, most: int = MAX_BYTES) -> bytes:
+    """The whole file; raises BundleRefused, also where it has more than ``most`` bytes."""
+    with opened(directory, name) as file:
+        data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
+    if len(data) > most:
+        raise refused(directory, name, f"is over {most} bytes")
+    return data
+
+
+def refused(directory: Path, name: str, why: str, mark: str = "") -> BundleRefused:
+    """Why the file ``name`` makes the bundle unusable."""
+    return BundleRefused(f"bundle {directory}: {name}{mark} {why}")
+
+
+def _check_plain(directory: Path, name: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise refused(directory, name, "is no plain file")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

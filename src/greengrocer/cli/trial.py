@@ -1,0 +1,28 @@
+"""What a service that runs starts before it lets another model in: this process runs it first.
+
+Its argument is a bundle's name or directory.
+"""
+
+import sys
+
+from greengrocer.cli.output import MISTAKE, complain
+from greengrocer.errors import UsageError
+from greengrocer.serving.trial import limit_trial
+
+
+def main(source: str) -> int:
+    """Load the bundle, replay its goldens, and return the exit code."""
+    limit_trial()
+    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
+
+    try:
+        build_pipeline(load_bundle(find_bundle(source)))
+    except UsageError as error:
+        complain(str(error))
+        return MISTAKE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

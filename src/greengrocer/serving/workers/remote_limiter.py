@@ -1,0 +1,54 @@
+"""The limiter of an HTTP process: the engine process counts, for all of them."""
+
+import asyncio
+from itertools import count
+
+from greengrocer.errors import NotReady
+from greengrocer.serving.limits import Standing
+from greengrocer.serving.workers.frames import Take, Taken
+from greengrocer.serving.workers.link import Link
+
+COUNT_SECONDS = 2.0  # many times what the engine's event loop takes
+AWAY = "the engine is being replaced: ask again"
+
+
+class RemoteLimiter:
+    """Asks over the link of the process's classifier, which tells when there is one."""
+
+    def __init__(self) -> None:
+        self._link: Link | None = None
+        self._asked: dict[int, asyncio.Future[tuple[Standing, ...]]] = {}
+        self._numbers = count(1)
+
+    async def take(self, address: str, key: str | None) -> tuple[Standing, ...]:
+        """Count one request, as a Limiter; raises NotReady while there is no engine."""
+        if self._link is None:
+            raise NotReady(AWAY)
+        number = next(self._numbers)
+        asked: asyncio.Future[tuple[Standing, ...]] = asyncio.get_running_loop().create_future()
+        self._asked[number] = asked
+        self._link.send(Take(number, address, key))
+        try:
+            async with asyncio.timeout(COUNT_SECONDS):
+                return await asked
+        except TimeoutError:
+            raise NotReady(AWAY) from None
+        finally:
+            self._asked.pop(number, None)
+
+    def found(self, link: Link) -> None:
+        """There is an engine at the other end of ``link``."""
+        self._link = link
+
+    def lost(self) -> None:
+        """It has gone, and with it what it was asked."""
+        self._link = None
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(NotReady(AWAY))
+
+    def receive(self, taken: Taken) -> None:
+        """The engine has counted."""
+        asked = self._asked.get(taken.id)
+        if asked is not None and not asked.done():
+            asked.set_result(taken.standings)

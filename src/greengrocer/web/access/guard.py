@@ -1,0 +1,82 @@
+"""Before a request is read: whether it has a key, and whether its client may ask now."""
+
+import math
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from greengrocer.errors import RateLimited, Refusal, Unauthorized
+from greengrocer.serving.limits import Limiter, Rates, Standing
+from greengrocer.web.access.address import address_of
+from greengrocer.web.access.key_file import KeyFile
+from greengrocer.web.problems import refusal_response
+
+OPEN = frozenset({"/", "/livez", "/readyz"})
+OPEN_BELOW = ("/page/", "/v2/health/")
+
+
+class Guard:
+    """Pure ASGI middleware. What is open is neither asked for a key nor counted.
+
+    The headers of the limits are those of draft-ietf-httpapi-ratelimit-headers-10.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: KeyFile | None, limiter: Limiter | None, rates: Rates
+    ) -> None:
+        self.app = app
+        self.keys = keys
+        self.limiter = limiter
+        policies = (f'"{name}";q={rate.requests};w={rate.seconds}' for name, rate in rates.items())
+        self.policy = (b"ratelimit-policy", ", ".join(policies).encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or is_open(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        standings: tuple[Standing, ...] = ()
+        try:
+            name = self.keys.name_of(scope["headers"]) if self.keys else None
+            scope["state"]["client"] = name
+            if self.limiter is not None:
+                standings = await self.limiter.take(address_of(scope), name)
+                send = self._telling(standings, send)
+            self._check(scope, name, standings)
+        except Refusal as refusal:
+            await refusal_response(Request(scope), refusal)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _check(self, scope: Scope, name: str | None, standings: tuple[Standing, ...]) -> None:
+        """Raise RateLimited or Unauthorized; who tries keys is held up by the former, too."""
+        for limit, _, _, wait in standings:
+            if wait:
+                seconds = math.ceil(wait)
+                detail = f"this {limit} has no request left: ask again in {seconds} seconds"
+                raise RateLimited(detail, seconds)
+        if self.keys is not None and name is None:
+            if any(header == b"authorization" for header, _ in scope["headers"]):
+                raise Unauthorized("the key is not known here: Authorization: Bearer KEY")
+            raise Unauthorized("send a key, with the header Authorization: Bearer KEY")
+
+    def _telling(self, standings: tuple[Standing, ...], send: Send) -> Send:
+        """``send``, with the limits and what is left of them in the answer's head."""
+        left = (b"ratelimit", ", ".join(map(_told, standings)).encode())
+        told = (self.policy, left) if standings else (self.policy,)
+
+        async def send_telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *told]
+            await send(message)
+
+        return send_telling
+
+
+def is_open(path: str) -> bool:
+    """Whether ``path`` is for everyone, always: the page and the probes."""
+    return path in OPEN or path.startswith(OPEN_BELOW)
+
+
+def _told(standing: Standing) -> str:
+    return f'"{standing.limit}";r={standing.remaining};t={math.ceil(standing.reset)}'

@@ -1,0 +1,60 @@
+"""Check the manifests: Kubernetes' objects against its schemas, an old version's and the newest.
+
+Objects of others are told as unvalidated. Their files must say so in the first line, or what else
+validates them.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import yaml
+
+VERSIONS = ("1.29", "1.37")
+OTHERS = ("monitoring.coreos.com/", "serving.kserve.io/")  # whose schemas Kubernetes has not
+FOLDERS = (Path("deploy/kubernetes"), Path("deploy/kserve"))
+
+Manifest = dict[str, Any]
+
+
+def manifests(directory: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Every object below ``directory``, with its file."""
+    for file in sorted(directory.rglob("*.yaml")):
+        for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            yield file, manifest
+
+
+def complaint(manifest: Manifest) -> str:
+    """What is wrong with an object of Kubernetes' own; nothing where it is valid."""
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(manifest, version, strict=True)
+        except kubernetes_validate.SchemaNotFoundError as error:
+            return str(error.message)
+        except kubernetes_validate.ValidationError as error:
+            return f"Kubernetes {version}, {error.json_path}: {error.message}"
+    return ""
+
+
+def verdict(file: Path, manifest: Manifest) -> tuple[str, bool]:
+    """What is to be said of an object, and whether it may stay."""
+    if manifest["apiVersion"].startswith(OTHERS):
+        told = "validated" in file.read_text(encoding="utf-8").partition("\n")[0].lower()
+        return "unvalidated here" if told else "its first line must say what validates it", told
+    wrong = complaint(manifest)
+    return wrong or "valid", not wrong
+
+
+def main() -> int:
+    """Look at every object and return 1 if any is wrong."""
+    found = (pair for folder in FOLDERS for pair in manifests(folder))
+    verdicts = [(file, each, *verdict(file, each)) for file, each in found]
+    for file, manifest, said, _ in verdicts:
+        sys.stdout.write(f"{file}: {manifest['kind']} {manifest['metadata']['name']}: {said}\n")
+    return 0 if verdicts and all(well for *_, well in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
