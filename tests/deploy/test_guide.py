@@ -1,0 +1,94 @@
+"""The guide to Kubernetes: its commands are of what there is. No cluster is here to follow them."""
+
+import copy
+import re
+import shlex
+from typing import Any
+
+import yaml
+from tools.check_manifests import complaint
+
+from greengrocer import __version__
+from greengrocer.cli.main import build_parser
+from greengrocer.settings import PREFIX, Settings
+from support.documents import ROOT, blocks
+from support.manifests import objects
+
+GUIDE = ROOT / "docs" / "guides" / "kubernetes.md"
+TEXT = GUIDE.read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(command.partition("|")[0])
+    for block in blocks(GUIDE)
+    if block.language == "sh"
+    for command in block.commands()
+]
+PRODUCTION = "kubernetes/production"
+
+
+def calls(*words: str) -> list[list[str]]:
+    """The commands that begin with ``words``."""
+    return [command for command in COMMANDS if command[: len(words)] == [*words]]
+
+
+def test_every_command_is_of_a_known_program() -> None:
+    assert {command[0] for command in COMMANDS} == {
+        "curl", "docker", "greengrocer", "kubectl", "make"
+    }  # fmt: skip
+
+
+def test_the_image_is_the_manifests() -> None:
+    (build,) = calls("docker", "build")
+    assert (ROOT / build[build.index("-f") + 1]).exists()
+    assert build[build.index("-t") + 1] == f"greengrocer:{__version__}"
+
+
+def test_what_is_applied_is_there() -> None:
+    applied = calls("kubectl", "apply")
+    assert {ROOT / command[-1] for command in applied} == {
+        ROOT / "deploy" / "kubernetes" / "base",
+        ROOT / "deploy" / "kubernetes" / "production",
+        *(ROOT / "deploy" / "kserve").glob("*.yaml"),
+    }
+    for _, _, kind_and_name, *_ in calls("kubectl", "port-forward"):
+        assert kind_and_name == "service/greengrocer"
+
+
+def test_greengrocer_s_own_commands_are_taken() -> None:
+    own = calls("greengrocer")
+    assert own
+    for _, *arguments in own:
+        build_parser().parse_args(arguments[: arguments.index(">")])
+    for command in calls("kubectl", "set", "env"):
+        assert command[-1].partition("=")[0] in {PREFIX + n.upper() for n in Settings.model_fields}
+
+
+def test_the_secret_that_is_made_is_the_one_that_is_mounted() -> None:
+    (deployment,) = objects(PRODUCTION)["Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    (secret,) = [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each]
+    (keys,) = [each for each in pod["containers"][0]["env"] if each["name"].endswith("API_KEYS")]
+    made = calls("kubectl", "create", "secret", "generic")
+    assert made
+    for command in made:
+        assert command[4] == secret
+        file = command[5].removeprefix("--from-file=")
+        assert keys["value"].rpartition("/")[2] == file
+        assert any(f"--file {file}" in shlex.join(each) for each in calls("greengrocer"))
+
+
+def test_the_table_has_every_file_of_the_folder() -> None:
+    told = re.findall(r"^\| `([a-z-]+\.yaml)` \|", TEXT, re.MULTILINE)
+    folder = ROOT / "deploy" / PRODUCTION
+    assert sorted(told) == sorted(file.name for file in folder.glob("*"))
+
+
+def test_the_volume_of_bundles_fits_into_a_pod() -> None:
+    (shown,) = [yaml.safe_load(block.text) for block in blocks(GUIDE) if block.language == "yaml"]
+    (deployment,) = objects("kubernetes/base")["Deployment"]
+    changed: Any = copy.deepcopy(deployment)
+    pod = changed["spec"]["template"]["spec"]
+    pod["volumes"] += shown["volumes"]
+    (container,) = shown["containers"]
+    assert container["name"] == pod["containers"][0]["name"]
+    pod["containers"][0]["volumeMounts"] += container["volumeMounts"]
+    assert complaint(changed) == ""

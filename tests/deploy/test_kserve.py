@@ -1,0 +1,40 @@
+"""KServe's objects, held against the types that KServe publishes in its Python package."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from benchmarks.peers.environments import environment
+
+from support import kserve_types
+from support.manifests import DEPLOY
+
+pytestmark = pytest.mark.accept
+
+FILES = sorted((DEPLOY / "kserve").glob("*.yaml"))
+
+
+def held(*files: Path) -> subprocess.CompletedProcess[str]:
+    python = environment("clients", DEPLOY.parent / "requirements" / "clients.txt") / "python"
+    command = [str(python), str(kserve_types.__file__), *map(str, files)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_they_are_of_kserve_s_types() -> None:
+    assert len(FILES) == 2
+    done = held(*FILES)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("autoSelect", "autoselect"), ("failureThreshold: 2", "failureThreshold: two")],
+)
+def test_what_is_not_of_their_types_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+    text = (DEPLOY / "kserve" / "serving-runtime.yaml").read_text(encoding="utf-8")
+    assert right in text
+    file = tmp_path / "runtime.yaml"
+    file.write_text(text.replace(right, wrong))
+    done = held(file)
+    assert done.returncode == 1, done.stderr
+    assert wrong.rsplit(maxsplit=1)[-1] in done.stdout

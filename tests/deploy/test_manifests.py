@@ -1,0 +1,175 @@
+"""The manifests: they agree with the service's settings and routes, and with each other."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tools.check_manifests import OTHERS, Manifest, complaint, manifests, verdict
+
+from greengrocer import __version__
+from greengrocer.settings import MEGA, PREFIX, Settings
+from support.dockerfile import steps
+from support.manifests import DEPLOY, Pod, objects, pods, quantity
+from support.servers import Server
+
+MARGIN = 5.0  # seconds to end in, when the last answer is sent
+# docs/guides/production.md, Memory: what a process takes at worst
+AT_REST, MODEL, PIXEL = 150e6, 100e6, 20
+PODS = pods()
+CORE = [
+    each
+    for _, each in manifests(DEPLOY / "kubernetes")
+    if not each["apiVersion"].startswith(OTHERS)
+]
+
+every_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+
+
+@every_pod
+def test_what_a_pod_is_told_are_settings(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {each["name"] for each in pod.container.get("env", [])}
+    assert names <= {PREFIX + name.upper() for name in Settings.model_fields}
+    settings = pod.settings(monkeypatch)
+    listens = {settings.port, settings.metrics_port} - {None}
+    assert {port["containerPort"] for port in pod.container["ports"]} == listens
+    assert settings.host == "0.0.0.0"
+
+
+@every_pod
+def test_a_pod_is_left_to_end(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = pod.settings(monkeypatch)
+    assert pod.grace >= settings.drain_delay + settings.drain + MARGIN
+    probe = pod.probes["readinessProbe"]
+    unready = probe["periodSeconds"] * probe["failureThreshold"] + probe.get("timeoutSeconds", 1)
+    assert unready < settings.drain_delay
+
+
+@every_pod
+def test_the_probes_are_routes(pod: Pod, fake_server: Server) -> None:
+    assert pod.probes.keys() == {"startupProbe", "livenessProbe", "readinessProbe"}
+    ports = {port.get("name"): port["containerPort"] for port in pod.container["ports"]}
+    with fake_server.client() as client:
+        for probe in pod.probes.values():
+            asked = probe["httpGet"]
+            assert client.get(asked["path"]).status_code == 200
+            assert ports.get(asked["port"], asked["port"]) == 8080
+
+
+@every_pod
+def test_a_pod_has_the_memory_that_the_limits_let_it_take(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
+    threads = int(quantity(limits["cpu"]))
+    pixels = threads * settings.max_megapixels * MEGA * PIXEL
+    worst = AT_REST + MODEL + settings.megabytes_in_flight * MEGA + pixels
+    assert quantity(limits["memory"]) >= worst
+    assert pod.container["resources"]["requests"]["cpu"] == limits["cpu"]
+
+
+@every_pod
+def test_a_pod_may_do_nothing_that_it_need_not(pod: Pod) -> None:
+    given = pod.spec.get("securityContext", {}) | pod.container["securityContext"]
+    assert given["runAsNonRoot"] is True
+    assert given["readOnlyRootFilesystem"] is True
+    assert given["allowPrivilegeEscalation"] is False
+    assert given["capabilities"] == {"drop": ["ALL"]}
+    assert given["seccompProfile"] == {"type": "RuntimeDefault"}
+    (user,) = [rest for name, rest in steps((DEPLOY / "Dockerfile").read_text()) if name == "USER"]
+    assert f"{given.get('runAsUser', 10001)}:{given.get('runAsGroup', 10001)}" == user
+    written = {
+        each["mountPath"] for each in pod.container["volumeMounts"] if "readOnly" not in each
+    }
+    assert written == {"/tmp"}
+
+
+@every_pod
+def test_it_is_this_version(pod: Pod) -> None:
+    assert pod.container["image"] == f"greengrocer:{__version__}"
+
+
+def labels(folder: str) -> dict[str, str]:
+    (deployment,) = objects(folder)["Deployment"]
+    found: dict[str, str] = deployment["spec"]["template"]["metadata"]["labels"]
+    return found
+
+
+def ports(folder: str) -> set[str]:
+    return {port["name"] for port in PODS[folder].container["ports"]}
+
+
+def chosen(selector: dict[str, str], has: dict[str, str]) -> bool:
+    return selector.items() <= has.items()
+
+
+@pytest.mark.parametrize("folder", ["kubernetes/base", "kubernetes/production"])
+def test_services_lead_to_the_pods(folder: str) -> None:
+    for service in objects(folder)["Service"]:
+        assert chosen(service["spec"]["selector"], labels(folder))
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports(folder)
+
+
+def test_production_is_complete() -> None:
+    folder = "kubernetes/production"
+    has = objects(folder)
+    (deployment,), (account,) = has["Deployment"], has["ServiceAccount"]
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == account["metadata"]["name"]
+    assert account["automountServiceAccountToken"] is False
+    (autoscaler,), (budget,) = has["HorizontalPodAutoscaler"], has["PodDisruptionBudget"]
+    assert autoscaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert autoscaler["spec"]["minReplicas"] > budget["spec"]["maxUnavailable"]
+    assert "replicas" not in deployment["spec"], "each apply would undo the autoscaler's work"
+    (policy,) = has["NetworkPolicy"]
+    for selector in (deployment["spec"]["selector"], budget["spec"]["selector"]):
+        assert chosen(selector["matchLabels"], labels(folder))
+    assert chosen(policy["spec"]["podSelector"]["matchLabels"], labels(folder))
+    assert policy["spec"]["egress"] == []
+    let_in = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert let_in == ports(folder)
+
+
+def test_the_metrics_are_scraped_under_the_name_that_the_alerts_ask_for() -> None:
+    has = objects("kubernetes/production")
+    (monitor,) = has["ServiceMonitor"]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    (service,) = [
+        each
+        for each in has["Service"]
+        if chosen(monitor["spec"]["selector"]["matchLabels"], each["metadata"]["labels"])
+    ]
+    assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
+    assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "greengrocer"
+    alerts = DEPLOY.parent / "docs" / "guides" / "production.md"
+    assert 'up{job="greengrocer"}' in alerts.read_text(encoding="utf-8")
+
+
+def test_kserve_mounts_what_the_runtime_serves() -> None:
+    has = objects("kserve")
+    (runtime,), (service,) = has["ServingRuntime"], has["InferenceService"]
+    model = service["spec"]["predictor"]["model"]
+    formats = {each["name"] for each in runtime["spec"]["supportedModelFormats"]}
+    assert model["runtime"] == runtime["metadata"]["name"]
+    assert model["modelFormat"]["name"] in formats
+    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+    arguments = PODS["kserve"].container["args"]
+    assert arguments[arguments.index("--bundle") + 1] == "/mnt/models"
+
+
+@pytest.mark.parametrize("manifest", CORE, ids=lambda each: f"{each['kind']}")
+def test_a_misspelt_field_is_found(manifest: Manifest) -> None:
+    assert complaint(manifest) == ""
+    wrong: Any = copy.deepcopy(manifest)
+    wrong["metadata"]["lables"] = {}
+    assert "lables" in complaint(wrong)
+    assert complaint(manifest | {"kind": manifest["kind"] + "s"})
+
+
+def test_an_object_of_others_must_be_told_as_such(tmp_path: Path) -> None:
+    (manifest,) = objects("kubernetes/production")["ServiceMonitor"]
+    file = tmp_path / "monitor.yaml"
+    file.write_text("kind: ServiceMonitor\n")
+    assert verdict(file, manifest)[1] is False
+    file.write_text("# Unvalidated.\nkind: ServiceMonitor\n")
+    assert verdict(file, manifest)[1] is True
