@@ -1,0 +1,119 @@
+"""What became of every request: each has one entry, and each entry one outcome."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from soak.kinds import Kind
+
+CUT = "cut"  # the connection ended without a whole answer
+UNANSWERED = "unanswered"  # the run has ended, and nothing came
+
+# What a killed process of this role may do to a request.
+BY_KILL = {"http": frozenset({CUT}), "engine": frozenset({"503"})}
+
+
+@dataclass(eq=False)
+class Kill:
+    """A process that we killed. Times are monotonic seconds."""
+
+    role: str
+    at: float
+    in_flight: int  # connections at that moment
+    until: float = float("inf")  # by then another had taken its place
+    cut: int = 0  # requests whose end this explains
+
+
+@dataclass(eq=False)
+class Entry:
+    """A request on a connection that was ``opened`` then."""
+
+    kind: Kind
+    opened: float
+    outcome: str = ""
+    closed: float = float("inf")
+
+
+@dataclass
+class Ledger:
+    """All requests. What was to be expected is counted; whatever else came is kept, one by one."""
+
+    sent: Counter[Kind] = field(default_factory=Counter)
+    expected: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    odd: list[Entry] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    connections: int = 0  # open now
+    _open: set[Entry] = field(default_factory=set)
+
+    def begin(self, kind: Kind, opened: float) -> Entry:
+        """A request is about to be sent."""
+        entry = Entry(kind, opened)
+        self.sent[kind] += 1
+        self._open.add(entry)
+        return entry
+
+    def end(self, entry: Entry, outcome: str) -> None:
+        """That has become of it; raises KeyError where it had an end already."""
+        self._open.remove(entry)
+        entry.outcome, entry.closed = outcome, time.monotonic()
+        if outcome in entry.kind.outcomes:
+            self.expected[entry.kind, outcome] += 1
+        else:
+            self.odd.append(entry)
+
+    def kill(self, role: str) -> Kill:
+        """A process of this role is about to be killed."""
+        kill = Kill(role, time.monotonic(), self.connections)
+        self.kills.append(kill)
+        return kill
+
+    def settle(self) -> "Account":
+        """Close the books: what is open is unanswered, what is odd was a kill or is unexplained."""
+        for entry in list(self._open):
+            self.end(entry, UNANSWERED)
+        account = Account(Counter(self.expected))
+        for entry in self.odd:
+            kill = self._cause(entry)
+            if kill is None:
+                account.unexplained[entry.kind, entry.outcome] += 1
+            else:
+                kill.cut += entry.outcome == CUT
+                account.by_kills[entry.kind, entry.outcome] += 1
+        account.complaints = self._complaints(account)
+        return account
+
+    def _cause(self, entry: Entry) -> Kill | None:
+        for kill in self.kills:
+            overlaps = entry.opened <= kill.until and kill.at <= entry.closed
+            if overlaps and entry.outcome in BY_KILL[kill.role]:
+                return kill
+        return None
+
+    def _complaints(self, account: "Account") -> list[str]:
+        found = [
+            f"{count} x {kind.name}: {outcome}, which nothing explains"
+            for (kind, outcome), count in account.unexplained.items()
+        ]
+        found += [
+            f"a kill has cut {kill.cut} requests, and {kill.in_flight} connections were open"
+            for kill in self.kills
+            if kill.cut > kill.in_flight
+        ]
+        if account.total != self.sent.total():
+            found.append(f"{self.sent.total()} were sent, and {account.total} are accounted for")
+        return found
+
+
+@dataclass
+class Account:
+    """How many of each kind came to which end, and what is wrong with that."""
+
+    expected: Counter[tuple[Kind, str]]
+    by_kills: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    unexplained: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Requests that have an end."""
+        return sum(part.total() for part in (self.expected, self.by_kills, self.unexplained))

@@ -1,0 +1,105 @@
+"""The ledger against the service's own metrics: both must tell of the same requests."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from soak.clients import outcome_of
+from soak.kinds import LEFT
+from soak.ledger import Ledger
+from soak.wire import Wire
+
+SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+OWN_ROUTE = "/metrics"  # which asking for the metrics changes
+SETTLE_SECONDS = 20.0  # for what was left behind to come to its end
+POLL_SECONDS = 0.1
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+async def scrape(port: int) -> Samples:
+    """Every sample of Greengrocer's, by its name and labels."""
+    async with await Wire.to(port) as wire:
+        await wire.send(SCRAPE)
+        answer = await wire.answer()
+    if answer.status != 200:
+        raise RuntimeError(f"the metrics are answered {outcome_of(answer)}")
+    families = text_string_to_metric_families(answer.body.decode())
+    return {
+        (sample.name.removeprefix("greengrocer_"), frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+async def differences(
+    port: int, before: Samples, ledger: Ledger, reloads: Mapping[str, int]
+) -> list[str]:
+    """What the metrics tell otherwise than the ledger, once the service has come to rest."""
+    until = asyncio.get_running_loop().time() + SETTLE_SECONDS
+    while True:
+        found = compare(before, await scrape(port), ledger, reloads)
+        if not found or asyncio.get_running_loop().time() > until:
+            return found
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def compare(
+    before: Samples, after: Samples, ledger: Ledger, reloads: Mapping[str, int]
+) -> list[str]:
+    """The differences between two scrapes, of which the first was taken before the ledger."""
+    found = [
+        f"{name} is {after[name, frozenset()]:g} at rest"
+        for name in ("in_flight", "pictures_in_flight")
+        if after[name, frozenset()]
+    ]
+    for result, count in reloads.items():
+        key = "reloads_total", frozenset({("result", result)})
+        told = after.get(key, 0) - before.get(key, 0)
+        if told != count:
+            found.append(f"{count} reloads were {result}, the metrics tell {told:g}")
+    counted = _by_route(after)
+    counted.subtract(_by_route(before))
+    return found + _requests(counted, ledger)
+
+
+def _by_route(samples: Samples) -> "Counter[tuple[str, str]]":
+    """Requests by route and status."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for (name, labels), value in samples.items():
+        told = dict(labels)
+        if name == "requests_total" and told["route"] != OWN_ROUTE:
+            counted[told["route"], told["status"]] += int(value)
+    return counted
+
+
+def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
+    """A process that was killed did not count what it had in hand; nothing else may be missing.
+
+    A request that we have left may be counted under any status.
+    """
+    lost = sum(kill.in_flight for kill in ledger.kills if kill.role == "http")
+    sent: Counter[str] = Counter()
+    for kind, count in ledger.sent.items():
+        if kind.route not in (None, OWN_ROUTE):
+            sent[str(kind.route)] += count
+    answered: Counter[tuple[str, str]] = Counter()
+    for (kind, outcome), count in ledger.expected.items():
+        if kind.route not in (None, OWN_ROUTE) and outcome != LEFT:
+            answered[str(kind.route), outcome[:3]] += count
+    totals: Counter[str] = Counter()
+    for (route, _), count in counted.items():
+        totals[route] += count
+    found = [
+        f"{sent[route]} requests were sent to {route}, the metrics tell {totals[route]}"
+        for route in sent | totals
+        if not sent[route] - lost <= totals[route] <= sent[route]
+    ]
+    return found + [
+        f"{count} requests to {route} were answered {status}, "
+        f"the metrics tell {counted[route, status]}"
+        for (route, status), count in answered.items()
+        if counted[route, status] < count - lost
+    ]

@@ -1,0 +1,84 @@
+"""One connection: it sends the bytes that it is told to, and reads whole answers."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Self
+
+import httptools
+
+READ_BYTES = 1 << 16
+
+
+class Cut(Exception):
+    """The connection ended before the answer did."""
+
+
+@dataclass
+class Answer:
+    """What came. httptools calls its methods."""
+
+    status: int = 0
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytes = b""
+    kept: bool = False  # the connection may be used again
+    whole: bool = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
+        self.headers[name.lower()] = value
+
+    def on_body(self, body: bytes) -> None:
+        """Keep some of the body."""
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        """That was all."""
+        self.whole = True
+
+
+class Wire:
+    """A connection to the service on this machine; ``async with`` hangs up at its end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, port: int) -> Self:
+        """Connect; raises OSError."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Hang up, once all that was to be sent is sent."""
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            return  # the other side was quicker
+
+    async def send(self, data: bytes) -> None:
+        """Send ``data``; raises Cut."""
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError as error:
+            raise Cut from error
+
+    async def answer(self) -> Answer:
+        """The next answer; raises Cut, and httptools.HttpParserError for what is none."""
+        answer = Answer()
+        parser = httptools.HttpResponseParser(answer)
+        while not answer.whole:
+            try:
+                data = await self._reader.read(READ_BYTES)
+            except OSError as error:
+                raise Cut from error
+            if not data:
+                raise Cut
+            parser.feed_data(data)
+        answer.status = parser.get_status_code()
+        answer.kept = parser.should_keep_alive()
+        return answer

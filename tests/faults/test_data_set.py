@@ -1,0 +1,56 @@
+"""The data set is not there, or goes while the service runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.commands import mistake, run
+from support.folders import write_folders
+from support.pictures import jpeg
+from support.problems import problem_of
+from support.servers import StartServer
+from support.wire import exchange, head, post
+from support.workers import start_workers
+
+RANDOM = head("GET", "/random-image")
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_one_that_is_not_there_ends_the_start_in_one_line(
+    tmp_path: Path, fake_bundle: Path, workers: tuple[str, ...]
+) -> None:
+    flags = ["--engine", "fake", "--bundle", str(fake_bundle), "--log-level", "error", *workers]
+    done = run("serve", "--port", "0", *flags, "--data", str(tmp_path / "nowhere"))
+    assert f"there is no data set at {tmp_path / 'nowhere'}" in mistake(done)
+
+
+def test_one_that_goes_takes_only_its_pictures_with_it_and_may_come_back(
+    serve: StartServer, tmp_path: Path, fake_bundle: Path
+) -> None:
+    data = write_folders(tmp_path / "data", {"pear": [10, 20]})
+    server = serve("--engine", "fake", "--bundle", str(fake_bundle), "--data", str(data))
+    assert exchange(server.url, RANDOM).status == 200
+    data.rename(tmp_path / "gone")
+    answer = exchange(server.url, RANDOM)
+    assert problem_of(answer.status, answer.headers, answer.body).code == "not-ready"
+    assert exchange(server.url, post(jpeg(250))).status == 200
+    assert exchange(server.url, head("GET", "/readyz")).status == 200
+    (tmp_path / "gone").rename(data)
+    assert exchange(server.url, RANDOM).status == 200
+
+
+@pytest.mark.accept
+def test_without_it_a_process_that_dies_is_replaced_no_more(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    """An HTTP process reads the data set's list as it starts."""
+    data = write_folders(tmp_path / "data", {"pear": [10, 20]})
+    flags = ("--engine", "fake", "--bundle", str(fake_bundle), "--data", str(data))
+    workers = start_workers(1, *flags)
+    data.rename(tmp_path / "gone")
+    assert json.loads(exchange(workers.url, post(jpeg(250))).body)["prediction"] == "grey-9"
+    workers.kill(workers.pids("http")[0])
+    assert workers.server.ended() == 1
+    assert any("there is no data set" in line for line in workers.server.log)
+    assert any("giving up" in line for line in workers.server.log)

@@ -1,0 +1,189 @@
+"""No room left: for logs, answers, reports, trainings, and for what several processes share."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greengrocer.web.schemas import Prediction
+from support.bundles import write_fake_bundle
+from support.commands import Done, mistake, run, run_into
+from support.folders import write_folders
+from support.graphs import write_onnx_bundle
+from support.mounts import fill, python_that_sees, seen_by, small_disk
+from support.orders import reload
+from support.pictures import jpeg
+from support.processes import listening
+from support.servers import START_SECONDS, clean_environment
+from support.waiting import until
+from support.wire import exchange, head, post
+from support.workers import Workers, start_workers
+
+FULL = Path("/dev/full")
+NO_ROOM = "No space left on device"
+RECIPE = """
+name = "tones"
+network = "efficientnet-lite0"
+pretrained = false
+augmentation = { size = 32 }
+optimisation = { epochs = 1, batch = 4, average = 0.5 }
+export = { size = 32, calibration_pictures = 4 }
+"""
+# Each makes a new series of metrics.
+EVERY_SERIES = [
+    (post(jpeg(250)), 200),
+    (post(b"no picture"), 400),
+    (post(b"GIF89a"), 415),
+    (post(b""), 400),
+    (post(jpeg(100), target="/explain"), 200),
+    (head("GET", "/class-names"), 200),
+    (head("GET", "/random-image"), 200),
+    (head("GET", "/nope"), 404),
+    (head("GET", "/predict"), 405),
+    (head("GET", "/docs"), 200),
+    (head("GET", "/v2"), 200),
+    (head("GET", "/metrics"), 200),
+]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """Where a small disk is to be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    return disk
+
+
+def run_with(disk: Path, kilobytes: int, *arguments: str, **environment: str) -> Done:
+    """Run a command under which ``disk`` is as small as that."""
+    python = python_that_sees(disk.parent, small_disk(disk, kilobytes))
+    return run(*arguments, python=python, environment=environment)
+
+
+def flags_of(bundle: Path) -> list[str]:
+    return ["--engine", "fake", "--bundle", str(bundle)]
+
+
+@pytest.fixture(params=[(), ("--workers", "1")], ids=["one process", "workers"])
+def without_log(request: pytest.FixtureRequest, fake_bundle: Path) -> Iterator[str]:
+    """The URL of a service whose log is on a full disk; it must end as ever."""
+    flags = [*flags_of(fake_bundle), "--port", "0", "--drain-delay", "0", *request.param]
+    with FULL.open("w") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "greengrocer", "serve", *flags],
+            stderr=full,
+            env=clean_environment(),
+        )
+    try:
+        ((_, port),) = until(lambda: listening(process.pid), START_SECONDS)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        assert process.wait(START_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_log_that_has_no_room_is_lost_and_nothing_else(without_log: str) -> None:
+    until(lambda: exchange(without_log, head("GET", "/readyz")).status == 200)
+    for _ in range(100):
+        assert exchange(without_log, post(jpeg(250))).status == 200
+        assert exchange(without_log, post(b"GIF89a")).status == 415
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json", "--top=3"])
+def test_answers_that_have_no_room_end_predict(
+    tmp_path: Path, grocery_bundle: Path, form: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(100))
+    done = run_into(FULL, "predict", str(tmp_path), form, "--bundle", str(grocery_bundle))
+    assert NO_ROOM in mistake(done)
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",), ("--card",)])
+def test_what_info_has_no_room_to_say_is_not_lost_in_silence(
+    fake_bundle: Path, flags: tuple[str, ...]
+) -> None:
+    assert NO_ROOM in mistake(run_into(FULL, "info", "--bundle", str(fake_bundle), *flags))
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> list[str]:
+    """Flags that name a small bundle, and a picture of each of its classes."""
+    levels = {f"grey-{k}": [k * 25 + 12] for k in range(10)}
+    write_folders(tmp_path / "data" / "val", levels)
+    bundle = write_onnx_bundle(tmp_path / "greys")
+    return ["--data", str(tmp_path / "data"), "--bundle", str(bundle)]
+
+
+def test_figures_that_have_no_room_end_evaluate(labelled: list[str]) -> None:
+    assert NO_ROOM in mistake(run_into(FULL, "evaluate", "--json", *labelled))
+
+
+def test_a_report_that_has_no_room_is_refused_by_its_name(disk: Path, labelled: list[str]) -> None:
+    line = mistake(run_with(disk, 8, "evaluate", *labelled, "--report", str(disk / "report")))
+    assert str(disk / "report" / "index.html") in line
+    assert NO_ROOM in line
+
+
+def test_a_download_that_has_no_room_says_what_to_do(disk: Path, dataset: Path) -> None:
+    arguments = ["data", "download", "--data", str(disk / "there"), "--from", str(dataset)]
+    line = mistake(run_with(disk, 1000, *arguments))
+    assert NO_ROOM in line
+    assert "make room" in line
+
+
+@pytest.mark.accept
+def test_a_training_that_has_no_room_for_its_checkpoint_ends_in_one_line(
+    tmp_path: Path, disk: Path
+) -> None:
+    (tmp_path / "tones.toml").write_text(RECIPE)
+    tones = {"dark": list(range(20, 36)), "light": list(range(180, 196))}
+    data = write_folders(tmp_path / "data", tones)
+    where = ["--recipe", str(tmp_path / "tones.toml"), "--data", str(data)]
+    done = run_with(disk, 100, "train", *where, "--out", str(disk / "tones"))
+    assert NO_ROOM in mistake(done)
+
+
+def test_workers_that_have_no_room_do_not_start(disk: Path, fake_bundle: Path) -> None:
+    flags = ["--workers", "1", "--port", "0", *flags_of(fake_bundle)]
+    done = run_with(disk, 100, "serve", *flags, TMPDIR=str(disk), XDG_RUNTIME_DIR="")
+    assert NO_ROOM in mistake(done)
+
+
+@pytest.fixture
+def workers(disk: Path, runtime: Path, fake_bundle: Path) -> Iterator[Workers]:
+    """HTTP processes and an engine, which share a small disk."""
+    python = python_that_sees(disk.parent, small_disk(disk, 4000))
+    environment = {"TMPDIR": str(disk), "XDG_RUNTIME_DIR": str(runtime)}
+    started = start_workers(2, *flags_of(fake_bundle), python=python, environment=environment)
+    yield started
+    assert started.server.stop() == 0
+
+
+def told_version(workers: Workers) -> str:
+    answer = exchange(workers.url, post(jpeg(250)))
+    return Prediction.model_validate_json(answer.body).model.version
+
+
+def test_a_disk_that_fills_up_under_workers_harms_no_request_and_prevents_reloads(
+    workers: Workers, disk: Path, tmp_path: Path, runtime: Path
+) -> None:
+    other = write_fake_bundle(tmp_path / "other", version="2")
+    pids = {*workers.pids("http"), workers.engine}
+    ballast = fill(seen_by(workers.supervisor, disk))
+    for request, status in EVERY_SERIES * 4:
+        assert exchange(workers.url, request).status == status
+    answer = reload(workers.server, runtime, other)
+    assert not answer["ok"]
+    assert NO_ROOM in answer["error"]
+    assert told_version(workers) == "1"
+    assert {*workers.pids("http"), workers.engine} == pids
+    ballast.unlink()
+    assert reload(workers.server, runtime, other)["ok"]
+    engine = workers.engine
+    workers.kill(engine)
+    until(lambda: workers.lost(engine))
+    assert told_version(workers) == "2"

@@ -1,0 +1,65 @@
+"""No file system that may be written to: neither home nor a place for temporary files."""
+
+from pathlib import Path
+
+import pytest
+
+from support.commands import mistake, run
+from support.mounts import READ_ONLY, python_that_sees, small_disk
+from support.pictures import jpeg
+from support.servers import StartServer
+from support.wire import exchange, head, post
+from support.workers import start_workers
+
+NOWHERE = {"XDG_RUNTIME_DIR": "", "TMPDIR": ""}
+
+
+def test_one_process_needs_no_place_to_write_to(
+    tmp_path: Path, serve: StartServer, fake_bundle: Path
+) -> None:
+    python = python_that_sees(tmp_path, READ_ONLY)
+    flags = ("--engine", "fake", "--bundle", str(fake_bundle))
+    server = serve(*flags, python=python, **NOWHERE)
+    for request in (post(jpeg(250)), head("GET", "/random-image"), head("GET", "/metrics")):
+        assert exchange(server.url, request).status == 200
+    assert server.stop() == 0
+    assert "Traceback" not in "".join(server.log)
+
+
+def test_the_bundle_that_ships_needs_none_either(
+    tmp_path: Path, serve: StartServer, grocery_bundle: Path
+) -> None:
+    python = python_that_sees(tmp_path, READ_ONLY)
+    server = serve("--bundle", str(grocery_bundle), python=python, **NOWHERE)
+    assert exchange(server.url, post(jpeg(250))).status == 200
+
+
+def test_workers_say_that_they_need_one(tmp_path: Path, fake_bundle: Path) -> None:
+    flags = ["--port", "0", "--engine", "fake", "--bundle", str(fake_bundle)]
+    python = python_that_sees(tmp_path, READ_ONLY)
+    line = mistake(run("serve", "--workers", "1", *flags, python=python, environment=NOWHERE))
+    assert "--workers needs a directory to write to, which TMPDIR may name" in line
+
+
+def test_workers_take_the_one_that_tmpdir_names(tmp_path: Path, fake_bundle: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    python = python_that_sees(tmp_path, READ_ONLY, small_disk(place, 8000))
+    flags = ("--engine", "fake", "--bundle", str(fake_bundle))
+    environment = {**NOWHERE, "TMPDIR": str(place)}
+    workers = start_workers(1, *flags, python=python, environment=environment)
+    try:
+        assert exchange(workers.url, post(jpeg(250))).status == 200
+        assert workers.directory.parent == place
+    finally:
+        assert workers.server.stop() == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "info"])
+def test_what_only_reads_needs_none(tmp_path: Path, grocery_bundle: Path, command: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(100))
+    pictures = [str(tmp_path / "a.jpg")] if command == "predict" else []
+    python = python_that_sees(tmp_path, READ_ONLY)
+    flags = ["--bundle", str(grocery_bundle)]
+    done = run(command, *pictures, *flags, python=python, environment=NOWHERE)
+    assert (done.returncode, done.stderr) == (0, "")

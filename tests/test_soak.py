@@ -1,0 +1,183 @@
+"""The soak: its books must balance, its bounds must bite, and the service must stand it."""
+
+import asyncio
+import json
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from soak.clients import Clients
+from soak.kinds import LEFT, OK, Kind
+from soak.ledger import CUT, UNANSWERED, Ledger
+from soak.reconcile import Samples, compare
+from soak.watch import Sample, growths, trends
+
+from support.documents import ROOT
+from support.servers import clean_environment
+
+MINUTES = 1
+ENOUGH = 100  # requests
+PICTURE = Kind("picture", 1, "/predict", [b"x"], frozenset({OK, LEFT}))
+PROBE = Kind("probe", 1, "/readyz", [b"x"], frozenset({OK}))
+
+
+def booked(ledger: Ledger, kind: Kind, outcome: str) -> None:
+    ledger.end(ledger.begin(kind, 0.0), outcome)
+
+
+def test_every_request_has_one_end_and_what_has_none_is_told() -> None:
+    ledger = Ledger()
+    booked(ledger, PICTURE, OK)
+    ledger.begin(PICTURE, 0.0)
+    account = ledger.settle()
+    assert account.total == 2
+    assert account.unexplained == {(PICTURE, UNANSWERED): 1}
+    assert len(account.complaints) == 1
+
+
+def test_an_end_comes_once() -> None:
+    ledger = Ledger()
+    entry = ledger.begin(PICTURE, 0.0)
+    ledger.end(entry, OK)
+    with pytest.raises(KeyError):
+        ledger.end(entry, OK)
+
+
+@pytest.mark.parametrize("outcome", [CUT, "500 internal-error", "503"])
+def test_what_is_not_of_its_kind_is_unexplained(outcome: str) -> None:
+    ledger = Ledger()
+    booked(ledger, PICTURE, outcome)
+    account = ledger.settle()
+    assert account.unexplained == {(PICTURE, outcome): 1}
+    assert outcome in account.complaints[0]
+
+
+def test_a_kill_explains_what_it_may_have_cut_and_no_more() -> None:
+    ledger = Ledger(connections=1)
+    early = ledger.begin(PICTURE, 0.0)
+    ledger.end(early, CUT)
+    entries = [ledger.begin(PICTURE, 0.0) for _ in range(2)]
+    ledger.kill("engine")
+    kill = ledger.kill("http")
+    for entry in entries:
+        ledger.end(entry, CUT)
+    kill.until = entries[-1].closed
+    late = ledger.begin(PICTURE, entries[-1].closed + 1)
+    ledger.end(late, CUT)
+    account = ledger.settle()
+    assert account.by_kills == {(PICTURE, CUT): 2}
+    assert account.unexplained == {(PICTURE, CUT): 2}
+    assert "cut 2 requests, and 1 connections" in "".join(account.complaints)
+
+
+def test_only_a_killed_engine_explains_that_it_is_not_ready() -> None:
+    for role, explained in (("engine", True), ("http", False)):
+        ledger = Ledger()
+        ledger.kill(role)
+        booked(ledger, PROBE, "503")
+        assert (not ledger.settle().complaints) == explained
+
+
+def samples(requests: int, status: str = "200", busy: int = 0, reloads: int = 0) -> Samples:
+    labels = frozenset({("route", "/predict"), ("status", status)})
+    return {
+        ("requests_total", labels): requests,
+        ("in_flight", frozenset()): busy,
+        ("pictures_in_flight", frozenset()): 0,
+        ("reloads_total", frozenset({("result", "ok")})): reloads,
+    }
+
+
+def test_the_metrics_must_tell_of_the_same_requests() -> None:
+    ledger = Ledger()
+    for outcome in (OK, OK, LEFT):
+        booked(ledger, PICTURE, outcome)
+    before = samples(10)
+    assert compare(before, samples(13), ledger, {}) == []
+    assert compare(before, samples(12), ledger, {})  # one was not counted
+    assert compare(before, samples(14), ledger, {})  # one was counted twice
+    assert compare(before, {**samples(11), **samples(2, "499")}, ledger, {})  # another status
+    assert compare(before, samples(13, busy=1), ledger, {}) == ["in_flight is 1 at rest"]
+    assert compare(before, samples(13), ledger, {"ok": 1})
+    assert compare(before, samples(13, reloads=1), ledger, {"ok": 1}) == []
+    ledger.connections = 1
+    ledger.kill("http")
+    assert compare(before, samples(12), ledger, {}) == []  # it went with who had it in hand
+    assert compare(before, samples(11), ledger, {})
+
+
+@pytest.mark.parametrize("grown", ["memory", "descriptors", "threads"])
+def test_what_grows_is_told_by_its_name(grown: str) -> None:
+    flat = Sample(memory=200_000_000, descriptors=50, threads=20)
+    assert growths(trends([flat] * 40)) == []
+    values = vars(flat)
+    rising = [Sample(**{**values, grown: values[grown] * (40 + k) // 40}) for k in range(40)]
+    (complaint,) = growths(trends(rising))
+    assert complaint.startswith(grown)
+
+
+def test_too_short_a_run_is_no_proof() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        trends([Sample(1, 1, 1)] * 15)
+
+
+class Wrong(socketserver.BaseRequestHandler):
+    """Fails, is silent, or hangs up, in turn."""
+
+    turn = 0
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        Wrong.turn += 1
+        if Wrong.turn % 3 == 0:
+            self.request.sendall(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+        elif Wrong.turn % 3 == 1:
+            self.request.sendall(b"What?\r\n\r\n")
+
+
+@contextmanager
+def wrong() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Wrong) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_a_service_that_fails_is_found_out_and_every_request_is_accounted_for() -> None:
+    ledger = Ledger()
+    with wrong() as port:
+        clients = Clients(port, [PICTURE], ledger, count=2, seed=1)
+        asyncio.run(clients.run(lambda: ledger.sent.total() > ENOUGH))
+    account = ledger.settle()
+    outcomes = {outcome for _, outcome in account.unexplained}
+    assert outcomes == {"500", "no HTTP", CUT}
+    assert account.total == ledger.sent[PICTURE] > ENOUGH
+
+
+@pytest.mark.accept
+def test_the_service_stands_a_minute_of_everything() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "soak", "--minutes", str(MINUTES), "--json"],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=MINUTES * 60 + 600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, several = json.loads(done.stdout)
+    for result in (one, several):
+        assert result["wrong"] == []
+        assert result["requests"] > 500
+        assert result["reloads"]["ok"] > 1
+        assert result["reloads"]["refused"] >= 1
+        assert len({row["kind"] for row in result["rows"]}) > 15
+    assert one["kills"] == {"engine": 0, "http": 0}
+    assert min(several["kills"].values()) >= 1
