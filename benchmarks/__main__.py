@@ -4,7 +4,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import anatomy, capacity, concepts, memory, overload, plain_loop, spine, workers
+from benchmarks import (
+    anatomy,
+    capacity,
+    concepts,
+    memory,
+    overload,
+    plain_loop,
+    ray_replica,
+    spine,
+    workers,
+)
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -87,6 +97,15 @@ SCENARIOS = {
 - The network is the bundle's, in PyTorch where a row says `torch`, else as it ships.
 """,
         concepts.run,
+    ),
+    "ray": (
+        "A plain process against a replica of Ray Serve",
+        """\
+- Each has all processors for its pictures. All run side by side, and 16 clients load one after the
+  other; what clusters do while they are idle is in every row.
+- `CPU ms a picture` and `memory` (Pss) are of the whole node: proxy, replica, and all of Ray's own.
+""",
+        ray_replica.run,
     ),
     "memory": (
         "A hundred thousand pictures",

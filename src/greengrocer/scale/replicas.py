@@ -1,0 +1,104 @@
+"""What Ray Serve is told of replicas: derived from our settings, so that the two never disagree."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.errors import UsageError
+from greengrocer.serving.threads import picture_threads
+from greengrocer.settings import Settings, read_settings
+
+NAME = "Greengrocer"
+QUICKEST = 0.001  # seconds in a thread: no picture takes less
+PATIENCE = 10.0  # seconds: a replica that is merely busy is not to be replaced
+# Settings of a server that is not there, and who has the say about it under Serve.
+ELSEWHERE = {
+    "bundle": "it is set below deployments, as user_config",
+    "host": "it is set below http_options",
+    "port": "it is set below http_options",
+    "keep_alive": "it is set below http_options, as keep_alive_timeout_s",
+    "head_seconds": "Serve's proxy has no such limit",
+    "drain_delay": "Serve takes a replica out of its list before it stops it",
+    "workers": "there are replicas in their place",
+    "control": "serve deploy changes the bundle",
+}
+
+
+class Replicas(BaseModel):
+    """How many replicas there may be, and what each of them gets of its node."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_replicas: int = Field(1, ge=1)
+    max_replicas: int = Field(1, ge=1)
+    num_cpus: int = Field(1, ge=1)
+    num_gpus: float = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas must be at most max_replicas")
+        return self
+
+
+def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]:
+    """The ``args`` of an application in Serve's configuration: fields of Replicas, and settings.
+
+    The environment counts for settings as usual. Raises UsageError, in one line.
+    """
+    ours = {k: value for k, value in arguments.items() if k not in Replicas.model_fields}
+    for name in ours.keys() & ELSEWHERE.keys():
+        raise UsageError(f"setting {name} does not belong in args: {ELSEWHERE[name]}")
+    try:
+        replicas = Replicas.model_validate(
+            {k: arguments[k] for k in arguments.keys() - ours.keys()}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or "args"
+        raise UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}") from error
+    settings = read_settings(ours)
+    if settings.workers is not None:
+        raise UsageError(f"GREENGROCER_WORKERS is set: {ELSEWHERE['workers']}")
+    return replicas, settings
+
+
+def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
+    """The options of Serve's deployment.
+
+    A replica is handed more requests than its admission can let in at any pace, so it is the
+    admission that refuses: it knows the pace, and so when to come back. As many may wait in a
+    proxy while no replica is there to take them; the first that one takes is then let in, and the
+    last one would be refused.
+    """
+    largest_batch = settings.max_batch or (LARGEST_ON_GPU if replicas.num_gpus else 1)
+    threads = settings.threads or picture_threads(largest_batch, replicas.num_cpus)
+    admitted = threads + ceil(settings.max_wait * threads / QUICKEST)
+    return {
+        "name": NAME,
+        "ray_actor_options": {"num_cpus": replicas.num_cpus, "num_gpus": replicas.num_gpus},
+        "max_ongoing_requests": admitted,
+        "max_queued_requests": admitted,
+        "backpressure_config": {"status_code": 429, "retry_after_s": settings.max_wait},
+        "autoscaling_config": {
+            "min_replicas": replicas.min_replicas,
+            "max_replicas": replicas.max_replicas,
+            # each thread has a picture, and the next one is there when it is done
+            "target_ongoing_requests": 2 * threads,
+            "upscale_delay_s": settings.max_wait,
+        },
+        "graceful_shutdown_timeout_s": settings.drain,
+        "health_check_timeout_s": max(PATIENCE, settings.deadline),
+        "user_config": {"bundle": settings.bundle},
+    }
+
+
+def wanted_bundle(user_config: object) -> str:
+    """The bundle that ``user_config`` names; raises UsageError where it is anything else."""
+    match user_config:
+        case {"bundle": str(bundle), **more} if bundle and not more:
+            return bundle
+    raise UsageError(f"user_config is {user_config!r}: it must name a bundle, and nothing else")

@@ -1,0 +1,88 @@
+"""One replica with more than it can do: it refuses, and drops, as our own server does."""
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.pictures import jpeg
+from support.problems import problem_of
+from support.ray_cluster import Cluster, free_ports
+from support.scrapes import Samples, sample, scrape
+from support.waiting import until
+from support.wire import Wire, WireAnswer, exchange, post
+
+pytestmark = pytest.mark.accept
+
+CROWD = 150  # clients at once, of whom some do not get in
+QUEUE = 20  # clients who all do
+STAY = 4  # of whom so many wait for their answers, where others leave
+
+
+@pytest.fixture(scope="module")
+def url(cluster: Cluster, heavy_bundle: Path) -> str:
+    """Where the one replica is reached, in which nobody may wait for more than a second."""
+    arguments = {"max_wait": 1, "deadline": 60, "metrics_port": free_ports(1), "num_cpus": 1}
+    cluster.deploy(heavy_bundle, {**arguments, "min_replicas": 1, "max_replicas": 1})
+    cluster.until_running(1)
+    return cluster.head.url
+
+
+def metrics(cluster: Cluster) -> Samples:
+    """What the one replica has counted."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.metrics_port()}") as client:
+        return scrape(client)
+
+
+def ask(url: str) -> WireAnswer:
+    return exchange(url, post(jpeg(250)))
+
+
+def test_a_full_replica_says_429_and_when_to_come_back(cluster: Cluster, url: str) -> None:
+    with ThreadPoolExecutor(CROWD) as pool:
+        answers = list(pool.map(ask, [url] * CROWD))
+    counted = Counter(answer.status for answer in answers)
+    assert counted.keys() == {200, 429}
+    for answer in answers:
+        if answer.status == 429:
+            problem = problem_of(429, answer.headers, answer.body)
+            assert problem.code == "overloaded"
+            assert int(answer.headers["retry-after"]) >= 1
+    refused = sample(metrics(cluster), "rejections_total", reason="overloaded")
+    assert refused == counted[429]  # each by the replica's own admission, none by Serve
+
+
+def test_a_deadline_is_kept(url: str) -> None:
+    answer = exchange(url, post(jpeg(250), "X-Deadline-Ms: 1"))
+    assert problem_of(answer.status, answer.headers, answer.body).code == "deadline-exceeded"
+    assert answer.status == 504
+
+
+def test_what_clients_leave_behind_is_dropped_before_it_is_computed(
+    cluster: Cluster, url: str
+) -> None:
+    before = metrics(cluster)
+    with ExitStack() as stay, ExitStack() as leave:
+        waiting = [stay.enter_context(Wire(url)) for _ in range(STAY)]
+        leaving = [leave.enter_context(Wire(url)) for _ in range(QUEUE - STAY)]
+        for wire in waiting + leaving:
+            wire.send(post(jpeg(250)))
+        until(lambda: sample(metrics(cluster), "pictures_in_flight") > QUEUE / 2)
+        leave.close()
+        answers = [wire.answer() for wire in waiting]
+    assert [json.loads(answer.body)["prediction"] for answer in answers] == ["grey-9"] * STAY
+    until(lambda: sample(metrics(cluster), "pictures_in_flight") == 0)
+    after = metrics(cluster)
+
+    def grown(name: str, **labels: str) -> float:
+        return sample(after, name, **labels) - sample(before, name, **labels)
+
+    left = grown("rejections_total", reason="client-departed")
+    assert left > QUEUE / 4
+    assert left == grown("requests_total", route="/predict", status="499")
+    assert grown("requests_total", route="/predict", status="503") == 0
+    assert grown("inference_seconds_count") <= QUEUE - left + 1  # one was under way, perhaps

@@ -1,0 +1,134 @@
+"""What Serve is told follows from our settings, and mistakes in them are told in one line."""
+
+import itertools
+
+import pytest
+import yaml
+
+from greengrocer.assemble import admission_limits
+from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.errors import Overloaded, UsageError
+from greengrocer.scale.replicas import (
+    ELSEWHERE,
+    NAME,
+    PATIENCE,
+    QUICKEST,
+    Replicas,
+    read_arguments,
+    serve_options,
+    wanted_bundle,
+)
+from greengrocer.serving.admission import Admission
+from greengrocer.serving.threads import ENGINE_THREADS
+from greengrocer.settings import PREFIX, Settings
+from support.ray_cluster import CONFIG
+
+SHIPPED = yaml.safe_load(CONFIG.read_text())
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENGINE_THREADS, raising=False)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+
+
+def let_in(settings: Settings, threads: int) -> int:
+    """How many pictures the real admission has in flight when it refuses the next."""
+    admission = Admission(admission_limits(settings), threads, QUICKEST)
+    for number in itertools.count():
+        try:
+            admission.admitted(1)
+        except Overloaded:
+            return number
+    raise AssertionError
+
+
+@pytest.mark.parametrize("max_wait", [0.05, 3, 60])
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_the_admission_refuses_before_serve_does(max_wait: float, cpus: int) -> None:
+    replicas, settings = read_arguments({"max_wait": max_wait, "num_cpus": cpus})
+    options = serve_options(replicas, settings)
+    admitted = let_in(settings, cpus)
+    assert admitted <= options["max_ongoing_requests"] <= admitted + cpus + 1
+    # and when Serve has to, it says what the admission would say
+    assert options["backpressure_config"] == {"status_code": 429, "retry_after_s": max_wait}
+    assert options["max_queued_requests"] == options["max_ongoing_requests"]
+
+
+def test_times_are_ours() -> None:
+    options = serve_options(Replicas(), Settings(drain=77, deadline=17, max_wait=2))
+    assert options["graceful_shutdown_timeout_s"] == 77
+    assert options["health_check_timeout_s"] == 17
+    assert serve_options(Replicas(), Settings(deadline=1))["health_check_timeout_s"] == PATIENCE
+    assert options["autoscaling_config"]["upscale_delay_s"] == 2
+
+
+def test_a_replica_has_a_picture_on_each_processor_that_it_reserves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replicas = Replicas(num_cpus=4, min_replicas=2, max_replicas=5)
+    options = serve_options(replicas, Settings())
+    assert options["ray_actor_options"]["num_cpus"] == 4
+    scaling = options["autoscaling_config"]
+    assert (scaling["min_replicas"], scaling["max_replicas"]) == (2, 5)
+    assert scaling["target_ongoing_requests"] == 2 * 4
+    on_a_gpu = serve_options(Replicas(num_cpus=4, num_gpus=1), Settings())["autoscaling_config"]
+    assert on_a_gpu["target_ongoing_requests"] == 2 * (4 + 2 * LARGEST_ON_GPU)
+    monkeypatch.setenv(ENGINE_THREADS, "2")
+    halved = serve_options(replicas, Settings())["autoscaling_config"]
+    assert halved["target_ongoing_requests"] == 2 * 2
+
+
+def test_the_environment_is_honoured_and_arguments_go_over_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GREENGROCER_DEADLINE", "20")
+    monkeypatch.setenv("GREENGROCER_BUNDLE", "fast")
+    monkeypatch.setenv("GREENGROCER_MAX_WAIT", "9")
+    replicas, settings = read_arguments({"max_wait": 4})
+    assert (settings.deadline, settings.max_wait) == (20, 4)
+    assert serve_options(replicas, settings)["user_config"] == {"bundle": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        *(({name: 1}, f"{name} does not belong in args") for name in ELSEWHERE),
+        ({"num_cpus": 0}, "num_cpus"),
+        ({"num_cpus": "many"}, "num_cpus"),
+        ({"min_replicas": 3, "max_replicas": 2}, "min_replicas must be at most"),
+        ({"max_replica": 3}, "max_replica"),
+        ({"deadline": -1}, "deadline"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError) as told:
+        read_arguments(arguments)
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_workers_are_refused_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGROCER_WORKERS", "2")
+    with pytest.raises(UsageError, match="replicas"):
+        read_arguments({})
+
+
+def test_a_bundle_is_all_that_may_be_changed() -> None:
+    assert wanted_bundle({"bundle": "fast"}) == "fast"
+    for wrong in ({}, {"bundle": ""}, {"bundle": 1}, {"bundle": "a", "deadline": 1}, "fast", None):
+        with pytest.raises(UsageError, match="user_config"):
+            wanted_bundle(wrong)
+
+
+def test_what_ships_is_accepted_and_agrees_with_the_settings() -> None:
+    (application,) = SHIPPED["applications"]
+    _, settings = read_arguments(application["args"])
+    (deployment,) = application["deployments"]
+    assert deployment["name"] == NAME
+    assert wanted_bundle(deployment["user_config"]) == Settings().bundle
+    assert SHIPPED["http_options"]["keep_alive_timeout_s"] == settings.keep_alive
+    # One clock over all of a request would cut off a long batch: ours run on its parts.
+    assert "request_timeout_s" not in SHIPPED["http_options"]
+    assert SHIPPED["http_options"]["host"] == "127.0.0.1"
