@@ -1,0 +1,53 @@
+"""The service that is tested, and that nothing which is done to it does it harm."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from conformance.processes import Processes, processes_of
+from conformance.wire import exchange, head
+
+WIRE = "wire: bytes that a proxy in front would answer, change or wait for itself"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell of the marker."""
+    config.addinivalue_line("markers", WIRE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where the service is."""
+    group = parser.getgroup("conformance")
+    group.addoption("--base-url", help="where the service is, as http://127.0.0.1:8000")
+    group.addoption("--pid", type=int, help="its first process, where it runs on this machine")
+    group.addoption("--seed", type=int, default=1, help="makes other damaged pictures")
+    group.addoption(
+        "--pictures", type=int, default=100, help="damaged ones of each of 45 sorts [%(default)s]"
+    )
+
+
+@pytest.fixture(scope="session")
+def base_url(request: pytest.FixtureRequest) -> str:
+    """Where the service is."""
+    url = request.config.getoption("--base-url")
+    if url is None:
+        pytest.fail("give --base-url: the service that is to be tested")
+    return str(url).rstrip("/")
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Processes:
+    """The service's processes."""
+    return processes_of(request.config)
+
+
+@pytest.fixture(autouse=True)
+def _unharmed(request: pytest.FixtureRequest, base_url: str) -> Iterator[None]:
+    """After each test the service answers, and by the same processes as before."""
+    known = request.config.getoption("--pid") is not None
+    before = processes_of(request.config) if known else None
+    yield
+    for path in ("/livez", "/readyz"):
+        assert exchange(base_url, head("GET", path)).status == 200
+    if before is not None:
+        assert processes_of(request.config) == before

@@ -1,0 +1,107 @@
+"""Damaged pictures by the thousand, each made anew from its name.
+
+``python -m conformance.corpus FOLDER [PICTURE ...]`` writes those of these names, or the crafted
+ones all, for whoever wants to look at one.
+"""
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+
+from conformance import exif
+from conformance.crafted import CRAFTED
+from conformance.photos import encoded, photo
+
+Damage: TypeAlias = Callable[[bytes, random.Random], bytes]
+HEADER = 64  # bytes in which most of what decoders believe is said
+PICTURE = photo(9, (48, 32))
+
+SOUND: dict[str, Callable[[], bytes]] = {
+    "baseline": lambda: encoded(PICTURE, "JPEG", exif=exif.TURNED),
+    "progressive": lambda: encoded(PICTURE, "JPEG", progressive=True, quality=40),
+    "cmyk": lambda: encoded(PICTURE.convert("CMYK"), "JPEG"),
+    "rgb": lambda: encoded(PICTURE, "PNG", exif=exif.TURNED),
+    "palette": lambda: encoded(PICTURE.quantize(8), "PNG", transparency=1),
+    "grey": lambda: encoded(PICTURE.convert("L"), "PNG"),
+    "lossy": lambda: encoded(PICTURE, "WEBP", exif=exif.TURNED),
+    "lossless": lambda: encoded(PICTURE.convert("RGBA"), "WEBP", lossless=True),
+    "animation": lambda: encoded(
+        PICTURE, "WEBP", save_all=True, append_images=[photo(1, PICTURE.size)]
+    ),
+}
+
+
+@cache
+def sound(kind: str) -> bytes:
+    """The undamaged picture of this kind."""
+    return SOUND[kind]()
+
+
+def cut(picture: bytes, chance: random.Random) -> bytes:
+    """It ends too early."""
+    return picture[: chance.randrange(len(picture))]
+
+
+def flip(picture: bytes, chance: random.Random) -> bytes:
+    """One to twenty of its bits are wrong, anywhere."""
+    damaged = bytearray(picture)
+    for _ in range(chance.randint(1, 20)):
+        damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+    return bytes(damaged)
+
+
+def flip_header(picture: bytes, chance: random.Random) -> bytes:
+    """A few of its first bytes are others."""
+    damaged = bytearray(picture)
+    for _ in range(chance.randint(1, 4)):
+        damaged[chance.randrange(min(HEADER, len(damaged)))] = chance.randrange(256)
+    return bytes(damaged)
+
+
+def splice(picture: bytes, chance: random.Random) -> bytes:
+    """A piece of it stands somewhere else, too, or is gone."""
+    start, end, to = (chance.randrange(len(picture)) for _ in range(3))
+    piece = picture[min(start, end) : max(start, end)]
+    return picture[:to] + piece + picture[to + chance.choice((0, len(piece))) :]
+
+
+def graft(picture: bytes, chance: random.Random) -> bytes:
+    """Its beginning goes on as another picture."""
+    other = sound(chance.choice(list(SOUND)))
+    return picture[: chance.randrange(len(picture))] + other[chance.randrange(len(other)) :]
+
+
+DAMAGES: dict[str, Damage] = {
+    "cut": cut,
+    "flip": flip,
+    "flip-header": flip_header,
+    "splice": splice,
+    "graft": graft,
+}
+
+
+def damaged(name: str) -> bytes:
+    """The picture called ``name``: a kind, a damage and a seed, as ``lossy-flip_3``."""
+    kind, _, damage = name.rpartition("_")[0].partition("-")
+    return DAMAGES[damage](sound(kind), random.Random(name))
+
+
+def names(kind: str, damage: str, seed: int, count: int) -> Iterator[str]:
+    """The names of ``count`` damaged pictures; every ``seed`` makes others."""
+    return (f"{kind}-{damage}_{seed}.{k}" for k in range(count))
+
+
+def main(folder: str, *chosen: str) -> None:
+    """Write pictures into ``folder``."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name in chosen or CRAFTED:
+        content = CRAFTED[name].build() if name in CRAFTED else damaged(name)
+        file = Path(folder) / name.replace(": ", "-").replace(" ", "_").replace("/", "_")
+        file.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,16 @@
+"""The limits that the service has unless it is told others: the suite is for these."""
+
+BODY = 20_000_000  # bytes of a picture
+JSON_BODY = BODY * 4 // 3 + (1 << 16)  # bytes: a picture in base64, and what is said of it
+BATCH = 1000  # pictures of a form that may have many
+BATCH_BODY = 500_000_000  # bytes of it
+URL = 8192  # bytes
+HEADERS = 100
+HEADER_BYTES = 32768  # names and values together
+PARTS = 16  # of a form: the picture and 15 others
+PART_HEADERS = 8
+PART_HEADER_BYTES = 4096  # of each
+FORM_OVERHEAD = 1 << 17  # bytes of a form that are no picture
+DEADLINE = 10.0  # seconds
+DECODE = 2.0  # seconds of processor time for a picture
+PATIENCE = 10.0  # seconds for a head, and for a body of no bytes

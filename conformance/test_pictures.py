@@ -1,0 +1,121 @@
+"""Whatever a picture's bytes are: a prediction or a refusal, in time, and nothing left behind."""
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from conformance.answers import outcome, problem
+from conformance.corpus import DAMAGES, SOUND, damaged, names, sound
+from conformance.crafted import CRAFTED, STRANGERS, Crafted
+from conformance.forms import FORM, form, part
+from conformance.jpegs import COMMENT, segment, with_segments
+from conformance.limits import BODY, DEADLINE, DECODE
+from conformance.photos import jpeg, photo
+from conformance.processes import Processes
+from conformance.wire import Wire, exchange, post
+
+CLIENTS = 2
+REFUSALS = {"unreadable-picture", "too-many-pixels", "unsupported-format", "empty-picture"}
+PEAK = 300_000  # kilobytes: what a picture of as many pixels as are taken may cost for a moment
+LEFT = 10_000  # kilobytes, of a round of all crafted pictures
+ROUNDS = 8
+BOMBS = [name for name in CRAFTED if "pixels each way" in name or "unpack" in name]
+
+
+def outcomes(url: str, pictures: list[str]) -> dict[str, str]:
+    """What the service says to damaged pictures, one after the other on one connection."""
+    told = {}
+    with Wire(url, DEADLINE + 5) as wire:
+        for name in pictures:
+            told[name] = outcome(wire.send(post(damaged(name))).answer())
+    return told
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_sound_picture_is_recognised(base_url: str, kind: str) -> None:
+    assert outcome(exchange(base_url, post(sound(kind)))) == "ok"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("kind", SOUND)
+def test_a_damaged_picture_is_recognised_or_refused(
+    request: pytest.FixtureRequest, base_url: str, kind: str, damage: str
+) -> None:
+    seed, count = request.config.getoption("--seed"), request.config.getoption("--pictures")
+    pictures = list(names(kind, damage, seed, count))
+    shares = [pictures[k::CLIENTS] for k in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        told = [
+            pair
+            for some in pool.map(outcomes, [base_url] * CLIENTS, shares)
+            for pair in some.items()
+        ]
+    assert len(told) == count
+    assert not [(name, code) for name, code in told if code not in REFUSALS | {"ok"}]
+
+
+def test_in_a_batch_every_picture_has_the_answer_that_it_has_alone(base_url: str) -> None:
+    pictures = [jpeg(photo(number)) for number in range(20)]
+    pictures += [damaged(f"{kind}-cut_{number}") for kind in SOUND for number in range(3)]
+    random.Random(1).shuffle(pictures)
+    alone = [told(exchange(base_url, post(picture)).body) for picture in pictures]
+    batch = post(form(*map(part, pictures)), kind=FORM, target="/predict/batch")
+    together = exchange(base_url, batch)
+    assert together.status == 200
+    assert [told(line) for line in together.body.splitlines()] == alone
+
+
+def told(line: bytes) -> tuple[object, object]:
+    """What is said of one picture: its classes, or why it has none."""
+    fields = json.loads(line)
+    return fields.get("top"), fields.get("detail")
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_picture_is_told_what_is_right(base_url: str, name: str) -> None:
+    crafted = CRAFTED[name]
+    with Wire(base_url, DEADLINE + 5) as wire:
+        assert outcome(wire.send(post(crafted.build())).answer()) in crafted.outcomes
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=[one.name for one in STRANGERS])
+def test_the_name_of_a_file_makes_no_picture(base_url: str, stranger: Crafted) -> None:
+    sent = post(form(part(stranger.build(), file="photo.jpg")), kind=FORM)
+    assert outcome(exchange(base_url, sent)) in stranger.outcomes
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_takes_no_memory(base_url: str, service: Processes, name: str) -> None:
+    bomb = post(CRAFTED[name].build())
+    before = service.kilobytes("Rss")
+    service.forget_peaks()
+    exchange(base_url, bomb)
+    assert service.peak() - before < PEAK
+
+
+def test_a_decode_that_outlives_its_budget_is_stopped(base_url: str, service: Processes) -> None:
+    """Once its refusal is there, nobody works on it any more: read whole, it takes far longer."""
+    stray = with_segments(sound("baseline"), segment(COMMENT, b"") + bytes(BODY * 9 // 10))
+    before = service.seconds()
+    told = problem(exchange(base_url, post(stray)))
+    assert told in ("picture-too-slow", "deadline-exceeded")  # the latter on a busy machine
+    assert service.seconds() - before < 2 * DECODE
+    before = service.seconds()
+    for kind in SOUND:
+        assert outcome(exchange(base_url, post(sound(kind)))) == "ok"
+    assert service.seconds() - before < DECODE
+
+
+def test_memory_settles(base_url: str, service: Processes) -> None:
+    """Each thread's allocator keeps what its largest picture took, and then no more."""
+    requests = [post(crafted.build()) for crafted in CRAFTED.values()]
+    taken = []
+    for _ in range(ROUNDS):
+        for request in requests:
+            exchange(base_url, request)
+        taken.append(service.kilobytes())
+        if len(taken) > 1 and taken[-1] < max(taken[:-1]) + LEFT:
+            return
+    pytest.fail(f"after each round it takes more kilobytes: {taken}")

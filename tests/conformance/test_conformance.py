@@ -1,0 +1,85 @@
+"""The black-box suite, against the service in one process and in several."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conformance.corpus import DAMAGES, SOUND, damaged, names
+from conformance.processes import processes
+from conformance.wire import exchange, post
+
+from support.documents import ROOT
+from support.servers import Server, StartServer
+
+pytestmark = pytest.mark.accept
+
+LONG = 600  # seconds: only a hang takes as long
+SOME = [name for kind in SOUND for damage in DAMAGES for name in names(kind, damage, 1, 20)]
+ROUNDS = 6
+LEFT = 2000  # kilobytes, of a round: less than one of each picture
+
+
+def held_against(server: Server, scratch: Path, *chosen: str) -> None:
+    """Hold a service against the suite, or what is ``chosen`` of it; all of that must pass."""
+    options = [f"--base-url={server.url}", f"--pid={server.process.pid}", f"--basetemp={scratch}"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "conformance",
+            "-p",
+            "no:cacheprovider",
+            *options,
+            *chosen,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+    assert " skipped" not in done.stdout
+
+
+def started(serve: StartServer, bundle: Path, workers: int | None, *flags: str) -> Server:
+    """A service of so many processes, all of which are there."""
+    several = ["--workers", str(workers)] if workers else []
+    server = serve("--bundle", str(bundle), "--access-log", "false", *flags, *several)
+    server.until_logged(lambda: sum("serving" in line for line in server.log) == (workers or 1))
+    return server
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_the_service_passes_the_suite(
+    serve: StartServer, fake_bundle: Path, tmp_path: Path, workers: int | None
+) -> None:
+    server = started(serve, fake_bundle, workers, "--engine", "fake")
+    held_against(server, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_the_shipped_model_mixes_no_answers_up(
+    serve: StartServer, grocery_bundle: Path, tmp_path: Path, workers: int | None
+) -> None:
+    server = started(serve, grocery_bundle, workers)
+    held_against(server, tmp_path, "-k", "ultralytics_6174")
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_damaged_pictures_leave_nothing_in_memory(
+    serve: StartServer, fake_bundle: Path, workers: int | None
+) -> None:
+    """What is kept for good grows in steps, and then no more; a leak grows in every round."""
+    server = started(serve, fake_bundle, workers, "--engine", "fake")
+    service = processes(server.process.pid)
+    requests = [post(damaged(name)) for name in SOME * 3]
+    taken = [0]
+    while len(taken) < ROUNDS and (len(taken) < 2 or taken[-1] - taken[-2] >= LEFT):
+        for request in requests:
+            exchange(server.url, request)
+        taken.append(service.kilobytes())
+    assert taken[-1] - taken[-2] < LEFT, taken
