@@ -21,6 +21,7 @@ from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
+from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reload import Reloader
 from greengrocer.serving.threads import engine_threads, picture_threads
@@ -51,6 +52,7 @@ def assemble(settings: Settings) -> Assembled:
 
     Raises UsageError (BundleRefused, DatasetUnusable, MissingExtra) in one line.
     """
+    return_large_blocks()
     gallery = open_gallery(settings.data)
     metrics = Metrics()
     pipeline, service_seconds = load_model(settings.bundle, settings, metrics)

@@ -14,6 +14,7 @@ from greengrocer.assemble import (
 from greengrocer.datasets.gallery import open_gallery
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.models import Models
 from greengrocer.serving.reload import Reloader
 from greengrocer.serving.threads import picture_threads
@@ -42,6 +43,7 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
 
     Raises UsageError (BundleRefused, MissingExtra) in one line.
     """
+    return_large_blocks()
     metrics = Metrics()
     file = directory / SERVING
     source = file.read_text() if file.exists() else settings.bundle
@@ -67,6 +69,7 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
 def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     """What the routes of an HTTP process need; raises UsageError (DatasetUnusable)."""
     assert settings.workers is not None
+    return_large_blocks()
     limits = AdmissionLimits(
         upload_bytes=int(settings.megabytes_in_flight * MEGA) // settings.workers,
         pixels=NO_LIMIT,  # the engine admits: it alone knows of all pictures

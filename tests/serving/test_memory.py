@@ -1,14 +1,15 @@
 """What the service's processes take of memory, and that they take no more as they go on."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from support.ballast import write_heavy_bundle
 from support.load import load
-from support.pictures import jpeg
+from support.pictures import encoded, jpeg, photo
 from support.processes import descriptors, memory, threads, tree
-from support.servers import StartServer
+from support.servers import Server, StartServer
 from support.waiting import until
 from support.wire import exchange, post
 from support.workers import start_workers
@@ -19,6 +20,7 @@ CLIENTS = 4
 LONG = 600.0  # seconds: for thousands of answers, on a machine that has much else to do
 FURTHER_WORKER = 60_000  # kilobytes
 GROWTH = 2_000  # kilobytes of a process: an eighth of a kilobyte for each request
+LEFT_BEHIND = 20_000  # kilobytes, of pictures of which each takes as much while it is decoded
 WARM, MORE = 5_000, 15_000  # requests
 
 
@@ -33,6 +35,15 @@ def of_service(bundle: Path, workers: int) -> int:
         assert running.server.stop() == 0
 
 
+def started(serve: StartServer, bundle: Path, workers: int | None) -> Server:
+    """A service of so many processes, all of which are there."""
+    flags = ["--bundle", str(bundle), "--engine", "fake", "--max-wait", "60", "--threads", "2"]
+    flags += ["--access-log", "false", *(["--workers", str(workers)] if workers else [])]
+    server = serve(*flags)
+    server.until_logged(lambda: sum("serving" in line for line in server.log) == (workers or 1))
+    return server
+
+
 def test_a_further_worker_costs_little_whatever_the_model_weighs(tmp_path: Path) -> None:
     one, three = {}, {}
     for megabytes in (4, 40):
@@ -44,13 +55,31 @@ def test_a_further_worker_costs_little_whatever_the_model_weighs(tmp_path: Path)
 
 
 @pytest.mark.parametrize("workers", [None, 2])
+def test_large_pictures_leave_no_memory_behind(
+    serve: StartServer, fake_bundle: Path, workers: int | None
+) -> None:
+    server = started(serve, fake_bundle, workers)
+    pids = tree(server.process.pid)
+    large = [post(encoded(photo(1, (2000, 1500)).convert(mode), "PNG")) for mode in ("RGBA", "L")]
+
+    def answer(times: int) -> int:
+        """So many at once, twice; and what the processes have then, in kilobytes."""
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            for request in large * times:
+                found = pool.map(lambda sent: exchange(server.url, sent).status, [request] * times)
+                assert set(found) == {200}
+        return sum(memory(pid, "Anonymous") for pid in pids)
+
+    assert exchange(server.url, post(jpeg(250))).status == 200
+    before = sum(memory(pid, "Anonymous") for pid in pids)
+    assert answer(8) - before < LEFT_BEHIND
+
+
+@pytest.mark.parametrize("workers", [None, 2])
 def test_nothing_grows_with_the_requests_that_were_answered(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
-    flags = ["--bundle", str(fake_bundle), "--engine", "fake", "--max-wait", "60"]
-    flags += ["--access-log", "false", *(["--workers", str(workers)] if workers else [])]
-    server = serve(*flags)
-    server.until_logged(lambda: sum("serving" in line for line in server.log) == (workers or 1))
+    server = started(serve, fake_bundle, workers)
 
     def answer(count: int) -> None:
         """So many, half of them on connections of their own."""
