@@ -12,8 +12,12 @@ from support.documents import ROOT, Reader, blocks, needs
 from support.pictures import encoded, photo
 
 ELSEWHERE = {"kubernetes", "ray-serve"}  # for clusters: tests/deploy and tests/scale have these
+WITHOUT = {"capacity"}  # has sums and no commands
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
-DOCUMENTS = [ROOT / "README.md", *(guide for guide in GUIDES if guide.stem not in ELSEWHERE)]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(guide for guide in GUIDES if guide.stem not in ELSEWHERE | WITHOUT),
+]
 # The data set is needed, or a network trained, or other packages.
 LONG = ("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve")
 WHOLE = {"training"}  # where all later commands need what a long one made
