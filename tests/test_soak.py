@@ -74,11 +74,12 @@ def test_a_kill_explains_what_it_may_have_cut_and_no_more() -> None:
     assert "cut 2 requests, and 1 connections" in "".join(account.complaints)
 
 
-def test_only_a_killed_engine_explains_that_it_is_not_ready() -> None:
+@pytest.mark.parametrize("outcome", ["503", "503 not-ready"])
+def test_only_a_killed_engine_explains_that_it_is_not_ready(outcome: str) -> None:
     for role, explained in (("engine", True), ("http", False)):
         ledger = Ledger()
         ledger.kill(role)
-        booked(ledger, PROBE, "503")
+        booked(ledger, PROBE, outcome)
         assert (not ledger.settle().complaints) == explained
 
 
