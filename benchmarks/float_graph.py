@@ -1,8 +1,7 @@
 """A bundle's network as other servers take it: float32 planes in, probabilities out.
 
-The graph that ships takes uint8 pixels and lets its first node normalise them. The peers prepare
-float32 as the tutorials do, so their graph begins with the usual quantisation of a float input;
-behind it stands the same int8 network.
+The graph that ships takes uint8 pixels. The peers prepare float32 as the tutorials do, so their
+graph begins with the usual quantisation of a float input; behind it stands the same int8 network.
 """
 
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from greengrocer.training.release.export import PLANES
+from greengrocer.training.release.export import PIXELS, PLANES
 
 INPUT = "input"
 OUTPUT = "probabilities"
@@ -24,13 +23,12 @@ def float_graph(bundle: Path, out: Path) -> Path:
     model = onnx.load(bundle / "model.onnx")
     graph = model.graph
     height, width = (side.dim_value for side in graph.input[0].type.tensor_type.shape.dim[1:3])
-    turned = next(node for node in graph.node if PLANES in node.output)
     dequantise = next(node for node in graph.node if PLANES in node.input)
-    graph.node.remove(turned)
-    scale, zero = dequantise.input[1:3]
-    graph.node.insert(
-        0, helper.make_node("QuantizeLinear", [INPUT, scale, zero], [PLANES], "quantised")
-    )
+    _, scale, zero = dequantise.input
+    quantised = helper.make_node("QuantizeLinear", [INPUT, scale, zero], ["quantised"])
+    turned = helper.make_node("Transpose", ["quantised"], [PIXELS], perm=[0, 2, 3, 1])
+    for place, node in enumerate((quantised, turned)):
+        graph.node.insert(place, node)
     shape = ["N", 3, height, width]
     graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape))
     for output in [output for output in graph.output if output.name != OUTPUT]:

@@ -27,6 +27,7 @@ from greengrocer.training.release.calibrate import (
 )
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.familiar import familiarise
+from greengrocer.training.release.fold import fold_stem
 from greengrocer.training.release.gate import Comparison, compare
 from greengrocer.training.release.measure import answer_pictures
 from greengrocer.training.release.quantise import quantise
@@ -47,9 +48,11 @@ class Exported(NamedTuple):
         coarse_of: Sequence[int] | None,
         backbone: onnx.ModelProto | None = None,
     ) -> onnx.ModelProto:
-        """The whole graph, in int8 unless the other ``backbone`` is named."""
+        """The whole graph, in int8 and folded as it ships unless a ``backbone`` is named."""
         head = AnswerHead(self.head, self.familiar, temperature, coarse_of)
-        return answer_graph(backbone or self.in_int8, head, self.geometry)
+        if backbone is not None:
+            return answer_graph(backbone, head, self.geometry)
+        return fold_stem(answer_graph(self.in_int8, head, self.geometry))
 
 
 class RawAnswers(NamedTuple):
