@@ -8,7 +8,7 @@ import pytest
 from support.ballast import write_heavy_bundle
 from support.load import load
 from support.pictures import encoded, jpeg, photo
-from support.processes import descriptors, memory, threads, tree
+from support.processes import descriptors, memory, page_faults, threads, tree
 from support.servers import Server, StartServer
 from support.waiting import until
 from support.wire import exchange, post
@@ -21,6 +21,7 @@ LONG = 600.0  # seconds: for thousands of answers, on a machine that has much el
 FURTHER_WORKER = 60_000  # kilobytes
 GROWTH = 2_000  # kilobytes of a process: an eighth of a kilobyte for each request
 LEFT_BEHIND = 20_000  # kilobytes, of pictures of which each takes as much while it is decoded
+FAULTS = 10  # a picture: a model's buffers alone would be some hundred pages
 WARM, MORE = 5_000, 15_000  # requests
 
 
@@ -73,6 +74,19 @@ def test_large_pictures_leave_no_memory_behind(
     assert exchange(server.url, post(jpeg(250))).status == 200
     before = sum(memory(pid, "Anonymous") for pid in pids)
     assert answer(8) - before < LEFT_BEHIND
+
+
+@pytest.mark.parametrize("bundle", ["fast", "grocery"])
+def test_pictures_alike_take_the_same_memory_again(serve: StartServer, bundle: str) -> None:
+    server = serve("--bundle", bundle, "--threads", "2", "--access-log", "false")
+    pid = server.process.pid
+    with load(server.url, jpeg(250), CLIENTS, kept=True) as clients:
+        clients.until_more(100, LONG)
+        before, answered = page_faults(pid), clients.statuses[200]
+        clients.until_more(200, LONG)
+        faults, answered = page_faults(pid) - before, clients.statuses[200] - answered
+    assert set(clients.statuses) == {200}
+    assert faults / answered < FAULTS
 
 
 @pytest.mark.parametrize("workers", [None, 2])

@@ -50,6 +50,11 @@ def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def page_faults(pid: int) -> int:
+    """How often it was given a page of memory, none of them from a disk."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
 def threads(pid: int) -> int:
     """How many it runs."""
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
