@@ -89,7 +89,7 @@ clean:  ## remove what these commands built
 	$(DEV)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Ray Serve, for tests/scale and benchmarks/ray_replica.py.
+# Ray Serve, for tests/scale and benchmarks/scenarios/ray_replica.py.
 .venv-ray/installed: requirements/serve.txt requirements/ray.txt pyproject.toml
 	$(PYTHON) -m venv .venv-ray
 	$(RAY)/pip install --quiet --disable-pip-version-check -r requirements/serve.txt -r requirements/ray.txt

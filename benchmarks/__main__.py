@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import (
+from benchmarks.machine import machine
+from benchmarks.scenarios import (
     anatomy,
     capacity,
     concepts,
@@ -15,7 +16,6 @@ from benchmarks import (
     spine,
     workers,
 )
-from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 

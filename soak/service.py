@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.processes import process_tree
 
-from greengrocer.serving import trial
+from greengrocer.serving.reloading import trial
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from greengrocer.serving.control import ask
+from greengrocer.serving.reloading.control import ask
 from soak.ledger import Ledger
 from soak.service import Service
 

@@ -52,7 +52,7 @@ def test_help_loads_no_engine_and_no_numbers() -> None:
 
 
 def test_a_supervisor_is_small() -> None:
-    loaded = loaded_after("import greengrocer.cli.supervise, greengrocer.web.listener")
+    loaded = loaded_after("import greengrocer.cli.supervise, greengrocer.web.wire.listener")
     assert "greengrocer" in loaded
     assert not loaded & {"torch", "onnxruntime", "numpy", "PIL", "fastapi", "uvicorn", "uvloop"}
 

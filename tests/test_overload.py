@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.companion import companion
-from benchmarks.overload_table import Round, Run, tables
 from benchmarks.processes import service
+from benchmarks.scenarios.overload_table import Round, Run, tables
 
 from support.pictures import jpeg
 from support.servers import Server

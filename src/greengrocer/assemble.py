@@ -23,16 +23,16 @@ from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.readiness import Readiness
-from greengrocer.serving.reload import Reloader
+from greengrocer.serving.reloading.reload import Reloader
+from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.threads import engine_threads, picture_threads
-from greengrocer.serving.trial import try_bundle
 from greengrocer.settings import MEGA, Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.key_file import KeyFile
 from greengrocer.web.app import create_app
+from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
-from greengrocer.web.upload import UploadLimits
 
 if TYPE_CHECKING:
     from greengrocer.serving.local_limiter import LocalLimiter

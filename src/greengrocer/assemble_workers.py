@@ -15,8 +15,8 @@ from greengrocer.datasets.gallery import open_gallery
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
-from greengrocer.serving.models import Models
-from greengrocer.serving.reload import Reloader
+from greengrocer.serving.reloading.models import Models
+from greengrocer.serving.reloading.reload import Reloader
 from greengrocer.serving.threads import picture_threads
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.private import replace_privately

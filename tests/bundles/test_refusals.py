@@ -14,7 +14,7 @@ from greengrocer.bundles import bundle as bundles
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, MANIFEST, read_manifest, write_manifest
 from greengrocer.errors import BundleRefused
-from greengrocer.serving import trial
+from greengrocer.serving.reloading import trial
 from support import hostile
 from support.bundles import digests
 from support.graphs import grey_graph, write_onnx_bundle

@@ -12,7 +12,7 @@ from multipart import MultipartSegment, parse_options_header
 from multipart_form_data_conformance import get_tests_dir
 
 from greengrocer.errors import MalformedUpload
-from greengrocer.web.form import Event, Form
+from greengrocer.web.body.form import Event, Form
 
 CASES = {path.name: path for path in sorted(get_tests_dir().glob("*/*"))}
 # Where we read otherwise than the case says, and why. File names and types we never look at.

@@ -7,11 +7,11 @@ from collections import Counter
 from tools.reference_pages import PLACE, TABLES, filled
 
 from greengrocer.settings import MEGA, Settings
-from greengrocer.web.form import OTHER_PARTS
+from greengrocer.web.body.form import OTHER_PARTS
 from greengrocer.web.open_inference.infer import JSON_OVERHEAD, MOST_EXPLAINED
 from greengrocer.web.open_inference.inputs import MAX_LISTS, MAX_VALUES
-from greengrocer.web.protocol import SLOW
 from greengrocer.web.schemas import Prediction
+from greengrocer.web.wire.protocol import SLOW
 from support.documents import ROOT
 from support.servers import Server
 from support.wire import exchange

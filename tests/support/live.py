@@ -24,11 +24,11 @@ from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.serving.readiness import Readiness
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.app import create_app
-from greengrocer.web.listener import bind
-from greengrocer.web.protocol import WireLimits
-from greengrocer.web.server import make_server
+from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
-from greengrocer.web.upload import UploadLimits
+from greengrocer.web.wire.listener import bind
+from greengrocer.web.wire.protocol import WireLimits
+from greengrocer.web.wire.server import make_server
 from support.waiting import SECONDS
 
 MEGA = 1_000_000

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greengrocer.serving.control import Message, ask
+from greengrocer.serving.reloading.control import Message, ask
 from support.servers import Server
 
 

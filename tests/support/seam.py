@@ -12,13 +12,13 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described, encode
+from greengrocer.serving.frames.stream import FrameStream
 from greengrocer.serving.local_limiter import LocalLimiter
-from greengrocer.serving.models import Models
+from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer
-from greengrocer.serving.workers.frames import Begun, Cancel, Classify, Described, encode
 from greengrocer.serving.workers.private import listen_privately
 from greengrocer.serving.workers.remote import RemoteClassifier
-from greengrocer.serving.workers.stream import FrameStream
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import HeldEngine
 from support.live import engine_of

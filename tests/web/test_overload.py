@@ -10,8 +10,8 @@ import pytest
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.readiness import State
+from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.schemas import Problem
-from greengrocer.web.upload import UploadLimits
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of, live, make_service, with_decode_limits
 from support.pictures import jpeg

@@ -35,7 +35,7 @@ from greengrocer.telemetry.logs import configure_logs
 def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
     """Serve the model until the supervisor says SIGTERM, or dies."""
     from greengrocer.assemble_workers import assemble_engine  # noqa: PLC0415
-    from greengrocer.serving.orders import Orders  # noqa: PLC0415
+    from greengrocer.serving.reloading.orders import Orders  # noqa: PLC0415
 
     assembled = assemble_engine(settings, directory)
     control_end, listener, *orders = sockets
@@ -102,7 +102,7 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _remove_control(settings: Settings) -> None:
-    from greengrocer.serving.control import remove_stale  # noqa: PLC0415
+    from greengrocer.serving.reloading.control import remove_stale  # noqa: PLC0415
 
     if settings.control is not None:
         with suppress(ControlRefused):  # the next service has it by now

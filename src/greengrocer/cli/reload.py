@@ -40,7 +40,7 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Send the order, wait until it is done, and say what serves now."""
-    from greengrocer.serving.control import ask, control_path  # noqa: PLC0415
+    from greengrocer.serving.reloading.control import ask, control_path  # noqa: PLC0415
 
     flags = {name: value for name, value in vars(arguments).items() if name in ("control", "port")}
     settings = read_settings(flags, arguments.config)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from greengrocer.cli.commands import Commands
     from greengrocer.serving.readiness import Readiness
-    from greengrocer.web.server import Server
+    from greengrocer.web.wire.server import Server
 
 
 def register(commands: "Commands") -> None:
@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = read_settings(flags, arguments.config)
     check_floors({settings.engine})
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
-    from greengrocer.serving.control import control_path, control_socket  # noqa: PLC0415
+    from greengrocer.serving.reloading.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
     from greengrocer.web.access.keys import read_keys  # noqa: PLC0415
-    from greengrocer.web.listener import bind  # noqa: PLC0415
+    from greengrocer.web.wire.listener import bind  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
     if settings.api_keys is not None:
@@ -78,7 +78,7 @@ def _serve(
     settings: Settings, listeners: list[socket.socket], control: socket.socket | None
 ) -> None:
     from greengrocer.assemble import assemble  # noqa: PLC0415
-    from greengrocer.serving.orders import Orders  # noqa: PLC0415
+    from greengrocer.serving.reloading.orders import Orders  # noqa: PLC0415
 
     assembled = assemble(settings)
     service, orders = assembled.service, Orders(assembled.reloader, control)
@@ -99,8 +99,8 @@ def http_server(
 
     ``listeners`` are that of the service and, where there is one, that of the metrics.
     """
-    from greengrocer.web.protocol import WireLimits  # noqa: PLC0415
-    from greengrocer.web.server import make_server  # noqa: PLC0415
+    from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415
+    from greengrocer.web.wire.server import make_server  # noqa: PLC0415
 
     return make_server(
         app,

@@ -7,7 +7,7 @@ import sys
 
 from greengrocer.cli.output import MISTAKE, complain
 from greengrocer.errors import UsageError
-from greengrocer.serving.trial import limit_trial
+from greengrocer.serving.reloading.trial import limit_trial
 
 
 def main(source: str) -> int:

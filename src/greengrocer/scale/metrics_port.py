@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from greengrocer.errors import UsageError
-from greengrocer.web.listener import bind
+from greengrocer.web.wire.listener import bind
 
 PORTS = 100  # as many replicas may be on a node
 

@@ -19,8 +19,8 @@ from greengrocer.serving.processors import allot
 from greengrocer.serving.readiness import State
 from greengrocer.settings import Settings
 from greengrocer.telemetry.logs import configure_logs
-from greengrocer.web.health import is_ready
-from greengrocer.web.listener import url_of
+from greengrocer.web.routes.health import is_ready
+from greengrocer.web.wire.listener import url_of
 
 log = structlog.get_logger("greengrocer.replica")
 

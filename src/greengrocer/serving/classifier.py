@@ -12,8 +12,8 @@ from greengrocer.errors import DeadlineExceeded, NotReady, Overloaded
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask, Labels
-from greengrocer.serving.models import Models
 from greengrocer.serving.pool import Pool
+from greengrocer.serving.reloading.models import Models
 
 NO_MEMORY_RETRY = 1  # seconds; what takes it is other pictures
 

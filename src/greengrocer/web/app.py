@@ -11,10 +11,6 @@ from starlette.types import ASGIApp
 
 from greengrocer import __version__
 from greengrocer.errors import ParameterOutOfRange, Refusal
-from greengrocer.web import health
-from greengrocer.web.batch import predict_batch
-from greengrocer.web.docs import ASSETS, docs_assets, docs_page
-from greengrocer.web.gallery import random_image
 from greengrocer.web.observe import Observe
 from greengrocer.web.open_inference import routes as open_inference
 from greengrocer.web.openapi import (
@@ -29,13 +25,17 @@ from greengrocer.web.openapi import (
 )
 from greengrocer.web.page.page import ASSETS as PAGE_ASSETS
 from greengrocer.web.page.page import page, page_asset
-from greengrocer.web.predict import explain, predict
 from greengrocer.web.problems import (
     described,
     http_exception_response,
     internal_error_response,
     refusal_response,
 )
+from greengrocer.web.routes import health
+from greengrocer.web.routes.batch import predict_batch
+from greengrocer.web.routes.docs import ASSETS, docs_assets, docs_page
+from greengrocer.web.routes.gallery import random_image
+from greengrocer.web.routes.predict import explain, predict
 from greengrocer.web.schemas import (
     ClassNames,
     Health,

@@ -7,9 +7,9 @@ from pydantic import BaseModel
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.apart import METRICS
 from greengrocer.web.access.guard import is_open
-from greengrocer.web.parameters import DEADLINE, DESCRIBED
+from greengrocer.web.body.upload import FIELD, FORM_TYPE, PICTURE_TYPES
 from greengrocer.web.problems import OPEN_INFERENCE, described
-from greengrocer.web.upload import FIELD, FORM_TYPE, PICTURE_TYPES
+from greengrocer.web.routes.parameters import DEADLINE, DESCRIBED
 
 BINARY = {"type": "string", "format": "binary"}
 TEXT = {"schema": {"type": "string"}}

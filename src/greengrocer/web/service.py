@@ -9,7 +9,7 @@ from greengrocer.serving.classifier import Classifier
 from greengrocer.serving.readiness import Readiness
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
-from greengrocer.web.upload import UploadLimits
+from greengrocer.web.body.upload import UploadLimits
 
 
 @dataclass(frozen=True)

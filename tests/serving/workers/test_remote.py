@@ -17,8 +17,8 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import ASK, Ask
+from greengrocer.serving.frames.frames import Begun, Classify, encode
 from greengrocer.serving.workers.engine import FAR_PAST
-from greengrocer.serving.workers.frames import Begun, Classify, encode
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of
 from support.pictures import encoded, jpeg, photo

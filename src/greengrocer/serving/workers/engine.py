@@ -14,10 +14,9 @@ from greengrocer.errors import Refusal
 from greengrocer.imaging.decode import count_pixels
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.classifier import Served, serve
-from greengrocer.serving.models import Models
-from greengrocer.serving.workers import refusals
-from greengrocer.serving.workers.fields import Malformed
-from greengrocer.serving.workers.frames import (
+from greengrocer.serving.frames import refusals
+from greengrocer.serving.frames.fields import Malformed
+from greengrocer.serving.frames.frames import (
     Answered,
     Begun,
     Cancel,
@@ -29,9 +28,10 @@ from greengrocer.serving.workers.frames import (
     Take,
     Taken,
 )
+from greengrocer.serving.frames.link import Link
+from greengrocer.serving.frames.stream import FrameStream
+from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.gate import Gate
-from greengrocer.serving.workers.link import Link
-from greengrocer.serving.workers.stream import FrameStream
 from greengrocer.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:

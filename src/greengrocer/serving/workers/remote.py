@@ -11,8 +11,8 @@ from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadableP
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
-from greengrocer.serving.workers import refusals
-from greengrocer.serving.workers.frames import (
+from greengrocer.serving.frames import refusals
+from greengrocer.serving.frames.frames import (
     Answered,
     Begun,
     Cancel,
@@ -23,9 +23,9 @@ from greengrocer.serving.workers.frames import (
     Refused,
     Taken,
 )
-from greengrocer.serving.workers.link import Link
+from greengrocer.serving.frames.link import Link
+from greengrocer.serving.frames.stream import FrameStream
 from greengrocer.serving.workers.remote_limiter import RemoteLimiter
-from greengrocer.serving.workers.stream import FrameStream
 
 FROM_ENGINE = (Answered, Begun, Described, Failed, Refused, Taken)
 RETRY_SECONDS = 0.1  # where even the socket's queue is full

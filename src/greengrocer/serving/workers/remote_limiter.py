@@ -4,9 +4,9 @@ import asyncio
 from itertools import count
 
 from greengrocer.errors import NotReady
+from greengrocer.serving.frames.frames import Take, Taken
+from greengrocer.serving.frames.link import Link
 from greengrocer.serving.limits import Standing
-from greengrocer.serving.workers.frames import Take, Taken
-from greengrocer.serving.workers.link import Link
 
 COUNT_SECONDS = 2.0  # many times what the engine's event loop takes
 AWAY = "the engine is being replaced: ask again"

@@ -11,7 +11,7 @@ from greengrocer.context import Context
 from greengrocer.errors import MalformedUpload, NotReady, PictureRefused, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
-from greengrocer.web.classify import at_once, classify_admitted, classify_in_turn
+from greengrocer.web.body.upload import check_declared_length, read_content_type, receive_body
 from greengrocer.web.open_inference.inputs import read_pictures, read_request
 from greengrocer.web.open_inference.outputs import (
     EVIDENCE,
@@ -20,9 +20,9 @@ from greengrocer.web.open_inference.outputs import (
     infer_response,
     wanted_outputs,
 )
-from greengrocer.web.parameters import read_patience
+from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
+from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
-from greengrocer.web.upload import check_declared_length, read_content_type, receive_body
 
 MOST_EXPLAINED = 64  # pictures of a request
 JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no picture in base64

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from greengrocer.errors import MalformedUpload, TooManyBytes
 from greengrocer.imaging.decode import Picture
+from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.open_inference.schemas import InferRequest, RequestInput
-from greengrocer.web.upload import UploadLimits
 
 IMAGE, PIXELS = "image", "pixels"
 CHANNELS = 3

@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from greengrocer import __version__
 from greengrocer.ranking import Labels
-from greengrocer.web.health import is_ready
 from greengrocer.web.open_inference.infer import infer
 from greengrocer.web.open_inference.inputs import CHANNELS, IMAGE, PIXELS
 from greengrocer.web.open_inference.outputs import JSON_LENGTH, output_shapes
@@ -24,8 +23,9 @@ from greengrocer.web.open_inference.schemas import (
     ServerMetadata,
 )
 from greengrocer.web.openapi import BINARY
-from greengrocer.web.parameters import DEADLINE
 from greengrocer.web.problems import described
+from greengrocer.web.routes.health import is_ready
+from greengrocer.web.routes.parameters import DEADLINE
 from greengrocer.web.service import Service
 
 HOME = "/v2"

@@ -1,0 +1,1 @@
+"""What the engine process and the HTTP processes say to each other, as binary frames."""

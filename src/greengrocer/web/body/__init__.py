@@ -1,0 +1,1 @@
+"""A request's body: read as it comes, under limits."""

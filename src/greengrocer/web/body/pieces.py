@@ -1,0 +1,40 @@
+"""A body's pieces for a reader that pauses: its own pauses do not count against the client."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from starlette.types import Receive
+
+from greengrocer.errors import DeadlineExceeded, Departed, SlowUpload, TooManyBytes
+from greengrocer.web.body.upload import UploadLimits
+
+
+async def pieces(receive: Receive, limits: UploadLimits, end: float) -> AsyncIterator[bytes]:
+    """The body as it comes, until the moment ``end`` in monotonic seconds.
+
+    Raises TooManyBytes for more than a request may have, SlowUpload, DeadlineExceeded or Departed.
+    """
+    came, waited = 0, 0.0
+    more = True
+    while more:
+        began = time.monotonic()
+        patience = limits.grace + came / limits.rate - waited
+        try:
+            async with asyncio.timeout(min(patience, end - began)):
+                message = await receive()
+        except TimeoutError:
+            if end - began < patience:
+                raise DeadlineExceeded("the deadline passed before all was sent") from None
+            raise SlowUpload(f"only {came} bytes came in time: send faster") from None
+        if message["type"] == "http.disconnect":
+            raise Departed("the client left while it was sending")
+        waited += time.monotonic() - began
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        came += len(chunk)
+        if came > limits.request_bytes:
+            raise TooManyBytes(
+                f"the body is longer than the {limits.request_bytes} bytes that are taken"
+            )
+        yield chunk

@@ -1,0 +1,163 @@
+"""Reads a request's one picture, raw or in a form, under limits that bite as bytes come."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from multipart import MultipartSegment, parse_options_header
+from starlette.types import Receive
+
+from greengrocer.errors import (
+    DeadlineExceeded,
+    Departed,
+    EmptyPicture,
+    MalformedUpload,
+    MissingField,
+    RepeatedField,
+    SlowUpload,
+    TooManyBytes,
+    UnsupportedContentType,
+)
+from greengrocer.serving.admission import Receipt
+from greengrocer.web.body.form import OVERHEAD, Event, Form
+
+FIELD = "file"
+PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
+FORM_TYPE = "multipart/form-data"
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """How much may come, and how slowly.
+
+    A body has ``grace`` seconds, and one second more for every ``rate`` bytes that have come.
+    ``request_bytes`` and ``pictures`` bound a request with many of them.
+    """
+
+    picture_bytes: int
+    grace: float
+    rate: float
+    request_bytes: int = 500_000_000
+    pictures: int = 1000
+
+
+async def read_picture(
+    receive: Receive,
+    headers: Mapping[bytes, bytes],
+    limits: UploadLimits,
+    receipt: Receipt,
+    end: float = math.inf,
+) -> bytes:
+    """The picture's bytes, as they were sent: nothing is decoded.
+
+    ``end`` is the moment, in monotonic seconds, until which the client waits.
+
+    Raises an UploadRefused, EmptyPicture, Overloaded (bytes in flight), DeadlineExceeded or
+    Departed.
+    """
+    kind, options = read_content_type(headers)
+    if kind == FORM_TYPE:
+        allowed = limits.picture_bytes + OVERHEAD
+        check_declared_length(headers, allowed)
+        one = _OnePicture(limits.picture_bytes)
+        form = Form(options.get("boundary", ""), 1, one.take)
+        await receive_body(receive, form.feed, allowed, limits, receipt, end)
+        form.close()
+        picture = one.whole()
+    elif kind in PICTURE_TYPES:
+        check_declared_length(headers, limits.picture_bytes)
+        chunks: list[bytes] = []
+        await receive_body(receive, chunks.append, limits.picture_bytes, limits, receipt, end)
+        picture = b"".join(chunks)
+    else:
+        raise UnsupportedContentType(
+            f"the content type is {kind or 'missing'}: send {FORM_TYPE} with the field "
+            f"{FIELD!r}, or the picture as {', '.join(PICTURE_TYPES)}"
+        )
+    if not picture:
+        raise EmptyPicture("the picture is empty: 0 bytes")
+    return picture
+
+
+def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
+    """The body's media type and its options; raises UnsupportedContentType for an encoded body."""
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedContentType("the body has a content encoding: send it as it is")
+    kind, options = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
+    return kind, options
+
+
+def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
+    """Refuse at once what says that it is too long; what says nothing is counted as it comes."""
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit():
+        raise MalformedUpload("the Content-Length is not a number")
+    if int(declared) > allowed:
+        raise TooManyBytes(f"the body is {int(declared)} bytes long: at most {allowed} are taken")
+
+
+async def receive_body(
+    receive: Receive,
+    take: Callable[[bytes], None],
+    allowed: int,
+    limits: UploadLimits,
+    receipt: Receipt,
+    end: float,
+) -> None:
+    """Give the body to ``take`` as it comes, counted and in time."""
+    now = asyncio.get_running_loop().time()
+    end += now - time.monotonic()  # the loop's clock may be another
+    latest = now + limits.grace
+    more = True
+    try:
+        async with asyncio.timeout_at(min(latest, end)) as patience:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Departed("the client left while it was sending")
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                receipt.grow(len(chunk))
+                if receipt.size > allowed:
+                    raise TooManyBytes(
+                        f"the body is longer than the {allowed} bytes that are taken"
+                    )
+                take(chunk)
+                if more:
+                    patience.reschedule(min(latest + receipt.size / limits.rate, end))
+    except TimeoutError:
+        if end < latest + receipt.size / limits.rate:
+            raise DeadlineExceeded("the deadline passed before the picture was sent") from None
+        raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
+
+
+class _OnePicture:
+    """Keeps the content of the part called ``file``, nothing else; its declared type is ignored."""
+
+    def __init__(self, allowed: int) -> None:
+        self._allowed = allowed
+        self._picture: bytearray | None = None
+        self._inside = False
+
+    def whole(self) -> bytes:
+        """The picture; raises MissingField."""
+        if self._picture is None:
+            raise MissingField(f"the form has no part {FIELD!r}: put the picture there")
+        return bytes(self._picture)
+
+    def take(self, event: Event) -> None:
+        """Take what the form tells; raises RepeatedField or TooManyBytes."""
+        if isinstance(event, MultipartSegment):
+            self._inside = event.name == FIELD
+            if self._inside and self._picture is not None:
+                raise RepeatedField(f"the form has two parts {FIELD!r}: send one")
+            if self._inside:
+                self._picture = bytearray()
+        elif event and self._inside and self._picture is not None:
+            self._picture += event
+            if len(self._picture) > self._allowed:
+                raise TooManyBytes(
+                    f"the picture is longer than the {self._allowed} bytes that are taken"
+                )

@@ -1,0 +1,236 @@
+"""``POST /predict/batch``: a form's pictures are answered while it comes, a line each, in order.
+
+The form is read only as fast as there are places for its pictures, so a request of any length
+takes little memory. Its answers wait in memory for a client that sends all before it reads.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from typing import Any
+
+import orjson
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from greengrocer.context import Context
+from greengrocer.errors import (
+    EmptyPicture,
+    MissingField,
+    Overloaded,
+    Refusal,
+    UnsupportedContentType,
+)
+from greengrocer.ranking import Ask
+from greengrocer.web.body.form import Form
+from greengrocer.web.body.pictures import Pictures
+from greengrocer.web.body.pieces import pieces
+from greengrocer.web.body.upload import FIELD, FORM_TYPE, check_declared_length, read_content_type
+from greengrocer.web.problems import internal_error, problem
+from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
+from greengrocer.web.routes.parameters import read_ask, read_patience
+from greengrocer.web.schemas import prediction_body
+from greengrocer.web.service import Service
+
+LINES = "application/x-ndjson"
+
+log = structlog.get_logger("greengrocer.http")
+
+
+async def predict_batch(service: Service, request: Request) -> Response:
+    """Answer for all pictures in ``request``.
+
+    Raises the Refusal that its first picture's place, or what comes before it, is reason for.
+    """
+    headers = dict(request.scope["headers"])
+    ask = read_ask(request, len(service.classifier.labels.classes))
+    end = request.scope["state"]["arrived"] + read_patience(headers)
+    kind, options = read_content_type(headers)
+    if kind != FORM_TYPE:
+        raise UnsupportedContentType(
+            f"the content type is {kind or 'missing'}: send {FORM_TYPE} with fields {FIELD!r}"
+        )
+    check_declared_length(headers, service.upload_limits.request_bytes)
+    batch = Batch(service, request, ask, end)
+    batch.begin(options.get("boundary", ""))
+    try:
+        return Lines(await batch.line(), batch)
+    except BaseException:
+        await batch.stop()
+        raise
+
+
+class Lines(Response):
+    """The answers of ``batch``, from the ``first`` on, each sent as soon as it is its turn."""
+
+    media_type = LINES
+
+    def __init__(self, first: bytes | None, batch: "Batch") -> None:
+        super().__init__()
+        del self.headers["content-length"]
+        self.first = first
+        self.batch = batch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        del scope, receive
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        try:
+            await send(head)
+            line = self.first
+            while line is not None:
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+                line = await self.batch.line()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            await self.batch.stop()
+
+
+class Batch:
+    """One request's pictures: a task reads them, and one for each answers for it."""
+
+    def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
+        state = request.scope["state"]
+        self.service = service
+        self.request = request
+        self.ask = ask
+        self.end = end  # the moment until which the client waits, in monotonic seconds
+        self._id: str = state["request_id"]
+        self._path: str = request.scope["path"]
+        self._places = asyncio.Semaphore(at_once(service))
+        self._count = 0
+        self._gone = False
+        self._lines: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._contexts: set[Context] = set()
+        self._held = ExitStack()
+        self._receipt = self._held.enter_context(service.admission.receiving())
+        state["when_departed"].append(self._leave)
+
+    def begin(self, boundary: str) -> None:
+        """Begin to read the form; raises MalformedUpload."""
+        pictures = Pictures(self.service.upload_limits)
+        form = Form(boundary, self.service.upload_limits.pictures, pictures.take)
+        self._start(self._read(form, pictures))
+
+    async def line(self) -> bytes | None:
+        """The next answer as a line, None behind the last.
+
+        Raises a Refusal of the whole request, where nothing has been answered yet.
+        """
+        task = await self._lines.get()
+        return None if task is None else await task
+
+    async def stop(self) -> None:
+        """End what still goes on, and give back what is held."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._held.close()
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _leave(self) -> None:
+        """The client has gone: compute nothing more for it."""
+        self._gone = True
+        for context in self._contexts:
+            context.cancel()
+
+    async def _read(self, form: Form, pictures: Pictures) -> None:
+        try:
+            limits = self.service.upload_limits
+            async for piece in pieces(self.request.receive, limits, self.end):
+                await self._make_room(len(piece))
+                held = pictures.held
+                try:
+                    form.feed(piece)
+                finally:
+                    whole = pictures.whole()
+                    kept = sum(len(one) for one in whole if isinstance(one, bytes))
+                    self._receipt.shrink(len(piece) - (kept + pictures.held - held))
+                    for one in whole:
+                        await self._add(one)
+            form.close()
+            if not self._count:
+                self._end(MissingField(f"the form has no part {FIELD!r}: put the pictures there"))
+        except Exception as error:
+            self._end(error)
+        self._lines.put_nowait(None)
+
+    async def _make_room(self, amount: int) -> None:
+        """Hold ``amount`` more bytes; once a picture is taken, wait for them to be free."""
+        patience = time.monotonic() + (self.service.deadline if self._count else 0)
+        while True:
+            try:
+                self._receipt.grow(amount)
+            except Overloaded as full:
+                if time.monotonic() > patience:
+                    raise
+                await asyncio.sleep(min(full.retry_after, self.service.deadline))
+            else:
+                return
+
+    async def _add(self, picture: bytes | Refusal) -> None:
+        """Have a picture answered, as soon as there is a place for it among this request's own."""
+        await self._places.acquire()
+        self._lines.put_nowait(self._start(self._answer(self._count, picture)))
+        self._count += 1
+
+    async def _answer(self, index: int, picture: bytes | Refusal) -> bytes:
+        try:
+            if isinstance(picture, Refusal):
+                return self._refused(index, picture)
+            if not picture:
+                return self._refused(index, EmptyPicture("the picture is empty: 0 bytes"))
+            return await self._classified(index, picture)
+        finally:
+            if isinstance(picture, bytes):
+                self._receipt.shrink(len(picture))
+            self._places.release()
+
+    async def _classified(self, index: int, picture: bytes) -> bytes:
+        self.service.metrics.upload_bytes.observe(len(picture))
+        seconds = min(self.service.deadline, self.end - time.monotonic())
+        context = Context(self._id, seconds)
+        self._contexts.add(context)
+        if self._gone:
+            context.cancel()
+        # The first one stands for the request: without a place for it, nothing is let in.
+        classify = classify_in_turn if index else classify_admitted
+        try:
+            answer = await classify(self.service, picture, context, self.ask)
+        except Refusal as refusal:
+            if isinstance(refusal, Overloaded):
+                raise
+            return self._refused(index, refusal)
+        except Exception:
+            log.exception("failed", request_id=self._id, path=self._path, index=index)
+            return _line(index, internal_error(self._id, self._path))
+        finally:
+            self._contexts.discard(context)
+        return _line(index, prediction_body(answer, self._id))
+
+    def _end(self, error: Exception) -> None:
+        """Tell why no more of the form is read, in a line behind others where a line can do it."""
+
+        async def last(index: int) -> bytes:
+            if index and isinstance(error, Refusal):
+                return self._refused(index, error)
+            raise error
+
+        self._lines.put_nowait(self._start(last(self._count)))
+
+    def _refused(self, index: int, refusal: Refusal) -> bytes:
+        self.service.metrics.rejections.labels(refusal.code).inc()
+        return _line(index, problem(refusal, self._id, self._path))
+
+
+def _line(index: int, body: dict[str, object]) -> bytes:
+    return orjson.dumps({"index": index, **body}, option=orjson.OPT_APPEND_NEWLINE)

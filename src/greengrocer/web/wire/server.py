@@ -1,0 +1,112 @@
+"""The HTTP server: uvicorn on one event loop, quiet when idle, and stopped by signals."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
+from types import FrameType
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.wire.listener import url_of
+from greengrocer.web.wire.protocol import LimitedProtocol, WireLimits
+
+BACKLOG = 2048
+DOORS = ("serving", "metrics")  # what the log calls the service's listener, and the metrics' own
+
+log = structlog.get_logger("greengrocer.server")
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, waiting for an event where the original looks ten times a second."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listeners: Sequence[socket.socket],
+        readiness: Readiness,
+        drain_delay: float,
+        beside: AbstractAsyncContextManager[None],
+    ) -> None:
+        super().__init__(config)
+        self._listeners = listeners
+        self.readiness = readiness
+        self._drain_delay = drain_delay
+        self._beside = beside
+        self._told = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._signal = "none"
+
+    async def main_loop(self) -> None:
+        """Serve until a signal comes, and through the delay that SIGTERM leaves to balancers."""
+        self._loop = asyncio.get_running_loop()
+        async with self._beside:
+            self.readiness.state = State.STOPPING if self.should_exit else State.READY
+            for name, listener in zip(DOORS, self._listeners, strict=False):
+                log.info(name, url=url_of(listener))
+            await self._told.wait()
+            if not self._at_once.is_set() and self._drain_delay:
+                log.info("draining", signal=self._signal, seconds=self._drain_delay)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._at_once.wait(), self._drain_delay)
+        log.info("stopping", signal=self._signal)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not ready from now on; a SIGINT skips the drain delay, a second signal all waiting.
+
+        Nothing is logged here: the signal may have interrupted a log line, which holds a lock.
+        """
+        del frame
+        self.force_exit = self.should_exit
+        self._signal = signal.Signals(sig).name
+        self.readiness.state = State.STOPPING
+        at_once = self.force_exit or sig == signal.SIGINT
+        self.should_exit = True
+        if self._loop is None:
+            self._wake(at_once)
+        else:
+            self._loop.call_soon_threadsafe(self._wake, at_once)
+
+    def _wake(self, at_once: bool) -> None:
+        self._told.set()
+        if at_once:
+            self._at_once.set()
+
+
+def make_server(
+    app: ASGIApp,
+    listeners: Sequence[socket.socket],
+    readiness: Readiness,
+    keep_alive: float,
+    drain: float,
+    limits: WireLimits,
+    drain_delay: float = 0.0,
+    beside: AbstractAsyncContextManager[None] | None = None,
+) -> Server:
+    """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
+
+    ``keep_alive`` bounds an idle connection; after SIGTERM requests are taken for ``drain_delay``
+    and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves.
+    """
+    config = uvicorn.Config(
+        app,
+        http=partial(LimitedProtocol, limits=limits, readiness=readiness),  # type: ignore[arg-type]
+        ws="none",
+        lifespan="off",
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
+    )
+    return Server(config, listeners, readiness, drain_delay, beside or nullcontext())

@@ -1,0 +1,255 @@
+"""``POST /predict/batch``: many pictures, a line each."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.web.body.upload import UploadLimits
+from greengrocer.web.schemas import PredictionLine, ProblemLine
+from greengrocer.web.service import Service
+from support.engines import HeldEngine
+from support.forms import FORM, form, part
+from support.live import MEGA, FailingEngine, Live, engine_of, live, make_service
+from support.pictures import encoded, jpeg, photo
+from support.waiting import SECONDS, until
+from support.wire import Wire, exchange, head
+from support.workers import start_workers
+
+Lines = list[dict[str, Any]]
+SIDE = 64 * 48  # pixels of our pictures
+
+
+def batch(body: bytes, *headers: str, query: str = "") -> bytes:
+    """A whole request."""
+    lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", *headers)
+    return head("POST", f"/predict/batch{query}", *lines) + body
+
+
+def answered(url: str, body: bytes, *headers: str, query: str = "") -> Lines:
+    """The lines of the answer, each as its published model has it."""
+    with httpx.Client(base_url=url, timeout=SECONDS) as client:
+        given = {"Content-Type": FORM, **dict(line.split(": ") for line in headers)}
+        response = client.post(f"/predict/batch{query}", content=body, headers=given)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    for index, line in enumerate(lines):
+        model = PredictionLine if "prediction" in line else ProblemLine
+        assert model.model_validate(line).index == index
+        assert line["request_id"] == response.headers["x-request-id"]
+    return lines
+
+
+def said(lines: Lines) -> list[str]:
+    """What each line says in a word: a class, or the code of a problem."""
+    return [line.get("prediction") or line["code"] for line in lines]
+
+
+def idle(service: Service) -> bool:
+    """Whether nothing is held for any request."""
+    return service.admission.pictures == 0 and service.admission._bytes.used == 0
+
+
+@pytest.fixture
+def held(fake_bundle: Path) -> Iterator[Live]:
+    """A service whose one thread waits in the engine until the test lets it go on."""
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    with live(make_service(fake_bundle, engine)) as running:
+        yield running
+        engine.release.set()
+
+
+def engine_behind(running: Live) -> HeldEngine:
+    engine = running.service.classifier.models.current.engine  # type: ignore[attr-defined]
+    assert isinstance(engine, HeldEngine)
+    return engine
+
+
+@contextmanager
+def limited(bundle: Path, threads: int = 1, **limits: Any) -> Iterator[Live]:
+    """A service that takes less than usual, of what ``limits`` name."""
+    service = make_service(bundle, threads=threads)
+    usual = {"upload_bytes": 256 * MEGA, "pixels": 200 * MEGA}
+    admission = AdmissionLimits(
+        **{name: limits.pop(name, value) for name, value in usual.items()}, wait_seconds=SECONDS
+    )
+    uploads = UploadLimits(**{"picture_bytes": 20 * MEGA, "grace": 10, "rate": 8192, **limits})
+    with live(
+        replace(service, admission=Admission(admission, threads, 0.01), upload_limits=uploads)
+    ) as running:
+        yield running
+        assert until(lambda: idle(running.service))
+
+
+def test_every_line_is_what_predict_would_answer(client: httpx.Client) -> None:
+    pictures = [jpeg(5), b"", jpeg(250), b"a pear", encoded(photo(1), "WEBP"), jpeg(9)[:300]]
+    body = form(part(b"x" * 999, "comment"), *map(part, pictures))
+    lines = answered(str(client.base_url), body, query="?top=2&explain=true")
+    assert len(lines) == len(pictures)
+    for line, picture in zip(lines, pictures, strict=True):
+        alone = client.post("/predict?top=2&explain=true", files={"file": picture}).json()
+        for key in ("request_id", "index", "instance"):
+            line.pop(key, None)
+            alone.pop(key, None)
+        assert line == alone
+
+
+def test_an_answer_comes_while_the_form_is_still_sent(held: Live) -> None:
+    first, second = part(jpeg(5)), form(part(jpeg(250)))
+    start = batch(first + second)[: -len(second) + 20]
+    with Wire(held.url) as wire:
+        wire.send(start)
+        engine_behind(held).release.set()
+        while b'"grey-0"' not in wire.line():
+            pass
+        wire.send(second[20:])
+        assert b'"index":1,"prediction":"grey-9"' in wire.rest()
+
+
+def test_a_client_that_sends_all_before_it_reads_gets_all(client: httpx.Client) -> None:
+    with Wire(str(client.base_url)) as wire:
+        wire.send(batch(form(*[part(jpeg(5))] * 1000), "Connection: close", query="?explain=true"))
+        assert wire.rest().count(b'"grey-0","confidence"') >= 1000
+
+
+def test_memory_is_held_for_a_few_pictures_only(fake_bundle: Path) -> None:
+    picture = encoded(photo(1, (600, 600)), "PNG")
+    with limited(fake_bundle, upload_bytes=5 * len(picture)) as running:
+        lines = answered(running.url, form(*[part(picture)] * 40))
+        assert len(set(said(lines))) == 1
+        assert "overloaded" not in said(lines)
+
+
+def test_a_picture_without_a_place_waits_for_one(fake_bundle: Path) -> None:
+    with limited(fake_bundle, threads=3, pixels=SIDE) as running:
+        assert said(answered(running.url, form(*[part(jpeg(5))] * 4))) == ["grey-0"] * 4
+
+
+def test_without_a_place_for_the_first_there_is_none_for_any(fake_bundle: Path) -> None:
+    with limited(fake_bundle, pixels=SIDE - 1) as running:
+        refused = exchange(running.url, batch(form(part(jpeg(5)), part(jpeg(5)))))
+        assert (refused.status, json.loads(refused.body)["code"]) == (429, "overloaded")
+        assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_a_picture_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
+    with limited(fake_bundle, picture_bytes=5000) as running:
+        parts = [part(jpeg(5)), part(bytes(300_000)), part(jpeg(250))]
+        assert said(answered(running.url, form(*parts))) == ["grey-0", "too-many-bytes", "grey-9"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (part(jpeg(5)) + part(jpeg(250))[:200], "malformed-upload"),
+        (part(jpeg(5)) + form(*[part(b"", "other")] * 30), "malformed-upload"),
+        (form(*[part(jpeg(5))] * 5), "repeated-field"),
+        (form(part(jpeg(5)), part(bytes(300_000), "other")), "too-many-bytes"),
+    ],
+)
+def test_a_form_that_is_refused_midway_ends_with_a_line_that_says_so(
+    fake_bundle: Path, body: bytes, code: str
+) -> None:
+    def chunks() -> Iterator[bytes]:  # without a length, which would be refused at once
+        yield body[:-100]
+        yield body[-100:]
+
+    with limited(fake_bundle, pictures=4, request_bytes=200_000) as running:
+        words = said(answered(running.url, chunks()))  # type: ignore[arg-type]
+        assert words[0] == "grey-0"
+        assert words[1:] in ([code], ["grey-0"] * 3 + [code])
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (batch(form(part(jpeg(5), "picture"))), 422, "missing-field"),
+        (batch(form(part(jpeg(5))), query="?top=0"), 422, "parameter-out-of-range"),
+        (batch(form(part(jpeg(5))), "X-Deadline-Ms: soon"), 422, "parameter-out-of-range"),
+        (batch(part(jpeg(5))[:60]), 400, "malformed-upload"),
+        (batch(b"x" * 200_000), 400, "malformed-upload"),
+        (batch(b"").replace(b"=frontier", b"="), 400, "malformed-upload"),
+        (
+            batch(b"").replace(b"multipart/form-data", b"image/jpeg"),
+            415,
+            "unsupported-content-type",
+        ),
+        (batch(form(part(jpeg(5))), "Content-Encoding: gzip"), 415, "unsupported-content-type"),
+        (batch(b"").replace(b"Length: 0", b"Length: 600000000"), 413, "too-many-bytes"),
+    ],
+)
+def test_what_no_picture_is_to_blame_for_is_the_requests_own_status(
+    client: httpx.Client, request_: bytes, status: int, code: str
+) -> None:
+    refused = exchange(str(client.base_url), request_)
+    assert (refused.status, json.loads(refused.body)["code"]) == (status, code)
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+def test_the_clients_deadline_is_that_of_every_picture(held: Live) -> None:
+    lines = answered(held.url, form(*[part(jpeg(5))] * 4), "X-Deadline-Ms: 200")
+    assert set(said(lines)) == {"deadline-exceeded"}
+    assert [line["status"] for line in lines] == [504] * len(lines)
+
+
+def test_a_client_that_sends_no_further_is_told_so(fake_bundle: Path) -> None:
+    with limited(fake_bundle, grace=0.2, rate=1e9) as running, Wire(running.url) as wire:
+        wire.send(batch(form(part(jpeg(5)), part(jpeg(250))))[:-300])
+        lines = wire.rest()
+        assert b'"index":0,"prediction":"grey-0"' in lines
+        assert b'"index":1,"type":"urn:greengrocer:problem:slow-upload"' in lines
+
+
+def test_the_time_for_which_it_is_not_read_is_not_the_clients(fake_bundle: Path) -> None:
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    picture = encoded(photo(1, (1000, 1000)), "PNG")
+    body = form(*[part(picture)] * 50)
+    assert len(body) > 20 * MEGA  # more than the sockets hold
+    uploads = UploadLimits(20 * MEGA, grace=0.5, rate=1e12)
+    service = replace(make_service(fake_bundle, engine), upload_limits=uploads)
+    with live(service) as running, ThreadPoolExecutor() as pool:
+        lines = pool.submit(answered, running.url, body)
+        assert engine.busy.wait(SECONDS)
+        time.sleep(1)  # twice the grace
+        engine.release.set()
+        assert len(set(said(lines.result(SECONDS)))) == 1
+        assert "prediction" in lines.result()[-1]
+
+
+def test_a_client_that_leaves_is_worked_for_no_more(held: Live) -> None:
+    engine = engine_behind(held)
+    with Wire(held.url) as wire:
+        wire.send(batch(form(*[part(jpeg(5))] * 9)))
+        assert engine.busy.wait(SECONDS)
+    assert exchange(held.url, head("GET", "/livez")).status == 200  # it has seen the other's end
+    engine.release.set()
+    assert until(lambda: idle(held.service))
+    assert engine.calls == 1
+
+
+def test_a_failure_is_a_line_that_tells_no_secret(fake_bundle: Path) -> None:
+    with live(make_service(fake_bundle, engine_of(FailingEngine, fake_bundle))) as running:
+        lines = answered(running.url, form(*[part(jpeg(5))] * 3))
+    assert [line["status"] for line in lines] == [500] * 3
+    assert FailingEngine.SECRET not in json.dumps(lines)
+
+
+@pytest.mark.accept
+def test_over_an_engine_process_it_is_the_same(fake_bundle: Path) -> None:
+    workers = start_workers(2, "--bundle", str(fake_bundle), "--engine", "fake")
+    try:
+        levels = [k % 10 for k in range(50)]
+        pictures = [part(jpeg(int((level + 0.5) * 25.5))) for level in levels]
+        lines = answered(workers.url, form(*pictures, part(b"a pear")))
+        assert said(lines) == [*(f"grey-{level}" for level in levels), "unreadable-picture"]
+    finally:
+        assert workers.server.stop() == 0
