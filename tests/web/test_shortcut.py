@@ -15,7 +15,21 @@ from support.refusals import PARAMETERS, PICTURES, UPLOADS
 from support.wire import exchange, post
 
 PICTURE = post(jpeg(5), "X-Request-Id: same")
-REFUSED = [refused.request for refused in (*PICTURES, *UPLOADS, *PARAMETERS)]
+AT_ONCE = 32_000  # bytes, that arrive in one piece
+
+
+def settled(request: bytes) -> bytes:
+    """A request of which nothing is left to chance in the answer.
+
+    One that comes in pieces may be refused before its end has come, and then its answer says that
+    the connection ends: so it asks for that.
+    """
+    if len(request) <= AT_ONCE:
+        return request
+    return request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+
+
+REFUSED = [settled(refused.request) for refused in (*PICTURES, *UPLOADS, *PARAMETERS)]
 
 
 @dataclass
