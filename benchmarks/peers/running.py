@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.peers.contenders import Contender
-from benchmarks.processes import process_tree
+from benchmarks.processes import free_port, process_tree
 
 START_SECONDS = 90.0
 POLL_SECONDS = 0.2
@@ -67,7 +66,7 @@ def running(contender: Contender, picture: bytes, logs: Path) -> Iterator[Runnin
 
     Raises RuntimeError with the end of its log where it does not come to answer.
     """
-    port = _free_port()
+    port = free_port()
     command = [word.format(port=port) for word in contender.command]
     log = logs / f"{contender.name}.log"
     with log.open("wb") as output:
@@ -85,12 +84,6 @@ def running(contender: Contender, picture: bytes, logs: Path) -> Iterator[Runnin
         yield server
     finally:
         _end(process)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(server: Running, process: "subprocess.Popen[bytes]", picture: bytes, log: Path) -> None:

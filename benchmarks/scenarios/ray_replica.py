@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,12 +13,11 @@ from pathlib import Path
 
 import httpx
 import yaml
-from tqdm import tqdm
 
-from benchmarks.load import picture_request, run_load
+from benchmarks.load import picture_request
 from benchmarks.pictures import read_pictures
-from benchmarks.processes import STOP_SECONDS, Service, service
-from benchmarks.scenarios.workers import ALONE, CLIENTS, WARMUP_SECONDS, Results, run_once, table
+from benchmarks.processes import STOP_SECONDS, Service, free_port, service
+from benchmarks.scenarios.workers import ALONE, Results, load_in_turn, table
 
 PROGRAMS = Path(".venv-ray/bin").absolute()
 CONFIG = Path("deploy/ray/serve-config.yaml")
@@ -41,17 +39,11 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load them in turn, ``rounds`` times; each has all processors for its pictures."""
     requests = [picture_request(picture) for picture in read_pictures(data)]
-    results: Results = {ALONE: [], **{name: [] for name in PROXIES}}
     with ExitStack() as stack:
         servers = {ALONE: stack.enter_context(service("--bundle", bundle))}
         for name, (address, environment) in PROXIES.items():
             servers[name] = stack.enter_context(ray_service(bundle, address, environment))
-        for server in servers.values():
-            run_load(server.port, requests, CLIENTS, WARMUP_SECONDS)
-        for _ in tqdm(range(rounds), "rounds"):
-            for name, server in servers.items():
-                results[name].append(run_once(server, requests, seconds))
-    return results
+        return load_in_turn(servers, requests, rounds, seconds)
 
 
 @contextmanager
@@ -61,11 +53,11 @@ def ray_service(bundle: str, address: str, environment: dict[str, str]) -> Itera
     subprocess.run(made, check=True, stdout=sys.stderr)
     home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets in it: the path is short
     processors = len(os.sched_getaffinity(0))
-    port, dashboard, gcs = _free_port(), _free_port(), _free_port()
+    port, dashboard, gcs = free_port(), free_port(), free_port()
     flags = [f"--node-ip-address={address}", f"--num-cpus={processors}", f"--port={gcs}"]
     flags += [f"--dashboard-host={address}", f"--dashboard-port={dashboard}", "--block"]
     flags += [f"--object-store-memory={STORE}", f"--temp-dir={home}", "--disable-usage-stats"]
-    flags += [f"--ray-client-server-port={_free_port()}"]
+    flags += [f"--ray-client-server-port={free_port()}"]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [PROGRAMS / "ray", "start", "--head", *flags],
@@ -109,8 +101,3 @@ def _deploy(api: str, config: dict[str, object]) -> None:
             return
         time.sleep(0.2)
     raise RuntimeError(f"the replica did not start: {status}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -1,5 +1,6 @@
 """One process against ``--workers``: what does crossing to the engine process cost a picture?"""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,17 +43,24 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load the arrangements in turn, ``rounds`` times."""
     requests = [picture_request(picture) for picture in read_pictures(data)]
-    results: Results = {name: [] for name in ARRANGEMENTS}
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(service("--bundle", bundle, *flags))
             for name, flags in ARRANGEMENTS.items()
         }
-        for server in servers.values():
-            run_load(server.port, requests, CLIENTS, WARMUP_SECONDS)
-        for _ in tqdm(range(rounds), "rounds"):
-            for name, server in servers.items():
-                results[name].append(run_once(server, requests, seconds))
+        return load_in_turn(servers, requests, rounds, seconds)
+
+
+def load_in_turn(
+    servers: Mapping[str, Service], requests: list[bytes], rounds: int, seconds: float
+) -> Results:
+    """Load ``servers``, which all run, one after the other, ``rounds`` times."""
+    results: Results = {name: [] for name in servers}
+    for server in servers.values():
+        run_load(server.port, requests, CLIENTS, WARMUP_SECONDS)
+    for _ in tqdm(range(rounds), "rounds"):
+        for name, server in servers.items():
+            results[name].append(run_once(server, requests, seconds))
     return results
 
 

@@ -3,15 +3,14 @@
 import pickle
 from pathlib import Path
 
-import onnx
 import pytest
-from onnx import TensorProto
 
 from greengrocer.bundles.manifest import GRAPH, read_manifest
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.errors import BundleRefused
-from support.graphs import grey_graph, write_onnx_bundle
+from support.graphs import write_onnx_bundle
+from support.hostile import external_data
 
 
 class Toucher:
@@ -27,20 +26,6 @@ class Toucher:
 def start(directory: Path, graph: bytes) -> None:
     (directory / GRAPH).write_bytes(graph)
     OnnxEngine(directory, read_manifest(directory), "cpu", ONE_THREAD).start()
-
-
-def with_external_data(location: str) -> bytes:
-    """A graph the centres of whose classes are in another file."""
-    model = onnx.load_from_string(grey_graph())
-    (centres,) = (tensor for tensor in model.graph.initializer if tensor.name == "centres")
-    length = len(centres.raw_data)
-    centres.ClearField("raw_data")
-    centres.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(length))):
-        entry = centres.external_data.add()
-        entry.key, entry.value = key, value
-    graph: bytes = model.SerializeToString()
-    return graph
 
 
 def test_pickle_cve_2025_32434_and_kin_a_pickled_graph_is_refused_and_leaves_no_mark(
@@ -66,4 +51,4 @@ def test_onnx_cve_2024_27318_and_kin_external_data_is_refused(
     monkeypatch.chdir(bundle)
     where = {"beside": "centres", "above": "../centres", "absolute": f"{tmp_path}/centres"}
     with pytest.raises(BundleRefused, match="does not load"):
-        start(bundle, with_external_data(where.get(place, place)))
+        start(bundle, external_data(where.get(place, place)))

@@ -1,7 +1,5 @@
 """The black-box suite, against the service in one process and in several."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,8 @@ from conformance.corpus import DAMAGES, SOUND, damaged, names
 from conformance.processes import processes
 from conformance.wire import exchange, post
 
-from support.documents import ROOT
 from support.servers import Server, StartServer
+from support.suite import pass_suite
 
 pytestmark = pytest.mark.accept
 
@@ -22,34 +20,15 @@ LEFT = 2000  # kilobytes, of a round: less than one of each picture
 
 def held_against(server: Server, scratch: Path, *chosen: str) -> None:
     """Hold a service against the suite, or what is ``chosen`` of it; all of that must pass."""
-    options = [f"--base-url={server.url}", f"--pid={server.process.pid}", f"--basetemp={scratch}"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "conformance",
-            "-p",
-            "no:cacheprovider",
-            *options,
-            *chosen,
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
-    assert " skipped" not in done.stdout
+    printed = pass_suite(server.url, scratch, f"--pid={server.process.pid}", *chosen)
+    assert " skipped" not in printed
 
 
 def started(serve: StartServer, bundle: Path, workers: int | None, *flags: str) -> Server:
     """A service of so many processes, all of which are there."""
     several = ["--workers", str(workers)] if workers else []
     server = serve("--bundle", str(bundle), "--access-log", "false", *flags, *several)
-    server.until_logged(lambda: sum("serving" in line for line in server.log) == (workers or 1))
+    server.until_serving(workers or 1)
     return server
 
 

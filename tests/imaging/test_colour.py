@@ -3,10 +3,10 @@
 import struct
 
 import pytest
+from conformance.jpegs import APP2, segment, with_segments
 from PIL import Image, ImageCms
 
 from greengrocer.imaging.decode import decode
-from support.jpegs import APP2, with_segment
 from support.pictures import encoded, photo
 from support.png import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, png
 
@@ -126,7 +126,7 @@ def test_an_icc_profile_changes_nothing() -> None:
 
 def test_a_damaged_icc_profile_is_no_reason_to_refuse() -> None:
     plain = encoded(photo(4), "JPEG")
-    damaged = with_segment(plain, APP2, b"ICC_PROFILE\0\x07\x02" + bytes(999))
+    damaged = with_segments(plain, segment(APP2, b"ICC_PROFILE\0\x07\x02" + bytes(999)))
     assert decode(damaged).tobytes() == decode(plain).tobytes()
 
 

@@ -3,6 +3,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from conformance.jpegs import APP1, segment, with_repeated_scan, with_segments
 from PIL import Image
 
 from greengrocer.errors import (
@@ -12,7 +13,6 @@ from greengrocer.errors import (
     UnreadablePicture,
 )
 from greengrocer.imaging.decode import DecodeLimits, decode
-from support.jpegs import APP1, with_repeated_scan, with_segment
 from support.pictures import encoded, jpeg, photo
 from support.png import GREY, SIGNATURE, chunk, header, png
 
@@ -155,7 +155,7 @@ def test_hundreds_of_scans_are_refused() -> None:
 def test_damaged_exif_is_no_reason_to_refuse_a_sound_picture(kind: str, block: bytes) -> None:
     picture = photo(5, (64, 48))
     if kind == "JPEG":
-        data = with_segment(encoded(picture, kind), APP1, block)
+        data = with_segments(encoded(picture, kind), segment(APP1, block))
     else:
         data = encoded(picture, kind, exif=block)
     assert decode(data).tobytes() == decode(encoded(picture, kind)).tobytes()

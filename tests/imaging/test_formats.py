@@ -2,6 +2,7 @@ import io
 import struct
 
 import pytest
+from conformance.jpegs import APP1, segment, with_segments
 from PIL import Image
 
 from greengrocer.errors import (
@@ -16,7 +17,6 @@ from greengrocer.imaging.formats import (
     Format,
     read_header,
 )
-from support.jpegs import APP1, with_segment
 from support.pictures import encoded, photo
 from support.png import GREY, SIGNATURE, header
 
@@ -145,10 +145,10 @@ def test_a_file_without_a_size_is_unreadable(data: bytes) -> None:
 def test_a_jpeg_has_a_bounded_number_of_segments() -> None:
     data = encoded(photo(1), "JPEG")
     for _ in range(MAX_JPEG_SEGMENTS // 2):
-        data = with_segment(data, APP1, b"x")
+        data = with_segments(data, segment(APP1, b"x"))
     assert read_header(data) == (Format.JPEG, 320, 240)
     for _ in range(MAX_JPEG_SEGMENTS // 2):
-        data = with_segment(data, APP1, b"x")
+        data = with_segments(data, segment(APP1, b"x"))
     with pytest.raises(PictureRefused):
         read_header(data)
 

@@ -1,24 +1,21 @@
 """The same service, through the proxy of either node: answers, refusals, probes, ids, metrics."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from support.documents import ROOT
 from support.pictures import jpeg
 from support.problems import problem_of
 from support.ray_cluster import AGENT, CLIENT, Cluster, Node, free_ports
 from support.scrapes import sample, scrape
+from support.suite import LONG, pass_suite
 from support.waiting import until
 from support.wire import exchange, head, post
 
 pytestmark = pytest.mark.accept
 
-LONG = 600  # seconds: only a hang takes as long
 REPLICAS = 2
 
 
@@ -53,18 +50,7 @@ def test_each_node_has_a_replica(service: Cluster) -> None:
 def test_it_passes_the_suite_but_for_what_is_the_balancers(
     service: Cluster, tmp_path: Path
 ) -> None:
-    options = [f"--base-url={service.head.url}", "--pictures=3", f"--basetemp={tmp_path}"]
-    options += ["-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "conformance", "-m", "not wire", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
+    pass_suite(service.head.url, tmp_path, "-m", "not wire", "--pictures=3")
 
 
 def test_a_request_keeps_its_id(url: str) -> None:

@@ -41,7 +41,7 @@ def started(serve: StartServer, bundle: Path, workers: int | None) -> Server:
     flags = ["--bundle", str(bundle), "--engine", "fake", "--max-wait", "60", "--threads", "2"]
     flags += ["--access-log", "false", *(["--workers", str(workers)] if workers else [])]
     server = serve(*flags)
-    server.until_logged(lambda: sum("serving" in line for line in server.log) == (workers or 1))
+    server.until_serving(workers or 1)
     return server
 
 

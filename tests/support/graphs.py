@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.helper as oh
+import onnxruntime as ort
 from onnx import TensorProto, numpy_helper
 
 from greengrocer.bundles.manifest import GRAPH, read_manifest, write_manifest
@@ -71,3 +72,12 @@ def write_onnx_bundle(directory: Path, graph: bytes | None = None) -> Path:
     files = digests(directory, GRAPH, "golden.jpg")
     write_manifest(read_manifest(directory).model_copy(update={"files": files}), directory)
     return directory
+
+
+def optimised(model: onnx.ModelProto, directory: Path) -> onnx.GraphProto:
+    """What ONNX Runtime makes of ``model`` on this machine."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(directory / "optimised.onnx")
+    options.log_severity_level = 3  # it warns that the file is for this machine only
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx.load(options.optimized_model_filepath).graph

@@ -42,6 +42,10 @@ class Server:
         assert answer, "".join(self.log)
         return answer
 
+    def until_serving(self, processes: int) -> None:
+        """Wait until so many processes have said that they serve."""
+        self.until_logged(lambda: sum("serving" in line for line in self.log) == processes)
+
     def stop(self) -> int:
         """Ask it to stop, and return its exit code."""
         if self.process.poll() is None:

@@ -1,69 +1,31 @@
 """A client that says exactly what a test tells it to, byte for byte."""
 
-import http.client
 import socket
-from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
 
-import httpx
+import conformance.wire
+from conformance.wire import Answer as WireAnswer
 
-SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class WireAnswer:
-    """An answer as it came."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
+__all__ = ["Wire", "WireAnswer", "exchange", "has_ipv6", "head", "post", "refused_connection"]
 
 
-class Wire:
-    """A connection to the server at ``url``."""
-
-    def __init__(self, url: str, seconds: float = SECONDS) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=seconds)
-        self._file = self.socket.makefile("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self.socket.close()
+class Wire(conformance.wire.Wire):
+    """The suite's client, but that nothing may be refused while it is sent."""
 
     def send(self, data: bytes) -> Self:
-        """Send ``data``."""
+        """Send ``data``, all of it."""
         self.socket.sendall(data)
         return self
 
-    def line(self) -> bytes:
-        """The next line that the server sends."""
-        return self._file.readline()
-
     def answer(self) -> WireAnswer:
         """The next answer; its length must be declared."""
-        words = self.line().split(maxsplit=2)
-        assert words, "the server closed the connection without an answer"
-        headers = httpx.Headers(http.client.parse_headers(self._file).items())
-        body = self._file.read(int(headers["content-length"]))
-        return WireAnswer(int(words[1]), headers, body)
+        answer = super().answer()
+        assert "content-length" in answer.headers
+        return answer
 
     def rest(self) -> bytes:
         """All that the server sends before it closes."""
         return self._file.read()
-
-    def closed(self) -> bool:
-        """Wait until the server closes; True if it sends nothing more before."""
-        try:
-            return self._file.read() == b""
-        except ConnectionResetError:
-            return True
 
 
 def head(method: str, target: str, *headers: str, version: str = "1.1") -> bytes:

@@ -12,6 +12,7 @@ from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.fold import TOGETHER, fold_kernel, fold_stem
 from greengrocer.training.release.quantise import quantise
+from support.graphs import optimised
 from support.networks import COARSE_OF, familiar, pictures, square
 
 
@@ -45,12 +46,7 @@ def test_a_width_that_is_no_multiple_of_four_stays_as_it_is(network: Recogniser)
 def test_no_byte_is_moved_before_the_first_convolution_or_behind_it(
     network: Recogniser, tmp_path: Path
 ) -> None:
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    options.log_severity_level = 3  # it warns that the file is for this machine only
-    graph = fold_stem(int8_graph(network, 64))
-    ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    nodes = optimised(fold_stem(int8_graph(network, 64)), tmp_path).node
     assert [node.op_type for node in nodes[:3]] == ["Reshape", "QLinearConv", "Reshape"]
     assert Counter(node.op_type for node in nodes)["Transpose"] <= 1, "the features', for the head"
 

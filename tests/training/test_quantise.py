@@ -9,6 +9,7 @@ import pytest
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.quantise import quantise
+from support.graphs import optimised
 from support.networks import COARSE_OF, familiar, pictures, square
 
 GEOMETRY = square(64)
@@ -30,15 +31,6 @@ def logits(backbone: onnx.ModelProto, network: Recogniser) -> np.ndarray:
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     (evidence,) = session.run(["evidence"], {"pixels": pictures(24, GEOMETRY)})
     return np.asarray(evidence.mean((1, 2)))
-
-
-def optimised(model: onnx.ModelProto, directory: Path) -> onnx.GraphProto:
-    """What ONNX Runtime makes of ``model`` on this machine."""
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(directory / "optimised.onnx")
-    options.log_severity_level = 3  # it warns that the file is for this machine only
-    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return onnx.load(options.optimized_model_filepath).graph
 
 
 def test_the_picture_goes_into_the_first_convolution_as_bytes(

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from greengrocer.cli.output import MISTAKE, complain, let_go, told
+from greengrocer.cli.output import MISTAKE, complain, lacking, let_go
 from greengrocer.cli.serve import http_server
 from greengrocer.errors import ControlRefused, UsageError
 from greengrocer.serving.workers.control import Control, Word
@@ -135,10 +135,7 @@ def main(arguments: list[str]) -> int:
         complain(str(error))
         return MISTAKE
     except OSError as error:
-        if (lack := told(error)) is None:
-            raise
-        complain(lack)
-        return MISTAKE
+        return lacking(error)
     finally:
         let_go(sys.stderr)
         if os.getppid() != int(supervisor):  # it died without cleaning up

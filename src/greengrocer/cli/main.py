@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from greengrocer import __version__
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
-from greengrocer.cli.output import MISTAKE, complain, let_go, told
+from greengrocer.cli.output import MISTAKE, complain, lacking, let_go
 from greengrocer.errors import GreengrocerError
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
@@ -46,10 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         return 0
     except OSError as error:
-        if (lack := told(error)) is None:
-            raise
-        complain(lack)
-        return MISTAKE
+        return lacking(error)
     finally:
         let_go(sys.stdout)
         let_go(sys.stderr)

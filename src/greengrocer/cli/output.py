@@ -45,12 +45,13 @@ def let_go(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def told(error: OSError) -> str | None:
-    """What the machine lacks, in one line; None where the error is of another kind."""
+def lacking(error: OSError) -> int:
+    """Complain of what the machine lacks; an ``error`` of another kind is raised on."""
     if error.errno not in LACKS:
-        return None
+        raise error
     where = "" if error.filename is None else f": {error.filename}"
-    return f"{error.strerror}{where}"
+    complain(f"{error.strerror}{where}")
+    return MISTAKE
 
 
 def complain(line: str) -> None:
