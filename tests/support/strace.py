@@ -1,6 +1,7 @@
 """Programs under strace: whom they speak to on the network of their own accord."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,4 +44,5 @@ def spoken_to(trace: Path, pid: int) -> list[str]:
 
 def _whole(trace: Path, pid: int) -> str:
     text = trace.read_text(errors="replace")
-    return text if f"{pid} +++ exited with 0 +++" in text else ""
+    # a number of less than five digits is padded
+    return text if re.search(rf"^{pid} +\+\+\+ exited with 0", text, re.MULTILINE) else ""
