@@ -1,7 +1,5 @@
 """No room left: for logs, answers, reports, trainings, and for what several processes share."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +13,7 @@ from support.graphs import write_onnx_bundle
 from support.mounts import fill, python_that_sees, seen_by, small_disk
 from support.orders import reload
 from support.pictures import jpeg
-from support.processes import listening
-from support.servers import START_SECONDS, clean_environment
+from support.servers import logging_to
 from support.waiting import until
 from support.wire import exchange, head, post
 from support.workers import Workers, start_workers
@@ -69,21 +66,8 @@ def flags_of(bundle: Path) -> list[str]:
 @pytest.fixture(params=[(), ("--workers", "1")], ids=["one process", "workers"])
 def without_log(request: pytest.FixtureRequest, fake_bundle: Path) -> Iterator[str]:
     """The URL of a service whose log is on a full disk; it must end as ever."""
-    flags = [*flags_of(fake_bundle), "--port", "0", "--drain-delay", "0", *request.param]
-    with FULL.open("w") as full:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "greengrocer", "serve", *flags],
-            stderr=full,
-            env=clean_environment(),
-        )
-    try:
-        ((_, port),) = until(lambda: listening(process.pid), START_SECONDS)
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-        assert process.wait(START_SECONDS) == 0
-    finally:
-        process.kill()
-        process.wait()
+    with FULL.open("wb") as full, logging_to(full, *flags_of(fake_bundle), *request.param) as url:
+        yield url
 
 
 def test_a_log_that_has_no_room_is_lost_and_nothing_else(without_log: str) -> None:

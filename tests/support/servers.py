@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TypeVar
 
 import httpx
+
+from support.processes import listening
+from support.waiting import until
 
 START_SECONDS = 60.0  # generous: only a hang takes as long
 T = TypeVar("T")
@@ -81,6 +85,24 @@ def start_server(*flags: str, python: str = sys.executable, **environment: str) 
         bufsize=1,
     )
     return serving(process)
+
+
+@contextmanager
+def logging_to(log: IO[bytes] | int, *flags: str) -> Iterator[str]:
+    """The URL of a ``greengrocer serve`` that logs to the file ``log``; it must end as ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greengrocer", "serve", "--port", "0", "--drain-delay", "0", *flags],
+        stderr=log,
+        env=clean_environment(),
+    )
+    try:
+        ((_, port),) = until(lambda: listening(process.pid), START_SECONDS)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        assert process.wait(START_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def serving(process: subprocess.Popen[str]) -> Server:

@@ -1,11 +1,13 @@
 """One line an event on standard error: readable to a person, or JSON to a collector.
 
-Where it cannot be written, as on a full disk, the line is lost and nothing else.
+Where it cannot be written, as on a full disk or to a pipe that nobody reads, the line is lost and
+nothing else.
 """
 
 import logging
+import os
+import select
 import sys
-from contextlib import suppress
 from typing import Literal, TextIO
 
 import structlog
@@ -23,6 +25,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        stream.tell_lost,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -52,20 +55,43 @@ def configure_logs(level: str, style: LogFormat) -> None:
 
 
 class Lossy:
-    """``stream``, where whatever cannot be written is lost."""
+    """``stream``, where whatever cannot be written at once is lost: nobody waits for its reader.
+
+    The first line for which there is room again has the number of those lost before it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self._file = stream.fileno()
+        self._lost = 0  # lines, since one was written
 
     def write(self, text: str) -> None:
-        """Write ``text``, if there is room."""
-        with suppress(OSError):
-            self._stream.write(text)
+        """Write ``text``, a line, if there is room."""
+        written = self._written(text.encode(errors="backslashreplace"))
+        self._lost = 0 if written else self._lost + 1
 
     def flush(self) -> None:
-        """Write what is left, if there is room."""
-        with suppress(OSError):
-            self._stream.flush()
+        """Nothing is kept back."""
+
+    def tell_lost(
+        self, _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """A processor: tell in ``event`` of the lines lost before it."""
+        if self._lost:
+            event["lines_lost"] = self._lost
+        return event
+
+    def _written(self, line: bytes) -> bool:
+        rest = memoryview(line)
+        try:
+            while rest and self._has_room():
+                # so much of a pipe is free where any of it is
+                rest = rest[os.write(self._file, rest[: select.PIPE_BUF]) :]
+        except OSError:
+            return False
+        return not rest
+
+    def _has_room(self) -> bool:
+        return bool(select.select((), (self._file,), (), 0)[1])
 
 
 def _level(name: str) -> int:
