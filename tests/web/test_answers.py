@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import httpx
 import pytest
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,6 +43,28 @@ def test_the_answer_to_head_has_no_body() -> None:
     answer = told(Response(b"hello"), "HEAD")
     assert b"\r\ncontent-length: 5\r\n" in answer
     assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/livez", "/readyz", "/class-names", "/docs", "/openapi.json", "/v2/health/ready"]
+)
+def test_head_is_answered_as_get_without_the_body(client: httpx.Client, path: str) -> None:
+    whole, bare = client.get(path), client.head(path)
+    assert whole.status_code == bare.status_code == 200
+    assert bare.headers["content-length"] == str(len(whole.content))
+    assert bare.headers["content-type"] == whole.headers["content-type"]
+    assert bare.content == b""
+    assert client.get(path).content == whole.content  # nothing was left on the connection
+
+
+def test_head_of_what_streams_ends_with_the_head(client: httpx.Client) -> None:
+    assert client.head("/random-image").headers["content-type"] == "image/jpeg"
+    assert client.get("/livez").json() == {"status": "alive"}
+
+
+def test_head_is_no_way_round_post(client: httpx.Client) -> None:
+    answer = client.head("/predict")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
 def test_an_answer_without_content_has_neither_length_nor_chunks() -> None:

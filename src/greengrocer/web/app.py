@@ -5,6 +5,7 @@ from typing import Literal
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
@@ -76,6 +77,7 @@ def create_app(service: Service) -> ASGIApp:
     _add_problems(app)
     routes = frozenset(app.openapi()["paths"]) | {"/", "/docs", "/openapi.json"}
     describe_access(app.openapi(), service.access)
+    _answer_head(app)
     short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
     guarded = service.access.before(short, app)
     return Observe(guarded, service.metrics, routes, PROBES, service.access_log)
@@ -174,6 +176,13 @@ def _add_page(app: FastAPI, service: Service) -> None:
     @app.get(f"{PAGE_ASSETS}/{{name}}", include_in_schema=False)
     async def _page_asset(request: Request, name: str) -> Response:
         return page_asset(request, name)
+
+
+def _answer_head(app: FastAPI) -> None:
+    """HEAD wherever there is GET (RFC 9110, 9.1); the server leaves the answer's body out."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
+            route.methods.add("HEAD")
 
 
 def _add_problems(app: FastAPI) -> None:
