@@ -62,7 +62,9 @@ def compare(
             found.append(f"{count} reloads were {result}, the metrics tell {told:g}")
     counted = _by_route(after)
     counted.subtract(_by_route(before))
-    return found + _requests(counted, ledger)
+    refused = _by_reason(after)
+    refused.subtract(_by_reason(before))
+    return found + _requests(counted, ledger) + _no_requests(refused, ledger)
 
 
 def _by_route(samples: Samples) -> "Counter[tuple[str, str]]":
@@ -73,6 +75,17 @@ def _by_route(samples: Samples) -> "Counter[tuple[str, str]]":
         if name == "requests_total" and told["route"] != OWN_ROUTE:
             counted[told["route"], told["status"]] += int(value)
     return counted
+
+
+def _by_reason(samples: Samples) -> "Counter[str]":
+    """Refusals by their code."""
+    return Counter(
+        {
+            dict(labels)["reason"]: int(value)
+            for (name, labels), value in samples.items()
+            if name == "rejections_total"
+        }
+    )
 
 
 def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
@@ -102,4 +115,24 @@ def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
         f"the metrics tell {counted[route, status]}"
         for (route, status), count in answered.items()
         if counted[route, status] < count - lost
+    ]
+
+
+def _no_requests(refused: "Counter[str]", ledger: Ledger) -> list[str]:
+    """What never became a request is counted by the code of its refusal, and under no route.
+
+    A killed process may have counted what it did not answer any more.
+    """
+    sent: Counter[str] = Counter()
+    answered: Counter[str] = Counter()
+    for kind, count in ledger.sent.items():
+        if kind.route is None:
+            (outcome,) = kind.outcomes
+            code = outcome.partition(" ")[2]
+            sent[code] += count
+            answered[code] += ledger.expected[kind, outcome]
+    return [
+        f"{count} heads were refused as {code}, the metrics tell {refused[code]}"
+        for code, count in answered.items()
+        if not count <= refused[code] <= sent[code]
     ]

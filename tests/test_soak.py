@@ -22,6 +22,7 @@ from support.servers import clean_environment
 MINUTES = 1
 ENOUGH = 100  # requests
 PICTURE = Kind("picture", 1, "/predict", [b"x"], frozenset({OK, LEFT}))
+NO_HTTP = Kind("no HTTP", 1, None, [b"x"], frozenset({"400 bad-request"}))
 PROBE = Kind("probe", 1, "/readyz", [b"x"], frozenset({OK}))
 
 
@@ -109,6 +110,21 @@ def test_the_metrics_must_tell_of_the_same_requests() -> None:
     ledger.kill("http")
     assert compare(before, samples(12), ledger, {}) == []  # it went with who had it in hand
     assert compare(before, samples(11), ledger, {})
+
+
+def test_what_is_no_request_must_be_counted_by_its_code() -> None:
+    def counted(refused: int) -> Samples:
+        reason = frozenset({("reason", "bad-request")})
+        return {**samples(0), ("rejections_total", reason): refused}
+
+    ledger = Ledger()
+    for outcome in ("400 bad-request", "400 bad-request", CUT):
+        booked(ledger, NO_HTTP, outcome)
+    for more in (2, 3):  # which of the two, nobody can tell of the one that was cut
+        assert compare(counted(5), counted(5 + more), ledger, {}) == []
+    for more in (1, 4):
+        (complaint,) = compare(counted(5), counted(5 + more), ledger, {})
+        assert complaint == f"2 heads were refused as bad-request, the metrics tell {more}"
 
 
 @pytest.mark.parametrize("grown", ["memory", "descriptors", "threads"])

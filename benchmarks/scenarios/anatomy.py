@@ -203,7 +203,7 @@ def noted_service(bundle: str, ledger: Ledger) -> Iterator[int]:
     listener = bind("127.0.0.1", 0)
     listener.listen()
     app = NotedApp(create_app(service), ledger)
-    server = http_server(settings, app, [listener], service.readiness)
+    server = http_server(settings, app, [listener], service)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from greengrocer.web.wire.protocol import WireLimits
 from support.pictures import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer
@@ -15,6 +16,11 @@ from support.wire import exchange, head
 @pytest.fixture
 def server(serve: StartServer, fake_bundle: Path) -> Server:
     return serve("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", "json")
+
+
+def long_path() -> bytes:
+    """The head of what is too long to become a request."""
+    return head("GET", "/".ljust(WireLimits().url_bytes + 1, "x"))
 
 
 def send_known_traffic(client: httpx.Client) -> None:
@@ -97,12 +103,27 @@ def test_a_path_cannot_forge_a_line(serve: StartServer, fake_bundle: Path, style
     assert "\x1b" not in log
 
 
+def test_what_is_no_request_is_counted_and_logged(server: Server) -> None:
+    answers = [exchange(server.url, b"no request\r\n\r\n"), exchange(server.url, long_path())]
+    with server.client() as client:
+        samples = scrape(client)
+    server.stop()
+    told = [line for line in map(json.loads, server.log) if line["event"] == "no request"]
+    for answer, line, code in zip(answers, told, ("bad-request", "uri-too-long"), strict=True):
+        assert (line["status"], line["refused"]) == (answer.status, code)
+        assert line["request_id"] == answer.headers["x-request-id"]
+        assert sample(samples, "rejections_total", reason=code) == 1
+
+
 def test_the_access_log_can_be_turned_off(serve: StartServer, fake_bundle: Path) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--access-log", "false")
     with server.client() as client:
         send_known_traffic(client)
+    exchange(server.url, long_path())
     server.stop()
-    assert "/predict" not in "".join(server.log)
+    log = "".join(server.log)
+    assert "/predict" not in log
+    assert "uri-too-long" not in log
 
 
 def test_probes_say_what_they_are_asked(server: Server) -> None:

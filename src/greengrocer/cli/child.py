@@ -80,7 +80,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         await classifier.start()
         service = assemble_http(settings, classifier)
         app = Watchdog(create_app(service))
-        server = http_server(settings, app, listeners, service.readiness)
+        server = http_server(settings, app, listeners, service)
         control.say(Word.READY)
         try:
             await server.serve(listeners)

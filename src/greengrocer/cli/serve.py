@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from greengrocer.cli.commands import Commands
-    from greengrocer.serving.readiness import Readiness
+    from greengrocer.web.service import Service
     from greengrocer.web.wire.server import Server
 
 
@@ -83,7 +83,7 @@ def _serve(
     assembled = assemble(settings)
     service, orders = assembled.service, Orders(assembled.reloader, control)
     try:
-        http_server(settings, assembled.app, listeners, service.readiness, orders).run(listeners)
+        http_server(settings, assembled.app, listeners, service, orders).run(listeners)
     finally:
         service.classifier.close()
 
@@ -92,25 +92,27 @@ def http_server(
     settings: Settings,
     app: "ASGIApp",
     listeners: list[socket.socket],
-    readiness: "Readiness",
+    service: "Service",
     beside: AbstractAsyncContextManager[None] | None = None,
 ) -> "Server":
     """A server of ``app`` with the limits and times of ``settings``; ``beside`` runs with it.
 
     ``listeners`` are that of the service and, where there is one, that of the metrics.
     """
+    from greengrocer.web.observe import note_refused  # noqa: PLC0415
     from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415
     from greengrocer.web.wire.server import make_server  # noqa: PLC0415
 
     return make_server(
         app,
         listeners,
-        readiness,
+        service.readiness,
         settings.keep_alive,
         settings.drain,
         WireLimits(head_seconds=settings.head_seconds),
         settings.drain_delay,
         beside,
+        note_refused(service.metrics, service.access_log),
     )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 import structlog
@@ -106,6 +107,17 @@ class Observe:
                 **({"client": client} if client else {}),
                 **({"refused": refused} if refused else {}),
             )
+
+
+def note_refused(metrics: Metrics, access_log: bool) -> Callable[[int, str, str], None]:
+    """Where the server tells status, code and request id of what it refused as no request."""
+
+    def note(status: int, code: str, request_id: str) -> None:
+        metrics.rejections.labels(code).inc()
+        if access_log:
+            log.info("no request", status=status, refused=code, request_id=request_id)
+
+    return note
 
 
 def _request_id(scope: Scope) -> str:

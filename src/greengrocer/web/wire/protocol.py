@@ -7,6 +7,7 @@ reset where the answer should be. docs/decisions tells why we stay with it.
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -21,6 +22,8 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
 from greengrocer.web.wire.cycle import Cycle
+
+Note = Callable[[int, str, str], None]  # is told status, code and request id
 
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
@@ -61,10 +64,12 @@ class LimitedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         limits: WireLimits | None = None,
         readiness: Readiness | None = None,
+        note: Note | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
+        self.note = note
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
@@ -182,6 +187,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _answer_refusal(self, refused: _Refused) -> None:
         request_id, body = wire_problem(refused.status, refused.code, str(refused))
+        if self.note is not None:
+            self.note(refused.status, refused.code, request_id)
         self.transport.write(
             STATUS_LINE[refused.status]
             + b"content-type: application/problem+json\r\nconnection: close\r\n"

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.serving.readiness import Readiness, State
 from greengrocer.web.wire.listener import url_of
-from greengrocer.web.wire.protocol import LimitedProtocol, WireLimits
+from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
 
 BACKLOG = 2048
 DOORS = ("serving", "metrics")  # what the log calls the service's listener, and the metrics' own
@@ -88,15 +88,17 @@ def make_server(
     limits: WireLimits,
     drain_delay: float = 0.0,
     beside: AbstractAsyncContextManager[None] | None = None,
+    note: Note | None = None,
 ) -> Server:
     """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
 
     ``keep_alive`` bounds an idle connection; after SIGTERM requests are taken for ``drain_delay``
-    and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves.
+    and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves, and
+    ``note`` is told of each refusal of what is no request.
     """
     config = uvicorn.Config(
         app,
-        http=partial(LimitedProtocol, limits=limits, readiness=readiness),  # type: ignore[arg-type]
+        http=partial(LimitedProtocol, limits=limits, readiness=readiness, note=note),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         loop="uvloop",
