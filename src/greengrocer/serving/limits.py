@@ -1,6 +1,6 @@
 """How often one client may ask. Whoever counts, here or in another process, is a Limiter."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -32,6 +32,7 @@ class Limiter(Protocol):
         """
 
 
+Charge = Callable[[], Awaitable[None]]  # counts one more request of a client, or raises RateLimited
 Rates = Mapping[str, Rate]  # by the limit's name
 
 

@@ -1,5 +1,7 @@
 """A client that asks too often is told so, and when to come back."""
 
+import base64
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +90,45 @@ def test_what_was_used_comes_back(fake_bundle: Path) -> None:
     with live(service) as server, server.client() as client:
         until(lambda: client.get(PATH).status_code == 429)
         until(lambda: client.get(PATH).status_code == 200)
+
+
+def lines(client: httpx.Client, pictures: int) -> list[dict[str, object]]:
+    """The answers to a batch, of which the first picture is the request's own."""
+    form = [("file", jpeg(89))] * pictures
+    answer = client.post("/predict/batch", files=form)
+    assert answer.status_code == 200
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_each_picture_of_a_batch_is_a_request(limited: httpx.Client) -> None:
+    limited.get(PATH)
+    told = lines(limited, 7)
+    assert [line["index"] for line in told] == list(range(7))
+    assert [line.get("code") for line in told] == [None] * 4 + ["rate-limited"] * 3
+    assert told[-1]["status"] == 429
+    assert limited.get(PATH).status_code == 429
+
+
+def test_a_batch_waits_for_what_comes_back_in_time(fake_bundle: Path) -> None:
+    service = closed(fake_bundle, rates={"address": "10/second"})
+    with live(service) as server, server.client() as client:
+        assert {line.get("code") for line in lines(client, 25)} == {None}
+
+
+def test_so_is_each_picture_below_v2_and_together_they_come_or_do_not(
+    limited: httpx.Client,
+) -> None:
+    def infer(pictures: int) -> httpx.Response:
+        picture = base64.b64encode(jpeg(89)).decode()
+        image = {"name": "image", "shape": [pictures], "datatype": "BYTES"}
+        return limited.post(
+            "/v2/models/greys/infer", json={"inputs": [{**image, "data": [picture] * pictures}]}
+        )
+
+    assert infer(2).status_code == 200
+    refused = infer(4)
+    assert (refused.status_code, list(refused.json())) == (429, ["error"])
+    assert 0 < int(refused.headers["retry-after"]) <= 720
 
 
 def test_each_key_has_its_own_and_an_address_counts_for_all(

@@ -1,6 +1,7 @@
 """Before a request is read: whether it has a key, and whether its client may ask now."""
 
 import math
+from functools import partial
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,30 +36,21 @@ class Guard:
         if scope["type"] != "http" or is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
-        standings: tuple[Standing, ...] = ()
+        state = scope["state"]
         try:
-            name = self.keys.name_of(scope["headers"]) if self.keys else None
-            scope["state"]["client"] = name
+            name = state["client"] = self.keys.name_of(scope["headers"]) if self.keys else None
             if self.limiter is not None:
-                standings = await self.limiter.take(address_of(scope), name)
+                address = address_of(scope)
+                standings = await self.limiter.take(address, name)
                 send = self._telling(standings, send)
-            self._check(scope, name, standings)
+                _check_left(standings)  # first: who tries keys is held up, too
+                state["charge"] = partial(_charge, self.limiter, address, name)
+            if self.keys is not None and name is None:
+                raise _no_key(scope)
         except Refusal as refusal:
             await refusal_response(Request(scope), refusal)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
-
-    def _check(self, scope: Scope, name: str | None, standings: tuple[Standing, ...]) -> None:
-        """Raise RateLimited or Unauthorized; who tries keys is held up by the former, too."""
-        for limit, _, _, wait in standings:
-            if wait:
-                seconds = math.ceil(wait)
-                detail = f"this {limit} has no request left: ask again in {seconds} seconds"
-                raise RateLimited(detail, seconds)
-        if self.keys is not None and name is None:
-            if any(header == b"authorization" for header, _ in scope["headers"]):
-                raise Unauthorized("the key is not known here: Authorization: Bearer KEY")
-            raise Unauthorized("send a key, with the header Authorization: Bearer KEY")
 
     def _telling(self, standings: tuple[Standing, ...], send: Send) -> Send:
         """``send``, with the limits and what is left of them in the answer's head."""
@@ -76,6 +68,26 @@ class Guard:
 def is_open(path: str) -> bool:
     """Whether ``path`` is for everyone, always: the page and the probes."""
     return path in OPEN or path.startswith(OPEN_BELOW)
+
+
+async def _charge(limiter: Limiter, address: str, name: str | None) -> None:
+    """Count a further picture of a request as a request of its own; raises RateLimited."""
+    _check_left(await limiter.take(address, name))
+
+
+def _check_left(standings: tuple[Standing, ...]) -> None:
+    """Raise RateLimited where nothing is left of a limit."""
+    for limit, _, _, wait in standings:
+        if wait:
+            seconds = math.ceil(wait)
+            detail = f"this {limit} has no request left: ask again in {seconds} seconds"
+            raise RateLimited(detail, seconds)
+
+
+def _no_key(scope: Scope) -> Unauthorized:
+    if any(header == b"authorization" for header, _ in scope["headers"]):
+        return Unauthorized("the key is not known here: Authorization: Bearer KEY")
+    return Unauthorized("send a key, with the header Authorization: Bearer KEY")
 
 
 def _told(standing: Standing) -> str:

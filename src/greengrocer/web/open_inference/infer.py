@@ -11,6 +11,7 @@ from greengrocer.context import Context
 from greengrocer.errors import MalformedUpload, NotReady, PictureRefused, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
+from greengrocer.serving.limits import Charge
 from greengrocer.web.body.upload import check_declared_length, read_content_type, receive_body
 from greengrocer.web.open_inference.inputs import read_pictures, read_request
 from greengrocer.web.open_inference.outputs import (
@@ -58,7 +59,7 @@ async def infer(service: Service, request: Request) -> Response:
         contexts = [Context(state["request_id"], seconds) for _ in pictures]
         state["when_departed"] += [context.cancel for context in contexts]
         ask = Ask(top=1, tensors=tuple(output.name for output in wanted))
-        answers = await _classify(service, pictures, contexts, ask)
+        answers = await _classify(service, pictures, contexts, ask, state.get("charge"))
     if any(answer.model != labels.model for answer in answers):
         raise NotReady("another model has taken over meanwhile: ask again")
     return infer_response(answers, wanted, labels, asked.id)
@@ -98,18 +99,24 @@ def _check_evidence(wanted: Sequence[Wanted], pictures: int) -> None:
 
 
 async def _classify(
-    service: Service, pictures: Sequence[Picture], contexts: Sequence[Context], ask: Ask
+    service: Service,
+    pictures: Sequence[Picture],
+    contexts: Sequence[Context],
+    ask: Ask,
+    charge: Charge | None,
 ) -> list[Answer]:
     """The answers, or the refusal of the first picture that is refused."""
     places = asyncio.Semaphore(at_once(service))
 
     async def one(index: int, picture: Picture) -> Answer:
-        classify = classify_in_turn if index else classify_admitted
+        work = service, picture, contexts[index], ask
         async with places:
             size = len(picture) if isinstance(picture, bytes) else picture.nbytes
             service.metrics.upload_bytes.observe(size)
             try:
-                return await classify(service, picture, contexts[index], ask)
+                if index:
+                    return await classify_in_turn(*work, charge)
+                return await classify_admitted(*work)
             except PictureRefused as refusal:
                 if len(pictures) == 1:
                     raise

@@ -25,6 +25,7 @@ from greengrocer.errors import (
     UnsupportedContentType,
 )
 from greengrocer.ranking import Ask
+from greengrocer.serving.limits import Charge
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.pictures import Pictures
 from greengrocer.web.body.pieces import pieces
@@ -100,6 +101,7 @@ class Batch:
         self.end = end  # the moment until which the client waits, in monotonic seconds
         self._id: str = state["request_id"]
         self._path: str = request.scope["path"]
+        self._charge: Charge | None = state.get("charge")
         self._places = asyncio.Semaphore(at_once(service))
         self._count = 0
         self._gone = False
@@ -202,12 +204,14 @@ class Batch:
         self._contexts.add(context)
         if self._gone:
             context.cancel()
-        # The first one stands for the request: without a place for it, nothing is let in.
-        classify = classify_in_turn if index else classify_admitted
+        work = self.service, picture, context, self.ask
         try:
-            answer = await classify(self.service, picture, context, self.ask)
+            answer = await (
+                classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
+            )
         except Refusal as refusal:
-            if isinstance(refusal, Overloaded):
+            # The first one stands for the request: without a place for it, nothing is let in.
+            if isinstance(refusal, Overloaded) and not index:
                 raise
             return self._refused(index, refusal)
         except Exception:

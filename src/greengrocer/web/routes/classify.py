@@ -3,9 +3,10 @@
 import asyncio
 
 from greengrocer.context import Context
-from greengrocer.errors import Overloaded
+from greengrocer.errors import Overloaded, RateLimited
 from greengrocer.imaging.decode import Picture, count_pixels
 from greengrocer.ranking import Answer, Ask
+from greengrocer.serving.limits import Charge
 from greengrocer.web.service import Service
 
 
@@ -21,15 +22,34 @@ async def classify_admitted(
 
 
 async def classify_in_turn(
-    service: Service, picture: Picture, context: Context, ask: Ask
+    service: Service, picture: Picture, context: Context, ask: Ask, charge: Charge | None
 ) -> Answer:
-    """The same for a picture of a request that was let in: where there is no place, it waits."""
+    """The same for a further picture of a request that was let in.
+
+    It counts as a request of its own, where requests are counted. Where none is left to the client,
+    and where there is no place, it waits.
+    """
+    await _charged(charge, context)
     while True:
         try:
             return await classify_admitted(service, picture, context, ask)
         except Overloaded as full:
             await asyncio.sleep(min(full.retry_after, max(0.0, context.remaining())))
             context.check()
+
+
+async def _charged(charge: Charge | None, context: Context) -> None:
+    """Wait until the client may have one more; raises RateLimited where that is too late."""
+    while charge is not None:
+        try:
+            await charge()
+        except RateLimited as limited:
+            if limited.retry_after > context.remaining():
+                raise
+            await asyncio.sleep(limited.retry_after)
+            context.check()
+        else:
+            return
 
 
 def at_once(service: Service) -> int:
