@@ -1,6 +1,7 @@
-"""A cluster of two nodes for all tests that need one."""
+"""Clusters of two nodes for all tests that need one."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,23 @@ from support.ray_cluster import Cluster, build
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
+    """One behind Serve's own proxies."""
+    with two_nodes() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def haproxy_cluster() -> Iterator[Cluster]:
+    """One behind HAProxy."""
+    with two_nodes(haproxy=True) as running:
+        yield running
+
+
+@contextmanager
+def two_nodes(haproxy: bool = False) -> Iterator[Cluster]:
     """A head and another node, each with two processors to give away."""
     build()
-    running = Cluster()
+    running = Cluster(haproxy=haproxy)
     try:
         running.add()
         running.add()

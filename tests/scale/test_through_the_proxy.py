@@ -8,6 +8,7 @@ import pytest
 
 from support.pictures import jpeg
 from support.problems import problem_of
+from support.processes import command
 from support.ray_cluster import AGENT, CLIENT, Cluster, Node, free_ports
 from support.scrapes import sample, scrape
 from support.suite import LONG, pass_suite
@@ -19,9 +20,10 @@ pytestmark = pytest.mark.accept
 REPLICAS = 2
 
 
-@pytest.fixture(scope="module")
-def service(cluster: Cluster, fake_bundle: Path) -> Cluster:
+@pytest.fixture(scope="module", params=["cluster", "haproxy_cluster"])
+def service(request: pytest.FixtureRequest, fake_bundle: Path) -> Cluster:
     """A replica on each node."""
+    cluster: Cluster = request.getfixturevalue(request.param)
     arguments = {
         "engine": "fake",
         "num_cpus": 2,
@@ -45,6 +47,12 @@ def url(service: Cluster, request: pytest.FixtureRequest) -> str:
 def test_each_node_has_a_replica(service: Cluster) -> None:
     found = {replica["node_ip"] for replica in service.replicas()}
     assert found == {node.address for node in service.nodes}
+
+
+def test_its_proxies_are_those_that_were_asked_for(service: Cluster) -> None:
+    for node in service.nodes:
+        programs = {Path((command(pid) or [""])[0]).name for pid in node.pids}
+        assert ("haproxy" in programs) == service.haproxy
 
 
 def test_it_passes_the_suite_but_for_what_is_the_balancers(

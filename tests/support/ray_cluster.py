@@ -1,7 +1,4 @@
-"""A real cluster of Ray's on this machine: each node has a loopback address of its own.
-
-With RAY_SERVE_ENABLE_HA_PROXY=1 in the environment Serve's proxies are HAProxy.
-"""
+"""A real cluster of Ray's on this machine: each node has a loopback address of its own."""
 
 import os
 import random
@@ -101,6 +98,7 @@ class Node:
 class Cluster:
     """A head and other nodes; ``home`` has their logs."""
 
+    haproxy: bool = False  # in the place of Serve's own proxies
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp")))
     nodes: list[Node] = field(default_factory=list)
     gcs: int = field(default_factory=free_port)
@@ -124,7 +122,8 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """That of all its processes."""
-        return clean_environment() | ENVIRONMENT | {"RAY_AUTH_TOKEN": self.token}
+        proxy = {"RAY_SERVE_ENABLE_HA_PROXY": str(int(self.haproxy))}
+        return clean_environment() | ENVIRONMENT | proxy | {"RAY_AUTH_TOKEN": self.token}
 
     def ask(self, path: str) -> Any:
         """What the dashboard says."""
