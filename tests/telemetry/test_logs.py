@@ -1,10 +1,14 @@
 """The log: a failure's traceback is there, the values of its variables are not."""
 
+import fcntl
+import os
+import select
 import subprocess
 import sys
 
 import pytest
 
+from greengrocer.telemetry.logs import Lossy
 from support.servers import clean_environment
 
 PROGRAM = """
@@ -34,3 +38,17 @@ def test_a_traceback_has_no_values(style: str) -> None:
     assert "no such thing" in done.stderr
     assert "in fail" in done.stderr
     assert "private parts" not in done.stderr
+
+
+def test_a_line_that_was_cut_off_takes_no_other_with_it() -> None:
+    read, write = os.pipe()
+    room = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 2 * select.PIPE_BUF)
+    with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "w") as writer:
+        log = Lossy(writer)
+        log.write("x" * 2 * room + "\n")
+        log.write("lost\n")
+        cut = reader.read(2 * room)
+        assert cut == b"x" * len(cut)
+        log.write("whole\n")
+        log.write("and the next\n")
+        assert reader.read(room) == b"\nwhole\nand the next\n"

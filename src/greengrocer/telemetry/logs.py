@@ -8,6 +8,7 @@ import logging
 import os
 import select
 import sys
+from contextlib import suppress
 from typing import Literal, TextIO
 
 import structlog
@@ -63,6 +64,7 @@ class Lossy:
     def __init__(self, stream: TextIO) -> None:
         self._file = stream.fileno()
         self._lost = 0  # lines, since one was written
+        self._torn = False  # whether the last one written lacks its end
 
     def write(self, text: str) -> None:
         """Write ``text``, a line, if there is room."""
@@ -81,13 +83,14 @@ class Lossy:
         return event
 
     def _written(self, line: bytes) -> bool:
-        rest = memoryview(line)
-        try:
+        rest = memoryview(b"\n" + line if self._torn else line)
+        whole = len(rest)
+        with suppress(OSError):
             while rest and self._has_room():
                 # so much of a pipe is free where any of it is
                 rest = rest[os.write(self._file, rest[: select.PIPE_BUF]) :]
-        except OSError:
-            return False
+        if len(rest) < whole:
+            self._torn = bool(rest)
         return not rest
 
     def _has_room(self) -> bool:
