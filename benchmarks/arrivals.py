@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -108,12 +109,13 @@ class Generator:
         self._window = opens, closes
         marks: list[float] = []
         loop.call_at(opens, lambda: marks.append(time.process_time()))
-        due = start
-        while due < closes:
+        for after in _moments(rate, poisson):
+            if after >= warmup + seconds:
+                break
+            due = start + after
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
             self._send(due)
-            due += random.expovariate(rate) if poisson else 1 / rate
         self.seen.processor_seconds = time.process_time() - marks[0]
         await self._last_answers(loop.time() + LAST_ANSWERS)
         if self.pending:
@@ -159,6 +161,14 @@ class Generator:
     async def _last_answers(self, until: float) -> None:
         while self.pending and asyncio.get_running_loop().time() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+def _moments(rate: float, poisson: bool) -> Iterator[float]:
+    """When pictures come, in seconds from the first."""
+    if poisson:
+        gaps = (random.expovariate(rate) for _ in itertools.count())
+        return itertools.accumulate(gaps, initial=0.0)
+    return (number / rate for number in itertools.count())
 
 
 def main() -> None:
