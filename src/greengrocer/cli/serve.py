@@ -1,7 +1,9 @@
 """``greengrocer serve``: the service, until a signal ends it."""
 
 import argparse
+import signal
 import socket
+import sys
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
@@ -41,6 +43,9 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Assemble everything, then open the port."""
+    # Until the server takes it. In a container this is process 1, for which the kernel drops a
+    # signal that nobody handles.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     flags = {
         name: value for name, value in vars(arguments).items() if name in Settings.model_fields
     }

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 
@@ -27,7 +26,6 @@ def supervise(
 ) -> int:
     """Run until a signal comes, or until a process cannot be started; returns the exit code."""
     assert settings.workers is not None
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the supervisor takes it
     directory = make_private_directory(1 + settings.workers)
     try:
         write_privately(directory / SETTINGS, settings.model_dump_json())

@@ -17,6 +17,19 @@ from support.waiting import until
 from support.wire import Wire, exchange, head, post, refused_connection
 
 COMMAND = [sys.executable, "-m", "greengrocer", "serve"]
+SLOW_START = """
+import signal, sys
+from greengrocer import assemble
+from greengrocer.cli.main import main
+
+def never_done(settings):
+    print("starting", flush=True)
+    while True:
+        signal.pause()
+
+assemble.assemble = never_done
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -55,6 +68,16 @@ def test_a_port_that_is_taken_is_named_in_one_line(fake_bundle: Path) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert port in done.stderr
+
+
+def test_a_signal_ends_the_start_with_0() -> None:
+    # As process 1 of a container it would not hear one that it has no handler for.
+    command = [sys.executable, "-c", SLOW_START, "serve", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"starting\n"
+        process.terminate()
+        assert process.wait(START_SECONDS) == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
