@@ -83,6 +83,7 @@ def test_the_page_tells_rounds_pooled_and_who_does_not_count() -> None:
         seconds=1,
         pictures={"stamps": "2 of 1 kB on average"},
         agreement={OURS: 1.0, "Quick": 0.97, "Silent": 0.98, "Wrong": 0.5},
+        bare={"stamps": [135, 400, 160]},
         notes={OURS: "as it ships", "Quick": "", "Silent": "", "Wrong": ""},
         runs=[
             *(run(OURS, rate, [10.0, 20.0]) for rate in (90, 300, 120)),
@@ -93,6 +94,8 @@ def test_the_page_tells_rounds_pooled_and_who_does_not_count() -> None:
     told = page(results, {"stamps": "stamps.svg"})
     # Each round is compared with itself: 2, 3 and 3 times as fast.
     assert "| stamps: times the rate of the best peer, as documented | 3.00 (Quick) |" in told
+    bare = "stamps: the bare pipeline, times the rate of the best peer, as documented"
+    assert f"| {bare} | 4.00 |" in told
     assert "| stamps: p99, ours / the lowest of the peers | 20 / 40 ms |" in told
     assert f"| {OURS} | 16 | 120.0 | 15.0 | 20.0 | 50.0 | 0 |" in told
     assert "| Quick | 16 | 45.0 | 35.0 | 40.0 | 50.0 | 3 |" in told

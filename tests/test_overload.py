@@ -101,3 +101,12 @@ def test_what_is_affordable_is_the_time_of_the_peak_less_refusals_and_generator(
 def test_the_page_says_which_criteria_are_missed(overload: Run, missed: int) -> None:
     page = tables([Round([0.01], CALM, overload, refusal_seconds=0.001)])
     assert page.count("**not met**") == missed
+
+
+def test_rounds_that_differ_too_much_show_nothing() -> None:
+    rounds = [
+        Round([0.01], CALM, replace(LOADED, answered=answered), refusal_seconds=0.001)
+        for answered in (60, 78, 70, 90)
+    ]
+    assert "**not shown**" in tables(rounds)
+    assert "**not shown**" not in tables(rounds[1:2])

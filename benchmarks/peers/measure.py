@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.bare import Loop, bare_process
 from benchmarks.float_graph import float_graph
 from benchmarks.load import run_load
 from benchmarks.machine import machine
@@ -15,14 +16,14 @@ from benchmarks.peers.agreement import REQUIRED, agreement
 from benchmarks.peers.contenders import OURS, contenders
 from benchmarks.peers.results import Results, Run
 from benchmarks.peers.running import Running, form_request, running
-from benchmarks.photos import enlarge
+from benchmarks.photos import write_sizes
 from benchmarks.pictures import read_pictures
 from benchmarks.processes import processor_seconds
 from greengrocer.bundles.bundle import find_bundle
 from greengrocer.bundles.manifest import read_manifest
+from greengrocer.serving.processors import usable_processors
 
 CLIENTS = (1, 4, 16)
-LARGE = 12  # photos: each takes a second to make
 COMPARED = 40  # pictures whose labels are compared, and all photos
 WARMUP_SECONDS = 1.0
 
@@ -32,11 +33,12 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
 
     Raises RuntimeError where a contender does not start, or ourselves do not agree with the others.
     """
-    small = read_pictures(data)
-    large = [enlarge(picture, n) for n, picture in enumerate(tqdm(_some(small, LARGE), "enlarge"))]
-    sizes = {f"{'data-set' if data else 'gallery'} pictures": small, "12-megapixel photos": large}
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        names = (f"{'data-set' if data else 'gallery'} pictures", "12-megapixel photos")
+        folders = dict(zip(names, write_sizes(home, read_pictures(data)), strict=True))
+        sizes = {size: read_pictures(folder) for size, folder in folders.items()}
+        small, large = sizes.values()
         everyone = contenders(bundle, _write_model(bundle, home))
         servers = [
             stack.enter_context(running(contender, small[0], home))
@@ -50,18 +52,26 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
             machine=machine(),
             rounds=rounds,
             seconds=seconds,
+            bare={size: [] for size in sizes},
             pictures={size: _describe(pictures) for size, pictures in sizes.items()},
             agreement=agreed,
             notes={contender.name: contender.note for contender in everyone},
         )
         counted = [server for server in servers if agreed[server.name] >= REQUIRED]
+        bare = {
+            size: stack.enter_context(bare_process(bundle, folder))
+            for size, folder in folders.items()
+        }
         requests = {size: [*map(form_request, pictures)] for size, pictures in sizes.items()}
         for server in tqdm(counted, "warm up"):
             _run(server, "", next(iter(requests.values())), CLIENTS[-1], WARMUP_SECONDS)
+        for loop in bare.values():
+            _bare_rate(loop, WARMUP_SECONDS)
         with tqdm(total=rounds * len(sizes) * len(CLIENTS) * len(counted), desc="runs") as bar:
             for turn in range(rounds):
                 first = turn % len(counted)  # so that nobody always follows the same one
                 for size, sent in requests.items():
+                    results.bare[size].append(_bare_rate(bare[size], seconds))
                     for clients in CLIENTS:
                         for server in [*counted[first:], *counted[:first]]:
                             results.runs.append(_run(server, size, sent, clients, seconds))
@@ -86,6 +96,11 @@ def _write_model(bundle: str, home: Path) -> Path:
     classes = json.dumps(read_manifest(directory).classes)
     (home / "classes.json").write_text(classes, encoding="utf-8")
     return home
+
+
+def _bare_rate(loop: Loop, seconds: float) -> float:
+    """Pictures a second of the bare pipeline with a picture on each processor."""
+    return loop.run(seconds, usable_processors()).rate
 
 
 def _run(

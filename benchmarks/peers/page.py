@@ -21,6 +21,8 @@ CAVEATS = """\
 - One server works at a time. The others are started but held still (SIGSTOP), because some of them
   poll while idle. A server's turn lasts a few seconds, so a slow one's first answers, which find
   no queue, flatter its latencies.
+- `the bare pipeline` is ours without HTTP, a picture on each processor: what we would come to if
+  requests cost nothing. The network is the same for everyone and takes most of that time.
 - The 12-megapixel photos are pictures enlarged, with a sensor's noise.
 - The machine is shared and noisy: trust the ratios, which compare runs of the same round, and not
   the absolute figures.\
@@ -74,6 +76,9 @@ def _ratios(results: Results) -> list[list[str]]:
         ):
             if names:
                 rows.append([f"{size}: times the rate of {words}", *_times(results, size, names)])
+        if documented:
+            words = "the bare pipeline, times the rate of the best peer, as documented"
+            rows.append([f"{size}: {words}", *_bare_times(results, size, documented)])
         if peers:
             rows.append(
                 [f"{size}: p99, ours / the lowest of the peers", *_p99(results, size, peers)]
@@ -84,10 +89,22 @@ def _ratios(results: Results) -> list[list[str]]:
 def _times(results: Results, size: str, names: Sequence[str]) -> list[str]:
     cells = []
     for count in results.clients():
-        best = max(names, key=lambda name: results.of(name, size, count).rate)
+        best = _best(results, size, count, names)
         ratio = results.of(OURS, size, count).times(results.of(best, size, count))
         cells.append(f"{ratio:.2f} ({best})" if len(names) > 1 else f"{ratio:.1f}")
     return cells
+
+
+def _bare_times(results: Results, size: str, names: Sequence[str]) -> list[str]:
+    cells = []
+    for count in results.clients():
+        best = results.of(_best(results, size, count, names), size, count)
+        cells.append(f"{best.surpassed(results.bare[size]):.2f}")
+    return cells
+
+
+def _best(results: Results, size: str, count: int, names: Sequence[str]) -> str:
+    return max(names, key=lambda name: results.of(name, size, count).rate)
 
 
 def _p99(results: Results, size: str, names: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ class Results(BaseModel):
     pictures: dict[str, str]  # size -> how many and how large, in words
     agreement: dict[str, float]  # contender -> share of the labels that most others gave
     notes: dict[str, str]  # contender -> how it was run, in words
+    bare: dict[str, list[float]]  # size -> pictures a second of the bare pipeline, by round
     runs: list[Run] = []
 
     def sizes(self) -> list[str]:
@@ -77,5 +78,9 @@ class Figures:
 
     def times(self, other: "Figures") -> float:
         """The median, over the rounds, of this rate as a multiple of the other's."""
-        pairs = zip(self.rates, other.rates, strict=True)
-        return median(mine / theirs if theirs else np.inf for mine, theirs in pairs)
+        return other.surpassed(self.rates)
+
+    def surpassed(self, rates: list[float]) -> float:
+        """The median, over the rounds, of ``rates`` as multiples of this rate."""
+        pairs = zip(rates, self.rates, strict=True)
+        return median(theirs / mine if mine else np.inf for theirs, mine in pairs)
