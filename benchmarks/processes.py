@@ -59,12 +59,18 @@ def processor_seconds(pid: int) -> float:
 
 
 def process_tree(pid: int) -> list[int]:
-    """A process and all its descendants, itself first."""
+    """A process and all its descendants, itself first.
+
+    By their parents: the kernel's list of children leaves some out while others come and go.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended since
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
     found = [pid]
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):  # the thread has ended since
-            for child in children.read_text().split():
-                found += process_tree(int(child))
+    for each in found:
+        found += children.get(each, [])
     return found
 
 

@@ -123,7 +123,8 @@ def _verdict(rounds: list[Round]) -> str:
     calm = not failures and worst <= PROBE_SECONDS
     return f"""\
 - Answered of what was affordable: {median(ratios):.3f}, in the rounds from {min(ratios):.3f} to \
-{max(ratios):.3f} (at least {LEAST}): {_reached(ratios)}. Without what others took meanwhile: {undisturbed:.3f}.
+{max(ratios):.3f} (at least {LEAST}): {_reached(ratios)}. Without what others took meanwhile: \
+{undisturbed:.3f}.
 - p99 of the accepted, of the worst round: {p99:.2f} s (deadline {DEADLINE:g} s): \
 {_met(p99 <= DEADLINE)}.
 - `/livez` under overload: {failures} failures, slowest answer after {worst * 1e3:.0f} ms \
