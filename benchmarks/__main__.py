@@ -9,6 +9,7 @@ from benchmarks.scenarios import (
     anatomy,
     capacity,
     concepts,
+    mapped_weights,
     memory,
     overload,
     plain_loop,
@@ -70,6 +71,15 @@ SCENARIOS = {
 """,
         workers.run,
     ),
+    "mapped": (
+        "Weights mapped into several processes",
+        """\
+- Bare sessions of ONNX Runtime, a thread each, that multiply by ten matrices of 1024 x 1024 float32
+  (42 MB): no bundle and no server has a part in it.
+- `each` is the proportional memory (Pss) of one of the three: pages that they share count in parts.
+""",
+        mapped_weights.run,
+    ),
     "anatomy": (
         "Where a request's time goes",
         """\
@@ -117,6 +127,7 @@ SCENARIOS = {
     ),
 }
 ONCE = {"memory"}  # measures in no rounds
+OF_NO_BUNDLE = {"mapped"}
 NOISY = """\
 - The machine is shared and noisy: trust the ratios, which compare runs of the same round, and not
   the absolute figures.
@@ -135,13 +146,14 @@ def main() -> None:
     title, caveats, run = SCENARIOS[arguments.scenario]
     table = run(arguments.bundle, arguments.data, arguments.rounds, arguments.seconds)
     how = f"{arguments.rounds} rounds of {arguments.seconds:g} s a run, interleaved, medians. "
+    bundle = "" if arguments.scenario in OF_NO_BUNDLE else Path(arguments.bundle).name
     page = (
-        f"# {title}, bundle `{arguments.bundle}`\n\n{caveats}{NOISY}\n"
+        f"# {title}{f', bundle `{bundle}`' if bundle else ''}\n\n{caveats}{NOISY}\n"
         f"{'' if arguments.scenario in ONCE else how}{machine()}.\n\n{table}\n"
     )
     RESULTS.mkdir(exist_ok=True)
-    name = f"{arguments.scenario}-{Path(arguments.bundle).name}.md"
-    (RESULTS / name).write_text(page, encoding="utf-8")
+    name = "-".join(filter(None, (arguments.scenario, bundle)))
+    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
     sys.stdout.write(page)
 
 
