@@ -111,8 +111,8 @@ SCENARIOS = {
     "ray": (
         "A plain process against a replica of Ray Serve",
         """\
-- Each has all processors for its pictures. All run side by side, and 16 clients load one after the
-  other; what clusters do while they are idle is in every row.
+- Each has all processors for its pictures; two replicas have half of them each. All run side by
+  side, and 16 clients load one after the other; what clusters do while idle is in every row.
 - `CPU ms a picture` and `memory` (Pss) are of the whole node: proxy, replica, and all of Ray's own.
 """,
         ray_replica.run,

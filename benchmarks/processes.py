@@ -90,11 +90,17 @@ def running_threads(pids: list[int]) -> int:
 
 
 def own_memory(pid: int) -> int:
-    """The same of one process."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    """The same of one process; none where it has ended since."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return int(rollup.split("\nPss:")[1].split()[0]) * 1024
 
 
 def _own_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended since
+        return 0.0
     return (int(fields[11]) + int(fields[12])) / TICKS

@@ -17,7 +17,7 @@ import yaml
 from benchmarks.load import picture_request
 from benchmarks.pictures import read_pictures
 from benchmarks.processes import STOP_SECONDS, Service, free_port, service
-from benchmarks.scenarios.workers import ALONE, Results, load_in_turn, table
+from benchmarks.scenarios.workers import ALONE, ARRANGEMENTS, Results, load_in_turn, table
 
 PROGRAMS = Path(".venv-ray/bin").absolute()
 CONFIG = Path("deploy/ray/serve-config.yaml")
@@ -25,10 +25,13 @@ START_SECONDS = 180.0
 STORE = 80_000_000  # bytes, the least that Ray takes
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9"}
 # Loopback addresses: for 127.0.0.1 Ray would take the machine's own one, which is open to others.
-PROXIES = {
-    "Ray Serve": ("127.0.0.2", {}),
-    "Ray Serve with HAProxy": ("127.0.0.3", {"RAY_SERVE_ENABLE_HA_PROXY": "1"}),
+HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
+CLUSTERS: dict[str, tuple[str, dict[str, str], int]] = {  # with so many replicas
+    "Ray Serve": ("127.0.0.2", {}, 1),
+    "Ray Serve with HAProxy": ("127.0.0.3", HAPROXY, 1),
+    "Ray Serve with HAProxy, two replicas": ("127.0.0.4", HAPROXY, 2),
 }
+WORKERS = "`--workers 2`"
 
 
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
@@ -41,14 +44,18 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
     requests = [picture_request(picture) for picture in read_pictures(data)]
     with ExitStack() as stack:
         servers = {ALONE: stack.enter_context(service("--bundle", bundle))}
-        for name, (address, environment) in PROXIES.items():
-            servers[name] = stack.enter_context(ray_service(bundle, address, environment))
+        flags = ARRANGEMENTS[WORKERS]
+        servers[WORKERS] = stack.enter_context(service("--bundle", bundle, *flags))
+        for name, cluster in CLUSTERS.items():
+            servers[name] = stack.enter_context(ray_service(bundle, *cluster))
         return load_in_turn(servers, requests, rounds, seconds)
 
 
 @contextmanager
-def ray_service(bundle: str, address: str, environment: dict[str, str]) -> Iterator[Service]:
-    """A cluster of one node, with one replica that has all its processors."""
+def ray_service(
+    bundle: str, address: str, environment: dict[str, str], replicas: int
+) -> Iterator[Service]:
+    """A cluster of one node, whose replicas share out its processors."""
     made = ["make", "--quiet", ".venv-ray/installed"]
     subprocess.run(made, check=True, stdout=sys.stderr)
     home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets in it: the path is short
@@ -66,7 +73,9 @@ def ray_service(bundle: str, address: str, environment: dict[str, str]) -> Itera
             stderr=log,
         )
     try:
-        _deploy(f"http://{address}:{dashboard}", _config(bundle, processors, port))
+        _deploy(
+            f"http://{address}:{dashboard}", _config(bundle, processors // replicas, replicas, port)
+        )
         yield Service(process.pid, port)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -74,13 +83,14 @@ def ray_service(bundle: str, address: str, environment: dict[str, str]) -> Itera
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _config(bundle: str, processors: int, port: int) -> dict[str, object]:
+def _config(bundle: str, processors: int, replicas: int, port: int) -> dict[str, object]:
     """What ships, but for this machine."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["http_options"]["port"] = port
     config["logging_config"] = {"enable_access_log": False}  # as the plain process has none
     (application,) = config["applications"]
-    application["args"] = {"num_cpus": processors, "access_log": False}
+    bounds = {"min_replicas": replicas, "max_replicas": replicas}
+    application["args"] = {"num_cpus": processors, "access_log": False, **bounds}
     application["deployments"][0]["user_config"]["bundle"] = bundle
     return dict(config)
 
