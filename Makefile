@@ -70,6 +70,8 @@ requirements:  ## pin the newest versions anew (needs uv)
 		--no-emit-package colorama --no-emit-package numpy --no-emit-package protobuf \
 		--no-emit-package typing-extensions requirements/dev.in -o requirements/dev.txt
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-package packaging requirements/build.in -o requirements/build.txt
+	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama requirements/ray.in -o requirements/ray.txt
 
 clean:  ## remove what these commands built

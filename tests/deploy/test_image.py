@@ -1,11 +1,13 @@
 """The container image: what it holds, and that it serves as a cluster runs it."""
 
 import os
+import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
+from tools.check_floors import requirements
 
 from greengrocer import __version__
 from greengrocer.datasets.gallery import built_in_gallery
@@ -13,6 +15,7 @@ from greengrocer.settings import PREFIX, Settings, read_settings
 from greengrocer.web.access.keys import add_key
 from support.containers import may_mount, start_container
 from support.dockerfile import Image, steps
+from support.documents import ROOT
 from support.manifests import DEPLOY, image_environment, pods
 from support.servers import Server
 
@@ -42,6 +45,16 @@ def test_what_it_sets_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings({})
     assert settings.host == "0.0.0.0"
     assert said("EXPOSE") == [str(settings.port)]
+
+
+def test_it_is_built_with_what_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned = requirements(ROOT / "requirements" / "build.txt")
+    assert set(project["build-system"]["requires"]) <= set(pinned)
+    assert {"==" in each for each in pinned} == {True}
+    for step in said("RUN"):
+        if "/pip install " in step:
+            assert "-r requirements/" in step or "--no-deps --no-build-isolation" in step
 
 
 @pytest.mark.accept
