@@ -16,6 +16,7 @@ from support.servers import Server
 MARGIN = 5.0  # seconds to end in, when the last answer is sent
 # docs/guides/production.md, Memory: what a process takes at worst
 AT_REST, MODEL, PIXEL = 150e6, 100e6, 20
+INGRESS_KEEPS = 60.0  # seconds: ingress-nginx's upstream-keepalive-timeout
 PODS = pods()
 CORE = [
     each
@@ -63,7 +64,9 @@ def test_a_pod_has_the_memory_that_the_limits_let_it_take(
     settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
     threads = int(quantity(limits["cpu"]))
     pixels = threads * settings.max_megapixels * MEGA * PIXEL
-    worst = AT_REST + MODEL + settings.megabytes_in_flight * MEGA + pixels
+    disks = [each["emptyDir"] for each in pod.spec["volumes"] if "emptyDir" in each]
+    files = sum(quantity(disk["sizeLimit"]) for disk in disks if disk.get("medium") == "Memory")
+    worst = AT_REST + MODEL + settings.megabytes_in_flight * MEGA + pixels + files
     assert quantity(limits["memory"]) >= worst
     assert pod.container["resources"]["requests"]["cpu"] == limits["cpu"]
 
@@ -121,6 +124,7 @@ def test_production_is_complete() -> None:
     assert autoscaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert autoscaler["spec"]["minReplicas"] > budget["spec"]["maxUnavailable"]
     assert "replicas" not in deployment["spec"], "each apply would undo the autoscaler's work"
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     (policy,) = has["NetworkPolicy"]
     for selector in (deployment["spec"]["selector"], budget["spec"]["selector"]):
         assert chosen(selector["matchLabels"], labels(folder))
@@ -128,6 +132,12 @@ def test_production_is_complete() -> None:
     assert policy["spec"]["egress"] == []
     let_in = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
     assert let_in == ports(folder)
+
+
+def test_production_keeps_connections_for_longer_than_the_ingress(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert PODS["kubernetes/production"].settings(monkeypatch).keep_alive > INGRESS_KEEPS
 
 
 def test_the_metrics_are_scraped_under_the_name_that_the_alerts_ask_for() -> None:
@@ -142,7 +152,9 @@ def test_the_metrics_are_scraped_under_the_name_that_the_alerts_ask_for() -> Non
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "greengrocer"
     alerts = DEPLOY.parent / "docs" / "guides" / "production.md"
-    assert 'up{job="greengrocer"}' in alerts.read_text(encoding="utf-8")
+    # a pod that is not there is not scraped: that there is none must page, too
+    for asked in ('up{job="greengrocer"} == 0', 'absent(up{job="greengrocer"})'):
+        assert asked in alerts.read_text(encoding="utf-8")
 
 
 def test_kserve_mounts_what_the_runtime_serves() -> None:
