@@ -9,16 +9,10 @@ from tools.check_floors import complaints, declared, requirements
 
 from greengrocer.errors import OutdatedLibrary
 from greengrocer.floors import FLOORS, check_floors
+from support.libraries import install
 from support.servers import clean_environment
 
 ROOT = Path(__file__).parents[1]
-
-
-def install(directory: Path, package: str, version: str) -> None:
-    """What pip leaves of a package, as far as its version is asked for."""
-    told = directory / f"{package}-{version}.dist-info"
-    told.mkdir()
-    (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
 
 
 def test_an_older_pillow_is_refused_at_the_start(tmp_path: Path) -> None:

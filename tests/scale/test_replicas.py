@@ -109,10 +109,15 @@ def test_a_mistake_is_told_in_one_line(arguments: dict[str, object], words: str)
     assert "\n" not in str(told.value)
 
 
-def test_workers_are_refused_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GREENGROCER_WORKERS", "2")
-    with pytest.raises(UsageError, match="replicas"):
+@pytest.mark.parametrize("name", sorted(ELSEWHERE.keys() - {"bundle"}))
+def test_what_means_nothing_here_is_refused_from_the_environment_too(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    variable = PREFIX + name.upper()
+    monkeypatch.setenv(variable, "0.0.0.0" if name == "host" else "9")
+    with pytest.raises(UsageError) as told:
         read_arguments({})
+    assert str(told.value) == f"{variable} is set: {ELSEWHERE[name]}"
 
 
 def test_a_bundle_is_all_that_may_be_changed() -> None:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.assemble import Assembled, assemble
 from greengrocer.errors import NotReady, UsageError
+from greengrocer.floors import check_floors
 from greengrocer.scale.metrics_port import free_listener, serve_beside
 from greengrocer.scale.proxied import Proxied
 from greengrocer.scale.replicas import NAME, read_arguments, serve_options, wanted_bundle
@@ -22,6 +23,8 @@ from greengrocer.telemetry.logs import configure_logs
 from greengrocer.web.routes.health import is_ready
 from greengrocer.web.wire.listener import url_of
 
+LOOPBACK = "127.0.0.1"
+
 log = structlog.get_logger("greengrocer.replica")
 
 
@@ -31,6 +34,7 @@ def application(arguments: dict[str, object]) -> "serve.Application":
     Raises UsageError, in one line, which ``serve status`` shows.
     """
     replicas, settings = read_arguments(arguments)
+    check_floors({settings.engine})
     # As they are here they are in every replica, whatever the environment of its node.
     values = settings.model_dump()
     return serve.deployment(serve.ingress()(Replica), **serve_options(replicas, settings)).bind(
@@ -45,6 +49,7 @@ class Replica:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = Settings(**settings)
+        check_floors({self.settings.engine})  # its node may have other libraries
         self._bundle = ""
         configure_logs(self.settings.log_level, self.settings.log_format)
         allot(int(get_runtime_context().get_assigned_resources().get("CPU", 1)))
@@ -87,7 +92,8 @@ class Replica:
         if settings.metrics_port is None:
             assembled = assemble(settings)
         else:
-            host = settings.metrics_host or settings.host
+            # not the address of the service, which is the proxy's
+            host = settings.metrics_host or LOOPBACK
             listener = free_listener(host, settings.metrics_port)
             port = listener.getsockname()[1]
             assembled = assemble(settings.model_copy(update={"metrics_port": port}))

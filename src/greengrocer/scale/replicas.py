@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
 from greengrocer.serving.threads import picture_threads
-from greengrocer.settings import Settings, read_settings
+from greengrocer.settings import PREFIX, Settings, read_settings
 
 NAME = "Greengrocer"
 QUICKEST = 0.001  # seconds in a thread: no picture takes less
@@ -61,8 +61,8 @@ def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]
         name = ".".join(map(str, first["loc"])) or "args"
         raise UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}") from error
     settings = read_settings(ours)
-    if settings.workers is not None:
-        raise UsageError(f"GREENGROCER_WORKERS is set: {ELSEWHERE['workers']}")
+    for name in ELSEWHERE.keys() & settings.model_fields_set - {"bundle"}:
+        raise UsageError(f"{PREFIX}{name.upper()} is set: {ELSEWHERE[name]}")
     return replicas, settings
 
 
