@@ -1,7 +1,6 @@
 """Clusters of two nodes for all tests that need one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,25 +9,14 @@ from support.ballast import write_heavy_bundle
 from support.ray_cluster import Cluster, build
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """One behind Serve's own proxies."""
-    with two_nodes() as running:
-        yield running
+@pytest.fixture(scope="session", params=[False, True], ids=["own-proxies", "haproxy"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A head and another node, each with two processors to give away.
 
-
-@pytest.fixture(scope="module")
-def haproxy_cluster() -> Iterator[Cluster]:
-    """One behind HAProxy."""
-    with two_nodes(haproxy=True) as running:
-        yield running
-
-
-@contextmanager
-def two_nodes(haproxy: bool = False) -> Iterator[Cluster]:
-    """A head and another node, each with two processors to give away."""
+    All tests that ask for it run behind Serve's own proxies, and then all behind HAProxy.
+    """
     build()
-    running = Cluster(haproxy=haproxy)
+    running = Cluster(haproxy=request.param)
     try:
         running.add()
         running.add()

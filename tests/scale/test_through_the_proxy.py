@@ -1,38 +1,80 @@
 """The same service, through the proxy of either node: answers, refusals, probes, ids, metrics."""
 
 import json
+import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from support.pictures import jpeg
 from support.problems import problem_of
-from support.processes import command
-from support.ray_cluster import AGENT, CLIENT, Cluster, Node, free_ports
+from support.processes import command, listening
+from support.ray_cluster import (
+    AGENT,
+    CLIENT,
+    ORIGIN,
+    PROGRAMS,
+    REPLICAS,
+    Cluster,
+    Node,
+    free_ports,
+)
 from support.scrapes import sample, scrape
-from support.suite import LONG, pass_suite
+from support.suite import LONG, pass_suite, passed, whole_suite
 from support.waiting import until
 from support.wire import exchange, head, post
 
 pytestmark = pytest.mark.accept
 
-REPLICAS = 2
+# In Ray's environment: asks an address, with a token where there is one.
+ASKED = """
+import grpc, sys
+address, *token = sys.argv[1:]
+ask = grpc.insecure_channel(address).unary_unary("/ray.rpc.RayletDriver/ClusterInfo")
+try:
+    ask(b"", 60, [("authorization", f"Bearer {each}") for each in token])
+except grpc.RpcError as error:
+    print(error.code().name, end="")
+"""
+COUNT = 2  # of the replicas: one a node
+# Of the suite: what a proxy or balancer answers in our place,
+BALANCERS = {
+    "test_bodies.py::test_a_malformed_chunk_is_refused",
+    "test_bodies.py::test_chunks_are_refused_as_soon_as_they_are_too_many",
+    "test_bodies.py::test_one_byte_more_is_refused_before_it_comes",
+    "test_bodies.py::test_what_goes_with_a_chunk_is_bounded",
+    "test_forms.py::test_a_form_of_many_pictures_that_is_too_long_is_refused_before_it_comes",
+    "test_incidents.py::test_h11_cve_2025_43859_a_bad_chunk_end",
+    "test_incidents.py::test_slow_upload_two_hundred_clients_of_one_byte_a_second",
+    "test_incidents.py::test_starlette_cve_2026_48710_a_bad_host",
+}
+BALANCERS_FILES = ("test_connections.py", "test_heads.py")
+# and what is asked of the service's processes, which the suite does not know here.
+PROCESSES = {
+    "test_incidents.py::test_infinity_telemetry_no_connection_goes_out",
+    "test_incidents.py::test_pillow_bombs_are_refused_by_their_header",
+    "test_incidents.py::test_starlette_cve_2023_30798_cve_2024_47874_large_forms",
+    "test_incidents.py::test_triton_cve_2025_33201_one_byte_over_the_cap",
+    "test_pictures.py::test_a_bomb_takes_no_memory",
+    "test_pictures.py::test_a_decode_that_outlives_its_budget_is_stopped",
+    "test_pictures.py::test_memory_settles",
+}
 
 
-@pytest.fixture(scope="module", params=["cluster", "haproxy_cluster"])
-def service(request: pytest.FixtureRequest, fake_bundle: Path) -> Cluster:
+@pytest.fixture(scope="module")
+def service(cluster: Cluster, fake_bundle: Path) -> Cluster:
     """A replica on each node."""
-    cluster: Cluster = request.getfixturevalue(request.param)
     arguments = {
         "engine": "fake",
         "num_cpus": 2,
-        "min_replicas": REPLICAS,
-        "max_replicas": REPLICAS,
-        "metrics_port": free_ports(REPLICAS),
+        "min_replicas": COUNT,
+        "max_replicas": COUNT,
+        "metrics_port": free_ports(COUNT),
     }
     cluster.deploy(fake_bundle, arguments)
-    cluster.until_running(REPLICAS)
+    cluster.until_running(COUNT)
     until(lambda: all(node.answers() for node in cluster.nodes))
     return cluster
 
@@ -51,14 +93,21 @@ def test_each_node_has_a_replica(service: Cluster) -> None:
 
 def test_its_proxies_are_those_that_were_asked_for(service: Cluster) -> None:
     for node in service.nodes:
-        programs = {Path((command(pid) or [""])[0]).name for pid in node.pids}
-        assert ("haproxy" in programs) == service.haproxy
+        assert ("haproxy" in map(program, node.pids)) == service.haproxy
 
 
 def test_it_passes_the_suite_but_for_what_is_the_balancers(
     service: Cluster, tmp_path: Path
 ) -> None:
-    pass_suite(service.head.url, tmp_path, "-m", "not wire", "--pictures=3")
+    printed = pass_suite(service.head.url, tmp_path, "-m", "not wire", "--pictures=3", "-vv")
+    suite = whole_suite()
+    balancers = BALANCERS | {test for test in suite if test.startswith(BALANCERS_FILES)}
+    assert suite - passed(printed) == balancers | PROCESSES
+
+
+def test_a_setting_in_the_environment_of_the_nodes_is_honoured(url: str) -> None:
+    answer = exchange(url, post(jpeg(100), f"Origin: {ORIGIN}"))
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_a_request_keeps_its_id(url: str) -> None:
@@ -85,10 +134,10 @@ def test_probes_are_answered_by_a_replica_and_by_the_proxy(url: str) -> None:
 
 def test_each_replica_tells_its_own_metrics_and_the_proxy_those_of_none(service: Cluster) -> None:
     first = service.metrics_port()
-    before = sum(told(first + k) for k in range(REPLICAS))
+    before = sum(told(first + k) for k in range(COUNT))
     for node in service.nodes * 10:
         assert exchange(node.url, post(jpeg(100))).status == 200
-    assert sum(told(first + k) for k in range(REPLICAS)) == before + 20
+    assert sum(told(first + k) for k in range(COUNT)) == before + 20
     assert exchange(service.head.url, head("GET", "/metrics")).status == 404
 
 
@@ -101,17 +150,59 @@ def told(port: int) -> float:
 def test_what_must_never_be_exposed_is_on_loopback(service: Cluster) -> None:
     """Whoever reaches the dashboard or the port for jobs runs what he likes (CVE-2023-48022)."""
     ports = {service.dashboard, CLIENT, AGENT}
-    listening = service.listening(ports)
-    assert {port for _, port in listening} == ports
-    assert not [each for each in listening if not each[0].startswith("127.")]
+    found = service.listening(ports)
+    assert {port for _, port in found} == ports
+    assert not [each for each in found if not each[0].startswith("127.")]
 
 
 def test_no_job_is_taken_without_the_token(service: Cluster) -> None:
     job = {"entrypoint": "true"}
-    for address, port in service.listening({service.dashboard, AGENT}):
-        for path in ("/api/jobs/", "/api/job_agent/jobs/"):
-            assert httpx.post(f"http://{address}:{port}{path}", json=job).status_code in (401, 404)
+    paths = {service.dashboard: "/api/jobs/", AGENT: "/api/job_agent/jobs/"}
+    found = service.listening(paths.keys())
+    assert {port for _, port in found} == paths.keys()
+    for address, port in found:
+        url = f"http://{address}:{port}{paths[port]}"
+        assert httpx.post(url, json=job).status_code == 401
+        # with it, what is no job is looked at
+        assert httpx.post(url, json={}, headers=service.key).status_code == 400
     assert service.ask("/api/jobs/") == []
+
+
+def test_no_client_is_taken_without_the_token(service: Cluster) -> None:
+    for address, port in service.listening({CLIENT}):
+        assert asked(address, port) == "UNAUTHENTICATED"
+        # with it, what is asked is looked at: it is of no client that was there before
+        assert asked(address, port, service.token) == "NOT_FOUND"
+
+
+def test_no_port_is_open_further_than_the_guide_says(service: Cluster) -> None:
+    first = service.metrics_port()
+    own = range(first, first + COUNT)
+    assert service.listening(own) == {("127.0.0.1", port) for port in own}
+    replicas = service.listening(REPLICAS)
+    assert [address for address, _ in replicas] == ["127.0.0.1"] * (service.haproxy * COUNT)
+    for node in service.nodes:
+        here = ("127.0.0.1", urlsplit(node.url).port or 80)
+        assert service.listening({here[1]}) == {here}
+        haproxies = [pid for pid in node.pids if program(pid) == "haproxy"]
+        figures = {each for pid in haproxies for each in listening(pid)} - {here}
+        assert [address for address, _ in figures] == ["0.0.0.0"] * (service.haproxy * 2)
+
+
+def program(pid: int) -> str:
+    """The name of what a process runs."""
+    return Path((command(pid) or [""])[0]).name
+
+
+def asked(address: str, port: int, *token: str) -> str:
+    """What Ray's port for its client says to a question of its protocol."""
+    return subprocess.run(
+        [PROGRAMS / "python", "-c", ASKED, f"{address}:{port}", *token],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
 
 
 def test_nothing_is_reported(service: Cluster) -> None:

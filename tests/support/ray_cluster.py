@@ -27,12 +27,15 @@ PROGRAMS = ROOT / ".venv-ray" / "bin"
 CONFIG = ROOT / "deploy" / "ray" / "serve-config.yaml"
 START_SECONDS = 180.0  # generous: only a hang takes as long
 CLIENT, AGENT = 10001, 52365  # Ray's ports for its client, and for the agent that takes jobs
+REPLICAS = range(30_000, 31_001)  # where HAProxy finds them, one a port
+ORIGIN = "https://shop.example"  # a setting of ours in the environment, which answers tell
 STORE = 80_000_000  # bytes, the least that Ray takes: nothing of ours is in it
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # it would report that there are none
     "RAY_memory_monitor_refresh_ms": "0",
+    "GREENGROCER_CORS_ORIGINS": ORIGIN,
     # so that replicas come and go while a test waits
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
@@ -54,7 +57,7 @@ def free_port() -> int:
 def free_ports(count: int) -> int:
     """The first of so many ports in a row, which the kernel hands out to nobody by itself."""
     while True:
-        first = random.randrange(20_000, 32_000)
+        first = random.randrange(20_000, REPLICAS[0] - count)
         with ExitStack() as stack:
             try:
                 for port in range(first, first + count):
@@ -125,10 +128,15 @@ class Cluster:
         proxy = {"RAY_SERVE_ENABLE_HA_PROXY": str(int(self.haproxy))}
         return clean_environment() | ENVIRONMENT | proxy | {"RAY_AUTH_TOKEN": self.token}
 
+    @property
+    def key(self) -> dict[str, str]:
+        """The header with the token."""
+        return {"Authorization": f"Bearer {self.token}"}
+
     def ask(self, path: str) -> Any:
         """What the dashboard says."""
-        key = {"Authorization": f"Bearer {self.token}"}
-        return httpx.get(f"{self.api}{path}", headers=key, timeout=60).raise_for_status().json()
+        answer = httpx.get(f"{self.api}{path}", headers=self.key, timeout=60)
+        return answer.raise_for_status().json()
 
     def add(self, processors: int = 2) -> Node:
         """Start a node; the first one is the head."""

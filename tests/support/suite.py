@@ -1,5 +1,6 @@
 """The black-box suite, held against a service that runs."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,13 +8,29 @@ from pathlib import Path
 from support.documents import ROOT
 
 LONG = 600  # seconds: only a hang takes as long
+TEST = r"^conformance/(\w+\.py::\w+)"
 
 
 def pass_suite(url: str, scratch: Path, *options: str) -> str:
     """Run what ``options`` choose of the suite; all of that must pass. What it printed."""
-    given = [f"--base-url={url}", f"--basetemp={scratch}", "-p", "no:cacheprovider", *options]
+    printed = _run(f"--base-url={url}", f"--basetemp={scratch}", *options)
+    assert " passed" in printed
+    return printed
+
+
+def whole_suite() -> set[str]:
+    """Every test of it, as file::function."""
+    return set(re.findall(TEST, _run("--collect-only"), re.MULTILINE))
+
+
+def passed(printed: str) -> set[str]:
+    """The tests that ``pass_suite`` passed when it was told ``-vv``."""
+    return set(re.findall(rf"{TEST}.* PASSED", printed, re.MULTILINE))
+
+
+def _run(*options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "conformance", *given],
+        [sys.executable, "-m", "pytest", "conformance", "-p", "no:cacheprovider", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -21,5 +38,4 @@ def pass_suite(url: str, scratch: Path, *options: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " passed" in done.stdout
     return done.stdout
