@@ -3,18 +3,42 @@
 import re
 import shlex
 import subprocess
+from typing import Any
 
 import pytest
+import yaml
 
 from greengrocer.scale.metrics_port import free_listener
 from greengrocer.scale.replicas import ELSEWHERE, Replicas, serve_options
 from greengrocer.settings import Settings
 from support.documents import ROOT, blocks
-from support.ray_cluster import PROGRAMS, build, free_port
+from support.ray_cluster import CONFIG, PROGRAMS, REPLICAS, build, free_port
+from support.servers import clean_environment
 
 GUIDE = ROOT / "docs" / "guides" / "ray-serve.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 INCLUDED = re.compile(r"\{literalinclude\} (\S+)")
+# In Ray's environment: the address in a configuration of Serve's, and what Ray does by default.
+SCHEMA = """
+import sys, yaml
+from ray.serve.schema import ServeDeploySchema
+print(ServeDeploySchema.model_validate(yaml.safe_load(sys.stdin)).http_options.host)
+"""
+DEFAULTS = """
+from ray.serve._private import constants
+from ray.serve.config import AutoscalingConfig
+print(
+    constants.RAY_SERVE_HAPROXY_STATS_PORT,
+    constants.RAY_SERVE_HAPROXY_METRICS_PORT,
+    constants.RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT,
+    constants.RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT,
+    constants.RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT,
+    constants.RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT,
+    round(constants.RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S),
+    round(constants.RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S),
+    round(AutoscalingConfig().look_back_period_s),
+)
+"""
 
 
 def test_every_option_that_is_said_to_be_derived_is() -> None:
@@ -35,6 +59,56 @@ def test_every_setting_that_is_said_to_be_refused_is() -> None:
 def test_the_configuration_that_is_shown_is_the_one_that_ships() -> None:
     (shown,) = INCLUDED.findall(TEXT)
     assert (GUIDE.parent / shown).resolve() == ROOT / "deploy" / "ray" / "serve-config.yaml"
+
+
+def yaml_shown(name: str) -> Any:
+    """The block of the guide that is the file ``name``."""
+    (text,) = [block.text for block in blocks(GUIDE) if block.text.startswith(f"# {name}")]
+    return yaml.safe_load(text)
+
+
+def of_ray(script: str, given: str = "") -> str:
+    """What a program says in Ray's environment, as it is without any variables."""
+    build()
+    return subprocess.run(
+        [PROGRAMS / "python", "-c", script],
+        env=clean_environment(),
+        input=given,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+@pytest.mark.accept
+def test_on_several_machines_serve_listens_where_a_balancer_reaches_it() -> None:
+    shipped = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    shown = yaml_shown("serve-config.yaml")
+    assert shown["http_options"].keys() <= shipped["http_options"].keys()
+    changed = shipped | {"http_options": shipped["http_options"] | shown["http_options"]}
+    assert of_ray(SCHEMA, yaml.safe_dump(changed)) == "0.0.0.0\n"
+
+
+@pytest.mark.accept
+def test_the_defaults_of_ray_that_are_told_are_true() -> None:
+    stats, metrics, *ports, stays, told, seen = of_ray(DEFAULTS).split()
+    assert f"| {stats}, {metrics} |" in TEXT
+    assert ports == [port for span in re.findall(r"(\d{5}) to (\d{5})", TEXT) for port in span]
+    assert (int(ports[0]), int(ports[1])) == (REPLICAS[0], REPLICAS[-1])
+    assert f"stays for {stays} s" in TEXT
+    assert f"told every {told} s" in TEXT
+    assert f"the mean of the\nlast {seen}" in TEXT
+
+
+def test_the_alert_is_of_the_job_that_is_scraped() -> None:
+    (job,) = [each["job_name"] for each in yaml_shown("prometheus.yml")["scrape_configs"]]
+    (group,) = yaml_shown("greengrocer-ray-rules.yml")["groups"]
+    (rule,) = group["rules"]
+    guide = (ROOT / "docs" / "guides" / "production.md").read_text(encoding="utf-8")
+    assert set(re.findall(r'job="([^"]+)"', rule["expr"])) == {job}
+    assert f"alert: {rule['alert']}\n" in guide
+    assert job not in re.findall(r'job="([^"]+)"', guide)
 
 
 def test_the_first_free_port_is_taken() -> None:
