@@ -28,8 +28,8 @@ ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_USAGE_STATS_REPORT_URL": "ht
 HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
 CLUSTERS: dict[str, tuple[str, dict[str, str], int]] = {  # with so many replicas
     "Ray Serve": ("127.0.0.2", {}, 1),
-    "Ray Serve with HAProxy": ("127.0.0.3", HAPROXY, 1),
-    "Ray Serve with HAProxy, two replicas": ("127.0.0.4", HAPROXY, 2),
+    "Ray Serve, two replicas": ("127.0.0.4", {}, 2),
+    "Ray Serve with HAProxy": ("127.0.0.3", HAPROXY, 1),  # its ports let there be no second one
 }
 WORKERS = "`--workers 2`"
 
