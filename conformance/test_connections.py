@@ -68,6 +68,14 @@ def test_an_offered_upgrade_is_ignored(base_url: str) -> None:
             assert wire.send(post(LIGHT, *offer)).answer().status == 200
 
 
+def test_an_upgrade_may_be_offered_in_each_of_many_requests_sent_at_once(base_url: str) -> None:
+    offer = head("GET", "/livez", "Connection: Upgrade", "Upgrade: h2c")
+    with Wire(base_url) as wire:
+        wire.send(offer * 2000 + head("GET", "/nope"))
+        assert {wire.answer().status for _ in range(2000)} == {200}
+        assert wire.answer().status == 404
+
+
 def test_two_hundred_idle_connections_delay_nobody(base_url: str) -> None:
     idle = [Wire(base_url, SECONDS) for _ in range(200)]
     try:

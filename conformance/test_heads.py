@@ -78,6 +78,7 @@ def test_a_line_without_end_is_refused_though_it_goes_on(
         "GET /livez\0 HTTP/1.1",
         "PRI * HTTP/2.0",
         "CONNECT a.example:443 HTTP/1.1",
+        "CONNECT /predict HTTP/1.1",
         "\x16\x03\x01\x02\x00\x01",
     ],
 )

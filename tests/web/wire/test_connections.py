@@ -113,6 +113,15 @@ def test_connection_close_is_obeyed(fake_server: Server) -> None:
         assert wire.closed()
 
 
+def test_each_of_many_pipelined_requests_may_offer_an_upgrade(fake_server: Server) -> None:
+    offer = ("Connection: Upgrade", "Upgrade: h2c")
+    with Wire(fake_server.url) as wire:
+        wire.send(head("GET", "/livez", *offer) * 1500 + post(LIGHT, *offer) + head("GET", "/nope"))
+        assert {wire.answer().status for _ in range(1500)} == {200}
+        assert told(wire.answer()) == "grey-9"
+        assert wire.answer().status == 404
+
+
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
 def test_an_offered_upgrade_is_ignored(fake_server: Server, protocol: str) -> None:
     offer = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", "HTTP2-Settings: AA")

@@ -98,11 +98,10 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._untold += len(data)
+        rest: bytes | memoryview = data
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
-            return
+            while rest:
+                rest = self._parse(rest)
         except httptools.HttpParserError as error:
             cause = error.__context__
             reason = NO_MEMORY if isinstance(cause, MemoryError) else MALFORMED
@@ -137,7 +136,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole: stop its clock and hand the request on."""
-        if self._upgrades():
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise MALFORMED
             return
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
@@ -156,7 +157,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body is whole."""
-        if not self._upgrades():
+        if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -212,17 +213,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _upgrades(self) -> bool:
-        """Whether the parser is about to skip the body because of an Upgrade header."""
-        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+    def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Parse ``data``, and return what is left of it behind a head that asks for an upgrade.
 
-    def _ignore_upgrade(self, rest: bytes) -> None:
-        """Read the request again without its Upgrade: clients in Java offer h2c by default."""
-        version = self.parser.get_http_version().encode()
-        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
-        head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"".join([*head, b"\r\n", rest]))
+        That head is read again without its Upgrade: clients in Java offer h2c by default.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            version = self.parser.get_http_version().encode()
+            head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+            head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(b"".join([*head, b"\r\n"]))
+            return memoryview(data)[upgrade.args[0] :]
+        return b""
 
     def _head_too_large(self) -> _Refused:
         count, size = self.limits.headers, self.limits.header_bytes
