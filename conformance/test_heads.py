@@ -3,8 +3,10 @@
 import pytest
 
 from conformance.answers import outcome, problem, refused
+from conformance.forms import FORM
 from conformance.limits import BODY, HEADER_BYTES, HEADERS, URL
 from conformance.photos import jpeg, plain
+from conformance.tensors import model
 from conformance.wire import Wire, exchange, head, post
 
 pytestmark = pytest.mark.wire
@@ -137,6 +139,14 @@ def test_a_bad_host_is_refused_or_means_nothing(base_url: str, hosts: list[str])
     lines = ["GET /livez HTTP/1.1", *[f"Host: {host}" for host in hosts], "", ""]
     answer = exchange(base_url, "\r\n".join(lines).encode("latin-1"))
     assert answer.status in (200, 400)
+
+
+def test_a_length_of_thousands_of_digits_is_refused(base_url: str) -> None:
+    length = f"Content-Length: {'0' * 5000}1"
+    for target in ("/predict", "/predict/batch", f"{model(base_url)}/infer"):
+        for kind in ("image/jpeg", FORM, "application/json"):
+            request = head("POST", target, f"Content-Type: {kind}", length) + b"x"
+            assert 400 <= exchange(base_url, request).status < 500
 
 
 def test_a_host_is_never_told_back(base_url: str) -> None:

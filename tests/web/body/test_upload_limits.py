@@ -41,6 +41,14 @@ def test_a_declared_length_may_reach_the_limit(
     assert exchange(small_server.url, post(picture)).status == status
 
 
+def test_a_declared_length_is_no_number_of_thousands_of_digits(small_server: Server) -> None:
+    length = f"Content-Length: {'0' * 5000}1"
+    request = head("POST", "/predict", "Content-Type: image/jpeg", length) + b"x"
+    answer = exchange(small_server.url, request)
+    problem = problem_of(answer.status, answer.headers, answer.body)
+    assert (problem.status, problem.code) == (400, "malformed-upload")
+
+
 @pytest.mark.parametrize(("picture", "status"), [(FITS, 200), (OVER, 413)])
 def test_chunks_are_counted_as_they_come(small_server: Server, picture: bytes, status: int) -> None:
     with small_server.client() as client:

@@ -26,6 +26,7 @@ from greengrocer.web.body.form import OVERHEAD, Event, Form
 FIELD = "file"
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
 FORM_TYPE = "multipart/form-data"
+LENGTH_DIGITS = 20  # of a Content-Length: no body needs as many
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,8 @@ def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, dict[str, st
 def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
     """Refuse at once what says that it is too long; what says nothing is counted as it comes."""
     declared = headers.get(b"content-length", b"0")
-    if not declared.isdigit():
-        raise MalformedUpload("the Content-Length is not a number")
+    if not (declared.isdigit() and len(declared) <= LENGTH_DIGITS):
+        raise MalformedUpload("the Content-Length is no number of bytes")
     if int(declared) > allowed:
         raise TooManyBytes(f"the body is {int(declared)} bytes long: at most {allowed} are taken")
 
