@@ -107,6 +107,16 @@ def test_a_body_that_stops_coming_is_a_408(fake_bundle: Path, sent: int) -> None
         assert wire.closed()
 
 
+def test_what_came_fast_buys_no_silence(fake_bundle: Path) -> None:
+    impatient = UploadLimits(20 * MEGA, grace=0.5, rate=1)  # which would be weeks of patience
+    service = replace(make_service(fake_bundle), upload_limits=impatient)
+    with live(service) as server, Wire(server.url) as wire:
+        answer = wire.send(post(jpeg(5).ljust(10 * MEGA, b"\0"))[:-1]).answer()
+        problem = problem_of(answer.status, answer.headers, answer.body)
+        assert (problem.status, problem.code) == (408, "slow-upload")
+        assert until(lambda: service.admission._bytes.used == 0)
+
+
 def test_a_service_that_cannot_answer_is_a_503(fake_bundle: Path) -> None:
     service = make_service(fake_bundle)
     with live(service) as server, server.client() as client:

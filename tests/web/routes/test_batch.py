@@ -201,8 +201,9 @@ def test_the_clients_deadline_is_that_of_every_picture(held: Live) -> None:
     assert [line["status"] for line in lines] == [504] * len(lines)
 
 
-def test_a_client_that_sends_no_further_is_told_so(fake_bundle: Path) -> None:
-    with limited(fake_bundle, grace=0.2, rate=1e9) as running, Wire(running.url) as wire:
+@pytest.mark.parametrize("rate", [1e9, 1e-3])  # what came fast buys no silence
+def test_a_client_that_sends_no_further_is_told_so(fake_bundle: Path, rate: float) -> None:
+    with limited(fake_bundle, grace=0.5, rate=rate) as running, Wire(running.url) as wire:
         wire.send(batch(form(part(jpeg(5)), part(jpeg(250))))[:-300])
         lines = wire.rest()
         assert b'"index":0,"prediction":"grey-0"' in lines

@@ -15,11 +15,10 @@ async def pieces(receive: Receive, limits: UploadLimits, end: float) -> AsyncIte
 
     Raises TooManyBytes for more than a request may have, SlowUpload, DeadlineExceeded or Departed.
     """
-    came, waited = 0, 0.0
+    came, patience = 0, limits.grace
     more = True
     while more:
         began = time.monotonic()
-        patience = limits.grace + came / limits.rate - waited
         try:
             async with asyncio.timeout(min(patience, end - began)):
                 message = await receive()
@@ -29,8 +28,9 @@ async def pieces(receive: Receive, limits: UploadLimits, end: float) -> AsyncIte
             raise SlowUpload(f"only {came} bytes came in time: send faster") from None
         if message["type"] == "http.disconnect":
             raise Departed("the client left while it was sending")
-        waited += time.monotonic() - began
+        patience -= time.monotonic() - began
         chunk = message.get("body", b"")
+        patience = min(patience + len(chunk) / limits.rate, limits.grace)
         more = message.get("more_body", False)
         came += len(chunk)
         if came > limits.request_bytes:

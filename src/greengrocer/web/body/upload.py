@@ -33,7 +33,8 @@ LENGTH_DIGITS = 20  # of a Content-Length: no body needs as many
 class UploadLimits:
     """How much may come, and how slowly.
 
-    A body has ``grace`` seconds, and one second more for every ``rate`` bytes that have come.
+    A body has ``grace`` seconds, and one second more for every ``rate`` bytes that come, but never
+    more than ``grace`` ahead: what came fast buys no silence.
     ``request_bytes`` and ``pictures`` bound a request with many of them.
     """
 
@@ -108,9 +109,9 @@ async def receive_body(
     end: float,
 ) -> None:
     """Give the body to ``take`` as it comes, counted and in time."""
-    now = asyncio.get_running_loop().time()
-    end += now - time.monotonic()  # the loop's clock may be another
-    latest = now + limits.grace
+    loop = asyncio.get_running_loop()
+    end += loop.time() - time.monotonic()  # the loop's clock may be another
+    latest = loop.time() + limits.grace
     more = True
     try:
         async with asyncio.timeout_at(min(latest, end)) as patience:
@@ -127,9 +128,10 @@ async def receive_body(
                     )
                 take(chunk)
                 if more:
-                    patience.reschedule(min(latest + receipt.size / limits.rate, end))
+                    latest = min(latest + len(chunk) / limits.rate, loop.time() + limits.grace)
+                    patience.reschedule(min(latest, end))
     except TimeoutError:
-        if end < latest + receipt.size / limits.rate:
+        if end < latest:
             raise DeadlineExceeded("the deadline passed before the picture was sent") from None
         raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
 
