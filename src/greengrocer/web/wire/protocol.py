@@ -22,6 +22,7 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
 from greengrocer.web.wire.cycle import Cycle
+from greengrocer.web.wire.flow import Flow
 
 Note = Callable[[int, str, str], None]  # is told status, code and request id
 
@@ -70,6 +71,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
+        self._running: Any = None  # the cycle whose answer is due; self.cycle is the newest
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
@@ -79,14 +81,14 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.flow = Flow(self.transport, self.pipeline)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock, and tell whoever works for a client that has gone."""
         self._stop_head_timer()
         if self._busy():
-            for tell in self.cycle.scope["state"]["when_departed"]:
-                tell()
+            self._depart()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -149,6 +151,7 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle
         cycle.__class__ = Cycle
         cycle.readiness, cycle.behind = self.readiness, self.pipeline
+        self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
         """Some of the body: the reader of the upload counts it."""
@@ -159,6 +162,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """The body is whole."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
+            self.flow.resume_reading()  # a long body has paused it, and nobody asks for more
 
     def on_response_complete(self) -> None:
         """End the connection after the answer to a request that was not read whole."""
@@ -168,6 +172,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
+        self.flow.resume_reading()
         if last and self._refused:
             self._answer_refusal(self._refused)
         elif unread:
@@ -179,12 +184,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self._discarded = 0
         if not self._busy():
             self._answer_refusal(refused)
-        elif self.pipeline or self.cycle.response_started or not self.cycle.more_body:
+        elif self.pipeline or self._running.response_started or not self._running.more_body:
             self._refused = refused
         else:  # it is the body under way that is malformed
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._depart()
             self._answer_refusal(refused)
+
+    def _depart(self) -> None:
+        """Tell whoever works for the running request that nobody waits for its answer."""
+        self._running.disconnected = True
+        self._running.message_event.set()
+        for tell in self._running.scope["state"]["when_departed"]:
+            tell()
 
     def _answer_refusal(self, refused: _Refused) -> None:
         request_id, body = wire_problem(refused.status, refused.code, str(refused))
@@ -211,7 +222,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _busy(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return self._running is not None and not self._running.response_complete
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parse ``data``, and return what is left of it behind a head that asks for an upgrade.
