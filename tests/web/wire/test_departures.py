@@ -75,3 +75,32 @@ def test_a_batch_with_a_request_behind_it_is_left_without_an_error(
     assert engine.calls == 1
     with server.client() as client:
         assert "internal-error" not in client.get("/metrics").text
+
+
+def test_nothing_follows_half_an_answer_to_a_body_that_breaks(
+    server: Live, engine: HeldEngine
+) -> None:
+    engine.release.set()
+    lines = (f"Content-Type: {FORM}", CHUNKED)
+    begun = part(DARK) + part(LIGHT)[:100]
+    with Wire(server.url) as wire:
+        wire.send(head("POST", "/predict/batch", *lines) + b"%x\r\n%b\r\n" % (len(begun), begun))
+        while b'"grey-0"' not in wire.line():
+            pass
+        wire.send(b"zz\r\n")
+        assert wire.rest() == b"\r\n"  # the end of the line's own chunk
+        until(lambda: server.service.admission._bytes.used == 0)
+
+
+def test_a_request_behind_another_whose_body_breaks_is_refused_in_its_turn(
+    server: Live, engine: HeldEngine
+) -> None:
+    with Wire(server.url) as wire:
+        broken = head("POST", "/predict", "Content-Type: image/jpeg", CHUNKED) + b"1\r\nx\r\nzz\r\n"
+        wire.send(post(DARK) + broken)
+        assert engine.busy.wait(SECONDS)
+        engine.release.set()
+        assert wire.answer().status == 200
+        answer = wire.answer()
+        assert problem_of(answer.status, answer.headers, answer.body).code == "bad-request"
+        assert wire.closed()

@@ -182,13 +182,18 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer what never became a request, as soon as what came before it is answered."""
         self._stop_head_timer()
         self._discarded = 0
+        if self.pipeline and self.cycle.more_body:
+            self.pipeline.popleft()  # it is its body that is malformed: it will never be whole
         if not self._busy():
             self._answer_refusal(refused)
-        elif self.pipeline or self._running.response_started or not self._running.more_body:
+        elif self.pipeline or not self._running.more_body:
             self._refused = refused
-        else:  # it is the body under way that is malformed
+        else:  # it is the body of the running one
             self._depart()
-            self._answer_refusal(refused)
+            if self._running.response_started:
+                self._linger()  # who has half an answer takes no other
+            else:
+                self._answer_refusal(refused)
 
     def _depart(self) -> None:
         """Tell whoever works for the running request that nobody waits for its answer."""
