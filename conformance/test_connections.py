@@ -1,8 +1,11 @@
 """What clients do with their connections."""
 
+import select
+
 import pytest
 
 from conformance.answers import prediction
+from conformance.limits import SENDING
 from conformance.photos import jpeg, plain
 from conformance.wire import SECONDS, Wire, exchange, head, post
 
@@ -74,6 +77,21 @@ def test_an_upgrade_may_be_offered_in_each_of_many_requests_sent_at_once(base_ur
         wire.send(offer * 2000 + head("GET", "/nope"))
         assert {wire.answer().status for _ in range(2000)} == {200}
         assert wire.answer().status == 404
+
+
+def test_fifty_who_never_read_are_left(base_url: str) -> None:
+    large = head("GET", "/docs/assets/swagger-ui-bundle.js") * 20  # more than the sockets hold
+    readers = [Wire(base_url).send(large) for _ in range(50)]
+    waiting = {reader.socket.fileno(): reader for reader in readers}
+    poll = select.poll()
+    for descriptor in waiting:
+        poll.register(descriptor, 0)  # only its end is an event
+    while waiting:
+        left = poll.poll(4000 * SENDING)
+        assert left, f"{len(waiting)} are kept"
+        for descriptor, _ in left:
+            poll.unregister(descriptor)
+            waiting.pop(descriptor).close()
 
 
 def test_two_hundred_idle_connections_delay_nobody(base_url: str) -> None:

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         8192, gt=0, description="bytes of an upload that give back a second of its grace"
     )
     head_seconds: float = Field(10, gt=0, description="time for a request's headers to come")
+    send_seconds: float = Field(
+        30, gt=0, description="how long an answer may wait without any of it being taken"
+    )
     keep_alive: float = Field(15, gt=0, description="how long an idle connection is kept")
     drain_delay: float = Field(
         5, ge=0, description="how long pictures are still taken after SIGTERM, while not ready"

@@ -114,7 +114,7 @@ def http_server(
         service.readiness,
         settings.keep_alive,
         settings.drain,
-        WireLimits(head_seconds=settings.head_seconds),
+        WireLimits(settings.head_seconds, settings.send_seconds),
         settings.drain_delay,
         beside,
         note_refused(service.metrics, service.access_log),

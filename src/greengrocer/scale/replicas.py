@@ -21,6 +21,7 @@ ELSEWHERE = {
     "port": "it is set below http_options",
     "keep_alive": "it is set below http_options, as keep_alive_timeout_s",
     "head_seconds": "Serve's proxy has no such limit",
+    "send_seconds": "Serve's proxy has no such limit",
     "drain_delay": "Serve takes a replica out of its list before it stops it",
     "workers": "there are replicas in their place",
     "control": "serve deploy changes the bundle",

@@ -32,9 +32,13 @@ LINGER_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class WireLimits:
-    """What a request's head may cost. Sizes are in bytes, times in seconds."""
+    """What a request's head may cost, and how long an answer may wait for its reader.
+
+    Sizes are in bytes, times in seconds.
+    """
 
     head_seconds: float = 10.0
+    send_seconds: float = 30.0
     url_bytes: int = 8192
     header_bytes: int = 32768
     headers: int = 100
@@ -81,7 +85,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self.flow = Flow(self.transport, self.pipeline)
+        self.flow = Flow(
+            self.transport, self.pipeline, self._still_sending, self.limits.send_seconds
+        )
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -228,6 +234,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _busy(self) -> bool:
         return self._running is not None and not self._running.response_complete
+
+    def _still_sending(self) -> bool:
+        return self._running is not None and self._running.more_body
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle

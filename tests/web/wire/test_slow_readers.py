@@ -1,0 +1,48 @@
+"""Clients that take their answers slowly, or never."""
+
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greengrocer.web.wire.protocol import WireLimits
+from support.forms import FORM, form, part
+from support.live import live, make_service
+from support.pictures import jpeg
+from support.waiting import SECONDS
+from support.wire import Wire, head
+
+LARGE = head("GET", "/docs/assets/swagger-ui-bundle.js")
+MANY = 20  # answers: more than the sockets hold
+LAST = head("GET", "/livez", "Connection: close")
+
+
+@pytest.fixture(scope="module")
+def url(fake_bundle: Path) -> Iterator[str]:
+    """A server that gives its readers a second."""
+    with live(make_service(fake_bundle), WireLimits(send_seconds=1)) as server:
+        yield server.url
+
+
+def hung_up(wire: Wire) -> bool:
+    """Wait, without reading, until the other side has gone."""
+    poll = select.poll()
+    poll.register(wire.socket, 0)
+    return bool(poll.poll(SECONDS * 1000))
+
+
+@pytest.mark.parametrize("sent", [LARGE * MANY, LARGE * MANY + LAST, LARGE * MANY + b"garbage"])
+def test_whoever_takes_nothing_is_left(url: str, sent: bytes) -> None:
+    with Wire(url) as wire:
+        assert hung_up(wire.send(sent))
+
+
+def test_whoever_takes_its_time_gets_all(url: str) -> None:
+    with Wire(url) as wire:
+        wire.send(LARGE * MANY + LAST)
+        for _ in range(MANY):
+            time.sleep(0.1)  # twice the server's patience in all
+            assert wire.answer().status == 200
+        assert wire.answer().status == 200
