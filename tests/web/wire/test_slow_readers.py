@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.web.wire.protocol import WireLimits
-from support.forms import FORM, form, part
 from support.live import live, make_service
-from support.pictures import jpeg
 from support.waiting import SECONDS
 from support.wire import Wire, head
 

@@ -6,6 +6,7 @@ reset where the answer should be. docs/decisions tells why we stay with it.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from greengrocer.web.wire.flow import Flow
 
 Note = Callable[[int, str, str], None]  # is told status, code and request id
 
+HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
 
@@ -54,6 +56,7 @@ class _Refused(Exception):
 
 
 MALFORMED = _Refused(400, "bad-request", "this is no valid HTTP/1.1 request")
+BAD_HOST = _Refused(400, "bad-request", "there must be one header Host, with a host's name")
 NO_MEMORY = _Refused(503, "not-ready", "there is no memory for this request now")
 SLOW = _Refused(408, "slow-head", "the headers came too slowly")
 
@@ -148,6 +151,8 @@ class LimitedProtocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise MALFORMED
             return
+        if not self._has_host():
+            raise BAD_HOST
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
@@ -241,6 +246,13 @@ class LimitedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _has_host(self) -> bool:
+        """Whether one host is named, as RFC 9112 wants it (3.2); HTTP/1.0 needs none."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts:
+            return self.parser.get_http_version() == "1.0"
+        return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
 
     def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parse ``data``, and return what is left of it behind a head that asks for an upgrade.
