@@ -3,6 +3,7 @@ import os
 import socket
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -113,6 +114,28 @@ def test_the_socket_of_a_service_that_is_just_dying_is_removed(
         asked.close()
         removed.result()
     assert not path.exists()
+
+
+def test_a_socket_that_is_just_made_is_not_taken_for_one_that_nobody_listens_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "DYING_SECONDS", 0.001)
+    made = threading.Event()
+
+    def remove() -> None:
+        while not made.is_set():
+            with suppress(ControlRefused):
+                remove_stale(path)
+
+    with ThreadPoolExecutor() as pool:
+        removing = pool.submit(remove)
+        try:
+            for _ in range(500):
+                with control_socket(path):
+                    assert path.exists()
+        finally:
+            made.set()
+        removing.result()
 
 
 def test_a_file_that_is_no_socket_is_refused_and_stays(path: Path) -> None:

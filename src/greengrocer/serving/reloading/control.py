@@ -1,6 +1,7 @@
 """The private Unix socket on which a running service takes orders: one line of JSON each way."""
 
 import asyncio
+import fcntl
 import os
 import socket
 import stat
@@ -41,13 +42,14 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
     Raises ControlRefused where the directory is not private or another service has the path.
     """
     _make_private(path.parent)
-    remove_stale(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
-            listener.bind(str(path))
-            path.chmod(0o600)
-            ours = path.lstat().st_ino
-            listener.listen(BACKLOG)
+            with _alone(path.parent):
+                _remove_stale(path)
+                listener.bind(str(path))
+                path.chmod(0o600)
+                ours = path.lstat().st_ino
+                listener.listen(BACKLOG)
         except OSError as error:
             raise _refused(path, error.strerror or str(error)) from error
         try:
@@ -128,6 +130,25 @@ def ask(path: Path, order: Message) -> Message:
 
 def remove_stale(path: Path) -> None:
     """Remove the socket of a service that has died. Raises ControlRefused for one that lives."""
+    with suppress(FileNotFoundError), _alone(path.parent):
+        _remove_stale(path)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Let no other process do the same meanwhile.
+
+    To it a socket that is bound, and about to listen, would look like one that nobody listens on.
+    """
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_stale(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise _refused(path, "is no socket, and stays as it is")
