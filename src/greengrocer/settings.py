@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         2, gt=0, description="processor time that decoding one picture may take"
     )
     upload_grace: float = Field(
-        10, gt=0, description="time for which an upload may stand still, in all"
+        10, gt=0, description="longest time for which an upload may stand still"
     )
     upload_rate: float = Field(
         8192, gt=0, description="bytes of an upload that give back a second of its grace"

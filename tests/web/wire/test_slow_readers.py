@@ -3,24 +3,29 @@
 import select
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from greengrocer.web.wire.protocol import WireLimits
+from support.forms import FORM, form, part
 from support.live import live, make_service
 from support.waiting import SECONDS
 from support.wire import Wire, head
 
 LARGE = head("GET", "/docs/assets/swagger-ui-bundle.js")
 MANY = 20  # answers: more than the sockets hold
+LINES = 40_000  # of an answer, which are more, too
 LAST = head("GET", "/livez", "Connection: close")
 
 
 @pytest.fixture(scope="module")
 def url(fake_bundle: Path) -> Iterator[str]:
     """A server that gives its readers a second."""
-    with live(make_service(fake_bundle), WireLimits(send_seconds=1)) as server:
+    service = make_service(fake_bundle)
+    many = replace(service.upload_limits, pictures=LINES)
+    with live(replace(service, upload_limits=many), WireLimits(send_seconds=1)) as server:
         yield server.url
 
 
@@ -35,6 +40,15 @@ def hung_up(wire: Wire) -> bool:
 def test_whoever_takes_nothing_is_left(url: str, sent: bytes) -> None:
     with Wire(url) as wire:
         assert hung_up(wire.send(sent))
+
+
+def test_whoever_sends_a_batch_to_its_end_before_it_reads_is_waited_for(url: str) -> None:
+    body = form(*[part(b"")] * LINES)
+    lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", "Connection: close")
+    with Wire(url) as wire:
+        wire.send(head("POST", "/predict/batch", *lines, f"X-Request-Id: {'x' * 128}") + body[:-1])
+        time.sleep(4)  # of which one is all that a reader has
+        assert wire.send(body[-1:]).rest().count(b"empty-picture") >= LINES
 
 
 def test_whoever_takes_its_time_gets_all(url: str) -> None:
