@@ -261,14 +261,15 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         try:
             self.parser.feed_data(data)
+            return b""
         except httptools.HttpParserUpgrade as upgrade:
-            version = self.parser.get_http_version().encode()
-            head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
-            head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.feed_data(b"".join([*head, b"\r\n"]))
-            return memoryview(data)[upgrade.args[0] :]
-        return b""
+            rest = memoryview(data)[upgrade.args[0] :]
+        version = self.parser.get_http_version().encode()
+        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.feed_data(b"".join([*head, b"\r\n"]))
+        return rest
 
     def _head_too_large(self) -> _Refused:
         count, size = self.limits.headers, self.limits.header_bytes
