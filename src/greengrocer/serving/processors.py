@@ -2,10 +2,13 @@
 
 import math
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
-CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
-CGROUP_V1 = Path("/sys/fs/cgroup/cpu")
+CGROUPS = Path("/sys/fs/cgroup")
+CPU = "cpu"  # the controller; before the second version of cgroups it had a tree of its own
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 _allotted: int | None = None
 
@@ -17,7 +20,7 @@ def allot(processors: int) -> None:
 
 
 def usable_processors() -> int:
-    """The least of affinity mask, cgroup's quota, rounded up, and what is allotted; at least 1.
+    """The least of affinity mask, cgroups' quota, rounded up, and what is allotted; at least 1.
 
     A container with a quota of two processors on a host of 64 must not start 64 threads.
     """
@@ -28,13 +31,29 @@ def usable_processors() -> int:
 
 
 def _quota() -> float | None:
-    """The cgroup's quota in processors, or None where there is none."""
+    """The least quota of our cgroup and of those that it is in, in processors; None without any."""
+    return min((quota for group in _groups() if (quota := _quota_of(group))), default=None)
+
+
+def _groups() -> Iterator[Path]:
+    """Where the quotas may stand. In a container it is the root, whatever the path says."""
+    yield from (CGROUPS, CGROUPS / CPU)
+    with suppress(OSError, ValueError):
+        for line in MEMBERSHIP.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and CPU not in controllers.split(","):
+                continue
+            tree, own = CGROUPS / CPU if controllers else CGROUPS, PurePosixPath(path)
+            yield from (tree / group.relative_to("/") for group in (own, *own.parents))
+
+
+def _quota_of(group: Path) -> float | None:
     try:
-        if CGROUP_V2.exists():
-            limit, period = CGROUP_V2.read_text().split()[:2]
+        if (group / "cpu.max").exists():
+            limit, period = (group / "cpu.max").read_text().split()[:2]
         else:
-            limit = (CGROUP_V1 / "cpu.cfs_quota_us").read_text().strip()
-            period = (CGROUP_V1 / "cpu.cfs_period_us").read_text().strip()
+            limit = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         return None if limit in ("max", "-1") else int(limit) / int(period)
     except (OSError, ValueError):
         return None
