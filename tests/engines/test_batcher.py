@@ -199,3 +199,17 @@ def test_an_answer_does_not_depend_on_its_neighbours(crowd: Callable[..., Crowd]
     made.engine.release.set()
     for found, expected in zip(among.result(SECONDS), alone, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_whatever_fails_beside_the_engine_the_next_picture_is_answered(fake_bundle: Path) -> None:
+    fails = iter([True, False])
+
+    def told(_: Sequence[float]) -> None:
+        if next(fails):
+            raise MemoryError("no room to count")
+
+    batcher = Batcher(engine_of(FakeEngine, fake_bundle), BatchLimits(4), told)
+    with pytest.raises(MemoryError, match="to count"):
+        batcher.infer(grey(250), Context())
+    assert best(batcher.infer(grey(250), Context())) == 9
+    batcher.close()

@@ -55,9 +55,15 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            now = time.monotonic()
-            self.told([now - picture.arrived for picture in batch])
-            self._answer(batch)
+            try:
+                now = time.monotonic()
+                self.told([now - picture.arrived for picture in batch])
+                self._answer(batch)
+            # Whatever it is, somebody waits for it, and there is no other thread for the next one.
+            except Exception as error:
+                for picture in batch:
+                    if not picture.answer.done():
+                        picture.answer.set_exception(error)
 
     def _next_batch(self) -> "list[_Picture]":
         """Wait for the next batch; it is empty once all is done and the batcher closed."""
