@@ -1,7 +1,26 @@
-"""``python -m greengrocer``."""
+"""``python -m greengrocer``, and the command of that name: quiet where Ctrl-C ends it."""
 
+import os
+import signal
 import sys
 
-from greengrocer.cli.main import main
+INTERRUPTED = 130
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    if sys.argv[1:2] == ["serve"]:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it takes orders
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        # There is nothing to undo yet, and what a library in C makes of an exception is its own.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    from greengrocer.cli.main import main as run  # noqa: PLC0415
+
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

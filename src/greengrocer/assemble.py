@@ -23,7 +23,7 @@ from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.readiness import Readiness
-from greengrocer.serving.reloading.reload import Reloader
+from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.threads import engine_threads, picture_threads
 from greengrocer.settings import MEGA, Settings
@@ -69,9 +69,10 @@ def assemble(settings: Settings) -> Assembled:
     )
     reloader = Reloader(
         classifier.models,
-        lambda source: load_tried(source, settings, metrics),
+        lambda source: load_model(source, settings, metrics)[0],
         settings.bundle,
         metrics,
+        attempt_of(settings),
     )
     return Assembled(create_app(service), service, reloader)
 
@@ -166,14 +167,12 @@ def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipel
     return pipeline, _service_seconds(bundle, pipeline)
 
 
-def load_tried(source: str, settings: Settings, metrics: Metrics) -> Pipeline:
-    """The same for a service that runs: only after another process has loaded it and lived.
+def attempt_of(settings: Settings) -> Attempt | None:
+    """How a service that runs has a bundle tried before it loads it.
 
     The other engines run networks of our own, and take nothing but their weights from a bundle.
     """
-    if settings.engine == "onnx":
-        try_bundle(source)
-    return load_model(source, settings, metrics)[0]
+    return try_bundle if settings.engine == "onnx" else None
 
 
 def build_pipeline(

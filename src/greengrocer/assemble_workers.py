@@ -5,8 +5,8 @@ from pathlib import Path
 
 from greengrocer.assemble import (
     admission_limits,
+    attempt_of,
     load_model,
-    load_tried,
     make_limiter,
     make_service,
     rates_of,
@@ -57,12 +57,13 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     server = EngineServer(models, admission, threads, picture_bytes, metrics, limiter)
 
     def load(source: str) -> Pipeline:
-        return load_tried(source, settings, metrics)
+        return load_model(source, settings, metrics)[0]
 
     def remember(source: str) -> None:
         replace_privately(file, source)  # for the engine after this one
 
-    reloader = Reloader(models, load, source, metrics, remember, server.announce)
+    attempt = attempt_of(settings)
+    reloader = Reloader(models, load, source, metrics, attempt, remember, server.announce)
     return AssembledEngine(server, reloader, models)
 
 

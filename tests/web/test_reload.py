@@ -17,10 +17,13 @@ from greengrocer.bundles.manifest import MANIFEST, read_manifest, write_manifest
 from greengrocer.errors import ControlRefused
 from greengrocer.web.schemas import ClassNames, Prediction
 from support.bundles import CLASSES, write_fake_bundle
+from support.graphs import write_onnx_bundle
 from support.orders import reload
 from support.pictures import jpeg
 from support.poison import environment as poison_environment
 from support.poison.engine import SLOW_START
+from support.processes import alive, tree
+from support.processes import command as command_of
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer, clean_environment
 from support.waiting import until
@@ -225,4 +228,29 @@ def test_a_service_that_is_stopped_while_it_loads_ends_cleanly(
             server.process.kill()  # after a failure, too, nobody shall wait for it
         with suppress(ControlRefused):  # it is loaded in the very moment of the service's end
             asked.result()
+    assert "Traceback" not in "".join(server.log)
+
+
+@pytest.mark.parametrize("flags", [(), ("--workers", "1")])
+def test_a_service_that_is_stopped_twice_during_a_trial_ends_it_and_does_not_wait(
+    serve: StartServer, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    server = serve("--bundle", str(write_onnx_bundle(tmp_path / "first")), *flags)
+
+    def trial() -> int | None:
+        pids = tree(server.process.pid)
+        return next((pid for pid in pids if "greengrocer.cli.trial" in command_of(pid)), None)
+
+    server.process.send_signal(signal.SIGHUP)
+    pid = until(trial)
+    os.kill(pid, signal.SIGSTOP)
+    server.process.send_signal(signal.SIGINT)
+    server.until_logged(lambda: [line for line in server.log if "stopping" in line])
+    server.process.send_signal(signal.SIGINT)
+    try:
+        assert server.ended() == 0
+        until(lambda: not alive(pid))
+    finally:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
     assert "Traceback" not in "".join(server.log)

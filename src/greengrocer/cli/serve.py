@@ -4,9 +4,10 @@ import argparse
 import signal
 import socket
 import sys
-from contextlib import AbstractAsyncContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from greengrocer.floors import check_floors
 from greengrocer.settings import PREFIX, Settings, read_settings
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.web.service import Service
     from greengrocer.web.wire.server import Server
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def register(commands: "Commands") -> None:
@@ -43,9 +46,43 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Assemble everything, then open the port."""
-    # Until the server takes it. In a container this is process 1, for which the kernel drops a
-    # signal that nobody handles.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with _signals_heeded():
+        return _run(arguments)
+
+
+@contextmanager
+def _signals_heeded() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block with 0, but where a server takes them; SIGHUP does nothing.
+
+    In a container this is process 1, for which the kernel drops a signal that nobody handles.
+    """
+    told = False
+
+    def end(*_: object) -> NoReturn:
+        nonlocal told
+        told = True
+        sys.exit(0)
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are orders to take
+    for signum in ENDING:
+        signal.signal(signum, end)
+    try:
+        yield
+    except Exception:
+        if not told:
+            raise
+        sys.exit(0)  # a library that was being loaded has made an error of it
+    finally:
+        ignore_signals()
+
+
+def ignore_signals() -> None:
+    """Let no signal keep this process from what is left: to clean up behind it."""
+    for signum in ENDING:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     flags = {
         name: value for name, value in vars(arguments).items() if name in Settings.model_fields
     }
@@ -82,6 +119,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _serve(
     settings: Settings, listeners: list[socket.socket], control: socket.socket | None
 ) -> None:
+    import uvloop  # noqa: F401, PLC0415  # uvicorn would with a coroutine in its hands
+
     from greengrocer.assemble import assemble  # noqa: PLC0415
     from greengrocer.serving.reloading.orders import Orders  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 
+from greengrocer.cli.serve import ignore_signals
 from greengrocer.serving.workers.keeper import Recipe
 from greengrocer.serving.workers.private import (
     ENGINE_SOCKET,
@@ -46,4 +47,5 @@ def supervise(
             )
             return asyncio.run(supervisor.run())
     finally:
+        ignore_signals()
         remove_private_directory(directory)

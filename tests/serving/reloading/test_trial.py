@@ -1,5 +1,6 @@
 """A bundle's trial in a process of its own, however that ends."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,16 @@ ENDS = {
 
 
 def test_a_sound_bundle_passes(tmp_path: Path) -> None:
-    trial.try_bundle(str(write_onnx_bundle(tmp_path / "greys")))
+    asyncio.run(trial.try_bundle(str(write_onnx_bundle(tmp_path / "greys"))))
 
 
 def test_the_ones_that_ship_pass() -> None:
-    trial.try_bundle("grocery")
+    asyncio.run(trial.try_bundle("grocery"))
 
 
 def test_what_the_trial_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match="there is no bundle"):
-        trial.try_bundle(str(tmp_path / "nowhere"))
+        asyncio.run(trial.try_bundle(str(tmp_path / "nowhere")))
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -37,5 +38,5 @@ def test_a_trial_that_does_not_end_well_is_a_refusal(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(trial, "MODULE", "doomed")
     with pytest.raises(BundleRefused, match=f"bundle greys: its trial {told}") as refused:
-        trial.try_bundle("greys")
+        asyncio.run(trial.try_bundle("greys"))
     assert "\n" not in str(refused.value)

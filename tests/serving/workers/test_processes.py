@@ -86,7 +86,9 @@ def test_what_is_private_is_private_and_gone_after_a_signal(
     assert not directory.exists()
 
 
-def test_what_was_taken_is_finished_after_sigterm(supervise: StartWorkers) -> None:
+def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
+    supervise: StartWorkers,
+) -> None:
     workers = supervise(2)
     request = post(jpeg(250))
     with Wire(workers.url) as wire:
@@ -94,7 +96,8 @@ def test_what_was_taken_is_finished_after_sigterm(supervise: StartWorkers) -> No
         wire.send(request[:-1])
         workers.server.process.send_signal(signal.SIGTERM)
         until(lambda: len(workers.pids("http")) == 1)
-        assert workers.engine
+        for pid in (workers.engine, workers.supervisor):
+            workers.signal(pid, signal.SIGHUP)
         assert wire.send(request[-1:]).answer().status == 200
     assert workers.server.process.wait(START_SECONDS) == 0
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from greengrocer.errors import UsageError
 from greengrocer.serving.reloading.control import ControlServer, Message
 from greengrocer.serving.reloading.reload import Change, Reloader
+from greengrocer.serving.signals import heard
 
 
 class Orders:
@@ -20,9 +21,7 @@ class Orders:
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 
     async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._hung_up)
-        self._stack.callback(loop.remove_signal_handler, signal.SIGHUP)
+        self._stack.enter_context(heard(signal.SIGHUP, self._hung_up))
         if self.listener is not None:
             await self._stack.enter_async_context(ControlServer(self.listener, self.obey))
 

@@ -1,7 +1,7 @@
 """Changes the model while it serves: one change at a time, and what is refused changes nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from greengrocer.telemetry.metrics import Metrics
 
 # A bundle's name or directory in, its verified and warm pipeline out; raises UsageError.
 Load = Callable[[str], Pipeline]
+# The same in; returns where a process that is nobody's has loaded it and lived, or raises so.
+Attempt = Callable[[str], Awaitable[None]]
 Remember = Callable[[str], None]  # the name or directory of what is about to serve
 
 log = structlog.get_logger("greengrocer.reload")
@@ -30,8 +32,8 @@ class Change(NamedTuple):
 class Reloader:
     """Puts another model, or the same one read anew, into ``models``. For the event loop alone.
 
-    ``remember`` is told of each change before it is made, and may prevent it by an OSError;
-    ``changed`` is called once it is made.
+    ``attempt`` comes before ``load``. ``remember`` is told of each change before it is made, and
+    may prevent it by an OSError; ``changed`` is called once it is made.
     """
 
     def __init__(
@@ -40,11 +42,13 @@ class Reloader:
         load: Load,
         source: str,
         metrics: Metrics,
+        attempt: Attempt | None = None,
         remember: Remember = lambda _: None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.models = models
         self.load = load
+        self.attempt = attempt
         self.metrics = metrics
         self.remember = remember
         self.changed = changed
@@ -59,6 +63,8 @@ class Reloader:
         """
         with self._noted(), self._alone():
             source = self._source if source is None else source
+            if self.attempt is not None:
+                await self.attempt(source)
             pipeline = await asyncio.to_thread(self._loaded, source)
             old = self.models.current.labels.model
             try:

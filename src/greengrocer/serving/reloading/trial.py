@@ -4,11 +4,12 @@ A graph is data, but it may want any memory and any time, and what reads it is w
 it does to a process it does to one that nobody needs.
 """
 
+import asyncio
 import os
 import resource
 import signal
-import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
 
 from greengrocer.errors import BundleRefused
 from greengrocer.telemetry.metrics import SHARED_DIRECTORY
@@ -22,33 +23,42 @@ MOST_REASON = 500  # characters
 FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
-def try_bundle(source: str) -> None:
+async def try_bundle(source: str) -> None:
     """Have another process load ``source``, a name or a directory, and replay its goldens.
 
-    Raises BundleRefused, in one line, where that does not succeed.
+    Raises BundleRefused, in one line, where that does not succeed. Cancelled, it ends the process.
     """
-    command = [sys.executable, "-P", "-m", MODULE, source]
     environment = {**os.environ, **FRUGAL}
     environment.pop(SHARED_DIRECTORY, None)  # what it counts is nobody's
+    command = [sys.executable, "-P", "-m", MODULE, source]
     try:
-        done = subprocess.run(  # noqa: S603
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            check=False,
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env=environment
         )
     except OSError as error:
         raise _refused(source, f"could not begin: {error.strerror}") from error
-    line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:MOST_REASON]
-    if done.returncode == MISTAKE:
+    told = await _told(process)
+    line = told.decode(errors="replace").strip().rpartition("\n")[2][:MOST_REASON]
+    code = process.returncode or 0
+    if code == MISTAKE:
         raise BundleRefused(line.removeprefix("greengrocer: "))
-    if done.returncode == -signal.SIGALRM:
+    if code == -signal.SIGALRM:
         raise _refused(source, f"took over {SECONDS} seconds")
-    if done.returncode < 0:
-        raise _refused(source, f"ended by {signal.Signals(-done.returncode).name}")
-    if done.returncode:
+    if code < 0:
+        raise _refused(source, f"ended by {signal.Signals(-code).name}")
+    if code:
         raise _refused(source, f"failed: {line}")
+
+
+async def _told(process: Process) -> bytes:
+    """What it has said on standard error once it has ended."""
+    try:
+        _, told = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    return told
 
 
 def limit_trial() -> None:

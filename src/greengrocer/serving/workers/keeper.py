@@ -1,6 +1,7 @@
 """Keeps one process alive: starts it by exec, and starts it again when it has died."""
 
 import asyncio
+import signal
 import socket
 import subprocess
 from asyncio.subprocess import Process
@@ -53,7 +54,6 @@ class Keeper:
         self._process: Process | None = None
         self._control: Control | None = None
         self._stopping = asyncio.Event()
-        self._last_signal = 0
 
     @property
     def pid(self) -> int | None:
@@ -87,10 +87,13 @@ class Keeper:
             self._control.say(word)
 
     def stop(self, signum: int) -> None:
-        """Start it no more, and send it ``signum``."""
+        """Start it no more, and send it ``signum``.
+
+        One whose start has not succeeded has nothing to finish, and might load libraries that make
+        an error of a signal.
+        """
         self._stopping.set()
-        self._last_signal = signum
-        self.signal(signum)
+        self.signal(signum if self.ready else signal.SIGKILL)
 
     def signal(self, signum: int) -> None:
         """Send ``signum`` to what runs now."""
@@ -116,7 +119,7 @@ class Keeper:
                 ours.close()
                 raise
         if self._stopping.is_set():  # it came while the process was being started
-            self._process.send_signal(self._last_signal)
+            self._process.kill()
         self._control = await Control.over(ours, self._receive)
         log.info("started", role=self.recipe.role, pid=self._process.pid)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from greengrocer.serving.signals import heard
 from greengrocer.serving.workers.control import Word
 from greengrocer.serving.workers.keeper import GaveUp, Keeper, Recipe
 
@@ -43,11 +44,11 @@ class Supervisor:
         self._stop = loop.create_future()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._signalled, signum)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
         keeping = [loop.create_task(keeper.keep()) for keeper in (self.engine, *self.workers)]
         ends: list[asyncio.Future[Any]] = [self._stop, *keeping]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            with heard(signal.SIGHUP, self._reload):
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._stop.done():
                 await self._wind_down(self._stop.result(), keeping)
             return self._code(keeping)
