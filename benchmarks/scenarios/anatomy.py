@@ -114,10 +114,9 @@ class NotedClassifier:
         """The classes."""
         return self.classifier.labels
 
-    @property
-    def healthy(self) -> bool:
+    async def check(self) -> bool:
         """Whether a picture that came now would be answered."""
-        return self.classifier.healthy
+        return await self.classifier.check()
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer."""

@@ -78,7 +78,7 @@ class Replica:
 
     async def check_health(self) -> None:
         """Raise where a picture that came now would not be answered: Serve replaces the replica."""
-        if not is_ready(self._there().service):
+        if not await is_ready(self._there().service):
             raise NotReady("the replica is not ready")
 
     def __del__(self) -> None:

@@ -46,9 +46,8 @@ class Classifier(Protocol):
     def labels(self) -> Labels:
         """The classes that answers are taken from; another model may come with others."""
 
-    @property
-    def healthy(self) -> bool:
-        """Whether a picture that came now would be answered."""
+    async def check(self) -> bool:
+        """Whether a picture that came now would be answered: asked of the model's process."""
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer; raises a PictureRefused, DeadlineExceeded, Departed or NotReady."""
@@ -75,6 +74,10 @@ class LocalClassifier:
     def healthy(self) -> bool:
         """True until closed."""
         return self._open
+
+    async def check(self) -> bool:
+        """It stands here."""
+        return self.healthy
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer, from a thread of the pool; a deadline is kept even if the thread is not."""

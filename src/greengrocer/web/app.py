@@ -156,7 +156,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
         responses={503: {"model": Health, "description": "not now"}},
     )
     async def _readyz() -> Response:
-        return health.readyz(service)
+        return await health.readyz(service)
 
     @app.get(
         "/metrics",

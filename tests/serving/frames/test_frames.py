@@ -21,6 +21,7 @@ from greengrocer.serving.frames.frames import (
     Classify,
     Described,
     Frame,
+    Ping,
     Refused,
     Take,
     Taken,
@@ -71,7 +72,8 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         st.binary(max_size=PICTURE_BYTES) | pixels,
     ),
     st.builds(Answered, numbers, reals, answers),
-    st.builds(Refused, numbers, texts, texts, finite),
+    st.builds(Refused, numbers, texts, texts, finite, finite),
+    st.builds(Ping, numbers),
     st.builds(Take, numbers, texts, st.none() | texts),
     st.builds(Taken, numbers, st.lists(standings, max_size=3).map(tuple)),
     st.builds(

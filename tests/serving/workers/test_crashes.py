@@ -68,3 +68,30 @@ def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
                 await remote.classify(jpeg(10), Context(seconds=HANG), ASK)
 
     asyncio.run(scenario())
+
+
+def test_an_engine_that_does_not_say_that_it_is_there_is_suspect(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        suspected = asyncio.Event()
+        async with scripted(tmp_path, fake_bundle) as (_, remote):
+            remote.suspect_engine = suspected.set
+            assert await remote.check() is False
+            assert suspected.is_set()
+            assert remote.healthy  # until it has gone
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_goes_while_it_is_asked_is_not_there(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async def scenario() -> None:
+        async with scripted(tmp_path, fake_bundle) as (engine, remote):
+            asked = asyncio.create_task(remote.check())
+            await asyncio.sleep(0)
+            engine.crash()
+            assert await asked is False
+
+    asyncio.run(scenario())

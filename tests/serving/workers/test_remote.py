@@ -106,6 +106,21 @@ def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
     asyncio.run(scenario())
 
 
+def test_an_engine_is_asked_whether_it_is_there(tmp_path: Path, held: HeldEngine) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, held) as both:
+            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
+            await asyncio.to_thread(held.busy.wait, HANG)
+            assert await asyncio.gather(*(both.remote.check() for _ in range(5))) == [True] * 5
+            held.release.set()
+            await first
+            assert not both.suspicions
+            both.remote.close()
+            assert not await both.remote.check()
+
+    asyncio.run(scenario())
+
+
 def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None:
     async def scenario() -> None:
         async with pair(tmp_path, held) as both:

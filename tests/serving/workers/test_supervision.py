@@ -55,7 +55,7 @@ def test_readiness_tells_the_truth_and_a_service_that_cannot_start_anew_gives_up
     assert workers.ready()
     (bundle / DEADLY).touch()
     workers.kill(workers.engine)
-    until(lambda: not workers.ready())
+    assert not workers.ready()  # whoever asks first hears it
     (bundle / DEADLY).unlink()
     until(workers.ready)
     (bundle / DEADLY).touch()
@@ -97,6 +97,27 @@ def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool
     until(workers.ready)
     assert exchange(workers.url, post(jpeg(250))).status == 200
     workers.server.until_logged(lambda: any("hangs" in line for line in workers.server.log))
+
+
+def test_an_engine_that_stands_still_is_found_by_whoever_asks_for_readiness(
+    supervise: StartWorkers,
+) -> None:
+    workers = supervise(2)
+    engine = workers.engine
+    workers.signal(engine, signal.SIGSTOP)
+    assert not workers.ready()
+    until(partial(workers.lost, engine))
+    until(workers.ready)
+    assert exchange(workers.url, post(jpeg(250))).status == 200
+
+
+def test_an_engine_that_is_busy_stays_ready(supervise: StartWorkers) -> None:
+    workers = supervise(2)
+    engine = workers.engine
+    with load(workers.url, jpeg(SLOW), 4 * CLIENTS) as clients:
+        assert all(workers.ready() for _ in range(50))
+        clients.until_more(CLIENTS)
+    assert workers.engine == engine
 
 
 def test_a_worker_that_hangs_is_replaced(supervise: StartWorkers) -> None:

@@ -48,6 +48,12 @@ class Cancel(NamedTuple):
     id: int
 
 
+class Ping(NamedTuple):
+    """Are you there? It comes back as it is."""
+
+    id: int = 0
+
+
 class Take(NamedTuple):
     """Count a request of a client: of its address, and of the key that it has shown."""
 
@@ -85,6 +91,7 @@ class Refused(NamedTuple):
     code: str
     detail: str
     retry_after: float
+    seconds: float = 0.0  # that a thread spent on it
 
 
 class Failed(NamedTuple):
@@ -101,8 +108,8 @@ class Described:
     id: int = 0
 
 
-Frame = Classify | Cancel | Begun | Answered | Refused | Failed | Described | Take | Taken
-BARE: tuple[type[Cancel | Begun | Failed], ...] = (Cancel, Begun, Failed)
+Frame = Classify | Cancel | Begun | Answered | Refused | Failed | Described | Take | Taken | Ping
+BARE: tuple[type[Cancel | Begun | Failed | Ping], ...] = (Cancel, Begun, Failed, Ping)
 KINDS: tuple[type[Frame], ...] = (*BARE, Classify, Answered, Refused, Described, Take, Taken)
 KIND_OF = {kind: number for number, kind in enumerate(KINDS, 1)}
 
@@ -121,7 +128,7 @@ def encode(frame: Frame) -> bytes:
         case Refused():
             body.text(frame.code)
             body.text(frame.detail[:MAX_DETAIL])
-            body.put("d", frame.retry_after)
+            body.put("dd", frame.retry_after, frame.seconds)
         case Described():
             put_labels(body, frame.labels)
         case Take():
@@ -157,16 +164,17 @@ def _answered(number: int, reader: Reader) -> Frame:
 
 
 def _refused(number: int, reader: Reader) -> Frame:
-    code, detail, (retry_after,) = reader.text(), reader.text(), reader.get("d")
-    if not math.isfinite(retry_after):
+    code, detail, times = reader.text(), reader.text(), reader.get("dd")
+    if not all(map(math.isfinite, times)):
         raise Malformed("a refusal that is for ever")
-    return Refused(number, code, detail, retry_after)
+    return Refused(number, code, detail, *times)
 
 
 DECODERS: dict[type[Frame], Callable[[int, Reader], Frame]] = {
     Cancel: lambda number, _: Cancel(number),
     Begun: lambda number, _: Begun(number),
     Failed: lambda number, _: Failed(number),
+    Ping: lambda number, _: Ping(number),
     Classify: _classify,
     Answered: _answered,
     Refused: _refused,

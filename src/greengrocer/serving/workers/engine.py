@@ -24,6 +24,7 @@ from greengrocer.serving.frames.frames import (
     Described,
     Failed,
     Frame,
+    Ping,
     Refused,
     Take,
     Taken,
@@ -128,7 +129,7 @@ class EngineConnection(Link):
     """One HTTP process, as the engine sees it."""
 
     def __init__(self, server: EngineServer) -> None:
-        kinds = (Classify, Cancel) if server.limiter is None else (Classify, Cancel, Take)
+        kinds = (Classify, Cancel, Ping) + (() if server.limiter is None else (Take,))
         stream = FrameStream(kinds, server.picture_bytes)
         super().__init__(stream, self._take, self._left)
         self.server = server
@@ -151,6 +152,8 @@ class EngineConnection(Link):
             case Cancel():
                 if frame.id in self._contexts:
                     self._contexts[frame.id].cancel()
+            case Ping():
+                self.send(frame)
             case Take():
                 assert self.server.limiter is not None  # or it is no frame of this stream
                 self.send(Taken(frame.id, self.server.limiter.count(frame.address, frame.key)))

@@ -20,6 +20,7 @@ from greengrocer.serving.frames.frames import (
     Described,
     Failed,
     Frame,
+    Ping,
     Refused,
     Taken,
 )
@@ -27,8 +28,9 @@ from greengrocer.serving.frames.link import Link
 from greengrocer.serving.frames.stream import FrameStream
 from greengrocer.serving.workers.remote_limiter import RemoteLimiter
 
-FROM_ENGINE = (Answered, Begun, Described, Failed, Refused, Taken)
+FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, Taken)
 RETRY_SECONDS = 0.1  # where even the socket's queue is full
+PING_SECONDS = 1.0  # in which an engine that does not hang answers, however busy
 LATE_SECONDS = 1.0  # after its deadline, until an unanswered picture makes the engine suspect
 CRASHES = "the picture crashes the decoder, twice and on its own: save it anew as a JPEG"
 
@@ -68,7 +70,7 @@ class RemoteClassifier:
 
     The socket outlives an engine that crashes: pictures that were in flight are sent again to the
     next one, as suspects, and those that come meanwhile wait for it. ``suspect_engine`` is called
-    when a picture stays unanswered for long after its deadline.
+    when a picture stays unanswered for long after its deadline, and when a ping does.
     """
 
     def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
@@ -82,6 +84,8 @@ class RemoteClassifier:
         self._calls: dict[int, Call] = {}
         self._numbers = count(1)
         self._first = asyncio.Event()
+        self._pong = asyncio.Event()  # the ping has come back, or will not
+        self._checking: asyncio.Task[bool] | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -99,6 +103,26 @@ class RemoteClassifier:
     def healthy(self) -> bool:
         """Whether there is an engine that is ready."""
         return self._open and self._described
+
+    async def check(self) -> bool:
+        """Ask the engine whether it is there; one that does not say so in time is suspect."""
+        if not self.healthy:
+            return False
+        if self._checking is None or self._checking.done():  # one ping for all who ask meanwhile
+            self._checking = asyncio.get_running_loop().create_task(self._ping())
+        return await asyncio.shield(self._checking)
+
+    async def _ping(self) -> bool:
+        assert self._link is not None, "it is healthy"
+        self._pong.clear()
+        self._link.send(Ping())
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await self._pong.wait()
+        except TimeoutError:
+            self.suspect_engine()
+            return False
+        return self.healthy
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
         """The answer; raises a Refusal."""
@@ -175,6 +199,7 @@ class RemoteClassifier:
     def _lost(self) -> None:
         """The engine has gone. Its next self gets what it had, but for what crashed it alone."""
         self._link, self._described = None, False
+        self._pong.set()
         self.limiter.lost()
         for number, call in list(self._calls.items()):
             if call.future.done():
@@ -201,16 +226,24 @@ class RemoteClassifier:
             case Begun():
                 if frame.id in self._calls:
                     self._calls[frame.id].begun = True
-            case Answered():
-                self._settle(frame.id, Served(frame.answer, frame.seconds))
+            case Ping():
+                self._pong.set()
             case Taken():
                 self.limiter.receive(frame)
-            case Refused():
-                self._settle(frame.id, refusals.from_frame(frame))
-            case Failed():
-                self._settle(frame.id, RuntimeError("the engine process failed: see its log"))
+            case Answered() | Refused() | Failed():
+                self._settle(frame.id, _result(frame))
 
     def _settle(self, number: int, result: Served | Exception) -> None:
         call = self._calls.pop(number, None)
         if call is not None:
             call.settle(result)
+
+
+def _result(frame: Answered | Refused | Failed) -> Served | Exception:
+    match frame:
+        case Answered():
+            return Served(frame.answer, frame.seconds)
+        case Refused():
+            return refusals.from_frame(frame)
+        case Failed():
+            return RuntimeError("the engine process failed: see its log")

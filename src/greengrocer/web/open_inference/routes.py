@@ -82,7 +82,7 @@ def _add_server(app: FastAPI, service: Service) -> None:
         tags=[TAG],
     )
     async def _ready() -> Response:
-        ready = is_ready(service)
+        ready = await is_ready(service)
         return _json(Ready(ready=ready), 200 if ready else 503)
 
 
@@ -116,7 +116,7 @@ def _add_model(app: FastAPI, service: Service, prefix: str) -> None:
     )
     async def _ready(request: Request) -> Response:
         _check_model(service, request)
-        ready = is_ready(service)
+        ready = await is_ready(service)
         model = ModelReady(name=service.classifier.labels.model.name, ready=ready)
         return _json(model, 200 if ready else 503)
 

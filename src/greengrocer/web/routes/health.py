@@ -11,14 +11,14 @@ def livez() -> Response:
     return JSONResponse({"status": "alive"})
 
 
-def is_ready(service: Service) -> bool:
-    """Whether traffic should come."""
-    return service.readiness.ready and service.classifier.healthy
+async def is_ready(service: Service) -> bool:
+    """Whether traffic should come. Nobody looks before somebody asks: idle processes stay idle."""
+    return service.readiness.ready and await service.classifier.check()
 
 
-def readyz(service: Service) -> Response:
+async def readyz(service: Service) -> Response:
     """200 while traffic should come, 503 otherwise."""
-    ready = is_ready(service)
+    ready = await is_ready(service)
     return JSONResponse(
         {
             "status": service.readiness.state.value

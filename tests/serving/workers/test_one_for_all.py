@@ -1,0 +1,50 @@
+"""What is admitted is counted over all processes, whichever a client has come to."""
+
+import signal
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from support.pictures import jpeg
+from support.poison.engine import HANGS
+from support.scrapes import sample, scrape
+from support.waiting import until
+from support.wire import Wire, exchange, post
+from support.workers import StartWorkers, Workers
+
+pytestmark = pytest.mark.accept
+# Room for three pictures of 64 x 48 pixels, whose answers nobody will see.
+FLAGS = ("--max-megapixels", "0.0035", "--megapixels-in-flight", "0.0100", "--deadline", "600")
+ROOM = 3
+
+
+def in_flight(workers: Workers) -> float:
+    """How many pictures the engine has admitted."""
+    with httpx.Client(base_url=workers.url, timeout=60) as client:
+        return sample(scrape(client), "pictures_in_flight")
+
+
+def test_as_many_pictures_are_admitted_as_by_one_process(supervise: StartWorkers) -> None:
+    workers = supervise(2, *FLAGS, "--drain", "1")
+    processes = workers.pids("http")
+    with ExitStack() as stack:
+        for count in range(1, ROOM + 1):
+            with only(workers, processes[count % 2]):
+                stack.enter_context(Wire(workers.url)).send(post(jpeg(HANGS)))
+                until(lambda count=count: in_flight(workers) == count)  # type: ignore[misc]
+        for process in processes:
+            with only(workers, process):
+                assert exchange(workers.url, post(jpeg(250))).status == 429
+    assert in_flight(workers) == ROOM
+    workers.kill(workers.engine)  # its threads would hang for ever
+
+
+def only(workers: Workers, process: int) -> ExitStack:
+    """Let this HTTP process alone take connections, until the end of the ``with``."""
+    others = ExitStack()
+    for other in workers.pids("http"):
+        if other != process:
+            workers.signal(other, signal.SIGSTOP)
+            others.callback(workers.signal, other, signal.SIGCONT)
+    return others
