@@ -81,6 +81,7 @@ class Refusal(GreengrocerError):
     """A request gets no answer. ``code`` is stable: clients and metrics may rely on it."""
 
     code = "refused"
+    seconds = 0.0  # that a thread spent on it, where the work came to its own end
 
 
 class PictureRefused(Refusal):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from greengrocer.errors import Overloaded
+from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadablePicture
 from greengrocer.serving.admission import Admission, AdmissionLimits, Budget
 
 LIMITS = AdmissionLimits(upload_bytes=100, pixels=1000, wait_seconds=3)
@@ -155,3 +155,22 @@ def test_the_pace_is_learnt_from_what_was_served() -> None:
     for _ in range(200):
         learning.served(3.0)
     assert learning.service_seconds == pytest.approx(3, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seconds", "learnt"),
+    [
+        (UnreadablePicture("bad"), 3.0, 3),
+        (UnreadablePicture("bad"), 0, 1),
+        (DeadlineExceeded("waited"), 0, 1),
+    ],
+)
+def test_the_pace_is_learnt_from_what_was_refused_after_a_thread_had_worked_on_it(
+    refusal: Refusal, seconds: float, learnt: float
+) -> None:
+    learning = admission(service_seconds=1.0)
+    refusal.seconds = seconds
+    for _ in range(200):
+        with suppress(Refusal), learning.admitted(1):
+            raise refusal
+    assert learning.service_seconds == pytest.approx(learnt, abs=0.01)

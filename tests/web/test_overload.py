@@ -46,6 +46,16 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back(fake_bundle: Path) ->
         assert first.result().status_code == 200
 
 
+def test_the_pace_is_learnt_from_refused_pictures(fake_bundle: Path) -> None:
+    slow = Admission(PLENTY, threads=1, service_seconds=1000)
+    service = replace(make_service(fake_bundle), admission=slow)
+    with live(service) as server, server.client() as client:
+        assert predict(client, b"GIF89a").status_code == 415  # no thread has seen it
+        assert slow.service_seconds == 1000
+        assert predict(client, jpeg(5)[:-30]).status_code == 400
+        assert slow.service_seconds < 1000
+
+
 def test_too_many_pixels_in_flight_are_a_429(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     narrow = Admission(AdmissionLimits(MEGA, 64 * 48, 3), threads=1, service_seconds=0.01)

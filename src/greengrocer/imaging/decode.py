@@ -48,7 +48,11 @@ class DecodeLimits:
 
     @property
     def scanned_pixels(self) -> int:
-        """Bound on pixels times scans: each scan of a progressive JPEG visits every pixel."""
+        """Bound on pixels times scans: each scan of a progressive JPEG visits every pixel.
+
+        Scans with nothing in them are read before the clock is looked at. By default they take at
+        most 0.7 seconds (measured, 1.5 billion pixels a second), which come on top of the budget.
+        """
         return 20 * self.pixels
 
 

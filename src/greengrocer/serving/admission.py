@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from greengrocer.errors import Overloaded
+from greengrocer.errors import Overloaded, Refusal
 
 SMOOTHING = 0.05  # weight of the newest service time in the running mean
 
@@ -105,7 +105,10 @@ class Receipt:
 
 
 class Place:
-    """An admitted picture's place, given back at the end of its ``with``."""
+    """An admitted picture's place, given back at the end of its ``with``.
+
+    A refusal that took a thread's time is learnt from: others wait for it as for an answer.
+    """
 
     def __init__(self, admission: Admission, budget: Budget, pixels: int) -> None:
         self._admission = admission
@@ -115,6 +118,8 @@ class Place:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Refusal) and error.seconds:
+            self._admission.served(error.seconds)
         self._admission.pictures -= 1
         self._budget.give(self._pixels)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, NotReady, Overloaded
+from greengrocer.errors import DeadlineExceeded, NotReady, Overloaded, PictureRefused
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask, Labels
@@ -33,6 +33,9 @@ def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Serve
     try:
         with models.taken() as pipeline:
             answer = pipeline.classify(picture, context, ask)
+    except PictureRefused as refusal:
+        refusal.seconds = perf_counter() - started
+        raise
     except MemoryError as error:
         log.warning("no memory for a picture", request_id=context.request_id)
         raise Overloaded("there is no memory for this picture now", NO_MEMORY_RETRY) from error

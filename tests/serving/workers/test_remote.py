@@ -66,8 +66,11 @@ def test_refusals_and_failures_come_back_as_what_they_were(
     async def scenario(engine: Engine) -> None:
         assert isinstance(engine, FakeEngine)
         async with pair(tmp_path, engine) as both:
-            with pytest.raises(UnreadablePicture, match="JPEG"):
+            both.server.admission.service_seconds = 1000
+            with pytest.raises(UnreadablePicture, match="JPEG") as refused:
                 await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), ASK)
+            assert refused.value.seconds > 0
+            assert both.server.admission.service_seconds < 1000
             with pytest.raises(RuntimeError) as failed:
                 await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)
             assert FailingEngine.SECRET not in str(failed.value)

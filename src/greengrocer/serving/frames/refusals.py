@@ -9,7 +9,7 @@ from greengrocer.serving.frames.frames import Refused
 def to_frame(number: int, refusal: Refusal) -> Refused:
     """The frame that tells of ``refusal``."""
     retry_after = refusal.retry_after if isinstance(refusal, Overloaded) else 0.0
-    return Refused(number, refusal.code, str(refusal), retry_after)
+    return Refused(number, refusal.code, str(refusal), retry_after, refusal.seconds)
 
 
 def from_frame(frame: Refused) -> Refusal:
@@ -17,7 +17,10 @@ def from_frame(frame: Refused) -> Refusal:
     kind = _classes(Refusal).get(frame.code, NotReady)
     if issubclass(kind, Overloaded):
         return kind(frame.detail, math.ceil(frame.retry_after))  # HTTP wants whole seconds
-    return kind(frame.detail)
+    refusal = kind(frame.detail)
+    if frame.seconds:
+        refusal.seconds = frame.seconds
+    return refusal
 
 
 def _classes(root: type[Refusal]) -> dict[str, type[Refusal]]:
