@@ -26,9 +26,10 @@ Shape = tuple[int | str, ...]
 
 
 class OnnxEngine:
-    """A session that every worker thread shares, and with it one copy of the weights.
+    """A session that every worker thread shares, and with it the weights.
 
-    A second session, for a picture that is alone, runs on all processors (docs/decisions/012).
+    A second one, with weights of its own, is for a picture that is alone, on up to four processors
+    (docs/decisions/012). Where a run has the same number of threads either way, there is none.
     """
 
     largest_batch = 1  # pictures side by side, each on its processor, are as fast

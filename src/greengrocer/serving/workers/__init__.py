@@ -1,1 +1,1 @@
-"""Many HTTP processes over one engine process, which holds the only copy of the model."""
+"""Many HTTP processes over one engine process, which alone holds the model."""
