@@ -261,9 +261,10 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         try:
             self.parser.feed_data(data)
-            return b""
         except httptools.HttpParserUpgrade as upgrade:
             rest = memoryview(data)[upgrade.args[0] :]
+        else:
+            return b""
         version = self.parser.get_http_version().encode()
         head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
         head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
