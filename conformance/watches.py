@@ -2,15 +2,28 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from conformance.limits import DEADLINE
 from conformance.processes import Processes
-from conformance.wire import exchange, head
+from conformance.wire import Answer, Wire, exchange, head
 
-QUICK = 5.0  # seconds: half of what is left to a request, and far more than health takes
+QUICK = 1.0  # seconds: half of what is left to a request, and far more than health takes
+WORK = 1.5  # seconds of processor time: to read what may come takes a third of it
 PEAK = 150_000  # kilobytes: what an upload of 20 megabytes may cost for a moment
+SLACK = 5.0  # seconds beyond a deadline, for what is not the service's
+
+
+def in_time(url: str, requests: Iterable[bytes]) -> Iterator[Answer]:
+    """The answers, on one connection: each is whole within a picture's deadline."""
+    with Wire(url, DEADLINE + SLACK) as wire:
+        for request in requests:
+            started = time.monotonic()
+            answer = wire.send(request).answer()
+            assert time.monotonic() - started < DEADLINE + SLACK
+            yield answer
 
 
 @contextmanager
@@ -42,3 +55,11 @@ def little_memory(service: Processes) -> Iterator[None]:
     service.forget_peaks()
     yield
     assert service.peak() - before < PEAK
+
+
+@contextmanager
+def little_work(service: Processes) -> Iterator[None]:
+    """The service takes little processor time meanwhile, however busy the machine is."""
+    before = service.seconds()
+    yield
+    assert service.seconds() - before < WORK

@@ -72,13 +72,17 @@ BAD: dict[str, tuple[int, bytes]] = {
     "ragged": (400, infer(asking(pixels([1, 1, 2, 3], [[[[0, 0, 0], 0, 0, 0]]])))),
     "texts as pixels": (400, infer(asking(pixels([1, 1, 1, 3], [["abc"]])))),
     "very many lists": (413, infer(asking(pixels([1, 1, 1, 3], [[]] * 200_001)))),
-    "very many values": (413, infer(asking(pixels([1, 1, 1, 3], [0] * 4_000_009)))),
+    "very many values": (413, infer(asking(pixels([1, 1, 1, 3], [0] * 1_000_009)))),
+    "very many keys": (413, infer(b'{"a": 0' + b',"b":0' * 200_001 + b"}")),
+    "a text among lists": (400, infer(asking(pixels([1, 1, 1, 3], [[0], "ab"])))),
+    "five outputs": (400, infer(asking(image(GREY), outputs=[{"name": "coarse"}] * 5))),
     "much evidence": (
         413,
         infer(asking(image(*[GREY] * 65), outputs=[{"name": "evidence"}])),
     ),
     "too little behind": (400, infer(asking(binary("image", "BYTES", [1], 9)), b"12345678")),
     "too much behind": (400, infer(asking(binary("image", "BYTES", [1], 5)), packed(b"xy"))),
+    "no length of the last": (400, infer(asking(binary("image", "BYTES", [2], 5)), packed(b"x"))),
     "cut in a length": (400, infer(asking(binary("image", "BYTES", [1], 3)), b"123")),
     "cut in an element": (400, infer(asking(binary("image", "BYTES", [1], 6)), packed(b"abc")[:6])),
     "one element too many": (

@@ -8,11 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+SIDES, OUTPUTS = 4, 4  # of the largest shape, and of those that there are
 Size = Annotated[int, Field(ge=1)]
 
 
 class Read(BaseModel):
-    """What a client sends: exact types, and names that we do not know are left alone."""
+    """What a client sends: exact types, and names that we do not know are left alone.
+
+    Its lists fail fast: of a million faults the first is told, and to collect them takes seconds.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -27,7 +31,12 @@ class RequestInput(Read):
     """The pictures: ``image`` or ``pixels``."""
 
     name: str = Field(description="image: files; pixels: upright RGB", examples=["image"])
-    shape: list[Size] = Field(description="image: [N]; pixels: [N, H, W, 3]", examples=[[1]])
+    shape: list[Size] = Field(
+        description="image: [N]; pixels: [N, H, W, 3]",
+        examples=[[1]],
+        max_length=SIDES,
+        fail_fast=True,
+    )
     datatype: str = Field(description="image: BYTES; pixels: UINT8", examples=["BYTES"])
     parameters: InputParameters = InputParameters()
     data: list[Any] | None = Field(
@@ -62,9 +71,14 @@ class InferRequest(Read):
 
     id: str | None = None
     parameters: RequestParameters = RequestParameters()
-    inputs: list[RequestInput] = Field(description="exactly one", min_length=1)
+    inputs: list[RequestInput] = Field(
+        description="exactly one", min_length=1, max_length=1, fail_fast=True
+    )
     outputs: list[RequestOutput] | None = Field(
-        None, description="all but the evidence where it is absent"
+        None,
+        description="all but the evidence where it is absent",
+        max_length=OUTPUTS,
+        fail_fast=True,
     )
 
 
