@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from support.load import load
 from support.orders import reload
 from support.pictures import jpeg
 from support.processes import children
-from support.servers import START_SECONDS, Server, StartServer, clean_environment
+from support.servers import START_SECONDS, Server, StartServer, clean_environment, serve_command
 
 TERABYTES = 100 * 10**12
 GIGABYTES = 3 * 10**9
@@ -140,11 +139,6 @@ def test_a_graph_that_cannot_be_is_refused_by_what_is_wrong(
         build_pipeline(load_bundle(bundle))
     assert "\n" not in refusal(bundle)
     assert capfd.readouterr() == ("", "")  # nor does the runtime tell it once more
-
-
-def serve_command(bundle: Path) -> list[str]:
-    flags = ["--port", "0", "--bundle", str(bundle), "--log-level", "error"]
-    return [sys.executable, "-m", "greengrocer", "serve", *flags]
 
 
 @pytest.mark.parametrize("kind", ["unknown operator", "external data", "terabytes"])

@@ -1,6 +1,8 @@
 """Incidents that no client can provoke, but who makes a bundle can; its checksums are right."""
 
 import pickle
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.errors import BundleRefused
 from support.graphs import write_onnx_bundle
 from support.hostile import external_data
+from support.orders import reload
+from support.pictures import jpeg
+from support.servers import START_SECONDS, StartServer, clean_environment, serve_command
+from support.wire import exchange, post
 
 
 class Toucher:
@@ -52,3 +58,32 @@ def test_onnx_cve_2024_27318_and_kin_external_data_is_refused(
     where = {"beside": "centres", "above": "../centres", "absolute": f"{tmp_path}/centres"}
     with pytest.raises(BundleRefused, match="does not load"):
         start(bundle, external_data(where.get(place, place)))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_bundle(
+    serve: StartServer, runtime: Path, tmp_path: Path, kind: str
+) -> None:
+    """Refused in one line, at the start and while another serves on; nothing is unpacked."""
+    bundle = write_onnx_bundle(tmp_path / "greys")
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, bundle))
+    here = sorted(tmp_path.iterdir())
+    done = subprocess.run(
+        serve_command(archive),
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        cwd=tmp_path,
+        check=False,
+        timeout=START_SECONDS,
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2
+    server = serve("--bundle", str(bundle), XDG_RUNTIME_DIR=str(runtime))
+    told = reload(server, runtime, archive)
+    assert not told["ok"]
+    for refusal in (line, str(told["error"])):
+        assert f"{archive.name} is no directory" in refusal
+        assert "\n" not in refusal
+    assert exchange(server.url, post(jpeg(250))).status == 200
+    assert sorted(tmp_path.iterdir()) == here

@@ -1,4 +1,7 @@
-"""Hostile archives: nothing but a listed file gets out, and no limit is passed."""
+"""Hostile archives: nothing but a listed file gets out, and no limit is passed.
+
+What an incident of others was about is named after it.
+"""
 
 import gzip
 import io
@@ -37,7 +40,7 @@ def read(archive: Path) -> Files:
     return dict(archives.read_archive(archive, "label", lambda name: name))
 
 
-def test_links_devices_and_escaping_names_are_never_written(
+def test_bundle_extraction_cve_2026_27905_links_devices_and_escaping_names_are_never_written(
     files: Files, listing: Listing, destination: Path, tmp_path: Path, pack_tar: Pack
 ) -> None:
     outside = tmp_path / "outside"
@@ -67,7 +70,7 @@ def test_links_devices_and_escaping_names_are_never_written(
         assert (destination / path).read_bytes() == content
 
 
-def test_a_listed_file_under_an_escaping_name_is_missing(
+def test_bundle_extraction_cve_2026_27905_a_listed_file_under_an_escaping_name_is_missing(
     listing: Listing, destination: Path, tmp_path: Path, pack: Pack, files: Files
 ) -> None:
     archive = tmp_path / "archive"
@@ -77,7 +80,7 @@ def test_a_listed_file_under_an_escaping_name_is_missing(
         download_listed(destination, str(archive), listing)
 
 
-def test_a_link_in_a_zip_is_no_file(tmp_path: Path) -> None:
+def test_bundle_extraction_cve_2026_27905_a_link_in_a_zip_is_no_file(tmp_path: Path) -> None:
     archive = tmp_path / "archive.zip"
     link = zipfile.ZipInfo("LICENSE")
     link.external_attr = 0o120777 << 16
@@ -88,7 +91,7 @@ def test_a_link_in_a_zip_is_no_file(tmp_path: Path) -> None:
     assert read(archive) == {"README.md": b"read"}
 
 
-def test_a_member_over_the_limit_is_refused_by_name(
+def test_bundle_extraction_cve_2026_27905_a_member_over_the_limit_is_refused_by_name(
     tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "MEMBER_LIMIT", 1000)
@@ -101,7 +104,7 @@ def test_a_member_over_the_limit_is_refused_by_name(
         read(archive)
 
 
-def test_all_members_together_are_bounded(
+def test_bundle_extraction_cve_2026_27905_all_members_together_are_bounded(
     tmp_path: Path, pack: Pack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "TOTAL_LIMIT", 100_000)
@@ -112,7 +115,9 @@ def test_all_members_together_are_bounded(
         read(archive)
 
 
-def test_a_member_that_unpacks_to_more_than_it_declares_is_refused(tmp_path: Path) -> None:
+def test_bundle_extraction_cve_2026_27905_a_member_that_unpacks_to_more_than_it_declares_is_refused(
+    tmp_path: Path,
+) -> None:
     archive = tmp_path / "archive.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("bomb", bytes(77_777))
@@ -126,7 +131,9 @@ def test_a_member_that_unpacks_to_more_than_it_declares_is_refused(tmp_path: Pat
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_zip_packed_in_an_unbounded_way_is_refused(tmp_path: Path, method: int) -> None:
+def test_bundle_extraction_cve_2026_27905_a_zip_packed_in_an_unbounded_way_is_refused(
+    tmp_path: Path, method: int
+) -> None:
     archive = tmp_path / "archive.zip"
     with zipfile.ZipFile(archive, "w", method) as packed:
         packed.writestr("bomb", bytes(100))

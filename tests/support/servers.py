@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TypeVar
 
 import httpx
@@ -69,6 +70,12 @@ StartServer = Callable[..., Server]
 def clean_environment() -> dict[str, str]:
     """This environment without settings of Greengrocer's."""
     return {k: v for k, v in os.environ.items() if not k.startswith("GREENGROCER_")}
+
+
+def serve_command(bundle: Path) -> list[str]:
+    """Of a service with ``bundle``, which tells errors alone."""
+    flags = ["--port", "0", "--bundle", str(bundle), "--log-level", "error"]
+    return [sys.executable, "-m", "greengrocer", "serve", *flags]
 
 
 def start_server(*flags: str, python: str = sys.executable, **environment: str) -> Server:

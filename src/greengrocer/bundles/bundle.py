@@ -37,6 +37,8 @@ def find_bundle(name_or_directory: str) -> Path:
     directory = Path(name_or_directory)
     if directory.is_dir():
         return directory
+    if directory.exists():
+        raise BundleRefused(f"{directory} is no directory: if it is an archive, unpack it first")
     raise BundleRefused(
         f"there is no bundle {name_or_directory!r}: name one of {', '.join(shipped)}, "
         "or a bundle's directory"
