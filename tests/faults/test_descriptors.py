@@ -1,19 +1,22 @@
-"""No file descriptors left."""
+"""No file descriptors left, in any of the processes."""
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from resource import RLIMIT_NOFILE
 
 import pytest
 
+from support.orders import reload
 from support.pictures import jpeg
-from support.processes import descriptors
-from support.servers import StartServer
+from support.processes import children, descriptors
+from support.servers import Server, StartServer
 from support.shortage import at_most, processor_seconds
 from support.waiting import until
 from support.wire import Wire, exchange, head, post
-from support.workers import start_workers
+from support.workers import Workers, start_workers
 
 FREE = 3  # descriptors that are left
 CROWD = 20
@@ -26,15 +29,27 @@ def test_who_is_connected_is_served_and_others_are_again_when_there_is_room(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--engine", "fake", "--bundle", str(fake_bundle))
-    pid = server.process.pid
+    crowd(server, server.process.pid)
+
+
+@pytest.mark.accept
+def test_an_http_process_does_the_same_and_is_left_alone(supervised: Workers) -> None:
+    processes = children(supervised.supervisor)
+    (pid,) = supervised.pids("http")
+    crowd(supervised.server, pid)
+    assert children(supervised.supervisor) == processes
+
+
+def crowd(server: Server, pid: int) -> None:
+    """More clients come than this process, to which they go, has descriptors for."""
     assert exchange(server.url, post(jpeg(250))).status == 200
     until(lambda: exchange(server.url, LIVEZ).status == 200)
     with Wire(server.url) as connected:
         connected.send(LIVEZ).answer()
         limit = at_most(pid, RLIMIT_NOFILE, descriptors(pid) + FREE)
-        with limit, ExitStack() as crowd:
+        with limit, ExitStack() as others:
             for _ in range(CROWD):
-                crowd.enter_context(Wire(server.url))
+                others.enter_context(Wire(server.url))
             assert connected.send(post(jpeg(250))).answer().status == 200
             lines, worked = len(server.log), processor_seconds(pid)
             time.sleep(WHILE)  # that nothing happens is no event
@@ -60,20 +75,54 @@ def test_whoever_is_hung_up_knows_it_at_once(serve: StartServer, fake_bundle: Pa
             assert refused.closed()
 
 
+@pytest.fixture
+def supervised(fake_bundle: Path, runtime: Path) -> Iterator[Workers]:
+    """One HTTP process and an engine."""
+    flags = ("--engine", "fake", "--bundle", str(fake_bundle))
+    workers = start_workers(1, *flags, environment={"XDG_RUNTIME_DIR": str(runtime)})
+    yield workers
+    assert workers.server.stop() == 0
+
+
 @pytest.mark.accept
-def test_a_supervisor_that_has_none_starts_nothing_until_it_has_some(
-    fake_bundle: Path,
+def test_an_engine_that_has_none_answers_and_who_comes_anew_waits(
+    supervised: Workers, runtime: Path
 ) -> None:
-    workers = start_workers(1, "--engine", "fake", "--bundle", str(fake_bundle))
-    try:
-        engine = workers.engine
-        with at_most(workers.supervisor, RLIMIT_NOFILE, descriptors(workers.supervisor) - 2):
-            workers.kill(engine)
-            workers.server.until_logged(
-                lambda: any("cannot start" in line for line in workers.server.log)
-            )
-        until(lambda: workers.lost(engine))
-        until(workers.ready)
-        assert exchange(workers.url, post(jpeg(250))).status == 200
-    finally:
-        assert workers.server.stop() == 0
+    engine, (http,) = supervised.engine, supervised.pids("http")
+    with ThreadPoolExecutor(1) as pool:
+        with at_most(engine, RLIMIT_NOFILE, descriptors(engine)):
+            order = pool.submit(reload, supervised.server, runtime)
+            assert exchange(supervised.url, post(jpeg(250))).status == 200
+            supervised.kill(http)
+            until(lambda: supervised.lost(http))
+            assert not order.done()
+        assert order.result()["ok"]
+    until(lambda: answers(supervised.url))
+    assert supervised.engine == engine
+
+
+@pytest.mark.accept
+def test_an_engine_that_has_none_for_another_model_serves_on(
+    supervised: Workers, runtime: Path
+) -> None:
+    engine = supervised.engine
+    with at_most(engine, RLIMIT_NOFILE, descriptors(engine) + 1):  # which takes the order
+        told = reload(supervised.server, runtime)
+        assert "Too many open files" in told["error"]
+        assert "\n" not in told["error"]
+        assert exchange(supervised.url, post(jpeg(250))).status == 200
+    assert reload(supervised.server, runtime)["ok"]
+    assert supervised.engine == engine
+
+
+@pytest.mark.accept
+def test_a_supervisor_that_has_none_starts_nothing_until_it_has_some(supervised: Workers) -> None:
+    engine = supervised.engine
+    with at_most(supervised.supervisor, RLIMIT_NOFILE, descriptors(supervised.supervisor) - 2):
+        supervised.kill(engine)
+        supervised.server.until_logged(
+            lambda: any("cannot start" in line for line in supervised.server.log)
+        )
+    until(lambda: supervised.lost(engine))
+    until(supervised.ready)
+    assert exchange(supervised.url, post(jpeg(250))).status == 200
