@@ -106,6 +106,13 @@ JPEGS = [
         EITHER | SLOW,
         lambda: jpegs.with_repeated_scan(jpegs.with_size(PROGRESSIVE, 7000, 7000), 5),
     ),
+    Crafted(
+        "a progressive CMYK of 49 megapixels",
+        EITHER | SLOW,
+        lambda: jpegs.with_size(
+            jpeg(photo(1).convert("CMYK"), progressive=True, subsampling=0), 7000, 7000
+        ),
+    ),
     Crafted("two frames", EITHER, lambda: SOUND[:-2] + SOUND[jpegs.frame(SOUND) :]),
     Crafted("a second header", EITHER, lambda: SOUND + jpegs.with_size(SOUND, 60000, 60000)),
     Crafted(

@@ -196,9 +196,10 @@ def test_json_may_have_as_much_as_the_limit(
 
     first, second = (sum(map(filled(count).count, counted)) for count in (1, 2))
     most = 1 + (limit - first) // (second - first)
+    taken, past = (infer(path, filled(count)) for count in (most, most + 1))
     with health_stays_quick(base_url):
-        assert answered(exchange(base_url, infer(path, filled(most))))
-        assert refused(exchange(base_url, infer(path, filled(most + 1)))) == 413
+        assert answered(exchange(base_url, taken))
+        assert refused(exchange(base_url, past)) == 413
 
 
 def test_a_request_may_have_as_many_pictures_as_the_limit(base_url: str, path: str) -> None:
@@ -213,8 +214,9 @@ def test_tensors_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
     octets = bytes(33 * 1600 * 1600 * 3)
     text = asking(behind(pixels(shape=[33, 1600, 1600, 3]), len(octets)))
     text = text.ljust(TENSORS_BODY - len(octets))
+    request = infer(path, text, octets)
     with health_stays_quick(base_url):
-        assert exchange(base_url, infer(path, text, octets)).status in TAKEN
+        assert exchange(base_url, request).status in TAKEN
     past = (f"{LENGTH}: {len(text)}", f"Content-Length: {TENSORS_BODY + 1}")
     assert refused(exchange(base_url, head("POST", f"{path}/infer", *past))) == 413
 

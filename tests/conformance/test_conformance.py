@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
-from conformance.corpus import DAMAGES, SOUND, damaged, names
+from conformance.corpus import DAMAGES, SOUND, damaged, names, sound
 from conformance.processes import processes
+from conformance.test_description import pass_schemathesis
 from conformance.wire import exchange, post
 
+from greengrocer.web.access.keys import add_key
+from support.access import bearer
+from support.scrapes import scrape
 from support.servers import Server, StartServer
 from support.suite import pass_suite
 
@@ -15,6 +19,7 @@ pytestmark = pytest.mark.accept
 LONG = 600  # seconds: only a hang takes as long
 SOME = [name for kind in SOUND for damage in DAMAGES for name in names(kind, damage, 1, 20)]
 ROUNDS = 6
+KEPT = 20_000  # kilobytes, of all rounds, beyond what sound pictures have taken
 LEFT = 2000  # kilobytes, of a round: less than one of each picture
 
 
@@ -40,6 +45,26 @@ def test_the_service_passes_the_suite(
     held_against(server, tmp_path)
 
 
+def test_with_keys_schemathesis_finds_nothing(
+    serve: StartServer, fake_bundle: Path, tmp_path: Path
+) -> None:
+    """It asks without a key, too, and with a wrong one: whatever is described wants one."""
+    key = add_key(tmp_path / "keys", "suite")
+    own = ("--engine", "fake", "--api-keys", str(tmp_path / "keys"))
+    server = started(serve, fake_bundle, None, *own)
+    pass_schemathesis(server.url, tmp_path, "--header", f"Authorization: Bearer {key}")
+    with server.client() as client:
+        client.headers.update(bearer(key))
+        refused = {
+            dict(labels)["route"]
+            for (name, labels), count in scrape(client).items()
+            if name == "greengrocer_requests_total" and ("status", "401") in labels and count
+        }
+        described = client.get("/openapi.json").json()["paths"].items()
+    guarded = {path for path, ways in described if any("security" in way for way in ways.values())}
+    assert {path for path in guarded if "{" not in path} <= refused  # others have no route yet
+
+
 @pytest.mark.parametrize("workers", [None, 2])
 def test_the_shipped_model_mixes_no_answers_up(
     serve: StartServer, grocery_bundle: Path, tmp_path: Path, workers: int | None
@@ -56,9 +81,12 @@ def test_damaged_pictures_leave_nothing_in_memory(
     server = started(serve, fake_bundle, workers, "--engine", "fake")
     service = processes(server.process.pid)
     requests = [post(damaged(name)) for name in SOME * 3]
-    taken = [0]
+    for kind in [*SOUND] * 10:
+        exchange(server.url, post(sound(kind)))
+    taken = [service.kilobytes()]
     while len(taken) < ROUNDS and (len(taken) < 2 or taken[-1] - taken[-2] >= LEFT):
         for request in requests:
             exchange(server.url, request)
         taken.append(service.kilobytes())
     assert taken[-1] - taken[-2] < LEFT, taken
+    assert taken[-1] - taken[0] < KEPT, taken
