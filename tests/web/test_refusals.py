@@ -46,7 +46,7 @@ def test_a_wrong_method_is_told_the_right_ones(fake_server: Server) -> None:
     assert answer.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize("host", ["[", "a/b?c", "evil.example", "", "a b", "x" * 2000])
+@pytest.mark.parametrize("host", ["evil.example", "", "x" * 2000])
 def test_the_host_header_is_not_believed(fake_server: Server, host: str) -> None:
     request = f"GET /nope HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     answer = exchange(fake_server.url, request)
