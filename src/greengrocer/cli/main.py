@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from greengrocer import __version__
-from greengrocer.__main__ import INTERRUPTED
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
-from greengrocer.cli.output import MISTAKE, complain, lacking, let_go
+from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go
 from greengrocer.errors import GreengrocerError
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)

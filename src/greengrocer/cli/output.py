@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 MISTAKE = 2  # the exit code of whatever a person can mend
+INTERRUPTED = 130  # that of Ctrl-C
 # A disk that is full or may not be written to, and descriptors or memory that are used up.
 LACKS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
