@@ -17,8 +17,13 @@ SILENCE = "silence"
 NO_CONNECTION = "no connection"
 GARBLED = "no HTTP"
 LINES = b"application/x-ndjson"
+BIT = 16_384  # bytes that a slow reader has room for
+PAUSE_SECONDS = 0.03  # before it reads them
+DAWDLE_SECONDS = 1.0  # and who never reads leaves
 KEPT = 8  # requests on one connection, at most
 MOST_ODD = 1000  # then the service is broken, and going on tells nothing
+LEAVING = (Manner.LEAVES_SENDING, Manner.LEAVES_WAITING, Manner.NEVER_READS)
+SLOW_READERS = (Manner.READS_SLOWLY, Manner.NEVER_READS)
 
 
 class Clients:
@@ -50,7 +55,7 @@ class Clients:
         """Some requests of one kind on one connection, as many as it takes."""
         opened = time.monotonic()
         try:
-            wire = await Wire.to(self.port)
+            wire = await Wire.to(self.port, BIT if kind.manner in SLOW_READERS else None)
         except OSError:
             self.ledger.end(self.ledger.begin(kind, opened), NO_CONNECTION)
             return
@@ -71,7 +76,7 @@ class Clients:
             async with asyncio.timeout(SILENCE_SECONDS):
                 outcome, kept = await self._sent(wire, entry.kind)
         except Cut:
-            outcome = LEFT if _leaves(entry.kind) else CUT
+            outcome = LEFT if entry.kind.manner in LEAVING else CUT
         except TimeoutError:
             outcome = SILENCE
         except httptools.HttpParserError:
@@ -83,9 +88,11 @@ class Clients:
         request = self.random.choice(kind.requests)
         half = kind.manner in (Manner.STALLED, Manner.LEAVES_SENDING)
         await wire.send(request[: len(request) // 2] if half else request)
-        if _leaves(kind):
+        if kind.manner is Manner.NEVER_READS:
+            await asyncio.sleep(DAWDLE_SECONDS)
+        if kind.manner in LEAVING:
             return LEFT, False
-        answer = await wire.answer()
+        answer = await wire.answer(PAUSE_SECONDS if kind.manner is Manner.READS_SLOWLY else 0)
         return outcome_of(answer), answer.kept
 
 
@@ -100,7 +107,3 @@ def outcome_of(answer: Answer) -> str:
     if b"problem" in kind:
         return f"{answer.status} {json.loads(answer.body)['code']}"
     return str(answer.status)
-
-
-def _leaves(kind: Kind) -> bool:
-    return kind.manner in (Manner.LEAVES_SENDING, Manner.LEAVES_WAITING)

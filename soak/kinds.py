@@ -1,6 +1,9 @@
 """What is sent: kinds of requests, good and bad, each with the outcomes that are right for it."""
 
 import io
+import json
+import struct
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +16,9 @@ FORM = f"multipart/form-data; boundary={FRONTIER}"
 
 OK = "200"
 FULL = "429 overloaded"
-LEFT = "left"  # we hung up before there was an answer
+LEFT = "left"  # we hung up before there was an answer, or before it was read
+UNKNOWN, TAKEN_OVER = "404", "503"  # another model serves, or has come to serve meanwhile
+INFER = "/v2/models/{name}/infer"
 
 
 class Manner(Enum):
@@ -23,6 +28,8 @@ class Manner(Enum):
     STALLED = "sends half, and waits for an answer"
     LEAVES_SENDING = "sends half, and hangs up"
     LEAVES_WAITING = "sends all, and hangs up"
+    READS_SLOWLY = "sends all, and reads the answer bit by bit"
+    NEVER_READS = "sends all, reads nothing for a while, and hangs up"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +44,13 @@ class Kind:
     manner: Manner = Manner.WHOLE
 
 
-def kinds(pictures: Sequence[bytes]) -> list[Kind]:
-    """All kinds, made of good ``pictures``, each of less than a megabyte."""
-    return [*_good(pictures), *_bad(pictures), *_rude(pictures), *_small()]
+def kinds(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+    """All kinds, made of good ``pictures``, each of less than a megabyte.
+
+    Of the ``models`` any may serve, and another after each reload.
+    """
+    rude = [*_rude(pictures), *_slow_readers()]
+    return [*_good(pictures), *_tensors(pictures, models), *_bad(pictures), *rude, *_small()]
 
 
 def _good(pictures: Sequence[bytes]) -> list[Kind]:
@@ -70,6 +81,36 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
             _or_full(OK, "504 deadline-exceeded"),
         ),
     ]
+
+
+def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+    """A request knows its model by name: where it is not the one that serves, there is no such."""
+    paths = [INFER.format(name=model) for model in models]
+    in_json = [_in_json(picture) for picture in pictures]
+    behind = [_behind(struct.pack("<I", len(each)) + each) for each in pictures]
+    nothing = _behind(bytes(MEGABYTE // 2))  # as many elements of no bytes as there is room for
+    good = [_post(path, *sent) for path in paths for sent in (*in_json, *behind)]
+    bad = [_post(path, *nothing) for path in paths]
+    return [
+        Kind("tensors", 8, INFER, good, frozenset({OK, "429", UNKNOWN, TAKEN_OVER})),
+        Kind("tensors of nothing", 2, INFER, bad, frozenset({"400", "429", UNKNOWN})),
+    ]
+
+
+def _in_json(picture: bytes) -> tuple[bytes, str]:
+    """A request's body, and its type."""
+    data = [b64encode(picture).decode()]
+    given = {"name": "image", "shape": [1], "datatype": "BYTES", "data": data}
+    return json.dumps({"inputs": [given]}).encode(), "application/json"
+
+
+def _behind(tail: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+    """The same, with its header, where the tensor follows the JSON."""
+    given = {"name": "image", "shape": [1], "datatype": "BYTES"}
+    size = {"binary_data_size": len(tail)}
+    text = json.dumps({"inputs": [{**given, "parameters": size}]}).encode()
+    length = f"Inference-Header-Content-Length: {len(text)}"
+    return text + tail, "application/octet-stream", (length,)
 
 
 def _bad(pictures: Sequence[bytes]) -> list[Kind]:
@@ -155,6 +196,15 @@ def _rude(pictures: Sequence[bytes]) -> list[Kind]:
             left,
             Manner.LEAVES_WAITING,
         ),
+    ]
+
+
+def _slow_readers() -> list[Kind]:
+    """They ask for a megabyte and a half, which no buffer between us holds."""
+    asked = [_head("GET", "/docs/assets/swagger-ui-bundle.js")]
+    return [
+        Kind("slow reader", 1, "unmatched", asked, frozenset({OK}), Manner.READS_SLOWLY),
+        Kind("never read", 1, "unmatched", asked, frozenset({LEFT}), Manner.NEVER_READS),
     ]
 
 

@@ -44,7 +44,7 @@ async def soak(
     """
     ledger = Ledger()
     before = await scrape(service.port)
-    clients = Clients(service.port, kinds(pictures), ledger, CLIENTS, SEED)
+    clients = Clients(service.port, kinds(pictures, bundles), ledger, CLIENTS, SEED)
     troubles = Troubles(service, ledger, bundles)
     watch = Watch(service.pids, lambda: troubles.settled, ticked)
     started = time.monotonic()

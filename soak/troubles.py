@@ -42,9 +42,9 @@ class Troubles:
                 await _to_the_end(trouble())
 
     def _kinds(self) -> list[Trouble]:
-        reloads: list[Trouble] = [self._reload, self._roll_back, self._refused, self._reload]
+        reloads: list[Trouble] = [self._refused, self._roll_back, self._reload]  # quick ones first
         if not self.service.workers:
-            return reloads
+            return [self._reload, *reloads]
         return [self._kill_http, self._kill_engine, *reloads]
 
     async def _reload(self) -> None:

@@ -1,6 +1,7 @@
 """One connection: it sends the bytes that it is told to, and reads whole answers."""
 
 import asyncio
+import socket
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -44,9 +45,18 @@ class Wire:
         self._writer = writer
 
     @classmethod
-    async def to(cls, port: int) -> Self:
-        """Connect; raises OSError."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def to(cls, port: int, room: int | None = None) -> Self:
+        """Connect; the system keeps ``room`` for what is not read yet. Raises OSError."""
+        own = socket.socket()
+        if room is not None:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        own.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(own, ("127.0.0.1", port))
+            return cls(*await asyncio.open_connection(sock=own))
+        except BaseException:
+            own.close()
+            raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,11 +77,15 @@ class Wire:
         except OSError as error:
             raise Cut from error
 
-    async def answer(self) -> Answer:
-        """The next answer; raises Cut, and httptools.HttpParserError for what is none."""
+    async def answer(self, pause: float = 0) -> Answer:
+        """The next answer; raises Cut, and httptools.HttpParserError for what is none.
+
+        ``pause`` seconds pass before each piece of it is read.
+        """
         answer = Answer()
         parser = httptools.HttpResponseParser(answer)
         while not answer.whole:
+            await asyncio.sleep(pause)
             try:
                 data = await self._reader.read(READ_BYTES)
             except OSError as error:

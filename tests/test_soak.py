@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from soak.clients import Clients
-from soak.kinds import LEFT, OK, Kind
+from soak.kinds import LEFT, OK, Kind, Manner
 from soak.ledger import CUT, UNANSWERED, Ledger
 from soak.reconcile import Samples, compare
 from soak.watch import Sample, growths, trends
@@ -24,6 +24,9 @@ ENOUGH = 100  # requests
 PICTURE = Kind("picture", 1, "/predict", [b"x"], frozenset({OK, LEFT}))
 NO_HTTP = Kind("no HTTP", 1, None, [b"x"], frozenset({"400 bad-request"}))
 PROBE = Kind("probe", 1, "/readyz", [b"x"], frozenset({OK}))
+SLOW = Kind("slow reader", 1, None, [b"x"], frozenset({OK}), Manner.READS_SLOWLY)
+NEVER = Kind("never read", 1, None, [b"x"], frozenset({LEFT}), Manner.NEVER_READS)
+LARGE = 4_000_000  # bytes: more than there is room for between the two
 
 
 def booked(ledger: Ledger, kind: Kind, outcome: str) -> None:
@@ -156,9 +159,24 @@ class Wrong(socketserver.BaseRequestHandler):
             self.request.sendall(b"What?\r\n\r\n")
 
 
+class Generous(socketserver.BaseRequestHandler):
+    """Has much to say, and knows who did not listen."""
+
+    unheard = 0
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        try:
+            self.request.sendall(
+                b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % LARGE + bytes(LARGE)
+            )
+        except OSError:
+            Generous.unheard += 1
+
+
 @contextmanager
-def wrong() -> Iterator[int]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Wrong) as server:
+def answering(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield server.server_address[1]
@@ -168,13 +186,22 @@ def wrong() -> Iterator[int]:
 
 def test_a_service_that_fails_is_found_out_and_every_request_is_accounted_for() -> None:
     ledger = Ledger()
-    with wrong() as port:
+    with answering(Wrong) as port:
         clients = Clients(port, [PICTURE], ledger, count=2, seed=1)
         asyncio.run(clients.run(lambda: ledger.sent.total() > ENOUGH))
     account = ledger.settle()
     outcomes = {outcome for _, outcome in account.unexplained}
     assert outcomes == {"500", "no HTTP", CUT}
     assert account.total == ledger.sent[PICTURE] > ENOUGH
+
+
+def test_who_reads_slowly_gets_all_of_it_and_who_never_reads_has_left() -> None:
+    ledger = Ledger()
+    with answering(Generous) as port:
+        clients = Clients(port, [SLOW, NEVER], ledger, count=4, seed=1)
+        asyncio.run(clients.run(lambda: len(ledger.expected) == 2))
+    assert ledger.settle().complaints == []
+    assert Generous.unheard == ledger.expected[NEVER, LEFT]
 
 
 @pytest.mark.accept
@@ -195,6 +222,8 @@ def test_the_service_stands_a_minute_of_everything() -> None:
         assert result["requests"] > 500
         assert result["reloads"]["ok"] > 1
         assert result["reloads"]["refused"] >= 1
-        assert len({row["kind"] for row in result["rows"]}) > 15
+        told = {(row["kind"], row["outcome"]) for row in result["rows"]}
+        assert len({kind for kind, _ in told}) > 15
+        assert {("tensors", OK), ("slow reader", OK), ("never read", LEFT)} < told
     assert one["kills"] == {"engine": 0, "http": 0}
     assert min(several["kills"].values()) >= 1
