@@ -36,6 +36,7 @@ EXAMPLES = 1000
 HUGE = 2**62
 TWO = packed(FILE, FILE)
 SIDE = 1600  # pixels each way
+NESTED: tuple[object, ...] = ([], {}, {"": 0})
 TAKEN = {200, 504}  # all pictures have one deadline, for which many may be too much work
 
 
@@ -131,7 +132,6 @@ def nested(depth: int) -> list[Any]:
 
 
 MANY, MANY_OBJECTS = 900_000, 190_000  # no more than the limits
-LISTS: list[object] = [[], {}, {"": 0}]  # what counts as one where JSON's lists are counted
 ELEMENTS = 30_000_000  # of nothing, four bytes each
 HEAVY: dict[str, Callable[[], tuple[int, bytes, bytes | None]]] = {
     "elements of nothing behind": lambda: (
@@ -186,7 +186,7 @@ def test_a_length_that_lies_is_refused(base_url: str, path: str, length: str, st
 @pytest.mark.parametrize(
     ("one", "counted", "limit"),
     [
-        *[(one, (b"[", b"{", b":"), JSON_LISTS) for one in LISTS],
+        *[(one, (b"[", b"{", b":"), JSON_LISTS) for one in NESTED],
         (0, (b",",), JSON_VALUES),
     ],
     ids=["lists", "objects", "keys", "values"],

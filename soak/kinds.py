@@ -97,15 +97,15 @@ def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
     ]
 
 
-def _in_json(picture: bytes) -> tuple[bytes, str]:
-    """A request's body, and its type."""
+def _in_json(picture: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+    """A request's body, its type and its other headers."""
     data = [b64encode(picture).decode()]
     given = {"name": "image", "shape": [1], "datatype": "BYTES", "data": data}
-    return json.dumps({"inputs": [given]}).encode(), "application/json"
+    return json.dumps({"inputs": [given]}).encode(), "application/json", ()
 
 
 def _behind(tail: bytes) -> tuple[bytes, str, tuple[str, ...]]:
-    """The same, with its header, where the tensor follows the JSON."""
+    """The same, where the tensor follows the JSON."""
     given = {"name": "image", "shape": [1], "datatype": "BYTES"}
     size = {"binary_data_size": len(tail)}
     text = json.dumps({"inputs": [{**given, "parameters": size}]}).encode()
