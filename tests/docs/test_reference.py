@@ -83,7 +83,7 @@ def test_the_limits_of_many_pictures_are_true() -> None:
         f"at most {defaults.max_request_pictures + OTHER_PARTS} in all; those",
         f"at most {MOST_EXPLAINED} pictures a request",
         f"about {most_json:.0f} MB (a picture of {most} in base64)",
-        f"{MAX_LISTS:,} lists, {MAX_VALUES:,} values",
+        f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values",
         f"{defaults.max_request_megabytes:g} MB, and no more than all uploads at once",
         f"may have ({defaults.megabytes_in_flight:g} MB)",
     ):
