@@ -27,6 +27,12 @@ def engine(fake_bundle: Path) -> HeldEngine:
 
 
 @pytest.fixture
+def others() -> set[threading.Thread]:
+    """The threads that are no classifier's of the test."""
+    return set(threading.enumerate())
+
+
+@pytest.fixture
 def classifier(engine: HeldEngine) -> Iterator[LocalClassifier]:
     """One thread, which answers when the test lets it."""
     manifest = engine.manifest
@@ -134,7 +140,7 @@ def test_a_cancelled_request_gives_up_its_place_in_the_queue(
 
 
 def test_closing_finishes_what_was_taken_then_closes_the_engine(
-    classifier: LocalClassifier, engine: HeldEngine
+    others: set[threading.Thread], classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     async def scenario() -> None:
         first = asyncio.create_task(classifier.classify(jpeg(250), Context(), ASK))
@@ -150,7 +156,8 @@ def test_closing_finishes_what_was_taken_then_closes_the_engine(
     asyncio.run(scenario())
     assert engine.closed
     assert not classifier.healthy
-    assert not [t for t in threading.enumerate() if t.name.startswith("classify")]
+    left = set(threading.enumerate()) - others
+    assert not [thread for thread in left if thread.name.startswith("classify")]
 
 
 def test_a_closed_classifier_says_that_it_is_not_ready(

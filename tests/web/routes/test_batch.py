@@ -215,7 +215,7 @@ def test_the_time_for_which_it_is_not_read_is_not_the_clients(fake_bundle: Path)
     picture = encoded(photo(1, (1000, 1000)), "PNG")
     body = form(*[part(picture)] * 50)
     assert len(body) > 20 * MEGA  # more than the sockets hold
-    uploads = UploadLimits(20 * MEGA, grace=0.5, rate=1e12)
+    uploads = UploadLimits(20 * MEGA, grace=0.5, rate=MEGA)
     service = replace(make_service(fake_bundle, engine), upload_limits=uploads)
     with live(service) as running, ThreadPoolExecutor() as pool:
         lines = pool.submit(answered, running.url, body)

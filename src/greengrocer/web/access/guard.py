@@ -91,4 +91,4 @@ def _no_key(scope: Scope) -> Unauthorized:
 
 
 def _told(standing: Standing) -> str:
-    return f'"{standing.limit}";r={standing.remaining};t={math.ceil(standing.reset)}'
+    return f'"{standing.limit}";r={standing.remaining};t={math.ceil(round(standing.reset, 3))}'
