@@ -213,6 +213,7 @@ def test_a_request_may_have_as_many_pictures_as_the_limit(base_url: str, path: s
             assert exchange(base_url, infer(path, text, octets)).status in statuses
 
 
+@pytest.mark.wire  # a proxy has bounds of its own, and takes its time
 def test_tensors_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
     """Each process that takes them has its share of what may be in flight, and says how much."""
 

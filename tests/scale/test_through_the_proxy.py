@@ -49,6 +49,7 @@ BALANCERS = {
     "test_incidents.py::test_h11_cve_2025_43859_a_bad_chunk_end",
     "test_incidents.py::test_slow_upload_two_hundred_clients_of_one_byte_a_second",
     "test_incidents.py::test_starlette_cve_2026_48710_a_bad_host",
+    "test_tensors.py::test_tensors_may_be_as_long_as_the_limit",
 }
 BALANCERS_FILES = ("test_connections.py", "test_heads.py")
 # and what is asked of the service's processes, which the suite does not know here.
@@ -57,9 +58,10 @@ PROCESSES = {
     "test_incidents.py::test_pillow_bombs_are_refused_by_their_header",
     "test_incidents.py::test_starlette_cve_2023_30798_cve_2024_47874_large_forms",
     "test_incidents.py::test_triton_cve_2025_33201_one_byte_over_the_cap",
-    "test_pictures.py::test_a_bomb_takes_no_memory",
+    "test_pictures.py::test_a_bomb_takes_no_more_memory_than_its_pixels_may",
     "test_pictures.py::test_a_decode_that_outlives_its_budget_is_stopped",
     "test_pictures.py::test_memory_settles",
+    "test_tensors.py::test_what_would_take_long_to_read_is_refused_at_once",
 }
 
 
