@@ -85,7 +85,7 @@ def test_the_limits_of_many_pictures_are_true() -> None:
         f"about {most_json:.0f} MB (a picture of {most} in base64)",
         f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values",
         f"{defaults.max_request_megabytes:g} MB, and no more than all uploads at once",
-        f"may have ({defaults.megabytes_in_flight:g} MB)",
+        f"may have ({defaults.megabytes_in_flight:g} MB; with",
     ):
         assert words in PAGES["protocol"]
 
