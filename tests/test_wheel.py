@@ -52,6 +52,7 @@ def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
 
 
+@pytest.mark.accept
 def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) -> None:
     server = start_server(python=str(environment / "bin" / "python"))
     picture = built_in_gallery().pictures[0].path
@@ -65,6 +66,7 @@ def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) 
         assert server.stop() == 0
 
 
+@pytest.mark.accept
 def test_the_serving_environment_is_light_and_has_no_torch(environment: Path) -> None:
     size = sum(
         os.lstat(Path(folder) / name).st_size
@@ -75,6 +77,7 @@ def test_the_serving_environment_is_light_and_has_no_torch(environment: Path) ->
     assert not list(environment.glob("lib/python*/site-packages/torch"))
 
 
+@pytest.mark.accept
 def test_the_torch_engine_says_in_one_line_what_it_needs(environment: Path) -> None:
     command = [str(environment / "bin" / "greengrocer"), "serve", "--engine", "torch"]
     run = subprocess.run(

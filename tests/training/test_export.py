@@ -89,6 +89,7 @@ def test_onnx_and_torch_agree_for_larger_networks(variant: str) -> None:
     assert_alike(run(exported(network, square(64)), pixels), torch_answers(network, pixels))
 
 
+@pytest.mark.accept
 def test_onnx_and_torch_agree_on_every_validation_picture(
     dataset: Path, shipped_bundle: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Pa
     assert answers["in_int8"].shape == answers["in_float"].shape == (40, 2)
 
 
+@pytest.mark.accept
 def test_a_run_killed_between_folds_goes_on_after_them(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,14 @@
 """``X-Deadline-Ms``: what comes too late, or for nobody, is never computed."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from support.engines import HeldEngine
-from support.live import Live, engine_of, live, make_service
+from support.live import Live, live, make_service
 from support.pictures import jpeg
 from support.problems import problem_of
 from support.waiting import until
@@ -26,80 +24,69 @@ def too_late(answer: WireAnswer) -> bool:
     return (problem.status, problem.code) == (504, "deadline-exceeded")
 
 
-@pytest.fixture
-def engine(fake_bundle: Path) -> HeldEngine:
-    return engine_of(HeldEngine, fake_bundle).hold()
-
-
-@pytest.fixture
-def server(fake_bundle: Path, engine: HeldEngine) -> Iterator[Live]:
-    """One thread, which answers when the test lets it."""
-    with live(make_service(fake_bundle, engine)) as server:
-        yield server
-        engine.release.set()
-
-
 def test_queued_requests_that_expire_never_reach_the_engine(
-    server: Live, engine: HeldEngine
+    held_server: Live, held_engine: HeldEngine
 ) -> None:
-    with Wire(server.url) as first, ExitStack() as stack:
+    with Wire(held_server.url) as first, ExitStack() as stack:
         first.send(post(DARK))
-        assert engine.busy.wait(60)
-        queued = [stack.enter_context(Wire(server.url)).send(post(LIGHT, SOON)) for _ in range(5)]
+        assert held_engine.busy.wait(60)
+        queued = [
+            stack.enter_context(Wire(held_server.url)).send(post(LIGHT, SOON)) for _ in range(5)
+        ]
         assert all(too_late(wire.answer()) for wire in queued)
-        assert server.service.admission.pictures == 1  # their places are free at once
-        engine.release.set()
+        assert held_server.service.admission.pictures == 1  # their places are free at once
+        held_engine.release.set()
         assert first.answer().status == 200
         assert first.send(post(LIGHT)).answer().status == 200  # whatever was queued has run
-    assert engine.calls == 2
+    assert held_engine.calls == 2
 
 
 def test_queued_requests_whose_clients_leave_never_reach_the_engine(
-    server: Live, engine: HeldEngine
+    held_server: Live, held_engine: HeldEngine
 ) -> None:
-    with Wire(server.url) as first:
+    with Wire(held_server.url) as first:
         first.send(post(DARK))
-        assert engine.busy.wait(60)
+        assert held_engine.busy.wait(60)
         with ExitStack() as stack:
             for _ in range(5):
-                stack.enter_context(Wire(server.url)).send(post(LIGHT))
-            until(lambda: server.service.admission.pictures == 6)
-        with Wire(server.url) as behind:  # its answer is later than the departures' arrival
+                stack.enter_context(Wire(held_server.url)).send(post(LIGHT))
+            until(lambda: held_server.service.admission.pictures == 6)
+        with Wire(held_server.url) as behind:  # its answer is later than the departures' arrival
             behind.send(post(LIGHT, SOON))
             assert too_late(behind.answer())
-        engine.release.set()
+        held_engine.release.set()
         assert first.answer().status == 200
         assert first.send(post(LIGHT)).answer().status == 200
-    assert engine.calls == 2
+    assert held_engine.calls == 2
 
 
-def test_a_slow_upload_eats_of_the_deadline(server: Live, engine: HeldEngine) -> None:
-    with Wire(server.url) as wire:
+def test_a_slow_upload_eats_of_the_deadline(held_server: Live, held_engine: HeldEngine) -> None:
+    with Wire(held_server.url) as wire:
         assert too_late(wire.send(post(LIGHT, SOON)[:-1]).answer())
         assert wire.closed()
-    assert not engine.busy.is_set()
+    assert not held_engine.busy.is_set()
 
 
 def test_waiting_behind_another_request_eats_of_the_deadline(
-    server: Live, engine: HeldEngine
+    held_server: Live, held_engine: HeldEngine
 ) -> None:
-    with Wire(server.url) as wire, Wire(server.url) as later:
+    with Wire(held_server.url) as wire, Wire(held_server.url) as later:
         wire.send(post(DARK) + post(LIGHT, SOON))
-        assert engine.busy.wait(60)
+        assert held_engine.busy.wait(60)
         assert too_late(later.send(post(LIGHT, SOON)).answer())  # so the one before it is, too
-        engine.release.set()
+        held_engine.release.set()
         assert wire.answer().status == 200
         assert too_late(wire.answer())
-    assert engine.calls == 1
+    assert held_engine.calls == 1
 
 
 def test_the_services_own_deadline_cannot_be_lengthened(
-    fake_bundle: Path, engine: HeldEngine
+    fake_bundle: Path, held_engine: HeldEngine
 ) -> None:
-    service = replace(make_service(fake_bundle, engine), deadline=0.05)
+    service = replace(make_service(fake_bundle, held_engine), deadline=0.05)
     with live(service) as server, Wire(server.url) as wire:
         assert too_late(wire.send(post(LIGHT, LATE)).answer())
-        engine.release.set()
+        held_engine.release.set()
 
 
 def test_an_answer_within_the_deadline_is_an_answer(client: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.bundles.bundle import shipped_bundles
 from greengrocer.bundles.manifest import read_manifest, write_manifest
 from support.bundles import write_fake_bundle
 from support.load import load
@@ -40,20 +41,20 @@ def test_no_request_fails_while_models_change(
 @in_all_arrangements
 def test_none_of_ten_thousand_requests_fails_while_the_shipped_model_is_changed(
     serve: StartServer,
-    grocery_bundle: Path,
     tmp_path: Path,
     runtime: Path,
     workers: tuple[str, ...],
 ) -> None:
-    shipped = read_manifest(grocery_bundle)
+    bundle = shipped_bundles()["fast"]
+    shipped = read_manifest(bundle)
     other = tmp_path / "other"
-    shutil.copytree(grocery_bundle, other)
+    shutil.copytree(bundle, other)
     write_manifest(shipped.model_copy(update={"version": "other"}), other)
     patient = ("--deadline", "60", "--max-wait", "60", "--access-log", "false")
-    flags = ("--bundle", str(grocery_bundle), *patient, *workers)
+    flags = ("--bundle", str(bundle), *patient, *workers)
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
     with load(server.url, encoded(photo(1), "JPEG"), CLIENTS, kept=True) as clients:
-        for wanted, source in (("other", other), (shipped.version, grocery_bundle)) * 5:
+        for wanted, source in (("other", other), (shipped.version, bundle)) * 5:
             assert reload(server, runtime, source)["ok"]
             clients.until_more_of(wanted, 1000, LONG)
     assert set(clients.statuses) == {200}

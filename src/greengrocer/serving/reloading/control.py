@@ -1,7 +1,6 @@
 """The private Unix socket on which a running service takes orders: one line of JSON each way."""
 
 import asyncio
-import fcntl
 import os
 import socket
 import stat
@@ -14,6 +13,7 @@ from typing import Any
 import orjson
 
 from greengrocer.errors import ControlRefused
+from greengrocer.locks import locked
 
 LINE_BYTES = 1 << 16
 LINE_SECONDS = 10.0  # for a line to come; a client that says nothing is left
@@ -44,7 +44,7 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
     _make_private(path.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
-            with _alone(path.parent):
+            with locked(path.parent):  # one bound, about to listen, would look as if it were dead
                 _remove_stale(path)
                 listener.bind(str(path))
                 path.chmod(0o600)
@@ -130,22 +130,8 @@ def ask(path: Path, order: Message) -> Message:
 
 def remove_stale(path: Path) -> None:
     """Remove the socket of a service that has died. Raises ControlRefused for one that lives."""
-    with suppress(FileNotFoundError), _alone(path.parent):
+    with suppress(FileNotFoundError), locked(path.parent):
         _remove_stale(path)
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Let no other process do the same meanwhile.
-
-    To it a socket that is bound, and about to listen, would look like one that nobody listens on.
-    """
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _remove_stale(path: Path) -> None:

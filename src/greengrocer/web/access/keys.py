@@ -4,7 +4,6 @@ A key is 256 random bits. Nobody finds one by trying, so its hash need not be sl
 computed for every request.
 """
 
-import fcntl
 import hmac
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from greengrocer.errors import KeysRefused
+from greengrocer.locks import locked
 
 PREFIX = "gg_"  # by which people, and programs that look for leaked keys, know one
 RANDOM_BYTES = 32
@@ -111,7 +111,7 @@ def _changing(file: Path) -> Iterator[list[str]]:
     """The lines of ``file``, to be changed: whoever reads it sees all of the change or nothing."""
     file = file.resolve()  # a link stays one
     try:
-        with _locked(file.parent):
+        with locked(file.parent):
             exists = file.exists()
             if exists:
                 read_keys(file)
@@ -120,17 +120,6 @@ def _changing(file: Path) -> Iterator[list[str]]:
             _replace(file, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise _refused(file, (error.strerror or str(error)).lower()) from error
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Nobody else changes a file of keys in ``directory`` meanwhile."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _replace(file: Path, text: str) -> None:
