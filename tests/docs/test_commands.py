@@ -20,6 +20,7 @@ DOCUMENTS = [
 ]
 # The data set is needed, or a network trained, or other packages.
 LONG = ("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve")
+QUICK = {"README", "quick-start"}  # the other guides are among the long tests
 WHOLE = {"training"}  # where all later commands need what a long one made
 
 # What a test does in the place of a command, and why.
@@ -77,7 +78,11 @@ def long_commands(document: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "document",
-    [document for document in DOCUMENTS if document.stem not in WHOLE],
+    [
+        pytest.param(document, marks=() if document.stem in QUICK else pytest.mark.accept)
+        for document in DOCUMENTS
+        if document.stem not in WHOLE
+    ],
     ids=lambda document: document.stem,
 )
 def test_what_a_document_says_works(document: Path, reader: Reader) -> None:
