@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",
     "GREENGROCER_CORS_ORIGINS": ORIGIN,
     # so that replicas come and go while a test waits
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
 }
