@@ -40,6 +40,7 @@ class Interrupts:
         if name == module:
             os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where no terminal is, it may be ignored
 module = sys.argv.pop(1)
 sys.meta_path.insert(0, Interrupts())
 from greengrocer.__main__ import main
