@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # it would report that there are none
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_worker_niceness": "0",  # at Ray's 15, whatever else runs here would starve replicas
     "GREENGROCER_CORS_ORIGINS": ORIGIN,
     # so that replicas come and go while a test waits
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
