@@ -60,12 +60,13 @@ def test_onnx_cve_2024_27318_and_kin_external_data_is_refused(
         start(bundle, external_data(where.get(place, place)))
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
 def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_bundle(
-    serve: StartServer, runtime: Path, tmp_path: Path
+    serve: StartServer, runtime: Path, tmp_path: Path, kind: str
 ) -> None:
     """Refused in one line, at the start and while another serves on; nothing is unpacked."""
     bundle = write_onnx_bundle(tmp_path / "greys")
-    archive = Path(shutil.make_archive(str(tmp_path / "packed"), "gztar", bundle))
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, bundle))
     here = sorted(tmp_path.iterdir())
     done = subprocess.run(
         serve_command(archive),
