@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 RAY := .venv-ray/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test accept conformance soak check docs bench bench-peers train gallery sbom requirements clean
+.PHONY: help serve test accept conformance soak check docs bench bench-peers train sbom requirements clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -56,9 +56,6 @@ runs/grocery: | .venv-dev/installed
 runs/fast: | runs/grocery
 	$(DEV)/greengrocer train --recipe recipes/fast.toml --folds 3 --teacher runs/grocery \
 		--data $(DATA) --out $@
-
-gallery: .venv-dev/installed  ## draw the built-in pictures anew (needs Debian's package blender)
-	$(DEV)/python -m tools.gallery
 
 sbom: .venv/installed .venv-dev/installed  ## write the bill of materials of what serves: build/sbom.cdx.json
 	$(DEV)/python -m tools.sbom .venv/bin/python build/sbom.cdx.json
