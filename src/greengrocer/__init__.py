@@ -1,8 +1,31 @@
-"""Greengrocer tells what grocery item a photo shows, over HTTP, in milliseconds, on plain CPUs."""
+"""Greengrocer tells what grocery item a photo shows, over HTTP, in milliseconds, on plain CPUs.
+
+In Python: ``greengrocer.load("grocery").predict("photo.jpg")``.
+"""
 
 import os
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from greengrocer.version import __version__
 
-# ONNX Runtime would keep an id of this machine in the home directory, and send it to its makers.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+if TYPE_CHECKING:
+    from greengrocer.model import Model
+
+__all__ = ["__version__", "load"]
+
+
+def load(bundle: "str | os.PathLike[str]" = "grocery", *, device: str = "auto") -> "Model":
+    """Load a bundle that ships with the product, by name, or one in a directory.
+
+    ``device`` is ``"auto"``, ``"cpu"`` or ``"cuda"``. The bundle is verified, and its known-answer
+    images are replayed, as the service does at its start.
+
+    Raises BundleRefused for a bundle that is missing, damaged or answers wrongly, and MissingExtra
+    where the device needs a package that is not installed.
+    """
+    # Importing the package costs nothing; what the model needs is imported here.
+    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
+    from greengrocer.model import Model  # noqa: PLC0415
+
+    return Model(build_pipeline(load_bundle(find_bundle(os.fspath(bundle))), device=device))

@@ -88,6 +88,16 @@ class Answer:
     overlay: bytes | None = field(default=None, repr=False)
     tensors: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def prediction(self) -> str:
+        """The likeliest class."""
+        return self.top[0].name
+
+    @property
+    def confidence(self) -> float:
+        """The calibrated probability of ``prediction``, 0 to 1."""
+        return self.top[0].confidence
+
 
 def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> Answer:
     """The answer for picture ``index`` of ``inference``, with what ``ask`` wants but an overlay.

@@ -4,8 +4,8 @@ import argparse
 import textwrap
 from typing import TYPE_CHECKING
 
-from greengrocer import __version__
 from greengrocer.cli.output import say, say_json
+from greengrocer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

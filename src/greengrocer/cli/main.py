@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from greengrocer import __version__
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go
 from greengrocer.errors import GreengrocerError
+from greengrocer.version import __version__
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
 

@@ -1,19 +1,12 @@
-"""Pictures on disk: found in folders, and worked on side by side."""
+"""Pictures on disk, found in folders."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from greengrocer.datasets.labelled import SUFFIXES
 from greengrocer.errors import EmptyPicture, UnreadablePicture, UsageError
-
-AHEAD = 4  # pictures a thread that may be worked on before their turn
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
@@ -33,21 +26,6 @@ def read_picture(path: Path) -> bytes:
         raise EmptyPicture(f"the folder holds no picture ({kinds})") from error
     except OSError as error:
         raise UnreadablePicture(error.strerror or "the file cannot be read") from error
-
-
-def side_by_side(work: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
-    """``work(item)`` for each item, in order, on ``threads`` that are only a little ahead."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
-    ahead: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            ahead.append(pool.submit(work, item))
-            if len(ahead) > AHEAD * threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _below(folder: Path) -> list[Path]:

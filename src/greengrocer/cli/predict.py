@@ -63,11 +63,11 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
     """Tell of each picture in order, and return how many were refused."""
     from tqdm import tqdm  # noqa: PLC0415
 
-    from greengrocer.cli.pictures import read_picture, side_by_side  # noqa: PLC0415
+    from greengrocer.cli.pictures import read_picture  # noqa: PLC0415
     from greengrocer.context import Context  # noqa: PLC0415
     from greengrocer.errors import PictureRefused  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
-    from greengrocer.serving.threads import picture_threads  # noqa: PLC0415
+    from greengrocer.serving.threads import picture_threads, side_by_side  # noqa: PLC0415
 
     def classify(path: Path) -> Answer | PictureRefused:
         try:

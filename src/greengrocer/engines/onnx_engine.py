@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import onnxruntime as ort
-
 from greengrocer.bundles.files import read
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.engines.engine import Inference, Threads
+from greengrocer.engines.onnx_runtime import ort
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.imaging.geometry import Pixels
 

@@ -113,6 +113,11 @@ def decode(
         raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error
 
 
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """A Pillow image of any mode as upright RGB; alpha is laid over white."""
+    return _upright(_to_rgb(picture), _orientation(picture))
+
+
 def _check_agreement(header: Header, picture: Image.Image) -> None:
     """What the header said was counted and admitted: a second one may not say otherwise."""
     if picture.size != (header.width, header.height):

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import onnx
 
-import greengrocer
 from greengrocer.bundles.manifest import Network
 from greengrocer.bundles.save import Model, check_new, save_bundle
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
@@ -31,6 +30,7 @@ from greengrocer.training.release.finish import (
 from greengrocer.training.release.gate import refuse_disagreement, refuse_loss, refuse_lossy
 from greengrocer.training.release.goldens import GOLDENS, built_in_pictures, choose_goldens
 from greengrocer.training.work import HOLD_OUT, REFIT, Work
+from greengrocer.version import __version__
 
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "pillow")
 
@@ -163,6 +163,5 @@ def _provenance(work: Work, finished: Finished, made: datetime) -> dict[str, Any
         "teachers": [teacher.name for teacher in work.teachers],
         "device": work.device,
         "date": made.isoformat(timespec="seconds"),
-        "versions": versions
-        | {"greengrocer": greengrocer.__version__, "python": platform.python_version()},
+        "versions": versions | {"greengrocer": __version__, "python": platform.python_version()},
     }

@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
-from greengrocer import __version__
 from greengrocer.errors import ParameterOutOfRange, Refusal
+from greengrocer.version import __version__
 from greengrocer.web.observe import Observe
 from greengrocer.web.open_inference import routes as open_inference
 from greengrocer.web.openapi import (

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from greengrocer.engines.engine import Floats
+from greengrocer.engines.onnx_runtime import ort
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.training.pictures.reading import read_fitted
 from greengrocer.training.release.export import FEATURE_MAP, PIXELS, PLANES

@@ -7,8 +7,8 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from greengrocer import __version__
 from greengrocer.ranking import Labels
+from greengrocer.version import __version__
 from greengrocer.web.open_inference.infer import infer
 from greengrocer.web.open_inference.inputs import CHANNELS, IMAGE, PIXELS
 from greengrocer.web.open_inference.outputs import JSON_LENGTH, output_shapes

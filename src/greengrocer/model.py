@@ -1,0 +1,102 @@
+"""The Python API: a model in this process, without HTTP.
+
+``greengrocer.load("grocery").predict("photo.jpg")`` runs the same pipeline as the service.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from greengrocer.context import Context
+from greengrocer.errors import PictureRefused, UnreadablePicture
+from greengrocer.imaging.decode import Picture, upright_rgb
+from greengrocer.pipeline import Pipeline
+from greengrocer.ranking import Answer, Ask
+from greengrocer.serving.threads import picture_threads, side_by_side
+
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+
+
+class Model:
+    """A loaded model. Its methods may be called from any number of threads."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.name, self.version = pipeline.labels.model
+        self.classes = pipeline.labels.classes  # in class-id order
+        self.coarse_classes = pipeline.labels.coarse  # None for a model without a hierarchy
+
+    def predict(self, image: ImageLike, *, top: int = 5, evidence: bool = False) -> Answer:
+        """The answer for one image, with its ``top`` best classes.
+
+        ``image`` is a path, the bytes of an image file, a Pillow image, or an array: uint8
+        [height, width, 3] in RGB or [height, width] in grey, upright. ``evidence`` adds the class
+        activation map of the best class.
+
+        Raises PictureRefused for what is no image, damaged or too large, and TypeError or
+        ValueError for an array of another dtype or shape.
+        """
+        return self._pipeline.classify(_picture(image), Context(), Ask(top, evidence))
+
+    def predict_many(
+        self, images: Iterable[ImageLike], *, top: int = 5, threads: int | None = None
+    ) -> Iterator[Answer | PictureRefused]:
+        """The answers for many images, in order, computed on all processors.
+
+        ``images`` may be a generator: it is read only a little ahead, so it may be of any length.
+        An image that is refused yields its error in its place, and the others go on. ``threads``
+        images are worked on at once (default: one a processor).
+        """
+
+        def classify(image: ImageLike) -> Answer | PictureRefused:
+            try:
+                return self.predict(image, top=top)
+            except PictureRefused as refusal:
+                return refusal
+
+        return side_by_side(classify, images, threads or picture_threads())
+
+    def close(self) -> None:
+        """Free the model's memory. It cannot be used again."""
+        self._pipeline.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _picture(image: ImageLike) -> Picture:
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Image.Image):
+        return np.asarray(upright_rgb(image))
+    if isinstance(image, np.ndarray):
+        return _pixels(image)
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise UnreadablePicture(f"{os.fspath(image)}: {error.strerror}") from error
+
+
+def _pixels(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8:
+        raise TypeError(f"the array's dtype is {array.dtype}: it must be uint8, 0 to 255")
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        shape = " x ".join(map(str, array.shape))
+        raise ValueError(f"the array's shape is {shape}: it must be height x width x 3 (RGB)")
+    return np.ascontiguousarray(array)

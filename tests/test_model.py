@@ -1,0 +1,137 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import greengrocer
+from greengrocer.datasets.gallery import built_in_gallery
+from greengrocer.errors import BundleRefused, PictureRefused, UnreadablePicture
+from greengrocer.model import ImageLike, Model
+from greengrocer.ranking import Answer
+from support.servers import clean_environment
+
+PICTURE = next(each.path for each in built_in_gallery().pictures if "Lemon" in each.path.name)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Model]:
+    with greengrocer.load("fast") as model:
+        yield model
+
+
+def test_an_image_is_answered_alike_as_a_path_bytes_pillow_image_and_array(model: Model) -> None:
+    shown = Image.open(PICTURE).convert("RGB")
+    given: list[ImageLike] = [PICTURE, str(PICTURE), shown, np.asarray(shown)]
+    bytes_answer = model.predict(PICTURE.read_bytes())
+    assert bytes_answer.prediction == "Lemon"
+    for image in given:
+        answer = model.predict(image)
+        assert answer.prediction == "Lemon"
+        assert answer.confidence == pytest.approx(bytes_answer.confidence, abs=0.05)
+    assert model.predict(PICTURE) == bytes_answer
+
+
+def test_a_pillow_image_is_turned_upright_and_laid_over_white(model: Model) -> None:
+    shown = Image.open(PICTURE).convert("RGB")
+    turned = shown.transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[274] = 6  # it is to be turned clockwise
+    layered = shown.copy()
+    layered.putalpha(255)
+    for image in (turned, layered):
+        assert model.predict(image) == model.predict(shown)
+
+
+def test_a_grey_array_is_taken(model: Model) -> None:
+    grey = Image.open(PICTURE).convert("L")
+    assert model.predict(np.asarray(grey)) == model.predict(grey)
+
+
+def test_top_and_evidence_are_as_asked(model: Model) -> None:
+    answer = model.predict(PICTURE, top=3, evidence=True)
+    assert len(answer.top) == 3
+    assert answer.evidence is not None
+    assert answer.evidence.ndim == 2
+
+
+def test_many_images_are_answered_in_order_and_a_bad_one_fails_alone(model: Model) -> None:
+    paths = [each.path for each in built_in_gallery().pictures][:6]
+    images: list[ImageLike] = [*paths[:3], b"no image", *paths[3:]]
+    outcomes = list(model.predict_many(iter(images), threads=2))
+    assert isinstance(outcomes[3], UnreadablePicture)
+    assert outcomes[:3] + outcomes[4:] == [model.predict(path) for path in paths]
+
+
+def test_images_are_read_only_a_little_ahead(model: Model) -> None:
+    drawn = 0
+
+    def images() -> Iterator[Path]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield PICTURE
+
+    answers = model.predict_many(images(), threads=1)
+    assert isinstance(next(answers), Answer)
+    assert drawn < 10
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (b"", PictureRefused),
+        (b"no image", PictureRefused),
+        (Path("there/is/none.jpg"), PictureRefused),
+        (np.zeros((8, 8, 3), np.float32), TypeError),
+        (np.zeros((8, 8, 4), np.uint8), ValueError),
+        (np.zeros((0, 8, 3), np.uint8), ValueError),
+    ],
+    ids=["empty", "text", "no file", "floats", "four channels", "no pixels"],
+)
+def test_what_is_no_image_is_refused(
+    model: Model, image: bytes | Path, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        model.predict(image)
+
+
+def test_classes_and_version_are_told(model: Model) -> None:
+    assert model.name == "fast"
+    assert len(model.classes) == 81
+    assert model.coarse_classes is not None
+    assert len(model.coarse_classes) == 43
+
+
+def test_a_bundle_that_is_not_there_is_refused() -> None:
+    with pytest.raises(BundleRefused, match="there is no bundle"):
+        greengrocer.load("nothing")
+
+
+def test_importing_the_package_changes_no_environment_variable_and_loads_nothing() -> None:
+    program = (
+        "import json, os, sys; before = dict(os.environ), set(sys.modules); import greengrocer;"
+        "print(json.dumps([dict(os.environ) == before[0], sorted(set(sys.modules) - before[1])]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+    )
+    same, loaded = json.loads(done.stdout)
+    assert same
+    assert not {"numpy", "PIL", "pydantic", "onnxruntime"} & set(loaded)
+
+
+def test_onnx_runtime_writes_nothing_into_the_home_directory(tmp_path: Path) -> None:
+    program = f"import greengrocer; greengrocer.load('fast').predict({str(PICTURE)!r})"
+    environment = {k: v for k, v in clean_environment().items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    assert not [*os.scandir(tmp_path)]
