@@ -29,6 +29,7 @@ check: docs  ## lint, types, layers, sizes, floors, manifests, the wheel and the
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
+	$(DEV)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
 	$(DEV)/lint-imports
 	$(DEV)/python tools/check_sizes.py
 	$(DEV)/python tools/check_documents.py
