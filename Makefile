@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 RAY := .venv-ray/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test accept conformance soak check docs bench bench-peers train sbom requirements clean
+.PHONY: help serve test accept conformance soak check wheels docs bench bench-peers train sbom requirements clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -25,16 +25,22 @@ conformance: .venv-dev/installed  ## hold a running service against the black-bo
 soak: .venv-dev/installed  ## load, reload and kill a real service; MINUTES says for how long
 	$(DEV)/python -m soak --minutes $(or $(MINUTES),1)
 
-check: docs  ## lint, types, layers, sizes, floors, manifests, the wheel and the documents
+check: docs  ## lint, types, layers, sizes, floors, manifests, the wheels and the documents
 	$(DEV)/ruff check
 	$(DEV)/ruff format --check
 	$(DEV)/mypy
+	$(DEV)/mypy --platform darwin --cache-dir .mypy_cache/darwin src
 	$(DEV)/lint-imports
 	$(DEV)/python tools/check_sizes.py
 	$(DEV)/python tools/check_documents.py
 	$(DEV)/python tools/check_floors.py
 	$(DEV)/python tools/check_manifests.py
-	rm -rf dist && $(DEV)/python -m build --wheel --no-isolation --outdir dist .
+	$(MAKE) wheels
+
+wheels: .venv-dev/installed  ## build into dist/ the wheel, and that of the weights for a GPU
+	rm -rf dist
+	$(DEV)/python -m build --wheel --no-isolation --outdir dist .
+	$(DEV)/python -m build --wheel --no-isolation --outdir dist packages/weights
 
 docs: .venv-dev/installed  ## build the documentation into build/docs; a broken link fails
 	$(DEV)/python -m sphinx -q -E -a -W --keep-going docs build/docs

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,13 +7,15 @@ import pytest
 
 from greengrocer.errors import UsageError
 from greengrocer.settings import PREFIX, Settings, read_settings
-from support.servers import clean_environment
+from support.manifests import service_links
+from support.servers import StartServer, clean_environment
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+    for name in os.environ:
+        if name.upper().startswith(PREFIX):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def serve(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_serve(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the real command."""
     return subprocess.run(
         [sys.executable, "-m", "greengrocer", "serve", *flags],
@@ -46,7 +49,7 @@ def test_a_flag_goes_over_the_environment_and_that_over_the_file(
 
 
 def test_every_setting_has_a_description_and_a_flag_that_help_shows() -> None:
-    shown = serve("--help", COLUMNS="200").stdout
+    shown = run_serve("--help", COLUMNS="200").stdout
     for name, field in Settings.model_fields.items():
         assert field.description
         assert f"--{name.replace('_', '-')} " in shown
@@ -131,6 +134,17 @@ MISTAKES = {
     "environment": ([], {"GREENGROCER_PORT": "http"}, "port (--port, GREENGROCER_PORT)"),
     "threads": (["--port", "0"], {"ORT_INTRA_OP_NUM_THREADS": "0"}, "ORT_INTRA_OP_NUM_THREADS"),
     "unknown flag": (["--colour", "green"], {}, "--colour"),
+    "misspelt flag": (["--api-kez=x", "--port", "-1"], {}, "--api-kez: did you mean --api-keys?"),
+    "misspelt variable": (
+        [],
+        {"GREENGROCER_API_KEY": "x"},
+        "GREENGROCER_API_KEY, which is no setting: did you mean GREENGROCER_API_KEYS?",
+    ),
+    "unknown variable": ([], {"GREENGROCER_CI": "1"}, "GREENGROCER_CI, which is no setting"),
+    "small letters": ([], {"greengrocer_prot": "1"}, "did you mean GREENGROCER_PORT?"),
+    "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"'GREENGROCER_A\nB\x1b'"),
+    "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"'GREENGROCER_\udcff'"),
+    "a long one": ([], {"GREENGROCER_" + 5000 * "A": "1"}, "AAA..., which"),
     "no such file": (["--config", "/no/such.toml"], {}, "/no/such.toml"),
     "no such bundle": (["--bundle", "/no/bundle", "--port", "0"], {}, "/no/bundle"),
 }
@@ -139,16 +153,74 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_in_one_line_and_ends_with_2(mistake: str) -> None:
     flags, environment, named = MISTAKES[mistake]
-    done = serve(*flags, **environment)
+    done = run_serve(*flags, **environment)
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
     assert named in done.stderr
 
 
-def test_an_unknown_key_of_the_file_is_named_and_ends_with_2(config: Path) -> None:
-    config.write_text("colour = 'green'\n")
-    done = serve("--config", str(config))
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("colour", "there is no setting colour\n"),
+        ("prot", "there is no setting prot: did you mean port?"),
+        ("max-megapixels", "max-megapixels: did you mean max_megapixels?"),
+        ("GREENGROCER_API_KEY", "GREENGROCER_API_KEY: did you mean api_keys?"),
+    ],
+)
+def test_an_unknown_key_of_the_file_is_named_and_ends_with_2(
+    config: Path, key: str, told: str
+) -> None:
+    config.write_text(f"{key} = 'green'\n")
+    done = run_serve("--config", str(config))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "colour" in done.stderr
+    assert f"configuration file {config}: " in done.stderr
+    assert told in done.stderr
+
+
+def test_a_command_that_reads_settings_refuses_a_misspelt_variable() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "greengrocer", "reload"],
+        capture_output=True,
+        text=True,
+        env=clean_environment() | {"GREENGROCER_CONTROLL": "/tmp/socket"},
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "did you mean GREENGROCER_CONTROL?" in done.stderr
+
+
+SERVICES = ("greengrocer", "greengrocer-metrics", "greengrocer-2", "greengrocer-service-host")
+
+
+def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, service in enumerate(SERVICES):
+        for port in ("TCP", "UDP", "SCTP"):
+            links = service_links(service, f"10.96.0.{number}", [("http", 80), ("", 8443)], port)
+            for name, value in links.items():
+                monkeypatch.setenv(name, value)
+            settings = read_settings({})
+            assert settings.model_dump() == Settings().model_dump()
+            assert not settings.model_fields_set
+
+
+def test_a_port_that_is_no_address_of_a_service_is_still_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GREENGROCER_METRICS_PORT", "9090")
+    monkeypatch.setenv("GREENGROCER_PORT", "http://10.96.0.1:80")
+    with pytest.raises(UsageError, match="GREENGROCER_PORT"):
+        read_settings({})
+
+
+def test_who_lacks_a_port_for_a_service_s_sake_is_told(
+    serve: StartServer, fake_bundle: Path
+) -> None:
+    links = service_links("greengrocer-metrics", "fd00::1", [("metrics", 9090)])
+    server = serve("--engine", "fake", "--bundle", str(fake_bundle), **links)
+    (told,) = [line for line in server.log if "variable" in line]
+    assert "GREENGROCER_METRICS_PORT" in told
+    assert "enableServiceLinks: false" in told

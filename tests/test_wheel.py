@@ -1,14 +1,22 @@
 """The wheel: what a stranger gets from pip."""
 
+import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
+import tomllib
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from greengrocer import __version__
+from greengrocer.bundles.apart import PACKAGE
+from greengrocer.bundles.bundle import shipped_bundles
+from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 from support.servers import start_server
 
@@ -20,10 +28,21 @@ MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000}
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Path:
     assert grocery_bundle.is_relative_to(ROOT)
-    directory = tmp_path_factory.mktemp("wheel")
+    return built(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def weights(wheel: Path) -> Path:
+    """The wheel of the float weights, beside the other one."""
+    return built(ROOT / "packages" / "weights", wheel.parent)
+
+
+def built(project: Path, directory: Path) -> Path:
+    before = {*directory.glob("*.whl")}
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory)]
-    subprocess.run([*build, str(ROOT)], check=True, capture_output=True, cwd=directory)
-    return next(directory.glob("*.whl"))
+    subprocess.run([*build, str(project)], check=True, capture_output=True, cwd=directory)
+    (found,) = {*directory.glob("*.whl")} - before
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +69,21 @@ def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_
     assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
     assert not [name for name in sizes if name.endswith(".safetensors")]
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
+
+
+def test_the_other_wheel_holds_the_float_weights_that_the_manifests_name(weights: Path) -> None:
+    with zipfile.ZipFile(weights) as archive:
+        for name, directory in shipped_bundles().items():
+            data = archive.read(f"{PACKAGE}/{name}/{WEIGHTS}")
+            assert hashlib.sha256(data).hexdigest() == read_manifest(directory).files[WEIGHTS]
+        names = {entry.filename for entry in archive.infolist()}
+    assert {f"{PACKAGE}/LICENSE", f"{PACKAGE}/NOTICE"} <= names
+    assert not [name for name in names if name.startswith("greengrocer/")]
+
+
+def test_the_extra_wants_the_weights_of_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"greengrocer-weights=={__version__}" in project["optional-dependencies"]["torch"]
 
 
 @pytest.mark.accept
@@ -86,3 +120,47 @@ def test_the_torch_engine_says_in_one_line_what_it_needs(environment: Path) -> N
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
     assert "pip install 'greengrocer[torch]'" in run.stderr
+
+
+@pytest.fixture
+def with_torch(environment: Path) -> Iterator[Path]:
+    """The environment, where torch is there for this test: it comes from ours."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    link = packages / "torch-of-another-environment.pth"
+    link.write_text(f"{sysconfig.get_path('purelib')}\n")
+    yield environment
+    link.unlink()
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet"]
+    command = [*pip, "uninstall", "--yes", "greengrocer-weights"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def asked(environment: Path, bundle: str) -> str:
+    """What the engine torch of the environment answers for a picture, over HTTP."""
+    flags = ("--engine", "torch", "--device", "cpu", "--bundle", bundle)
+    server = start_server(*flags, python=str(environment / "bin" / "python"))
+    picture = built_in_gallery().pictures[0].path
+    try:
+        with server.client() as client:
+            answer = client.post("/predict", files={"file": picture.read_bytes()})
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["model"]["name"])
+    finally:
+        assert server.stop() == 0, "".join(server.log)
+
+
+@pytest.mark.accept
+def test_the_extra_brings_what_the_torch_engine_needs(with_torch: Path, weights: Path) -> None:
+    command = [str(with_torch / "bin" / "greengrocer"), "serve", "--engine", "torch"]
+    run = subprocess.run(
+        [*command, "--port", "0"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert "pip install 'greengrocer[torch]'" in run.stderr
+    pip = [str(with_torch / "bin" / "python"), "-m", "pip", "--quiet", "install", "--no-index"]
+    subprocess.run(
+        [*pip, "--find-links", str(weights.parent), "greengrocer[torch]"],
+        check=True,
+        capture_output=True,
+    )
+    assert [asked(with_torch, bundle) for bundle in MAX_MODEL] == [*MAX_MODEL]

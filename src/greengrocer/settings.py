@@ -3,6 +3,9 @@
 A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
 """
 
+import os
+import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -10,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -17,10 +21,17 @@ from pydantic_settings import (
 )
 
 from greengrocer.errors import UsageError
+from greengrocer.spelling import meant, shown
 
 PREFIX = "GREENGROCER_"
 MEGA = 1_000_000
 RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
+# Kubernetes tells each pod of each Service in its namespace by variables that begin with the
+# Service's name: those of one called greengrocer, or greengrocer-metrics, begin with our prefix.
+SERVICE_LINK = re.compile(
+    r".*_(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)", re.DOTALL
+)
+SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 def _split(value: object) -> object:
@@ -156,8 +167,50 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then the file that ``read_settings`` names."""
         del dotenv_settings, file_secret_settings
+        assert isinstance(env_settings, EnvSettingsSource)
+        env_settings.env_vars = {
+            name: value
+            for name, value in env_settings.env_vars.items()
+            if not is_service_link(name, value or "")
+        }
         file = TomlConfigSettingsSource(settings_cls)
         return init_settings, env_settings, file
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes has set the variable, to tell of a Service; case counts nothing.
+
+    ``NAME_PORT`` may be a setting, too: there the value tells.
+    """
+    name = name.lower()
+    address = name.endswith("_port") and SERVICE_ADDRESS.match(value)
+    return bool(address or SERVICE_LINK.fullmatch(name))
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raise UsageError, in one line, for a variable that has our prefix and is no setting."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    for name, value in sorted(environment.items()):
+        spelt = name.upper()  # as for a setting's value: case counts nothing
+        if spelt.startswith(PREFIX) and spelt not in known and not is_service_link(name, value):
+            raise UsageError(
+                f"the environment has {shown(name)}, which is no setting{meant(spelt, known)}"
+            )
+
+
+def overlaid(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """Variables of a Service's that have a setting's name, and whose setting nobody else gave.
+
+    They take the place of what an image sets, so that the default counts.
+    """
+    names = {
+        PREFIX + name.upper() for name in Settings.model_fields.keys() - settings.model_fields_set
+    }
+    return sorted(
+        name
+        for name, value in environment.items()
+        if name.upper() in names and is_service_link(name, value)
+    )
 
 
 def read_settings(flags: dict[str, object], config: Path | None = None) -> Settings:
@@ -165,6 +218,7 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
 
     Raises UsageError, in one line, for what is unknown, malformed or out of range.
     """
+    check_environment(os.environ)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=config)
@@ -176,6 +230,11 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            where = "" if config is None or name in flags else f"configuration file {config}: "
+            raise UsageError(
+                f"{where}there is no setting {shown(name)}{meant(name, Settings.model_fields)}"
+            ) from error
         raise UsageError(
             f"setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
             f"{first['msg'].lower()}, got {first['input']!r}"

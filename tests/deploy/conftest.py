@@ -3,6 +3,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,29 @@ DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 @pytest.fixture(scope="session")
 def image() -> Iterator[Image]:
     """What the Dockerfile builds, where any user may look: pytest's own directories are private."""
+    with built() as image:
+        yield image
+
+
+@contextmanager
+def built(**arguments: str) -> Iterator[Image]:
+    """The image with these arguments of the build's."""
     work = Path(tempfile.mkdtemp(prefix="greengrocer-image-"))
     work.chmod(0o755)
     base = work / "base"
     base.mkdir()
     (base / "python").symlink_to(python_for_everyone())
     try:
-        yield Build(DOCKERFILE, ROOT, base, work).run()
+        yield Build(DOCKERFILE, ROOT, base, work, **arguments).run()
     finally:
         shutil.rmtree(work)
+
+
+@pytest.fixture
+def image_with_torch() -> Iterator[Image]:
+    """The same with PyTorch, for a GPU."""
+    with built(ENGINE="torch") as image:
+        yield image
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +63,5 @@ def python_for_everyone() -> Path:
         program = (home / "bin" / version).resolve()
         if program.exists() and all(each.stat().st_mode & 0o001 for each in program.parents):
             return program
-    assert "GREENGROCER_CI" not in os.environ, "no Python that other users may run"
+    assert "REQUIRE_DEBIAN_PROGRAMS" not in os.environ, "no Python that other users may run"
     pytest.skip(f"{version} is in a directory that only its owner may enter")

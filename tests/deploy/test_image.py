@@ -1,6 +1,7 @@
 """The container image: what it holds, and that it serves as a cluster runs it."""
 
 import os
+import sys
 import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
@@ -55,6 +56,16 @@ def test_it_is_built_with_what_is_pinned() -> None:
     for step in said("RUN"):
         if "/pip install " in step:
             assert "-r requirements/" in step or "--no-deps --no-build-isolation" in step
+
+
+def test_what_is_pinned_in_two_files_is_of_one_version() -> None:
+    found: dict[str, set[str]] = {}
+    for file in ("serve", "build", "dev", "torch"):
+        for line in requirements(ROOT / "requirements" / f"{file}.txt"):
+            if ";" not in line:
+                name, _, version = line.partition("==")
+                found.setdefault(name, set()).add(version)
+    assert {name: each for name, each in found.items() if len(each) > 1} == {}
 
 
 @pytest.mark.accept
@@ -137,5 +148,16 @@ def test_it_serves_as_production_tells_it(image: Image) -> None:
             assert client.post("/predict", content=b"").status_code == 401
             known = {"Authorization": f"Bearer {key}"}
             assert client.get("/metrics", headers=known).status_code == 404  # on its own port
+    finally:
+        assert server.stop() == 0, "".join(server.log)
+
+
+@pytest.mark.accept
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="torch's wheel is that of Python 3.11")
+def test_built_for_a_gpu_it_serves_the_float_network(image_with_torch: Image) -> None:
+    told = {"GREENGROCER_ENGINE": "torch", "GREENGROCER_DEVICE": "cpu"}
+    server = start_container(image_with_torch, writable=True, GREENGROCER_DRAIN_DELAY="0", **told)
+    try:
+        asked(server)
     finally:
         assert server.stop() == 0, "".join(server.log)

@@ -1,6 +1,8 @@
 """The manifests: they agree with the service's settings and routes, and with each other."""
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ from tools.check_manifests import OTHERS, Manifest, complaint, manifests, verdic
 
 from greengrocer import __version__
 from greengrocer.settings import MEGA, PREFIX, Settings
+from greengrocer.web.access.keys import add_key
 from support.dockerfile import steps
 from support.manifests import DEPLOY, Pod, objects, pods, quantity
-from support.servers import Server
+from support.servers import Server, clean_environment, serving
 
 MARGIN = 5.0  # seconds to end in, when the last answer is sent
 # docs/guides/production.md, Memory: what a process takes at worst
@@ -35,6 +38,50 @@ def test_what_a_pod_is_told_are_settings(pod: Pod, monkeypatch: pytest.MonkeyPat
     listens = {settings.port, settings.metrics_port} - {None}
     assert {port["containerPort"] for port in pod.container["ports"]} == listens
     assert settings.host == "0.0.0.0"
+
+
+@every_pod
+def test_a_pod_hears_of_no_service_and_has_a_port_of_its_own(pod: Pod) -> None:
+    assert pod.links is False
+    told = {each["name"]: each["value"] for each in pod.container.get("env", [])}
+    flags = dict(zip(pod.arguments[::2], pod.arguments[1::2], strict=True))
+    assert (told | flags).keys() & {f"{PREFIX}PORT", "--port"}
+
+
+@every_pod
+@pytest.mark.parametrize("workers", ["", "1"], ids=["one-process", "workers"])
+def test_the_service_starts_in_a_pod_that_hears_of_services(
+    pod: Pod, workers: str, fake_bundle: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    add_key(keys, "till-1")
+    # in the place of what a pod is told, where it is told it: what this machine has
+    here = {"PORT": "0", "METRICS_PORT": "0", "API_KEYS": str(keys)}
+    told = {each["name"] for each in pod.container.get("env", [])}
+    environment = pod.environment() | {
+        f"{PREFIX}{name}": value for name, value in here.items() if f"{PREFIX}{name}" in told
+    }
+    environment |= {f"{PREFIX}HOST": "127.0.0.1", f"{PREFIX}ENGINE": "fake"}
+    environment |= {f"{PREFIX}DRAIN_DELAY": "0", f"{PREFIX}BUNDLE": str(fake_bundle)}
+    if workers:
+        environment[f"{PREFIX}WORKERS"] = workers
+    also_here = {"8080": "0", "/mnt/models": str(fake_bundle)}
+    arguments = [also_here.get(each, each) for each in pod.arguments]
+    server = serving(
+        subprocess.Popen(
+            [sys.executable, "-m", "greengrocer", "serve", *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment() | environment,
+            bufsize=1,
+        )
+    )
+    try:
+        assert not [line for line in server.log if "GREENGROCER_PORT" in line]
+        with server.client() as client:
+            assert client.get("/readyz").status_code == 200
+    finally:
+        assert server.stop() == 0, "".join(server.log)
 
 
 @every_pod

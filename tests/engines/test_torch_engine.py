@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
+from greengrocer import __version__
+from greengrocer.bundles.apart import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
 from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
 from greengrocer.context import Context
@@ -17,7 +19,7 @@ from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
-from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.errors import BundleRefused, MissingExtra, UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
 from greengrocer.networks.weights import familiar_to_float16, to_float16
 from support.networks import COARSE_OF, familiar, pictures, square, untrained
@@ -83,6 +85,43 @@ def started(bundle: Path, device: str = "auto", manifest: Manifest | None = None
     return engine
 
 
+@pytest.fixture
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the package of weights keeps those of the bundle "untrained"."""
+    home = tmp_path / "packages" / PACKAGE
+    (home / "untrained").mkdir(parents=True)
+    (home / "__init__.py").touch()
+    monkeypatch.syspath_prepend(home.parent)
+    yield home / "untrained" / WEIGHTS
+    sys.modules.pop(PACKAGE, None)
+
+
+def test_weights_that_are_a_package_of_their_own_are_found(bundle: Path, apart: Path) -> None:
+    pixels = pictures(1, square(64))
+    wanted = started(bundle).infer(pixels)
+    (bundle / WEIGHTS).rename(apart)
+    np.testing.assert_array_equal(started(bundle).infer(pixels).evidence, wanted.evidence)
+
+
+def test_weights_apart_of_another_bundle_are_not_taken(bundle: Path, apart: Path) -> None:
+    apart.write_bytes((bundle / WEIGHTS).read_bytes() + b" ")
+    (bundle / WEIGHTS).unlink()
+    with pytest.raises(BundleRefused, match=r"has no weights\.safetensors"):
+        started(bundle)
+
+
+def test_the_shipped_bundles_weights_are_told_of_by_what_to_install(
+    bundle: Path, apart: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bundle / WEIGHTS).unlink()
+    monkeypatch.setattr("greengrocer.bundles.apart.shipped_bundles", lambda: {"untrained": bundle})
+    with pytest.raises(MissingExtra, match=r"pip install 'greengrocer\[torch\]'"):
+        started(bundle)
+    apart.write_bytes(b"of another version")
+    with pytest.raises(BundleRefused, match=f"'greengrocer-weights=={__version__}'"):
+        started(bundle)
+
+
 @torch.inference_mode()
 def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> None:
     pixels = pictures(3, square(64))
@@ -141,7 +180,7 @@ def test_on_a_processor_no_batches_are_wanted(bundle: Path) -> None:
 
 def test_a_bundle_without_float_weights_is_refused_with_advice(bundle: Path) -> None:
     (bundle / WEIGHTS).unlink()
-    with pytest.raises(BundleRefused, match=r"no weights\.safetensors, which wheels leave out: "):
+    with pytest.raises(BundleRefused, match=r"no weights\.safetensors, .* onnx"):
         started(bundle)
 
 

@@ -21,6 +21,7 @@ from greengrocer.scale.replicas import (
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.threads import ENGINE_THREADS
 from greengrocer.settings import PREFIX, Settings
+from support.manifests import service_links
 from support.ray_cluster import CONFIG
 
 SHIPPED = yaml.safe_load(CONFIG.read_text())
@@ -91,6 +92,13 @@ def test_the_environment_is_honoured_and_arguments_go_over_it(
     assert serve_options(replicas, settings)["user_config"] == {"bundle": "fast"}
 
 
+def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = service_links("greengrocer", "10.96.0.12", [("http", 8000)])
+    for name, value in links.items():
+        monkeypatch.setenv(name, value)
+    assert not read_arguments({})[1].model_fields_set
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -98,7 +106,8 @@ def test_the_environment_is_honoured_and_arguments_go_over_it(
         ({"num_cpus": 0}, "num_cpus"),
         ({"num_cpus": "many"}, "num_cpus"),
         ({"min_replicas": 3, "max_replicas": 2}, "min_replicas must be at most"),
-        ({"max_replica": 3}, "max_replica"),
+        ({"max_replica": 3}, "max_replica: did you mean max_replicas?"),
+        ({"deadlin": 3}, "deadlin: did you mean deadline?"),
         ({"deadline": -1}, "deadline"),
     ],
 )

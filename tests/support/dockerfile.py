@@ -54,10 +54,13 @@ def steps(text: str) -> Iterator[tuple[str, str]]:
 class Build:
     """Follows ``dockerfile`` with the files of ``context``; its directories are below ``work``."""
 
-    def __init__(self, dockerfile: Path, context: Path, base: Path, work: Path) -> None:
+    def __init__(
+        self, dockerfile: Path, context: Path, base: Path, work: Path, **arguments: str
+    ) -> None:
         self.context = context
         self.base = base
         self.work = work
+        self.told = arguments  # over the file's own
         self.arguments: dict[str, str] = {}
         self.stages: dict[str, Path] = {}
         self.ignored = _patterns(dockerfile.with_name(dockerfile.name + ".dockerignore"))
@@ -70,7 +73,7 @@ class Build:
         for instruction, rest in self.steps:
             if instruction == "ARG":
                 key, _, value = rest.partition("=")
-                self.arguments[key] = value
+                self.arguments[key] = self.told.get(key, value)
             elif instruction == "FROM":
                 if image is not None:  # out of the way, so that the next has the same paths
                     self.stages[name] = image.root.rename(self.work / f"stage-{name}")
@@ -119,7 +122,7 @@ class Build:
         subprocess.run(
             ["/bin/sh", "-c", image.here(command)],
             cwd=image.directory,
-            env=home | passed | image.environment,
+            env=home | passed | self.arguments | image.environment,
             check=True,
             timeout=SECONDS,
         )

@@ -1,6 +1,7 @@
 """The manifests in deploy/: their pods, and what the service in each is told."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from support.dockerfile import steps
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+LINKS = "enableServiceLinks"
 GRACE = "terminationGracePeriodSeconds"
 
 
 class Pod:
-    """A pod of one container, and how long it has to end."""
+    """A pod of one container, how long it has to end, and whether it hears of Services."""
 
-    def __init__(self, spec: Manifest, grace: int) -> None:
+    def __init__(self, spec: Manifest, grace: int, *, links: bool) -> None:
         self.spec = spec
         self.grace = grace
+        self.links = links
         (self.container,) = spec["containers"]
 
     @property
@@ -29,13 +32,22 @@ class Pod:
         """Its probes by name."""
         return {name: said for name, said in self.container.items() if name.endswith("Probe")}
 
+    @property
+    def arguments(self) -> list[str]:
+        """What stands behind the image's entry point."""
+        return list(self.container.get("args", []))
+
+    def environment(self) -> dict[str, str]:
+        """The variables with our prefix: a Service's go over the image's, the pod's over both."""
+        here = {each["name"]: each["value"] for each in self.container.get("env", [])}
+        found = image_environment() | all_links() | here
+        return {name: value for name, value in found.items() if name.startswith(PREFIX)}
+
     def settings(self, monkeypatch: pytest.MonkeyPatch) -> Settings:
         """What the service runs with: what the image sets, the environment, the arguments."""
-        here = {each["name"]: each["value"] for each in self.container.get("env", [])}
-        for name, value in (image_environment() | here).items():
-            if name.startswith(PREFIX):
-                monkeypatch.setenv(name, value)
-        flags = vars(build_parser().parse_args(["serve", *self.container.get("args", [])]))
+        for name, value in self.environment().items():
+            monkeypatch.setenv(name, value)
+        flags = vars(build_parser().parse_args(["serve", *self.arguments]))
         return read_settings({k: v for k, v in flags.items() if k in Settings.model_fields})
 
 
@@ -59,11 +71,54 @@ def pods() -> dict[str, Pod]:
     for folder in ("kubernetes/base", "kubernetes/production"):
         (deployment,) = objects(folder)["Deployment"]
         spec = deployment["spec"]["template"]["spec"]
-        found[folder] = Pod(spec, spec[GRACE])
+        found[folder] = Pod(spec, spec[GRACE], links=spec.get(LINKS, True))
     kserve = objects("kserve")
     (runtime,), (service,) = kserve["ServingRuntime"], kserve["InferenceService"]
-    found["kserve"] = Pod(runtime["spec"], service["spec"]["predictor"][GRACE])
+    predictor = service["spec"]["predictor"]
+    found["kserve"] = Pod(runtime["spec"], predictor[GRACE], links=predictor.get(LINKS, True))
     return found
+
+
+def service_links(
+    service: str, address: str, ports: Sequence[tuple[str, int]], protocol: str = "TCP"
+) -> dict[str, str]:
+    """What Kubernetes puts into each pod, unless told not to, that starts after a Service.
+
+    ``ports`` are names, which may be empty, and numbers.
+    """
+    prefix = service.upper().replace("-", "_")
+    host = f"[{address}]" if ":" in address else address
+    first = ports[0][1]
+    links = {
+        f"{prefix}_SERVICE_HOST": address,
+        f"{prefix}_SERVICE_PORT": str(first),
+        f"{prefix}_PORT": f"{protocol.lower()}://{host}:{first}",
+    }
+    for name, port in ports:
+        if name:
+            links[f"{prefix}_SERVICE_PORT_{name.upper().replace('-', '_')}"] = str(port)
+        each = f"{prefix}_PORT_{port}_{protocol}"
+        links |= {
+            each: f"{protocol.lower()}://{host}:{port}",
+            f"{each}_PROTO": protocol.lower(),
+            f"{each}_PORT": str(port),
+            f"{each}_ADDR": address,
+        }
+    return links
+
+
+def all_links() -> dict[str, str]:
+    """Of every Service in the manifests, one without an address of its own among them."""
+    links: dict[str, str] = {}
+    for folder in ("kubernetes/base", "kubernetes/production"):
+        for number, service in enumerate(objects(folder)["Service"], 12):
+            ports = [(each["name"], each["port"]) for each in service["spec"]["ports"]]
+            links |= service_links(service["metadata"]["name"], f"10.96.0.{number}", ports)
+    (service,) = objects("kserve")["InferenceService"]
+    for end in ("", "-predictor"):  # KServe makes these
+        name = service["metadata"]["name"] + end
+        links |= service_links(name, "10.96.0.20", [("http", 80)])
+    return links
 
 
 def quantity(said: Any) -> float:

@@ -1,6 +1,7 @@
 """``greengrocer``: finds the command, runs it, and turns a mistake into one line."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -8,13 +9,34 @@ from typing import NoReturn
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go
 from greengrocer.errors import GreengrocerError
+from greengrocer.spelling import meant, shown
 from greengrocer.version import __version__
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
 
+FLAG = re.compile(r"--?[^-\d]")  # not a negative number
+
 
 class OneLineParser(argparse.ArgumentParser):
     """argparse, with a mistake told in one line."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """The same, but a flag that is unknown is told before what is missing besides."""
+        given = sys.argv[1:] if args is None else args
+        for each in given:
+            if each == "--" or (self._subparsers is not None and not each.startswith("-")):
+                break  # what follows is no flag, or a command's own
+            if FLAG.match(each):
+                self._check_flag(each.partition("=")[0])
+        return super().parse_known_args(given, namespace)
+
+    def _check_flag(self, flag: str) -> None:
+        """Flags may be shortened."""
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        if not any(name.startswith(flag) for name in self._option_string_actions):
+            self.error(f"there is no flag {shown(flag)}{meant(flag, known)}")
 
     def error(self, message: str) -> NoReturn:
         """Leave with the mistake's exit code."""

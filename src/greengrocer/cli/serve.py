@@ -1,6 +1,7 @@
 """``greengrocer serve``: the service, until a signal ends it."""
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from greengrocer.floors import check_floors
-from greengrocer.settings import PREFIX, Settings, read_settings
+from greengrocer.settings import PREFIX, Settings, overlaid, read_settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -95,6 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from greengrocer.web.wire.listener import bind  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
+    _tell_overlaid(settings)
     if settings.api_keys is not None:
         read_keys(settings.api_keys)  # a mistake in it is told before a model is loaded
     with ExitStack() as stack:
@@ -114,6 +116,19 @@ def _run(arguments: argparse.Namespace) -> int:
             return supervise(settings, listeners, control)
         _serve(settings, listeners, control)
     return 0
+
+
+def _tell_overlaid(settings: Settings) -> None:
+    """Warn of settings whose variables Kubernetes has taken for a Service's."""
+    import structlog  # noqa: PLC0415
+
+    log = structlog.get_logger("greengrocer.settings")
+    for name in overlaid(settings, os.environ):
+        log.warning(
+            "a Service's variable, not a setting",
+            variable=name,
+            remedy="set it in the pod, or enableServiceLinks: false",
+        )
 
 
 def _serve(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from greengrocer.bundles.apart import read_weights
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
@@ -11,7 +12,7 @@ from greengrocer.imaging.geometry import Pixels
 try:
     import torch
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     from greengrocer.networks.device import choose_device
     from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
@@ -79,16 +80,11 @@ class TorchEngine:
         self._network = None
 
     def _load(self, described: Network) -> tuple[Recogniser, Familiar]:
-        path = self.directory / WEIGHTS
-        if not path.is_file():
-            raise BundleRefused(
-                f"bundle {self.directory} has no {WEIGHTS}, which wheels leave out: take the "
-                "bundle from the source repository, or train one"
-            )
+        data = read_weights(self.directory, self.manifest)
         recogniser = Recogniser(described.architecture, len(self.manifest.classes))
         try:
-            weights, familiar = split_familiar(load_file(path))
+            weights, familiar = split_familiar(load(data))
             load_float16(recogniser, weights)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (ValueError, SafetensorError) as error:
             raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
         return recogniser, familiar

@@ -10,6 +10,7 @@ from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
 from greengrocer.serving.threads import picture_threads
 from greengrocer.settings import PREFIX, Settings, read_settings
+from greengrocer.spelling import meant, shown
 
 NAME = "Greengrocer"
 QUICKEST = 0.001  # seconds in a thread: no picture takes less
@@ -51,6 +52,9 @@ def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]
     The environment counts for settings as usual. Raises UsageError, in one line.
     """
     ours = {k: value for k, value in arguments.items() if k not in Replicas.model_fields}
+    for name in ours.keys() - Settings.model_fields.keys():
+        known = [*Replicas.model_fields, *Settings.model_fields]
+        raise UsageError(f"args: there is no {shown(name)}{meant(name, known)}")
     for name in ours.keys() & ELSEWHERE.keys():
         raise UsageError(f"setting {name} does not belong in args: {ELSEWHERE[name]}")
     try:

@@ -24,10 +24,17 @@ def usable_processors() -> int:
 
     A container with a quota of two processors on a host of 64 must not start 64 threads.
     """
-    affinity = len(os.sched_getaffinity(0))
+    affinity = _affinity()
     quota = _quota()
     usable = affinity if quota is None else max(1, min(affinity, math.ceil(quota)))
     return usable if _allotted is None else min(usable, _allotted)
+
+
+def _affinity() -> int:
+    """The processors of the affinity mask; all of them where the system has no such mask."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _quota() -> float | None:

@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 
 from greengrocer.errors import BundleRefused
 from greengrocer.telemetry.metrics import SHARED_DIRECTORY
@@ -64,8 +65,19 @@ async def _told(process: Process) -> bytes:
 def limit_trial() -> None:
     """Bound this process, which is the trial's: also where nobody waits for it any more."""
     signal.alarm(SECONDS)  # whatever runs then, it ends the process
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (MEGABYTES * 1_000_000,) * 2)
+    _limit("RLIMIT_CORE", 0)
+    _limit("RLIMIT_DATA", MEGABYTES * 1_000_000)
+
+
+def _limit(name: str, most: int) -> None:
+    """Bound what the process may take, where the system knows of it and lets us."""
+    kind = getattr(resource, name, None)
+    if kind is None:
+        return
+    _, before = resource.getrlimit(kind)
+    bound = most if before == resource.RLIM_INFINITY else min(most, before)
+    with suppress(OSError, ValueError):  # macOS refuses some
+        resource.setrlimit(kind, (bound, bound))
 
 
 def _refused(source: str, why: str) -> BundleRefused:

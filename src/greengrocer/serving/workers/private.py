@@ -7,10 +7,13 @@ import signal
 import socket
 import tempfile
 from pathlib import Path
+from threading import Thread
+from time import sleep
 
 from greengrocer.errors import UsageError
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
+PARENT_SECONDS = 1.0  # between two looks at whether it lives
 BACKLOG = 128
 ENGINE_SOCKET = "engine.sock"
 SETTINGS = "settings.json"
@@ -52,7 +55,10 @@ def reserve_metrics(directory: Path) -> None:
 def _reserve(path: Path, size: int) -> None:
     """A file of so many zeros, which are really there."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.write(bytes(max(0, size - file.seek(0, os.SEEK_END))))
 
 
 def remove_private_directory(directory: Path) -> None:
@@ -100,7 +106,19 @@ def forget_metrics_of_dead(directory: Path, pid: int) -> None:
 
 
 def end_with(parent: int, signum: signal.Signals) -> None:
-    """Have the kernel send us ``signum`` when the process ``parent``, our parent, dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
+    """Have ``signum`` sent to us when the process ``parent``, our parent, dies.
+
+    The kernel sends it where it can; elsewhere a thread looks every now and then.
+    """
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
+    except (OSError, AttributeError):  # Linux alone has it
+        Thread(target=_watch, args=(parent, signum), name="parent", daemon=True).start()
     if os.getppid() != parent:  # it died before we had asked
         os.kill(os.getpid(), signum)
+
+
+def _watch(parent: int, signum: signal.Signals) -> None:
+    while os.getppid() == parent:
+        sleep(PARENT_SECONDS)
+    os.kill(os.getpid(), signum)
