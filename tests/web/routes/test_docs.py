@@ -139,7 +139,8 @@ def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
 
 def test_the_upload_may_be_a_form_or_a_picture(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data", "image/jpeg", "image/png", "image/webp"}
+    raw = {"image/jpeg", "image/png", "image/webp", "application/octet-stream"}
+    assert set(content) == {"multipart/form-data", *raw}
     form = content["multipart/form-data"]["schema"]
     assert form["required"] == ["file"]
     assert form["properties"]["file"]["format"] == "binary"
