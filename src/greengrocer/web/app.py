@@ -66,6 +66,7 @@ def create_app(service: Service) -> ASGIApp:
         summary="Tells what grocery item a photo shows.",
         description=DESCRIPTION,
         redirect_slashes=False,  # it would redirect to wherever the Host header says
+        servers=[{"url": "."}],  # where the description is, below a proxy's path, too
         docs_url=None,
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
