@@ -1,5 +1,7 @@
 """How much may come, however it comes."""
 
+import json
+
 import pytest
 
 from conformance.answers import outcome, refused
@@ -40,6 +42,30 @@ def test_chunks_are_refused_as_soon_as_they_are_too_many(base_url: str) -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_chunks_may_be_small(base_url: str, size: int) -> None:
     assert outcome(exchange(base_url, chunked(PICTURE, size))) == "ok"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("image/jpg", "image/pjpeg", "image/x-png", "image/*", "application/octet-stream"),
+        *("binary/octet-stream", "Image/JPEG; charset=x", ""),
+    ],
+)
+def test_the_type_of_a_picture_is_not_looked_at(base_url: str, kind: str) -> None:
+    request = post(PICTURE, kind=kind)
+    assert outcome(exchange(base_url, request)) == "ok"
+    untyped = request.replace(f"Content-Type: {kind}\r\n".encode(), b"")
+    assert outcome(exchange(base_url, untyped)) == "ok"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed"],
+)
+def test_a_body_that_says_it_is_no_picture_is_told_what_to_send(base_url: str, kind: str) -> None:
+    answer = exchange(base_url, post(PICTURE, kind=kind))
+    assert (answer.status, refused(answer)) == (415, "unsupported-content-type")
+    assert "multipart/form-data" in json.loads(answer.body)["detail"]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])

@@ -79,8 +79,41 @@ def test_a_form_is_taken_up_to_its_limits(base_url: str, body: bytes, code: str)
 @pytest.mark.parametrize(
     "options", ["", "; boundary=", "; boundary", '; boundary="a\\b"', f"; boundary={'x' * 5000}"]
 )
-def test_a_form_without_a_boundary_is_refused(base_url: str, options: str) -> None:
-    assert told(base_url, form(FILE), f"multipart/form-data{options}") == "malformed-upload"
+def test_a_form_without_its_boundary_is_told_who_sets_it(base_url: str, options: str) -> None:
+    kind = f"multipart/form-data{options}"
+    assert told(base_url, form(FILE), kind) == "malformed-upload"
+    answer = exchange(base_url, post(form(FILE), kind=kind))
+    assert "let the client set the Content-Type header" in json.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        *("----=_Part_7_1234.5678", "===1616056691487===", "a'()+_,-./:=?b", "a b", "b" * 70, "--"),
+        "frontier ",
+    ],
+)
+def test_a_boundary_may_have_any_characters(base_url: str, boundary: str, quoted: bool) -> None:
+    value = f'"{boundary}"' if quoted else boundary
+    body = form(FILE, field("x")).replace(BOUNDARY.encode(), boundary.encode())
+    assert told(base_url, body, f"multipart/form-data; boundary={value}; charset=utf-8") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("found", "sent"),
+    [
+        (b"\r\nContent-D", b" \t\r\nContent-D"),
+        (b"--frontier--\r\n", b"--frontier--"),
+        (b"--frontier--\r\n", b"--frontier-- \t\r\nan epilogue\r\n"),
+        (b"--frontier\r\n", b"a preamble\r\n--frontier\r\n"),
+    ],
+    ids=["blanks", "no last line's end", "epilogue", "preamble"],
+)
+def test_what_stands_around_the_parts_is_read_past(
+    base_url: str, found: bytes, sent: bytes
+) -> None:
+    assert told(base_url, form(FILE).replace(found, sent)) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -100,12 +133,52 @@ def test_a_file_name_means_nothing(base_url: str, file: str) -> None:
     assert told(base_url, form(part(PICTURE, file=file))) == "ok"
 
 
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'form-data; name="file"; filename="\u00c4pfel \u00bd.jpg"'.encode("latin-1"),
+        'form-data; name="file"; filename="\u82f9\u679c.jpg"'.encode("gbk"),
+        'form-data; name="file"; filename="\u30bd\u8868"'.encode("shift_jis"),
+        'form-data; filename="\u30bd"; name="file"'.encode("shift_jis"),
+        b"form-data; name=\"file\"; filename*=iso-8859-1''%c4pfel%3b%20name=x.jpg",
+        rb'form-data; name="file"; filename="a \"b\"; name=\"x\" \\.jpg"',
+        b'form-data; name="file"; filename="%22; name=x%0d%0a.jpg"',
+        b"Form-Data;name=file;filename=a.jpg",
+        b'form-data; name="file"',
+    ],
+    ids=repr,
+)
+def test_a_file_name_may_be_in_any_encoding(base_url: str, disposition: bytes) -> None:
+    usual = b'form-data; name="file"; filename="a.jpg"'
+    named = FILE.replace(usual, disposition)
+    assert told(base_url, form(named)) == "ok"
+    assert lines(base_url, form(named, FILE)) == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        FILE.replace(b"Content-Disposition", b"Content-Nothing"),
+        part(PICTURE, "no header"),
+        part(PICTURE, *MORE_HEADERS),
+        padded(PART_HEADER_BYTES * 20),
+    ],
+    ids=["no disposition", "no header", "many headers", "a long header"],
+)
+def test_behind_a_part_that_cannot_be_read_pictures_are_answered(base_url: str, bad: bytes) -> None:
+    assert lines(base_url, form(FILE, bad, FILE)) == ["ok", "malformed-upload", "ok"]
+
+
+def lines(url: str, body: bytes) -> list[str]:
+    """What is said to each picture of a form."""
+    answer = exchange(url, post(body, kind=FORM, target="/predict/batch"))
+    return [json.loads(line).get("code", "ok") for line in answer.body.splitlines()]
+
+
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_form_of_many_pictures_is_answered_up_to_its_limit(base_url: str, more: int) -> None:
     body = form(*[FILE] * (BATCH + more))
-    answer = exchange(base_url, post(body, kind=FORM, target="/predict/batch"))
-    told = [json.loads(line).get("code", "ok") for line in answer.body.splitlines()]
-    assert told == ["ok"] * BATCH + ["repeated-field"] * more
+    assert lines(base_url, body) == ["ok"] * BATCH + ["repeated-field"] * more
 
 
 @pytest.mark.wire

@@ -21,7 +21,6 @@ class Floor(NamedTuple):
 FLOORS = (
     Floor("pillow", "13.0.0", "CVE-2026-112403, a JPEG that writes past a buffer"),
     Floor("starlette", "1.5.1", "CVE-2026-48710, a Host that changes the path, and others"),
-    Floor("multipart", "1.3.1", "CVE-2026-28356, a part's header that takes minutes to read"),
     Floor("orjson", "3.11.6", "CVE-2025-67221, a recursion without an end"),
     Floor("h11", "0.16.0", "CVE-2025-43859, chunks whose ends are not looked at"),
     Floor("onnx", "1.21.0", "CVE-2026-34447, a model that reads files beside it", "train"),

@@ -7,7 +7,12 @@ from collections import Counter
 from tools.reference_pages import PLACE, TABLES, filled
 
 from greengrocer.settings import MEGA, Settings
-from greengrocer.web.body.form import OTHER_PARTS
+from greengrocer.web.body.form import (
+    MAX_PART_HEADER_BYTES,
+    MAX_PART_HEADERS,
+    OTHER_PARTS,
+    OVERHEAD,
+)
 from greengrocer.web.open_inference.infer import JSON_OVERHEAD, MOST_EXPLAINED
 from greengrocer.web.open_inference.inputs import MAX_LISTS, MAX_VALUES
 from greengrocer.web.schemas import Prediction
@@ -81,6 +86,9 @@ def test_the_limits_of_many_pictures_are_true() -> None:
         f"N is at most {defaults.max_request_pictures}.",
         f"at most {defaults.max_request_megabytes:g} MB in all, {most} a picture",
         f"at most {defaults.max_request_pictures + OTHER_PARTS} in all; those",
+        f"at most {OTHER_PARTS} beside the picture; all that is not the picture has at most",
+        f"has at most {OVERHEAD:,} bytes",
+        f"at most {MAX_PART_HEADERS}, of {MAX_PART_HEADER_BYTES:,} bytes each",
         f"at most {MOST_EXPLAINED} pictures a request",
         f"about {most_json:.0f} MB (a picture of {most} in base64)",
         f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values",

@@ -90,5 +90,6 @@ class Shop:
             self.complaints.append(message.text)
 
     def _must_be_ours(self, address: str) -> None:
-        if not address.startswith((f"{self.url}/", f"blob:{self.url}/")):
+        own = "/".join(self.url.split("/")[:3])  # a blob has no path below which it could be
+        if not f"{address}/".startswith((f"{self.url}/", f"blob:{own}/")):
             self.complaints.append(f"a request to {address}")

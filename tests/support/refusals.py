@@ -61,13 +61,32 @@ PICTURES = [
 ]
 UPLOADS = [
     Refused(
-        "no boundary", 400, "malformed-upload", _form(form(part(PICTURE)), "multipart/form-data")
+        "no boundary",
+        400,
+        "malformed-upload",
+        _form(form(part(PICTURE)), "multipart/form-data"),
+        "let the client set the Content-Type header",
     ),
     Refused(
         "empty boundary",
         400,
         "malformed-upload",
         _form(form(part(PICTURE)), "multipart/form-data; boundary="),
+        "let the client set the Content-Type header",
+    ),
+    Refused(
+        "two boundaries",
+        400,
+        "malformed-upload",
+        _form(form(part(PICTURE)), f"{FORM}; boundary=other"),
+        "two boundaries",
+    ),
+    Refused(
+        "lines that end with LF",
+        400,
+        "malformed-upload",
+        _form(form(part(b"")).replace(b"\r\n", b"\n")),
+        "CR LF",
     ),
     Refused(
         "odd boundary",
@@ -120,15 +139,19 @@ UPLOADS = [
         "wrong type", 415, "unsupported-content-type", _body("text/plain", PICTURE), "text/plain"
     ),
     Refused(
-        "a GIF's type", 415, "unsupported-content-type", _body("image/gif", PICTURE), "image/gif"
+        "JSON", 415, "unsupported-content-type", _body("application/json", b"{}"), "multipart/form"
+    ),
+    Refused(
+        "a type of any length", 415, "unsupported-content-type", _body("x" * 9000, PICTURE), "form"
     ),
     Refused(
         "a link's form",
         415,
         "unsupported-content-type",
-        _body("application/x-www-form-urlencoded", b"file=x"),
+        _body("application/x-www-form-urlencoded", PICTURE),
+        "curl -F file=@photo.jpg",
     ),
-    Refused("no type", 415, "unsupported-content-type", _body("", PICTURE), "missing"),
+    Refused("no type and no body", 400, "empty-picture", _body("", b"")),
     Refused(
         "compressed",
         415,

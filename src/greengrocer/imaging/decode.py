@@ -107,7 +107,7 @@ def decode(
     except (Refusal, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise TooManyPixels(f"the picture has too many pixels: {error}") from error
+        raise TooManyPixels("the picture has more pixels than its decoder takes") from error
     # The decoder's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
     except Exception as error:
         raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error

@@ -1,9 +1,9 @@
 """The application: every route in one table, each described where it stands."""
 
-from typing import Literal
+from typing import Annotated
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -32,6 +32,7 @@ from greengrocer.web.problems import (
     internal_error_response,
     refusal_response,
 )
+from greengrocer.web.quoted import quoted
 from greengrocer.web.routes import health
 from greengrocer.web.routes.batch import predict_batch
 from greengrocer.web.routes.docs import ASSETS, docs_assets, docs_page
@@ -52,6 +53,8 @@ DESCRIPTION = """\
 Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
 request may be answered 400, 408, 414 or 431 where its head is malformed, slow or too large; 404 and
 405 where there is no such path or method."""
+LEVELS = ("fine", "coarse")
+LevelName = Annotated[str, Query(json_schema_extra={"enum": [*LEVELS]})]
 PROBES = frozenset({"/livez", "/readyz", "/metrics"}) | open_inference.PROBES
 
 
@@ -63,6 +66,7 @@ def create_app(service: Service) -> ASGIApp:
         summary="Tells what grocery item a photo shows.",
         description=DESCRIPTION,
         redirect_slashes=False,  # it would redirect to wherever the Host header says
+        servers=[{"url": "."}],  # where the description is, below a proxy's path, too
         docs_url=None,
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -127,7 +131,9 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
         response_model=ClassNames,
         responses=described(422),
     )
-    async def _class_names(level: Literal["fine", "coarse"] = "fine") -> Response:
+    async def _class_names(level: LevelName = LEVELS[0]) -> Response:
+        if level not in LEVELS:
+            raise ParameterOutOfRange(f"level is {quoted(level)}: it must be {' or '.join(LEVELS)}")
         labels = service.classifier.labels
         classes = labels.classes if level == "fine" else labels.coarse
         if classes is None:
@@ -192,8 +198,8 @@ def _add_problems(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        detail = f"{first['loc'][-1]} is {first['input']!r}: {first['msg'].lower()}"
+        name = quoted(str(error.errors()[0]["loc"][-1]))
+        detail = f"the parameter {name} is not as /openapi.json describes it"
         return refusal_response(request, ParameterOutOfRange(detail))
 
     async def unrouted(request: Request, error: Exception) -> Response:

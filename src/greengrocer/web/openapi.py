@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.apart import METRICS
 from greengrocer.web.access.guard import is_open
-from greengrocer.web.body.upload import FIELD, FORM_TYPE, PICTURE_TYPES
+from greengrocer.web.body.upload import FIELD, FORM_TYPE, OCTETS, PICTURE_TYPES
 from greengrocer.web.problems import OPEN_INFERENCE, described
 from greengrocer.web.routes.parameters import DEADLINE, DESCRIBED
 
@@ -20,7 +20,8 @@ def _upload(parameters: list[dict[str, Any]]) -> dict[str, Any]:
         "parameters": parameters,
         "requestBody": {
             "required": True,
-            "description": "One JPEG, PNG or WebP: as a form's file, or as the body itself.",
+            "description": "One JPEG, PNG or WebP: as a form's file, or as the body itself. "
+            "Its type may also be any other image/... or missing: the bytes are looked at.",
             "content": {
                 FORM_TYPE: {
                     "schema": {
@@ -29,7 +30,7 @@ def _upload(parameters: list[dict[str, Any]]) -> dict[str, Any]:
                         "required": [FIELD],
                     }
                 },
-                **{kind: {"schema": BINARY} for kind in PICTURE_TYPES},
+                **{kind: {"schema": BINARY} for kind in (*PICTURE_TYPES, OCTETS)},
             },
         },
     }

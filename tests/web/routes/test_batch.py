@@ -151,7 +151,7 @@ def test_a_picture_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
     ("body", "code"),
     [
         (part(jpeg(5)) + part(jpeg(250))[:200], "malformed-upload"),
-        (part(jpeg(5)) + form(*[part(b"", "other")] * 30), "malformed-upload"),
+        (part(jpeg(5)) + form(*[part(b"", "other")] * 105), "malformed-upload"),
         (form(*[part(jpeg(5))] * 5), "repeated-field"),
         (form(part(jpeg(5)), part(bytes(300_000), "other")), "too-many-bytes"),
     ],

@@ -79,11 +79,11 @@ def references(node: Any) -> list[str]:
 
 def test_the_page_loads_from_this_host_alone(client: httpx.Client, page: Page) -> None:
     assert "://" not in client.get("/docs").text
-    assert [load for load in page.loads if load.startswith("/docs/assets/")]
+    assert [load for load in page.loads if load.startswith("docs/assets/")]
     for load in page.loads:
-        assert load.startswith(("/docs/assets/", "data:"))
-        if load.startswith("/"):
-            response = client.get(load)
+        assert load.startswith(("docs/assets/", "data:"))
+        if not load.startswith("data:"):
+            response = client.get(f"/{load}")
             assert response.status_code == 200
             assert len(response.content) > 10_000
 
@@ -96,7 +96,7 @@ def test_the_pages_policy_allows_its_own_script_and_no_other_host(
     assert "default-src 'none'" in policy
     (script,) = page.scripts
     assert f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" in policy
-    assert "/openapi.json" in script
+    assert '"openapi.json"' in script
 
 
 def test_the_frameworks_own_pages_are_not_there(client: httpx.Client) -> None:
@@ -139,7 +139,8 @@ def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
 
 def test_the_upload_may_be_a_form_or_a_picture(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
-    assert set(content) == {"multipart/form-data", "image/jpeg", "image/png", "image/webp"}
+    raw = {"image/jpeg", "image/png", "image/webp", "application/octet-stream"}
+    assert set(content) == {"multipart/form-data", *raw}
     form = content["multipart/form-data"]["schema"]
     assert form["required"] == ["file"]
     assert form["properties"]["file"]["format"] == "binary"

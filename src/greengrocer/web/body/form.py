@@ -1,60 +1,161 @@
-"""A multipart form, read as it comes under limits, and what is wrong with it in our words."""
+"""A multipart form (RFC 7578), read as it comes under limits.
 
+It takes what clients send beside the rules and what can mean one thing only: blanks behind a
+boundary, text before the first and behind the last one, folded headers, file names in any encoding.
+Lines must end with CR LF, or readers would differ on where a picture begins.
+"""
+
+import re
 from collections.abc import Callable
-from typing import TypeAlias
-
-from multipart import MultipartError, MultipartSegment, PushMultipartParser
+from typing import NamedTuple, TypeAlias
 
 from greengrocer.errors import MalformedUpload
+from greengrocer.web.body.parameters import field_name
 
-# A part's beginning, some of its content, or its end.
-Event: TypeAlias = MultipartSegment | bytes | bytearray | None
 
-OTHER_PARTS = 15  # beside those that are wanted
+class Part(NamedTuple):
+    """A part that begins."""
+
+    name: str
+
+
+# A part's beginning, some of its content, its end; or why a part cannot be read, of which nothing
+# more is told.
+Event: TypeAlias = Part | bytes | MalformedUpload | None
+
+OTHER_PARTS = 100  # beside those that are wanted
 MAX_PART_HEADERS = 8
 MAX_PART_HEADER_BYTES = 4096
+MAX_PADDING = 256  # blanks behind a boundary
 OVERHEAD = 1 << 17  # bytes of a form with one picture that are no picture
+
+_LINE = b"\r\n"
+_BEHIND_BOUNDARY = re.compile(rb"[ \t]{0,%d}(\r\n|--)" % MAX_PADDING)
+_CUT_BEHIND_BOUNDARY = re.compile(rb"[ \t]{0,%d}[\r-]?\Z" % MAX_PADDING)
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*")
+_LINE_FEEDS = "its lines end with LF alone: end them with CR LF"
+_TOO_LONG = f"it has a header of over {MAX_PART_HEADER_BYTES} bytes"
+_LET_THE_CLIENT = "let the client set the Content-Type header of a form, which names its boundary"
 
 
 class Form:
     """Tells ``take`` of each event of a form in which so many ``parts`` are wanted.
 
-    Raises MalformedUpload, as all of its methods do.
+    ``take`` may raise what it is told of, or leave it: the next part is read all the same. All
+    methods raise MalformedUpload for a form of which no more can be read.
     """
 
     def __init__(self, boundary: str, parts: int, take: Callable[[Event], None]) -> None:
+        if not boundary:
+            raise MalformedUpload(f"the Content-Type has no boundary: {_LET_THE_CLIENT}")
+        self._boundary = _LINE + b"--" + boundary.encode("latin-1")
         self._take = take
-        self._begun = False
+        self._most = parts + OTHER_PARTS
+        self._parts = 0
         self._preamble = 0  # bytes before the first part: forms have none, but the rules allow it
-        try:
-            self._parser = PushMultipartParser(
-                boundary,
-                max_segment_count=parts + OTHER_PARTS,
-                max_header_count=MAX_PART_HEADERS,
-                max_header_size=MAX_PART_HEADER_BYTES,
-            )
-        except MultipartError as error:
-            raise _unreadable(error) from error
+        self._headers: list[bytes] = []
+        self._inside = False  # a part whose content is told
+        self._fresh = False  # it begins with the empty line's end, which may begin a boundary, too
+        self._read = self._content
+        self._rest = _LINE  # not read yet; the first boundary begins a line, too
+        self._ended = False
 
     def feed(self, chunk: bytes) -> None:
         """Read some more; raises what ``take`` raises, too."""
-        try:
-            for event in self._parser.parse(chunk) if chunk else ():
-                self._begun = True
-                self._take(event)
-        except MultipartError as error:
-            raise _unreadable(error) from error
-        self._preamble += 0 if self._begun else len(chunk)
-        if self._preamble > OVERHEAD:
-            raise MalformedUpload("the form does not begin with its boundary")
+        data, at = self._rest + chunk, 0
+        more = True
+        while more and not self._ended:
+            at, more = self._read(data, at)
+        self._rest = b"" if self._ended else data[at:]
 
     def close(self) -> None:
         """Make sure that the form is whole."""
-        try:
-            self._parser.close()
-        except MultipartError as error:
-            raise _unreadable(error) from error
+        if not self._parts and not self._ended:
+            raise MalformedUpload(f"no part begins with the form's boundary: {_LET_THE_CLIENT}")
+        if not self._ended:
+            raise MalformedUpload("the form ends before its last boundary: send all of it")
 
+    def _content(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Read up to the next boundary; how far that came, and whether there is more to read."""
+        start = data.find(self._boundary, at)
+        while start >= 0:
+            behind = start + len(self._boundary)
+            if found := _BEHIND_BOUNDARY.match(data, behind):
+                self._tell(data[at:start])
+                self._next_part(last=found[1] != _LINE)
+                return found.end() - len(_LINE), True  # a header's line is read from that before
+            if data.startswith(b"\n", behind):
+                raise MalformedUpload(f"the form cannot be read: {_LINE_FEEDS}")
+            if _CUT_BEHIND_BOUNDARY.match(data, behind):
+                break
+            start = data.find(self._boundary, behind)  # it was the beginning of a longer text
+        if start < 0:
+            start = data.rfind(b"\r", max(at, len(data) - len(self._boundary) + 1))
+            if start < 0 or not self._boundary.startswith(data[start:]):
+                start = len(data)
+        self._tell(data[at:start])
+        return start, False
 
-def _unreadable(error: MultipartError) -> MalformedUpload:
-    return MalformedUpload(f"the form cannot be read: {error}")
+    def _tell(self, content: bytes) -> None:
+        if self._inside and content:
+            content, self._fresh = content[len(_LINE) if self._fresh else 0 :], False
+            self._take(content)
+        elif not self._parts:
+            self._preamble += len(content)
+            if self._preamble > OVERHEAD:
+                raise MalformedUpload(f"no part begins with the form's boundary: {_LET_THE_CLIENT}")
+
+    def _next_part(self, last: bool) -> None:
+        if self._inside:
+            self._take(None)
+        self._inside, self._ended = False, last
+        self._parts += not last
+        if self._parts > self._most:
+            raise MalformedUpload(f"the form has more than {self._most} parts: leave some out")
+        self._headers.clear()
+        self._read = self._header
+
+    def _header(self, data: bytes, at: int) -> tuple[int, bool]:
+        """Read the line behind the line's end at ``at``: a part's header, or the end of them."""
+        start = at + len(_LINE)
+        end = data.find(_LINE, start)
+        if end < 0 and len(data) - start <= MAX_PART_HEADER_BYTES + 1:  # a CR is none of it
+            return at, False
+        if start == end:
+            self._begin()
+            return start, True
+        wrong = _TOO_LONG if end < 0 else self._add_header(data[start:end])
+        if wrong:
+            self._skip(wrong)
+            return at, True
+        return end, True
+
+    def _add_header(self, line: bytes) -> str | None:
+        """Keep a header; what is wrong with it, if anything is."""
+        if line[0] in b" \t" and self._headers:
+            line = self._headers.pop() + b" " + line.lstrip(b" \t")
+        if len(line) > MAX_PART_HEADER_BYTES:
+            return _TOO_LONG
+        if len(self._headers) == MAX_PART_HEADERS:
+            return f"it has more than {MAX_PART_HEADERS} headers"
+        name, colon, _ = line.partition(b":")
+        if b"\n" in line:
+            return _LINE_FEEDS
+        if not colon or not _HEADER_NAME.fullmatch(name):
+            return "a line of its headers is none"
+        self._headers.append(line)
+        return None
+
+    def _begin(self) -> None:
+        headers = [header.partition(b":") for header in self._headers]
+        named = {name.strip().lower(): value for name, _, value in headers}
+        name = field_name(named.get(b"content-disposition", b""))
+        if name is None:
+            self._skip("it has no header Content-Disposition: form-data, which names its field")
+        else:
+            self._read, self._inside, self._fresh = self._content, True, True
+            self._take(Part(name))
+
+    def _skip(self, wrong: str) -> None:
+        self._read = self._content
+        self._take(MalformedUpload(f"a part of the form cannot be read: {wrong}"))

@@ -1,14 +1,15 @@
 """The pictures of a form that may have many."""
 
-from multipart import MultipartSegment
-
-from greengrocer.errors import RepeatedField, TooManyBytes
-from greengrocer.web.body.form import Event
+from greengrocer.errors import MalformedUpload, RepeatedField, TooManyBytes, UploadRefused
+from greengrocer.web.body.form import Event, Part
 from greengrocer.web.body.upload import FIELD, UploadLimits
 
 
 class Pictures:
-    """Collects the content of each part called ``file``; one that is too long is dropped."""
+    """Collects the content of each part called ``file``; one that is too long is dropped.
+
+    A part that cannot be read may have been a picture, and counts as one that is refused.
+    """
 
     def __init__(self, limits: UploadLimits) -> None:
         self._limits = limits
@@ -16,22 +17,26 @@ class Pictures:
         self._inside = False
         self._picture = bytearray()
         self._too_long = False
-        self._whole: list[bytes | TooManyBytes] = []
+        self._whole: list[bytes | UploadRefused] = []
 
     @property
     def held(self) -> int:
         """Bytes of the picture that is not whole yet."""
         return len(self._picture)
 
-    def whole(self) -> list[bytes | TooManyBytes]:
+    def whole(self) -> list[bytes | UploadRefused]:
         """The pictures that have become whole since the last time, or why one is not taken."""
         whole, self._whole = self._whole, []
         return whole
 
     def take(self, event: Event) -> None:
         """Take what the form tells; raises RepeatedField for more pictures than are taken."""
-        if isinstance(event, MultipartSegment):
+        if isinstance(event, Part):
             self._begin(event.name == FIELD)
+        elif isinstance(event, MalformedUpload):
+            self._begin(picture=True)
+            self._inside = False
+            self._whole.append(event)
         elif self._inside and event is None:
             self._finish()
         elif self._inside and not self._too_long:

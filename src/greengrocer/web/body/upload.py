@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from multipart import MultipartSegment, parse_options_header
 from starlette.types import Receive
 
 from greengrocer.errors import (
@@ -21,11 +20,16 @@ from greengrocer.errors import (
     UnsupportedContentType,
 )
 from greengrocer.serving.admission import Receipt
-from greengrocer.web.body.form import OVERHEAD, Event, Form
+from greengrocer.web.body.form import OVERHEAD, Event, Form, Part
+from greengrocer.web.body.parameters import parameters
+from greengrocer.web.quoted import quoted
 
 FIELD = "file"
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
+OCTETS = "application/octet-stream"
 FORM_TYPE = "multipart/form-data"
+LINK_TYPE = "application/x-www-form-urlencoded"
+ANY_BYTES = frozenset({"octet-stream", "x-octet-stream", "binary", "x-binary", "*"})  # x/THESE
 LENGTH_DIGITS = 20  # of a Content-Length: no body needs as many
 
 
@@ -59,36 +63,60 @@ async def read_picture(
     Raises an UploadRefused, EmptyPicture, Overloaded (bytes in flight), DeadlineExceeded or
     Departed.
     """
-    kind, options = read_content_type(headers)
+    kind, boundary = read_content_type(headers)
     if kind == FORM_TYPE:
         allowed = limits.picture_bytes + OVERHEAD
         check_declared_length(headers, allowed)
         one = _OnePicture(limits.picture_bytes)
-        form = Form(options.get("boundary", ""), 1, one.take)
+        form = Form(boundary, 1, one.take)
         await receive_body(receive, form.feed, allowed, limits, receipt, end)
         form.close()
         picture = one.whole()
-    elif kind in PICTURE_TYPES:
+    elif _may_be_a_picture(kind):
         check_declared_length(headers, limits.picture_bytes)
         chunks: list[bytes] = []
         await receive_body(receive, chunks.append, limits.picture_bytes, limits, receipt, end)
         picture = b"".join(chunks)
     else:
-        raise UnsupportedContentType(
-            f"the content type is {kind or 'missing'}: send {FORM_TYPE} with the field "
-            f"{FIELD!r}, or the picture as {', '.join(PICTURE_TYPES)}"
-        )
+        types = ", ".join([*PICTURE_TYPES, OCTETS])
+        raise wrong_type(kind, f"with the field {FIELD!r}, or the picture as one of {types}")
     if not picture:
         raise EmptyPicture("the picture is empty: 0 bytes")
     return picture
 
 
-def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, dict[str, str]]:
-    """The body's media type and its options; raises UnsupportedContentType for an encoded body."""
+def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """The body's media type, and a form's boundary; both are empty where there is none.
+
+    Raises UnsupportedContentType for an encoded body, MalformedUpload for a form of two boundaries.
+    """
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise UnsupportedContentType("the body has a content encoding: send it as it is")
-    kind, options = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
-    return kind, options
+    header = headers.get(b"content-type", b"").decode("latin-1")
+    kind = header.partition(";")[0].strip().lower()
+    # blanks at its end are none of it (RFC 2046, 5.1.1), and a form may have more of them
+    boundaries = {v.rstrip(" \t") for name, v in parameters(header) if name == "boundary"}
+    if kind == FORM_TYPE and len(boundaries) > 1:
+        raise MalformedUpload("the Content-Type has two boundaries that differ: send one")
+    return kind, boundaries.pop() if len(boundaries) == 1 else ""
+
+
+def _may_be_a_picture(kind: str) -> bool:
+    """Whether a body of this media type is looked into: not where it says that it is another."""
+    main, _, sub = kind.partition("/")
+    return not kind or main == "image" or sub in ANY_BYTES
+
+
+def wrong_type(kind: str, rest: str) -> UnsupportedContentType:
+    """What is told of a media type where a form is taken, and what the ``rest`` says."""
+    if kind == LINK_TYPE:
+        return UnsupportedContentType(
+            f"the content type is {kind}, which curl's --data-binary says of any body: send "
+            f"{FORM_TYPE} (curl -F {FIELD}=@photo.jpg), or tell the type (curl -H 'Content-Type: "
+            f"{PICTURE_TYPES[0]}') of a single picture"
+        )
+    told = quoted(kind) if kind else "missing"
+    return UnsupportedContentType(f"the content type is {told}: send {FORM_TYPE} {rest}")
 
 
 def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
@@ -151,8 +179,10 @@ class _OnePicture:
         return bytes(self._picture)
 
     def take(self, event: Event) -> None:
-        """Take what the form tells; raises RepeatedField or TooManyBytes."""
-        if isinstance(event, MultipartSegment):
+        """Take what the form tells; raises RepeatedField, TooManyBytes or MalformedUpload."""
+        if isinstance(event, MalformedUpload):
+            raise event
+        if isinstance(event, Part):
             self._inside = event.name == FIELD
             if self._inside and self._picture is not None:
                 raise RepeatedField(f"the form has two parts {FIELD!r}: send one")

@@ -14,6 +14,7 @@ from greengrocer.errors import MalformedUpload, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.open_inference.schemas import InferRequest, RequestInput
+from greengrocer.web.quoted import quoted
 
 IMAGE, PIXELS = "image", "pixels"
 CHANNELS = 3
@@ -22,6 +23,18 @@ CHANNELS = 3
 MAX_LISTS = 200_000  # with objects and keys: a picture of 300 x 300 pixels, nested, has 90,000
 MAX_VALUES = 1_000_000  # three such pictures, flat
 LENGTH = struct.Struct("<I")  # stands before each element of BYTES
+_WRONG = {  # by the type of pydantic's error
+    "json_invalid": "is no JSON",
+    "missing": "is missing",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "too_short": "has too few elements",
+    "too_long": "has too many elements",
+    "greater_than_equal": "is too small a number",
+}
 
 
 def read_request(text: bytes | memoryview) -> InferRequest:
@@ -37,7 +50,8 @@ def read_request(text: bytes | memoryview) -> InferRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the request"
-        raise MalformedUpload(f"{place}: {first['msg'][:200].lower()}") from error
+        wrong = _WRONG.get(first["type"], "is not what the protocol has there")
+        raise MalformedUpload(f"{place} {wrong}") from error
 
 
 def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
@@ -48,7 +62,7 @@ def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimit
     (given,) = request.inputs
     if given.name not in (IMAGE, PIXELS):
         raise MalformedUpload(
-            f"the input is {given.name[:40]!r}: send {IMAGE} (BYTES [N]) or {PIXELS} "
+            f"the input is {quoted(given.name)}: send {IMAGE} (BYTES [N]) or {PIXELS} "
             "(UINT8 [N, H, W, 3])"
         )
     if given.shape and given.shape[0] > limits.pictures:

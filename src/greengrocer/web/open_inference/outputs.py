@@ -13,6 +13,7 @@ from greengrocer.errors import MalformedUpload
 from greengrocer.ranking import Answer, Labels
 from greengrocer.web.open_inference.inputs import LENGTH
 from greengrocer.web.open_inference.schemas import InferRequest, RequestOutput
+from greengrocer.web.quoted import quoted
 
 PROBABILITIES, COARSE, KNOWN, EVIDENCE = "probabilities", "coarse", "known_score", "evidence"
 JSON_LENGTH = "Inference-Header-Content-Length"
@@ -47,7 +48,7 @@ def wanted_outputs(request: InferRequest, labels: Labels) -> list[Wanted]:
         binary, best = output.parameters.binary_data, output.parameters.classification
         if output.name not in names or output.name in [other.name for other in found]:
             raise MalformedUpload(
-                f"the output {output.name[:40]!r} is unknown or asked for twice: there are "
+                f"the output {quoted(output.name)} is unknown or asked for twice: there are "
                 f"{', '.join(names)}"
             )
         if best is not None and output.name not in (PROBABILITIES, COARSE):

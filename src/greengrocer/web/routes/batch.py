@@ -22,14 +22,19 @@ from greengrocer.errors import (
     MissingField,
     Overloaded,
     Refusal,
-    UnsupportedContentType,
 )
 from greengrocer.ranking import Ask
 from greengrocer.serving.limits import Charge
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.pictures import Pictures
 from greengrocer.web.body.pieces import pieces
-from greengrocer.web.body.upload import FIELD, FORM_TYPE, check_declared_length, read_content_type
+from greengrocer.web.body.upload import (
+    FIELD,
+    FORM_TYPE,
+    check_declared_length,
+    read_content_type,
+    wrong_type,
+)
 from greengrocer.web.problems import internal_error, problem
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import read_ask, read_patience
@@ -49,14 +54,12 @@ async def predict_batch(service: Service, request: Request) -> Response:
     headers = dict(request.scope["headers"])
     ask = read_ask(request, len(service.classifier.labels.classes))
     end = request.scope["state"]["arrived"] + read_patience(headers)
-    kind, options = read_content_type(headers)
+    kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
-        raise UnsupportedContentType(
-            f"the content type is {kind or 'missing'}: send {FORM_TYPE} with fields {FIELD!r}"
-        )
+        raise wrong_type(kind, f"with fields {FIELD!r}")
     check_declared_length(headers, service.upload_limits.request_bytes)
     batch = Batch(service, request, ask, end)
-    batch.begin(options.get("boundary", ""))
+    batch.begin(boundary)
     try:
         return Lines(await batch.line(), batch)
     except BaseException:

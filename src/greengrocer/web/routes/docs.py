@@ -9,9 +9,11 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 ASSETS = "/docs/assets"
+# Links are relative, so that they hold below whatever path a proxy has taken off.
+_ASSETS = ASSETS.removeprefix("/")
 
 _START = """
-SwaggerUIBundle({url: "/openapi.json", dom_id: "#description", deepLinking: true,
+SwaggerUIBundle({url: "openapi.json", dom_id: "#description", deepLinking: true,
   validatorUrl: null, presets: [SwaggerUIBundle.presets.apis]});
 """
 _START_HASH = b64encode(sha256(_START.encode()).digest()).decode()
@@ -26,12 +28,12 @@ _PAGE = f"""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Greengrocer: the HTTP interface</title>
-<link rel="stylesheet" href="{ASSETS}/swagger-ui.css">
+<link rel="stylesheet" href="{_ASSETS}/swagger-ui.css">
 <link rel="icon" href="data:,">
 </head>
 <body>
 <div id="description"></div>
-<script src="{ASSETS}/swagger-ui-bundle.js"></script>
+<script src="{_ASSETS}/swagger-ui-bundle.js"></script>
 <script>{_START}</script>
 </body>
 </html>

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from greengrocer.errors import ParameterOutOfRange
 from greengrocer.ranking import ASK, Ask
+from greengrocer.web.quoted import quoted
 
 MOST_MS = 10**9  # longer than any deadline, and short enough for a float
 DIGITS = 20
@@ -49,7 +50,7 @@ def read_ask(request: Request, classes: int) -> Ask:
     if text is not None and top > classes:
         raise ParameterOutOfRange(f"top is {top}: this model has {classes} classes")
     if explain not in (None, "true", "false"):
-        raise ParameterOutOfRange(f"explain is {explain[:40]!r}: it must be true or false")
+        raise ParameterOutOfRange(f"explain is {quoted(explain)}: it must be true or false")
     return Ask(top, evidence=explain == "true")
 
 
@@ -66,5 +67,5 @@ def _positive(name: str, text: str) -> int:
     # int() takes signs, spaces, underscores and every script's digits
     number = int(text.lstrip("0")[:DIGITS] or "0") if text.isascii() and text.isdecimal() else 0
     if not number:
-        raise ParameterOutOfRange(f"{name} is {text[:40]!r}: it must be a whole number, 1 or more")
+        raise ParameterOutOfRange(f"{name} is {quoted(text)}: it must be a whole number, 1 or more")
     return number

@@ -1,0 +1,54 @@
+"""An answer repeats a client's words as JSON has them, and no library's words at all."""
+
+import json
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from support.pictures import jpeg
+from support.tensors import asking, image, infer
+from support.wire import exchange, head, post
+
+PICTURE = jpeg(100)
+HOSTILE = "it's \"\\\x00\x1b[31m\u202e\u00e4"
+SHOWN = json.dumps(HOSTILE)
+ECHOES = {
+    "top": post(PICTURE, target=f"/predict?top={quote(HOSTILE)}"),
+    "explain": post(PICTURE, target=f"/predict?explain={quote(HOSTILE)}"),
+    "level": head("GET", f"/class-names?level={quote(HOSTILE)}"),
+    "input": infer(asking({**image(PICTURE), "name": HOSTILE})),
+    "output": infer(asking(image(PICTURE), outputs=[{"name": HOSTILE}])),
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_clients_words_are_repeated_without_what_controls(
+    client: httpx.Client, name: str
+) -> None:
+    body = json.loads(exchange(str(client.base_url), ECHOES[name]).body)
+    detail = body.get("error") or body["detail"]
+    assert SHOWN in detail
+    assert detail.isascii()
+    assert detail.isprintable()
+
+
+WRONG = {
+    "the request is no JSON": b'{"inputs": [',
+    "the request must be an object": b"[]",
+    "inputs is missing": b"{}",
+    "inputs must be a list": b'{"inputs": {}}',
+    "inputs has too few elements": b'{"inputs": []}',
+    "inputs.0.shape has too many elements": b'{"inputs": [{"name": "x", "shape": [1,1,1,1,1]}]}',
+    "inputs.0.name is missing": b'{"inputs": [{}]}',
+    "inputs.0.shape.0 must be a whole number": b'{"inputs": [{"name": "image", "shape": [1.5]}]}',
+    "inputs.0.shape.0 is too small a number": b'{"inputs": [{"name": "image", "shape": [0]}]}',
+    "id must be a text": b'{"id": 1, "inputs": []}',
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_what_is_wrong_with_json_is_told_in_our_words(client: httpx.Client, said: str) -> None:
+    answer = exchange(str(client.base_url), infer(WRONG[said]))
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"] == said
