@@ -23,15 +23,13 @@ from uvicorn.server import ServerState
 from greengrocer.serving.readiness import Readiness
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
+from greengrocer.web.wire.ahead import Ahead
 from greengrocer.web.wire.cycle import Cycle
 from greengrocer.web.wire.flow import Flow
 
 Note = Callable[[int, str, str], None]  # is told status, code and request id
 
 HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
-# A head ends in one, and so does a chunked body; the half of it that a read before this one had is
-# not looked at again.
-BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 LENGTH = b"content-length"  # the parser takes one alone, of digits
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
@@ -96,7 +94,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
-        self._ahead = bytearray()  # what has come and is not parsed yet
+        self._ahead = Ahead()
         self._body_left = 0  # bytes, of a body whose length was told
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
@@ -125,7 +123,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._discarded > LINGER_BYTES:
                 self.transport.abort()
             return
-        self._ahead += data
+        self._ahead.add(data)
         if not self._answering():
             self._parse_ahead()
         self.flow.hold_back()
@@ -170,11 +168,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
         state = self.scope["state"]
-        state["arrived"], state["when_departed"] = time.monotonic(), []
+        state["arrived"], state["when_departed"] = self._ahead.came(), []
+        state["drain"] = self.flow.drain
         super().on_headers_complete()
         self.cycle.__class__ = Cycle
         self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
-        self._body_left = sum(int(value) for name, value in self.headers if name == LENGTH)
+        lengths = (value for name, value in self.headers if name == LENGTH)
+        self._body_left = sum(int(value.strip().lstrip(b"0") or b"0") for value in lengths)
 
     def on_body(self, body: bytes) -> None:
         """Some of the body: the reader of the upload counts it."""
@@ -267,7 +267,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             while self._ahead and not self._answering():
-                self._parse(self._next_piece())
+                self._parse(self._ahead.take(self._body_left))
         except (httptools.HttpParserError, _Refused) as error:
             self._refuse(_reason_of(error))
             return
@@ -275,20 +275,6 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             if self._head_timer is None:
                 self._start_head_timer()
-
-    def _next_piece(self) -> bytearray:
-        """The next bytes for the parser; no request ends before their end.
-
-        The parser cannot be stopped within a piece: it would begin the request behind.
-        """
-        end = self._body_left
-        if not end:
-            blank = BLANK_LINE.search(self._ahead)
-            end = blank.end() if blank else len(self._ahead)
-            del blank  # while it lives, its bytes cannot be taken away
-        piece = self._ahead[:end]
-        del self._ahead[:end]
-        return piece
 
     def _parse(self, piece: bytearray) -> None:
         """Parse ``piece``.
