@@ -100,7 +100,10 @@ class Settings(BaseSettings):
         500, gt=0, description="largest request that may have many pictures, megabytes"
     )
     megabytes_in_flight: float = Field(
-        256, gt=0, description="uploads held at once, megabytes; shared out among the workers"
+        256,
+        gt=0,
+        description="uploads, and answers that are not taken yet, held at once, megabytes; shared "
+        "out among the workers",
     )
     megapixels_in_flight: float = Field(200, gt=0, description="pictures held at once, megapixels")
     max_wait: float = Field(3, gt=0, description="longest expected wait before a 429")

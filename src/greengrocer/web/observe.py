@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from urllib.parse import quote
 
 import structlog
@@ -15,6 +16,7 @@ from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
+from greengrocer.web.untaken import taken
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 UNMATCHED = "unmatched"
@@ -48,8 +50,12 @@ class Observe:
         if scope["path"] in self.quiet:
             await self._handle(scope, receive, send)
             return
-        with self.metrics.in_flight.track_inprogress():
-            await self._handle(scope, receive, send)
+        with ExitStack() as held:
+            scope.setdefault("state", {})["held"] = held
+            with self.metrics.in_flight.track_inprogress():
+                await self._handle(scope, receive, send)
+            with suppress(asyncio.CancelledError):  # as below: the server has no more time
+                await taken(scope)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()

@@ -24,6 +24,7 @@ from greengrocer.web.open_inference.outputs import (
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
+from greengrocer.web.untaken import hold
 
 MOST_EXPLAINED = 64  # pictures of a request
 JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no picture in base64
@@ -62,7 +63,9 @@ async def infer(service: Service, request: Request) -> Response:
         answers = await _classify(service, pictures, contexts, ask, state.get("charge"))
     if any(answer.model != labels.model for answer in answers):
         raise NotReady("another model has taken over meanwhile: ask again")
-    return infer_response(answers, wanted, labels, asked.id)
+    response = infer_response(answers, wanted, labels, asked.id)
+    hold(service, request, bytes(response.body))
+    return response
 
 
 def _json_length(headers: Mapping[bytes, bytes]) -> int | None:

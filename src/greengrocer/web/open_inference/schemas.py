@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SIDES, OUTPUTS = 4, 4  # of the largest shape, and of those that there are
+ID = 256  # characters; clients that name their requests send a number or a UUID
 Size = Annotated[int, Field(ge=1)]
 
 
@@ -69,7 +70,7 @@ class RequestParameters(Read):
 class InferRequest(Read):
     """Pictures, and what is wanted of them."""
 
-    id: str | None = None
+    id: str | None = Field(None, max_length=ID, description="comes back in the answer")
     parameters: RequestParameters = RequestParameters()
     inputs: list[RequestInput] = Field(
         description="exactly one", min_length=1, max_length=1, fail_fast=True

@@ -1,14 +1,15 @@
 """``POST /predict/batch``: a form's pictures are answered while it comes, a line each, in order.
 
 The form is read only as fast as there are places for its pictures, so a request of any length
-takes little memory. Its answers wait in memory for a client that sends all before it reads.
+takes little memory. Its answers wait in memory for a client that sends all before it reads, and
+count among the bytes in flight.
 """
 
 import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -40,6 +41,7 @@ from greengrocer.web.routes.classify import at_once, classify_admitted, classify
 from greengrocer.web.routes.parameters import read_ask, read_patience
 from greengrocer.web.schemas import prediction_body
 from greengrocer.web.service import Service
+from greengrocer.web.untaken import taken
 
 LINES = "application/x-ndjson"
 
@@ -80,17 +82,25 @@ class Lines(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
-        del scope, receive
+        del receive
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
             await send(head)
             line = self.first
             while line is not None:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
+                await taken(scope)
                 line = await self.batch.line()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             await self.batch.stop()
+
+
+class Line(NamedTuple):
+    """An answer, and the bytes in flight that are held for it."""
+
+    text: bytes
+    held: int = 0
 
 
 class Batch:
@@ -108,7 +118,8 @@ class Batch:
         self._places = asyncio.Semaphore(at_once(service))
         self._count = 0
         self._gone = False
-        self._lines: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+        self._lines: asyncio.Queue[asyncio.Task[Line] | None] = asyncio.Queue()
+        self._taken = Line(b"")  # the last one that was asked for
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
@@ -124,10 +135,16 @@ class Batch:
     async def line(self) -> bytes | None:
         """The next answer as a line, None behind the last.
 
-        Raises a Refusal of the whole request, where nothing has been answered yet.
+        Whoever asks has done with the one before. Raises a Refusal of the whole request, where
+        nothing has been answered yet.
         """
+        self._receipt.shrink(self._taken.held)
+        self._taken = Line(b"")
         task = await self._lines.get()
-        return None if task is None else await task
+        if task is None:
+            return None
+        self._taken = await task
+        return self._taken.text
 
     async def stop(self) -> None:
         """End what still goes on, and give back what is held."""
@@ -188,17 +205,28 @@ class Batch:
         self._lines.put_nowait(self._start(self._answer(self._count, picture)))
         self._count += 1
 
-    async def _answer(self, index: int, picture: bytes | Refusal) -> bytes:
+    async def _answer(self, index: int, picture: bytes | Refusal) -> Line:
         try:
-            if isinstance(picture, Refusal):
-                return self._refused(index, picture)
+            text = await self._told(index, picture)
+            await self._make_room(len(text))
+        except Overloaded as full:
+            if not index:
+                raise
+            return Line(self._refused(index, full))
+        else:
+            return Line(text, len(text))
+        finally:
+            self._places.release()
+
+    async def _told(self, index: int, picture: bytes | Refusal) -> bytes:
+        if isinstance(picture, Refusal):
+            return self._refused(index, picture)
+        try:
             if not picture:
                 return self._refused(index, EmptyPicture("the picture is empty: 0 bytes"))
             return await self._classified(index, picture)
         finally:
-            if isinstance(picture, bytes):
-                self._receipt.shrink(len(picture))
-            self._places.release()
+            self._receipt.shrink(len(picture))
 
     async def _classified(self, index: int, picture: bytes) -> bytes:
         self.service.metrics.upload_bytes.observe(len(picture))
@@ -227,9 +255,9 @@ class Batch:
     def _end(self, error: Exception) -> None:
         """Tell why no more of the form is read, in a line behind others where a line can do it."""
 
-        async def last(index: int) -> bytes:
+        async def last(index: int) -> Line:
             if index and isinstance(error, Refusal):
-                return self._refused(index, error)
+                return Line(self._refused(index, error))
             raise error
 
         self._lines.put_nowait(self._start(last(self._count)))

@@ -14,6 +14,7 @@ from greengrocer.web.routes.classify import classify_admitted
 from greengrocer.web.routes.parameters import read_ask, read_patience
 from greengrocer.web.schemas import prediction_body
 from greengrocer.web.service import Service
+from greengrocer.web.untaken import hold
 
 OVERLAID = Ask(top=1, overlay=True)
 
@@ -22,15 +23,16 @@ async def predict(service: Service, request: Request) -> Response:
     """Answer for the one picture in ``request``; raises a Refusal."""
     ask = read_ask(request, len(service.classifier.labels.classes))
     answer = await _answer(service, request, ask)
-    body = prediction_body(answer, request.scope["state"]["request_id"])
-    return Response(orjson.dumps(body), media_type="application/json")
+    body = orjson.dumps(prediction_body(answer, request.scope["state"]["request_id"]))
+    return Response(hold(service, request, body), media_type="application/json")
 
 
 async def explain(service: Service, request: Request) -> Response:
     """The one picture in ``request`` with its evidence laid over, a PNG; raises a Refusal."""
     answer = await _answer(service, request, OVERLAID)
+    assert answer.overlay is not None  # it was asked for
     headers = {"X-Class": header_text(answer.top[0].name)}
-    return Response(answer.overlay, headers=headers, media_type="image/png")
+    return Response(hold(service, request, answer.overlay), 200, headers, "image/png")
 
 
 async def _answer(service: Service, request: Request, ask: Ask) -> Answer:

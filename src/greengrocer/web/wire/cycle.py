@@ -1,6 +1,6 @@
 """A request and its answer on a connection: how an answer is written."""
 
-from collections import deque
+from collections.abc import Sized
 from typing import Any
 
 from starlette.types import Message
@@ -19,7 +19,7 @@ class Cycle(RequestResponseCycle):
     """
 
     readiness: Readiness
-    behind: "deque[Any]"  # the requests that were sent behind this one
+    behind: Sized  # what was sent behind this request
     _head = b""  # of the answer, until its body comes
 
     async def send(self, message: Message) -> None:  # type: ignore[override]  # the same, untyped

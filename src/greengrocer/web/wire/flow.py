@@ -7,14 +7,15 @@ from collections.abc import Callable, Sized
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
+AHEAD = 1 << 17  # bytes; at most one read more than these wait
 RESET = struct.pack("ii", 1, 0)  # what SO_LINGER calls to wait for nothing
 
 
 class Flow(FlowControl):
     """uvicorn's, with two bounds.
 
-    One request may wait behind the one that is answered: while it is read, it is seen when the
-    client leaves. More are not read, or a client would have as many in memory as it likes.
+    While an answer is due, what its client sends behind the request waits as bytes. It is read, so
+    that it is seen when the client leaves, until ``AHEAD`` of it wait: more is left to the kernel.
 
     An answer of which nothing is taken for ``seconds`` ends the connection, unless the client is
     ``still_sending`` what is answered: then the pace of its upload is what bounds it.
@@ -23,12 +24,12 @@ class Flow(FlowControl):
     def __init__(
         self,
         transport: asyncio.Transport,
-        waiting: Sized,
+        ahead: Sized,
         still_sending: Callable[[], bool],
         seconds: float,
     ) -> None:
         super().__init__(transport)
-        self._waiting = waiting
+        self._ahead = ahead
         self._still_sending = still_sending
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
@@ -38,8 +39,13 @@ class Flow(FlowControl):
 
     def resume_reading(self) -> None:
         """Read on, unless enough waits."""
-        if len(self._waiting) < 2:
+        if len(self._ahead) <= AHEAD:
             super().resume_reading()
+
+    def hold_back(self) -> None:
+        """Leave more to the kernel."""
+        if len(self._ahead) > AHEAD:
+            self.pause_reading()
 
     def pause_writing(self) -> None:
         """Start the clock."""

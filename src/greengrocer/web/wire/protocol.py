@@ -1,8 +1,9 @@
 """HTTP/1.1 on a connection: uvicorn's parser, with the limits that it lacks.
 
 uvicorn bounds neither the size and count of headers (with httptools) nor how slowly they come,
-and it closes a connection whose request it has not read to the end, so that the client sees a
-reset where the answer should be. docs/decisions tells why we stay with it.
+it parses all requests of a read before the first is answered, and it closes a connection whose
+request it has not read to the end, so that the client sees a reset where the answer should be.
+docs/decisions tells why we stay with it.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import httptools
 from uvicorn.config import Config
@@ -22,12 +23,14 @@ from uvicorn.server import ServerState
 from greengrocer.serving.readiness import Readiness
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
+from greengrocer.web.wire.ahead import Ahead
 from greengrocer.web.wire.cycle import Cycle
 from greengrocer.web.wire.flow import Flow
 
 Note = Callable[[int, str, str], None]  # is told status, code and request id
 
 HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
+LENGTH = b"content-length"  # the parser takes one alone, of digits
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
 
@@ -46,23 +49,36 @@ class WireLimits:
     headers: int = 100
 
 
+class Reason(NamedTuple):
+    """Why these bytes become no request."""
+
+    status: int
+    code: str
+    detail: str
+
+
+MALFORMED = Reason(400, "bad-request", "this is no valid HTTP/1.1 request")
+BAD_HOST = Reason(400, "bad-request", "there must be one header Host, with a host's name")
+NO_MEMORY = Reason(503, "not-ready", "there is no memory for this request now")
+SLOW = Reason(408, "slow-head", "the headers came too slowly")
+
+
 class _Refused(Exception):
-    """Why these bytes become no request; raised in a callback, it stops the parser."""
+    """Raised in a callback, it stops the parser."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-
-
-MALFORMED = _Refused(400, "bad-request", "this is no valid HTTP/1.1 request")
-BAD_HOST = _Refused(400, "bad-request", "there must be one header Host, with a host's name")
-NO_MEMORY = _Refused(503, "not-ready", "there is no memory for this request now")
-SLOW = _Refused(408, "slow-head", "the headers came too slowly")
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.detail)
+        self.reason = reason
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """A connection that refuses heads that are too large or too slow."""
+    """A connection that refuses heads that are too large or too slow.
+
+    The parser reads one request. What has come behind it waits as bytes until it is answered.
+    """
+
+    cycle: Any  # the newest request, which is the only one
+    flow: Flow
 
     def __init__(
         self,
@@ -78,19 +94,17 @@ class LimitedProtocol(HttpToolsProtocol):
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
-        self._running: Any = None  # the cycle whose answer is due; self.cycle is the newest
+        self._ahead = Ahead()
+        self._body_left = 0  # bytes, of a body whose length was told
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
-        self._refused: _Refused | None = None  # to be told after the answers before it
         self._discarded: int | None = None  # bytes, once nothing is read any more
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock of the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self.flow = Flow(
-            self.transport, self.pipeline, self._still_sending, self.limits.send_seconds
-        )
+        self.flow = Flow(self.transport, self._ahead, self._still_sending, self.limits.send_seconds)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,42 +112,39 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         if self._busy():
             self._depart()
+        self._ahead.clear()
         super().connection_lost(exc)
+        self.flow = self.cycle = None  # type: ignore[assignment]  # they know this object in turn
 
     def data_received(self, data: bytes) -> None:
-        """Parse, unless this connection is finished with."""
+        """Parse, unless an answer is due or this connection is finished with."""
         if self._discarded is not None:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
                 self.transport.abort()
             return
-        self._unset_keepalive_if_required()
-        self._untold += len(data)
-        rest: bytes | memoryview = data
-        try:
-            while rest:
-                rest = self._parse(rest)
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            reason = NO_MEMORY if isinstance(cause, MemoryError) else MALFORMED
-            self._refuse(cause if isinstance(cause, _Refused) else reason)
-            return
-        if self._untold > self.limits.header_bytes + self.limits.url_bytes:
-            self._refuse(self._head_too_large())
-        elif self._head_timer is None and not self._busy():
-            self._start_head_timer()
+        self._ahead.add(data)
+        if not self._answering():
+            self._parse_ahead()
+        self.flow.hold_back()
+
+    def shutdown(self) -> None:
+        """Close, or do so behind the last of the answers that are due."""
+        if not self._ahead:
+            super().shutdown()
 
     def on_message_begin(self) -> None:
         """A new request: its head is counted from nothing."""
         super().on_message_begin()
         self._in_head, self._untold, self._head_size, self._head_count = True, 0, 0, 0
+        self._body_left = 0
 
     def on_url(self, url: bytes) -> None:
         """Bound the request line's target."""
         super().on_url(url)
         if len(self.url) > self.limits.url_bytes:
             most = self.limits.url_bytes
-            raise _Refused(414, "uri-too-long", f"the path is over {most} bytes long")
+            raise _Refused(Reason(414, "uri-too-long", f"the path is over {most} bytes long"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bound the headers' number and size, a chunked body's trailers included."""
@@ -141,7 +152,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_size += len(name) + len(value)
         self._head_count += 1
         if self._head_count > self.limits.headers or self._head_size > self.limits.header_bytes:
-            raise self._head_too_large()
+            raise _Refused(self._head_too_large())
         if self._in_head:  # a trailer is counted and dropped
             super().on_header(name, value)
 
@@ -149,24 +160,26 @@ class LimitedProtocol(HttpToolsProtocol):
         """The head is whole: stop its clock and hand the request on."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise MALFORMED
+                raise _Refused(MALFORMED)
             return
         if not self._has_host():
-            raise BAD_HOST
+            raise _Refused(BAD_HOST)
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
         state = self.scope["state"]
-        state["arrived"], state["when_departed"] = time.monotonic(), []
+        state["arrived"], state["when_departed"] = self._ahead.came(), []
+        state["drain"] = self.flow.drain
         super().on_headers_complete()
-        cycle: Any = self.cycle
-        cycle.__class__ = Cycle
-        cycle.readiness, cycle.behind = self.readiness, self.pipeline
-        self.flow.resume_reading()
+        self.cycle.__class__ = Cycle
+        self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
+        lengths = (value for name, value in self.headers if name == LENGTH)
+        self._body_left = sum(int(value.strip().lstrip(b"0") or b"0") for value in lengths)
 
     def on_body(self, body: bytes) -> None:
         """Some of the body: the reader of the upload counts it."""
         self._untold = 0
+        self._body_left = max(0, self._body_left - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -176,49 +189,43 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()  # a long body has paused it, and nobody asks for more
 
     def on_response_complete(self) -> None:
-        """End the connection after the answer to a request that was not read whole."""
-        # Where another request waits behind it, the answered one was read whole.
-        last = not self.pipeline
-        unread = last and self.cycle.more_body
+        """Go on with what has come meanwhile.
+
+        After the answer to a request that was not read whole, end the connection.
+        """
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if last and self._refused:
-            self._answer_refusal(self._refused)
-        elif unread:
+        if self.cycle.more_body:
             self._linger()
+        elif self._ahead:
+            self._parse_ahead()
 
-    def _refuse(self, refused: _Refused) -> None:
-        """Answer what never became a request, as soon as what came before it is answered."""
+    def _refuse(self, reason: Reason) -> None:
+        """Answer what never became a request; a request whose body is malformed is left."""
         self._stop_head_timer()
         self._discarded = 0
-        if self.pipeline and self.cycle.more_body:
-            self.pipeline.popleft()  # it is its body that is malformed: it will never be whole
-        if not self._busy():
-            self._answer_refusal(refused)
-        elif self.pipeline or not self._running.more_body:
-            self._refused = refused
-        else:  # it is the body of the running one
+        if self._busy():
             self._depart()
-            if self._running.response_started:
+            if self.cycle.response_started:
                 self._linger()  # who has half an answer takes no other
-            else:
-                self._answer_refusal(refused)
+                return
+        self._answer_refusal(reason)
 
     def _depart(self) -> None:
         """Tell whoever works for the running request that nobody waits for its answer."""
-        self._running.disconnected = True
-        self._running.message_event.set()
-        for tell in self._running.scope["state"]["when_departed"]:
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        for tell in self.cycle.scope["state"]["when_departed"]:
             tell()
 
-    def _answer_refusal(self, refused: _Refused) -> None:
-        request_id, body = wire_problem(refused.status, refused.code, str(refused))
+    def _answer_refusal(self, reason: Reason) -> None:
+        status, code, detail = reason
+        request_id, body = wire_problem(status, code, detail)
         if self.note is not None:
-            self.note(refused.status, refused.code, request_id)
+            self.note(status, code, request_id)
         self.transport.write(
-            STATUS_LINE[refused.status]
+            STATUS_LINE[status]
             + b"content-type: application/problem+json\r\nconnection: close\r\n"
             + b"".join(b"%b: %b\r\n" % header for header in SAFE)
             + b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
@@ -233,19 +240,20 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         self._unset_keepalive_if_required()
         self._discarded = 0
+        self._ahead.clear()
         self.flow.resume_reading()
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _busy(self) -> bool:
-        return self._running is not None and not self._running.response_complete
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _still_sending(self) -> bool:
-        return self._running is not None and self._running.more_body
+        return self.cycle is not None and self.cycle.more_body
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def _answering(self) -> bool:
+        """Whether an answer is due to a request that has been read whole."""
+        return self._busy() and not self.cycle.more_body
 
     def _has_host(self) -> bool:
         """Whether one host is named, as RFC 9112 wants it (3.2); HTTP/1.0 needs none."""
@@ -254,28 +262,42 @@ class LimitedProtocol(HttpToolsProtocol):
             return self.parser.get_http_version() == "1.0"
         return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
 
-    def _parse(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Parse ``data``, and return what is left of it behind a head that asks for an upgrade.
-
-        That head is read again without its Upgrade: clients in Java offer h2c by default.
-        """
+    def _parse_ahead(self) -> None:
+        """Parse what has come, up to the end of a request."""
+        self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = memoryview(data)[upgrade.args[0] :]
-        else:
-            return b""
-        version = self.parser.get_http_version().encode()
-        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
-        head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.feed_data(b"".join([*head, b"\r\n"]))
-        return rest
+            while self._ahead and not self._answering():
+                self._parse(self._ahead.take(self._body_left))
+        except (httptools.HttpParserError, _Refused) as error:
+            self._refuse(_reason_of(error))
+            return
+        if not self._busy():
+            self.flow.resume_reading()
+            if self._head_timer is None:
+                self._start_head_timer()
 
-    def _head_too_large(self) -> _Refused:
+    def _parse(self, piece: bytearray) -> None:
+        """Parse ``piece``.
+
+        A head that asks for an upgrade ends it, and is read again without its Upgrade: clients in
+        Java offer h2c by default.
+        """
+        self._untold += len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            version = self.parser.get_http_version().encode()
+            head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+            head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(b"".join([*head, b"\r\n"]))
+        if self._untold > self.limits.header_bytes + self.limits.url_bytes:
+            raise _Refused(self._head_too_large())
+
+    def _head_too_large(self) -> Reason:
         count, size = self.limits.headers, self.limits.header_bytes
         detail = f"there are over {count} headers, or over {size} bytes of them"
-        return _Refused(431, "head-too-large", detail)
+        return Reason(431, "head-too-large", detail)
 
     def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.limits.head_seconds, self._head_too_slow)
@@ -291,6 +313,15 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refuse(SLOW)
         else:
             self.transport.close()
+
+
+def _reason_of(error: Exception) -> Reason:
+    """Why the parser stopped: what a callback raised is the context of its own error."""
+    cause = error.__context__
+    for each in (error, cause):
+        if isinstance(each, _Refused):
+            return each.reason
+    return NO_MEMORY if isinstance(cause, MemoryError) else MALFORMED
 
 
 @lru_cache(maxsize=1)

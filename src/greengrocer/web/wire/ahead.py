@@ -1,0 +1,58 @@
+"""What a connection has sent and the parser has not had yet."""
+
+import re
+import time
+from collections import deque
+
+# A head ends in one, and so does a chunked body; the half of it that was taken before is not
+# looked at again.
+BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
+ALIKE = 0.01  # seconds: what comes within these has come together
+MOMENTS = 100  # of which no more are told apart
+
+
+class Ahead:
+    """Bytes in their order, and when they came."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._end = 0  # of them, counted from the connection's first byte
+        self._came: deque[tuple[int, float]] = deque()  # up to which byte, and when
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def add(self, data: bytes) -> None:
+        """Some more has come."""
+        now = time.monotonic()
+        self._bytes += data
+        self._end += len(data)
+        if self._came and (len(self._came) == MOMENTS or now - self._came[-1][1] < ALIKE):
+            now = self._came.pop()[1]
+        self._came.append((self._end, now))
+
+    def take(self, body: int) -> bytearray:
+        """The next bytes of a body that lacks ``body``; with 0, the next up to a blank line.
+
+        No request ends before their end: the parser cannot be stopped on the way, and would begin
+        the request behind.
+        """
+        end = body
+        if not end:
+            blank = BLANK_LINE.search(self._bytes)
+            end = blank.end() if blank else len(self._bytes)
+            del blank  # while it lives, its bytes cannot be taken away
+        piece = self._bytes[:end]
+        del self._bytes[:end]
+        while len(self._came) > 1 and self._came[0][0] < self._end - len(self._bytes):
+            self._came.popleft()
+        return piece
+
+    def came(self) -> float:
+        """When the last byte came that was taken, in monotonic seconds."""
+        return self._came[0][1]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._bytes.clear()
+        self._came.clear()

@@ -1,0 +1,65 @@
+"""Bytes that wait for the parser: where they are cut, and when they came."""
+
+import time
+
+import pytest
+
+from greengrocer.web.wire.ahead import ALIKE, MOMENTS, Ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, as the test sets it."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\n\n", b"\r\n\n", b"\n\r\n"])
+def test_a_piece_ends_at_the_first_blank_line(end: bytes) -> None:
+    ahead = Ahead()
+    ahead.add(b"GET / HTTP/1.1" + end + b"GET" + end)
+    assert ahead.take(0) == b"GET / HTTP/1.1" + end
+    assert ahead.take(0) == b"GET" + end
+    assert not len(ahead)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_blank_line_in_two_reads_ends_a_piece(cut: int) -> None:
+    ahead = Ahead()
+    ahead.add(b"GET" + b"\r\n\r\n"[:cut])
+    assert ahead.take(0) == b"GET" + b"\r\n\r\n"[:cut]
+    ahead.add(b"\r\n\r\n"[cut:] + b"PUT")
+    pieces = []
+    while len(ahead):
+        pieces.append(ahead.take(0))
+    assert b"".join(pieces[:-1]) == b"\r\n\r\n"[cut:]
+    assert pieces[-1] == b"PUT"
+
+
+def test_a_body_of_a_known_length_is_not_cut_at_blank_lines() -> None:
+    ahead = Ahead()
+    ahead.add(b"\n\n\n\nGET")
+    assert ahead.take(4) == b"\n\n\n\n"
+    assert ahead.take(9) == b"GET"
+
+
+def test_each_piece_has_the_time_of_its_own_read(clock: list[float]) -> None:
+    ahead = Ahead()
+    for text in (b"a\n\nb", b"\n\nc\n\n", b"d"):
+        ahead.add(text)
+        clock[0] += 1
+    pieces = []
+    while len(ahead):
+        pieces.append((bytes(ahead.take(0)), ahead.came()))
+    assert pieces == [(b"a\n\n", 100), (b"b\n\n", 101), (b"c\n\n", 101), (b"d", 102)]
+
+
+def test_only_so_many_moments_are_told_apart(clock: list[float]) -> None:
+    ahead = Ahead()
+    for _ in range(10 * MOMENTS):
+        ahead.add(b"\n\n")
+        clock[0] += 2 * ALIKE
+    assert len(ahead._came) == MOMENTS
+    ahead.take(len(ahead))
+    assert ahead.came() == pytest.approx(100 + (MOMENTS - 1) * 2 * ALIKE)

@@ -1,0 +1,154 @@
+"""Requests that are sent before the one before them is answered: in order, in little memory."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conformance.processes import Processes, processes
+from conformance.watches import health_stays_quick
+
+from greengrocer.web.wire.flow import AHEAD
+from greengrocer.web.wire.protocol import LimitedProtocol
+from support.engines import HeldEngine
+from support.live import Live
+from support.pictures import jpeg
+from support.servers import Server, StartServer
+from support.waiting import SECONDS, until
+from support.wire import Wire, exchange, head, post
+
+DARK = jpeg(5)
+SMALL = b"GET /livez HTTP/1.1\r\nHost:a\r\n\r\n"
+READ = 256_000  # bytes: what a connection gives at once
+CONNECTIONS = 60
+PEAK = 60_000  # kilobytes: for each connection what is read ahead of it, and what it is told
+LEFT = 30_000  # of it, that the allocators may keep
+
+
+def numbered(count: int) -> bytes:
+    """So many requests, each with its number as its id."""
+    return b"".join(head("GET", "/livez", f"X-Request-Id: {k}") for k in range(count))
+
+
+def ids(wire: Wire, count: int) -> Iterator[int]:
+    """The ids of so many answers."""
+    for _ in range(count):
+        yield int(wire.answer().headers["x-request-id"])
+
+
+def flood(url: str, watched: Processes) -> None:
+    """Send as much as one read takes on each of many connections, and read none of the answers."""
+    assert exchange(url, SMALL).status == 200
+    before = watched.kilobytes("Rss")
+    watched.forget_peaks()
+    with ExitStack() as opened, health_stays_quick(url):
+        wires = [opened.enter_context(Wire(url)) for _ in range(CONNECTIONS)]
+        for wire in wires:
+            wire.send(SMALL * (READ // len(SMALL)))
+        for wire in wires:
+            assert wire.answer().status == 200
+    assert watched.peak() - before < PEAK
+    assert watched.kilobytes("Rss") - before < LEFT
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_flood_of_requests_takes_little_memory_and_delays_nobody(
+    serve: StartServer, fake_bundle: Path, workers: int | None
+) -> None:
+    flags = () if workers is None else ("--workers", str(workers))
+    quiet = ("--access-log", "false")
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", *quiet, *flags)
+    flood(server.url, processes(server.process.pid))
+
+
+def test_ten_thousand_requests_of_a_moment_are_answered_in_order(fake_server: Server) -> None:
+    count = 10_000
+    with Wire(fake_server.url) as wire:
+        wire.send(numbered(count)[:READ])  # more than is read ahead: the rest waits in the kernel
+        wire.send(numbered(count)[READ:])
+        assert list(ids(wire, count)) == list(range(count))
+        assert wire.send(SMALL).answer().status == 200
+
+
+def test_pictures_among_them_are_answered_in_order(fake_server: Server) -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (DARK[:99], DARK[99:]))
+    lines = ("Content-Type: image/jpeg", "Transfer-Encoding: chunked")
+    broken = b"\r\n\n\r\n" * 50  # of which a body may hold any number
+    sent = [
+        post(DARK + broken, "X-Request-Id: 0"),
+        b"\r\n\r\n" + head("GET", "/livez", "X-Request-Id: 1"),
+        head("POST", "/predict", *lines, "X-Request-Id: 2") + chunks + b"0\r\nX: y\r\n\r\n",
+        head("POST", "/predict", *lines, "X-Request-Id: 3") + chunks + b"0\r\n\r\n",
+        head("GET", "/livez", "X-Request-Id: 4"),
+    ]
+    with Wire(fake_server.url) as wire:
+        wire.send(b"".join(sent) * 20)
+        answers = [wire.answer() for _ in range(100)]
+    assert {answer.status for answer in answers} == {200}
+    assert [answer.headers["x-request-id"] for answer in answers] == [*"01234"] * 20
+
+
+def test_a_blank_line_may_come_in_parts(fake_server: Server) -> None:
+    sent = numbered(2)
+    end = sent.index(b"\r\n\r\n")
+    for cut in range(end - 1, end + 6):
+        with Wire(fake_server.url) as wire:
+            wire.send(sent[:cut])
+            assert exchange(fake_server.url, SMALL).status == 200  # and the first part is read
+            wire.send(sent[cut:])
+            assert list(ids(wire, 2)) == [0, 1]
+
+
+def test_garbage_behind_many_is_refused_in_its_turn(fake_server: Server) -> None:
+    with Wire(fake_server.url) as wire:
+        wire.send(numbered(1000) + b"garbage\r\n\r\n" + SMALL)
+        assert list(ids(wire, 1000)) == list(range(1000))
+        assert wire.answer().status == 400
+        assert wire.closed()
+
+
+def test_a_head_behind_others_that_does_not_end_is_refused(
+    serve: StartServer, fake_bundle: Path
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--head-seconds", "0.2")
+    with Wire(server.url) as wire:
+        wire.send(numbered(10) + SMALL[:-2])
+        assert list(ids(wire, 10)) == list(range(10))
+        assert wire.answer().status == 408
+
+
+def test_what_comes_behind_connection_close_is_not_answered(fake_server: Server) -> None:
+    with Wire(fake_server.url) as wire:
+        wire.send(head("GET", "/livez", "Connection: close") + SMALL)
+        assert wire.answer().status == 200
+        assert wire.closed()
+
+
+def test_only_so_much_is_read_while_an_answer_is_due(
+    held_server: Live, held_engine: HeldEngine
+) -> None:
+    with Wire(held_server.url) as wire:
+        wire.send(post(DARK))
+        assert held_engine.busy.wait(SECONDS)
+        wire.socket.settimeout(1)
+        with pytest.raises(TimeoutError):  # the kernel keeps some, and then no more is taken
+            wire.send(bytes(100 * AHEAD))
+
+
+def test_refused_connections_leave_nothing_behind(held_server: Live) -> None:
+    def kept() -> int:
+        return sum(isinstance(one, LimitedProtocol) for one in gc.get_objects())
+
+    gc.disable()
+    try:
+        for refused in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"garbage\r\n\r\n",
+            b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+        ):
+            for _ in range(20):
+                assert exchange(held_server.url, refused).status == 400
+        until(lambda: kept() == 0)
+    finally:
+        gc.enable()
