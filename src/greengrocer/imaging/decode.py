@@ -28,6 +28,9 @@ BAND = 1 << 20  # pixels whose colours are converted at a time
 SCAN = 0xDAFF  # the two bytes of a JPEG's scan marker as a little-endian number
 MAX_EXIF = 1 << 20  # bytes; a JPEG segment holds 64 KiB, so more is no camera's
 
+_BYTES_A_PIXEL = {Format.JPEG: 12, Format.PNG: 17, Format.WEBP: 20}
+_BYTES_FIXED = 16_000_000
+
 _ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,6 +48,7 @@ class DecodeLimits:
 
     pixels: int = 50_000_000
     seconds: float = 2.0
+    bytes: int = 2_000_000_000  # that decoding and fitting hold at their peak
 
     @property
     def scanned_pixels(self) -> int:
@@ -63,6 +67,19 @@ def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
         return _within(header.width, header.height, limits)
     height, width = picture.shape[:2]
     return _within(width, height, limits)
+
+
+def decoding_bytes(picture: Picture, target: tuple[int, int] | None = None) -> int:
+    """Bytes that ``decode`` and ``fit`` hold at their peak, by the picture's header alone.
+
+    ``target`` (width, height, pixels) is what it is fitted to. An upper bound, without the bytes
+    of the picture itself. Raises a PictureRefused.
+    """
+    if not isinstance(picture, bytes):
+        return 4 * picture.shape[0] * picture.shape[1]
+    header = read_header(picture)
+    fitted = 4 * target[0] * header.height if target else 0  # squeezed along one side alone
+    return _BYTES_A_PIXEL[header.format] * header.pixels + fitted + _BYTES_FIXED
 
 
 def _within(width: int, height: int, limits: DecodeLimits) -> int:
