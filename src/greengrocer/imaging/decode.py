@@ -76,7 +76,7 @@ def decoding_bytes(picture: Picture, target: tuple[int, int] | None = None) -> i
     of the picture itself. Raises a PictureRefused.
     """
     if not isinstance(picture, bytes):
-        return 4 * picture.shape[0] * picture.shape[1]
+        return 4 * picture.size
     header = read_header(picture)
     fitted = 4 * target[0] * header.height if target else 0  # squeezed along one side alone
     return _BYTES_A_PIXEL[header.format] * header.pixels + fitted + _BYTES_FIXED
