@@ -12,7 +12,7 @@ from PIL import Image
 from greengrocer.imaging.exif import UPRIGHT
 
 BAND = 1 << 18  # pixels that are converted at a time
-BAND_BYTES = 32 * BAND  # that a part takes in all of its forms together
+FORMS = 32  # bytes that a pixel of a part takes in all the forms that it has on its way
 
 Box = tuple[int, int, int, int]
 

@@ -5,16 +5,15 @@ processes against them.
 """
 
 from greengrocer.imaging import jpeg, png
-from greengrocer.imaging.colour import BAND_BYTES
+from greengrocer.imaging.colour import BAND, FORMS
 from greengrocer.imaging.formats import Format, Header
 
-FIXED = 8_000_000 + BAND_BYTES  # bytes: the decoder's own, and the parts in which colours change
-WEBP_SECONDS = 35e-9, 35e-9  # a pixel and a byte of the file take, at most (measured)
+FIXED = 2_000_000  # bytes: the decoder's own
+WEBP_SECONDS = 25e-9, 40e-9  # a pixel and a byte of the file take, at most (measured)
 
 _ROW = 8  # bytes of a pointer to it
 _RGB = 4  # bytes of a pixel, the fourth of which is unused
 _BICUBIC = 32  # bytes of weights that each row and each column takes where it is squeezed
-LONG = 1 << 15  # rows: a picture that has more is squeezed along them first
 
 
 def decode_bytes(data: bytes, header: Header, target: tuple[int, int] | None) -> int:
@@ -25,30 +24,40 @@ def decode_bytes(data: bytes, header: Header, target: tuple[int, int] | None) ->
             layout = png.layout(data)
             row = -(-header.width * layout.depth * layout.channels // 8)
             stored = _image(size, 1 if layout.channels == 1 and layout.depth < 16 else _RGB)
-            return FIXED + stored + max(2 * row, rgb_bytes(size))
+            return FIXED + stored + max(2 * row, rgb_bytes(size) + _part(size))
         case Format.WEBP:
             # Twice the canvas, its frame as bytes and as a picture; then the result for the frame
-            return FIXED + 3 * len(data) + 3 * _RGB * header.pixels + rgb_bytes(size)
+            frames = 3 * _RGB * header.pixels
+            return FIXED + 3 * len(data) + frames + rgb_bytes(size) + _part(size)
         case Format.JPEG:
             return FIXED + _jpeg(data, size, target)
 
 
 def _jpeg(data: bytes, size: tuple[int, int], target: tuple[int, int] | None) -> int:
     frame = jpeg.read_frame(data)
-    scale = 1  # a file that may have no end is decoded whole, to see whether pixels are missing
-    if target is not None and not jpeg.may_lack_end(memoryview(data)[frame.scan :]):
+    scale, whole = 1, 0
+    if jpeg.may_lack_end(memoryview(data)[frame.scan :]):  # it is looked whether pixels are missing
+        whole = 2 * len(data) + _image(size, _RGB) + _part(size)
+    if target is not None:
         scale = min(jpeg.scale(size, target), jpeg.scale(size, target[::-1]))
     scaled = -(-size[0] // scale), -(-size[1] // scale)
     rows = 64 * 4 * size[0]  # some rows of each of four planes, in several stages
-    return rows + frame.coefficient_bytes + _image(scaled, _RGB) + rgb_bytes(scaled)
+    pixels = _image(scaled, _RGB) + rgb_bytes(scaled) + _part(scaled)
+    return rows + frame.coefficient_bytes + max(whole, pixels)
+
+
+def _part(size: tuple[int, int]) -> int:
+    """Of the part whose colours are being changed."""
+    return FORMS * min(size[0] * size[1], BAND)
 
 
 def fit_bytes(size: tuple[int, int], target: tuple[int, int]) -> int:
-    """What ``fit`` holds at its peak of a picture of ``size``, itself included."""
+    """What ``fit`` holds at its peak of a picture of ``size``, itself included.
+
+    It is squeezed along one side and then along the other, in the order that costs less.
+    """
     width, height = size
-    between = _image((target[0], min(height, LONG)), _RGB)
-    if height > LONG:
-        between = max(between, _image((width, target[1]), _RGB))
+    between = min(_image((target[0], height), _RGB), _image((width, target[1]), _RGB))
     return FIXED + rgb_bytes(size) + between + _BICUBIC * (width + height)
 
 

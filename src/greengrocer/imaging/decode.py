@@ -214,13 +214,14 @@ def _ended(
     The decoder makes up what is missing, and does not tell. But where pixels are missing it takes
     whatever follows for them; where all are there, what follows changes none.
     """
-    pieces = [*pieces[:-1], bytes(pieces[-1]).rstrip(b"\xff")]
+    scans = bytes(pieces[-1]).rstrip(b"\xff")
+    pieces = [*pieces[:-1], scans]
     if not jpeg.has_all_scans(b"".join(pieces)):
         raise UnreadablePicture("the JPEG is truncated: it has no end, and scans are missing")
-    first = _checksum(header, [*pieces, jpeg.PADS[0], jpeg.END], clock)
-    for pad in jpeg.PADS[1:]:
-        if _checksum(header, [*pieces, pad, jpeg.END], clock) != first:
-            raise UnreadablePicture("the JPEG is truncated: it has no end, and pixels are missing")
+    first, *others = jpeg.pads(scans)
+    whole = _checksum(header, [*pieces, first, jpeg.END], clock)
+    if any(_checksum(header, [*pieces, pad, jpeg.END], clock) != whole for pad in others):
+        raise UnreadablePicture("the JPEG is truncated: it has no end, and pixels are missing")
     return [*pieces, jpeg.END]
 
 

@@ -16,8 +16,7 @@ MOST_SCANS = 100  # of a file without an end; encoders make a dozen
 TRAILER = 1 << 16  # bytes behind the end marker among which it is looked for
 SCALES = (8, 4, 2, 1)  # to which a JPEG is decoded: a fraction of its sides
 
-# Behind pixels that are all there, what follows changes none of them; else it is taken for some.
-PADS = (b"", b"\x55" * 64, b"\xaa" * 64, b"\x27\x91\x6c\x0e\xd3\x48\xb5\x1a" * 8)
+_NOISE = b"\x27\x91\x6c\x0e\xd3\x48\xb5\x1a" * 8
 
 _SCAN_WORD = 0xDAFF  # the two bytes of a scan's marker as a little-endian number
 _JFIF, _EXIF, _ADOBE, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
@@ -26,6 +25,7 @@ _KEPT = {(_JFIF, b"JFIF\0"): 14, (_ADOBE, b"Adobe"): 12}  # bytes that tell how 
 _PROGRESSIVE = 0xC2
 _FRAMES = frozenset({0xC0, 0xC1, _PROGRESSIVE})
 _BLOCK = 64  # coefficients
+_RESTARTS = range(0xD0, 0xD8)
 _BEHIND_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
@@ -70,12 +70,13 @@ def read_frame(data: bytes) -> Frame:
     """Of a JPEG that ``read_header`` has taken; raises UnreadablePicture."""
     progressive, frame = False, b""
     for segment in _segments(data):
-        content = data[segment.start + 2 : segment.end]
         if segment.marker in _FRAMES:
-            progressive, frame = segment.marker == _PROGRESSIVE, content
+            progressive = segment.marker == _PROGRESSIVE
+            frame = data[segment.start + 2 : segment.end]
         elif segment.marker == JPEG_SCAN and frame:
             found = _components(frame)
-            alone = content[:1] == bytes([len(found)]) and not progressive
+            planes = data[segment.start + 2 : segment.start + 3]
+            alone = planes == bytes([len(found)]) and not progressive
             height, width = (int.from_bytes(frame[k : k + 2], "big") for k in (1, 3))
             return Frame(width, height, found, alone, segment.start)
     raise UnreadablePicture("the JPEG has no scan")
@@ -145,6 +146,20 @@ def count_scans(data: bytes | memoryview) -> int:
 def may_lack_end(scans: bytes | memoryview) -> bool:
     """Whether no end marker is in the last 64 KiB of a file's ``scans`` and what comes behind."""
     return END not in bytes(scans[-TRAILER:])
+
+
+def pads(scans: bytes) -> list[bytes]:
+    """What may follow the ``scans`` of a file that was cut: more pixels, of several kinds.
+
+    Behind pixels that are all there none of them changes any; where pixels are missing they are
+    taken for those. The last two go on behind a restart marker, the one that would be next.
+    """
+    scan = scans.rfind(bytes([0xFF, JPEG_SCAN]))
+    places = [(scans.rfind(bytes([0xFF, each]), scan), each) for each in _RESTARTS]
+    last_at, last = max(places)
+    following = bytes([0xFF, _RESTARTS[(last + 1) % 8] if last_at >= 0 else _RESTARTS[0]])
+    more = [b"\x55" * 64, b"\xaa" * 64, _NOISE]
+    return [b"", *more, following + _NOISE, following + _NOISE[::-1]]
 
 
 def has_all_scans(data: bytes) -> bool:
