@@ -35,15 +35,19 @@ def decode_bytes(data: bytes, header: Header, target: tuple[int, int] | None) ->
 
 def _jpeg(data: bytes, size: tuple[int, int], target: tuple[int, int] | None) -> int:
     frame = jpeg.read_frame(data)
-    scale, whole = 1, 0
+    whole = 0
     if jpeg.may_lack_end(memoryview(data)[frame.scan :]):  # it is looked whether pixels are missing
         whole = 2 * len(data) + _image(size, _RGB) + _part(size)
-    if target is not None:
-        scale = min(jpeg.scale(size, target), jpeg.scale(size, target[::-1]))
-    scaled = -(-size[0] // scale), -(-size[1] // scale)
+    scaled = size if target is None else scaled_size(size, target)
     rows = 64 * 4 * size[0]  # some rows of each of four planes, in several stages
     pixels = _image(scaled, _RGB) + rgb_bytes(scaled) + _part(scaled)
     return rows + frame.coefficient_bytes + max(whole, pixels)
+
+
+def scaled_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """To which a JPEG of ``size`` is decoded for ``target``, held either way, at most."""
+    scale = min(jpeg.scale(size, target), jpeg.scale(size, target[::-1]))
+    return -(-size[0] // scale), -(-size[1] // scale)
 
 
 def _part(size: tuple[int, int]) -> int:

@@ -85,12 +85,12 @@ def decoding_bytes(picture: Picture, target: tuple[int, int] | None = None) -> i
     needed = cost.decode_bytes(picture, header, target)
     if target is None:
         return needed
-    scale = jpeg.scale(header[1:3], target) if header.format is Format.JPEG else 1
-    fitted = max(
-        cost.fit_bytes((-(-width // scale), -(-height // scale)), target)
-        for width, height in (header[1:3], header[2:0:-1])
+    width, height = header.width, header.height
+    if header.format is Format.JPEG:
+        width, height = cost.scaled_size((width, height), target)
+    return max(
+        needed, *(cost.fit_bytes(each, target) for each in ((width, height), (height, width)))
     )
-    return max(needed, fitted)
 
 
 def decode(
