@@ -107,7 +107,7 @@ class PictureTooSlow(PictureRefused):
 
 
 class TooManyPixels(PictureRefused):
-    """The picture's width times height is over the limit."""
+    """The picture's width times height, or the memory to decode it, is over the limit."""
 
     code = "too-many-pixels"
 

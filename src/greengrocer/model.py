@@ -11,11 +11,13 @@ from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
 from greengrocer.context import Context
 from greengrocer.errors import PictureRefused, UnreadablePicture
-from greengrocer.imaging.decode import Picture, upright_rgb
+from greengrocer.imaging.colour import upright_rgb
+from greengrocer.imaging.decode import Picture
+from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask
 from greengrocer.serving.threads import picture_threads, side_by_side
@@ -82,7 +84,8 @@ def _picture(image: ImageLike) -> Picture:
     if isinstance(image, bytes):
         return image
     if isinstance(image, Image.Image):
-        return np.asarray(upright_rgb(image))
+        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+        return np.asarray(upright_rgb(image, orientation, lambda: None))
     if isinstance(image, np.ndarray):
         return _pixels(image)
     try:

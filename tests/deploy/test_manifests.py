@@ -10,6 +10,7 @@ import pytest
 from tools.check_manifests import OTHERS, Manifest, complaint, manifests, verdict
 
 from greengrocer import __version__
+from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.settings import MEGA, PREFIX, Settings
 from greengrocer.web.access.keys import add_key
 from support.dockerfile import steps
@@ -18,7 +19,7 @@ from support.servers import Server, clean_environment, serving
 
 MARGIN = 5.0  # seconds to end in, when the last answer is sent
 # docs/guides/production.md, Memory: what a process takes at worst
-AT_REST, MODEL, PIXEL = 150e6, 100e6, 20
+AT_REST, MODEL, PIXEL = 150e6, 100e6, 17
 INGRESS_KEEPS = 60.0  # seconds: ingress-nginx's upstream-keepalive-timeout
 PODS = pods()
 CORE = [
@@ -110,7 +111,7 @@ def test_a_pod_has_the_memory_that_the_limits_let_it_take(
 ) -> None:
     settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
     threads = int(quantity(limits["cpu"]))
-    pixels = threads * settings.max_megapixels * MEGA * PIXEL
+    pixels = min(threads * settings.max_megapixels * MEGA * PIXEL, DecodeLimits().bytes)
     disks = [each["emptyDir"] for each in pod.spec["volumes"] if "emptyDir" in each]
     files = sum(quantity(disk["sizeLimit"]) for disk in disks if disk.get("medium") == "Memory")
     worst = AT_REST + MODEL + settings.megabytes_in_flight * MEGA + pixels + files

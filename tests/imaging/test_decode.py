@@ -12,6 +12,8 @@ from greengrocer.errors import (
     TooManyPixels,
     UnreadablePicture,
 )
+from greengrocer.imaging.colour import BAND, upright_rgb
+from greengrocer.imaging.cost import webp_seconds
 from greengrocer.imaging.decode import DecodeLimits, decode
 from support.pictures import encoded, jpeg, photo
 from support.png import GREY, SIGNATURE, chunk, header, png
@@ -34,7 +36,9 @@ def test_a_lossless_picture_comes_back_pixel_by_pixel(kind: str) -> None:
 
 def test_a_header_of_900_megapixels_is_refused_before_any_pixel_is_decoded() -> None:
     tiny = SIGNATURE + header((30000, 30000), 8, GREY) + chunk(b"IDAT", b"never looked at")
-    with pytest.raises(TooManyPixels, match=r"30000 x 30000 pixels, 900\.0 megapixels: at most 50"):
+    with pytest.raises(
+        TooManyPixels, match=r"30000 x 30000 pixels, 900\.0 megapixels: at most 120"
+    ):
         decode(tiny)
 
 
@@ -167,3 +171,41 @@ def test_a_film_strip_of_jpegs_shows_its_first() -> None:
     decoded = decode(both, target=(50, 40))
     assert decoded.size == (100, 75)
     assert decoded.getpixel((9, 9)) == decode(encoded(red, "JPEG")).getpixel((9, 9))
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_of_108_megapixels_is_decoded_within_its_budget(progressive: bool) -> None:
+    taken = noise((1000, 750)).resize((12_000, 9000), Image.Resampling.BICUBIC)
+    data = encoded(taken, "JPEG", quality=90, progressive=progressive)
+    started = time.thread_time()
+    assert decode(data, (224, 224)).size == (1500, 1125)
+    assert time.thread_time() - started < DecodeLimits().seconds
+
+
+def test_a_webp_that_may_take_longer_than_its_budget_is_refused_before_it_is_decoded() -> None:
+    data = encoded(photo(1, (1000, 1000)), "WEBP")
+    assert decode(data, limits=DecodeLimits(seconds=1)).size == (1000, 1000)
+    with pytest.raises(PictureTooSlow, match=r"a WebP of this size may take 0\.0 seconds"):
+        decode(data, limits=DecodeLimits(seconds=0.02))
+
+
+def test_the_largest_webp_is_within_the_default_budget() -> None:
+    limits = DecodeLimits()
+    assert webp_seconds(limits.pixels, 20_000_000) <= limits.seconds
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("size", [(3000, 1000), (3_000_000, 1), (1, 3_000_000)])
+def test_the_clock_is_looked_at_while_colours_are_changed(
+    size: tuple[int, int], orientation: int
+) -> None:
+    calls = 0
+
+    def check() -> None:
+        nonlocal calls
+        calls += 1
+
+    picture = Image.new("RGBA", size)
+    assert upright_rgb(picture, orientation, check).mode == "RGB"
+    assert calls >= 3_000_000 // BAND
