@@ -20,11 +20,12 @@ from greengrocer.errors import (
     TooManyBytes,
     UnsupportedContentType,
 )
+from greengrocer.imaging.formats import media_types
 from greengrocer.serving.admission import Receipt
 from greengrocer.web.body.form import OVERHEAD, Event, Form
 
 FIELD = "file"
-PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
+PICTURE_TYPES = media_types()
 FORM_TYPE = "multipart/form-data"
 LENGTH_DIGITS = 20  # of a Content-Length: no body needs as many
 
