@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance import exif, jpegs, pngs, webps
+from conformance import exif, jpegs, pngs, stills, webps
 from conformance.jpegs import APP1, APP2, COMMENT, segment, with_segments
 from conformance.photos import encoded, jpeg, photo, plain
 
@@ -18,6 +18,8 @@ EITHER = OK | UNREADABLE  # a decoder may forgive it
 SLOW = frozenset({"picture-too-slow"})
 PIXELS = frozenset({"too-many-pixels"})
 FOREIGN = frozenset({"unsupported-format"})
+WITH_EXTRA = FOREIGN | OK  # as the extra heif is installed or not
+CUT = FOREIGN | UNREADABLE  # likewise
 XMP = b"XML:com.adobe.xmp\0\1\0\0\0"
 LARGE = 5_000_000  # bytes of a profile, or of EXIF
 
@@ -306,10 +308,34 @@ EXIFS = [
     for name, block in exif.ODD.items()
     for place in (_exif_in_jpeg, _exif_in_png, _exif_in_webp)
 ]
+STILLS = [
+    Crafted("a HEIC", WITH_EXTRA, lambda: stills.HEIC),
+    Crafted("an AVIF", WITH_EXTRA, partial(encoded, photo(1), "AVIF")),
+    *[
+        Crafted(f"{brand.decode()} and no more", CUT, partial(stills.ftyp, brand))
+        for brand in (
+            *(b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"),
+            *(b"avif", b"avis", b"avio"),
+        )
+    ],
+    Crafted("heic among the others", CUT, lambda: stills.ftyp(b"mif1", b"miaf", b"heic", minor=9)),
+    *[
+        Crafted(f"a film ({brand.decode()})", FOREIGN, partial(stills.ftyp, brand, b"mp41"))
+        for brand in (b"isom", b"mp42", b"qt  ", b"3gp5")
+    ],
+    Crafted("a HEIC cut in the middle", CUT, lambda: stills.HEIC[: len(stills.HEIC) // 2]),
+    Crafted("a HEIC without its end", CUT, lambda: stills.HEIC[:-20]),
+    Crafted(
+        "a HEIC of 60,000 pixels each way",
+        FOREIGN | PIXELS,
+        lambda: stills.with_size(stills.HEIC, 60_000, 60_000),
+    ),
+    Crafted("a HEIC smaller than its stream", CUT, lambda: stills.with_size(stills.HEIC, 8, 8)),
+]
 STRANGERS = [
     *[
         Crafted(f"a {kind}", FOREIGN, partial(encoded, photo(1), kind))
-        for kind in ("GIF", "BMP", "TIFF", "ICO", "AVIF", "JPEG2000")
+        for kind in ("GIF", "BMP", "TIFF", "ICO", "JPEG2000")
     ],
     *[
         Crafted(f"a {kind}", UNREADABLE, partial(encoded, photo(1), kind))
@@ -332,5 +358,12 @@ STRANGERS = [
     Crafted("zeros", UNREADABLE, lambda: bytes(1000)),
     Crafted("a line break", UNREADABLE, lambda: b"\r\n"),
 ]
-THEMES = {"jpeg": JPEGS, "png": PNGS, "webp": WEBPS, "exif": EXIFS, "stranger": STRANGERS}
+THEMES = {
+    "jpeg": JPEGS,
+    "png": PNGS,
+    "webp": WEBPS,
+    "exif": EXIFS,
+    "still": STILLS,
+    "stranger": STRANGERS,
+}
 CRAFTED = {f"{theme}: {one.name}": one for theme, ones in THEMES.items() for one in ones}

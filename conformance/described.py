@@ -14,7 +14,10 @@ PICTURES = st.sampled_from(
 )
 
 schemathesis.openapi.format("binary", PICTURES)
-for media_type in ("image/jpeg", "image/png", "image/webp"):
+for media_type in (
+    *("image/jpeg", "image/png", "image/webp"),
+    *("image/heic", "image/heif", "image/avif"),
+):
     schemathesis.openapi.media_type(media_type, PICTURES)
 
 

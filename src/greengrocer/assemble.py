@@ -16,6 +16,7 @@ from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
 from greengrocer.engines.registry import make_engine
 from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.imaging.heif import check_installation
 from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
@@ -186,8 +187,9 @@ def build_pipeline(
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
 
-    Raises BundleRefused where the graph or an answer is not what the manifest says.
+    Raises BundleRefused where the graph or an answer is not what the manifest says, BrokenExtra.
     """
+    check_installation()
     manifest = bundle.manifest
     engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
     engine.start()

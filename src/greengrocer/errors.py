@@ -3,6 +3,7 @@
 GreengrocerError
 ├── UsageError                   a person's mistake: one clear line, exit code 2
 │   ├── MissingExtra             an optional part is not installed
+│   ├── BrokenExtra              an optional part is installed, and cannot be loaded
 │   ├── OutdatedLibrary          somebody else's library, with a known hole
 │   ├── DatasetUnusable          a data set that is missing or malformed
 │   ├── DownloadFailed           a source that is out of reach or is not the data set
@@ -47,6 +48,16 @@ class MissingExtra(UsageError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra: pip install 'greengrocer[{extra}]'")
+
+
+class BrokenExtra(UsageError):
+    """An optional part of the product is installed, but cannot be loaded."""
+
+    def __init__(self, extra: str, why: str) -> None:
+        super().__init__(
+            f"the extra {extra!r} is installed but cannot be loaded ({why}): "
+            f"pip install --force-reinstall 'greengrocer[{extra}]'"
+        )
 
 
 class OutdatedLibrary(UsageError):

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from greengrocer.datasets.gallery import built_in_gallery
+from greengrocer.imaging.formats import accepted
 from support.chromium import Shop
 
 pytestmark = pytest.mark.accept
@@ -91,7 +92,7 @@ def test_a_refusal_in_the_services_own_words(
 ) -> None:
     shop.choose(pictures["text"])
     assert shop.names() == ["The picture cannot be read"]
-    expect(shop.card.get_by_text("send a JPEG, PNG or WebP.")).to_be_visible()
+    expect(shop.card.get_by_text(f"send a {accepted()}.")).to_be_visible()
     expect(shop.status).to_contain_text("The picture cannot be read. The bytes are no picture")
     expect(shop.page.get_by_role("button", name="Try again")).to_be_hidden()
     large = tmp_path / "large.jpg"

@@ -13,8 +13,11 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from greengrocer.imaging.formats import suffixes
 from greengrocer.web.schemas import Problem
 from support.pictures import encoded, jpeg, photo
+
+KINDS = ", ".join(sorted(suffixes()))
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -71,7 +74,7 @@ def test_a_bad_file_fails_alone(
     assert done.stderr.splitlines() == [
         f"greengrocer: {broken}: the JPEG is truncated or damaged",
         f"greengrocer: {missing}: No such file or directory",
-        f"greengrocer: {empty}: the folder holds no picture (.jpeg, .jpg, .png, .webp)",
+        f"greengrocer: {empty}: the folder holds no picture ({KINDS})",
     ]
 
 

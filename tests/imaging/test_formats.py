@@ -15,11 +15,13 @@ from greengrocer.imaging.formats import (
     MAX_JPEG_FILL,
     MAX_JPEG_SEGMENTS,
     Format,
+    accepted,
     read_header,
 )
 from support.pictures import encoded, photo
 from support.png import GREY, SIGNATURE, header
 
+PLAIN = (Format.JPEG, Format.PNG, Format.WEBP)  # those that no extra brings
 SIZES = [(1, 1), (7, 3), (255, 257), (640, 11), (33, 512), (3, 5000), (5000, 3)]
 EXIF = b"Exif\0\0MM\0*" + bytes(60_000)
 VARIANTS: dict[str, tuple[str, str, dict[str, object]]] = {
@@ -56,7 +58,7 @@ def test_the_header_agrees_with_the_decoder(variant: str, size: tuple[int, int])
 
 
 def test_a_header_needs_no_pixels() -> None:
-    for kind in Format:
+    for kind in PLAIN:
         data = encoded(photo(1), kind)
         assert read_header(data[: 1000 if kind is Format.JPEG else 30]) == (kind, 320, 240)
 
@@ -70,9 +72,6 @@ FOREIGN = {
     "Photoshop": b"8BPS\0\1",
     "JPEG XL": b"\xff\x0a\0\0",
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n",
-    "AVIF": b"\0\0\0\x1cftypavif\0\0\0\0",
-    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0",
-    "HEIF": b"\0\0\0\x18ftypmif1\0\0\0\0",
     "MP4": b"\0\0\0\x18ftypisom\0\0\0\0",
     "Matroska": b"\x1aE\xdf\xa3\1\0\0",
     "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -85,7 +84,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_other_formats_are_called_by_their_names(name: str) -> None:
-    with pytest.raises(UnsupportedFormat, match=f"{name}.*: send a JPEG, PNG or WebP"):
+    with pytest.raises(UnsupportedFormat, match=f"{name}.*: send a {accepted()}$"):
         read_header(FOREIGN[name])
 
 
@@ -109,7 +108,7 @@ def test_what_no_magic_fits_is_unreadable(data: bytes) -> None:
         read_header(data)
 
 
-@pytest.mark.parametrize("kind", Format)
+@pytest.mark.parametrize("kind", PLAIN)
 def test_a_file_that_ends_within_its_header_is_unreadable(kind: Format) -> None:
     data = encoded(photo(1), kind)
     for length in range(1, 24):

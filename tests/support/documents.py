@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from markdown_it import MarkdownIt
 
+from support import bare
 from support.servers import Server, clean_environment, start_server
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +160,7 @@ def _furnish(clone: Path) -> dict[str, str]:
     for name in ("src", "docs", "recipes"):
         (clone / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "README.md", clone)
-    return {
+    return bare.environment() | {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "XDG_RUNTIME_DIR": str(home),
         "XDG_DATA_HOME": str(home),

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from greengrocer.imaging.heif import is_installed
 from support.forms import BOUNDARY, FORM, form, part
 from support.pictures import encoded, jpeg, photo
 from support.png import RGB, SIGNATURE, header
@@ -57,7 +58,15 @@ PICTURES = [
     Refused("a BMP", 415, "unsupported-format", post(encoded(photo(1), "BMP")), "BMP"),
     Refused("a TIFF", 415, "unsupported-format", post(encoded(photo(1), "TIFF")), "TIFF"),
     Refused("a PDF", 415, "unsupported-format", _form(form(part(b"%PDF-1.7 "))), "PDF"),
-    Refused("a HEIC", 415, "unsupported-format", post(b"\0\0\0\x18ftypheic" + bytes(40)), "HEIC"),
+    # cut behind its brand: with the extra it is of a kind that is read
+    Refused(
+        "a HEIC",
+        400 if is_installed() else 415,
+        "unreadable-picture" if is_installed() else "unsupported-format",
+        post(b"\0\0\0\x18ftypheic" + bytes(40)),
+        "HEIC",
+    ),
+    Refused("a film", 415, "unsupported-format", post(b"\0\0\0\x18ftypisom" + bytes(40)), "film"),
 ]
 UPLOADS = [
     Refused(

@@ -23,7 +23,8 @@ def register(commands: "Commands") -> None:
         nargs="+",
         type=Path,
         metavar="IMAGE|DIR",
-        help="JPEG, PNG or WebP, or a folder with such files at any depth",
+        help="a JPEG, PNG or WebP, with the extra heif a HEIC or AVIF, or a folder with such files "
+        "at any depth",
     )
     parser.add_argument("--top", type=_count, default=5, metavar="K", help="classes to list")
     form = parser.add_mutually_exclusive_group()

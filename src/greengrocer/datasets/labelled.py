@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greengrocer.errors import DatasetUnusable
+from greengrocer.imaging.formats import suffixes
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+SUFFIXES = suffixes()
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,10 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging import cost, jpeg, png, webp
 from greengrocer.imaging.colour import parts, upright_rgb
-from greengrocer.imaging.formats import Format, Header, read_header
+from greengrocer.imaging.exif import UPRIGHT
+from greengrocer.imaging.formats import STILLS, Format, Header, read_header
 from greengrocer.imaging.geometry import Pixels
+from greengrocer.imaging.heif import decode_still
 from greengrocer.imaging.pieces import Pieces
 from greengrocer.imaging.shown import Shown
 
@@ -137,6 +139,8 @@ def _decode(
     header = read_header(data)
     clock = _Clock(limits.seconds, check)
     try:
+        if header.format in STILLS:
+            return _decode_still(data, header, limits, clock)
         shown = _SHOWN[header.format](data)
         if header.format is Format.JPEG:
             picture = _decode_jpeg(header, shown, target, limits, clock)
@@ -169,16 +173,28 @@ def _decode_png(header: Header, shown: Shown, data: bytes, clock: "_Clock") -> I
     return picture
 
 
+def _decode_still(
+    data: bytes, header: Header, limits: DecodeLimits, clock: "_Clock"
+) -> Image.Image:
+    """The clock cannot stop its decoder either."""
+    _may_take(cost.still_seconds(header.pixels, len(data)), header, limits)
+    return upright_rgb(decode_still(data, clock), UPRIGHT, clock)
+
+
+def _may_take(seconds: float, header: Header, limits: DecodeLimits) -> None:
+    """``seconds`` are what one call may take that nobody can stop; raises PictureTooSlow."""
+    if seconds > limits.seconds:
+        raise PictureTooSlow(
+            f"a {header.format} of this size may take {seconds:.1f} seconds to decode: "
+            f"at most {limits.seconds:g} are allowed"
+        )
+
+
 def _decode_webp(
     header: Header, shown: Shown, limits: DecodeLimits, clock: "_Clock"
 ) -> ImageFile.ImageFile:
     """The clock cannot stop the one call that decodes all of it, so it is not let begin."""
-    seconds = cost.webp_seconds(header.pixels, sum(map(len, shown.pieces)))
-    if seconds > limits.seconds:
-        raise PictureTooSlow(
-            f"a WebP of this size may take {seconds:.1f} seconds to decode: "
-            f"at most {limits.seconds:g} are allowed"
-        )
+    _may_take(cost.webp_seconds(header.pixels, sum(map(len, shown.pieces))), header, limits)
     picture = _open(header, shown.pieces, clock)
     picture.load()
     clock()

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from greengrocer.errors import EmptyPicture, UnreadablePicture, UnsupportedFormat
+from greengrocer.imaging import heif
 
 # A real JPEG has a dozen segments before its frame header, a large ICC or EXIF some hundreds.
 MAX_JPEG_SEGMENTS = 1000
@@ -31,12 +32,6 @@ _FOREIGN = (
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypavis", "AVIF"),
-    (4, b"ftypheic", "HEIC"),
-    (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (4, b"ftyp", "an MP4 or QuickTime film"),
     (0, b"\x1aE\xdf\xa3", "a Matroska or WebM film"),
     (0, b"<svg", "SVG"),
     (0, b"<?xml", "XML or SVG"),
@@ -46,13 +41,23 @@ _FOREIGN = (
     (0, b"\x1f\x8b", "a gzip file"),
 )
 
+_PLAIN_TYPES = ("image/jpeg", "image/png", "image/webp")
+_PLAIN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_STILL_TYPES = ("image/heic", "image/heif", "image/avif")
+_STILL_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".avif"})
+
 
 class Format(StrEnum):
-    """The formats that are read, by the names that the decoder knows them by."""
+    """The formats that are read: the last two where the extra ``heif`` is installed."""
 
     JPEG = "JPEG"
     PNG = "PNG"
     WEBP = "WEBP"
+    HEIC = "HEIC"
+    AVIF = "AVIF"
+
+
+STILLS = (Format.HEIC, Format.AVIF)  # that the extra brings
 
 
 class Header(NamedTuple):
@@ -78,7 +83,11 @@ def read_header(data: bytes) -> Header:
         raise EmptyPicture("the picture is empty: 0 bytes")
     kind = _sniff(data)
     try:
-        width, height = _SIZE_READERS[kind](data)
+        if kind is None:
+            still = heif.look(data, accepted())
+            kind, width, height = Format(still.name), still.width, still.height
+        else:
+            width, height = _SIZE_READERS[kind](data)
     except IndexError as error:
         raise UnreadablePicture(f"the {kind} ends within its header") from error
     if width == 0 or height == 0:
@@ -86,7 +95,25 @@ def read_header(data: bytes) -> Header:
     return Header(kind, width, height)
 
 
-def _sniff(data: bytes) -> Format:
+def accepted() -> str:
+    """The formats that are read here, to be told to a person."""
+    return "JPEG, PNG, WebP, HEIC or AVIF" if heif.is_installed() else "JPEG, PNG or WebP"
+
+
+def media_types() -> tuple[str, ...]:
+    """The media types of what is read here; HEIC has two names."""
+    return (*_PLAIN_TYPES, *(_STILL_TYPES if heif.is_installed() else ()))
+
+
+def suffixes() -> frozenset[str]:
+    """What the names of files end with that are read here, in lower case."""
+    return _PLAIN_SUFFIXES | (_STILL_SUFFIXES if heif.is_installed() else frozenset())
+
+
+def _sniff(data: bytes) -> Format | None:
+    """The format by its first bytes; None: a file of boxes, of which there are many kinds."""
+    if data[4:8] == b"ftyp":
+        return None
     if data.startswith(b"\xff\xd8\xff"):
         return Format.JPEG
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -95,8 +122,8 @@ def _sniff(data: bytes) -> Format:
         return Format.WEBP
     for offset, magic, name in _FOREIGN:
         if data.startswith(magic, offset):
-            raise UnsupportedFormat(f"this is {name}: send a JPEG, PNG or WebP")
-    raise UnreadablePicture("the bytes are no picture that is known: send a JPEG, PNG or WebP")
+            raise UnsupportedFormat(f"this is {name}: send a {accepted()}")
+    raise UnreadablePicture(f"the bytes are no picture that is known: send a {accepted()}")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

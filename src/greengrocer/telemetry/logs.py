@@ -13,6 +13,8 @@ from typing import Literal, TextIO
 
 import structlog
 
+from greengrocer.telemetry.warned import tell_warnings
+
 LogFormat = Literal["text", "json"]
 
 
@@ -51,8 +53,11 @@ def configure_logs(level: str, style: LogFormat) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )
-    logging.captureWarnings(capture=True)
     logging.basicConfig(handlers=[handler], level=_level(level), force=True)
+    # It has a line for each entry of each picture's EXIF.
+    logging.getLogger("PIL").setLevel(max(_level(level), logging.WARNING))
+    warned = structlog.get_logger("warnings")
+    tell_warnings(lambda text: warned.warning("a library warns", text=text))
 
 
 class Lossy:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from greengrocer.imaging.formats import accepted
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.apart import METRICS
 from greengrocer.web.access.guard import is_open
@@ -20,7 +21,7 @@ def _upload(parameters: list[dict[str, Any]]) -> dict[str, Any]:
         "parameters": parameters,
         "requestBody": {
             "required": True,
-            "description": "One JPEG, PNG or WebP: as a form's file, or as the body itself. "
+            "description": f"One {accepted()}: as a form's file, or as the body itself. "
             "Its type may also be any other image/... or missing: the bytes are looked at.",
             "content": {
                 FORM_TYPE: {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from benchmarks.peers.environments import environment
 
+from greengrocer.imaging.formats import accepted
 from support.pictures import jpeg
 from support.servers import Server, start_server
 from support.workers import start_workers
@@ -16,7 +17,7 @@ from support.workers import start_workers
 pytestmark = pytest.mark.accept
 
 ROOT = Path(__file__).parents[3]
-REFUSED = "the bytes are no picture that is known: send a JPEG, PNG or WebP"
+REFUSED = f"the bytes are no picture that is known: send a {accepted()}"
 LEVELS = (10, 245)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from greengrocer.imaging.formats import media_types
 from greengrocer.web.problems import KINDS
 from greengrocer.web.schemas import Problem
 
@@ -139,7 +140,7 @@ def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
 
 def test_the_upload_may_be_a_form_or_a_picture(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
-    raw = {"image/jpeg", "image/png", "image/webp", "application/octet-stream"}
+    raw = {*media_types(), "application/octet-stream"}
     assert set(content) == {"multipart/form-data", *raw}
     form = content["multipart/form-data"]["schema"]
     assert form["required"] == ["file"]

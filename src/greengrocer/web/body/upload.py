@@ -19,13 +19,14 @@ from greengrocer.errors import (
     TooManyBytes,
     UnsupportedContentType,
 )
+from greengrocer.imaging.formats import media_types
 from greengrocer.serving.admission import Receipt
 from greengrocer.web.body.form import OVERHEAD, Event, Form, Part
 from greengrocer.web.body.parameters import parameters
 from greengrocer.web.quoted import quoted
 
 FIELD = "file"
-PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp")
+PICTURE_TYPES = media_types()
 OCTETS = "application/octet-stream"
 FORM_TYPE = "multipart/form-data"
 LINK_TYPE = "application/x-www-form-urlencoded"

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from greengrocer.imaging.formats import media_types
 from greengrocer.ranking import ModelId
 
 ASSETS = "/page"
@@ -49,7 +50,9 @@ _ASSETS = {
 
 def page(request: Request, model: ModelId) -> Response:
     """The page, which names the model that serves now."""
-    text = _PAGE.substitute(name=escape(model.name), version=escape(model.version))
+    text = _PAGE.substitute(
+        name=escape(model.name), version=escape(model.version), kinds=",".join(media_types())
+    )
     return _File(text.encode(), "text/html").response(request, _PAGE_HEADERS)
 
 

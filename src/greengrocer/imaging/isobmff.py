@@ -1,0 +1,246 @@
+"""Still pictures in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
+
+Only what is needed before decoding is read: which item is the picture, of what it is made, how
+large it is and how it is turned. Everything is bounded, for the event loop may call it.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+MAX_BOXES = 4000  # in one box; a property is one, and tiles share theirs
+MAX_ITEMS = 1000  # tiles included; a 50-megapixel photo has 200
+MAX_PROPERTIES = 32  # of one item
+
+HEIC_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"heif"}
+)
+AVIF_BRANDS = frozenset({b"avif", b"avis", b"avio", b"MA1A", b"MA1B"})
+ANY_CODING = frozenset({b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"1pic"})
+
+Span = tuple[int, int]  # from where to where, in the file
+
+
+class Damaged(Exception):
+    """The boxes contradict each other, or end too early; the text says how."""
+
+
+class Box(NamedTuple):
+    """A box: its type, where that stands, and where its content lies."""
+
+    kind: bytes
+    kind_at: int
+    start: int
+    end: int
+
+
+class Item(NamedTuple):
+    """An item: its type, and where that stands in the file."""
+
+    kind: bytes
+    kind_at: int
+
+
+class Property(NamedTuple):
+    """What an item says of itself: its size (ispe), how it is turned (irot), and so on."""
+
+    kind: bytes
+    content: bytes
+
+
+class Meta:
+    """The items of a file, by id: what they are, lie at, are made from and say of themselves."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.data_size = len(data)
+        boxes = {box.kind: box for box in self._inside(self._meta())}
+        try:
+            properties = {box.kind: box for box in self._children(boxes[b"iprp"])}
+            self.primary = self._read_primary(boxes[b"pitm"])
+            self.items = self._read_items(boxes[b"iinf"])
+            self._properties = list(self._children(properties[b"ipco"]))
+            self._indices = self._read_associations(properties[b"ipma"])
+            self._extents = self._read_locations(boxes[b"iloc"], boxes.get(b"idat"))
+        except KeyError as error:
+            raise Damaged(f"has no box {error.args[0].decode('latin-1')!r}") from error
+        references = boxes.get(b"iref")
+        self.references = [] if references is None else list(self._read_references(references))
+
+    def boxes(self) -> Iterator[Box]:
+        """The boxes of the file, as far as they are any: some cameras leave more behind them."""
+        with suppress(Damaged):
+            yield from self._boxes(0, self.data_size)
+
+    def made_from(self, item: int) -> tuple[int, ...]:
+        """The items that a derived ``item`` is made from, in order, repeats included."""
+        found = [r.to for r in self.references if r.kind == b"dimg" and r.of == item]
+        return found[0] if len(found) == 1 else ()
+
+    def properties(self, item: int) -> Iterator[Property]:
+        """Type and content of the properties of ``item``, in order."""
+        for index in self._indices.get(item, ()):
+            if not 0 < index <= len(self._properties):
+                raise Damaged("names a property that it does not have")
+            box = self._properties[index - 1]
+            yield Property(box.kind, self._data[box.start : box.end])
+
+    def content(self, item: int) -> bytes:
+        """The bytes of ``item``."""
+        return b"".join(self._data[start:end] for start, end in self._extents.get(item, ()))
+
+    def content_size(self, item: int) -> int:
+        """How many bytes ``item`` has."""
+        return sum(end - start for start, end in self._extents.get(item, ()))
+
+    def _number(self, at: int, length: int) -> int:
+        if at + length > len(self._data):
+            raise Damaged("ends within its header")
+        return int.from_bytes(self._data[at : at + length], "big")
+
+    def _meta(self) -> Box:
+        for box in self._boxes(0, len(self._data)):
+            if box.kind == b"meta":
+                return box
+        raise Damaged("has no still picture in it")
+
+    def _inside(self, full: Box) -> Iterator[Box]:
+        """The boxes in one that begins with a version and flags; each type once."""
+        seen = set()
+        for box in self._boxes(full.start + 4, full.end):
+            if box.kind in seen and box.kind not in {b"free", b"skip", b"uuid"}:
+                raise Damaged(f"has two boxes {box.kind.decode('latin-1')!r}")
+            seen.add(box.kind)
+            yield box
+
+    def _children(self, box: Box) -> Iterator[Box]:
+        return self._boxes(box.start, box.end)
+
+    def _boxes(self, at: int, end: int) -> Iterator[Box]:
+        for _ in range(MAX_BOXES):
+            if at + 8 > end:
+                return
+            size, kind_at, start = self._number(at, 4), at + 4, at + 8
+            kind = self._data[kind_at:start]
+            if size == 1:
+                size, start = self._number(start, 8), start + 8
+            elif size == 0:
+                size = end - at
+            if size < start - at:
+                raise Damaged("has a box that is smaller than its own head")
+            # what a file ends with may be cut: the decoder tells
+            yield Box(kind, kind_at, start, min(at + size, end))
+            at += size
+        raise Damaged(f"has more than {MAX_BOXES} boxes in one")
+
+    def _version(self, box: Box) -> int:
+        return self._number(box.start, 1)
+
+    def _read_primary(self, box: Box) -> int:
+        return self._number(box.start + 4, 2 if self._version(box) == 0 else 4)
+
+    def _read_items(self, box: Box) -> dict[int, Item]:
+        wide = 2 if self._version(box) == 0 else 4
+        items: dict[int, Item] = {}
+        for infe in self._boxes(box.start + 4 + wide, box.end):
+            version = self._version(infe)
+            if infe.kind != b"infe" or version < 2:
+                continue
+            wide = 2 if version == 2 else 4
+            number, at = self._number(infe.start + 4, wide), infe.start + 6 + wide
+            if number in items or len(items) == MAX_ITEMS:
+                raise Damaged("has an item twice, or too many of them")
+            items[number] = Item(self._number(at, 4).to_bytes(4, "big"), at)
+        return items
+
+    def _read_associations(self, box: Box) -> dict[int, list[int]]:
+        wide = 2 if self._version(box) == 0 else 4
+        step = 2 if self._number(box.start + 3, 1) & 1 else 1
+        count, at = self._number(box.start + 4, 4), box.start + 8
+        if count > MAX_ITEMS:
+            raise Damaged("has too many items")
+        indices: dict[int, list[int]] = {}
+        for _ in range(count):
+            item, many = self._number(at, wide), self._number(at + wide, 1)
+            if item in indices or many > MAX_PROPERTIES:
+                raise Damaged("has properties of an item twice, or too many of them")
+            at += wide + 1
+            low = (1 << 8 * step - 1) - 1  # the highest bit says how much the property matters
+            indices[item] = [self._number(at + k * step, step) & low for k in range(many)]
+            at += many * step
+        return indices
+
+    def _read_references(self, box: Box) -> Iterator["Reference"]:
+        wide = 2 if self._version(box) == 0 else 4
+        total = 0
+        for one in self._boxes(box.start + 4, box.end):
+            count, at = self._number(one.start + wide, 2), one.start + wide + 2
+            total += count
+            if total > 4 * MAX_ITEMS:
+                raise Damaged("has too many references")
+            to = tuple(self._number(at + k * wide, wide) for k in range(count))
+            yield Reference(one.kind, self._number(one.start, wide), to)
+
+    def _read_locations(self, box: Box, inner: Box | None) -> dict[int, list[Span]]:
+        version, sizes = self._version(box), self._number(box.start + 4, 2)
+        offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+        index_size = sizes & 15 if version else 0
+        wide = 4 if version == 2 else 2
+        count, at = self._number(box.start + 6, wide), box.start + 6 + wide
+        if count > MAX_ITEMS:
+            raise Damaged("has too many items")
+        found: dict[int, list[Span]] = {}
+        spans = 0
+        for _ in range(count):
+            item, at = self._number(at, wide), at + wide
+            method = self._number(at, 2) & 15 if version else 0
+            at += 4 if version else 2
+            base, extents = self._number(at, base_size), self._number(at + base_size, 2)
+            at += base_size + 2
+            spans += extents
+            if item in found or spans > 4 * MAX_ITEMS:
+                raise Damaged("says twice where an item lies, or in too many pieces")
+            found[item] = []
+            for _ in range(extents):
+                at += index_size
+                start, length = (
+                    base + self._number(at, offset_size),
+                    self._number(at + offset_size, length_size),
+                )
+                at += offset_size + length_size
+                found[item].append(self._span(method, start, length, inner))
+        return found
+
+    def _span(self, method: int, start: int, length: int, inner: Box | None) -> Span:
+        if method == 0:
+            return min(start, self.data_size), min(start + length, self.data_size)
+        if method == 1 and inner is not None:
+            start += inner.start
+            return min(start, inner.end), min(start + length, inner.end)
+        return 0, 0  # in another item: of nothing that is read
+
+
+class Reference(NamedTuple):
+    """One item tells of others: dimg, what it is made from; auxl, what it belongs to."""
+
+    kind: bytes
+    of: int
+    to: tuple[int, ...]
+
+
+def name_of(data: bytes) -> str | None:
+    """HEIC, AVIF or HEIF by the brands of a file that begins with ``ftyp``; None: a film.
+
+    The first brand counts most, where it says how pictures are coded; the others come after it.
+    """
+    size, start = int.from_bytes(data[:4], "big"), 8
+    if size == 1:
+        size, start = int.from_bytes(data[8:16], "big"), 16
+    end = min(len(data), size or len(data), start + 4 * MAX_BOXES)
+    brands = [data[start : start + 4], *(data[at : at + 4] for at in range(start + 8, end - 3, 4))]
+    for brand in brands:
+        if brand in HEIC_BRANDS:
+            return "HEIC"
+        if brand in AVIF_BRANDS:
+            return "AVIF"
+    return "HEIF" if brands[0] in ANY_CODING else None
