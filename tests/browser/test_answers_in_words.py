@@ -9,7 +9,7 @@ from playwright.sync_api import Route, expect
 from greengrocer.datasets.gallery import built_in_gallery
 from support.chromium import Shop
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 PREDICT = "**/predict?*"
 
