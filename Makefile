@@ -70,6 +70,9 @@ requirements:  ## pin the newest versions anew (needs uv)
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama pyproject.toml -o requirements/serve.txt
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
+		--no-emit-package colorama --resolution lowest-direct \
+		pyproject.toml -o requirements/lowest.txt
+	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama --no-emit-package numpy --no-emit-package protobuf \
 		--no-emit-package typing-extensions requirements/dev.in -o requirements/dev.txt
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
@@ -78,7 +81,7 @@ requirements:  ## pin the newest versions anew (needs uv)
 		--no-emit-package colorama requirements/ray.in -o requirements/ray.txt
 
 clean:  ## remove what these commands built
-	rm -rf .venv .venv-dev .venv-peers .venv-ray build dist
+	rm -rf .venv .venv-* build dist
 
 .venv/installed: requirements/serve.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -9,6 +9,7 @@ import pytest
 
 from greengrocer.bundles.bundle import shipped_bundles
 from support.bundles import write_fake_bundle
+from support.legs import pytest_collection_finish, pytest_terminal_summary  # noqa: F401  # hooks
 from support.servers import Server, StartServer, start_server
 
 

@@ -12,6 +12,8 @@ from support.processes import alive, children
 from support.servers import START_SECONDS, StartServer, clean_environment
 from support.waiting import until
 
+pytestmark = pytest.mark.leg("without Linux")
+
 PICTURE = built_in_gallery().pictures[0].path
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from greengrocer.errors import UsageError
 from greengrocer.settings import PREFIX, Settings, read_settings
-from support.manifests import service_links
 from support.servers import StartServer, clean_environment
+from support.service_links import service_links
 
 
 @pytest.fixture(autouse=True)

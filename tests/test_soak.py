@@ -19,6 +19,8 @@ from soak.watch import Sample, growths, trends
 from support.documents import ROOT
 from support.servers import clean_environment
 
+pytestmark = pytest.mark.leg("soak")
+
 MINUTES = 1
 ENOUGH = 100  # requests
 PICTURE = Kind("picture", 1, "/predict", [b"x"], frozenset({OK, LEFT}))

@@ -20,6 +20,8 @@ from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 from support.servers import start_server
 
+pytestmark = pytest.mark.leg("wheel")
+
 ROOT = Path(__file__).parents[1]
 MAX_ENVIRONMENT = 250_000_000  # bytes, pip included
 MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000}

@@ -10,7 +10,7 @@ from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.imaging.formats import accepted
 from support.chromium import Shop
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 PREDICT = "**/predict?*"
 

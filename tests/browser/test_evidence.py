@@ -15,7 +15,7 @@ from greengrocer.imaging.overlay import overlay
 from support.chromium import Shop
 from support.pictures import encoded, photo
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 MAP = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
 ANSWER_WITH = """

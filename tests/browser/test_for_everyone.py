@@ -10,7 +10,7 @@ from browser.conftest import OpenShop
 from browser.test_evidence import with_evidence
 from support.chromium import Shop
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 PHONE = {"viewport": {"width": 320, "height": 640}, "has_touch": True, "is_mobile": True}
 DESK = {"viewport": {"width": 1440, "height": 900}}

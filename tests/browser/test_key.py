@@ -11,7 +11,7 @@ from greengrocer.web.access.keys import add_key
 from support.chromium import Shop
 from support.servers import Server, start_server
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from playwright.sync_api import CDPSession, expect
 from browser.conftest import OpenShop
 from support.chromium import Shop
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 COPY_A_PICTURE = """async () => {
   const canvas = document.createElement("canvas");

@@ -14,7 +14,7 @@ import pytest
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("another processor")]
 
 EMULATOR = "qemu-x86_64"
 HASWELL = (EMULATOR, "-cpu", "Haswell")  # AVX2, the least that is supported; no VNNI

@@ -14,7 +14,7 @@ from support.scrapes import scrape
 from support.servers import Server, StartServer
 from support.suite import pass_suite
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("black-box suite")]
 
 LONG = 600  # seconds: only a hang takes as long
 SOME = [name for kind in SOUND for damage in DAMAGES for name in names(kind, damage, 1, 20)]

@@ -20,6 +20,8 @@ from support.documents import ROOT
 from support.manifests import DEPLOY, image_environment, pods
 from support.servers import Server
 
+pytestmark = pytest.mark.leg("image")
+
 SAID = list(steps((DEPLOY / "Dockerfile").read_text(encoding="utf-8")))
 MAX_ENVIRONMENT = 250_000_000  # bytes
 NAMED = "Granny-Smith"  # by either bundle

@@ -9,7 +9,7 @@ from benchmarks.peers.environments import environment
 from support import kserve_types
 from support.manifests import DEPLOY
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("KServe")]
 
 FILES = sorted((DEPLOY / "kserve").glob("*.yaml"))
 

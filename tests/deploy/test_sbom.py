@@ -13,7 +13,7 @@ from greengrocer.bundles.bundle import shipped_bundles
 from greengrocer.bundles.manifest import read_manifest
 from support.dockerfile import Image
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("image")]
 
 
 @pytest.fixture(scope="module")

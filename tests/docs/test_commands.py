@@ -11,6 +11,8 @@ from PIL import Image
 from support.documents import ROOT, Reader, blocks, needs
 from support.pictures import encoded, photo
 
+pytestmark = pytest.mark.leg("documentation")
+
 ELSEWHERE = {"kubernetes", "ray-serve"}  # for clusters: tests/deploy and tests/scale have these
 WITHOUT = {"capacity"}  # has sums and no commands
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))

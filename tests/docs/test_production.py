@@ -20,6 +20,8 @@ from support.pictures import jpeg
 from support.servers import Server, StartServer
 from support.waiting import until
 
+pytestmark = pytest.mark.leg("documentation")
+
 GUIDE = ROOT / "docs" / "guides" / "production.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| \w+ \| (.*?) \|", re.MULTILINE)  # of the table of metrics

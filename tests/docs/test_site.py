@@ -10,7 +10,7 @@ import pytest
 
 from support.documents import ROOT
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("documentation")]
 
 LOADED = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src"}
 MODULE = re.compile(r"<text[^>]*class='module'[^>]*>([\w/]+\.py)<")

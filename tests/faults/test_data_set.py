@@ -13,6 +13,8 @@ from support.servers import StartServer
 from support.wire import exchange, head, post
 from support.workers import start_workers
 
+pytestmark = pytest.mark.leg("faults of the machine")
+
 RANDOM = head("GET", "/random-image")
 
 

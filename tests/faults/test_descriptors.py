@@ -18,6 +18,8 @@ from support.waiting import until
 from support.wire import Wire, exchange, head, post
 from support.workers import Workers, start_workers
 
+pytestmark = pytest.mark.leg("faults of the machine")
+
 FREE = 3  # descriptors that are left
 CROWD = 20
 WHILE = 2.0  # seconds without a descriptor

@@ -18,6 +18,8 @@ from support.waiting import until
 from support.wire import exchange, head, post
 from support.workers import Workers, start_workers
 
+pytestmark = pytest.mark.leg("faults of the machine")
+
 FULL = Path("/dev/full")
 NO_ROOM = "No space left on device"
 RECIPE = """

@@ -13,6 +13,8 @@ from support.shortage import at_most, written_memory
 from support.wire import WireAnswer, exchange, post
 from support.workers import start_workers
 
+pytestmark = pytest.mark.leg("faults of the machine")
+
 ROOM = 64_000_000  # bytes
 SIDE = 6900  # pixels: 48 megapixels, of four bytes each, which leave no room for anything
 

@@ -9,7 +9,7 @@ from support.pictures import jpeg
 from support.ray_cluster import Cluster
 from support.waiting import until
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 LIMIT = 1000
 BALANCER = "127.0.0.9"  # where its connections come from

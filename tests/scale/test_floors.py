@@ -9,7 +9,7 @@ from support.libraries import install
 from support.ray_cluster import PROGRAMS, build
 from support.servers import clean_environment
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 
 @pytest.mark.parametrize("call", ["application({})", "Replica({})"])

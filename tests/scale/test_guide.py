@@ -15,6 +15,8 @@ from support.documents import ROOT, blocks
 from support.ray_cluster import CONFIG, PROGRAMS, REPLICAS, build, free_port
 from support.servers import clean_environment
 
+pytestmark = pytest.mark.leg("Ray")
+
 GUIDE = ROOT / "docs" / "guides" / "ray-serve.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 INCLUDED = re.compile(r"\{literalinclude\} (\S+)")

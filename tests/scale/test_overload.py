@@ -16,7 +16,7 @@ from support.scrapes import Samples, sample, scrape
 from support.waiting import until
 from support.wire import Wire, WireAnswer, exchange, post
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 CROWD = 300  # clients at once, of whom some do not get in
 QUEUE = 20  # clients who all do

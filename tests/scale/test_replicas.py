@@ -21,8 +21,8 @@ from greengrocer.scale.replicas import (
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.threads import ENGINE_THREADS
 from greengrocer.settings import PREFIX, Settings
-from support.manifests import service_links
 from support.ray_cluster import CONFIG
+from support.service_links import service_links
 
 SHIPPED = yaml.safe_load(CONFIG.read_text())
 

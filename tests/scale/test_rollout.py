@@ -14,7 +14,7 @@ from support.ray_cluster import Cluster, free_ports
 from support.scrapes import sample, scrape
 from support.waiting import until
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 CLIENTS = 4
 REPLICAS = 2

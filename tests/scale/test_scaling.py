@@ -15,7 +15,7 @@ from support.ray_cluster import Cluster
 from support.waiting import until
 from support.wire import exchange, post
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 MOST = 3
 LONG = 180.0  # seconds: only a hang takes as long

@@ -26,7 +26,7 @@ from support.suite import LONG, pass_suite, passed, whole_suite
 from support.waiting import until
 from support.wire import exchange, head, post
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 # In Ray's environment: asks an address, with a token where there is one.
 ASKED = """

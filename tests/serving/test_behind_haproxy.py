@@ -9,7 +9,7 @@ from support.load import load
 from support.pictures import jpeg
 from support.servers import StartServer
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("HAProxy")]
 
 CLIENTS = 4
 TIMES = 2  # that each of two servers is replaced

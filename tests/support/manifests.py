@@ -1,7 +1,6 @@
 """The manifests in deploy/: their pods, and what the service in each is told."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tools.check_manifests import Manifest, manifests
 from greengrocer.cli.main import build_parser
 from greengrocer.settings import PREFIX, Settings, read_settings
 from support.dockerfile import steps
+from support.service_links import service_links
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
@@ -77,34 +77,6 @@ def pods() -> dict[str, Pod]:
     predictor = service["spec"]["predictor"]
     found["kserve"] = Pod(runtime["spec"], predictor[GRACE], links=predictor.get(LINKS, True))
     return found
-
-
-def service_links(
-    service: str, address: str, ports: Sequence[tuple[str, int]], protocol: str = "TCP"
-) -> dict[str, str]:
-    """What Kubernetes puts into each pod, unless told not to, that starts after a Service.
-
-    ``ports`` are names, which may be empty, and numbers.
-    """
-    prefix = service.upper().replace("-", "_")
-    host = f"[{address}]" if ":" in address else address
-    first = ports[0][1]
-    links = {
-        f"{prefix}_SERVICE_HOST": address,
-        f"{prefix}_SERVICE_PORT": str(first),
-        f"{prefix}_PORT": f"{protocol.lower()}://{host}:{first}",
-    }
-    for name, port in ports:
-        if name:
-            links[f"{prefix}_SERVICE_PORT_{name.upper().replace('-', '_')}"] = str(port)
-        each = f"{prefix}_PORT_{port}_{protocol}"
-        links |= {
-            each: f"{protocol.lower()}://{host}:{port}",
-            f"{each}_PROTO": protocol.lower(),
-            f"{each}_PORT": str(port),
-            f"{each}_ADDR": address,
-        }
-    return links
 
 
 def all_links() -> dict[str, str]:

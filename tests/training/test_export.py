@@ -18,6 +18,8 @@ from greengrocer.training.pictures.reading import read_fitted
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from support.networks import COARSE_OF, familiar, pictures, square, untrained
 
+pytestmark = pytest.mark.leg("training")
+
 TEMPERATURE = 0.7
 TOLERANCE = 1e-3
 OPERATORS = {

@@ -21,6 +21,8 @@ from greengrocer.training.train import train
 from support.networks import fit_two, untrained
 from support.pictures import encoded, photo
 
+pytestmark = pytest.mark.leg("training")
+
 RECIPE = Recipe(
     name="tones",
     network="efficientnet-lite0",

@@ -12,7 +12,7 @@ from greengrocer.bundles.manifest import GRAPH, WEIGHTS
 from support.pictures import encoded, photo
 from support.trainings import Training
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
 
 RECIPE = """
 name = "tones"

@@ -13,7 +13,7 @@ from support.waiting import until
 from support.wire import Wire, exchange, post
 from support.workers import StartWorkers, Workers
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
 # Room for three pictures of 64 x 48 pixels, whose answers nobody will see.
 FLAGS = ("--max-megapixels", "0.0035", "--megapixels-in-flight", "0.0100", "--deadline", "600")
 ROOM = 3

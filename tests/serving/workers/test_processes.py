@@ -19,6 +19,8 @@ from support.waiting import until
 from support.wire import Wire, exchange, head, post
 from support.workers import StartWorkers, start_workers
 
+pytestmark = pytest.mark.leg("kills")
+
 
 def answers(url: str, pictures: list[bytes], target: str) -> list[dict[str, object]]:
     """What the service says, but for the requests' ids, each on a connection of its own."""

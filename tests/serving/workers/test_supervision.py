@@ -19,7 +19,7 @@ from support.wire import Wire, exchange, post
 from support.workers import StartWorkers
 
 CLIENTS = 4
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
 
 
 def test_a_worker_that_is_killed_fails_only_what_it_was_computing(

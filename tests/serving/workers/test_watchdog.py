@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.leg("kills")
+
 SCRIPT = """\
 import asyncio, time
 from greengrocer.serving.workers.watchdog import Watchdog

@@ -14,7 +14,7 @@ from support.pictures import jpeg
 from support.servers import Server, start_server
 from support.workers import start_workers
 
-pytestmark = pytest.mark.accept
+pytestmark = [pytest.mark.accept, pytest.mark.leg("clients of the Open Inference Protocol")]
 
 ROOT = Path(__file__).parents[3]
 REFUSED = f"the bytes are no picture that is known: send a {accepted()}"

@@ -1,0 +1,59 @@
+"""Environments of other versions, built once and kept beside ours."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tools.check_floors import requirements
+
+from support.documents import ROOT
+
+# What the quick tests of the service need beside it, at the versions of requirements/dev.txt.
+TOOLS = ("editables", "hatchling", "hypothesis", "onnx", "pytest", "pyyaml", "safetensors")
+DEV = ROOT / "requirements" / "dev.txt"
+
+
+def find_python(version: str) -> Path | None:
+    """A Python of ``version``, as 3.13: ours, one on the path, or one that pyenv has."""
+    pyenv = Path.home() / ".pyenv" / "versions"
+    found = [sys.executable, shutil.which(f"python{version}")]
+    found += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")))
+    return next((Path(each) for each in found if each and _is(each, version)), None)
+
+
+def build(name: str, python: Path, wanted: Path) -> Path:
+    """The Python of an environment with the pins in ``wanted``, the tools, and the product.
+
+    Raises CalledProcessError where pip fails.
+    """
+    home = ROOT / f".venv-{name}"
+    installed = home / "installed"
+    pins = wanted.read_text(encoding="utf-8") + (ROOT / "pyproject.toml").read_text("utf-8")
+    ours = home / "bin" / "python"
+    if not installed.exists() or installed.read_text(encoding="utf-8") != pins:
+        subprocess.run([str(python), "-m", "venv", "--clear", str(home)], check=True)
+        constraints = home / "constraints.txt"
+        constraints.write_text("\n".join(_others(requirements(wanted))), encoding="utf-8")
+        pip = [str(ours), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pinned = ["-r", str(wanted), "-c", str(constraints), *TOOLS]
+        for more in (pinned, ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):
+            subprocess.run([*pip, *more], check=True)
+        installed.write_text(pins, encoding="utf-8")
+    return ours
+
+
+def _others(pinned: Sequence[str]) -> list[str]:
+    """The pins of the tools, but of what is pinned otherwise."""
+    known = {canonicalize_name(Requirement(line).name) for line in pinned}
+    return [line for line in requirements(DEV) if Requirement(line).name not in known]
+
+
+def _is(python: str, version: str) -> bool:
+    """A shim may be there for a version that is not."""
+    told = "import sys; print('{}.{}'.format(*sys.version_info))"
+    done = subprocess.run([python, "-c", told], capture_output=True, text=True, check=False)
+    return done.stdout.strip() == version

@@ -1,0 +1,48 @@
+"""Which legs of the long tests were run, for the end of a run: from the marker ``leg``."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+LEGS = pytest.StashKey[dict[str, str]]()  # the leg of each test that was collected, by its id
+OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note the legs of what will run, where long tests are among it."""
+    marked = [(item, item.get_closest_marker("leg")) for item in session.items]
+    session.config.stash[LEGS] = {
+        item.nodeid: str(mark.args[0])
+        for item, mark in marked
+        if mark is not None and item.get_closest_marker("accept")
+    }
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Write a line a leg: how many of its tests ended how, and why some did not run."""
+    if told := lines(config.stash.get(LEGS, {}), terminalreporter.stats):
+        terminalreporter.section("legs")
+        for line in told:
+            terminalreporter.write_line(line)
+
+
+def lines(legs: dict[str, str], stats: dict[str, list[Any]]) -> list[str]:
+    """A line for each leg, by name; ``stats`` are pytest's reports by outcome."""
+    counts: dict[str, Counter[str]] = {leg: Counter() for leg in legs.values()}
+    reasons: dict[str, set[str]] = {leg: set() for leg in counts}
+    for outcome in OUTCOMES:
+        for report in stats.get(outcome, []):
+            if report.nodeid in legs and (report.when == "call" or outcome != "passed"):
+                leg = legs[report.nodeid]
+                counts[leg][outcome] += 1
+                if outcome == "skipped":
+                    reasons[leg].add(str(report.longrepr[2]).removeprefix("Skipped: "))
+    return [_line(leg, counts[leg], reasons[leg]) for leg in sorted(counts)]
+
+
+def _line(leg: str, count: Counter[str], reasons: set[str]) -> str:
+    told = ", ".join(f"{count[outcome]} {outcome}" for outcome in OUTCOMES if count[outcome])
+    ran = any(count[outcome] for outcome in OUTCOMES if outcome != "skipped")
+    why = f" ({'; '.join(sorted(reasons))})" if reasons else ""
+    return f"{leg}: {'run' if ran else 'NOT RUN'}: {told or 'stopped before it'}{why}"

@@ -1,0 +1,89 @@
+"""The end of a run names its legs."""
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = "from support.legs import pytest_collection_finish, pytest_terminal_summary"
+INI = """
+[pytest]
+markers =
+    accept
+    leg(name)
+"""
+TESTS = """
+import pytest
+
+@pytest.mark.accept
+@pytest.mark.leg("browser")
+def test_browser():
+    pytest.skip("there is no chromium")
+
+@pytest.mark.accept
+@pytest.mark.leg("soak")
+def test_soak():
+    pass
+
+@pytest.mark.accept
+@pytest.mark.leg("soak")
+def test_soak_that_fails():
+    assert False
+
+@pytest.mark.accept
+@pytest.mark.leg("soak")
+@pytest.mark.skipif(True, reason="no disk")
+def test_soak_that_is_skipped():
+    pass
+
+@pytest.fixture
+def broken():
+    assert False
+
+@pytest.mark.accept
+@pytest.mark.leg("Ray")
+def test_broken(broken):
+    pass
+
+@pytest.mark.leg("quick")
+def test_quick():
+    pass
+
+@pytest.mark.accept
+def test_of_no_leg():
+    pass
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    pytester.makeconftest(CONFTEST)
+    pytester.makefile(".ini", pytest=INI)
+    pytester.makepyfile(TESTS)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    return pytester
+
+
+def test_each_leg_is_named_with_what_became_of_it(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("-m", "accept")
+    done.stdout.fnmatch_lines(
+        [
+            "*= legs =*",
+            "Ray: run: 1 error",
+            "browser: NOT RUN: 1 skipped (there is no chromium)",
+            "soak: run: 1 passed, 1 failed, 1 skipped (no disk)",
+        ],
+        consecutive=True,
+    )
+    done.stdout.no_fnmatch_line("quick: *")
+
+
+def test_a_leg_that_was_stopped_before_is_named_too(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("-m", "accept", "-x")
+    done.stdout.fnmatch_lines(["Ray: NOT RUN: stopped before it"])
+
+
+def test_without_long_tests_there_are_none(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("-m", "not accept")
+    done.stdout.no_fnmatch_line("*legs*")

@@ -1,0 +1,63 @@
+"""The quick tests once more: on the oldest libraries that are allowed, and on another Python."""
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from tools.check_floors import requirements
+
+from support.documents import ROOT
+from support.environments import build, find_python
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOWEST = ROOT / "requirements" / "lowest.txt"
+SECONDS = 2400.0  # only a hang takes as long
+# What these environments are without: PyTorch, Ray, browsers, Sphinx, what builds and checks.
+APART = [
+    *("browser", "conformance", "deploy", "docs", "evaluation", "scale", "training"),
+    *("engines/test_torch_engine.py", "test_benchmarks.py", "test_soak.py", "test_wheel.py"),
+]
+
+
+def test_the_lowest_versions_are_those_that_are_allowed() -> None:
+    pinned = {each.name: each.specifier for each in map(Requirement, requirements(LOWEST))}
+    for wanted in map(Requirement, PROJECT["dependencies"]):
+        (bound,) = [each.version for each in wanted.specifier if each.operator == ">="]
+        assert pinned[wanted.name].contains(bound), f"{wanted}: {LOWEST.name} has another"
+
+
+def quick_tests(name: str, version: str, wanted: Path) -> None:
+    """Run them in an environment with the pins in ``wanted``."""
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version}")
+    command = [str(build(name, python, wanted)), "-m", "pytest", "-m", "not accept"]
+    command += ["-p", "no:cacheprovider", "--tb=short"]
+    command += [f"--ignore=tests/{each}" for each in APART]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
+
+
+@pytest.mark.accept
+@pytest.mark.leg("lowest versions")
+def test_they_pass_on_the_lowest_versions() -> None:
+    oldest = PROJECT["requires-python"].removeprefix(">=")
+    quick_tests("lowest", oldest, LOWEST)
+
+
+@pytest.mark.accept
+@pytest.mark.leg("Python 3.13")
+def test_they_pass_on_another_python() -> None:
+    quick_tests("3.13", "3.13", ROOT / "requirements" / "serve.txt")
