@@ -34,6 +34,7 @@ from greengrocer.serving.frames.stream import FrameStream
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.gate import Gate
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.tracebacks import release_frames
 
 if TYPE_CHECKING:
     from greengrocer.serving.local_limiter import LocalLimiter
@@ -171,9 +172,11 @@ class EngineConnection(Link):
             served = await self.server.serve(frame, context, lambda: self.send(Begun(frame.id)))
             answer = Answered(frame.id, served.seconds, served.answer)
         except Refusal as refusal:
+            release_frames(refusal)
             answer = refusals.to_frame(frame.id, refusal)
-        except Exception:
+        except Exception as error:
             log.exception("failed", request_id=context.request_id)
+            release_frames(error, logged=True)
             answer = Failed(frame.id)
         finally:
             del self._contexts[frame.id]
