@@ -16,6 +16,6 @@ PART_HEADER_BYTES = 4096  # of each
 FORM_OVERHEAD = 1 << 17  # bytes of a form that are no picture
 PIXEL = 8  # bytes that a JPEG takes of memory for each of its pixels, at most
 DEADLINE = 10.0  # seconds
-DECODE = 2.0  # seconds of processor time for a picture
+DECODE = 4.0  # seconds of processor time for a picture
 PATIENCE = 10.0  # seconds for a head, and in which a body may stand still
 SENDING = 30.0  # seconds in which none of an answer is taken

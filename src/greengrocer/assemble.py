@@ -236,4 +236,5 @@ def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
 
 
 def _decode_limits(settings: Settings) -> DecodeLimits:
-    return DecodeLimits(int(settings.max_megapixels * MEGA), settings.decode_seconds)
+    seconds = min(settings.decode_seconds, settings.deadline / 2)
+    return DecodeLimits(int(settings.max_megapixels * MEGA), seconds)

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         0, ge=0, le=1, description="longest wait for a batch to fill while the engine is idle"
     )
     max_megabytes: float = Field(20, gt=0, le=1000, description="largest picture, megabytes")
-    max_megapixels: float = Field(50, gt=0, le=150, description="largest picture, megapixels")
+    max_megapixels: float = Field(120, gt=0, le=150, description="largest picture, megapixels")
     max_request_pictures: int = Field(
         1000, ge=1, le=100_000, description="most pictures in one request that may have many"
     )
@@ -95,7 +95,10 @@ class Settings(BaseSettings):
     max_wait: float = Field(3, gt=0, description="longest expected wait before a 429")
     deadline: float = Field(10, gt=0, le=3600, description="from upload to answer, then a 504")
     decode_seconds: float = Field(
-        2, gt=0, description="processor time that decoding one picture may take"
+        4,
+        gt=0,
+        description="processor time that decoding one picture may take; unless it is set, at most "
+        "half of the deadline",
     )
     upload_grace: float = Field(
         10, gt=0, description="longest time for which an upload may stand still"
@@ -189,7 +192,9 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
 
 
 def _check_together(settings: Settings) -> None:
-    if settings.decode_seconds > settings.deadline / 2:
+    if "decode_seconds" in settings.model_fields_set and settings.decode_seconds > (
+        settings.deadline / 2
+    ):
         raise UsageError(
             f"decode_seconds ({settings.decode_seconds:g}) must be well below the deadline: "
             f"at most half of its {settings.deadline:g} seconds"

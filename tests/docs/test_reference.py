@@ -34,7 +34,7 @@ def test_every_table_has_its_place() -> None:
 
 
 def test_a_place_becomes_its_table() -> None:
-    assert "| `--max-megapixels` | `50` | number, above 0, at most 150 |" in filled(
+    assert "| `--max-megapixels` | `120` | number, above 0, at most 150 |" in filled(
         PAGES["settings"]
     )
     assert "| 429 | `overloaded` |" in filled(PAGES["errors"])

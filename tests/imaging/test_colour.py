@@ -140,7 +140,7 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["grey", "two", "palette", "16 bit", "alpha", "grey alpha", "CMYK"]
 )
-@pytest.mark.parametrize("band", [1, 500])
+@pytest.mark.parametrize("band", [1, 7, 500])
 def test_colours_are_the_same_however_many_rows_are_converted_at_a_time(
     monkeypatch: pytest.MonkeyPatch, kind: str, band: int
 ) -> None:
@@ -157,6 +157,6 @@ def test_colours_are_the_same_however_many_rows_are_converted_at_a_time(
         "CMYK": encoded(picture.convert("CMYK"), "JPEG"),
     }[kind]
     whole = decode(data)
-    monkeypatch.setattr("greengrocer.imaging.decode.BAND", band)
+    monkeypatch.setattr("greengrocer.imaging.colour.BAND", band)
     assert decode(data).tobytes() == whole.tobytes()
     assert whole.size == (64, 48)

@@ -1,16 +1,17 @@
 """From a picture's bytes to upright RGB, under limits.
 
 EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
-CMYK are converted, and of an animation the first frame counts. ICC profiles are ignored.
+CMYK are converted, and of an animation the first frame counts. ICC profiles are ignored. The
+decoder sees only the parts of a file that are needed: see ``png``, ``jpeg`` and ``webp``.
 """
 
-import io
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO, cast
 
-import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image, ImageFile
 
 from greengrocer.errors import (
     PictureTooSlow,
@@ -18,42 +19,38 @@ from greengrocer.errors import (
     TooManyPixels,
     UnreadablePicture,
 )
+from greengrocer.imaging import cost, jpeg, png, webp
+from greengrocer.imaging.colour import parts, upright_rgb
 from greengrocer.imaging.formats import Format, Header, read_header
 from greengrocer.imaging.geometry import Pixels
+from greengrocer.imaging.pieces import Pieces
+from greengrocer.imaging.shown import Shown
 
 Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [height, width, 3]
 
-PNG_DEPTH = 24  # offset of a PNG's bits a sample
-BAND = 1 << 20  # pixels whose colours are converted at a time
-SCAN = 0xDAFF  # the two bytes of a JPEG's scan marker as a little-endian number
-MAX_EXIF = 1 << 20  # bytes; a JPEG segment holds 64 KiB, so more is no camera's
+PNG_BLOCK = 1 << 14  # bytes of a PNG that are unpacked between two looks at the clock
 
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+Image.MAX_IMAGE_PIXELS = None  # DecodeLimits takes its place, and warns of nothing
+
+_SHOWN = {Format.PNG: png.shown, Format.JPEG: jpeg.shown, Format.WEBP: webp.shown}
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
     """What a picture may cost."""
 
-    pixels: int = 50_000_000
-    seconds: float = 2.0
+    pixels: int = 120_000_000
+    seconds: float = 4.0
+    bytes: int = 2_000_000_000  # that decoding and fitting hold at their peak
 
     @property
     def scanned_pixels(self) -> int:
         """Bound on pixels times scans: each scan of a progressive JPEG visits every pixel.
 
         Scans with nothing in them are read before the clock is looked at. By default they take at
-        most 0.7 seconds (measured, 1.5 billion pixels a second), which come on top of the budget.
+        most 1.2 seconds (measured, 1.5 billion pixels a second), which come on top of the budget.
         """
-        return 20 * self.pixels
+        return 14 * self.pixels
 
 
 def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
@@ -75,6 +72,27 @@ def _within(width: int, height: int, limits: DecodeLimits) -> int:
     return pixels
 
 
+def decoding_bytes(picture: Picture, target: tuple[int, int] | None = None) -> int:
+    """Bytes that ``decode`` and ``fit`` hold at their peak, by the picture's header alone.
+
+    ``target`` (width, height, pixels) is what both are given. An upper bound, without the bytes
+    of the picture itself. Raises a PictureRefused.
+    """
+    if not isinstance(picture, bytes):
+        height, width = picture.shape[:2]
+        return cost.fit_bytes((width, height), target or (1, 1))
+    header = read_header(picture)
+    needed = cost.decode_bytes(picture, header, target)
+    if target is None:
+        return needed
+    scale = jpeg.scale(header[1:3], target) if header.format is Format.JPEG else 1
+    fitted = max(
+        cost.fit_bytes((-(-width // scale), -(-height // scale)), target)
+        for width, height in (header[1:3], header[2:0:-1])
+    )
+    return max(needed, fitted)
+
+
 def decode(
     data: Picture,
     target: tuple[int, int] | None = None,
@@ -86,77 +104,135 @@ def decode(
     ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
     target. ``check`` is called about every 64 KiB read and may raise a Refusal to stop.
 
-    Raises a PictureRefused, whatever ``check`` raises, or MemoryError.
+    Raises a PictureRefused, whatever ``check`` raises, or MemoryError. What is raised holds none
+    of the decoder's frames: they would keep pixels and file in memory as long as somebody has it.
     """
     limits = limits or DecodeLimits()
+    try:
+        return _decode(data, target, limits, check)
+    except (Refusal, MemoryError) as error:
+        refusal: Exception = error.with_traceback(None)
+        refusal.__cause__ = refusal.__context__ = None
+    try:
+        raise refusal
+    finally:
+        del data, refusal
+
+
+def _decode(
+    data: Picture,
+    target: tuple[int, int] | None,
+    limits: DecodeLimits,
+    check: Callable[[], None],
+) -> Image.Image:
+    count_pixels(data, limits)
+    needed = decoding_bytes(data, target)
+    if needed > limits.bytes:
+        raise TooManyPixels(
+            f"to decode the picture would take {needed / 1e6:,.0f} MB of memory: "
+            f"at most {limits.bytes / 1e6:,.0f} are allowed"
+        )
     if not isinstance(data, bytes):
-        count_pixels(data, limits)
         return Image.fromarray(data)
     header = read_header(data)
-    _within(header.width, header.height, limits)
-    reader = _GuardedReader(data, limits.seconds, check)
+    clock = _Clock(limits.seconds, check)
     try:
-        with Image.open(reader, formats=[header.format]) as picture:
-            _check_agreement(header, picture)
-            if header.format is Format.JPEG:
-                return _decode_jpeg(picture, data, target, limits)
-            picture.load()
-            if header.format is Format.PNG:
-                _scale_transparent_colour(picture, depth=data[PNG_DEPTH])
-            return _to_rgb(_upright(picture, _orientation(picture)))
+        shown = _SHOWN[header.format](data)
+        if header.format is Format.JPEG:
+            picture = _decode_jpeg(header, shown, target, limits, clock)
+        elif header.format is Format.PNG:
+            picture = _decode_png(header, shown, data, clock)
+        else:
+            picture = _decode_webp(header, shown, limits, clock)
+        return upright_rgb(picture, shown.orientation, clock)
     except (Refusal, MemoryError):
         raise
-    except Image.DecompressionBombError as error:
-        raise TooManyPixels(f"the picture has too many pixels: {error}") from error
     # The decoder's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
     except Exception as error:
         raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error
 
 
-def _check_agreement(header: Header, picture: Image.Image) -> None:
-    """What the header said was counted and admitted: a second one may not say otherwise."""
+def _open(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> ImageFile.ImageFile:
+    reader = cast("IO[bytes]", Pieces(pieces, clock))
+    picture = Image.open(reader, formats=[header.format])
+    # What the header said was counted and admitted: a second one may not say otherwise.
     if picture.size != (header.width, header.height):
         raise UnreadablePicture(f"the {header.format} has two headers that disagree")
+    return picture
+
+
+def _decode_png(header: Header, shown: Shown, data: bytes, clock: "_Clock") -> ImageFile.ImageFile:
+    picture = _open(header, shown.pieces, clock)
+    picture.decodermaxblock = PNG_BLOCK
+    picture.load()
+    _scale_transparent_colour(picture, png.layout(data).depth)
+    return picture
+
+
+def _decode_webp(
+    header: Header, shown: Shown, limits: DecodeLimits, clock: "_Clock"
+) -> ImageFile.ImageFile:
+    """The clock cannot stop the one call that decodes all of it, so it is not let begin."""
+    seconds = cost.webp_seconds(header.pixels, sum(map(len, shown.pieces)))
+    if seconds > limits.seconds:
+        raise PictureTooSlow(
+            f"a WebP of this size may take {seconds:.1f} seconds to decode: "
+            f"at most {limits.seconds:g} are allowed"
+        )
+    picture = _open(header, shown.pieces, clock)
+    picture.load()
+    clock()
+    picture.__dict__.pop("_decoder", None)  # it holds two more pictures of this size
+    return picture
 
 
 def _decode_jpeg(
-    picture: Image.Image, data: bytes, target: tuple[int, int] | None, limits: DecodeLimits
-) -> Image.Image:
-    scans = _count_scans(data)
-    if scans * picture.width * picture.height > limits.scanned_pixels:
+    header: Header,
+    shown: Shown,
+    target: tuple[int, int] | None,
+    limits: DecodeLimits,
+    clock: "_Clock",
+) -> ImageFile.ImageFile:
+    pieces = shown.pieces
+    scans = jpeg.count_scans(pieces[-1])
+    if scans * header.pixels > limits.scanned_pixels:
         raise UnreadablePicture(f"the JPEG has {scans} scans, too many for its size")
-    orientation = _orientation(picture)
+    if jpeg.may_lack_end(pieces[-1]):
+        pieces = _ended(header, pieces, clock)
+    picture = _open(header, pieces, clock)
     if target is not None:
-        picture.draft(None, target[::-1] if orientation >= 5 else target)
+        picture.draft(None, target[::-1] if shown.orientation >= 5 else target)
     picture.load()
-    return _upright(_to_rgb(picture), orientation)
+    return picture
 
 
-def _count_scans(data: bytes) -> int:
-    """How often 0xFFDA, the marker of a scan, stands in ``data``: in a sixth of ``count``'s time.
+def _ended(
+    header: Header, pieces: list[bytes | memoryview], clock: "_Clock"
+) -> list[bytes | memoryview]:
+    """The JPEG with an end marker, if its pixels are all there.
 
-    Of two bytes each, those at even places and then those at odd ones; the GIL is released.
+    The decoder makes up what is missing, and does not tell. But where pixels are missing it takes
+    whatever follows for them; where all are there, what follows changes none.
     """
-    pairs = (np.frombuffer(data, "<u2", (len(data) - odd) // 2, odd) for odd in (0, 1))
-    return sum(int(np.count_nonzero(each == SCAN)) for each in pairs)
+    scans = bytes(pieces[-1]).rstrip(b"\xff")
+    pieces = [*pieces[:-1], scans]
+    if not jpeg.has_all_scans(b"".join(pieces)):
+        raise UnreadablePicture("the JPEG is truncated: it has no end, and scans are missing")
+    first, *others = jpeg.pads(scans)
+    whole = _checksum(header, [*pieces, first, jpeg.END], clock)
+    if any(_checksum(header, [*pieces, pad, jpeg.END], clock) != whole for pad in others):
+        raise UnreadablePicture("the JPEG is truncated: it has no end, and pixels are missing")
+    return [*pieces, jpeg.END]
 
 
-def _orientation(picture: Image.Image) -> int:
-    if len(picture.info.get("exif", b"")) > MAX_EXIF:
-        return 1
-    try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except Refusal:
-        raise
-    # A damaged EXIF block is no reason to refuse a sound picture.
-    except Exception:
-        return 1
-    return orientation if orientation in _ORIENTATIONS else 1
-
-
-def _upright(picture: Image.Image, orientation: int) -> Image.Image:
-    method = _ORIENTATIONS.get(orientation)
-    return picture if method is None else picture.transpose(method)
+def _checksum(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> int:
+    picture = _open(header, pieces, clock)
+    picture.load()
+    total = 0
+    for part in parts(*picture.size):
+        clock()
+        total = zlib.crc32(picture.crop(part).tobytes(), total)
+    return total
 
 
 def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
@@ -168,46 +244,15 @@ def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
         picture.info["transparency"] = tuple(sample >> 8 for sample in colour)
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    """In RGB; converted band by band, or a large picture would be in memory five times over."""
-    if picture.mode == "RGB" and "transparency" not in picture.info:
-        return picture
-    width, height = picture.size
-    rows = max(1, BAND // width)
-    if height <= rows:
-        return _band_to_rgb(picture)
-    rgb = Image.new("RGB", picture.size)
-    for top in range(0, height, rows):
-        band = (0, top, width, min(top + rows, height))
-        rgb.paste(_band_to_rgb(picture.crop(band)), band)
-    return rgb
+class _Clock:
+    """Called now and then, it stops what takes too long of this thread's processor time."""
 
-
-def _band_to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        deep = np.asarray(picture).astype(np.uint32).clip(0, 65535)
-        grey = ((deep + 128) // 257).astype(np.uint8)
-        if "transparency" in picture.info:
-            grey[deep == picture.info["transparency"]] = 255
-        return Image.fromarray(grey).convert("RGB")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    white = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(white, layer).convert("RGB")
-
-
-class _GuardedReader(io.BytesIO):
-    """The bytes as a file that looks at the clock whenever the decoder wants more."""
-
-    def __init__(self, data: bytes, seconds: float, check: Callable[[], None]) -> None:
-        super().__init__(data)
+    def __init__(self, seconds: float, check: Callable[[], None]) -> None:
         self._deadline = time.thread_time() + seconds
         self._seconds = seconds
         self._check = check
 
-    def read(self, size: int | None = -1, /) -> bytes:
+    def __call__(self) -> None:
         self._check()
         if time.thread_time() > self._deadline:
             raise PictureTooSlow(f"decoding took over {self._seconds:g} seconds")
-        return super().read(size)

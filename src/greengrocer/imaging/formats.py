@@ -1,6 +1,7 @@
 """What a picture's first bytes say: its format and its size, before anything is decoded."""
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ from greengrocer.errors import EmptyPicture, UnreadablePicture, UnsupportedForma
 # A real JPEG has a dozen segments before its frame header, a large ICC or EXIF some hundreds.
 MAX_JPEG_SEGMENTS = 1000
 MAX_JPEG_FILL = 1 << 16  # bytes of 0xFF before a marker, whose own is the last; some align with it
+
+JPEG_SCAN, JPEG_END = 0xDA, 0xD9  # the second bytes of these markers
 
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN_CODED = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
@@ -97,26 +100,45 @@ def _sniff(data: bytes) -> Format:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    position = 2
+    for segment in jpeg_segments(data):
+        if segment.marker in _FRAME_HEADERS:
+            if segment.marker not in _HUFFMAN_CODED:
+                raise UnreadablePicture(
+                    "the JPEG is of a kind that cameras do not make and browsers do not show "
+                    "(lossless, hierarchical or arithmetic coding)"
+                )
+            start = segment.start
+            return _big_endian(data, start + 5, 2), _big_endian(data, start + 3, 2)
+        if segment.marker in (JPEG_END, JPEG_SCAN):
+            break
+    raise UnreadablePicture("the JPEG has no frame header where one must be")
+
+
+class Segment(NamedTuple):
+    """A segment of a JPEG. Both places are offsets in the file."""
+
+    marker: int  # the second byte of its marker
+    start: int  # of its length
+    end: int  # behind its content; the start, where a marker has none
+
+
+def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
+    """The segments from ``position`` on, at most MAX_JPEG_SEGMENTS; scans' data are passed over.
+
+    Raises IndexError where the file ends within a length.
+    """
     for _ in range(MAX_JPEG_SEGMENTS):
         # libjpeg skips stray bytes between segments too
         start = data.find(b"\xff", position)
         found = _MARKER.match(data, start) if start >= 0 else None
         if found is None:
-            break
+            return
         marker, position = found[1][0], found.end()
-        if marker in _FRAME_HEADERS:
-            if marker not in _HUFFMAN_CODED:
-                raise UnreadablePicture(
-                    "the JPEG is of a kind that cameras do not make and browsers do not show "
-                    "(lossless, hierarchical or arithmetic coding)"
-                )
-            return _big_endian(data, position + 5, 2), _big_endian(data, position + 3, 2)
-        if marker in (0xD9, 0xDA):
-            break
-        if marker not in _STANDALONE:
-            position += _big_endian(data, position, 2)
-    raise UnreadablePicture("the JPEG has no frame header where one must be")
+        if marker in _STANDALONE:
+            continue
+        end = position if marker == JPEG_END else position + _big_endian(data, position, 2)
+        yield Segment(marker, position, end)
+        position = end
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

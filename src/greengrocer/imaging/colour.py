@@ -1,0 +1,83 @@
+"""From a decoded picture to upright RGB, part by part.
+
+EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
+CMYK are converted. Besides the picture and the result no more than a part is in memory.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image
+
+from greengrocer.imaging.exif import UPRIGHT
+
+BAND = 1 << 18  # pixels that are converted at a time
+FORMS = 32  # bytes that a pixel of a part takes in all the forms that it has on its way
+
+Box = tuple[int, int, int, int]
+
+_ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # where a turned picture's sides begin
+
+
+def upright_rgb(picture: Image.Image, orientation: int, check: Callable[[], None]) -> Image.Image:
+    """``picture`` in RGB, held as EXIF's ``orientation`` (1 to 8) says; itself, if it is so.
+
+    ``check`` is called before each part, and may raise to stop.
+    """
+    is_rgb = picture.mode == "RGB" and "transparency" not in picture.info
+    if is_rgb and orientation == UPRIGHT:
+        return picture
+    width, height = picture.size
+    turned = (height, width) if orientation >= 5 else (width, height)
+    rgb = Image.new("RGB", turned)
+    for box in parts(width, height):
+        check()
+        part = _to_rgb(picture.crop(box))
+        if orientation != UPRIGHT:
+            part = part.transpose(_ORIENTATIONS[orientation])
+        rgb.paste(part, _place(box, turned, orientation))
+    return rgb
+
+
+def parts(width: int, height: int) -> Iterator[Box]:
+    """Boxes of at most BAND pixels, for pictures of any shape."""
+    across = min(width, BAND)
+    down = max(1, BAND // across)
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            yield left, top, min(left + across, width), min(top + down, height)
+
+
+def _place(box: Box, turned: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Where the left upper corner of the box is after turning."""
+    left, top, right, bottom = box
+    width, height = turned
+    if orientation >= 5:
+        left, top, right, bottom = top, left, bottom, right
+    return (
+        width - right if orientation in _FROM_RIGHT else left,
+        height - bottom if orientation in _FROM_BOTTOM else top,
+    )
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):
+        deep = np.asarray(picture).astype(np.uint32).clip(0, 65535)
+        grey = ((deep + 128) // 257).astype(np.uint8)
+        if "transparency" in picture.info:
+            grey[deep == picture.info["transparency"]] = 255
+        return Image.fromarray(grey).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    white = Image.new("RGBA", layer.size, "white")
+    return Image.alpha_composite(white, layer).convert("RGB")

@@ -1,0 +1,103 @@
+"""What of a PNG is needed: its pixels, palette, transparency and orientation.
+
+Texts, profiles and whatever else a PNG may hold are left out before the decoder sees them, so
+they are neither unpacked nor checked, however many and large they are.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from greengrocer.errors import UnreadablePicture
+from greengrocer.imaging.exif import UPRIGHT, read_orientation
+from greengrocer.imaging.shown import MAX_EXIF, Shown
+
+MAX_CHUNKS = 100_000  # to look through them takes 0.1 s; encoders make some thousands
+PALETTE = 3
+
+_START = 33  # bytes of the signature and the header
+_END = b"\0\0\0\0IEND\xaeB`\x82"
+_CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
+_MOST = {b"PLTE": 768, b"tRNS": 256}  # bytes
+
+
+class Layout(NamedTuple):
+    """How a PNG stores its pixels."""
+
+    depth: int  # bits a sample
+    colour: int  # the format's number of what the samples are
+    channels: int
+
+
+class _Chunk(NamedTuple):
+    kind: bytes
+    start: int  # of its length
+    end: int  # behind its checksum
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start - 12
+
+    def content(self, data: bytes) -> memoryview:
+        return memoryview(data)[self.start + 8 : self.end - 4]
+
+    def is_sound(self, data: bytes) -> bool:
+        told = int.from_bytes(data[self.end - 4 : self.end], "big")
+        return self.end <= len(data) and told == zlib.crc32(
+            memoryview(data)[self.start + 4 : self.end - 4]
+        )
+
+
+def layout(data: bytes) -> Layout:
+    """Of a PNG that ``read_header`` has taken; raises UnreadablePicture."""
+    depth, colour = data[24:25], data[25:26]
+    if not colour or colour[0] not in _CHANNELS or depth[0] not in (1, 2, 4, 8, 16):
+        raise UnreadablePicture("the PNG has pixels of a kind that the format does not have")
+    return Layout(depth[0], colour[0], _CHANNELS[colour[0]])
+
+
+def shown(data: bytes) -> Shown:
+    """What the decoder is to see of a PNG that ``read_header`` has taken.
+
+    A palette or transparency that is too long or, where that is no reason to refuse the picture,
+    has a wrong checksum is left out, as browsers do. Raises UnreadablePicture.
+    """
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = [view[:_START]]
+    first = last = 0  # of the pixels
+    orientation = 0
+    for chunk in _chunks(data):
+        if chunk.kind == b"IHDR":
+            raise UnreadablePicture("the PNG has two headers that disagree")
+        if chunk.kind == b"IDAT":
+            first = first or chunk.start
+            if last in (0, chunk.start):  # pixels behind anything else are not the picture's
+                last = chunk.end
+        elif not orientation and _tells_orientation(chunk, data):
+            orientation = read_orientation(chunk.content(data))
+        elif not first and _tells_colours(chunk, data):
+            pieces.append(view[chunk.start : chunk.end])
+    cut = last > len(data)
+    return Shown([*pieces, view[first:last], b"" if cut else _END], orientation or UPRIGHT)
+
+
+def _tells_orientation(chunk: _Chunk, data: bytes) -> bool:
+    return chunk.kind == b"eXIf" and chunk.length <= MAX_EXIF and chunk.is_sound(data)
+
+
+def _tells_colours(chunk: _Chunk, data: bytes) -> bool:
+    if chunk.length > _MOST.get(chunk.kind, -1):
+        return False
+    return data[25] == PALETTE if chunk.kind == b"PLTE" else chunk.is_sound(data)
+
+
+def _chunks(data: bytes) -> Iterator[_Chunk]:
+    """Those behind the header, up to the end; the last one may be cut."""
+    start = _START
+    for _ in range(MAX_CHUNKS):
+        if start + 8 > len(data) or data[start + 4 : start + 8] == b"IEND":
+            return
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        yield _Chunk(data[start + 4 : start + 8], start, end)
+        start = end
+    raise UnreadablePicture(f"the PNG has over {MAX_CHUNKS} chunks")
