@@ -3,6 +3,7 @@
 A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
 """
 
+import os
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -20,6 +21,7 @@ from greengrocer.errors import UsageError
 
 PREFIX = "GREENGROCER_"
 MEGA = 1_000_000
+RENAMED = {"megapixels_in_flight": "decode_megabytes, the memory of the pictures being decoded"}
 RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
 
 
@@ -88,10 +90,18 @@ class Settings(BaseSettings):
     max_request_megabytes: float = Field(
         500, gt=0, description="largest request that may have many pictures, megabytes"
     )
-    megabytes_in_flight: float = Field(
-        256, gt=0, description="uploads held at once, megabytes; shared out among the workers"
+    megabytes_in_flight: float | None = Field(
+        None,
+        gt=0,
+        description="uploads held at once, megabytes, shared out among the workers; default: 256, "
+        "or 32 for each thread, at most a tenth of the memory",
     )
-    megapixels_in_flight: float = Field(200, gt=0, description="pictures held at once, megapixels")
+    decode_megabytes: float | None = Field(
+        None,
+        gt=0,
+        description="memory of the pictures being decoded, megabytes, and the most that one may "
+        "take; default: 2000, or 128 for each thread, at most 60 % of the memory",
+    )
     max_wait: float = Field(3, gt=0, description="longest expected wait before a 429")
     deadline: float = Field(10, gt=0, le=3600, description="from upload to answer, then a 504")
     decode_seconds: float = Field(
@@ -168,6 +178,8 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
 
     Raises UsageError, in one line, for what is unknown, malformed or out of range.
     """
+    for name in [*flags, *(name for name in RENAMED if PREFIX + name.upper() in os.environ)]:
+        _refuse_renamed(name)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=config)
@@ -179,6 +191,7 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
+        _refuse_renamed(name)
         raise UsageError(
             f"setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
             f"{first['msg'].lower()}, got {first['input']!r}"
@@ -191,6 +204,11 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
     return settings
 
 
+def _refuse_renamed(name: str) -> None:
+    if name in RENAMED:
+        raise UsageError(f"setting {name} is no more: set {RENAMED[name]}")
+
+
 def _check_together(settings: Settings) -> None:
     if "decode_seconds" in settings.model_fields_set and settings.decode_seconds > (
         settings.deadline / 2
@@ -199,21 +217,17 @@ def _check_together(settings: Settings) -> None:
             f"decode_seconds ({settings.decode_seconds:g}) must be well below the deadline: "
             f"at most half of its {settings.deadline:g} seconds"
         )
-    for most, budget in (
-        ("max_megabytes", "megabytes_in_flight"),
-        ("max_megapixels", "megapixels_in_flight"),
-    ):
-        if getattr(settings, most) > getattr(settings, budget):
-            raise UsageError(f"{budget} must be at least {most}, or no such picture gets in")
     if settings.rate_limit_per_key and not settings.api_keys:
         raise UsageError("rate_limit_per_key needs api_keys: without them no request has a key")
     if settings.metrics_host and settings.metrics_port is None:
         raise UsageError("metrics_host needs metrics_port: the metrics' own")
     if settings.metrics_port and settings.metrics_port == settings.port:
         raise UsageError("metrics_port must be another than port")
-    share = settings.megabytes_in_flight / (settings.workers or 1)
-    if settings.max_megabytes > share:
+    if settings.megabytes_in_flight is None:
+        return
+    workers = settings.workers or 1
+    if settings.max_megabytes > settings.megabytes_in_flight / workers:
+        each = f" for each of {workers} workers" if settings.workers else ""
         raise UsageError(
-            f"megabytes_in_flight must be at least max_megabytes for each of {settings.workers} "
-            "workers, or no such picture gets in"
+            f"megabytes_in_flight must be at least max_megabytes{each}, or no such picture gets in"
         )

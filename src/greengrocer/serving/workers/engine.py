@@ -107,8 +107,8 @@ class EngineServer:
                 async with self.gate.alone():
                     begun()
                     return await self._work(frame, context)
-        pixels = count_pixels(frame.picture, self.models.current.limits)
-        with self.admission.admitted(pixels), in_flight:
+        count_pixels(frame.picture, self.models.current.limits)
+        with await self.admission.place(context), in_flight:
             async with self.gate.together():
                 served = await self._work(frame, context)
         self.admission.served(served.seconds)
@@ -162,6 +162,7 @@ class EngineConnection(Link):
                 if frame.id in self._contexts:
                     raise Malformed("a picture's number came twice")
                 context = self._contexts[frame.id] = Context(frame.request_id, frame.seconds)
+                context.patient = frame.patient
                 task = asyncio.get_running_loop().create_task(self._answer(frame, context))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)

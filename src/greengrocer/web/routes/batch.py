@@ -171,16 +171,10 @@ class Batch:
 
     async def _make_room(self, amount: int) -> None:
         """Hold ``amount`` more bytes; once a picture is taken, wait for them to be free."""
-        patience = time.monotonic() + (self.service.deadline if self._count else 0)
-        while True:
-            try:
-                self._receipt.grow(amount)
-            except Overloaded as full:
-                if time.monotonic() > patience:
-                    raise
-                await asyncio.sleep(min(full.retry_after, self.service.deadline))
-            else:
-                return
+        if not self._count:
+            self._receipt.grow(amount)
+            return
+        await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
     async def _add(self, picture: bytes | Refusal) -> None:
         """Have a picture answered, as soon as there is a place for it among this request's own."""
