@@ -31,6 +31,11 @@ def exif(*entries: Entry, following: int = 0, claimed: int | None = None) -> byt
     return header + directory + struct.pack("<I", following)
 
 
+def overlapping(entries: int) -> bytes:
+    """Each of whose entries has all that follows for its value."""
+    return exif(*[Entry(tag, 7, 50_000, FIRST) for tag in range(entries)]) + bytes(5000)
+
+
 TURNED = exif(Entry(ORIENTATION, SHORT, 1, 6))
 ODD = {
     "next directory is itself": exif(Entry(ORIENTATION, SHORT, 1, 6), following=FIRST),
@@ -41,6 +46,7 @@ ODD = {
     "orientation far away": exif(Entry(ORIENTATION, LONG, 9, 0xFFFFFF00)),
     "orientation of type 255": exif(Entry(ORIENTATION, 255, 1, 1)),
     "65,535 entries claimed": exif(claimed=0xFFFF),
+    "5,000 entries that lie over each other": overlapping(5000),
     "cut": TURNED[:13],
     "nothing": b"Exif\0\0",
 }

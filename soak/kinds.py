@@ -249,7 +249,7 @@ def _form(*pictures: bytes) -> bytes:
 
 
 def _large_png() -> bytes:
-    """Of 64 megapixels, of which 50 are allowed, in some kilobytes."""
+    """Of 121 megapixels, of which 120 are allowed, in some kilobytes."""
     written = io.BytesIO()
-    Image.new("1", (8000, 8000)).save(written, "PNG")
+    Image.new("1", (11_000, 11_000)).save(written, "PNG")
     return written.getvalue()

@@ -58,7 +58,8 @@ def fit_bytes(size: tuple[int, int], target: tuple[int, int]) -> int:
     """
     width, height = size
     between = min(_image((target[0], height), _RGB), _image((width, target[1]), _RGB))
-    return FIXED + rgb_bytes(size) + between + _BICUBIC * (width + height)
+    left = _part(size)  # which the allocator may not have given back
+    return FIXED + left + rgb_bytes(size) + between + _BICUBIC * (width + height)
 
 
 def rgb_bytes(size: tuple[int, int]) -> int:
