@@ -15,8 +15,8 @@ from greengrocer.settings import Settings
 NONE_IS_SHORT_ENOUGH = -1.0  # seconds that a picture may wait
 
 
-def _full(settings: Settings) -> AdmissionLimits:
-    return replace(_limits(settings), wait_seconds=NONE_IS_SHORT_ENOUGH)
+def _full(settings: Settings, threads: int) -> AdmissionLimits:
+    return replace(_limits(settings, threads), wait_seconds=NONE_IS_SHORT_ENOUGH)
 
 
 _limits = assemble.admission_limits

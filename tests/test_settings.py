@@ -74,12 +74,13 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--engine", "magic"], "engine"),
         (["--access-log", "perhaps"], "access_log"),
         (["--decode-seconds", "6"], "decode_seconds"),
-        (["--max-megabytes", "300"], "megabytes_in_flight"),
-        (["--max-megapixels", "100", "--megapixels-in-flight", "99"], "megapixels_in_flight"),
+        (["--max-megabytes", "300", "--megabytes-in-flight", "299"], "megabytes_in_flight"),
+        (["--megapixels-in-flight", "99"], "decode_megabytes"),
+        (["--decode-megabytes", "0"], "decode_megabytes"),
         (["--workers", "0"], "workers"),
         (["--max-batch", "0"], "max_batch"),
         (["--batch-wait", "-0.001"], "batch_wait"),
-        (["--workers", "13"], "megabytes_in_flight"),
+        (["--workers", "13", "--megabytes-in-flight", "256"], "megabytes_in_flight"),
         (["--rate-limit-per-address", "5/fortnight"], "rate_limit_per_address"),
         (["--rate-limit-per-address", "0/second"], "rate_limit_per_address"),
         (["--rate-limit-per-key", "5/day"], "api_keys"),
@@ -97,6 +98,17 @@ def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: st
     with pytest.raises(UsageError, match=named) as refused:
         read_settings(dict(values))
     assert "\n" not in str(refused.value)
+
+
+def test_a_name_of_old_is_refused_wherever_it_stands(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("megapixels_in_flight = 200\n")
+    with pytest.raises(UsageError, match="set decode_megabytes"):
+        read_settings({}, config)
+    monkeypatch.setenv("GREENGROCER_MEGAPIXELS_IN_FLIGHT", "200")
+    with pytest.raises(UsageError, match="set decode_megabytes"):
+        read_settings({})
 
 
 def test_a_list_is_one_text_with_commas_or_a_list_of_toml(

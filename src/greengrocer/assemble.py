@@ -15,11 +15,13 @@ from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
 from greengrocer.engines.registry import make_engine
+from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.heif import check_installation
 from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.budgets import decode_bytes, upload_bytes
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
 from greengrocer.serving.memory import return_large_blocks
@@ -56,21 +58,22 @@ def assemble(settings: Settings) -> Assembled:
     return_large_blocks()
     gallery = open_gallery(settings.data)
     metrics = Metrics()
-    pipeline, service_seconds = load_model(settings.bundle, settings, metrics)
+    load = loader(settings, metrics)
+    pipeline, service_seconds = load(settings.bundle)
     metrics.serves(*pipeline.labels.model)
-    threads = settings.threads or picture_threads(pipeline.largest_batch)
+    threads = threads_of(settings, pipeline)
     classifier = LocalClassifier(pipeline, threads)
     service = make_service(
         settings,
         classifier,
-        Admission(admission_limits(settings), threads, service_seconds),
+        Admission(admission_limits(settings, threads), threads, service_seconds),
         gallery,
         metrics,
         make_limiter(rates_of(settings)),
     )
     reloader = Reloader(
         classifier.models,
-        lambda source: load_model(source, settings, metrics)[0],
+        lambda source: load(source)[0],
         settings.bundle,
         metrics,
         attempt_of(settings),
@@ -78,13 +81,22 @@ def assemble(settings: Settings) -> Assembled:
     return Assembled(create_app(service), service, reloader)
 
 
-def admission_limits(settings: Settings) -> AdmissionLimits:
-    """What may be in flight at once, in all."""
-    return AdmissionLimits(
-        upload_bytes=int(settings.megabytes_in_flight * MEGA),
-        pixels=int(settings.megapixels_in_flight * MEGA),
-        wait_seconds=settings.max_wait,
-    )
+def threads_of(settings: Settings, pipeline: Pipeline) -> int:
+    """How many pictures are worked on at once."""
+    return settings.threads or picture_threads(pipeline.largest_batch)
+
+
+def admission_limits(settings: Settings, threads: int) -> AdmissionLimits:
+    """What may be in flight at once, in all; raises UsageError."""
+    return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_wait)
+
+
+def in_flight_bytes(settings: Settings, threads: int) -> int:
+    """Bytes of the uploads that all processes may hold; raises UsageError."""
+    least = settings.max_megabytes * (settings.workers or 1)
+    if settings.megabytes_in_flight is None:
+        return upload_bytes(threads, int(least * MEGA))
+    return int(settings.megabytes_in_flight * MEGA)
 
 
 def make_service(
@@ -150,7 +162,21 @@ def make_limiter(rates: Rates) -> "LocalLimiter | None":
     return LocalLimiter(rates)
 
 
-def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipeline, float]:
+Loader = Callable[[str], tuple[Pipeline, float]]
+
+
+def loader(settings: Settings, metrics: Metrics) -> Loader:
+    """What makes verified and warm pipelines of bundles, with the seconds of a picture.
+
+    They share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
+    """
+    memory = DecodeBudget(_decode_limits(settings).bytes, metrics.decode_bytes.set)
+    return lambda source: load_model(source, settings, metrics, memory)
+
+
+def load_model(
+    source: str, settings: Settings, metrics: Metrics, memory: DecodeBudget | None = None
+) -> tuple[Pipeline, float]:
     """The verified and warm pipeline of the bundle ``source``, and the seconds of a picture.
 
     Raises UsageError (BundleRefused, MissingExtra) in one line.
@@ -164,6 +190,7 @@ def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipel
         metrics,
         engine_threads(),
         lambda engine: _make_batcher(engine, settings, metrics),
+        memory,
     )
     return pipeline, _service_seconds(bundle, pipeline)
 
@@ -184,6 +211,7 @@ def build_pipeline(
     observer: Observer | None = None,
     threads: Threads = ONE_THREAD,
     make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
+    memory: DecodeBudget | None = None,
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
 
@@ -205,9 +233,10 @@ def build_pipeline(
         engine,
         manifest.geometry,
         labels,
-        limits or DecodeLimits(),
+        limits or DecodeLimits(bytes=decode_bytes(picture_threads())),
         observer,
         make_batcher(engine),
+        memory,
     )
 
     def best(picture: bytes) -> tuple[str, float]:
@@ -239,4 +268,6 @@ def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
 
 def _decode_limits(settings: Settings) -> DecodeLimits:
     seconds = min(settings.decode_seconds, settings.deadline / 2)
-    return DecodeLimits(int(settings.max_megapixels * MEGA), seconds)
+    most = settings.decode_megabytes
+    memory = decode_bytes(settings.threads or picture_threads()) if most is None else most * MEGA
+    return DecodeLimits(int(settings.max_megapixels * MEGA), seconds, int(memory))

@@ -6,13 +6,14 @@ from pathlib import Path
 from greengrocer.assemble import (
     admission_limits,
     attempt_of,
-    load_model,
+    in_flight_bytes,
+    loader,
     make_limiter,
     make_service,
     rates_of,
+    threads_of,
 )
 from greengrocer.datasets.gallery import open_gallery
-from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.reloading.models import Models
@@ -26,7 +27,6 @@ from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.service import Service
 
 SERVING = "serving"  # in the private directory: the bundle that serves, where it was changed
-NO_LIMIT = 1 << 62  # pixels
 
 
 @dataclass(frozen=True)
@@ -47,23 +47,23 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     metrics = Metrics()
     file = directory / SERVING
     source = file.read_text() if file.exists() else settings.bundle
-    pipeline, service_seconds = load_model(source, settings, metrics)
+    load = loader(settings, metrics)
+    pipeline, service_seconds = load(source)
     metrics.serves(*pipeline.labels.model)
     models = Models(pipeline)
-    threads = settings.threads or picture_threads(pipeline.largest_batch)
-    admission = Admission(admission_limits(settings), threads, service_seconds)
+    threads = threads_of(settings, pipeline)
+    admission = Admission(admission_limits(settings, threads), threads, service_seconds)
     picture_bytes = int(settings.max_megabytes * MEGA)
     limiter = make_limiter(rates_of(settings))
     server = EngineServer(models, admission, threads, picture_bytes, metrics, limiter)
-
-    def load(source: str) -> Pipeline:
-        return load_model(source, settings, metrics)[0]
 
     def remember(source: str) -> None:
         replace_privately(file, source)  # for the engine after this one
 
     attempt = attempt_of(settings)
-    reloader = Reloader(models, load, source, metrics, attempt, remember, server.announce)
+    reloader = Reloader(
+        models, lambda source: load(source)[0], source, metrics, attempt, remember, server.announce
+    )
     return AssembledEngine(server, reloader, models)
 
 
@@ -71,12 +71,10 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     """What the routes of an HTTP process need; raises UsageError (DatasetUnusable)."""
     assert settings.workers is not None
     return_large_blocks()
-    limits = AdmissionLimits(
-        upload_bytes=int(settings.megabytes_in_flight * MEGA) // settings.workers,
-        pixels=NO_LIMIT,  # the engine admits: it alone knows of all pictures
-        wait_seconds=float("inf"),
-    )
-    admission = Admission(limits, settings.threads or picture_threads(), 0.0)
+    threads = settings.threads or picture_threads()
+    share = in_flight_bytes(settings, threads) // settings.workers
+    # the engine decides who waits: it alone knows of all pictures
+    admission = Admission(AdmissionLimits(share, wait_seconds=float("inf")), threads, 0.0)
     gallery = open_gallery(settings.data)
     limiter = classifier.limiter if rates_of(settings) else None
     return make_service(settings, classifier, admission, gallery, Metrics(), limiter)

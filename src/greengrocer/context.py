@@ -12,10 +12,11 @@ class Context:
     """One request's identity, deadline and cancellation, read from any thread.
 
     ``deadline`` is a moment of ``clock`` (monotonic seconds); tests set a clock of their own.
-    ``on_cancel`` is called once, by whoever cancels: for work that another process does.
+    ``on_cancel`` is called once, by whoever cancels: for whoever works for it elsewhere, or waits.
+    A ``patient`` one waits for a place where others are refused.
     """
 
-    __slots__ = ("_cancelled", "clock", "deadline", "on_cancel", "request_id")
+    __slots__ = ("_cancelled", "clock", "deadline", "on_cancel", "patient", "request_id")
 
     def __init__(
         self, request_id: str = "-", seconds: float = float("inf"), clock: Clock = time.monotonic
@@ -23,7 +24,8 @@ class Context:
         self.request_id = request_id
         self.clock = clock
         self.deadline = clock() + seconds
-        self.on_cancel: Callable[[], None] | None = None
+        self.on_cancel: Callable[[], object] | None = None
+        self.patient = False
         self._cancelled = False
 
     def cancel(self) -> None:

@@ -8,16 +8,19 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
 
+from PIL import Image
+
 from greengrocer.context import Context
 from greengrocer.engines.at_work import AtWork
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
-from greengrocer.imaging.decode import DecodeLimits, Picture, decode
+from greengrocer.imaging.budget import DecodeBudget, Share
+from greengrocer.imaging.decode import DecodeLimits, Picture, decode, decoding_bytes
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
 
-SHOWN_SIDE = 1024  # most pixels of an overlay's longer side
+SHOWN = 1024, 1024  # most pixels of an overlay's sides
 
 
 class Observer(Protocol):
@@ -33,7 +36,8 @@ class Observer(Protocol):
 class Pipeline:
     """Decode, fit, infer, rank: one model's way from a picture to an answer.
 
-    With a ``batcher`` of ``engine``'s, pictures of several threads run on it together.
+    With a ``batcher`` of ``engine``'s, pictures of several threads run on it together. ``memory``
+    is what they may take together while they are decoded; another pipeline may share it.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Pipeline:
         limits: DecodeLimits,
         observer: Observer | None = None,
         batcher: Batcher | None = None,
+        memory: DecodeBudget | None = None,
     ) -> None:
         self.engine = engine
         self.geometry = geometry
@@ -51,6 +56,7 @@ class Pipeline:
         self.limits = limits
         self.observer = observer
         self.batcher = batcher
+        self.memory = memory or DecodeBudget(limits.bytes)
         self._at_work = AtWork()
 
     @property
@@ -65,9 +71,10 @@ class Pipeline:
         """
         context.check()
         with self._at_work.picture() as work:
-            started = perf_counter()
-            pixels = self._pixels(picture, context)
-            decoded = perf_counter()
+            with self._share(picture, self.geometry.size, context):
+                started = perf_counter()
+                pixels = self._pixels(picture, context)
+                decoded = perf_counter()
             context.check()
             inference = self._infer(pixels, context, work.alone)
             inferred = perf_counter()
@@ -96,6 +103,16 @@ class Pipeline:
         """``answer`` with its overlay, on the picture decoded anew: finer than the model saw it."""
         context.check()
         assert answer.evidence is not None
-        shown = decode(picture, (SHOWN_SIDE, SHOWN_SIDE), self.limits, context.check)
-        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        with self._share(picture, SHOWN, context):
+            shown = self._shown(picture, context)
         return replace(answer, overlay=overlay_png(shown, answer.evidence))
+
+    def _shown(self, picture: Picture, context: Context) -> Image.Image:
+        shown = decode(picture, SHOWN, self.limits, context.check)
+        shown.thumbnail(SHOWN)
+        return shown
+
+    def _share(self, picture: Picture, target: tuple[int, int], context: Context) -> Share:
+        """The memory that decoding takes; none for a picture that ``decode`` refuses at once."""
+        needed = decoding_bytes(picture, target)
+        return self.memory.share(needed if needed <= self.limits.bytes else 0, context)

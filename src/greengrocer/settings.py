@@ -25,6 +25,7 @@ from greengrocer.spelling import meant, shown
 
 PREFIX = "GREENGROCER_"
 MEGA = 1_000_000
+RENAMED = {"megapixels_in_flight": "decode_megabytes, the memory of the pictures being decoded"}
 RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
 # Kubernetes tells each pod of each Service in its namespace by variables that begin with the
 # Service's name: those of one called greengrocer, or greengrocer-metrics, begin with our prefix.
@@ -99,13 +100,18 @@ class Settings(BaseSettings):
     max_request_megabytes: float = Field(
         500, gt=0, description="largest request that may have many pictures, megabytes"
     )
-    megabytes_in_flight: float = Field(
-        256,
+    megabytes_in_flight: float | None = Field(
+        None,
         gt=0,
         description="uploads, and answers that are not taken yet, held at once, megabytes; shared "
-        "out among the workers",
+        "out among the workers; default: 256, or 32 for each thread, at most a tenth of the memory",
     )
-    megapixels_in_flight: float = Field(200, gt=0, description="pictures held at once, megapixels")
+    decode_megabytes: float | None = Field(
+        None,
+        gt=0,
+        description="memory of the pictures being decoded, megabytes, and the most that one may "
+        "take; default: 2000, or 128 for each thread, at most 60 % of the memory",
+    )
     max_wait: float = Field(3, gt=0, description="longest expected wait before a 429")
     deadline: float = Field(10, gt=0, le=3600, description="from upload to answer, then a 504")
     decode_seconds: float = Field(
@@ -224,6 +230,8 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
 
     Raises UsageError, in one line, for what is unknown, malformed or out of range.
     """
+    for name in [*flags, *(name for name in RENAMED if PREFIX + name.upper() in os.environ)]:
+        _refuse_renamed(name)
     check_environment(os.environ)
 
     class FromFile(Settings):
@@ -236,6 +244,7 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
+        _refuse_renamed(name)
         if first["type"] == "extra_forbidden":
             where = "" if config is None or name in flags else f"configuration file {config}: "
             raise UsageError(
@@ -253,6 +262,11 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
     return settings
 
 
+def _refuse_renamed(name: str) -> None:
+    if name in RENAMED:
+        raise UsageError(f"setting {name} is no more: set {RENAMED[name]}")
+
+
 def _check_together(settings: Settings) -> None:
     if "decode_seconds" in settings.model_fields_set and settings.decode_seconds > (
         settings.deadline / 2
@@ -261,21 +275,17 @@ def _check_together(settings: Settings) -> None:
             f"decode_seconds ({settings.decode_seconds:g}) must be well below the deadline: "
             f"at most half of its {settings.deadline:g} seconds"
         )
-    for most, budget in (
-        ("max_megabytes", "megabytes_in_flight"),
-        ("max_megapixels", "megapixels_in_flight"),
-    ):
-        if getattr(settings, most) > getattr(settings, budget):
-            raise UsageError(f"{budget} must be at least {most}, or no such picture gets in")
     if settings.rate_limit_per_key and not settings.api_keys:
         raise UsageError("rate_limit_per_key needs api_keys: without them no request has a key")
     if settings.metrics_host and settings.metrics_port is None:
         raise UsageError("metrics_host needs metrics_port: the metrics' own")
     if settings.metrics_port and settings.metrics_port == settings.port:
         raise UsageError("metrics_port must be another than port")
-    share = settings.megabytes_in_flight / (settings.workers or 1)
-    if settings.max_megabytes > share:
+    if settings.megabytes_in_flight is None:
+        return
+    workers = settings.workers or 1
+    if settings.max_megabytes > settings.megabytes_in_flight / workers:
+        each = f" for each of {workers} workers" if settings.workers else ""
         raise UsageError(
-            f"megabytes_in_flight must be at least max_megabytes for each of {settings.workers} "
-            "workers, or no such picture gets in"
+            f"megabytes_in_flight must be at least max_megabytes{each}, or no such picture gets in"
         )

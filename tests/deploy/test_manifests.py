@@ -10,7 +10,9 @@ import pytest
 from tools.check_manifests import OTHERS, Manifest, complaint, manifests, verdict
 
 from greengrocer import __version__
-from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.assemble import in_flight_bytes
+from greengrocer.serving import budgets
+from greengrocer.serving.budgets import decode_bytes
 from greengrocer.settings import MEGA, PREFIX, Settings
 from greengrocer.web.access.keys import add_key
 from support.dockerfile import steps
@@ -19,7 +21,7 @@ from support.servers import Server, clean_environment, serving
 
 MARGIN = 5.0  # seconds to end in, when the last answer is sent
 # docs/guides/production.md, Memory: what a process takes at worst
-AT_REST, MODEL, PIXEL = 150e6, 100e6, 17
+AT_REST, MODEL = 150e6, 100e6
 INGRESS_KEEPS = 60.0  # seconds: ingress-nginx's upstream-keepalive-timeout
 PODS = pods()
 CORE = [
@@ -110,12 +112,13 @@ def test_a_pod_has_the_memory_that_the_limits_let_it_take(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
-    threads = int(quantity(limits["cpu"]))
-    pixels = min(threads * settings.max_megapixels * MEGA * PIXEL, DecodeLimits().bytes)
+    threads, memory = int(quantity(limits["cpu"])), quantity(limits["memory"])
+    monkeypatch.setattr(budgets, "usable_memory", lambda: memory)
+    decoding = (settings.decode_megabytes or 0) * MEGA or decode_bytes(threads)
+    uploads = in_flight_bytes(settings, threads)
     disks = [each["emptyDir"] for each in pod.spec["volumes"] if "emptyDir" in each]
     files = sum(quantity(disk["sizeLimit"]) for disk in disks if disk.get("medium") == "Memory")
-    worst = AT_REST + MODEL + settings.megabytes_in_flight * MEGA + pixels + files
-    assert quantity(limits["memory"]) >= worst
+    assert memory >= AT_REST + 2 * MODEL + uploads + decoding + files
     assert pod.container["resources"]["requests"]["cpu"] == limits["cpu"]
 
 

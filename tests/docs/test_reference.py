@@ -6,6 +6,7 @@ from collections import Counter
 
 from tools.reference_pages import PLACE, TABLES, filled
 
+from greengrocer.serving.budgets import UPLOADS
 from greengrocer.settings import MEGA, Settings
 from greengrocer.web.body.form import (
     MAX_PART_HEADER_BYTES,
@@ -93,7 +94,7 @@ def test_the_limits_of_many_pictures_are_true() -> None:
         f"about {most_json:.0f} MB (a picture of {most} in base64)",
         f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values",
         f"{defaults.max_request_megabytes:g} MB, and no more than all uploads at once",
-        f"may have ({defaults.megabytes_in_flight:g} MB; with",
+        f"may have ({UPLOADS[0] / MEGA:g} MB; with",
     ):
         assert words in PAGES["protocol"]
 

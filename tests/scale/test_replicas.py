@@ -36,10 +36,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def let_in(settings: Settings, threads: int) -> int:
     """How many pictures the real admission has in flight when it refuses the next."""
-    admission = Admission(admission_limits(settings), threads, QUICKEST)
+    admission = Admission(admission_limits(settings, threads), threads, QUICKEST)
     for number in itertools.count():
         try:
-            admission.admitted(1)
+            admission.admitted()
         except Overloaded:
             return number
     raise AssertionError

@@ -7,16 +7,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadablePicture
 from greengrocer.serving.admission import Admission, AdmissionLimits, Budget
 
-LIMITS = AdmissionLimits(upload_bytes=100, pixels=1000, wait_seconds=3)
+LIMITS = AdmissionLimits(upload_bytes=100, wait_seconds=3)
 
 
 def admission(threads: int = 2, service_seconds: float = 1.0) -> Admission:
     return Admission(LIMITS, threads, service_seconds)
 
 
-def used(admission: Admission) -> tuple[int, int, int]:
-    """Bytes, pixels and pictures in flight."""
-    return admission._bytes.used, admission._pixels.used, admission.pictures
+def used(admission: Admission) -> tuple[int, int]:
+    """Bytes and pictures in flight."""
+    return admission._bytes.used, admission.pictures
 
 
 class Traffic(RuleBasedStateMachine):
@@ -25,18 +25,18 @@ class Traffic(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.admission = admission()
-        self.pictures: list[tuple[ExitStack, int]] = []
+        self.pictures: list[ExitStack] = []
         self.uploads: list[tuple[ExitStack, int]] = []
 
-    @rule(pixels=st.integers(0, 1200))
-    def come(self, pixels: int) -> None:
+    @rule()
+    def come(self) -> None:
         stack = ExitStack()
         try:
-            stack.enter_context(self.admission.admitted(pixels))
+            stack.enter_context(self.admission.admitted())
         except Overloaded as refusal:
             assert refusal.retry_after >= 1  # noqa: PT017 - either outcome is allowed
         else:
-            self.pictures.append((stack, pixels))
+            self.pictures.append(stack)
 
     @rule(amounts=st.lists(st.integers(0, 60), max_size=4))
     def upload(self, amounts: list[int]) -> None:
@@ -53,9 +53,12 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        for held in (self.pictures, self.uploads):
-            if held:
-                held.pop(data.draw(st.integers(0, len(held) - 1)))[0].close()
+        stacks = [*self.pictures, *(stack for stack, _ in self.uploads)]
+        if stacks:
+            gone = stacks[data.draw(st.integers(0, len(stacks) - 1))]
+            gone.close()
+            self.pictures = [stack for stack in self.pictures if stack is not gone]
+            self.uploads = [each for each in self.uploads if each[0] is not gone]
 
     @rule(seconds=st.floats(0, 100))
     def serve(self, seconds: float) -> None:
@@ -66,15 +69,13 @@ class Traffic(RuleBasedStateMachine):
     def what_is_counted_is_what_is_held(self) -> None:
         assert used(self.admission) == (
             sum(size for _, size in self.uploads),
-            sum(pixels for _, pixels in self.pictures),
             len(self.pictures),
         )
 
     @invariant()
     def nothing_is_above_its_capacity(self) -> None:
-        size, pixels, _ = used(self.admission)
+        size, _ = used(self.admission)
         assert 0 <= size <= LIMITS.upload_bytes
-        assert 0 <= pixels <= LIMITS.pixels
 
 
 TestTraffic = Traffic.TestCase
@@ -95,7 +96,7 @@ def test_retry_after_grows_with_what_is_in_flight() -> None:
     with ExitStack() as stack:
         for _ in range(8):
             told.append(busy.retry_after())
-            stack.enter_context(busy.admitted(1))
+            stack.enter_context(busy.admitted())
     assert told == [1, 1, 1, 2, 2, 3, 3, 4]
     assert busy.retry_after() == 1
 
@@ -104,38 +105,29 @@ def test_a_queue_that_is_too_long_is_full() -> None:
     busy = admission(threads=2, service_seconds=2.0)
     with ExitStack() as stack:
         for _ in range(5):
-            stack.enter_context(busy.admitted(1))
+            stack.enter_context(busy.admitted())
         assert busy.expected_wait() == 4
         with pytest.raises(Overloaded, match=r"4\.0 seconds long") as refused:
-            stack.enter_context(busy.admitted(1))
+            stack.enter_context(busy.admitted())
         assert refused.value.retry_after == 5
         assert busy.pictures == 5
 
 
 def test_with_a_free_thread_nobody_waits() -> None:
     slow = admission(threads=2, service_seconds=1000)
-    with slow.admitted(1):
+    with slow.admitted():
         assert slow.expected_wait() == 0
-        with slow.admitted(1):
+        with slow.admitted():
             assert slow.expected_wait() == 500
-
-
-def test_too_many_pixels_in_flight_are_refused_without_a_trace() -> None:
-    busy = admission()
-    with busy.admitted(900):
-        with pytest.raises(Overloaded, match="megapixels"), busy.admitted(101):
-            pass
-        assert used(busy) == (0, 900, 1)
-    assert used(busy) == (0, 0, 0)
 
 
 def test_whatever_fails_inside_the_place_is_given_back() -> None:
     busy = admission()
-    with suppress(ZeroDivisionError), busy.receiving() as receipt, busy.admitted(900):
+    with suppress(ZeroDivisionError), busy.receiving() as receipt, busy.admitted():
         receipt.grow(50)
-        assert used(busy) == (50, 900, 1)
+        assert used(busy) == (50, 1)
         raise ZeroDivisionError
-    assert used(busy) == (0, 0, 0)
+    assert used(busy) == (0, 0)
 
 
 def test_an_upload_over_the_budget_gives_back_what_it_held() -> None:
@@ -146,8 +138,8 @@ def test_an_upload_over_the_budget_gives_back_what_it_held() -> None:
             second.grow(40)
             with pytest.raises(Overloaded, match="bytes"):
                 second.grow(1)
-            assert used(busy) == (100, 0, 0)
-        assert used(busy) == (60, 0, 0)
+            assert used(busy) == (100, 0)
+        assert used(busy) == (60, 0)
 
 
 def test_the_pace_is_learnt_from_what_was_served() -> None:
@@ -171,6 +163,6 @@ def test_the_pace_is_learnt_from_what_was_refused_after_a_thread_had_worked_on_i
     learning = admission(service_seconds=1.0)
     refusal.seconds = seconds
     for _ in range(200):
-        with suppress(Refusal), learning.admitted(1):
+        with suppress(Refusal), learning.admitted():
             raise refusal
     assert learning.service_seconds == pytest.approx(learnt, abs=0.01)

@@ -66,7 +66,7 @@ def make_service(bundle: Path, engine: Engine | None = None, threads: int = 1) -
     pipeline = Pipeline(engine, manifest.geometry, labels, limits, metrics)
     return Service(
         classifier=LocalClassifier(pipeline, threads),
-        admission=Admission(AdmissionLimits(256 * MEGA, 200 * MEGA, 3.0), threads, 0.01),
+        admission=Admission(AdmissionLimits(256 * MEGA, 3.0), threads, 0.01),
         gallery=Gallery((), built_in=False),
         readiness=Readiness(),
         metrics=metrics,

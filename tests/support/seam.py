@@ -25,7 +25,7 @@ from support.live import engine_of
 
 HANG = 60.0
 PICTURE_BYTES = 1 << 20
-ROOMY = AdmissionLimits(1 << 30, 1 << 30, 60.0)
+ROOMY = AdmissionLimits(1 << 30, 60.0)
 
 
 def pipeline_of(engine: FakeEngine, version: str = "1") -> Pipeline:

@@ -20,7 +20,7 @@ from support.waiting import until
 from support.wire import Wire, exchange, head, post
 
 MEGA = 1_000_000
-PLENTY = AdmissionLimits(256 * MEGA, 200 * MEGA, wait_seconds=3)
+PLENTY = AdmissionLimits(256 * MEGA, wait_seconds=3)
 
 
 def refused(response: httpx.Response) -> Problem:
@@ -56,22 +56,8 @@ def test_the_pace_is_learnt_from_refused_pictures(fake_bundle: Path) -> None:
         assert slow.service_seconds < 1000
 
 
-def test_too_many_pixels_in_flight_are_a_429(fake_bundle: Path) -> None:
-    engine = engine_of(HeldEngine, fake_bundle).hold()
-    narrow = Admission(AdmissionLimits(MEGA, 64 * 48, 3), threads=1, service_seconds=0.01)
-    service = replace(make_service(fake_bundle, engine), admission=narrow)
-    with live(service) as server, server.client() as client, ThreadPoolExecutor() as pool:
-        first = pool.submit(predict, client)
-        assert engine.busy.wait(60)
-        second = predict(client)
-        assert second.status_code == 429
-        assert second.headers["retry-after"] == "1"
-        engine.release.set()
-        assert first.result().status_code == 200
-
-
 def test_too_many_bytes_in_flight_are_a_429_until_they_have_gone(fake_bundle: Path) -> None:
-    most = AdmissionLimits(upload_bytes=10_000, pixels=MEGA, wait_seconds=3)
+    most = AdmissionLimits(upload_bytes=10_000, wait_seconds=3)
     service = replace(make_service(fake_bundle), admission=Admission(most, 1, 0.01))
     picture = jpeg(5).ljust(6000, b"\0")
     with live(service) as server, server.client() as client:

@@ -69,11 +69,13 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
     from greengrocer.errors import PictureRefused  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
     from greengrocer.serving.threads import picture_threads, side_by_side  # noqa: PLC0415
+    from greengrocer.tracebacks import release_frames  # noqa: PLC0415
 
     def classify(path: Path) -> Answer | PictureRefused:
         try:
             return pipeline.classify(read_picture(path), Context(str(path)), ask)
         except PictureRefused as refusal:
+            release_frames(refusal)
             return refusal
 
     outcomes = side_by_side(classify, paths, picture_threads())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from greengrocer.floors import check_floors
-from greengrocer.settings import PREFIX, Settings, overlaid, read_settings
+from greengrocer.settings import PREFIX, RENAMED, Settings, overlaid, read_settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -42,6 +42,9 @@ def register(commands: "Commands") -> None:
             metavar=_metavar(field.annotation),
             help=f"{field.description}{default}".replace("%", "%%"),
         )
+    for name in RENAMED:  # told in one line what has taken its place
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
@@ -85,7 +88,9 @@ def ignore_signals() -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     flags = {
-        name: value for name, value in vars(arguments).items() if name in Settings.model_fields
+        name: value
+        for name, value in vars(arguments).items()
+        if name in Settings.model_fields or name in RENAMED
     }
     settings = read_settings(flags, arguments.config)
     check_floors({settings.engine})

@@ -12,6 +12,7 @@ from greengrocer.engines.batching import BatchLimits, next_turn
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.errors import Refusal
 from greengrocer.imaging.geometry import Pixels
+from greengrocer.tracebacks import release_frames
 
 # Told of each batch: the seconds that each of its pictures has waited in the queue.
 Told = Callable[[Sequence[float]], None]
@@ -61,6 +62,7 @@ class Batcher:
                 self._answer(batch)
             # Whatever it is, somebody waits for it, and there is no other thread for the next one.
             except Exception as error:
+                release_frames(error)
                 for picture in batch:
                     if not picture.answer.done():
                         picture.answer.set_exception(error)
@@ -84,6 +86,7 @@ class Batcher:
         try:
             together = self.engine.infer(np.stack([picture.pixels for picture in batch]))
         except Exception as error:
+            release_frames(error)
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
                 return
@@ -117,4 +120,5 @@ class _Picture:
         try:
             self.context.check()
         except Refusal as refusal:
+            release_frames(refusal)
             self.answer.set_exception(refusal)

@@ -1,4 +1,4 @@
-"""Who may come in: budgets of bytes, megapixels and waiting time, not a mere count of requests.
+"""Who may come in: budgets of bytes and waiting time, not a mere count of requests.
 
 All of it runs on the event loop, so there is nothing to lock.
 """
@@ -7,7 +7,9 @@ import math
 from dataclasses import dataclass
 from typing import Self
 
-from greengrocer.errors import Overloaded, Refusal
+from greengrocer.context import Context
+from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal
+from greengrocer.serving.line import Line
 
 SMOOTHING = 0.05  # weight of the newest service time in the running mean
 
@@ -17,7 +19,6 @@ class AdmissionLimits:
     """What may be in flight at once."""
 
     upload_bytes: int
-    pixels: int
     wait_seconds: float  # longest expected wait for a thread
 
 
@@ -27,16 +28,28 @@ class Budget:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.used = 0
+        self._line = Line(self._take, self._give)
 
     def take(self, amount: int) -> bool:
-        """Take ``amount``, or nothing and return False where too little is left."""
+        """Take ``amount``, or nothing and return False where too little is left for who comes."""
+        return self._line.take(amount)
+
+    async def wait(self, amount: int, context: Context) -> None:
+        """Take ``amount`` as soon as it is our turn; raises DeadlineExceeded or Departed."""
+        await self._line.wait(amount, context)
+
+    def give(self, amount: int) -> None:
+        """Give ``amount`` back."""
+        self._give(amount)
+        self._line.advance()
+
+    def _take(self, amount: int) -> bool:
         if self.used + amount > self.capacity:
             return False
         self.used += amount
         return True
 
-    def give(self, amount: int) -> None:
-        """Give ``amount`` back."""
+    def _give(self, amount: int) -> None:
         self.used -= amount
 
 
@@ -49,33 +62,59 @@ class Admission:
         self.service_seconds = service_seconds  # running mean of a picture's time in a thread
         self.pictures = 0
         self._bytes = Budget(limits.upload_bytes)
-        self._pixels = Budget(limits.pixels)
+        self._line = Line(self._take_place, self._give_place)
 
     def expected_wait(self) -> float:
         """Seconds until a thread is free for a picture that comes now."""
-        return max(0, self.pictures + 1 - self.threads) * self.service_seconds / self.threads
+        return self._wait_behind(self.pictures + len(self._line))
 
     def retry_after(self) -> int:
         """Whole seconds until what is in flight has gone, at the measured pace; at least 1."""
-        return max(1, math.ceil(self.pictures * self.service_seconds / self.threads))
+        ahead = self.pictures + len(self._line)
+        return max(1, math.ceil(ahead * self.service_seconds / self.threads))
 
     def receiving(self) -> "Receipt":
         """An upload's share of the bytes in flight, held until its answer is sent."""
         return Receipt(self, self._bytes)
 
-    def admitted(self, pixels: int) -> "Place":
-        """A place for a picture of ``pixels``; raises Overloaded where there is none."""
-        wait = self.expected_wait()
-        if wait > self.limits.wait_seconds:
+    def admitted(self) -> "Place":
+        """A place for a picture; raises Overloaded where there is none."""
+        if not self._line.take(1):
+            wait = self.expected_wait()
             raise Overloaded(f"the queue is full: {wait:.1f} seconds long", self.retry_after())
-        if not self._pixels.take(pixels):
-            raise Overloaded("too many megapixels are in flight", self.retry_after())
-        self.pictures += 1
-        return Place(self, self._pixels, pixels)
+        return Place(self)
+
+    async def place(self, context: Context) -> "Place":
+        """The same; who is patient waits for it, ahead of all who come later.
+
+        Raises Overloaded, DeadlineExceeded or Departed.
+        """
+        if not context.patient:
+            return self.admitted()
+        await self._line.wait(1, context)
+        return Place(self)
 
     def served(self, seconds: float) -> None:
         """Learn from a picture that spent ``seconds`` in a thread."""
         self.service_seconds += SMOOTHING * (seconds - self.service_seconds)
+        self._line.advance()
+
+    def left(self) -> None:
+        """Take a place back."""
+        self._give_place(1)
+        self._line.advance()
+
+    def _wait_behind(self, pictures: int) -> float:
+        return max(0, pictures + 1 - self.threads) * self.service_seconds / self.threads
+
+    def _take_place(self, count: int) -> bool:
+        if self._wait_behind(self.pictures) > self.limits.wait_seconds:
+            return False
+        self.pictures += count
+        return True
+
+    def _give_place(self, count: int) -> None:
+        self.pictures -= count
 
 
 class Receipt:
@@ -89,8 +128,19 @@ class Receipt:
     def grow(self, amount: int) -> None:
         """Count ``amount`` more bytes; raises Overloaded where the budget is spent."""
         if not self._budget.take(amount):
-            raise Overloaded("too many bytes are in flight", self._admission.retry_after())
+            raise self._full()
         self.size += amount
+
+    async def grow_in_turn(self, amount: int, context: Context) -> None:
+        """The same, but wait for them; raises Overloaded where that takes too long, or Departed."""
+        try:
+            await self._budget.wait(amount, context)
+        except DeadlineExceeded:
+            raise self._full() from None
+        self.size += amount
+
+    def _full(self) -> Overloaded:
+        return Overloaded("too many bytes are in flight", self._admission.retry_after())
 
     def shrink(self, amount: int) -> None:
         """Give ``amount`` of it back before the end."""
@@ -110,10 +160,8 @@ class Place:
     A refusal that took a thread's time is learnt from: others wait for it as for an answer.
     """
 
-    def __init__(self, admission: Admission, budget: Budget, pixels: int) -> None:
+    def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._budget = budget
-        self._pixels = pixels
 
     def __enter__(self) -> None:
         pass
@@ -121,5 +169,4 @@ class Place:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, Refusal) and error.seconds:
             self._admission.served(error.seconds)
-        self._admission.pictures -= 1
-        self._budget.give(self._pixels)
+        self._admission.left()

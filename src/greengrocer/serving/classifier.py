@@ -14,6 +14,7 @@ from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask, Labels
 from greengrocer.serving.pool import Pool
 from greengrocer.serving.reloading.models import Models
+from greengrocer.tracebacks import release_frames
 
 NO_MEMORY_RETRY = 1  # seconds; what takes it is other pictures
 
@@ -33,10 +34,12 @@ def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Serve
     try:
         with models.taken() as pipeline:
             answer = pipeline.classify(picture, context, ask)
-    except PictureRefused as refusal:
-        refusal.seconds = perf_counter() - started
-        raise
-    except MemoryError as error:
+    except BaseException as error:
+        release_frames(error)
+        if isinstance(error, PictureRefused):
+            error.seconds = perf_counter() - started
+        if not isinstance(error, MemoryError):
+            raise
         log.warning("no memory for a picture", request_id=context.request_id)
         raise Overloaded("there is no memory for this picture now", NO_MEMORY_RETRY) from error
     return Served(answer, perf_counter() - started)

@@ -7,6 +7,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from greengrocer.tracebacks import release_frames
+
 T = TypeVar("T")
 
 
@@ -63,6 +65,7 @@ class _Job(Generic[T]):
         try:
             self._result = self._function()
         except BaseException as error:  # whatever it is, somebody waits for it
+            release_frames(error)
             self._error = error
         with suppress(RuntimeError):  # the loop has been closed: nobody waits
             self.future.get_loop().call_soon_threadsafe(self._settle)

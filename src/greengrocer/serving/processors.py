@@ -39,18 +39,18 @@ def _affinity() -> int:
 
 def _quota() -> float | None:
     """The least quota of our cgroup and of those that it is in, in processors; None without any."""
-    return min((quota for group in _groups() if (quota := _quota_of(group))), default=None)
+    return min((quota for group in groups(CPU) if (quota := _quota_of(group))), default=None)
 
 
-def _groups() -> Iterator[Path]:
-    """Where the quotas may stand. In a container it is the root, whatever the path says."""
-    yield from (CGROUPS, CGROUPS / CPU)
+def groups(controller: str) -> Iterator[Path]:
+    """Where its limits may stand. In a container it is the root, whatever the path says."""
+    yield from (CGROUPS, CGROUPS / controller)
     with suppress(OSError, ValueError):
         for line in MEMBERSHIP.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            if controllers and CPU not in controllers.split(","):
+            if controllers and controller not in controllers.split(","):
                 continue
-            tree, own = CGROUPS / CPU if controllers else CGROUPS, PurePosixPath(path)
+            tree, own = CGROUPS / controller if controllers else CGROUPS, PurePosixPath(path)
             yield from (tree / group.relative_to("/") for group in (own, *own.parents))
 
 

@@ -78,6 +78,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.decode_bytes = Gauge(
+            "greengrocer_decode_bytes",
+            "Memory set aside for the pictures that are being decoded.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._declare_model(registry)
         if model is not None:
             self.serves(model, version)

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
 from greengrocer.errors import ParameterOutOfRange, Refusal
+from greengrocer.tracebacks import release_frames
 from greengrocer.version import __version__
 from greengrocer.web.observe import Observe
 from greengrocer.web.open_inference import routes as open_inference
@@ -207,7 +208,7 @@ def _add_problems(app: FastAPI) -> None:
         return http_exception_response(request, error)
 
     async def failed(request: Request, error: Exception) -> Response:
-        del error  # Observe logs it; nothing of it may reach the client
+        release_frames(error)  # Observe logs it; nothing of it may reach the client
         return internal_error_response(request)
 
     app.add_exception_handler(Exception, failed)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.tracebacks import release_frames
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.untaken import taken
@@ -79,8 +80,9 @@ class Observe:
         try:
             await self.app(scope, receive, send_observed)
         # What goes wrong below has been answered with a problem document; here it is logged.
-        except Exception:
+        except Exception as error:
             log.exception("failed", request_id=request_id, path=quote(scope["path"]))
+            release_frames(error, logged=True)
             if not answered:
                 raise  # the server closes the connection
         # The server has no more time. Only it waits for this task, and it would log a traceback.

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer import errors
+from greengrocer.tracebacks import release_frames
 
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
@@ -58,13 +59,15 @@ _RETRY_AFTER = {
 
 
 def problem(refusal: errors.Refusal, request_id: str, path: str | None = None) -> dict[str, object]:
-    """The problem document of ``refusal``: the JSON of a :class:`Problem`."""
+    """The problem document of ``refusal``, which ends here: the JSON of a :class:`Problem`."""
+    release_frames(refusal)
     kind = KINDS[type(refusal)]
     return _document(kind.status, refusal.code, kind.title, str(refusal), request_id, path)
 
 
 def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
-    """The problem document of ``refusal``."""
+    """The problem document of ``refusal``, which ends here, as an answer."""
+    release_frames(refusal)
     kind = KINDS[type(refusal)]
     headers = {}
     if isinstance(refusal, errors.Overloaded):

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greengrocer.errors import Refusal
+from greengrocer.tracebacks import release_frames
 from greengrocer.web.problems import internal_error_response, refusal_response
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -36,7 +37,8 @@ class Shortcut:
             response = await endpoint(request)
         except Refusal as refusal:
             response = refusal_response(request, refusal)
-        except Exception:
+        except Exception as error:
+            release_frames(error)
             await internal_error_response(request)(scope, receive, send)
             raise  # to be logged
         await response(scope, receive, send)

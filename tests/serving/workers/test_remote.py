@@ -80,7 +80,7 @@ def test_refusals_and_failures_come_back_as_what_they_were(
 
 def test_the_engine_admits_and_says_when_to_come_again(tmp_path: Path, held: HeldEngine) -> None:
     async def scenario() -> None:
-        async with pair(tmp_path, held, replace(ROOMY, pixels=64 * 48)) as both:
+        async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
             first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
             await asyncio.to_thread(held.busy.wait, HANG)
             with pytest.raises(Overloaded) as full:

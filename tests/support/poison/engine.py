@@ -1,4 +1,4 @@
-"""The fake engine, but for pictures of some levels of grey: they crash it, hang it, or are slow."""
+"""The fake engine, but for pictures of some grey levels: they crash, hang, fail or slow it."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ from greengrocer.engines.engine import Inference
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.geometry import Pixels
 
-CRASHES, HANGS, SLOW = 12, 36, 62  # mean levels of grey, JPEG's error aside
+CRASHES, HANGS, SLOW, FAILS = 12, 36, 62, 87  # mean levels of grey, JPEG's error aside
 SLOW_SECONDS = 0.3  # long enough to be in flight for others to see
 DEADLY = "deadly"  # a file in the bundle's directory: no start succeeds while it is there
 SLOW_START = "slow"  # a pipe there: a start waits until somebody has written to it
@@ -41,4 +41,6 @@ class PoisonableEngine(FakeEngine):
             threading.Event().wait()
         if abs(level - SLOW) < 3:
             threading.Event().wait(SLOW_SECONDS)
+        if abs(level - FAILS) < 3:
+            raise RuntimeError("this picture fails")
         return super().infer(pixels, alone)

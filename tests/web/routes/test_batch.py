@@ -25,7 +25,6 @@ from support.wire import Wire, exchange, head
 from support.workers import start_workers
 
 Lines = list[dict[str, Any]]
-SIDE = 64 * 48  # pixels of our pictures
 
 
 def batch(body: bytes, *headers: str, query: str = "") -> bytes:
@@ -78,10 +77,8 @@ def engine_behind(running: Live) -> HeldEngine:
 def limited(bundle: Path, threads: int = 1, **limits: Any) -> Iterator[Live]:
     """A service that takes less than usual, of what ``limits`` name."""
     service = make_service(bundle, threads=threads)
-    usual = {"upload_bytes": 256 * MEGA, "pixels": 200 * MEGA}
-    admission = AdmissionLimits(
-        **{name: limits.pop(name, value) for name, value in usual.items()}, wait_seconds=SECONDS
-    )
+    usual = {"upload_bytes": 256 * MEGA, "wait_seconds": SECONDS}
+    admission = AdmissionLimits(**{name: limits.pop(name, value) for name, value in usual.items()})
     uploads = UploadLimits(**{"picture_bytes": 20 * MEGA, "grace": 10, "rate": 8192, **limits})
     with live(
         replace(service, admission=Admission(admission, threads, 0.01), upload_limits=uploads)
@@ -130,12 +127,12 @@ def test_memory_is_held_for_a_few_pictures_only(fake_bundle: Path) -> None:
 
 
 def test_a_picture_without_a_place_waits_for_one(fake_bundle: Path) -> None:
-    with limited(fake_bundle, threads=3, pixels=SIDE) as running:
+    with limited(fake_bundle, threads=3, wait_seconds=0) as running:
         assert said(answered(running.url, form(*[part(jpeg(5))] * 4))) == ["grey-0"] * 4
 
 
 def test_without_a_place_for_the_first_there_is_none_for_any(fake_bundle: Path) -> None:
-    with limited(fake_bundle, pixels=SIDE - 1) as running:
+    with limited(fake_bundle, wait_seconds=-1) as running:
         refused = exchange(running.url, batch(form(part(jpeg(5)), part(jpeg(5)))))
         assert (refused.status, json.loads(refused.body)["code"]) == (429, "overloaded")
         assert int(refused.headers["retry-after"]) >= 1

@@ -40,6 +40,7 @@ class Classify(NamedTuple):
     suspect: bool
     request_id: str
     picture: Picture
+    patient: bool = False  # it waits for a place
 
 
 class Cancel(NamedTuple):
@@ -119,7 +120,8 @@ def encode(frame: Frame) -> bytes:
     body = Writer()
     match frame:
         case Classify():
-            body.put("HB?d", frame.ask.top, ask_bits(frame.ask), frame.suspect, frame.seconds)
+            flags = frame.suspect, frame.patient
+            body.put("HB??d", frame.ask.top, ask_bits(frame.ask), *flags, frame.seconds)
             body.text(frame.request_id)
             put_picture(body, frame.picture)
         case Answered():
@@ -151,11 +153,12 @@ def decode(kind: type[Frame], number: int, body: bytes) -> Frame:
 
 
 def _classify(number: int, reader: Reader) -> Frame:
-    top, wanted, suspect, seconds = reader.get("HB?d")
+    top, wanted, suspect, patient, seconds = reader.get("HB??d")
     if not top or math.isnan(seconds):
         raise Malformed("a picture without a top or a deadline")
     request_id, picture = reader.text(), get_picture(reader)
-    return Classify(number, get_ask(top, wanted), seconds, suspect, request_id, picture)
+    ask = get_ask(top, wanted)
+    return Classify(number, ask, seconds, suspect, request_id, picture, patient)
 
 
 def _answered(number: int, reader: Reader) -> Frame:

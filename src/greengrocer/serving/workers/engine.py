@@ -34,6 +34,7 @@ from greengrocer.serving.frames.stream import FrameStream
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.gate import Gate
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.tracebacks import release_frames
 
 if TYPE_CHECKING:
     from greengrocer.serving.local_limiter import LocalLimiter
@@ -106,8 +107,8 @@ class EngineServer:
                 async with self.gate.alone():
                     begun()
                     return await self._work(frame, context)
-        pixels = count_pixels(frame.picture, self.models.current.limits)
-        with self.admission.admitted(pixels), in_flight:
+        count_pixels(frame.picture, self.models.current.limits)
+        with await self.admission.place(context), in_flight:
             async with self.gate.together():
                 served = await self._work(frame, context)
         self.admission.served(served.seconds)
@@ -161,6 +162,7 @@ class EngineConnection(Link):
                 if frame.id in self._contexts:
                     raise Malformed("a picture's number came twice")
                 context = self._contexts[frame.id] = Context(frame.request_id, frame.seconds)
+                context.patient = frame.patient
                 task = asyncio.get_running_loop().create_task(self._answer(frame, context))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -171,9 +173,11 @@ class EngineConnection(Link):
             served = await self.server.serve(frame, context, lambda: self.send(Begun(frame.id)))
             answer = Answered(frame.id, served.seconds, served.answer)
         except Refusal as refusal:
+            release_frames(refusal)
             answer = refusals.to_frame(frame.id, refusal)
-        except Exception:
+        except Exception as error:
             log.exception("failed", request_id=context.request_id)
+            release_frames(error, logged=True)
             answer = Failed(frame.id)
         finally:
             del self._contexts[frame.id]

@@ -53,7 +53,15 @@ class Call:
         """What the engine is to be told."""
         context = self.context
         seconds = context.remaining()
-        return Classify(number, self.ask, seconds, self.suspect, context.request_id, self.picture)
+        return Classify(
+            number,
+            self.ask,
+            seconds,
+            self.suspect,
+            context.request_id,
+            self.picture,
+            context.patient,
+        )
 
     def settle(self, result: Served | Exception) -> None:
         """Answer, if somebody still waits."""

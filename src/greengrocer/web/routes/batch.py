@@ -26,6 +26,7 @@ from greengrocer.errors import (
 )
 from greengrocer.ranking import Ask
 from greengrocer.serving.limits import Charge
+from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.pictures import Pictures
 from greengrocer.web.body.pieces import pieces
@@ -150,7 +151,9 @@ class Batch:
         """End what still goes on, and give back what is held."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                release_frames(ended, logged=True)
         self._held.close()
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -188,16 +191,10 @@ class Batch:
 
     async def _make_room(self, amount: int) -> None:
         """Hold ``amount`` more bytes; once a picture is taken, wait for them to be free."""
-        patience = time.monotonic() + (self.service.deadline if self._count else 0)
-        while True:
-            try:
-                self._receipt.grow(amount)
-            except Overloaded as full:
-                if time.monotonic() > patience:
-                    raise
-                await asyncio.sleep(min(full.retry_after, self.service.deadline))
-            else:
-                return
+        if not self._count:
+            self._receipt.grow(amount)
+            return
+        await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
     async def _add(self, picture: bytes | Refusal) -> None:
         """Have a picture answered, as soon as there is a place for it among this request's own."""
@@ -245,8 +242,9 @@ class Batch:
             if isinstance(refusal, Overloaded) and not index:
                 raise
             return self._refused(index, refusal)
-        except Exception:
+        except Exception as error:
             log.exception("failed", request_id=self._id, path=self._path, index=index)
+            release_frames(error, logged=True)
             return _line(index, internal_error(self._id, self._path))
         finally:
             self._contexts.discard(context)
@@ -254,6 +252,7 @@ class Batch:
 
     def _end(self, error: Exception) -> None:
         """Tell why no more of the form is read, in a line behind others where a line can do it."""
+        release_frames(error)
 
         async def last(index: int) -> Line:
             if index and isinstance(error, Refusal):

@@ -3,7 +3,7 @@
 import asyncio
 
 from greengrocer.context import Context
-from greengrocer.errors import Overloaded, RateLimited
+from greengrocer.errors import RateLimited
 from greengrocer.imaging.decode import Picture, count_pixels
 from greengrocer.ranking import Answer, Ask
 from greengrocer.serving.limits import Charge
@@ -14,7 +14,8 @@ async def classify_admitted(
     service: Service, picture: Picture, context: Context, ask: Ask
 ) -> Answer:
     """Admit one picture, and answer for it; raises a Refusal."""
-    with service.admission.admitted(count_pixels(picture, service.decode_limits)):
+    count_pixels(picture, service.decode_limits)
+    with await service.admission.place(context):
         served = await service.classifier.classify(picture, context, ask)
     service.admission.served(served.seconds)
     service.metrics.predicted(served.answer.known)
@@ -26,16 +27,12 @@ async def classify_in_turn(
 ) -> Answer:
     """The same for a further picture of a request that was let in.
 
-    It counts as a request of its own, where requests are counted. Where none is left to the client,
-    and where there is no place, it waits.
+    It counts as a request of its own, where requests are counted. Where none is left to the client
+    it waits, and for a place it stands in line, ahead of all that come later.
     """
     await _charged(charge, context)
-    while True:
-        try:
-            return await classify_admitted(service, picture, context, ask)
-        except Overloaded as full:
-            await asyncio.sleep(min(full.retry_after, max(0.0, context.remaining())))
-            context.check()
+    context.patient = True
+    return await classify_admitted(service, picture, context, ask)
 
 
 async def _charged(charge: Charge | None, context: Context) -> None:

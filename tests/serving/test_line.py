@@ -1,0 +1,124 @@
+"""The line in front of the queue: first come first served, woken by room, left by who has gone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+
+import pytest
+
+from greengrocer.context import Context
+from greengrocer.errors import DeadlineExceeded, Departed, Overloaded
+from greengrocer.serving.admission import Admission, AdmissionLimits, Place
+from support.waiting import SECONDS
+
+ONE_PLACE = AdmissionLimits(upload_bytes=100, wait_seconds=0)
+
+
+def patient(seconds: float = SECONDS) -> Context:
+    context = Context(seconds=seconds)
+    context.patient = True
+    return context
+
+
+def run(scenario: Callable[[Admission], Awaitable[None]]) -> None:
+    async def in_time() -> None:
+        admission = Admission(ONE_PLACE, threads=1, service_seconds=1)
+        async with asyncio.timeout(SECONDS):
+            await scenario(admission)
+        assert admission.pictures == 0
+        assert admission.expected_wait() == 0
+
+    asyncio.run(in_time())
+
+
+def test_who_waits_is_let_in_in_order_and_nobody_overtakes() -> None:
+    async def scenario(admission: Admission) -> None:
+        order: list[int] = []
+
+        async def come(number: int) -> None:
+            with await admission.place(patient()):
+                order.append(number)
+                with pytest.raises(Overloaded):  # others wait, or this one is there
+                    admission.admitted()
+                await asyncio.sleep(0)
+
+        with admission.admitted():
+            tasks = [asyncio.create_task(come(number)) for number in range(5)]
+            await asyncio.sleep(0)
+            assert admission.expected_wait() == 6
+            assert admission.retry_after() == 6
+        with pytest.raises(Overloaded):  # the place is the first one's in line
+            admission.admitted()
+        await asyncio.gather(*tasks)
+        assert order == [0, 1, 2, 3, 4]
+
+    run(scenario)
+
+
+def test_who_has_gone_leaves_the_line() -> None:
+    async def scenario(admission: Admission) -> None:
+        gone, late, cancelled, last = patient(), patient(0.01), patient(), patient()
+        with ExitStack() as stack:
+            stack.enter_context(admission.admitted())
+            tasks: list[asyncio.Task[Place]] = [
+                asyncio.create_task(admission.place(each)) for each in (gone, late, cancelled, last)
+            ]
+            await asyncio.sleep(0)
+            gone.cancel()
+            tasks[2].cancel()
+            for task, error in zip(
+                tasks, (Departed, DeadlineExceeded, asyncio.CancelledError), strict=False
+            ):
+                with pytest.raises(error):
+                    await task
+            assert admission.expected_wait() == 2
+        with await tasks[3]:
+            assert admission.pictures == 1
+
+    run(scenario)
+
+
+def test_a_place_that_comes_with_the_end_is_given_on() -> None:
+    async def scenario(admission: Admission) -> None:
+        with admission.admitted():
+            first = asyncio.create_task(admission.place(patient()))
+            second = asyncio.create_task(admission.place(patient()))
+            await asyncio.sleep(0)
+        first.cancel()  # it has a place, and does not know it yet
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        with await second:
+            assert admission.pictures == 1
+
+    run(scenario)
+
+
+def test_a_quicker_pace_makes_room_as_well() -> None:
+    async def scenario(admission: Admission) -> None:
+        admission.limits = AdmissionLimits(100, wait_seconds=0.9)
+        with admission.admitted():
+            waiting = asyncio.create_task(admission.place(patient()))
+            await asyncio.sleep(0)
+            for _ in range(10):
+                admission.served(0)
+            with await waiting:
+                assert admission.pictures == 2
+
+    run(scenario)
+
+
+def test_bytes_are_waited_for_in_order_too() -> None:
+    async def scenario(admission: Admission) -> None:
+        with admission.receiving() as first, admission.receiving() as second:
+            first.grow(80)
+            waiting = asyncio.create_task(second.grow_in_turn(50, Context(seconds=SECONDS)))
+            await asyncio.sleep(0)
+            with admission.receiving() as third, pytest.raises(Overloaded, match="bytes"):
+                third.grow(10)
+            first.shrink(40)
+            await waiting
+            assert second.size == 50
+            with pytest.raises(Overloaded, match="bytes"):
+                await second.grow_in_turn(50, Context(seconds=0.01))
+
+    run(scenario)
