@@ -4,6 +4,7 @@ GreengrocerError
 ├── UsageError                   a person's mistake: one clear line, exit code 2
 │   ├── MissingExtra             an optional part is not installed
 │   ├── OutdatedLibrary          somebody else's library, with a known hole
+│   ├── UnsuitableLibrary        somebody else's library, without what the server is built on
 │   ├── DatasetUnusable          a data set that is missing or malformed
 │   ├── DownloadFailed           a source that is out of reach or is not the data set
 │   ├── BundleRefused            a bundle that is damaged, malformed or answers wrongly
@@ -51,6 +52,10 @@ class MissingExtra(UsageError):
 
 class OutdatedLibrary(UsageError):
     """A library of somebody else's that is older than its floor, and has a known hole."""
+
+
+class UnsuitableLibrary(UsageError):
+    """A library of somebody else's that lacks what the server is built on."""
 
 
 class DatasetUnusable(UsageError):

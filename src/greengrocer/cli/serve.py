@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from greengrocer.floors import check_floors
+from greengrocer.foundations import check_foundations
 from greengrocer.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     settings = read_settings(flags, arguments.config)
     check_floors({settings.engine})
+    check_foundations()
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
     from greengrocer.serving.reloading.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
