@@ -158,7 +158,7 @@ def http_server(
         WireLimits(settings.head_seconds, settings.send_seconds),
         settings.drain_delay,
         beside,
-        note_refused(service.metrics, service.access_log),
+        note_refused(service.metrics, service.access_log, service.log_addresses),
     )
 
 

@@ -81,7 +81,8 @@ def create_app(service: Service) -> ASGIApp:
     _answer_head(app)
     short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
     guarded = service.access.before(OneSpelling(short), OneSpelling(app))
-    return Observe(guarded, service.metrics, routes, PROBES, service.access_log)
+    access_log, addresses = service.access_log, service.log_addresses
+    return Observe(guarded, service.metrics, routes, PROBES, access_log, addresses)
 
 
 def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:
