@@ -124,6 +124,7 @@ def make_service(
         decode_limits=_decode_limits(settings),
         deadline=settings.deadline,
         access_log=settings.access_log,
+        log_addresses=settings.log_addresses,
         access=Access(
             keys=_key_file(settings),
             limiter=limiter,

@@ -5,6 +5,7 @@ GreengrocerError
 │   ├── MissingExtra             an optional part is not installed
 │   ├── BrokenExtra              an optional part is installed, and cannot be loaded
 │   ├── OutdatedLibrary          somebody else's library, with a known hole
+│   ├── UnsuitableLibrary        somebody else's library, without what the server is built on
 │   ├── DatasetUnusable          a data set that is missing or malformed
 │   ├── DownloadFailed           a source that is out of reach or is not the data set
 │   ├── BundleRefused            a bundle that is damaged, malformed or answers wrongly
@@ -62,6 +63,10 @@ class BrokenExtra(UsageError):
 
 class OutdatedLibrary(UsageError):
     """A library of somebody else's that is older than its floor, and has a known hole."""
+
+
+class UnsuitableLibrary(UsageError):
+    """A library of somebody else's that lacks what the server is built on."""
 
 
 class DatasetUnusable(UsageError):

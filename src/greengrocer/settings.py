@@ -163,6 +163,7 @@ class Settings(BaseSettings):
         description="port of its own for /metrics, which then is nowhere else; 0: any free one",
     )
     access_log: bool = Field(True, description="log a line for every request")
+    log_addresses: bool = Field(True, description="log the address from which a request came")
     log_format: Literal["text", "json"] = Field("text", description="how log lines look")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important lines to log"

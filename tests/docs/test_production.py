@@ -3,6 +3,7 @@
 import re
 import shlex
 import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from greengrocer.settings import Settings, read_settings
 from support.documents import ROOT, blocks, needed
 from support.pictures import jpeg
 from support.servers import Server, StartServer
-from support.waiting import until
+from support.waiting import SECONDS, until
 
 pytestmark = pytest.mark.leg("documentation")
 
@@ -96,9 +97,37 @@ def test_the_balancer_brings_tls_and_http2(
             check=True,
             timeout=60,
         )
-        denied = httpx.get(f"{url}/metrics", verify=False).status_code
-    assert (done.stdout, denied) == ("2", 403)
+    assert done.stdout == "2"
     assert '"prediction"' in (tmp_path / "answer.json").read_text()
+
+
+SPELLINGS = (
+    *("/metrics", "/metrics?x=1", "/%6detrics", "/%6Detrics", "/metric%73", "/%6d%65trics?x"),
+    *("https://shop.example/metrics", "https://shop.example/%6detrics"),
+)
+
+
+def test_the_balancer_keeps_the_metrics_away_however_they_are_written(
+    tmp_path: Path, fake_server: Server, certificate: Path
+) -> None:
+    insecure = ssl.create_default_context()
+    insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
+
+    def status(target: str) -> int:
+        """What the balancer, or the service behind it, answers to exactly this."""
+        lines = (f"GET {target} HTTP/1.1", "Host: shop.example", "Connection: close", "", "")
+        place = httpx.URL(url)
+        with (
+            socket.create_connection((place.host, place.port), SECONDS) as plain,
+            insecure.wrap_socket(plain) as wire,
+        ):
+            wire.sendall("\r\n".join(lines).encode())
+            return int(wire.makefile("rb").readline().split()[1])
+
+    with balancer(tmp_path, fake_server, certificate) as url:
+        until(lambda: status("/livez") == 200)
+        assert {target: status(target) for target in SPELLINGS} == dict.fromkeys(SPELLINGS, 403)
+        assert status("/%256detrics") == 404
 
 
 @pytest.mark.accept
@@ -139,6 +168,24 @@ def test_the_unit_starts_what_there_is_and_waits_long_enough() -> None:
     assert settings.control is not None
     assert settings.control.parent == Path("/run", said["RuntimeDirectory"])
     assert int(said["TimeoutStopSec"]) > settings.drain_delay + settings.drain
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    needed("systemd-analyze")
+    (text,) = shown("ini")
+    units = tmp_path / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    (units / "greengrocer.service").write_text(text)
+    for target in ("sysinit", "basic", "shutdown", "multi-user"):  # what every unit depends on
+        (units / f"{target}.target").write_text("[Unit]\n")
+    for name in ("ExecStart", "ExecReload"):
+        program = tmp_path / unit()[name].split()[0].lstrip("/")
+        program.parent.mkdir(parents=True)
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    command = ["systemd-analyze", "verify", "--man=no", f"--root={tmp_path}", "greengrocer.service"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_probes_exist_and_the_pod_is_left_to_end(fake_server: Server) -> None:

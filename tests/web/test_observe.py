@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from greengrocer.web.access.keys import add_key
 from greengrocer.web.wire.protocol import WireLimits
 from support.pictures import jpeg
 from support.scrapes import sample, scrape
@@ -88,6 +89,53 @@ def test_a_line_is_logged_for_every_request_but_probes(server: Server) -> None:
     assert refused == ["empty-picture", "unreadable-picture", "unreadable-picture", "not-found"]
     assert len({line["request_id"] for line in requests}) == len(requests)
     assert all(line["milliseconds"] >= 0 for line in requests)
+
+
+def logged(server: Server, event: str) -> list[str | None]:
+    """The addresses of all lines of ``event``."""
+    server.stop()
+    lines = map(json.loads, server.log)
+    return [line.get("address") for line in lines if line["event"] == event]
+
+
+def test_every_line_has_the_address_of_its_client(server: Server) -> None:
+    sent = [head("GET", "/class-names", "X-Forwarded-For: 192.0.2.1"), head("GET", "/nope")]
+    sent += [b"no request\r\n\r\n", long_path()]
+    for each in sent:
+        exchange(server.url, each)
+    assert logged(server, "request") == ["127.0.0.1"] * 2
+    assert logged(server, "no request") == ["127.0.0.1"] * 2
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "workers"])
+def test_behind_a_trusted_proxy_it_is_the_one_that_the_proxy_names(
+    serve: StartServer, fake_bundle: Path, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    keys = tmp_path / "keys"
+    add_key(keys, "till")
+    flags = ("--trusted-proxies", "127.0.0.1,10.0.0.0/8", "--api-keys", str(keys))
+    fake = ("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", "json")
+    server = serve(*fake, *flags, *workers)
+    told = {
+        "192.0.2.7": "192.0.2.7",
+        "192.0.2.8, 2001:db8:1:2::3, 10.1.1.1": "2001:db8:1:2::3",
+        "::ffff:192.0.2.9": "192.0.2.9",
+        "a%1b[2Jforged": "unknown",
+        "10.0.0.1": "10.0.0.1",
+    }
+    for said in told:
+        exchange(server.url, head("GET", "/class-names", f"X-Forwarded-For: {said}"))
+    exchange(server.url, head("GET", "/class-names"))
+    assert sorted(map(str, logged(server, "request"))) == sorted([*told.values(), "127.0.0.1"])
+
+
+def test_addresses_can_be_left_out(serve: StartServer, fake_bundle: Path) -> None:
+    fake = ("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", "json")
+    server = serve(*fake, "--log-addresses", "false")
+    exchange(server.url, head("GET", "/nope"))
+    exchange(server.url, long_path())
+    assert logged(server, "request") == logged(server, "no request") == [None]
+    assert "127.0.0.1" not in "".join(line for line in server.log if "serving" not in line)
 
 
 @pytest.mark.parametrize("style", ["text", "json"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from greengrocer.floors import check_floors
+from greengrocer.foundations import check_foundations
 from greengrocer.settings import PREFIX, RENAMED, Settings, overlaid, read_settings
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     settings = read_settings(flags, arguments.config)
     check_floors({settings.engine})
+    check_foundations()
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
     from greengrocer.serving.reloading.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
@@ -176,7 +178,7 @@ def http_server(
         WireLimits(settings.head_seconds, settings.send_seconds),
         settings.drain_delay,
         beside,
-        note_refused(service.metrics, service.access_log),
+        note_refused(service.metrics, service.access_log, service.log_addresses),
     )
 
 

@@ -49,6 +49,7 @@ from greengrocer.web.schemas import (
 )
 from greengrocer.web.service import Service
 from greengrocer.web.shortcut import Endpoint, Shortcut
+from greengrocer.web.spelling import OneSpelling
 
 DESCRIPTION = """\
 Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
@@ -84,8 +85,9 @@ def create_app(service: Service) -> ASGIApp:
     describe_access(app.openapi(), service.access)
     _answer_head(app)
     short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
-    guarded = service.access.before(short, app)
-    return Observe(guarded, service.metrics, routes, PROBES, service.access_log)
+    guarded = service.access.before(OneSpelling(short), OneSpelling(app))
+    access_log, addresses = service.access_log, service.log_addresses
+    return Observe(guarded, service.metrics, routes, PROBES, access_log, addresses)
 
 
 def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.access.address import Client, shown_address
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.untaken import taken
@@ -36,12 +37,14 @@ class Observe:
         routes: frozenset[str],
         quiet: frozenset[str],
         access_log: bool,
+        log_addresses: bool,
     ) -> None:
         self.app = app
         self.metrics = metrics
         self.routes = routes
         self.quiet = quiet  # neither logged nor counted as in flight: probes and scrapes
         self.access_log = access_log
+        self.log_addresses = log_addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -112,18 +115,26 @@ class Observe:
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
                 request_id=state["request_id"],
+                # by now the one for whom a trusted proxy has asked
+                **({"address": shown_address(scope.get("client"))} if self.log_addresses else {}),
                 **({"client": client} if client else {}),
                 **({"refused": refused} if refused else {}),
             )
 
 
-def note_refused(metrics: Metrics, access_log: bool) -> Callable[[int, str, str], None]:
-    """Where the server tells status, code and request id of what it refused as no request."""
+def note_refused(
+    metrics: Metrics, access_log: bool, log_addresses: bool
+) -> Callable[[int, str, str, Client], None]:
+    """Where the server tells status, code, request id and client of what it refused as no request.
 
-    def note(status: int, code: str, request_id: str) -> None:
+    Its address is that of the connection: what a proxy says stands in a request.
+    """
+
+    def note(status: int, code: str, request_id: str, client: Client) -> None:
         metrics.rejections.labels(code).inc()
+        address = {"address": shown_address(client)} if log_addresses else {}
         if access_log:
-            log.info("no request", status=status, refused=code, request_id=request_id)
+            log.info("no request", status=status, refused=code, request_id=request_id, **address)
 
     return note
 

@@ -25,4 +25,5 @@ class Service:
     decode_limits: DecodeLimits
     deadline: float
     access_log: bool
+    log_addresses: bool = True
     access: Access = field(default_factory=Access)

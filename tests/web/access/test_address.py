@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greengrocer.web.access.address import UNKNOWN, address_of, as_seen
+from greengrocer.web.access.address import UNKNOWN, address_of, as_seen, shown_address
 from support.access import closed
 from support.haproxy import haproxy
 from support.live import live
@@ -32,6 +32,13 @@ PATH = "/class-names"
 )
 def test_an_address_or_its_network_counts(host: str, counted: str) -> None:
     assert address_of({"client": (host, 1)}) == counted
+
+
+def test_a_whole_address_is_shown() -> None:
+    hosts = ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8:1:2:3:4:5:6", "fe80::1%eth0", "nonsense"]
+    shown = [shown_address((host, 1)) for host in hosts]
+    assert shown == ["192.0.2.7", "192.0.2.7", "2001:db8:1:2:3:4:5:6", "fe80::1", UNKNOWN]
+    assert shown_address(None) == UNKNOWN
 
 
 def test_who_has_no_address_is_one_client() -> None:

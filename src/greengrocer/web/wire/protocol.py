@@ -21,13 +21,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from greengrocer.serving.readiness import Readiness
+from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
 from greengrocer.web.wire.ahead import Ahead
 from greengrocer.web.wire.cycle import Cycle
 from greengrocer.web.wire.flow import Flow
 
-Note = Callable[[int, str, str], None]  # is told status, code and request id
+Note = Callable[[int, str, str, Client], None]  # is told status, code, request id and client
 
 HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
 LENGTH = b"content-length"  # the parser takes one alone, of digits
@@ -223,7 +224,7 @@ class LimitedProtocol(HttpToolsProtocol):
         status, code, detail = reason
         request_id, body = wire_problem(status, code, detail)
         if self.note is not None:
-            self.note(status, code, request_id)
+            self.note(status, code, request_id, self.client)
         self.transport.write(
             STATUS_LINE[status]
             + b"content-type: application/problem+json\r\nconnection: close\r\n"

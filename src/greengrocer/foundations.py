@@ -1,0 +1,97 @@
+"""What of other people's libraries the server overrides: where it is gone, nothing may start.
+
+A method that is overridden and that the library does not call any more is never run, and nobody is
+told: uploads would be cut off, and clients that leave would be worked for.
+"""
+
+import ast
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
+
+from greengrocer.errors import UnsuitableLibrary
+
+# By package: what pyproject.toml allows, and by module what must be there. Nothing is imported for
+# it, for a supervisor of processes has no use for a server.
+ALLOWED = {"uvicorn": ">=0.53,<0.55", "httptools": ">=0.8,<0.10"}
+OVERRIDDEN = {
+    "protocols/http/httptools_impl.py": (
+        "STATUS_LINE",
+        *(
+            f"HttpToolsProtocol.{name}"
+            for name in (
+                *("connection_made", "connection_lost", "data_received", "shutdown"),
+                *("on_message_begin", "on_url", "on_header", "on_headers_complete", "on_body"),
+                *("on_message_complete", "on_response_complete", "_unset_keepalive_if_required"),
+                *("parser", "transport", "flow", "scope", "headers", "url", "cycle", "loop"),
+                *("server_state", "timeout_keep_alive"),
+            )
+        ),
+        *(
+            f"RequestResponseCycle.{name}"
+            for name in (
+                *("run_asgi", "send", "receive", "transport", "flow", "default_headers"),
+                *("message_event", "on_response", "disconnected", "keep_alive", "more_body"),
+                *("waiting_for_100_continue", "response_started", "response_complete"),
+                *("chunked_encoding", "expected_content_length"),
+            )
+        ),
+    ),
+    "protocols/http/flow_control.py": tuple(
+        f"FlowControl.{name}"
+        for name in (
+            *("drain", "pause_reading", "resume_reading", "pause_writing", "resume_writing"),
+            *("write_paused", "_transport"),
+        )
+    ),
+    "server.py": ("Server.main_loop", "Server.handle_exit", "Server.should_exit", "Server.run"),
+    "middleware/proxy_headers.py": ("ProxyHeadersMiddleware.__call__",),
+}
+
+
+def check_foundations() -> None:
+    """Raise UnsuitableLibrary, in one line, where the server would not do what it says."""
+    for package, allowed in ALLOWED.items():
+        lowest = next(part for part in SpecifierSet(allowed) if part.operator == ">=")
+        found = version(package)
+        if not lowest.contains(found, prereleases=True):
+            raise _unsuitable(package, "is too old for what is built on it")
+    spec = find_spec("uvicorn")
+    assert spec is not None
+    assert spec.origin is not None
+    for module, names in OVERRIDDEN.items():
+        there = _names(Path(spec.origin).parent / module)
+        gone = [name for name in names if name not in there]
+        if gone:
+            raise _unsuitable("uvicorn", f"has no {gone[0]}, on which the server is built")
+
+
+def _unsuitable(package: str, reason: str) -> UnsuitableLibrary:
+    wanted = f"pip install '{package}{ALLOWED[package]}'"
+    return UnsuitableLibrary(f"{package} {version(package)} {reason}: {wanted}")
+
+
+def _names(file: Path) -> set[str]:
+    """The names in a module, and with their class those of methods and of what is set on self."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError):
+        return set()
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{name}" for name in _members(node)}
+    return found
+
+
+def _members(owner: ast.ClassDef) -> set[str]:
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = {node.name for node in owner.body if isinstance(node, functions)}
+    for node in ast.walk(owner):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    return found
