@@ -72,6 +72,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
         ),
     ),
     "the model": ("/v2/models/{name}", {}),
+    "the model's configuration": ("/v2/models/{name}/config", {}),
     "the model's state": ("/v2/models/{name}/ready", {}),
 }
 
