@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from greengrocer.web.open_inference.schemas import (
     ServerMetadata,
 )
 from support.engines import HeldEngine
-from support.live import MEGA, engine_of, live, make_service
+from support.live import MEGA, Live, engine_of, live, make_service
 from support.pictures import encoded, jpeg, photo
 from support.scrapes import sample, scrape
 from support.seam import pipeline_of
@@ -222,3 +223,23 @@ def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, u
         assert found[1] - found[0] == count
     routes = {dict(labels).get("route") for _, labels in after}
     assert not [name for name in routes if name and ("other" in name or "nothing" in name)]
+
+
+def test_while_pictures_are_worked_on_their_text_has_gone(
+    held_server: Live, held_engine: HeldEngine
+) -> None:
+    """In base64 it is longer than the pictures, and was kept until the answer."""
+    files = [DARK.ljust(MEGA, b"\0")] * 8
+    request = infer(asking(image(*files)))
+    with Wire(held_server.url) as wire:
+        tracemalloc.start()
+        try:
+            wire.send(request)
+            assert held_engine.busy.wait(SECONDS)
+            held, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        held_engine.release.set()
+        assert wire.answer().status == 200
+    assert held < 1.2 * len(files) * MEGA
+    assert most < 4 * len(request)
