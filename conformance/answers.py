@@ -6,20 +6,9 @@ from conformance.wire import Answer
 
 PROBLEM = {"type", "title", "status", "detail", "code", "request_id"}
 LEAKS = (
-    *(
-        "Traceback",
-        "site-packages",
-        ".py",
-        "Error(",
-        "greengrocer/",
-        "Exception",
-        "/tmp",
-        "/home",
-        "/usr",
-        "0x",
-    ),
-    # a value as Python shows it, and what its libraries say
-    *("b'", "\\\\x", "codec can't", "Input should", "expected value", "at line 1", "segment"),
+    *("Traceback", "site-packages", ".py", "Error(", "Exception", "/tmp", "/home", "/usr", "0x"),
+    # values as Python shows them, and what its libraries say
+    *("greengrocer/", "b'", "\\x", "codec can't", "Input should", "expected value", "at line 1"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
         ),
     ),
     "the model": ("/v2/models/{name}", {}),
+    "the model's configuration": ("/v2/models/{name}/config", {}),
     "the model's state": ("/v2/models/{name}/ready", {}),
 }
 
@@ -85,6 +87,17 @@ def test_what_is_sound_is_answered_as_described(base_url: str, name: str) -> Non
     parameters = {"name": model} if "{name}" in path else None
     case = operation[method].Case(path_parameters=parameters, **request)
     assert case.call_and_validate(base_url=base_url).status_code == 200
+
+
+def test_pages_work_below_any_path(base_url: str) -> None:
+    """A proxy may take a path off: links are relative, and so is where the interface is."""
+    for page in ("/", "/docs"):
+        text = exchange(base_url, head("GET", page)).body.decode()
+        links = re.findall(r"""(?:href|src|url)(?:=|: ?)["']([^"']+)""", text)
+        assert links
+        assert not [link for link in links if link.startswith("/") or "://" in link]
+    (server,) = json.loads(exchange(base_url, head("GET", "/openapi.json")).body)["servers"]
+    assert server["url"] == "."
 
 
 def test_every_line_of_a_batch_is_as_described(base_url: str) -> None:

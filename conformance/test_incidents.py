@@ -208,9 +208,7 @@ def assets(url: str) -> list[str]:
     """The files that the pages refer to."""
     pages = [exchange(url, head("GET", path)).body.decode() for path in ("/", "/docs")]
     words = [word for page in pages for word in page.replace("'", '"').split('"')]
-    return sorted(
-        {word for word in words if word.startswith("/") and word.endswith((".js", ".css"))}
-    )
+    return sorted({f"/{word}" for word in words if word.endswith((".js", ".css"))})
 
 
 @pytest.mark.wire

@@ -234,6 +234,17 @@ def test_tensors_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
         assert exchange(base_url, request).status in TAKEN
 
 
+def test_the_configuration_is_the_metadata_in_tritons_words(base_url: str, path: str) -> None:
+    types = {"BYTES": "TYPE_STRING", "UINT8": "TYPE_UINT8", "FP32": "TYPE_FP32"}
+    described = json.loads(exchange(base_url, head("GET", path)).body)
+    for version in ("", f"/versions/{described['versions'][0]}"):
+        config = json.loads(exchange(base_url, head("GET", f"{path}{version}/config")).body)
+        assert (config["name"], config["max_batch_size"]) == (described["name"], 0)
+        for ours, tritons in (("inputs", "input"), ("outputs", "output")):
+            wanted = [(t["name"], types[t["datatype"]], t["shape"]) for t in described[ours]]
+            assert [(t["name"], t["data_type"], t["dims"]) for t in config[tritons]] == wanted
+
+
 def test_a_request_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
     text = asking(image(FILE))
     assert answered(exchange(base_url, infer(path, text.ljust(JSON_BODY))))

@@ -58,6 +58,7 @@ def main(address, model, *paths):
         "other_ready": client.is_model_ready("other"),
         "server": client.get_server_metadata(),
         "model": client.get_model_metadata(model, "1"),
+        "configs": [client.get_model_config(model), client.get_model_config(model, "1")],
         "usual": {**numbers(usual, *names), "id": usual.get_response()["id"]},
         "classes": [
             [text.decode() for text in row] for row in chosen.as_numpy("probabilities").tolist()

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from greengrocer.errors import MalformedUpload
 from greengrocer.web.body.form import (
+    MAX_LONGER,
     MAX_PADDING,
     MAX_PART_HEADER_BYTES,
+    MAX_PART_HEADER_LINES,
     MAX_PART_HEADERS,
     OTHER_PARTS,
     Event,
@@ -70,6 +72,7 @@ DISPOSITIONS = {
     "Shift JIS before the name": b'form-data; filename="' + SJIS + b'\\"; name="file"',
     "Big5, an escape at its end": NAME.encode() + b'; filename="' + BIG5 + b'\\"',
     "any byte": NAME.encode() + b'; filename="' + bytes({*range(256)} - set(b'\r\n"')) + b'"',
+    "a line feed": NAME.encode() + b'; filename="a\nb.jpg"',
     "UTF-16": NAME.encode() + '; filename="apple.jpg"'.encode("utf-16-le"),
     "RFC 5987": NAME.encode() + b"; filename*=UTF-8''%e8%8b%b9%3B%20name=x.jpg",
     "both names": NAME.encode() + b"; filename=\"?.jpg\"; filename*=gbk'zh'%C6%BB.jpg",
@@ -185,6 +188,13 @@ def test_what_is_like_a_boundary_is_content(content: bytes, step: int) -> None:
     assert told(FORM, of(BOUNDARY, longer), step) == [("file", longer)]
 
 
+def test_lines_that_begin_like_the_boundary_are_bounded() -> None:
+    line = b"\r\n--frontierer"
+    assert told(FORM, of(BOUNDARY, line * MAX_LONGER)) == [("file", line * MAX_LONGER)]
+    with pytest.raises(MalformedUpload, match="begin like its boundary"):
+        told(FORM, of(BOUNDARY, line * (MAX_LONGER + 1)))
+
+
 def test_a_part_without_a_body_needs_one_empty_line_alone() -> None:
     empty = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=x\r\n".encode()
     for step in (1, 1 << 20):
@@ -217,6 +227,7 @@ BAD = {
     "a name that is none": part(b"x", "file", "a b\xff: c"),
     "many headers": part(b"x", "file", *["X: y"] * MAX_PART_HEADERS),
     "a long header": part(b"x", "file", "X: ".ljust(MAX_PART_HEADER_BYTES + 1, "y")),
+    "many folded lines": part(b"x", "file", "X: y", *[" z"] * MAX_PART_HEADER_LINES),
     "a very long header": part(b"x", "file", "X: ".ljust(90_000, "y")),
     "a long folded header": part(b"x", "file", "X: y", *[" " + "y" * 2000] * 3),
     "a line that ends with LF": part(b"x", "file", "X: y\nX: z"),
@@ -269,6 +280,17 @@ def test_the_bytes_are_looked_at_and_not_the_type(
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
     assert client.post(target, content=PICTURE, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", ""])
+def test_a_form_that_is_sent_as_a_picture_is_told_who_sets_its_type(
+    client: httpx.Client, kind: str
+) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    response = client.post("/predict", content=form(part(PICTURE)), headers=headers)
+    problem = problem_of(400, response.headers, response.content)
+    assert problem.code == "malformed-upload"
+    assert "let the client set the Content-Type header" in problem.detail
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,16 @@ def test_tritonclient(server: Server, pictures: list[Path]) -> None:
     assert found["live"]
     assert found["ready"] == [True, True]
     assert not found["other_ready"]
-    assert found["server"]["extensions"] == ["binary_tensor_data", "classification"]
+    extensions = [*["binary_tensor_data", "classification"], "model_configuration"]
+    assert found["server"]["extensions"] == extensions
+    of_triton = {"UINT8": "TYPE_UINT8", "BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"}
+    for ours, triton in (("inputs", "input"), ("outputs", "output")):
+        told_tensors = [
+            (t["name"], of_triton[t["datatype"]], t["shape"]) for t in found["model"][ours]
+        ]
+        for config in found["configs"]:
+            tensors = [(t["name"], t["data_type"], t["dims"]) for t in config[triton]]
+            assert tensors == told_tensors
     assert (found["model"]["name"], found["model"]["versions"]) == ("greys", ["1"])
     for way in ("usual", "base64", "pixels", "json_pixels"):
         assert agrees(found[way], server, pictures), way

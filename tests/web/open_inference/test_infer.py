@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from greengrocer.web.open_inference.schemas import (
     ServerMetadata,
 )
 from support.engines import HeldEngine
-from support.live import MEGA, engine_of, live, make_service
+from support.live import MEGA, Live, engine_of, live, make_service
 from support.pictures import encoded, jpeg, photo
 from support.scrapes import sample, scrape
 from support.seam import pipeline_of
@@ -49,7 +50,7 @@ def answered(response: WireAnswer) -> dict[str, Any]:
 
 def test_metadata_and_health(client: httpx.Client) -> None:
     server = ServerMetadata.model_validate_json(client.get("/v2").content)
-    assert server.extensions == ["binary_tensor_data", "classification"]
+    assert server.extensions == [*["binary_tensor_data", "classification"], "model_configuration"]
     assert client.get("/v2/health/live").json() == {"live": True}
     assert client.get("/v2/health/ready").json() == {"ready": True}
     for path in ("/v2/models/greys", "/v2/models/greys/versions/1"):
@@ -62,6 +63,41 @@ def test_metadata_and_health(client: httpx.Client) -> None:
             "evidence": [-1, -1, -1, 10],
         }
         assert ModelReady.model_validate_json(client.get(f"{path}/ready").content).ready
+
+
+@pytest.mark.parametrize("version", ["", "/versions/1"])
+def test_the_configuration_is_the_metadata_in_tritons_words(
+    client: httpx.Client, version: str
+) -> None:
+    config = client.get(f"/v2/models/greys{version}/config").json()
+    assert config == {
+        "name": "greys",
+        "platform": "greengrocer",
+        "backend": "greengrocer",
+        "max_batch_size": 0,
+        "input": [
+            {"name": "image", "data_type": "TYPE_STRING", "dims": [-1], "optional": True},
+            {
+                "name": "pixels",
+                "data_type": "TYPE_UINT8",
+                "dims": [-1, -1, -1, 3],
+                "optional": True,
+            },
+        ],
+        "output": [
+            {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [-1, 10]},
+            {"name": "coarse", "data_type": "TYPE_FP32", "dims": [-1, 2]},
+            {"name": "known_score", "data_type": "TYPE_FP32", "dims": [-1]},
+            {"name": "evidence", "data_type": "TYPE_FP32", "dims": [-1, -1, -1, 10]},
+        ],
+    }
+
+
+@pytest.mark.parametrize("path", ["other/config", "greys/versions/2/config"])
+def test_another_models_configuration_is_not_there(client: httpx.Client, path: str) -> None:
+    response = client.get(f"/v2/models/{path}")
+    assert response.status_code == 404
+    assert [*response.json()] == ["error"]
 
 
 def test_a_service_that_is_not_ready_says_so(fake_bundle: Path) -> None:
@@ -187,3 +223,23 @@ def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, u
         assert found[1] - found[0] == count
     routes = {dict(labels).get("route") for _, labels in after}
     assert not [name for name in routes if name and ("other" in name or "nothing" in name)]
+
+
+def test_while_pictures_are_worked_on_their_text_has_gone(
+    held_server: Live, held_engine: HeldEngine
+) -> None:
+    """In base64 it is longer than the pictures, and was kept until the answer."""
+    files = [DARK.ljust(MEGA, b"\0")] * 8
+    request = infer(asking(image(*files)))
+    with Wire(held_server.url) as wire:
+        tracemalloc.start()
+        try:
+            wire.send(request)
+            assert held_engine.busy.wait(SECONDS)
+            held, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        held_engine.release.set()
+        assert wire.answer().status == 200
+    assert held < 1.2 * len(files) * MEGA
+    assert most < 4 * len(request)

@@ -27,7 +27,7 @@ METHODS = {
     **{
         f"/v2/models/{{name}}{version}{what}": method
         for version in ("", "/versions/{version}")
-        for what, method in (("", "get"), ("/ready", "get"), ("/infer", "post"))
+        for what, method in (("", "get"), ("/config", "get"), ("/ready", "get"), ("/infer", "post"))
     },
 }
 

@@ -25,16 +25,20 @@ Event: TypeAlias = Part | bytes | MalformedUpload | None
 
 OTHER_PARTS = 100  # beside those that are wanted
 MAX_PART_HEADERS = 8
+MAX_PART_HEADER_LINES = 32  # of all, where they are folded
 MAX_PART_HEADER_BYTES = 4096
 MAX_PADDING = 256  # blanks behind a boundary
+MAX_LONGER = 1000  # lines that begin with the boundary and go on: each takes as long as a kilobyte
 OVERHEAD = 1 << 17  # bytes of a form with one picture that are no picture
 
 _LINE = b"\r\n"
 _BEHIND_BOUNDARY = re.compile(rb"[ \t]{0,%d}(\r\n|--)" % MAX_PADDING)
 _CUT_BEHIND_BOUNDARY = re.compile(rb"[ \t]{0,%d}[\r-]?\Z" % MAX_PADDING)
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*")
+_QUOTED = re.compile(rb'"[^"]*"')
 _LINE_FEEDS = "its lines end with LF alone: end them with CR LF"
 _TOO_LONG = f"it has a header of over {MAX_PART_HEADER_BYTES} bytes"
+_TOO_MANY = f"it has more than {MAX_PART_HEADERS} headers, or {MAX_PART_HEADER_LINES} lines of them"
 _LET_THE_CLIENT = "let the client set the Content-Type header of a form, which names its boundary"
 
 
@@ -53,7 +57,9 @@ class Form:
         self._most = parts + OTHER_PARTS
         self._parts = 0
         self._preamble = 0  # bytes before the first part: forms have none, but the rules allow it
+        self._longer = 0
         self._headers: list[bytes] = []
+        self._lines = 0  # of headers
         self._inside = False  # a part whose content is told
         self._fresh = False  # it begins with the empty line's end, which may begin a boundary, too
         self._read = self._content
@@ -88,7 +94,10 @@ class Form:
                 raise MalformedUpload(f"the form cannot be read: {_LINE_FEEDS}")
             if _CUT_BEHIND_BOUNDARY.match(data, behind):
                 break
-            start = data.find(self._boundary, behind)  # it was the beginning of a longer text
+            self._longer += 1
+            if self._longer > MAX_LONGER:
+                raise MalformedUpload("too many lines of the form begin like its boundary")
+            start = data.find(self._boundary, behind)
         if start < 0:
             start = data.rfind(b"\r", max(at, len(data) - len(self._boundary) + 1))
             if start < 0 or not self._boundary.startswith(data[start:]):
@@ -113,6 +122,7 @@ class Form:
         if self._parts > self._most:
             raise MalformedUpload(f"the form has more than {self._most} parts: leave some out")
         self._headers.clear()
+        self._lines = 0
         self._read = self._header
 
     def _header(self, data: bytes, at: int) -> tuple[int, bool]:
@@ -132,14 +142,15 @@ class Form:
 
     def _add_header(self, line: bytes) -> str | None:
         """Keep a header; what is wrong with it, if anything is."""
+        self._lines += 1
         if line[0] in b" \t" and self._headers:
             line = self._headers.pop() + b" " + line.lstrip(b" \t")
         if len(line) > MAX_PART_HEADER_BYTES:
             return _TOO_LONG
-        if len(self._headers) == MAX_PART_HEADERS:
-            return f"it has more than {MAX_PART_HEADERS} headers"
+        if len(self._headers) == MAX_PART_HEADERS or self._lines > MAX_PART_HEADER_LINES:
+            return _TOO_MANY
         name, colon, _ = line.partition(b":")
-        if b"\n" in line:
+        if b"\n" in line and b"\n" in _QUOTED.sub(b"", line):  # a file's name may have one
             return _LINE_FEEDS
         if not colon or not _HEADER_NAME.fullmatch(name):
             return "a line of its headers is none"

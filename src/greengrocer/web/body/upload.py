@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ OCTETS = "application/octet-stream"
 FORM_TYPE = "multipart/form-data"
 LINK_TYPE = "application/x-www-form-urlencoded"
 ANY_BYTES = frozenset({"octet-stream", "x-octet-stream", "binary", "x-binary", "*"})  # x/THESE
+_FORM_BEGINS = re.compile(rb"(\r\n)?--[^\r\n]{1,200}\r\ncontent-", re.IGNORECASE)
 LENGTH_DIGITS = 20  # of a Content-Length: no body needs as many
 
 
@@ -78,6 +80,11 @@ async def read_picture(
         chunks: list[bytes] = []
         await receive_body(receive, chunks.append, limits.picture_bytes, limits, receipt, end)
         picture = b"".join(chunks)
+        if _FORM_BEGINS.match(picture):
+            raise MalformedUpload(
+                "the body is a form, and its Content-Type does not say so: let the client set the "
+                "Content-Type header"
+            )
     else:
         types = ", ".join([*PICTURE_TYPES, OCTETS])
         raise wrong_type(kind, f"with the field {FIELD!r}, or the picture as one of {types}")

@@ -12,7 +12,12 @@ from greengrocer.errors import MalformedUpload, NotReady, PictureRefused, TooMan
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
 from greengrocer.serving.limits import Charge
-from greengrocer.web.body.upload import check_declared_length, read_content_type, receive_body
+from greengrocer.web.body.upload import (
+    UploadLimits,
+    check_declared_length,
+    read_content_type,
+    receive_body,
+)
 from greengrocer.web.open_inference.inputs import read_pictures, read_request
 from greengrocer.web.open_inference.outputs import (
     EVIDENCE,
@@ -21,6 +26,7 @@ from greengrocer.web.open_inference.outputs import (
     infer_response,
     wanted_outputs,
 )
+from greengrocer.web.open_inference.schemas import InferRequest
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
@@ -45,17 +51,9 @@ async def infer(service: Service, request: Request) -> Response:
     with service.admission.receiving() as receipt:
         chunks: list[bytes] = []
         await receive_body(request.receive, chunks.append, allowed, limits, receipt, end)
-        body = memoryview(b"".join(chunks))
-        chunks.clear()
-        if json_length is None:
-            json_length = len(body)
-        elif json_length > len(body):
-            raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
-        asked = read_request(body[:json_length])
+        asked, pictures = _read(chunks, json_length, limits)
         wanted = wanted_outputs(asked, labels)
-        pictures = read_pictures(asked, body[json_length:], limits)
         _check_evidence(wanted, len(pictures))
-        del body
         seconds = min(service.deadline, end - time.monotonic())
         contexts = [Context(state["request_id"], seconds) for _ in pictures]
         state["when_departed"] += [context.cancel for context in contexts]
@@ -66,6 +64,23 @@ async def infer(service: Service, request: Request) -> Response:
     response = infer_response(answers, wanted, labels, asked.id)
     hold(service, request, bytes(response.body))
     return response
+
+
+def _read(
+    chunks: list[bytes], json_length: int | None, limits: UploadLimits
+) -> tuple[InferRequest, list[Picture]]:
+    """What is asked, without the values, and the pictures: of the body only they are kept.
+
+    Empties ``chunks``. Raises MalformedUpload or TooManyBytes.
+    """
+    body = b"".join(chunks)
+    chunks.clear()
+    if json_length is not None and json_length > len(body):
+        raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
+    asked = read_request(body[:json_length])
+    binary = memoryview(b"" if json_length is None else body)[json_length:]
+    del body  # in base64 it is as long as its pictures, and a third
+    return asked, read_pictures(asked, binary, limits)
 
 
 def _json_length(headers: Mapping[bytes, bytes]) -> int | None:

@@ -37,9 +37,8 @@ _WRONG = {  # by the type of pydantic's error
 }
 
 
-def read_request(text: bytes | memoryview) -> InferRequest:
+def read_request(content: bytes) -> InferRequest:
     """The request's JSON; raises MalformedUpload, TooManyBytes for one that is slow to read."""
-    content = bytes(text)
     if sum(map(content.count, (b"[", b"{", b":"))) > MAX_LISTS or content.count(b",") > MAX_VALUES:
         raise TooManyBytes(
             f"the JSON has over {MAX_LISTS} lists and keys or {MAX_VALUES} values: send pixels as "
@@ -57,7 +56,8 @@ def read_request(text: bytes | memoryview) -> InferRequest:
 def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
     """The pictures of ``request``, of whose tensors the ``binary`` ones follow its JSON.
 
-    Files are not looked into. Raises MalformedUpload or TooManyBytes.
+    Takes the values out of ``request``: those in base64 would be in memory until the answer, beside
+    the pictures. Files are not looked into. Raises MalformedUpload or TooManyBytes.
     """
     (given,) = request.inputs
     if given.name not in (IMAGE, PIXELS):
@@ -84,7 +84,8 @@ def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
         )
     if (size is None) == (given.data is None):
         raise MalformedUpload(f"{given.name} must have either data or a binary_data_size")
-    return binary if given.data is None else given.data
+    data, given.data = given.data, None
+    return binary if data is None else data
 
 
 def _files(
@@ -102,8 +103,10 @@ def _files(
 def _decoded(data: list[Any], count: int) -> list[bytes]:
     if len(data) != count:
         raise MalformedUpload(f"{IMAGE} has {len(data)} elements, not the {count} of its shape")
+    data.reverse()
     try:
-        return [base64.b64decode(text, validate=True) for text in data]
+        # each text goes as soon as its file is there
+        return [base64.b64decode(data.pop(), validate=True) for _ in range(count)]
     except (binascii.Error, TypeError, ValueError) as error:
         raise MalformedUpload(f"{IMAGE} must be a flat list of texts in base64") from error
 

@@ -17,10 +17,12 @@ from greengrocer.web.open_inference.schemas import (
     InferRequest,
     InferResponse,
     Live,
+    ModelConfig,
     ModelMetadata,
     ModelReady,
     Ready,
     ServerMetadata,
+    TensorMetadata,
 )
 from greengrocer.web.openapi import BINARY
 from greengrocer.web.problems import described
@@ -32,7 +34,9 @@ HOME = "/v2"
 PROBES = frozenset({f"{HOME}/health/live", f"{HOME}/health/ready"})
 SCHEMAS = (InferRequest, InferResponse, InferError)  # that routes refer to
 TAG = "Open Inference Protocol"
-EXTENSIONS = ["binary_tensor_data", "classification"]
+PLATFORM = "greengrocer"
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration"]
+TYPES = {"BYTES": "TYPE_STRING", "UINT8": "TYPE_UINT8", "FP32": "TYPE_FP32"}  # in a configuration
 OF_MODEL = (f"{HOME}/models/{{name}}", f"{HOME}/models/{{name}}/versions/{{version}}")
 
 _LENGTH = {
@@ -107,6 +111,18 @@ def _add_model(app: FastAPI, service: Service, prefix: str) -> None:
         return _json(_model(service.classifier.labels))
 
     @app.get(
+        f"{prefix}/config",
+        summary=f"Tell what the model{of_version} takes and gives, in Triton's words",
+        response_model=ModelConfig,
+        responses=_refusals(404),
+        openapi_extra={"parameters": parameters},
+        tags=[TAG],
+    )
+    async def _config(request: Request) -> Response:
+        _check_model(service, request)
+        return _json(_configuration(_model(service.classifier.labels)))
+
+    @app.get(
         f"{prefix}/ready",
         summary=f"Should requests for the model{of_version} come?",
         response_model=ModelReady,
@@ -152,10 +168,20 @@ def _model(labels: Labels) -> ModelMetadata:
         {
             "name": labels.model.name,
             "versions": [labels.model.version],
-            "platform": "greengrocer",
+            "platform": PLATFORM,
             "inputs": [dict(zip(keys, given, strict=True)) for given in inputs],
             "outputs": [dict(zip(keys, given, strict=True)) for given in outputs],
         }
+    )
+
+
+def _configuration(model: ModelMetadata) -> ModelConfig:
+    def told(tensors: list[TensorMetadata]) -> list[dict[str, Any]]:
+        return [{"name": t.name, "data_type": TYPES[t.datatype], "dims": t.shape} for t in tensors]
+
+    ours = {"name": model.name, "platform": model.platform, "backend": PLATFORM}
+    return ModelConfig.model_validate(
+        {**ours, "input": told(model.inputs), "output": told(model.outputs)}
     )
 
 
@@ -166,6 +192,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _json(
-    body: ServerMetadata | ModelMetadata | Live | Ready | ModelReady, status: int = 200
+    body: ServerMetadata | ModelMetadata | ModelConfig | Live | Ready | ModelReady,
+    status: int = 200,
 ) -> Response:
     return Response(orjson.dumps(body.model_dump()), status, media_type="application/json")

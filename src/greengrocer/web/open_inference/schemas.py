@@ -1,7 +1,7 @@
 """The protocol's JSON, as models: what is read is checked by them, what is sent described.
 
 https://github.com/open-inference/open-inference-protocol, and of Triton's extensions the binary
-tensor data and the classification.
+tensor data, the classification and the model configuration.
 """
 
 from typing import Annotated, Any, Literal
@@ -132,6 +132,34 @@ class ModelMetadata(BaseModel):
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
+
+
+class ConfigInput(BaseModel):
+    """An input in Triton's words; -1 stands for a side of any length."""
+
+    name: str
+    data_type: Literal["TYPE_STRING", "TYPE_UINT8"]
+    dims: list[int]
+    optional: Literal[True] = Field(True, description="for a request has one of them")
+
+
+class ConfigOutput(BaseModel):
+    """An output in Triton's words."""
+
+    name: str
+    data_type: Literal["TYPE_FP32"]
+    dims: list[int]
+
+
+class ModelConfig(BaseModel):
+    """What the model takes and gives, as Triton's clients ask for it."""
+
+    name: str
+    platform: str
+    backend: str
+    max_batch_size: Literal[0] = Field(0, description="the dims begin with the pictures' number")
+    input: list[ConfigInput]
+    output: list[ConfigOutput]
 
 
 class Live(BaseModel):
