@@ -44,7 +44,7 @@ class Workers:
     @property
     def directory(self) -> Path:
         """The private directory."""
-        words = command(self.engine)
+        words = until(lambda: command(self.engine))
         return Path(words[words.index("engine") + 1])
 
     def ready(self) -> bool:

@@ -1,7 +1,7 @@
 """What the supervisor of ``serve --workers`` starts: an engine process or an HTTP process.
 
-Its arguments are the role, the private directory, the supervisor's process id, and the numbers
-of inherited sockets: the control socket first.
+Its arguments are the role, the private directory, the slot of its metrics, the supervisor's
+process id, and the numbers of inherited sockets: the control socket first.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from greengrocer.serving.workers.private import (
 )
 from greengrocer.settings import Settings
 from greengrocer.telemetry.logs import configure_logs
+from greengrocer.telemetry.metrics import take_slot
 
 
 def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
@@ -119,7 +120,7 @@ ROLES: dict[str, tuple[Role, signal.Signals]] = {
 
 def main(arguments: list[str]) -> int:
     """Run one role and return the exit code."""
-    name, directory_name, supervisor, *numbers = arguments
+    name, directory_name, slot, supervisor, *numbers = arguments
     directory = Path(directory_name)
     role, end = ROLES[name]
     signal.signal(signal.SIGTERM, _end)
@@ -129,7 +130,8 @@ def main(arguments: list[str]) -> int:
     try:
         end_with(int(supervisor), end)
         configure_logs(settings.log_level, settings.log_format)
-        reserve_metrics(directory)
+        reserve_metrics(directory, slot)
+        take_slot(slot)
         role(settings, directory, [socket.socket(fileno=int(number)) for number in numbers])
     except UsageError as error:
         complain(str(error))

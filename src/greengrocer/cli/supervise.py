@@ -33,15 +33,15 @@ def supervise(
         # prometheus_client puts its files where this says
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory / METRICS)}
 
-        def recipe(role: str, *sockets: socket.socket) -> Recipe:
+        def recipe(role: str, slot: str, *sockets: socket.socket) -> Recipe:
             program = [sys.executable, "-P", "-m", "greengrocer.cli.child"]
-            command = [*program, role, str(directory), str(os.getpid())]
-            return Recipe(role, command, sockets, directory, environment)
+            command = [*program, role, str(directory), slot, str(os.getpid())]
+            return Recipe(role, slot, command, sockets, directory, environment)
 
         with listen_privately(directory / ENGINE_SOCKET) as engine_listener:
             supervisor = Supervisor(
-                recipe("engine", engine_listener, *([orders] if orders else [])),
-                [recipe("http", *listeners) for _ in range(settings.workers)],
+                recipe("engine", "engine", engine_listener, *([orders] if orders else [])),
+                [recipe("http", f"http{k}", *listeners) for k in range(settings.workers)],
                 listeners,
                 settings.drain_delay + settings.drain + MARGIN_SECONDS,
             )

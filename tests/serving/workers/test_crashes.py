@@ -95,3 +95,19 @@ def test_an_engine_that_goes_while_it_is_asked_is_not_there(
             assert await asked is False
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_an_engine_that_goes_in_any_turn_is_not_there(
+    tmp_path: Path, fake_bundle: Path, turns: int
+) -> None:
+    async def scenario() -> None:
+        async with scripted(tmp_path, fake_bundle) as (_, remote):
+            asked = [asyncio.create_task(remote.check()) for _ in range(3)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert remote._link is not None
+            remote._link.connection_lost(None)
+            assert await asyncio.gather(*asked) == [False] * 3
+
+    asyncio.run(scenario())

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from greengrocer.serving.workers.private import METRICS
 from support.bundles import write_fake_bundle
 from support.pictures import encoded, jpeg, photo
 from support.processes import children
@@ -71,6 +72,42 @@ def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
         assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
         models = {labels: v for (name, labels), v in samples.items() if "model_info" in name}
         assert models == {frozenset({("name", "greys"), ("version", "1")}): 1}
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(17, marks=pytest.mark.accept)])
+def test_those_that_died_leave_their_counts_and_no_files(
+    supervise: StartWorkers, rounds: int
+) -> None:
+    workers = supervise(2)
+    metrics = workers.directory / METRICS
+    asked = 0
+    files = sizes(metrics)
+    for _ in range(rounds):
+        for _ in range(5):
+            assert exchange(workers.url, post(jpeg(250))).status == 200
+        asked += 5
+        until(partial(counted, workers.url, asked))
+        for victim in [*workers.pids("http"), workers.engine]:
+            workers.kill(victim)
+            until(partial(workers.lost, victim))
+        until(lambda: sizes(metrics) == files)
+        until(workers.ready)
+    assert counted(workers.url, asked)
+    samples = fresh_scrape(workers.url)
+    assert sample(samples, "predictions_total", known="true") == asked
+    assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
+
+
+def sizes(directory: Path) -> dict[str, int]:
+    """The files in a directory, and their bytes."""
+    return {file.name: file.stat().st_size for file in directory.iterdir()}
+
+
+def counted(url: str, asked: int) -> bool:
+    """Whether the processes together tell of so many requests; they never tell of more."""
+    told = sample(fresh_scrape(url), "requests_total", route="/predict", status="200")
+    assert told <= asked
+    return told == asked
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

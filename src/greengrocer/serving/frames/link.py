@@ -16,16 +16,22 @@ log = structlog.get_logger("greengrocer.workers")
 class Link(asyncio.Protocol):
     """Hands on every frame that comes, and once the news that no more will come.
 
-    A malformed frame closes it. What waits to be written is bounded by the pictures that were
-    admitted and by the bytes in flight, so writing is never paused.
+    A malformed frame closes it. ``full`` says that the other side has not read what was sent: who
+    sends pictures waits then, until ``drained`` is called, or they would stay here uncounted.
     """
 
     def __init__(
-        self, stream: FrameStream, receive: Callable[[Frame], None], lost: Callable[[], None]
+        self,
+        stream: FrameStream,
+        receive: Callable[[Frame], None],
+        lost: Callable[[], None],
+        drained: Callable[[], None] = lambda: None,
     ) -> None:
+        self.full = False
         self._stream = stream
         self._receive = receive
         self._lost = lost
+        self._drained = drained
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -37,6 +43,15 @@ class Link(asyncio.Protocol):
         del exc
         self._transport = None
         self._lost()
+
+    def pause_writing(self) -> None:
+        """More waits to be read than fits into the socket."""
+        self.full = True
+
+    def resume_writing(self) -> None:
+        """The other side has caught up."""
+        self.full = False
+        self._drained()
 
     def data_received(self, data: bytes) -> None:
         """Hand on the frames."""

@@ -37,6 +37,7 @@ class Recipe:
     """How a process is started; the number of its control socket goes before those of others."""
 
     role: str
+    slot: str  # its metrics' place, which outlives it
     command: Sequence[str]
     sockets: Sequence[socket.socket]  # handed on: their numbers are the command's last arguments
     directory: Path
@@ -126,7 +127,7 @@ class Keeper:
             return await self._process.wait()
         finally:
             self._control.close()
-            forget_metrics_of_dead(self.recipe.directory, self._process.pid)
+            forget_metrics_of_dead(self.recipe.directory, self.recipe.slot)
 
     def _receive(self, word: Word, value: float) -> None:
         if word is Word.READY:

@@ -43,13 +43,14 @@ def make_private_directory(processes: int) -> Path:
     return directory
 
 
-def reserve_metrics(directory: Path) -> None:
-    """Take the room for this process's metrics now; raises OSError where there is none.
+def reserve_metrics(directory: Path, slot: str) -> None:
+    """Take the room for the metrics of the process in ``slot`` now; raises OSError without any.
 
-    prometheus_client maps files with holes: on a full disk, who first writes into a hole dies.
+    What a dead process in the slot has counted stays. prometheus_client maps files with holes: on
+    a full disk, who first writes into a hole dies.
     """
     for kind in METRIC_KINDS:
-        _reserve(directory / METRICS / f"{kind}_{os.getpid()}.db", METRICS_BYTES)
+        _reserve(directory / METRICS / f"{kind}_{slot}.db", METRICS_BYTES)
 
 
 def _reserve(path: Path, size: int) -> None:
@@ -96,12 +97,13 @@ def replace_privately(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def forget_metrics_of_dead(directory: Path, pid: int) -> None:
+def forget_metrics_of_dead(directory: Path, slot: str) -> None:
     """Remove a dead process's gauges of what is live; its counts stay, for sums never fall.
 
-    It is prometheus_client's ``mark_process_dead``, without the memory that importing it takes.
+    The next process in its slot goes on counting in the same files. It is prometheus_client's
+    ``mark_process_dead``, without the memory that importing it takes.
     """
-    for file in (directory / METRICS).glob(f"gauge_live*_{pid}.db"):
+    for file in (directory / METRICS).glob(f"gauge_live*_{slot}.db"):
         file.unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
+from greengrocer.errors import DeadlineExceeded, Departed, NotReady, Refusal, UnreadablePicture
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
@@ -36,7 +36,10 @@ CRASHES = "the picture crashes the decoder, twice and on its own: save it anew a
 
 
 class Call:
-    """A picture that is to be answered; kept until then, for another engine may have to do it."""
+    """A picture that is to be answered, for as long as somebody waits; perhaps by another engine.
+
+    Its bytes are counted by whoever waits: a call that nobody waits for is let go at once.
+    """
 
     def __init__(
         self, picture: Picture, context: Context, ask: Ask, future: "asyncio.Future[Served]"
@@ -89,7 +92,8 @@ class RemoteClassifier:
         self._link: Link | None = None  # one that is connected
         self._described = False  # the engine behind the link has said that it is ready
         self._open = True
-        self._calls: dict[int, Call] = {}
+        self._calls: dict[int, Call] = {}  # that somebody waits for
+        self._late: set[int] = set()  # whose deadline has passed, and the engine has said nothing
         self._numbers = count(1)
         self._first = asyncio.Event()
         self._pong = asyncio.Event()  # the ping has come back, or will not
@@ -121,7 +125,8 @@ class RemoteClassifier:
         return await asyncio.shield(self._checking)
 
     async def _ping(self) -> bool:
-        assert self._link is not None, "it is healthy"
+        if self._link is None or not self.healthy:  # it has gone since this was begun
+            return False
         self._pong.clear()
         self._link.send(Ping())
         try:
@@ -136,26 +141,23 @@ class RemoteClassifier:
         """The answer; raises a Refusal."""
         if not self._open:
             raise NotReady("the service is stopping")
-        number = next(self._numbers)
-        call = Call(picture, context, ask, asyncio.get_running_loop().create_future())
+        loop, number = asyncio.get_running_loop(), next(self._numbers)
+        call = Call(picture, context, ask, loop.create_future())
         self._calls[number] = call
-        context.on_cancel = partial(self._cancel, number)
+        context.on_cancel = partial(self._withdraw, number, Departed("the client has gone"))
+        clock = loop.call_later(max(0.0, context.remaining()), self._expire, number)
         try:
-            if self._described:
+            if self._has_room():  # else it waits for its turn
                 self._send(number, call)
-            async with asyncio.timeout(max(0.0, context.remaining())):
-                return await call.future
-        except TimeoutError:
-            context.cancel()
-            asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
-            if not self._described:
-                raise NotReady("the engine is being replaced: ask again") from None
-            raise DeadlineExceeded("the deadline passed before an answer was ready") from None
+            return await call.future
         except asyncio.CancelledError:
             context.cancel()
             raise
         finally:
+            clock.cancel()
             context.on_cancel = None
+            self._calls.pop(number, None)
+            del call  # or its future's exception would hold this frame, and this frame it
 
     def close(self) -> None:
         """Break the connection."""
@@ -165,19 +167,35 @@ class RemoteClassifier:
         if self._link is not None:
             self._link.drop()
 
+    def _expire(self, number: int) -> None:
+        """The deadline has passed; an engine that says nothing for a while longer is suspect."""
+        call = self._calls.get(number)
+        if call is None:
+            return
+        if self._described:
+            late = DeadlineExceeded("the deadline passed before an answer was ready")
+            self._withdraw(number, late)
+            self._late.add(number)
+            asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
+        else:
+            self._withdraw(number, NotReady("the engine is being replaced: ask again"))
+        call.context.cancel()
+
     def _look_after(self, number: int) -> None:
         """A deadline has passed some time ago: if the engine still says nothing, tell of it."""
-        call = self._calls.pop(number, None)
-        if call is not None and call.link is not None:
+        if number in self._late:
+            self._late.remove(number)
             self.suspect_engine()
 
-    def _cancel(self, number: int) -> None:
-        """Nobody waits for this one: not the engine's to say where it has not been told of it."""
+    def _withdraw(self, number: int, reason: Refusal) -> None:
+        """Nobody waits for this one: the engine's word on it is not waited for either."""
         call = self._calls.get(number)
         if call is not None and call.link is not None:
             call.link.send(Cancel(number))
-        elif call is not None and not call.future.done():
-            self._settle(number, Departed("the client has gone"))
+        self._settle(number, reason)
+
+    def _has_room(self) -> bool:
+        return self._described and self._link is not None and not self._link.full
 
     def _send(self, number: int, call: Call) -> None:
         assert self._link is not None
@@ -185,8 +203,10 @@ class RemoteClassifier:
         self._link.send(call.frame(number))
 
     def _send_waiting(self) -> None:
-        """Send what no engine has, or what was with one that has gone."""
+        """Send what no engine has, or what was with one that has gone, while there is room."""
         for number, call in list(self._calls.items()):
+            if not self._has_room():
+                return
             if call.link is None and not call.future.done():
                 self._send(number, call)
 
@@ -196,7 +216,9 @@ class RemoteClassifier:
     async def _connected(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            link = self._link = Link(FrameStream(FROM_ENGINE), self._receive, self._lost)
+            link = self._link = Link(
+                FrameStream(FROM_ENGINE), self._receive, self._lost, self._send_waiting
+            )
             try:
                 await loop.create_unix_connection(lambda link=link: link, str(self.path))  # type: ignore[misc]
             except OSError:
@@ -208,11 +230,10 @@ class RemoteClassifier:
         """The engine has gone. Its next self gets what it had, but for what crashed it alone."""
         self._link, self._described = None, False
         self._pong.set()
+        self._late.clear()
         self.limiter.lost()
         for number, call in list(self._calls.items()):
-            if call.future.done():
-                del self._calls[number]
-            elif call.begun:
+            if call.begun:
                 self._settle(number, UnreadablePicture(CRASHES))
             elif call.link is not None:
                 call.link, call.suspect = None, True
@@ -239,6 +260,7 @@ class RemoteClassifier:
             case Taken():
                 self.limiter.receive(frame)
             case Answered() | Refused() | Failed():
+                self._late.discard(frame.id)
                 self._settle(frame.id, _result(frame))
 
     def _settle(self, number: int, result: Served | Exception) -> None:

@@ -1,0 +1,98 @@
+"""A call that nobody waits for leaves with its picture, wherever it stood."""
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greengrocer.context import Context
+from greengrocer.errors import DeadlineExceeded, Departed, NotReady
+from greengrocer.imaging.geometry import Pixels
+from greengrocer.ranking import ASK
+from greengrocer.serving.frames.frames import Classify
+from greengrocer.serving.workers.remote import RemoteClassifier
+from support.seam import HANG, ScriptedEngine, scripted, until
+
+SIDE = 512  # 786 kB of pixels, below what the link takes
+MANY = 20
+
+
+async def _away(engine: ScriptedEngine, remote: RemoteClassifier) -> None:
+    engine.crash()
+    await until(lambda: not remote.healthy)
+
+
+async def _stays(engine: ScriptedEngine, remote: RemoteClassifier) -> None:
+    """An engine that reads nothing: what is sent stays in the socket."""
+
+
+async def _sends_again(engine: ScriptedEngine, remote: RemoteClassifier) -> None:
+    """The next engine has been sent what the last one had."""
+    first = asyncio.create_task(remote.classify(b"first", Context(seconds=HANG), ASK))
+    await engine.receive(1)
+    await _away(engine, remote)
+    await engine.accept()
+    await engine.describe()
+    await engine.receive(1)
+    first.cancel()
+
+
+State = Callable[[ScriptedEngine, RemoteClassifier], Awaitable[None]]
+STATES: list[State] = [_away, _stays, _sends_again]
+
+
+async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[Pixels]]") -> None:
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    pictures.append(weakref.ref(picture))
+    context = Context(seconds=0.02 if how == "late" else HANG)
+    call = asyncio.create_task(remote.classify(picture, context, ASK))
+    del picture
+    await asyncio.sleep(0)
+    if how == "cancelled":
+        call.cancel()
+    elif how == "departed":
+        context.cancel()
+    await asyncio.wait([call])
+    assert call.cancelled() or isinstance(call.exception(), Departed | DeadlineExceeded | NotReady)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("how", ["cancelled", "departed", "late"])
+def test_what_nobody_waits_for_is_let_go_with_its_picture(
+    tmp_path: Path, fake_bundle: Path, state: State, how: str
+) -> None:
+    async def scenario() -> None:
+        async with scripted(tmp_path, fake_bundle) as (engine, remote):
+            await state(engine, remote)
+            pictures: list[weakref.ref[Pixels]] = []
+            for _ in range(MANY):
+                await _one(remote, how, pictures)
+            assert [each for each in pictures if each() is not None] == []
+            assert not remote._calls
+            # a link that is not read keeps little more than one picture
+            transport = remote._link and remote._link._transport
+            kept = transport.get_write_buffer_size() if transport else 0
+            assert kept < 2 * SIDE * SIDE * 3
+
+    asyncio.run(scenario())
+
+
+def test_what_waits_for_room_is_sent_once_there_is_some(tmp_path: Path, fake_bundle: Path) -> None:
+    async def scenario() -> None:
+        async with scripted(tmp_path, fake_bundle) as (engine, remote):
+            calls = [
+                asyncio.create_task(
+                    remote.classify(bytes([number]) * (1 << 19), Context(seconds=HANG), ASK)
+                )
+                for number in range(MANY)
+            ]
+            await asyncio.sleep(0)
+            frames: list[Classify] = await engine.receive(MANY)
+            assert [frame.picture[:1] for frame in frames] == [bytes([n]) for n in range(MANY)]
+            for call in calls:
+                call.cancel()
+
+    asyncio.run(scenario())
