@@ -75,7 +75,7 @@ def _judge(
     )
     unknown = [p for p in everything.pictures if p.label in left_out]
     taxonomy = Taxonomy(tuple(classes[label] for label in kept))
-    network, _ = published(fit(recipe, taxonomy, learned, checkpoint), recipe)
+    network, _ = published(fit(recipe, taxonomy, learned, checkpoint).network, recipe)
     exported = export(network, learned, recipe)
     graph = exported.graph(1.0, None)
     scores = []

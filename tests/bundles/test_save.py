@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -6,11 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from greengrocer.bundles import save as saving
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.card import CARD, card, read_card
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.bundles.trained_on import TRAINED_ON, read_trained_on
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 from support.graphs import grey_graph
@@ -106,18 +107,41 @@ def test_an_existing_bundle_is_not_overwritten(
         save_bundle(model, goldens, tmp_path / "greys", MADE)
 
 
-@pytest.mark.parametrize(
-    ("limit", "file"), [("MAX_GRAPH_BYTES", GRAPH), ("MAX_WEIGHTS_BYTES", WEIGHTS)]
-)
-def test_a_file_that_is_too_large_is_refused(
-    tmp_path: Path,
-    model: Model,
-    goldens: list[GoldenPicture],
-    monkeypatch: pytest.MonkeyPatch,
-    limit: str,
-    file: str,
+@pytest.mark.parametrize("file", [GRAPH, WEIGHTS])
+def test_a_file_over_its_limit_is_refused(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture], file: str
 ) -> None:
-    monkeypatch.setattr(saving, limit, 50)
     with pytest.raises(UsageError, match=f"{file} would have .* bytes, over 50"):
-        save_bundle(model, goldens, tmp_path / "greys", MADE)
+        save_bundle(replace(model, limits={file: 50}), goldens, tmp_path / "greys", MADE)
     assert not (tmp_path / "greys").exists()
+
+
+def test_a_name_that_no_manifest_may_hold_is_refused_in_one_line(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    named = replace(model, classes=("a\tb", *model.classes[1:]))
+    with pytest.raises(UsageError, match=r"manifest\.json: classes\.0: ") as refused:
+        save_bundle(named, goldens, tmp_path / "greys", MADE)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_link_to_nothing_is_in_the_way(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    (tmp_path / "greys").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UsageError, match="greys exists: delete it"):
+        save_bundle(model, goldens, tmp_path / "greys", MADE)
+
+
+def test_a_bundle_tells_which_pictures_trained_it(
+    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+) -> None:
+    seen, other = (sha256(name).hexdigest() for name in (b"seen", b"other"))
+    save_bundle(replace(model, trained_on=[seen, seen]), goldens, tmp_path / "greys", MADE)
+    bundle = load_bundle(tmp_path / "greys")
+    assert bundle.read(TRAINED_ON) == bytes.fromhex(seen)[:8]
+    found = read_trained_on(bundle)
+    assert found is not None
+    assert (seen in found, other in found) == (True, False)
+    save_bundle(model, goldens, tmp_path / "silent", MADE)
+    assert read_trained_on(load_bundle(tmp_path / "silent")) is None

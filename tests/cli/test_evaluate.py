@@ -1,16 +1,22 @@
 import json
+import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from greengrocer.bundles.manifest import read_manifest, write_manifest
+from greengrocer.bundles.trained_on import TRAINED_ON, pack
+from support.bundles import digests
 from support.folders import write_folders
 
 Command = Callable[..., CompletedProcess[str]]
 FIGURES = {
     *("fine_top1", "coarse_top1", "fine_top5", "macro_f1", "ece", "n"),
     *("known_rate", "answer_precision", "answer_coverage"),
+    *("trained_on", "left_out"),
 }
 
 
@@ -25,7 +31,7 @@ def test_a_folder_a_class_is_scored_as_text(
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
     assert done.returncode == 0
-    assert done.stdout.startswith("greys 1 on 3 pictures of val:\n")
+    assert done.stdout.startswith(f"greys 1 on 3 pictures of {data}:\n  Whether greys was trained")
     assert "fine_top1         66.67%" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("  fine ")
 
@@ -36,8 +42,58 @@ def test_json_holds_every_figure(greengrocer: Command, onnx_bundle: Path, data: 
     assert set(scores) == FIGURES
     assert set(scores["answer_coverage"]) == {"fine", "coarse", "unknown"}
     assert scores["n"] == 3
+    assert (scores["trained_on"], scores["left_out"]) == (None, 0)
     assert scores["fine_top1"] == pytest.approx(2 / 3)
     assert scores["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+@pytest.fixture
+def telling_bundle(onnx_bundle: Path, data: Path, tmp_path: Path) -> Path:
+    """The same, trained on the second and the third of the pictures."""
+    bundle = shutil.copytree(onnx_bundle, tmp_path / "telling")
+    seen = (data / "grey-9").iterdir()
+    (bundle / TRAINED_ON).write_bytes(pack(sha256(p.read_bytes()).hexdigest() for p in seen))
+    manifest = read_manifest(bundle)
+    files = manifest.files | digests(bundle, TRAINED_ON)
+    write_manifest(manifest.model_copy(update={"files": files}), bundle)
+    return bundle
+
+
+def test_pictures_that_trained_are_told_of(
+    greengrocer: Command, telling_bundle: Path, data: Path, tmp_path: Path
+) -> None:
+    command = ("evaluate", "--data", data, "--bundle", telling_bundle)
+    done = greengrocer(*command, "--report", tmp_path / "report")
+    told = "greys was trained on 2 of these pictures, so the figures flatter it."
+    assert done.stdout.splitlines()[1] == f"  {told}"
+    assert told in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    scores = json.loads(greengrocer(*command, "--json").stdout)
+    assert (scores["n"], scores["trained_on"], scores["left_out"]) == (3, 2, 0)
+
+
+def test_pictures_that_trained_are_left_out_where_they_lie_elsewhere(
+    greengrocer: Command, telling_bundle: Path, data: Path, tmp_path: Path
+) -> None:
+    for split in ("val", "test"):
+        shutil.copytree(data, tmp_path / "moved" / split)
+    command = ("evaluate", "--data", tmp_path / "moved", "--bundle", telling_bundle, "--unseen")
+    done = greengrocer(*command, "--split", "test")
+    assert done.stdout.startswith("greys 1 on 1 pictures of test:\n")
+    assert "trained on none of them: the 2 that it was trained on are left out." in done.stdout
+    scores = json.loads(greengrocer(*command, "--json").stdout)
+    assert (scores["n"], scores["trained_on"], scores["left_out"]) == (1, 0, 2)
+
+
+def test_unseen_pictures_that_are_not_there_or_not_known_are_refused_in_one_line(
+    greengrocer: Command, telling_bundle: Path, onnx_bundle: Path, data: Path
+) -> None:
+    done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--unseen")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("the bundle greys does not tell which pictures trained it\n")
+    (data / "grey-0" / "012.jpg").unlink()
+    done = greengrocer("evaluate", "--data", data, "--bundle", telling_bundle, "--unseen")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("greys was trained on all of these 2 pictures\n")
 
 
 def test_a_class_that_the_model_lacks_is_refused_in_one_line(

@@ -12,7 +12,9 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable, UsageError
-from greengrocer.networks.recogniser import Recogniser
+from greengrocer.serving.processors import usable_processors
+from greengrocer.training.learning.fit import Fitted
+from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.pictures.looks import looks_of
 from greengrocer.training.pictures.scenes import group_scenes
@@ -69,12 +71,16 @@ def stub_fit(
         device: str,
         threads: int,
         teacher: Teacher | None,
-    ) -> Recogniser:
+        precision: Precision | None,
+    ) -> Fitted:
         assert teacher is None
-        assert (taxonomy.classes, device, threads) == (("dark", "light"), "cpu", 2)
+        assert (taxonomy.classes, device) == (("dark", "light"), "cpu")
+        assert threads == usable_processors()
+        assert precision is not None
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
-        return fit_two(untrained(recipe.network, 2), pictures, recipe.export.size)
+        network = fit_two(untrained(recipe.network, 2), pictures, recipe.export.size)
+        return Fitted(network, device, precision)
 
     monkeypatch.setattr("greengrocer.training.work.fit", fit)
     return done
@@ -177,9 +183,9 @@ def test_answers_of_another_training_are_refused(
 ) -> None:
     shutil.copy(finished[0].with_name("bundle.out_of_fold.npz"), tmp_path)
     fits = stub_fit(monkeypatch)
-    with pytest.raises(UsageError, match="another recipe, data set or number of folds: delete"):
+    with pytest.raises(UsageError, match=r"of 3 folds, not 2: delete .*, or name another --out"):
         trained(data, tmp_path / "bundle", folds=2)
-    with pytest.raises(UsageError, match="another recipe, data set or number of folds: delete"):
+    with pytest.raises(UsageError, match=r"of another recipe \(seed was 0, is 9\): delete"):
         trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"seed": 9}))
     (tmp_path / "bundle.out_of_fold.npz").write_bytes(b"PK damaged")
     with pytest.raises(UsageError, match="cannot be read, delete it"):

@@ -17,6 +17,9 @@ from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser
+from greengrocer.serving.processors import usable_processors
+from greengrocer.training.learning.fit import Fitted
+from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
@@ -45,13 +48,16 @@ def fit_head(
     device: str,
     threads: int,
     teacher: Teacher | None,
-) -> Recogniser:
+    precision: Precision | None,
+) -> Fitted:
     """Instead of minutes of training: the pretrained backbone, and a ridge regression."""
-    assert (len(taxonomy.classes), device, threads, teacher) == (2, "cpu", 2, None)
+    assert (len(taxonomy.classes), device, teacher) == (2, "cpu", None)
+    assert threads == usable_processors()
+    assert precision is not None
     network = Recogniser(recipe.network, classes=2).eval()
     load_pretrained(network.backbone, recipe.network)
     checkpoint.touch()
-    return fit_two(network, pictures, 64)
+    return Fitted(fit_two(network, pictures, 64), device, precision)
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def used(server: Live) -> int:
 @contextmanager
 def generous(bundle: Path, size: int = MUCH, room: int = 256 * MEGA) -> Iterator[Live]:
     """A service whose answers have so many bytes, with room for so many."""
-    admission = Admission(AdmissionLimits(room, 200 * MEGA, 3.0), 1, 0.01)
+    admission = Admission(AdmissionLimits(room, 3.0), 1, 0.01)
     service = replace(make_service(bundle), admission=admission)
     local = service.classifier
     assert isinstance(local, LocalClassifier)

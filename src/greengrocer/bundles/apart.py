@@ -4,11 +4,11 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-from greengrocer import __version__
 from greengrocer.bundles.bundle import shipped_bundles
 from greengrocer.bundles.files import read
 from greengrocer.bundles.manifest import WEIGHTS, Manifest
 from greengrocer.errors import BundleRefused, MissingExtra
+from greengrocer.version import __version__
 
 PACKAGE = "greengrocer_weights"
 EXTRA = "torch"

@@ -102,12 +102,17 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(text)
         json.loads(text, object_pairs_hook=_check_unique)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "whole"
-        raise refused(directory, MANIFEST, f"{where}: {first['msg']}", ":") from error
+        raise refused(directory, MANIFEST, first_mistake(error), ":") from error
     except ValueError as error:
         raise refused(directory, MANIFEST, str(error), ":") from error
     return manifest
+
+
+def first_mistake(error: ValidationError) -> str:
+    """Where a manifest is wrong, and how, in one line."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "whole"
+    return f"{where}: {first['msg']}"
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

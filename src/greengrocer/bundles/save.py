@@ -1,31 +1,35 @@
 """Write a bundle: whole, with its digests, or not at all."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 from safetensors.numpy import save
 
 from greengrocer.bundles.card import CARD, card
 from greengrocer.bundles.manifest import (
     GRAPH,
+    MANIFEST,
     WEIGHTS,
     Golden,
     Manifest,
     Network,
+    first_mistake,
     write_manifest,
 )
+from greengrocer.bundles.trained_on import TRAINED_ON, pack
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 
-MAX_GRAPH_BYTES = 10_000_000
-MAX_WEIGHTS_BYTES = 12_000_000
+LONGEST = 80  # characters of what is not fit for a manifest
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,11 @@ class GoldenPicture:
 
 @dataclass(frozen=True)
 class Model:
-    """What a bundle is made of. ``graph`` is an ONNX file, ``weights`` the network's in float16."""
+    """What a bundle is made of. ``graph`` is an ONNX file, ``weights`` the network's in float16.
+
+    ``trained_on`` has the SHA-256 of each picture that trained it, in hexadecimal; ``limits`` the
+    most bytes that a file of the bundle may have, by its name.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -54,6 +62,8 @@ class Model:
     weights: Mapping[str, npt.NDArray[np.float16]]
     provenance: dict[str, Any]
     metrics: dict[str, float]
+    trained_on: Sequence[str] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
 
 
 def save_bundle(
@@ -61,7 +71,8 @@ def save_bundle(
 ) -> Manifest:
     """Write ``model`` with its ``goldens`` and a card to the new directory ``out``, atomically.
 
-    Raises UsageError where ``out`` exists or a file would be too large.
+    Raises UsageError where ``out`` exists, a file would be too large, or a name or a figure is not
+    fit for a manifest.
     """
     check_new(out)
     unfinished = out.with_name(f"{out.name}.part")
@@ -69,7 +80,11 @@ def save_bundle(
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True)
     contents = _contents(model, goldens)
-    manifest = _manifest(model, goldens, _digests(contents), made)
+    try:
+        manifest = _manifest(model, goldens, _digests(contents), made)
+    except ValidationError as error:
+        found = ascii(error.errors()[0]["input"])[:LONGEST]
+        raise UsageError(f"{MANIFEST}: {first_mistake(error)}: {found}") from error
     sizes = {name: len(content) for name, content in contents.items()}
     contents[CARD] = card(manifest, sizes).encode()
     manifest = manifest.model_copy(update={"files": _digests(contents)})
@@ -84,14 +99,16 @@ def save_bundle(
 
 def check_new(out: Path) -> None:
     """Raise UsageError where something is at ``out`` already."""
-    if out.exists():
+    if os.path.lexists(out):  # a link to nothing, too, is in the way
         raise UsageError(f"{out} exists: delete it, or name another --out")
 
 
 def _contents(model: Model, goldens: Sequence[GoldenPicture]) -> dict[str, bytes]:
     """Every file but the manifest and the card, by its name in the bundle."""
     contents = {GRAPH: model.graph, WEIGHTS: save(dict(model.weights))}
-    for name, limit in ((GRAPH, MAX_GRAPH_BYTES), (WEIGHTS, MAX_WEIGHTS_BYTES)):
+    if model.trained_on:
+        contents[TRAINED_ON] = pack(model.trained_on)
+    for name, limit in model.limits.items():
         if len(contents[name]) > limit:
             raise UsageError(f"{name} would have {len(contents[name])} bytes, over {limit}")
     for number, golden in enumerate(goldens, start=1):

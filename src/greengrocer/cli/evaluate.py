@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.evaluation.evaluate import Evaluation
     from greengrocer.evaluation.robustness import Robustness
+    from greengrocer.evaluation.seen import Seen
     from greengrocer.evaluation.stopwatch import Stopwatch
     from greengrocer.pipeline import Pipeline
 
@@ -28,6 +29,9 @@ def register(commands: "Commands") -> None:
         "(default: where `data download` puts it)",
     )
     parser.add_argument("--split", default="val", choices=("val", "test", "train"))
+    parser.add_argument(
+        "--unseen", action="store_true", help="leave out the pictures that trained the model"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write a page of figures and charts into DIR"
@@ -51,38 +55,49 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate with the serving pipeline and print the figures."""
     from greengrocer.assemble import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
-    from greengrocer.datasets.labelled import read_split  # noqa: PLC0415
+    from greengrocer.datasets.labelled import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
     from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
+    from greengrocer.evaluation.seen import scored_pictures  # noqa: PLC0415
     from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
     if arguments.unknown and not arguments.report:
         raise UsageError("--unknown is for the report: say --report DIR, too")
-    labelled = read_split(arguments.data or default_data_dir(), arguments.split)
+    data = arguments.data or default_data_dir()
+    labelled = read_split(data, arguments.split)
+    split = arguments.split if has_splits(data) else None
     bundle = load_bundle(find_bundle(arguments.bundle))
+    scored, seen = scored_pictures(bundle, labelled, arguments.unseen)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
-    found = evaluate(pipeline, bundle.manifest, labelled, usable_processors())
+    found = evaluate(pipeline, bundle.manifest, scored, usable_processors())
     pipeline.observer = None  # the cost is that of the labelled pictures
     damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
-    figures = asdict(found.scores) | asdict(found.named)
     if arguments.report:
-        _report(arguments, bundle, pipeline, found, stopwatch, damaged)
+        _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, seen)
     if arguments.json:
-        say_json(figures | ({"corruptions": damaged.figures} if damaged else {}))
+        figures = asdict(found.scores) | asdict(found.named)
+        say_json(figures | seen._asdict() | ({"corruptions": damaged.figures} if damaged else {}))
         return 0
-    manifest = bundle.manifest
-    say(f"{manifest.name} {manifest.version} on {found.scores.n} pictures of {arguments.split}:")
-    for name, value in figures.items():
-        if isinstance(value, float):
-            say(f"  {name:<16} {value:7.2%}")
-    say("  " + ", ".join(f"{k} {v:.0%}" for k, v in found.named.answer_coverage.items()))
+    say(
+        f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} pictures of "
+        f"{split or data}:"
+    )
+    say(f"  {seen.told(bundle.manifest, split, found.scores.n)}")
+    _say_figures(found)
     if damaged:
         _say_corruptions(damaged)
     return 0
+
+
+def _say_figures(found: "Evaluation") -> None:
+    for name, value in (asdict(found.scores) | asdict(found.named)).items():
+        if isinstance(value, float):
+            say(f"  {name:<16} {value:7.2%}")
+    say("  " + ", ".join(f"{k} {v:.0%}" for k, v in found.named.answer_coverage.items()))
 
 
 def _say_corruptions(damaged: "Robustness") -> None:
@@ -102,6 +117,8 @@ def _report(
     found: "Evaluation",
     stopwatch: "Stopwatch",
     damaged: "Robustness | None",
+    split: str | None,
+    seen: "Seen",
 ) -> None:
     from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
@@ -112,7 +129,7 @@ def _report(
     unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
     run = Run(
         manifest=bundle.manifest,
-        split=arguments.split,
+        split=split,
         engine=arguments.engine,
         threads=threads,
         bundle_bytes=served_bytes(bundle),
@@ -120,5 +137,6 @@ def _report(
         stopwatch=stopwatch,
         unknown=unknown,
         robustness=damaged,
+        seen=seen,
     )
     warn(f"the report is {write_report(run, arguments.report)}")

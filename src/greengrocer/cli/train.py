@@ -1,6 +1,7 @@
 """``greengrocer train``: from labelled pictures and a recipe to a bundle."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,19 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.device,
         folds=arguments.folds,
         teachers=arguments.teacher,
+        command=f"`{_command(arguments)}`",
     )
     say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
     return 0
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command line that goes on where this one stopped."""
+    flags = ["--recipe", arguments.recipe, "--data", arguments.data, "--out", arguments.out]
+    if arguments.device != "auto":
+        flags += ["--device", arguments.device]
+    if arguments.folds is not None:
+        flags += ["--folds", arguments.folds]
+    for teacher in arguments.teacher:
+        flags += ["--teacher", teacher]
+    return shlex.join(["greengrocer", "train", *map(str, flags)])

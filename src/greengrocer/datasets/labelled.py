@@ -26,6 +26,7 @@ class LabelledPicture:
 
     path: Path
     label: int
+    digest: str | None = None  # SHA-256 of its bytes in hexadecimal, where they have been read
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def read_split(directory: Path, split: str) -> LabelledSet:
     if not found.pictures:
         raise DatasetUnusable(f"{directory} holds no pictures of the split {split!r}")
     return found
+
+
+def has_splits(directory: Path) -> bool:
+    """Whether ``directory`` tells its splits apart; else it is one set, whatever split is asked."""
+    return grocery_root(directory) is not None or _split_folders(directory)
 
 
 def grocery_root(directory: Path) -> Path | None:
@@ -100,8 +106,7 @@ def _read_taxonomy(listing: Path) -> Taxonomy:
 def _read_folders(directory: Path, split: str) -> LabelledSet:
     if not directory.is_dir():
         raise DatasetUnusable(f"there is no data set at {directory}")
-    by_split = any((directory / name).is_dir() for name in SPLITS)
-    base = directory / split if by_split else directory
+    base = directory / split if _split_folders(directory) else directory
     if not base.is_dir():
         raise DatasetUnusable(f"{directory} has no split {split!r}")
     classes = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
@@ -112,3 +117,7 @@ def _read_folders(directory: Path, split: str) -> LabelledSet:
         if path.suffix.lower() in SUFFIXES and path.is_file()
     )
     return LabelledSet(Taxonomy(tuple(classes)), pictures)
+
+
+def _split_folders(directory: Path) -> bool:
+    return any((directory / name).is_dir() for name in SPLITS)

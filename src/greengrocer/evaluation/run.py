@@ -1,6 +1,6 @@
 """What a report is made of: an evaluation and how it came about."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from greengrocer.bundles.bundle import OPTIONAL, Bundle
@@ -9,16 +9,17 @@ from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
 from greengrocer.evaluation.report.findings import Flags
 from greengrocer.evaluation.robustness import Robustness
+from greengrocer.evaluation.seen import Seen
 from greengrocer.evaluation.stopwatch import Stopwatch
 from greengrocer.figures.score import Labels
 
 
 @dataclass(frozen=True)
 class Run:
-    """One evaluation of a bundle on a split."""
+    """One evaluation of a bundle on a split, or on a folder that has none."""
 
     manifest: Manifest
-    split: str
+    split: str | None
     engine: str
     threads: int
     bundle_bytes: int
@@ -26,6 +27,7 @@ class Run:
     stopwatch: Stopwatch
     unknown: Floats | None = None  # known scores [M] of pictures that show nothing known
     robustness: Robustness | None = None
+    seen: Seen = field(default_factory=Seen)
 
     @cached_property
     def predicted(self) -> Labels:

@@ -2,19 +2,27 @@
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledSet
 from greengrocer.errors import UsageError
-from greengrocer.training.recipe import Recipe, read_back
+from greengrocer.training.learning.checkpoint import LATER, Taught, contents_of
+from greengrocer.training.plan import Folds
+from greengrocer.training.recipe import Recipe, differences, read_back
 from greengrocer.training.release.finish import RawAnswers
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 ANSWERED = ("in_float", "in_int8", "known_score")
+# Settings of the table ``export`` that take effect only once the folds have answered.
+AFTERWARDS = (
+    *("known_quantile", "answer_precision"),
+    *("max_graph_megabytes", "max_weights_megabytes"),
+)
 
 
 class FoldAnswers:
@@ -22,24 +30,31 @@ class FoldAnswers:
 
     Its arrays: ``in_float`` and ``in_int8`` float32 [N, classes] and ``known_score`` float32 [N],
     NaN where not answered yet; ``truth`` and ``fold`` int64 [N]; ``names`` [N] (folder/file);
-    ``recipe``, JSON. What the file holds already is taken up; raises UsageError where it is of
-    another training.
+    ``recipe``, JSON; ``contents``, a digest of the pictures' bytes; ``teachers``, the digest of
+    each teacher's weights, fold by fold. What the file holds already is taken up. Where only the
+    recipe's table ``export`` has changed, the answers are made anew, by the same networks.
+
+    Raises UsageError where it is of another training.
     """
 
     def __init__(
-        self, path: Path, recipe: Recipe, everything: LabelledSet, where: npt.NDArray[np.int64]
+        self, path: Path, recipe: Recipe, folds: Folds, teachers: Sequence[Taught] = ()
     ) -> None:
-        self.path, self.where = path, where
+        self.path, self.where, self.folds = path, folds.where, folds.number
+        everything, self.teachers = folds.everything, tuple(teachers)
         pictures, classes = everything.pictures, everything.taxonomy.classes
         blank = np.full((len(pictures), len(classes)), np.nan, np.float32)
         truth = np.array([p.label for p in pictures])
         self.raw = RawAnswers(blank, blank.copy(), blank[:, 0].copy(), truth)
         self.names = np.array([f"{p.path.parent.name}/{p.path.name}" for p in pictures])
+        self.contents = contents_of(pictures)
         self.recipe = recipe
         if path.exists():
             self._load()
-        else:
-            self._save()  # so that other folds' checkpoints beside it are never taken for these
+
+    def begin(self) -> None:
+        """Write the file, so that other folds' checkpoints beside it are never taken for these."""
+        self._save()
 
     def complete(self, fold: int) -> bool:
         """Whether each picture of ``fold`` is answered."""
@@ -65,21 +80,64 @@ class FoldAnswers:
                 found: Arrays = dict(stored)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UsageError(f"{self.path} cannot be read, delete it: {error}") from error
-        expected = self._arrays()
-        same = found.keys() == expected.keys()
-        same = same and _answers_alike(read_back(str(found["recipe"])), self.recipe)
-        for name in ("names", "truth", "fold"):
-            same = same and np.array_equal(found[name], expected[name])
-        if not same or found["in_int8"].shape != self.raw.in_int8.shape:
-            raise UsageError(
-                f"{self.path} is of another recipe, data set or number of folds: delete it and "
-                "the folds' checkpoints beside it, or name another --out"
-            )
+        if not found.keys() >= {*ANSWERED, "truth", "names", "fold", "recipe"}:
+            raise self._refused("holds no answers of folds")
+        self._check(found)
+        then = read_back(str(found["recipe"]))
+        assert then is not None  # or it would have been refused
+        changed = differences(then.model_copy(update=self._only_later(then)), self.recipe)
+        if changed:
+            tqdm.write(f"the folds answer anew ({'; '.join(changed)})")
+            return
         for name in ANSWERED:
             np.copyto(getattr(self.raw, name), found[name])
 
+    def _check(self, found: Arrays) -> None:
+        """Raise UsageError where what was ``found`` is of another training than this."""
+        then = read_back(str(found["recipe"]))
+        if then is None:
+            raise self._refused("is of a version whose recipe this one cannot read")
+        changed = differences(then, self.recipe, LATER)
+        if changed:
+            raise self._refused(f"is of another recipe ({'; '.join(changed)})")
+        same = (np.array_equal(found[name], self._arrays()[name]) for name in ("names", "truth"))
+        if not all(same) or found["in_int8"].shape != self.raw.in_int8.shape:
+            raise self._refused("is of other pictures: their names or classes differ")
+        if self.contents and str(found.get("contents", self.contents)) != self.contents:
+            raise self._refused("is of other pictures: their bytes differ")
+        if not np.array_equal(found["fold"], self.where):
+            count = int(found["fold"].max()) + 1
+            other = f"{count} folds, not {self.folds}" if count != self.folds else "other folds"
+            raise self._refused(f"is of {other}")
+        self._check_teachers(found)
+
+    def _check_teachers(self, found: Arrays) -> None:
+        if "teachers" not in found:
+            if self.teachers:
+                raise self._refused("does not tell which teacher the folds learned from")
+            return
+        if found["teachers"].tolist() != [teacher.weights for teacher in self.teachers]:
+            told = ", ".join(dict.fromkeys(teacher.name for teacher in self.teachers))
+            raise self._refused(
+                f"is of folds that did not learn from {told or 'no teacher'}, or not from these "
+                "weights: name the teacher that it began with"
+            )
+
+    def _only_later(self, then: Recipe) -> dict[str, object]:
+        """The recipe's table ``export``, but for what is set only after the folds have answered."""
+        later = {name: getattr(self.recipe.export, name) for name in AFTERWARDS}
+        return {"export": then.export.model_copy(update=later)}
+
+    def _refused(self, why: str) -> UsageError:
+        return UsageError(
+            f"{self.path} {why}: delete it and the folds' checkpoints beside it, or name another "
+            "--out"
+        )
+
     def _arrays(self) -> Arrays:
-        described = {"names": self.names, "fold": self.where}
+        described: Arrays = {"names": self.names, "fold": self.where}
+        described["teachers"] = np.array([teacher.weights for teacher in self.teachers], str)
+        described["contents"] = np.array(self.contents)
         return described | {"recipe": np.array(self.recipe.model_dump_json())} | self.raw._asdict()
 
     def _save(self) -> None:
@@ -88,9 +146,3 @@ class FoldAnswers:
         with unfinished.open("wb") as file:
             np.savez(file, **self._arrays())  # type: ignore[arg-type]  # numpy's allow_pickle
         os.replace(unfinished, self.path)
-
-
-def _answers_alike(one: Recipe | None, other: Recipe) -> bool:
-    """Whether models of both recipes answer alike: thresholds are set only afterwards."""
-    later = {"export": {"known_quantile", "answer_precision"}}
-    return one is not None and one.model_dump(exclude=later) == other.model_dump(exclude=later)

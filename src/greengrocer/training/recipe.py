@@ -1,8 +1,9 @@
 """A recipe: everything that decides how a model is trained, in one TOML file."""
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -70,6 +71,9 @@ class Optimisation(Part):
     layer_decay: float = Field(1.0, gt=0, le=1, description="of the rate, a stage below the head")
     frozen_stages: int = Field(0, ge=0, le=8, description="lowest stages that keep their weights")
     frozen_norms: bool = Field(False, description="batch norms keep the statistics they start with")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of a step; auto: bfloat16 on a GPU or a processor that has it"
+    )
 
 
 class Distillation(Part):
@@ -86,6 +90,8 @@ class Export(Part):
     calibration_pictures: int = Field(400, ge=1, description="training pictures that set ranges")
     known_quantile: float = Field(0.03, gt=0, lt=1, description="known pictures called unknown")
     answer_precision: float = Field(0.96, gt=0, lt=1, description="of what is named, by level")
+    max_graph_megabytes: float | None = Field(None, gt=0, description="a larger graph is refused")
+    max_weights_megabytes: float | None = Field(None, gt=0, description="the same for the weights")
 
 
 class Recipe(Part):
@@ -117,6 +123,30 @@ def read_recipe(path: Path) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"recipe {path}: {where}: {first['msg']}") from error
+
+
+def differences(then: Recipe, now: Recipe, without: Collection[str] = ()) -> list[str]:
+    """What differs between two recipes, such as "seed was 3, is 4"; tables ``without`` do not."""
+    old, new = then.model_dump(exclude=set(without)), now.model_dump(exclude=set(without))
+    return [
+        f"{name} was {_shown(was)}, is {_shown(value)}"
+        for (name, was), (_, value) in zip(_settings(old), _settings(new), strict=True)
+        if was != value
+    ]
+
+
+def _settings(table: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, value in table.items():
+        inside = isinstance(value, dict)
+        found += _settings(value, f"{name}.") if inside else [(prefix + name, value)]
+    return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " + ".join(map(str, value))
+    return "not set" if value is None else str(value)
 
 
 def read_back(text: str) -> Recipe | None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
-from greengrocer.networks.recogniser import Recogniser
-from greengrocer.training.learning.fit import fit
+from greengrocer.training.learning.checkpoint import Taught, read_state, told_apart
+from greengrocer.training.learning.fit import Fitted, begun_precision, fit, origin_of
+from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Recipe
 
@@ -28,21 +29,55 @@ class Work(NamedTuple):
     device: str
     threads: int
     teachers: tuple[Path, ...] = ()
+    precision: Precision | None = None  # of fits that have not begun; None: they choose
 
-    def fit(
-        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]
-    ) -> Recogniser:
+    def fit(self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]) -> Fitted:
         """Fit to ``pictures``, taught by the teachers' networks of the same stage.
 
         A teacher of the same stage has seen the same pictures, and none that are held out.
         Raises UsageError where a teacher has not come so far, or split the pictures otherwise.
         """
-        teacher = None
-        if self.teachers:
-            checkpoints = [checkpoint(out, stage) for out in self.teachers]
-            teacher = Teacher(checkpoints, self.recipe, len(taxonomy.classes), self.device)
+        teacher = self._teacher(stage, taxonomy, pictures)
         state = checkpoint(self.out, stage)
-        return fit(self.recipe, taxonomy, pictures, state, self.device, self.threads, teacher)
+        return fit(
+            self.recipe,
+            taxonomy,
+            pictures,
+            state,
+            self.device,
+            self.threads,
+            teacher,
+            self.precision,
+        )
+
+    def check(
+        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]
+    ) -> tuple[Taught, ...]:
+        """Raise what ``fit`` would refuse, before any step; return who will teach it."""
+        teacher = self._teacher(stage, taxonomy, pictures)
+        path = checkpoint(self.out, stage)
+        if path.exists():
+            origin = origin_of(self.recipe, taxonomy, pictures, teacher)
+            origin.check(path, read_state(path))
+        return teacher.taught if teacher else ()
+
+    def begun(self, stages: Sequence[str]) -> Precision | None:
+        """The precision of those of its ``stages`` that have begun; None where none has."""
+        return next((begun_precision(read_state(path)) for path in self.kept(stages)), None)
+
+    def kept(self, stages: Sequence[str]) -> list[Path]:
+        """The checkpoints of ``stages`` that are on disk."""
+        paths = (checkpoint(self.out, stage) for stage in stages)
+        return [path for path in paths if path.exists()]
+
+    def _teacher(
+        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]
+    ) -> Teacher | None:
+        if not self.teachers:
+            return None
+        checkpoints = [checkpoint(out, stage) for out in self.teachers]
+        classes = len(taxonomy.classes)
+        return Teacher(checkpoints, self.recipe, classes, self.device, told_apart(pictures))
 
 
 def checkpoint(out: Path, stage: str) -> Path:

@@ -28,8 +28,10 @@ def headline(run: Run) -> str:
         "With 95 % intervals: Wilson's for shares of the pictures, a bootstrap's for macro-F1. "
         "They tell what another draw of as many pictures could show."
     )
-    if (told := _seen_before(run)) is not None:
-        lead += f" <strong>{told}</strong>"
+    told = run.seen.told(run.manifest, run.split, scores.n)
+    lead += f" <strong>{escape(told)}</strong>"
+    if run.split and run.split in str(_origin(run.manifest, "held_out").get("split")).split():
+        lead += " This split set the temperature and the threshold; it trained nothing."
     return section("figures", "At a glance", lead, f'<dl class="tiles">{"".join(tiles)}</dl>')
 
 
@@ -43,7 +45,7 @@ def published(run: Run) -> str:
         f"{run.manifest.name} {run.manifest.version}",
         100 * scores.fine_top1,
         None if scores.coarse_top1 is None else 100 * scores.coarse_top1,
-        f"this run: the split {run.split}, {scores.n:,} pictures",
+        f"this run: {source(run)}, {scores.n:,} pictures",
     )
     rows = [(p.fine, _published_row(p)) for p in PUBLISHED]
     rows.append((ours.fine, _published_row(ours, scores.n)))
@@ -51,7 +53,7 @@ def published(run: Run) -> str:
     caveat = (
         "Ours is from the same split."
         if same
-        else f"<strong>Ours is from the split {escape(run.split)}, so the rows do not compare "
+        else f"<strong>Ours is from {escape(source(run))}, so the rows do not compare "
         "like with like.</strong>"
     )
     lead = (
@@ -81,33 +83,29 @@ def cost(run: Run) -> str:
     return section("cost", "What it costs", lead, f'<dl class="tiles">{"".join(tiles)}</dl>')
 
 
+def source(run: Run) -> str:
+    """Where the pictures are from, such as "the split test"."""
+    return f"the split {run.split}" if run.split else "a folder without splits"
+
+
 def trained_on(manifest: Manifest) -> str:
     """Where the model's training and held-out pictures came from, as its manifest says."""
     training, held_out = _origin(manifest, "training"), _origin(manifest, "held_out")
     folded = _origin(manifest, "out_of_fold")
     if "split" not in training:
         return "pictures that the bundle does not tell of"
-    told = f"{training['split']} ({training.get('pictures', 'unknown')} pictures)"
+    said = f"{training['split']} ({training.get('pictures', 'unknown')} pictures)"
     if "split" in held_out:
-        told += f"; temperature and threshold were set on {held_out['split']}"
+        said += f"; temperature and threshold were set on {held_out['split']}"
     elif "folds" in folded:
-        told += f"; temperature and threshold were set out of {folded['folds']} folds of it"
-    return told
+        said += f"; temperature and threshold were set out of {folded['folds']} folds of it"
+    return said
 
 
 def _origin(manifest: Manifest, part: str) -> dict[str, Any]:
     """A part of the provenance, which is any JSON: a bundle may come from elsewhere."""
     found = manifest.provenance.get(part)
     return found if isinstance(found, dict) else {}
-
-
-def _seen_before(run: Run) -> str | None:
-    """What part these pictures had in making the model, which flatters it."""
-    if run.split in str(_origin(run.manifest, "training").get("split")).split():
-        return "The model was trained on pictures of this very split."
-    if run.split in str(_origin(run.manifest, "held_out").get("split")).split():
-        return "This split set the temperature and the threshold; it trained nothing."
-    return None
 
 
 def _proportion(label: str, share: float, n: int) -> str:

@@ -7,7 +7,7 @@ from string import Template
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.report.behaviour import answers, calibration
 from greengrocer.evaluation.report.damage import damage
-from greengrocer.evaluation.report.headline import cost, headline, published, trained_on
+from greengrocer.evaluation.report.headline import cost, headline, published, source, trained_on
 from greengrocer.evaluation.report.markup import escape
 from greengrocer.evaluation.report.mistakes import mistakes
 from greengrocer.evaluation.report.tables import classes, confused
@@ -50,7 +50,7 @@ def render(run: Run) -> str:
         name=escape(manifest.name),
         version=escape(manifest.version),
         pictures=f"{run.evaluation.scores.n:,}",
-        split=escape(run.split),
+        source=escape(source(run)),
         classes=f"{len(manifest.classes)} classes{coarse}",
         training=escape(trained_on(manifest)),
         body="\n".join(body),

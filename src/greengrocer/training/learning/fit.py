@@ -1,10 +1,11 @@
 """The training loop: epochs over augmented batches, a checkpoint after each, resumed if killed."""
 
-import hashlib
 import io
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -14,12 +15,31 @@ from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
+from greengrocer.training.learning.checkpoint import (
+    Origin,
+    State,
+    contents_of,
+    read_state,
+    told_apart,
+)
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.optimiser import rate_share, stages, weight_groups
+from greengrocer.training.learning.precision import Precision, autocast, choose_precision
 from greengrocer.training.learning.probe import probe_head
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
 from greengrocer.training.pictures.batches import training_batches
-from greengrocer.training.recipe import Recipe, read_back
+from greengrocer.training.recipe import Recipe
+
+
+class Fitted(NamedTuple):
+    """The averaged network, in eval mode on the CPU, and what computed it.
+
+    ``device`` has several names, such as "cuda + cpu", where a run went on elsewhere.
+    """
+
+    network: Recogniser
+    device: str
+    precision: Precision
 
 
 class Run:
@@ -32,10 +52,13 @@ class Run:
         steps: int,
         device: str,
         teacher: Teacher | None = None,
+        precision: Precision = "bfloat16",
     ) -> None:
         torch.manual_seed(recipe.seed)
         how = recipe.optimisation
         self.recipe, self.device, self.steps, self.teacher = recipe, device, steps, teacher
+        self.precision = precision
+        self.devices = [device]
         network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
             load_pretrained(network.backbone, recipe.network)
@@ -53,7 +76,7 @@ class Run:
 
     def probe(self, pictures: Sequence[LabelledPicture], threads: int) -> None:
         """Start the head from a linear probe, so that its errors do not distort the features."""
-        loss = probe_head(self.network, self.losses, pictures, self.recipe, threads)
+        loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
         tqdm.write(f"linear probe: loss {loss:.4f}")
 
@@ -77,7 +100,7 @@ class Run:
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
         how, x = self.recipe.distillation, normalise(pixels)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with autocast(self.device, self.precision):
             logits = self.network(x).float()
             taught = self.teacher.answer(x, how.temperature) if self.teacher else None
         loss = self.losses(logits, labels)
@@ -112,13 +135,14 @@ class Run:
             else:
                 self.average[name].copy_(value)
 
-    def save(self, path: Path, pictures: str) -> None:
-        """Write a checkpoint, whole or not at all; ``pictures`` tells which ones it is of."""
+    def save(self, path: Path, origin: Origin) -> None:
+        """Write a checkpoint, whole or not at all; ``origin`` tells what it is of."""
         state = {
-            "pictures": pictures,
-            "recipe": self.recipe.model_dump_json(),
+            **origin.state(),
             "epoch": self.epoch,
             "step": self.step,
+            "precision": self.precision,
+            "devices": self.devices,
             "network": self.network.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
@@ -129,34 +153,32 @@ class Run:
         unfinished.write_bytes(written.getbuffer())
         os.replace(unfinished, path)
 
-    def load(self, path: Path, pictures: str) -> None:
-        """Take up the checkpoint at ``path``; raises UsageError if it is of another training."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if (
-            not _fit_alike(read_back(state["recipe"]), self.recipe)
-            or len(state["average"]["head.bias"]) != self.network.head.out_features
-            or state.get("pictures", pictures) != pictures
-        ):
-            raise UsageError(
-                f"{path} was written under another recipe or for other pictures: delete it, or "
-                "name another --out"
-            )
+    def take_up(self, state: State) -> None:
+        """Go on from what a checkpoint holds."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimiser.load_state_dict(state["optimiser"])
+        before = list(state.get("devices", self.devices))
+        unfinished = self.epoch < self.recipe.optimisation.epochs
+        self.devices = list(dict.fromkeys(before + self.devices)) if unfinished else before
 
 
-def _told_apart(pictures: Sequence[LabelledPicture]) -> str:
-    """A digest of which pictures these are, by their names and labels, wherever they lie."""
-    lines = (f"{p.path.parent.name}/{p.path.name} {p.label}" for p in pictures)
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+def begun_precision(state: State) -> Precision:
+    """What the fit of a checkpoint computes in; before it could be chosen, it was bfloat16."""
+    return "float32" if state.get("precision") == "float32" else "bfloat16"
 
 
-def _fit_alike(one: Recipe | None, other: Recipe) -> bool:
-    """Whether two recipes make the same weights; what is exported of them may differ."""
-    later = {"export"}
-    return one is not None and one.model_dump(exclude=later) == other.model_dump(exclude=later)
+def origin_of(
+    recipe: Recipe,
+    taxonomy: Taxonomy,
+    pictures: Sequence[LabelledPicture],
+    teacher: Teacher | None = None,
+) -> Origin:
+    """What decides the weights of a fit."""
+    teachers = teacher.taught if teacher else ()
+    classes = len(taxonomy.classes)
+    return Origin(recipe, classes, told_apart(pictures), contents_of(pictures), teachers)
 
 
 def fit(
@@ -167,29 +189,41 @@ def fit(
     device: str = "cpu",
     threads: int = 2,
     teacher: Teacher | None = None,
-) -> Recogniser:
-    """Train on ``pictures`` and return the averaged network, in eval mode on the CPU.
+    precision: Precision | None = None,
+) -> Fitted:
+    """Train on ``pictures``, and return the averaged network.
 
     A ``teacher`` that is to leave the network's answers for other pictures honest must not have
-    seen those either.
+    seen those either. Without a ``precision``, the recipe and the processor decide.
 
     After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run
-    goes on from there and ends as if it had never stopped. Raises UsageError for another recipe's
-    checkpoint.
+    goes on from there, in its precision, and ends as if it had never stopped. Raises UsageError for
+    a checkpoint of another fit, and where the loss is no number any more.
     """
     steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
-    run = Run(recipe, taxonomy, steps, device, teacher)
-    seen = _told_apart(pictures)
-    if checkpoint.exists():
-        run.load(checkpoint, seen)
+    origin = origin_of(recipe, taxonomy, pictures, teacher)
+    state = read_state(checkpoint, device) if checkpoint.exists() else None
+    if state is not None:
+        origin.check(checkpoint, state)
+        precision = begun_precision(state)
+    elif precision is None:
+        precision = choose_precision(recipe.optimisation.precision, device)
+    run = Run(recipe, taxonomy, steps, device, teacher, precision)
+    if state is not None:
+        run.take_up(state)
         tqdm.write(f"resumed after epoch {run.epoch}")
     elif recipe.optimisation.probe_epochs:
         run.probe(pictures, threads)
-        run.save(checkpoint, seen)
+        run.save(checkpoint, origin)
     while run.epoch < recipe.optimisation.epochs:
         loss = run.train_epoch(pictures, threads)
-        run.save(checkpoint, seen)
+        if not math.isfinite(loss):  # nothing that follows would mend it
+            raise UsageError(
+                f"training went astray in epoch {run.epoch}, where the loss is {loss}: try a lower "
+                "rate, and another --out"
+            )
+        run.save(checkpoint, origin)
         tqdm.write(f"epoch {run.epoch}: loss {loss:.4f}")
     trained = Recogniser(recipe.network, len(taxonomy.classes))
     trained.load_state_dict(run.average)
-    return trained.eval()
+    return Fitted(trained.eval(), " + ".join(run.devices), precision)

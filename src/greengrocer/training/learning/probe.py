@@ -12,6 +12,7 @@ from tqdm import tqdm
 from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.networks.recogniser import Recogniser, normalise
 from greengrocer.training.learning.losses import Losses
+from greengrocer.training.learning.precision import Precision, autocast
 from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe
 
@@ -25,12 +26,13 @@ def probe_head(
     pictures: Sequence[LabelledPicture],
     recipe: Recipe,
     threads: int,
+    precision: Precision,
 ) -> float:
     """Fit the head of ``network`` in place to ``recipe.optimisation.probe_epochs`` of features.
 
     Returns the mean loss of the last pass. The chance in it comes from ``recipe.seed`` alone.
     """
-    features, labels = _features(network, pictures, recipe, threads)
+    features, labels = _features(network, pictures, recipe, threads, precision)
     random = torch.Generator().manual_seed(recipe.seed)
     how, head = recipe.optimisation, network.head
     optimiser = torch.optim.AdamW(head.parameters(), how.head_rate, weight_decay=how.weight_decay)
@@ -52,7 +54,11 @@ def probe_head(
 
 @torch.no_grad()
 def _features(
-    network: Recogniser, pictures: Sequence[LabelledPicture], recipe: Recipe, threads: int
+    network: Recogniser,
+    pictures: Sequence[LabelledPicture],
+    recipe: Recipe,
+    threads: int,
+    precision: Precision,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pooled features [M, 1280] of augmented pictures, and their labels [M]."""
     network.eval()
@@ -64,7 +70,7 @@ def _features(
         batches = training_batches(pictures, recipe, epoch, threads)
         name = f"probe {epoch - how.epochs + 1}/{how.probe_epochs}"
         for pixels, truth in tqdm(batches, name, unit="batch", mininterval=5):
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device.type, precision):
                 found = network.backbone(normalise(pixels.to(device)))
             features.append(found.float().mean(dim=(2, 3)))
             labels.append(truth.to(device))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, channels_last
+from greengrocer.training.learning.checkpoint import Taught, read_state, weights_digest
 from greengrocer.training.recipe import Distillation, Recipe, read_back
 
 
@@ -20,14 +21,22 @@ class Teacher:
     """Finished networks that answer as one: the mean of their softened probabilities."""
 
     def __init__(
-        self, checkpoints: Sequence[Path], student: Recipe, classes: int, device: str
+        self,
+        checkpoints: Sequence[Path],
+        student: Recipe,
+        classes: int,
+        device: str,
+        pictures: str | None = None,
     ) -> None:
-        """Load the averaged weights of ``checkpoints``.
+        """Load the averaged weights of ``checkpoints``; ``taught`` tells whose they are.
 
         Raises UsageError for one that is missing, unfinished, of other classes, or of a training
-        that did not split the pictures as the ``student`` does.
+        that did not split the pictures as the ``student`` does: ``pictures`` is the digest of
+        those that it sees.
         """
-        self.networks = [_load(path, student, classes).to(device) for path in checkpoints]
+        found = [_load(path, student, classes, pictures) for path in checkpoints]
+        self.networks = [network.to(device) for network, _ in found]
+        self.taught = tuple(taught for _, taught in found)
 
     @torch.no_grad()
     def answer(self, x: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -45,10 +54,12 @@ def teaching_loss(logits: torch.Tensor, taught: torch.Tensor, how: Distillation)
     return F.kl_div(softened, taught, reduction="batchmean") * how.temperature**2
 
 
-def _load(path: Path, student: Recipe, classes: int) -> Recogniser:
+def _load(
+    path: Path, student: Recipe, classes: int, pictures: str | None
+) -> tuple[Recogniser, Taught]:
     if not path.exists():
         raise UsageError(f"there is no {path}: train the teacher first, with the same --folds")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_state(path)
     recipe = read_back(state["recipe"])
     if recipe is None or state["epoch"] < recipe.optimisation.epochs:
         raise UsageError(f"{path} is of a training that has not ended, or of another version")
@@ -59,11 +70,16 @@ def _load(path: Path, student: Recipe, classes: int) -> Recogniser:
             f"{path} may have seen what its student is judged by: teach with the same seed, data "
             "and pretrained"
         )
+    if pictures is not None and state.get("pictures", pictures) != pictures:
+        raise UsageError(
+            f"{path} may have seen what its student is judged by: it trained on other pictures"
+        )
     network = Recogniser(recipe.network, classes)
     network.load_state_dict(state["average"])
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    return channels_last(network).eval()
+    taught = Taught(path.name.rsplit(".", 3)[0], weights_digest(state["average"]))
+    return channels_last(network).eval(), taught
 
 
 def _split(recipe: Recipe) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
 """Augmented batches, prepared by threads while the network works on the last one."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from greengrocer.training.pictures.reading import read_picture
 from greengrocer.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-AHEAD = 4  # batches
+AHEAD = 4  # batches, or as many as give each thread two pictures
 
 
 def training_batches(
@@ -37,16 +38,21 @@ def training_batches(
         picture = read_picture(pictures[index].path, (target, target))
         return np.asarray(augment(picture, how, random))
 
-    def assemble(chunk: np.ndarray) -> Batch:
-        stacked = np.stack([load(int(index)) for index in chunk])
+    def assembled(chunk: np.ndarray, loaded: list[Future[Pixels]]) -> Batch:
+        stacked = np.stack([each.result() for each in loaded])
         labels = torch.tensor([pictures[index].label for index in chunk])
         return torch.from_numpy(stacked).permute(0, 3, 1, 2), labels
 
+    # Each picture is a task of its own, so that a batch is prepared by all threads.
+    ahead = max(AHEAD, math.ceil(2 * threads / size))
     with ThreadPoolExecutor(threads, thread_name_prefix="augment") as pool:
-        waiting: deque[Future[Batch]] = deque()
-        for chunk in chunks:
-            waiting.append(pool.submit(assemble, chunk))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        waiting: deque[tuple[np.ndarray, list[Future[Pixels]]]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append((chunk, [pool.submit(load, int(index)) for index in chunk]))
+                if len(waiting) > ahead:
+                    yield assembled(*waiting.popleft())
+            while waiting:
+                yield assembled(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)  # a batch that fails, or Ctrl-C, ends it at once

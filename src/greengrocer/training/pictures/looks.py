@@ -41,8 +41,8 @@ def _features(pictures: Sequence[LabelledPicture]) -> Floats:
     for start in tqdm(range(0, len(pictures), BATCH), "scenes", unit="batch", mininterval=5):
         batch = [read_fitted(p.path, GEOMETRY) for p in pictures[start : start + BATCH]]
         pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-        with torch.autocast("cpu", torch.bfloat16):
-            found.append(network(normalise(pixels)).float().mean(dim=(2, 3)))
+        # In float32 on every machine: the scenes, and so the folds, must not depend on it.
+        found.append(network(normalise(pixels)).mean(dim=(2, 3)))
     return np.asarray(torch.nn.functional.normalize(torch.cat(found)).numpy())
 
 

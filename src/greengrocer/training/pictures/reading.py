@@ -1,12 +1,20 @@
 """A data set's pictures, read as the product reads a client's; a bad one is named."""
 
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
+from tqdm import tqdm
 
+from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.errors import DatasetUnusable, PictureRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
+
+SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 
 
 def read_picture(path: Path, target: tuple[int, int]) -> Image.Image:
@@ -14,14 +22,43 @@ def read_picture(path: Path, target: tuple[int, int]) -> Image.Image:
 
     Raises DatasetUnusable where it cannot be read.
     """
-    try:
-        return decode(path.read_bytes(), target)
-    except OSError as error:
-        raise DatasetUnusable(f"{path}: {error.strerror}") from error
-    except PictureRefused as error:
-        raise DatasetUnusable(f"{path}: {error}") from error
+    return _decoded(path, _read(path), target)
+
+
+def read_all(pictures: Sequence[LabelledPicture], threads: int) -> tuple[LabelledPicture, ...]:
+    """``pictures`` with their digests, each of them read and decoded, on ``threads`` threads.
+
+    A bad one would else stop a training when its turn comes, and some are first needed at its end.
+    Raises DatasetUnusable for the first that cannot be read.
+    """
+
+    def read(picture: LabelledPicture) -> LabelledPicture:
+        data = _read(picture.path)
+        _decoded(picture.path, data, SMALL)
+        return replace(picture, digest=hashlib.sha256(data).hexdigest())
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
+        try:
+            found = pool.map(read, pictures)
+            return tuple(tqdm(found, "reading", len(pictures), unit="picture", mininterval=5))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def read_fitted(path: Path, geometry: Geometry) -> Pixels:
     """The picture at ``path`` as the model sees it: uint8 [H, W, 3]; raises DatasetUnusable."""
     return fit(read_picture(path, geometry.size), geometry)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetUnusable(f"{path}: {error.strerror}") from error
+
+
+def _decoded(path: Path, data: bytes, target: tuple[int, int]) -> Image.Image:
+    try:
+        return decode(data, target)
+    except PictureRefused as error:
+        raise DatasetUnusable(f"{path}: {error}") from error

@@ -1,0 +1,89 @@
+"""A finished training as a bundle on disk; the rehearsal before the first step writes one, too."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onnx
+
+from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
+from greengrocer.bundles.save import Model, save_bundle
+from greengrocer.networks.weights import Halves
+from greengrocer.training.learning.checkpoint import Taught
+from greengrocer.training.plan import Plan
+from greengrocer.training.recipe import Export, Recipe
+from greengrocer.training.release.finish import Calibration, geometry_of
+from greengrocer.training.release.goldens import choose_goldens
+from greengrocer.version import __version__
+
+LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "pillow")
+MEGABYTE = 1_000_000
+
+
+class Finished(NamedTuple):
+    """What ships: weights, graph and calibration; and what computed them."""
+
+    weights: Mapping[str, Halves]
+    graph: onnx.ModelProto
+    calibration: Calibration
+    device: str
+    precision: str
+
+
+def write_bundle(
+    recipe: Recipe,
+    plan: Plan,
+    finished: Finished,
+    teachers: Sequence[Taught],
+    candidates: Sequence[Path],
+    out: Path,
+) -> None:
+    """Write the bundle ``out``, with goldens from the pictures ``candidates``.
+
+    ``teachers`` are those of the network that ships. Raises UsageError where it is refused.
+    """
+    geometry, taxonomy, calibration = geometry_of(recipe), plan.taxonomy, finished.calibration
+    chosen = choose_goldens(finished.graph, candidates, geometry, taxonomy.classes)
+    made = datetime.now(UTC)
+    model = Model(
+        name=recipe.name,
+        classes=taxonomy.classes,
+        coarse=taxonomy.coarse,
+        coarse_of=taxonomy.coarse_of,
+        geometry=geometry,
+        known_threshold=calibration.thresholds.known,
+        fine_threshold=calibration.thresholds.fine,
+        coarse_threshold=calibration.thresholds.coarse,
+        network=Network(architecture=recipe.network, temperature=calibration.temperature),
+        graph=finished.graph.SerializeToString(),
+        weights=finished.weights,
+        provenance=_provenance(recipe, plan, finished, teachers, made),
+        metrics=calibration.metrics,
+        trained_on=[picture.digest for picture in plan.shipped if picture.digest],
+        limits=_limits(recipe.export),
+    )
+    save_bundle(model, chosen, out, made)
+
+
+def _limits(how: Export) -> dict[str, int]:
+    asked = {GRAPH: how.max_graph_megabytes, WEIGHTS: how.max_weights_megabytes}
+    return {name: int(limit * MEGABYTE) for name, limit in asked.items() if limit is not None}
+
+
+def _provenance(
+    recipe: Recipe, plan: Plan, finished: Finished, teachers: Sequence[Taught], made: datetime
+) -> dict[str, Any]:
+    versions = {name: version(name) for name in LIBRARIES}
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        **plan.origin,
+        "teachers": [teacher.name for teacher in teachers],
+        "teacher_weights": [teacher.weights for teacher in teachers],
+        "device": finished.device,
+        "precision": finished.precision,
+        "date": made.isoformat(timespec="seconds"),
+        "versions": versions | {"greengrocer": __version__, "python": platform.python_version()},
+    }

@@ -1,0 +1,92 @@
+"""What a training will do: which pictures each of its fits sees, and which it is judged by."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy
+from greengrocer.errors import DatasetUnusable
+from greengrocer.training.pictures.looks import looks_of
+from greengrocer.training.pictures.reading import read_all
+from greengrocer.training.pictures.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
+from greengrocer.training.pictures.splits import read_splits, read_together
+from greengrocer.training.work import HOLD_OUT, REFIT, Work, fold_stage
+
+Pictures = Sequence[LabelledPicture]
+
+
+class Folds(NamedTuple):
+    """Their number, the pictures of all, and the fold of each: int64 [N]."""
+
+    number: int
+    everything: LabelledSet
+    where: npt.NDArray[np.int64]
+
+    def held_out(self, fold: int) -> list[LabelledPicture]:
+        """The pictures of ``fold``."""
+        return [
+            self.everything.pictures[int(index)] for index in np.flatnonzero(self.where == fold)
+        ]
+
+
+class Plan(NamedTuple):
+    """``fits`` has the pictures of each fit by its stage; the last is the one that ships.
+
+    ``held_out`` are pictures that the shipped network is judged by; with ``folds``, all. ``origin``
+    says, for the provenance, what trains and what is answered unseen.
+    """
+
+    taxonomy: Taxonomy
+    fits: Mapping[str, Pictures]
+    held_out: Pictures
+    origin: dict[str, Any]
+    folds: Folds | None = None
+
+    @property
+    def shipped(self) -> Pictures:
+        """The pictures that train the network that ships."""
+        return list(self.fits.values())[-1]
+
+
+def plan(work: Work, folds: int | None) -> Plan:
+    """Read the data and decide; every picture has been read, and has its digest.
+
+    Raises DatasetUnusable for whatever is wrong with the data.
+    """
+    return _holding_out(work) if folds is None else _in_folds(work, folds)
+
+
+def _holding_out(work: Work) -> Plan:
+    taxonomy, training, held_out, source = read_splits(work.data, work.recipe)
+    everything = read_all([*training, *held_out], work.threads)
+    training, held_out = everything[: len(training)], everything[len(training) :]
+    origin = _trained_on(work, training)
+    origin["held_out"] = {"split": source, "pictures": len(held_out)}
+    return Plan(taxonomy, {HOLD_OUT: training}, held_out, origin)
+
+
+def _in_folds(work: Work, count: int) -> Plan:
+    recipe = work.recipe
+    found = read_together(work.data, recipe.data.splits)
+    pictures = read_all(found.pictures, work.threads)
+    scenes = group_scenes(pictures, looks_of(pictures, recipe))
+    where = np.array(scene_folds(pictures, scenes, count, recipe.seed))
+    if (where == NEVER_HELD_OUT).all():
+        raise DatasetUnusable("too few pictures for folds: no class has two scenes")
+    folds = Folds(count, LabelledSet(found.taxonomy, pictures), where)
+    fits = {
+        fold_stage(fold, count): [pictures[int(index)] for index in np.flatnonzero(where != fold)]
+        for fold in range(count)
+        if (where == fold).any()  # or empty, where scenes are few
+    }
+    origin = _trained_on(work, pictures)
+    judged = int(np.count_nonzero(where != NEVER_HELD_OUT))
+    origin["out_of_fold"] = {"folds": count, "pictures": judged}
+    return Plan(found.taxonomy, {**fits, REFIT: pictures}, pictures, origin, folds)
+
+
+def _trained_on(work: Work, pictures: Pictures) -> dict[str, Any]:
+    split = " + ".join(work.recipe.data.splits)
+    return {"training": {"split": split, "pictures": len(pictures)}}
