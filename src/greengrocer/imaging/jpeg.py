@@ -148,6 +148,16 @@ def may_lack_end(scans: bytes | memoryview) -> bool:
     return END not in bytes(scans[-TRAILER:])
 
 
+def without_filling(scans: bytes) -> bytes:
+    """The ``scans`` of a file without an end, less what fills it up.
+
+    Half of a marker, and the zeros of a file whose size was set before its content came: they
+    would be taken for pixels. One zero may be a pixel's.
+    """
+    scans = scans.rstrip(b"\xff")
+    return scans.rstrip(b"\0").rstrip(b"\xff") if scans.endswith(b"\0\0") else scans
+
+
 def pads(scans: bytes) -> list[bytes]:
     """What may follow the ``scans`` of a file that was cut: more pixels, of several kinds.
 
