@@ -79,7 +79,7 @@ def read_frame(data: bytes) -> Frame:
             alone = planes == bytes([len(found)]) and not progressive
             height, width = (int.from_bytes(frame[k : k + 2], "big") for k in (1, 3))
             return Frame(width, height, found, alone, segment.start)
-    raise UnreadablePicture("the JPEG has no scan")
+    raise UnreadablePicture("the JPEG is truncated or damaged")
 
 
 def _components(frame: bytes) -> tuple[Component, ...]:
@@ -118,7 +118,7 @@ def shown(data: bytes) -> Shown:
                 orientation = read_orientation(content[:MAX_EXIF])
         elif segment.marker != _COMMENT:
             pieces += [bytes([0xFF, segment.marker]), view[segment.start : segment.end]]
-    raise UnreadablePicture("the JPEG has no scan")
+    raise UnreadablePicture("the JPEG is truncated or damaged")
 
 
 def _colour_hints(marker: int, content: memoryview) -> Iterator[bytes]:
