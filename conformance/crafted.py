@@ -132,6 +132,11 @@ JPEGS = [
     Crafted("no end, progressive", OK, lambda: PROGRESSIVE[:-2]),
     Crafted("no end and half a marker", OK, lambda: SOUND[:-1]),
     Crafted("no end and no last pixels", UNREADABLE, lambda: SOUND[:-9]),
+    Crafted(
+        "zeros for half of its pixels",
+        UNREADABLE,
+        lambda: SOUND[: len(SOUND) // 2] + bytes(len(SOUND)),
+    ),
     Crafted("no end and half of its pixels", UNREADABLE, lambda: SOUND[: len(SOUND) // 2]),
     Crafted(
         "no end and no last scan", UNREADABLE, lambda: PROGRESSIVE[: PROGRESSIVE.rfind(jpegs.SCAN)]
@@ -215,10 +220,10 @@ PNGS = [
     Crafted("unknown chunks", OK, lambda: pngs.blank(SQUARE, pngs.chunk(b"abCd", bytes(LARGE)))),
     Crafted("bytes behind its end", OK, lambda: PNG + bytes(100_000)),
     Crafted("no end", OK, lambda: PNG[:-12]),
-    Crafted("a row of 100 million pixels", PIXELS, lambda: _no_rows(size=(100_000_000, 1))),
-    Crafted("a column of 100 million pixels", PIXELS, lambda: _no_rows(size=(1, 100_000_000))),
+    Crafted("a row of 100 megapixels", PIXELS, lambda: _no_rows(size=(100_000_000, 1))),
+    Crafted("a column of 100 megapixels", PIXELS, lambda: _no_rows(size=(1, 100_000_000))),
     Crafted(
-        "a row of 30 million pixels",
+        "a row of 30 megapixels",
         OK,
         lambda: pngs.blank((30_000_000, 1), colour=pngs.GREY),
     ),

@@ -78,6 +78,18 @@ def test_it_is_refused_at_any_restart_marker(name: str, target: tuple[int, int] 
                 decode(whole[:length], target)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("name", JPEGS)
+def test_zeros_in_the_place_of_pixels_are_none(name: str, target: tuple[int, int] | None) -> None:
+    """A file whose size was set before its content came, and stopped coming."""
+    whole = JPEGS[name]
+    for missing in (10, 100, len(whole) // 3):
+        with pytest.raises(UnreadablePicture):
+            decode(whole[:-missing] + bytes(max(missing, 50_000)), target)
+    filled = whole[:-2] + bytes(100_000)
+    assert decode(filled, target).tobytes() == decode(whole, target).tobytes()
+
+
 @pytest.mark.parametrize("name", ["baseline", "progressive"])
 def test_the_end_of_a_thumbnail_is_not_the_pictures(name: str) -> None:
     thumbnail = encoded(photo(1, (16, 16)), "JPEG")

@@ -230,7 +230,7 @@ def _ended(
     The decoder makes up what is missing, and does not tell. But where pixels are missing it takes
     whatever follows for them; where all are there, what follows changes none.
     """
-    scans = bytes(pieces[-1]).rstrip(b"\xff")
+    scans = jpeg.without_filling(bytes(pieces[-1]))
     pieces = [*pieces[:-1], scans]
     if not jpeg.has_all_scans(b"".join(pieces)):
         raise UnreadablePicture("the JPEG is truncated: it has no end, and scans are missing")

@@ -79,7 +79,7 @@ def read_frame(data: bytes) -> Frame:
             alone = planes == bytes([len(found)]) and not progressive
             height, width = (int.from_bytes(frame[k : k + 2], "big") for k in (1, 3))
             return Frame(width, height, found, alone, segment.start)
-    raise UnreadablePicture("the JPEG has no scan")
+    raise UnreadablePicture("the JPEG is truncated or damaged")
 
 
 def _components(frame: bytes) -> tuple[Component, ...]:
@@ -118,7 +118,7 @@ def shown(data: bytes) -> Shown:
                 orientation = read_orientation(content[:MAX_EXIF])
         elif segment.marker != _COMMENT:
             pieces += [bytes([0xFF, segment.marker]), view[segment.start : segment.end]]
-    raise UnreadablePicture("the JPEG has no scan")
+    raise UnreadablePicture("the JPEG is truncated or damaged")
 
 
 def _colour_hints(marker: int, content: memoryview) -> Iterator[bytes]:
@@ -146,6 +146,16 @@ def count_scans(data: bytes | memoryview) -> int:
 def may_lack_end(scans: bytes | memoryview) -> bool:
     """Whether no end marker is in the last 64 KiB of a file's ``scans`` and what comes behind."""
     return END not in bytes(scans[-TRAILER:])
+
+
+def without_filling(scans: bytes) -> bytes:
+    """The ``scans`` of a file without an end, less what fills it up.
+
+    Half of a marker, and the zeros of a file whose size was set before its content came: they
+    would be taken for pixels. One zero may be a pixel's.
+    """
+    scans = scans.rstrip(b"\xff")
+    return scans.rstrip(b"\0").rstrip(b"\xff") if scans.endswith(b"\0\0") else scans
 
 
 def pads(scans: bytes) -> list[bytes]:
