@@ -181,3 +181,16 @@ def test_a_slow_upload_leaves_nothing(serve: StartServer, fake_bundle: Path) -> 
     server = poisonable(serve, fake_bundle, "--upload-grace", "0.1")
     cut = post(MEGABYTES)[:-1]
     assert_nothing_stays(server, lambda: refused(server, cut, 408))
+
+
+@pytest.mark.accept
+def test_a_batch_of_large_pictures_without_their_end_takes_as_much_as_those_decoded_at_once(
+    serve: StartServer, fake_bundle: Path
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--threads", "2")
+    before = memory(server.process.pid)
+    large = encoded(flat(side=7070), "PNG", compress_level=6)[:-CUT]
+    refused(server, upload(form(*[part(large)] * TIMES), target="/predict/batch"), 200)
+    after = memory(server.process.pid)
+    assert after.peak < before.peak + 1_000_000  # two at once; all would be 8,000,000
+    assert after.now < before.now + KEPT

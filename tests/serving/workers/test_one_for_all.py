@@ -14,8 +14,8 @@ from support.wire import Wire, exchange, post
 from support.workers import StartWorkers, Workers
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
-# Room for three pictures of 64 x 48 pixels, whose answers nobody will see.
-FLAGS = ("--max-megapixels", "0.0035", "--megapixels-in-flight", "0.0100", "--deadline", "600")
+# Room for three pictures, whose answers nobody will see: a fourth would have to wait.
+FLAGS = ("--threads", "3", "--max-wait", "1e-9", "--deadline", "600")
 ROOM = 3
 
 

@@ -92,6 +92,32 @@ def test_the_engine_admits_and_says_when_to_come_again(tmp_path: Path, held: Hel
     asyncio.run(scenario())
 
 
+def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEngine) -> None:
+    async def scenario() -> None:
+        async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
+            first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
+            await asyncio.to_thread(held.busy.wait, HANG)
+            gone, patient = Context(), Context()
+            gone.patient = patient.patient = True
+            leaving = asyncio.create_task(both.remote.classify(jpeg(5), gone, ASK))
+            waiting = asyncio.create_task(both.remote.classify(jpeg(5), patient, ASK))
+            admission = both.server.admission
+            one = admission.service_seconds
+            await until(lambda: admission.expected_wait() == 3 * one)
+            with pytest.raises(Overloaded):
+                await both.remote.classify(jpeg(250), Context(), ASK)
+            gone.cancel()
+            with pytest.raises(Departed):
+                await leaving
+            await until(lambda: admission.expected_wait() == 2 * one)
+            held.release.set()
+            assert (await first).answer.top[0].name == "grey-9"
+            assert (await waiting).answer.top[0].name == "grey-0"
+            assert admission.pictures == 0
+
+    asyncio.run(scenario())
+
+
 def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
     tmp_path: Path, held: HeldEngine
 ) -> None:

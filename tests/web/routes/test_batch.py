@@ -21,7 +21,7 @@ from support.forms import FORM, form, part
 from support.live import MEGA, FailingEngine, Live, engine_of, live, make_service
 from support.pictures import encoded, jpeg, photo
 from support.waiting import SECONDS, until
-from support.wire import Wire, exchange, head
+from support.wire import Wire, exchange, head, post
 from support.workers import start_workers
 
 Lines = list[dict[str, Any]]
@@ -129,6 +129,33 @@ def test_memory_is_held_for_a_few_pictures_only(fake_bundle: Path) -> None:
 def test_a_picture_without_a_place_waits_for_one(fake_bundle: Path) -> None:
     with limited(fake_bundle, threads=3, wait_seconds=0) as running:
         assert said(answered(running.url, form(*[part(jpeg(5))] * 4))) == ["grey-0"] * 4
+
+
+def test_a_picture_that_waits_is_not_overtaken(held: Live) -> None:
+    one_place = AdmissionLimits(256 * MEGA, wait_seconds=0)
+    admission = Admission(one_place, 1, 1.0)
+    with live(replace(held.service, admission=admission)) as running, Wire(running.url) as wire:
+        wire.send(batch(form(*[part(jpeg(5))] * 3), "Connection: close"))
+        assert engine_behind(held).busy.wait(SECONDS)
+        assert until(lambda: admission.expected_wait() >= 2)  # one works, the next stands in line
+        alone = exchange(running.url, post(jpeg(250)))
+        assert alone.status == 429
+        assert int(alone.headers["retry-after"]) >= 2
+        engine_behind(held).release.set()
+        assert wire.rest().count(b'"prediction":"grey-0"') == 3
+        assert until(lambda: idle(running.service))
+
+
+def test_a_client_that_leaves_leaves_the_line(held: Live) -> None:
+    admission = Admission(AdmissionLimits(256 * MEGA, wait_seconds=0), 1, 1.0)
+    with live(replace(held.service, admission=admission)) as running:
+        with Wire(running.url) as wire:
+            wire.send(batch(form(*[part(jpeg(5))] * 3)))
+            assert engine_behind(held).busy.wait(SECONDS)
+            assert until(lambda: admission.expected_wait() >= 2)
+        assert until(lambda: admission.expected_wait() <= 1)
+        engine_behind(held).release.set()
+        assert until(lambda: idle(running.service))
 
 
 def test_without_a_place_for_the_first_there_is_none_for_any(fake_bundle: Path) -> None:
