@@ -9,16 +9,22 @@ import pytest
 from packaging.requirements import Requirement
 from tools.check_floors import requirements
 
-from support.documents import ROOT
 from support.environments import build, find_python
 
+ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOWEST = ROOT / "requirements" / "lowest.txt"
 SECONDS = 2400.0  # only a hang takes as long
 # What these environments are without: PyTorch, Ray, browsers, Sphinx, what builds and checks.
 APART = [
     *("browser", "conformance", "deploy", "docs", "evaluation", "scale", "training"),
-    *("engines/test_torch_engine.py", "test_benchmarks.py", "test_soak.py", "test_wheel.py"),
+    *(
+        "engines/test_torch_engine.py",
+        "test_benchmarks.py",
+        "test_soak.py",
+        "test_versions.py",
+        "test_wheel.py",
+    ),
 ]
 
 

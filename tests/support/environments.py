@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tools.check_floors import requirements
 
-from support.documents import ROOT
+ROOT = Path(__file__).parents[2]
 
 # What the quick tests of the service need beside it, at the versions of requirements/dev.txt.
 TOOLS = ("editables", "hatchling", "hypothesis", "onnx", "pytest", "pyyaml", "safetensors")
