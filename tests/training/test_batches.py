@@ -1,7 +1,9 @@
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from greengrocer.datasets.labelled import LabelledPicture, read_split
 from greengrocer.errors import DatasetUnusable
@@ -36,6 +38,22 @@ def test_an_epoch_is_the_same_however_many_threads_prepare_it(
     alone, together = epoch(labelled, 3, threads=1), epoch(labelled, 3, threads=4)
     assert torch.equal(alone[0], together[0])
     assert torch.equal(alone[1], together[1])
+
+
+@pytest.mark.parametrize("threads", [1, 12])
+def test_as_many_pictures_are_prepared_at_once_as_there_are_threads(
+    labelled: tuple[LabelledPicture, ...], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everyone = threading.Barrier(threads)
+
+    def wait(*_: object) -> Image.Image:
+        everyone.wait(60)  # breaks where fewer threads come
+        return Image.new("RGB", (32, 32))
+
+    monkeypatch.setattr("greengrocer.training.pictures.batches.read_picture", wait)
+    one = RECIPE.model_copy(update={"optimisation": Optimisation(batch=1)})
+    pictures = (labelled * 3)[: 2 * threads]
+    assert len(list(training_batches(pictures, one, 0, threads))) == 2 * threads
 
 
 def test_every_epoch_differs(labelled: tuple[LabelledPicture, ...]) -> None:

@@ -124,6 +124,15 @@ def test_a_finished_run_is_not_run_again(
     assert not fitted(split, finished).training
 
 
+def test_a_loss_that_is_no_number_ends_it_at_once(
+    split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "_train_batch", lambda *_: float("nan"))
+    with pytest.raises(UsageError, match="went astray in epoch 1, where the loss is nan: try a"):
+        fitted(split, tmp_path / "checkpoint.pt")
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_recipes_checkpoint_is_refused(split: LabelledSet, finished: Path) -> None:
     with pytest.raises(UsageError, match=r"written under another recipe \(seed was 3, is 4\)"):
         fitted(split, finished, RECIPE.model_copy(update={"seed": 4}))

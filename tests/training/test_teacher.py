@@ -5,6 +5,7 @@ import torch
 
 from greengrocer.datasets.labelled import LabelledSet, read_split
 from greengrocer.errors import UsageError
+from greengrocer.training.learning.checkpoint import told_apart
 from greengrocer.training.learning.fit import Run, fit
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
 from greengrocer.training.pictures.batches import training_batches
@@ -92,6 +93,25 @@ def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path:
     torch.save(state | {"epoch": 0}, tmp_path / "begun.pt")
     with pytest.raises(UsageError, match="has not ended"):
         Teacher([tmp_path / "begun.pt"], RECIPE, 2, "cpu")
+
+
+def test_another_teacher_is_noticed(split: LabelledSet, checkpoint: Path, tmp_path: Path) -> None:
+    one, other = (
+        Teacher([path], RECIPE, 2, "cpu")
+        for path in (checkpoint, biased(checkpoint, 1, tmp_path / "other.holdout.checkpoint.pt"))
+    )
+    student = tmp_path / "student.pt"
+    fit(STUDENT, split.taxonomy, split.pictures, student, teacher=one)
+    fit(STUDENT, split.taxonomy, split.pictures, student, teacher=one)
+    for teacher in (other, None):
+        with pytest.raises(UsageError, match=r"learned from teacher \(.*\), not from (other|no t)"):
+            fit(STUDENT, split.taxonomy, split.pictures, student, teacher=teacher)
+
+
+def test_a_teacher_of_other_pictures_is_refused(split: LabelledSet, checkpoint: Path) -> None:
+    Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures))
+    with pytest.raises(UsageError, match="it trained on other pictures"):
+        Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures[1:]))
 
 
 def test_each_stage_learns_from_the_same_stage(

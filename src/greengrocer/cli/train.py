@@ -58,13 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.device,
         folds=arguments.folds,
         teachers=arguments.teacher,
-        command=f"`{_command(arguments)}`",
+        command=f"`{command_line(arguments)}`",
     )
     say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
     return 0
 
 
-def _command(arguments: argparse.Namespace) -> str:
+def command_line(arguments: argparse.Namespace) -> str:
     """The command line that goes on where this one stopped."""
     flags = ["--recipe", arguments.recipe, "--data", arguments.data, "--out", arguments.out]
     if arguments.device != "auto":

@@ -1,0 +1,252 @@
+"""A rerun goes on only from what it would have computed itself, and nothing computed is lost."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.cli import train as command
+from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy, read_split
+from greengrocer.errors import UsageError
+from greengrocer.evaluation.seen import scored_pictures
+from greengrocer.training.fold_answers import FoldAnswers
+from greengrocer.training.learning.checkpoint import Taught, read_state, weights_digest
+from greengrocer.training.learning.fit import Run
+from greengrocer.training.plan import Folds
+from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
+from greengrocer.training.release.finish import RawAnswers
+from greengrocer.training.train import train
+from support.pictures import encoded, photo
+
+TEACHER = Recipe(
+    name="tones",
+    network="efficientnet-lite0",
+    pretrained=False,
+    augmentation=Augmentation(size=32),
+    optimisation=Optimisation(epochs=1, batch=4),
+    export=Export(size=32, calibration_pictures=4),
+)
+STUDENT = TEACHER.model_copy(update={"distillation": Distillation(weight=0.5)})
+TONES = {"dark": 50, "light": 200}
+CHECKPOINT = "{}.holdout.checkpoint.pt"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``data``, a training ``teacher`` on it, and a ``student`` of that one."""
+    home = tmp_path_factory.mktemp("resumed")
+    for tone, level in TONES.items():
+        (home / "data" / tone).mkdir(parents=True)
+        for number in range(10):
+            plain = Image.new("RGB", (96, 72), (level,) * 3)
+            faint = Image.blend(plain, photo(number, plain.size), 0.2)
+            path = home / "data" / tone / f"{number}.jpg"
+            path.write_bytes(encoded(faint, "JPEG", quality=90))
+    train(TEACHER, home / "data", home / "teacher", "cpu")
+    train(STUDENT, home / "data", home / "student", "cpu", teachers=[home / "teacher"])
+    return home
+
+
+@pytest.fixture
+def again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it in which the student's bundle is missing, and nothing may be trained anew."""
+    copy = shutil.copytree(home, tmp_path / "again")
+    shutil.rmtree(copy / "student")
+    monkeypatch.delattr(Run, "train_epoch")
+    return copy
+
+
+def learn(home: Path, teacher: str, recipe: Recipe = STUDENT) -> Path:
+    return train(recipe, home / "data", home / "student", "cpu", teachers=[home / teacher])
+
+
+def refusal(home: Path, teacher: str = "teacher", recipe: Recipe = STUDENT) -> str:
+    with pytest.raises(UsageError) as refused:
+        learn(home, teacher, recipe)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def other_weights(home: Path, name: str) -> str:
+    """Another teacher under this name; the digest of its weights."""
+    state = read_state(home / CHECKPOINT.format("teacher"))
+    state["average"]["head.bias"] += 1
+    torch.save(state, home / CHECKPOINT.format(name))
+    return weights_digest(state["average"])
+
+
+@pytest.mark.accept
+def test_a_bundle_names_its_teacher_and_what_computed_it(home: Path) -> None:
+    found = read_manifest(home / "student").provenance
+    state = read_state(home / CHECKPOINT.format("teacher"))
+    assert found["teachers"] == ["teacher"]
+    assert found["teacher_weights"] == [weights_digest(state["average"])]
+    assert found["device"] == "cpu"
+    assert found["precision"] == read_state(home / CHECKPOINT.format("student"))["precision"]
+
+
+@pytest.mark.accept
+def test_a_bundle_knows_which_pictures_trained_it(home: Path) -> None:
+    labelled = read_split(home / "data", "val")
+    bundle = load_bundle(home / "teacher")
+    assert scored_pictures(bundle, labelled, unseen=False)[1].trained_on == 16
+    left, seen = scored_pictures(bundle, labelled, unseen=True)
+    assert (len(left.pictures), seen) == (4, (0, 16))
+
+
+@pytest.mark.accept
+def test_another_teacher_is_refused(again: Path) -> None:
+    first = weights_digest(read_state(again / CHECKPOINT.format("teacher"))["average"])
+    second = other_weights(again, "other")
+    told = refusal(again, "other")
+    assert f"learned from teacher ({first[:12]}), not from other ({second[:12]})" in told
+    assert told.endswith("name the teacher that it began with, or delete it, or name another --out")
+
+
+@pytest.mark.accept
+def test_a_teacher_that_was_trained_anew_is_refused(again: Path) -> None:
+    other_weights(again, "teacher")
+    assert "learned from teacher (" in refusal(again)
+
+
+@pytest.mark.accept
+def test_a_teacher_that_has_moved_is_the_same(again: Path) -> None:
+    shutil.move(again / CHECKPOINT.format("teacher"), again / CHECKPOINT.format("moved"))
+    assert read_manifest(learn(again, "moved")).provenance["teachers"] == ["moved"]
+
+
+@pytest.mark.accept
+def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> None:
+    path = again / CHECKPOINT.format("student")
+    state = read_state(path)
+    del state["teachers"]
+    torch.save(state, path)
+    assert "does not tell which teacher it learned from: delete it" in refusal(again)
+
+
+@pytest.mark.accept
+def test_pictures_of_the_same_names_are_others(again: Path) -> None:
+    path = again / "data" / "dark" / "3.jpg"
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert "was written for other pictures: their bytes differ" in refusal(again)
+
+
+@pytest.mark.accept
+def test_what_differs_in_a_recipe_is_told(again: Path) -> None:
+    how = STUDENT.optimisation.model_copy(update={"epochs": 2, "precision": "float32"})
+    told = refusal(again, recipe=STUDENT.model_copy(update={"optimisation": how}))
+    assert "(optimisation.epochs was 1, is 2; optimisation.precision was auto, is float32)" in told
+
+
+def refuse(*_: object) -> None:
+    raise UsageError("int8 lost")
+
+
+@pytest.mark.accept
+def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
+    again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("greengrocer.training.train.refuse_lossy", refuse)
+        told = refusal(again)
+    kept = again / CHECKPOINT.format("student")
+    assert (
+        told == f"int8 lost; what has been trained is kept in {kept}: go on with the same training"
+    )
+    more = STUDENT.export.model_copy(update={"calibration_pictures": 8})
+    learn(again, "teacher", STUDENT.model_copy(update={"export": more}))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
+@pytest.mark.accept
+def test_whatever_ends_the_last_phase_the_network_is_kept(
+    again: Path,
+    error: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("greengrocer.training.train.write_bundle", fail)
+        with pytest.raises(error):
+            learn(again, "teacher")
+    kept = again / CHECKPOINT.format("student")
+    line = f"greengrocer: what has been trained is kept in {kept}: go on with the same training"
+    assert line in capsys.readouterr().err.splitlines()
+
+
+def test_the_command_that_goes_on_is_the_one_that_was_given() -> None:
+    given = ["--recipe", "a b.toml", "--data", "photos", "--out", "runs/x", "--folds", "3"]
+    given += ["--teacher", "runs/y", "--teacher", "runs/z", "--device", "cpu"]
+    parser = argparse.ArgumentParser()
+    command.register(parser.add_subparsers())
+    told = command.command_line(parser.parse_args(["train", *given]))
+    assert told == (
+        "greengrocer train --recipe 'a b.toml' --data photos --out runs/x --device cpu --folds 3 "
+        "--teacher runs/y --teacher runs/z"
+    )
+
+
+class TestAnswersOfFolds:
+    """The file of out-of-fold answers, of four pictures in two folds."""
+
+    PICTURES = tuple(LabelledPicture(Path(f"a/{k}.jpg"), k % 2, f"{k:064}") for k in range(4))
+    TAUGHT = (Taught("one", "1" * 64), Taught("one", "2" * 64))
+
+    def answers(
+        self,
+        path: Path,
+        recipe: Recipe = STUDENT,
+        pictures: tuple[LabelledPicture, ...] = PICTURES,
+        where: tuple[int, ...] = (0, 0, 1, 1),
+        teachers: tuple[Taught, ...] = TAUGHT,
+    ) -> FoldAnswers:
+        labelled = LabelledSet(Taxonomy(("x", "y")), pictures)
+        return FoldAnswers(path, recipe, Folds(2, labelled, np.array(where)), teachers)
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "out.out_of_fold.npz"
+        answers = self.answers(path)
+        answers.begin()
+        logits = np.ones((2, 2), np.float32)
+        answers.add(0, RawAnswers(logits, logits, logits[:, 0], np.array([0, 1])))
+        return path
+
+    def test_they_are_taken_up(self, path: Path) -> None:
+        found = self.answers(path)
+        assert [found.complete(fold) for fold in (0, 1)] == [True, False]
+
+    def test_another_teacher_is_refused(self, path: Path) -> None:
+        for teachers in ((self.TAUGHT[0], Taught("two", "3" * 64)), self.TAUGHT[::-1], ()):
+            with pytest.raises(UsageError, match="name the teacher that it began with"):
+                self.answers(path, teachers=teachers)
+
+    def test_pictures_of_other_bytes_are_refused(self, path: Path) -> None:
+        other = (LabelledPicture(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
+        with pytest.raises(UsageError, match="of other pictures: their bytes differ: delete it"):
+            self.answers(path, pictures=other)
+
+    def test_other_folds_are_refused(self, path: Path) -> None:
+        with pytest.raises(UsageError, match="is of other folds: delete it"):
+            self.answers(path, where=(0, 1, 1, 0))
+
+    def test_another_export_has_the_same_networks_answer_anew(
+        self, path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        more = STUDENT.export.model_copy(update={"calibration_pictures": 8})
+        found = self.answers(path, STUDENT.model_copy(update={"export": more}))
+        assert not found.complete(0)
+        told = "the folds answer anew (export.calibration_pictures was 4, is 8)\n"
+        assert capsys.readouterr().out == told
+        assert self.answers(path).complete(0)  # nothing is lost before they have begun to
+        limit = STUDENT.export.model_copy(update={"max_graph_megabytes": 9.0})
+        assert self.answers(path, STUDENT.model_copy(update={"export": limit})).complete(0)
