@@ -122,3 +122,22 @@ def test_bytes_are_waited_for_in_order_too() -> None:
                 await second.grow_in_turn(50, Context(seconds=0.01))
 
     run(scenario)
+
+
+def test_a_finished_answer_stands_behind_no_upload_that_waits() -> None:
+    async def scenario(admission: Admission) -> None:
+        with admission.receiving() as held, admission.receiving() as waiting:
+            held.grow(60)
+            task = asyncio.create_task(waiting.grow_in_turn(50, patient()))
+            await asyncio.sleep(0)
+            with admission.receiving() as upload, pytest.raises(Overloaded):
+                upload.grow(1)
+            with admission.receiving() as answer:
+                answer.hold(40)
+                with pytest.raises(Overloaded):
+                    answer.hold(1)
+            held.shrink(60)
+            await task
+            assert waiting.size == 50
+
+    run(scenario)

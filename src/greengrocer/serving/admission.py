@@ -34,6 +34,10 @@ class Budget:
         """Take ``amount``, or nothing and return False where too little is left for who comes."""
         return self._line.take(amount)
 
+    def take_first(self, amount: int) -> bool:
+        """The same, ahead of all who wait."""
+        return self._take(amount)
+
     async def wait(self, amount: int, context: Context) -> None:
         """Take ``amount`` as soon as it is our turn; raises DeadlineExceeded or Departed."""
         await self._line.wait(amount, context)
@@ -128,6 +132,15 @@ class Receipt:
     def grow(self, amount: int) -> None:
         """Count ``amount`` more bytes; raises Overloaded where the budget is spent."""
         if not self._budget.take(amount):
+            raise self._full()
+        self.size += amount
+
+    def hold(self, amount: int) -> None:
+        """Count an answer of ``amount`` bytes, ahead of uploads that wait: its work is done.
+
+        Raises Overloaded where the budget is spent.
+        """
+        if not self._budget.take_first(amount):
             raise self._full()
         self.size += amount
 

@@ -12,7 +12,7 @@ def hold(service: Service, request: Request, answer: bytes) -> bytes:
     The upload must have been given back: so an answer that is no larger has room.
     """
     receipt = request.scope["state"]["held"].enter_context(service.admission.receiving())
-    receipt.grow(len(answer))
+    receipt.hold(len(answer))
     return answer
 
 
