@@ -139,7 +139,7 @@ def test_an_id_may_be_so_long(server: Live, length: int) -> None:
     answer = exchange(server.url, infer(asking(image(GREY), id="é" * length)))
     assert answer.status == (200 if length == IDS else 400)
     if length > IDS:
-        assert answer.body == b'{"error":"id: string should have at most 256 characters"}'
+        assert answer.body == b'{"error":"id has over 256 characters"}'
 
 
 def test_an_id_before_binary_data_may_be_no_longer(server: Live) -> None:

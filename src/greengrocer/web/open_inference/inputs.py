@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from greengrocer.errors import MalformedUpload, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.web.body.upload import UploadLimits
-from greengrocer.web.open_inference.schemas import InferRequest, RequestInput
+from greengrocer.web.open_inference.schemas import ID, InferRequest, RequestInput
 from greengrocer.web.quoted import quoted
 
 IMAGE, PIXELS = "image", "pixels"
@@ -27,6 +27,7 @@ _WRONG = {  # by the type of pydantic's error
     "json_invalid": "is no JSON",
     "missing": "is missing",
     "string_type": "must be a text",
+    "string_too_long": f"has over {ID} characters",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "list_type": "must be a list",
