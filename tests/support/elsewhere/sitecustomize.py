@@ -53,6 +53,8 @@ strip(os, resource, select, signal)
 import socket  # noqa: E402  # chooses what to wait with by what select has
 
 strip(socket)
+if sys.version_info >= (3, 13):
+    os.process_cpu_count = os.cpu_count  # Python's own has found sched_getaffinity already
 ctypes.CDLL = Library  # type: ignore[misc]
 sys.addaudithook(refuse)
 # what macOS has besides, and Python's own library asks for there
