@@ -3,9 +3,11 @@
 A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
 """
 
+import tomllib
+from importlib.resources.abc import Traversable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
@@ -17,6 +19,7 @@ from pydantic_settings import (
 )
 
 from greengrocer.errors import UsageError
+from greengrocer.plain_files import SETTINGS_BYTES, read_plain
 
 PREFIX = "GREENGROCER_"
 MEGA = 1_000_000
@@ -32,6 +35,13 @@ def _split(value: object) -> object:
 
 def _network(text: str) -> str:
     return str(ip_network(text))
+
+
+class _File(TomlConfigSettingsSource):
+    """The file that ``--config`` names, if it is a plain one and no endless one."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        return tomllib.loads(read_plain(Path(str(file_path)), SETTINGS_BYTES).decode())
 
 
 Each = TypeVar("Each")
@@ -156,7 +166,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then the environment, then the file that ``read_settings`` names."""
         del dotenv_settings, file_secret_settings
-        file = TomlConfigSettingsSource(settings_cls)
+        file = _File(settings_cls)
         return init_settings, env_settings, file
 
 
@@ -181,11 +191,18 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
             f"{first['msg'].lower()}, got {first['input']!r}"
         ) from error
     except OSError as error:
-        raise UsageError(f"configuration file {config}: {error.strerror}") from error
+        raise UsageError(f"configuration file {config}: {error.strerror or error}") from error
     except ValueError as error:
         raise UsageError(f"configuration file {config} is not TOML: {error}") from error
+    _check_texts(settings)
     _check_together(settings)
     return settings
+
+
+def _check_texts(settings: Settings) -> None:
+    for name, value in settings:
+        if "\0" in str(value):  # nothing that is named to the system can have one
+            raise UsageError(f"setting {name}: there is a NUL in {str(value)!r}")
 
 
 def _check_together(settings: Settings) -> None:

@@ -9,6 +9,7 @@ from greengrocer import __version__
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go
 from greengrocer.errors import GreengrocerError
+from greengrocer.plain_text import one_line
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
 
@@ -18,7 +19,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with the mistake's exit code."""
-        self.exit(MISTAKE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(MISTAKE, one_line(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """Pictures on disk: found in folders, and worked on side by side."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +10,9 @@ from typing import NoReturn, TypeVar
 
 from greengrocer.datasets.labelled import SUFFIXES
 from greengrocer.errors import EmptyPicture, UnreadablePicture, UsageError
+from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
+STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 AHEAD = 4  # pictures a thread that may be worked on before their turn
 
 T = TypeVar("T")
@@ -21,13 +24,15 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
     A folder without any stays as it is. Raises UsageError for one that cannot be read.
     """
-    return [found for path in paths for found in (_below(path) if path.is_dir() else [path])]
+    return [found for path in paths for found in (_below(path) if _is_folder(path) else [path])]
 
 
 def read_picture(path: Path) -> bytes:
     """The file's bytes; raises UnreadablePicture where it cannot be read."""
     try:
-        return path.read_bytes()
+        if str(path) in STANDARD_INPUT:
+            return sys.stdin.buffer.read(PICTURE_BYTES)
+        return read_plain(path, PICTURE_BYTES)
     except IsADirectoryError as error:
         kinds = ", ".join(sorted(SUFFIXES))
         raise EmptyPicture(f"the folder holds no picture ({kinds})") from error
@@ -48,6 +53,14 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], threads: int) -> It
             yield ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one; what cannot be looked at is told of in its turn."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _below(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from PIL import Image
 from greengrocer.errors import DatasetUnusable, PictureRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
+from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
 
 def read_picture(path: Path, target: tuple[int, int]) -> Image.Image:
@@ -15,7 +16,7 @@ def read_picture(path: Path, target: tuple[int, int]) -> Image.Image:
     Raises DatasetUnusable where it cannot be read.
     """
     try:
-        return decode(path.read_bytes(), target)
+        return decode(read_plain(path, PICTURE_BYTES), target)
     except OSError as error:
         raise DatasetUnusable(f"{path}: {error.strerror}") from error
     except PictureRefused as error:
