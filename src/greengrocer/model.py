@@ -19,6 +19,7 @@ from greengrocer.imaging.colour import upright_rgb
 from greengrocer.imaging.decode import Picture
 from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
+from greengrocer.plain_files import PICTURE_BYTES, read_plain
 from greengrocer.ranking import Answer, Ask
 from greengrocer.serving.threads import picture_threads, side_by_side
 
@@ -89,7 +90,7 @@ def _picture(image: ImageLike) -> Picture:
     if isinstance(image, np.ndarray):
         return _pixels(image)
     try:
-        return Path(image).read_bytes()
+        return read_plain(Path(image), PICTURE_BYTES)
     except OSError as error:
         raise UnreadablePicture(f"{os.fspath(image)}: {error.strerror}") from error
 

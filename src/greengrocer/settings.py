@@ -5,10 +5,12 @@ A flag goes over the environment (``GREENGROCER_...``), the environment over ``-
 
 import os
 import re
+import tomllib
 from collections.abc import Mapping
+from importlib.resources.abc import Traversable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import (
@@ -21,6 +23,7 @@ from pydantic_settings import (
 )
 
 from greengrocer.errors import UsageError
+from greengrocer.plain_files import SETTINGS_BYTES, read_plain
 from greengrocer.spelling import meant, shown
 
 PREFIX = "GREENGROCER_"
@@ -44,6 +47,13 @@ def _split(value: object) -> object:
 
 def _network(text: str) -> str:
     return str(ip_network(text))
+
+
+class _File(TomlConfigSettingsSource):
+    """The file that ``--config`` names, if it is a plain one and no endless one."""
+
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        return tomllib.loads(read_plain(Path(str(file_path)), SETTINGS_BYTES).decode())
 
 
 Each = TypeVar("Each")
@@ -186,7 +196,7 @@ class Settings(BaseSettings):
             for name, value in env_settings.env_vars.items()
             if not is_service_link(name, value or "")
         }
-        file = TomlConfigSettingsSource(settings_cls)
+        file = _File(settings_cls)
         return init_settings, env_settings, file
 
 
@@ -256,9 +266,10 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
             f"{first['msg'].lower()}, got {first['input']!r}"
         ) from error
     except OSError as error:
-        raise UsageError(f"configuration file {config}: {error.strerror}") from error
+        raise UsageError(f"configuration file {config}: {error.strerror or error}") from error
     except ValueError as error:
         raise UsageError(f"configuration file {config} is not TOML: {error}") from error
+    _check_texts(settings)
     _check_together(settings)
     return settings
 
@@ -266,6 +277,12 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
 def _refuse_renamed(name: str) -> None:
     if name in RENAMED:
         raise UsageError(f"setting {name} is no more: set {RENAMED[name]}")
+
+
+def _check_texts(settings: Settings) -> None:
+    for name, value in settings:
+        if "\0" in str(value):  # nothing that is named to the system can have one
+            raise UsageError(f"setting {name}: there is a NUL in {str(value)!r}")
 
 
 def _check_together(settings: Settings) -> None:

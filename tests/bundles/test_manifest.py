@@ -63,6 +63,25 @@ def test_a_manifest_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
         ("classes", ["one"]),
         ("classes", ["same"] * 10),
         ("classes", [f"with\x1bescape{k}" for k in range(10)]),
+        ("classes", [f"\x9b{k}" for k in range(10)]),
+        ("classes", [f"\x7f{k}" for k in range(10)]),
+        ("classes", [f"\u202e{k}" for k in range(10)]),
+        ("classes", [f"\u2067{k}" for k in range(10)]),
+        ("classes", [f"a\u2028{k}" for k in range(10)]),
+        ("classes", [f"a\u200b{k}" for k in range(10)]),
+        ("classes", ["x" * 900_000, *map(str, range(9))]),
+        ("classes", ["\u3164", *map(str, range(9))]),
+        ("classes", [" ", *map(str, range(9))]),
+        ("coarse", ["dark\u202e", "light"]),
+        ("name", "x" * 101),
+        ("version", "1" * 101),
+        ("description", "x" * 10_001),
+        ("description", "\x1b]0;"),
+        ("provenance", {"licence": "\u2066mine"}),
+        ("provenance", {"a": [{"\x1b": 1}]}),
+        ("provenance", {"a": "x" * 10_001}),
+        ("metrics", {"\x9b": 1.0}),
+        ("network", {"architecture": "\x9b", "temperature": 1.0}),
         ("coarse", None),
         ("coarse", ["a", "b", "c"]),
         ("coarse_of", [0, 1]),
@@ -80,7 +99,29 @@ def test_a_manifest_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
 def test_a_field_that_cannot_be_is_refused(
     fields: dict[str, Any], tmp_path: Path, field: str, value: object
 ) -> None:
-    refusal(tmp_path, json.dumps({**fields, field: value}))
+    found = refusal(tmp_path, json.dumps({**fields, field: value}))
+    assert found.isprintable()
+    assert len(found) < 1000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Äpfel & Birnen",
+        "リンゴ",
+        "\u0a05\u0a2e\u0a3c\u200d",
+        "\u0645\u06cc\u200c\u062e\u0648",
+        "תפוח",
+        "🍎\ufe0f",
+        "a\xa0b",
+    ],
+)
+def test_a_class_may_have_a_name_in_any_script(
+    fields: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    classes = [name, *fields["classes"][1:]]
+    (tmp_path / MANIFEST).write_text(json.dumps({**fields, "classes": classes}))
+    assert read_manifest(tmp_path).classes[0] == name
 
 
 @pytest.mark.parametrize(

@@ -92,26 +92,28 @@ def test_the_card_is_the_stored_one_or_else_drawn_up(greengrocer: Command, copy:
     assert greengrocer("info", "--bundle", copy, "--card").stdout == "# Mine\n\nby hand\n"
 
 
-@pytest.mark.parametrize("flags", [[], ["--card"]])
+@pytest.mark.parametrize("flags", [[], ["--card"], ["--json"]])
 def test_a_strangers_words_move_no_terminal(
     greengrocer: Command, copy: Path, flags: list[str]
 ) -> None:
-    update(
-        copy,
-        description="\x1b[2J\x9b\u202edescribed\n",
-        classes=tuple(f"\x9b{k}" for k in range(10)),
-        coarse=None,
-        coarse_of=None,
-        metrics={"held_out_\x1b]0;": 1.0},
-        provenance={"training": {"split": "\x1btrain"}, "date": "\x07"},
-        goldens=(read_manifest(copy).goldens[0].model_copy(update={"prediction": "3"}),),
-    )
-    if flags:
-        add_card(copy, b"\x1b[2J\x07described\r\n")
-    done = greengrocer("info", "--bundle", copy, *flags)
+    add_card(copy, b"\x1b[2J\x07described\r\n")
+    home = copy.rename(copy.with_name("\x1b[2J\x9b\u202ehome"))
+    done = greengrocer("info", "--bundle", home, *flags)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "described" in done.stdout
+    assert ("described" if flags else "home") in done.stdout
     assert all(c.isprintable() or c == "\n" for c in done.stdout)
+    for field, value in (
+        ("description", "\x1b[2J\x9b\u202edescribed\n"),
+        ("classes", tuple(f"\x9b{k}" for k in range(10))),
+        ("metrics", {"held_out_\x1b]0;": 1.0}),
+        ("provenance", {"training": {"split": "\x1btrain"}, "date": "\x07"}),
+    ):
+        manifest = read_manifest(home)
+        update(home, **{field: value})
+        done = greengrocer("info", "--bundle", home, *flags)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert all(c.isprintable() or c == "\n" for c in done.stderr)
+        write_manifest(manifest, home)
 
 
 def test_a_damaged_bundle_is_refused_in_one_line(greengrocer: Command, copy: Path) -> None:

@@ -183,3 +183,39 @@ def test_the_shipped_bundle_answers(
     done = greengrocer("predict", pictures[0])
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{pictures[0]}: ")
+
+
+def test_a_file_s_name_moves_no_terminal(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    evil = tmp_path / "a\x1b[2J\x9b\u202e\nforged.jpg"
+    evil.write_bytes(jpeg(5))
+    broken = tmp_path / "b\x1b[2J\x9b\u202e\nforged.jpg"
+    broken.write_bytes(b"GIF89a")
+    for flags in ((), ("--csv",), ("--json",)):
+        done = greengrocer("predict", evil, broken, "--bundle", onnx_bundle, *flags)
+        assert done.returncode == 2
+        for told in (done.stdout, done.stderr):
+            assert all(c.isprintable() or c == "\n" for c in told)
+        if "--csv" not in flags:  # whose cells may have lines
+            assert not [line for line in done.stdout.splitlines() if line.startswith("forged")]
+    files = [json.loads(line)["file"] for line in done.stdout.splitlines()]
+    assert files == [str(evil), str(broken)]  # to a program they are what they are
+
+
+def test_pipes_and_devices_are_no_pictures_but_standard_input_is_one(
+    greengrocer: Command, greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    long = tmp_path / ("x" * 300)
+    paths = (tmp_path / "pipe.jpg", "/dev/zero", long, "/" + "a/" * 2500)
+    done = greengrocer("predict", *paths, "--bundle", onnx_bundle)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 4)
+    piped = subprocess.run(
+        [*greengrocer_path, "predict", "/dev/stdin", "--bundle", onnx_bundle],
+        input=jpeg(5),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert piped.stdout.startswith(b"/dev/stdin: grey-0 ("), piped.stderr

@@ -52,3 +52,32 @@ def test_a_line_that_was_cut_off_takes_no_other_with_it() -> None:
         log.write("whole\n")
         log.write("and the next\n")
         assert reader.read(room) == b"\nwhole\nand the next\n"
+
+
+HOSTILE = """
+import logging, structlog
+from greengrocer.telemetry.logs import configure_logs
+
+configure_logs("info", "text")
+evil = "a\\x1b[2J\\x9b\\u202e\\nforged line"
+structlog.get_logger("test").info(evil, value=evil)
+logging.getLogger("other").warning(evil)
+try:
+    raise RuntimeError("\\x1b[2J\\x9b\\u202e")
+except RuntimeError:
+    structlog.get_logger("test").exception("failed")
+"""
+
+
+def test_what_others_wrote_moves_no_terminal_and_begins_no_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HOSTILE],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(c.isprintable() or c == "\n" for c in done.stderr)
+    lines = done.stderr.splitlines()
+    assert sum("forged line" in line for line in lines) == 2
+    assert not [line for line in lines if line.startswith("forged")]

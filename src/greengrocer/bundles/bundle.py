@@ -35,9 +35,13 @@ def find_bundle(name_or_directory: str) -> Path:
     if name_or_directory in shipped:
         return shipped[name_or_directory]
     directory = Path(name_or_directory)
-    if directory.is_dir():
+    try:
+        is_directory, exists = directory.is_dir(), directory.exists()
+    except OSError as error:  # too long a name, or no permission to look
+        raise BundleRefused(f"bundle {directory}: {error.strerror or error}") from error
+    if is_directory:
         return directory
-    if directory.exists():
+    if exists:
         raise BundleRefused(f"{directory} is no directory: if it is an archive, unpack it first")
     raise BundleRefused(
         f"there is no bundle {name_or_directory!r}: name one of {', '.join(shipped)}, "

@@ -1,13 +1,13 @@
 """A bundle's files: plain ones, and not too many bytes of them, whoever made the bundle."""
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
 from greengrocer.errors import BundleRefused
+from greengrocer.plain_files import NotPlain, open_plain
 
 MAX_BYTES = 200_000_000  # of all files together; of the bundles that ship the larger has 20 MB
 
@@ -23,10 +23,10 @@ def opened(directory: Path, name: str) -> Iterator[BufferedReader]:
     try:
         if path.is_symlink() or not path.resolve().is_relative_to(directory.resolve()):
             raise refused(directory, name, "is a link")
-        _check_plain(directory, name, path.stat())
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            _check_plain(directory, name, os.fstat(file.fileno()))
+        with open_plain(path, os.O_NOFOLLOW) as file:
             yield file
+    except (NotPlain, IsADirectoryError) as error:
+        raise refused(directory, name, "is no plain file") from error
     except OSError as error:
         raise refused(directory, name, error.strerror or str(error), ":") from error
 
@@ -43,12 +43,3 @@ def read(directory: Path, name: str, most: int = MAX_BYTES) -> bytes:
 def refused(directory: Path, name: str, why: str, mark: str = "") -> BundleRefused:
     """Why the file ``name`` makes the bundle unusable."""
     return BundleRefused(f"bundle {directory}: {name}{mark} {why}")
-
-
-def _check_plain(directory: Path, name: str, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise refused(directory, name, "is no plain file")
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -1,10 +1,12 @@
 """A bundle's manifest: all that serving must know of a model, in one JSON file."""
 
 import json
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -15,6 +17,7 @@ from pydantic import (
 
 from greengrocer.bundles.files import read, refused
 from greengrocer.imaging.geometry import Geometry
+from greengrocer.plain_text import check_name, check_text, one_line
 
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
@@ -22,10 +25,29 @@ WEIGHTS = "weights.safetensors"
 
 MAX_MANIFEST_BYTES = 1 << 20
 
-Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
+MAX_FILE = 200  # characters of a file's path
+MAX_TEXT = 10_000  # characters of a text that people read, or of one in the provenance
+
+Name = Annotated[str, AfterValidator(check_name)]
+Text = Annotated[str, AfterValidator(partial(check_text, most=MAX_TEXT))]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _check_texts(value: Any) -> Any:
+    """``value``, any JSON, if a person may be shown each text in it."""
+    if isinstance(value, str):
+        check_text(value, MAX_TEXT)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            check_text(name, MAX_TEXT)
+            _check_texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_texts(each)
+    return value
+
+
+Provenance = Annotated[dict[str, Any], AfterValidator(_check_texts)]
 
 
 class Part(BaseModel):
@@ -45,7 +67,7 @@ class Golden(Part):
 class Network(Part):
     """What the torch engine needs beside the weights to build the trained network."""
 
-    architecture: str
+    architecture: Name
     temperature: float = Field(gt=0)
 
 
@@ -53,9 +75,9 @@ class Manifest(Part):
     """Labels, geometry, threshold, provenance, metrics and digests of one model."""
 
     format: int = Field(1, ge=1, le=1)
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$")
-    description: str = ""
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=100)
+    version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", max_length=100)
+    description: Text = ""
     classes: tuple[Name, ...] = Field(min_length=2)
     coarse: tuple[Name, ...] | None = None
     coarse_of: tuple[int, ...] | None = Field(None, description="coarse id of each fine class")
@@ -64,8 +86,8 @@ class Manifest(Part):
     fine_threshold: float = Field(0, ge=0, le=1, description="confidence that names a fine class")
     coarse_threshold: float = Field(0, ge=0, le=1, description="the same for a coarse one")
     network: Network | None = None
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, float] = Field(default_factory=dict)
+    provenance: Provenance = Field(default_factory=dict)
+    metrics: dict[Name, float] = Field(default_factory=dict)
     goldens: tuple[Golden, ...] = Field(min_length=1)
     golden_tolerance: float = Field(0.1, gt=0, le=0.5, description="of a golden's confidence")
     files: dict[str, Sha256] = Field(description="SHA-256 of every file but the manifest")
@@ -102,9 +124,9 @@ def read_manifest(directory: Path) -> Manifest:
         manifest = Manifest.model_validate_json(text)
         json.loads(text, object_pairs_hook=_check_unique)
     except ValidationError as error:
-        raise refused(directory, MANIFEST, first_mistake(error), ":") from error
+        raise refused(directory, MANIFEST, one_line(first_mistake(error), 600), ":") from error
     except ValueError as error:
-        raise refused(directory, MANIFEST, str(error), ":") from error
+        raise refused(directory, MANIFEST, one_line(str(error), 600), ":") from error
     return manifest
 
 
@@ -132,6 +154,6 @@ def _check_unique(pairs: list[tuple[str, Any]]) -> None:
 def _check_inside(file: str) -> None:
     """A file of a bundle is a plain relative path below it."""
     path = PurePosixPath(file)
-    plain = file.isprintable() and "\\" not in file and str(path) == file
+    plain = len(file) <= MAX_FILE and file.isprintable() and "\\" not in file and str(path) == file
     if not plain or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{file!r} is no plain relative path")
+        raise ValueError(f"{one_line(file, 80)!r} is no plain relative path")

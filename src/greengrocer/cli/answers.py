@@ -7,6 +7,7 @@ from pathlib import Path
 
 from greengrocer.cli.output import say, say_json, warn
 from greengrocer.errors import Refusal
+from greengrocer.plain_text import escaped
 from greengrocer.ranking import Answer
 from greengrocer.web.problems import problem
 from greengrocer.web.schemas import prediction_body
@@ -26,7 +27,7 @@ def tell_in_words(path: Path, outcome: Answer | Refusal) -> None:
     best = outcome.top[0]
     sentence = f"{best.name} ({best.confidence:.0%})"
     unknown = "" if outcome.known else "nothing that the model knows; nearest is "
-    say(f"{path}: {unknown}{sentence}")
+    say(escaped(f"{path}: {unknown}{sentence}"))
 
 
 def tell_in_json(path: Path, outcome: Answer | Refusal) -> None:

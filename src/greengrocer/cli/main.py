@@ -9,6 +9,7 @@ from typing import NoReturn
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go, warn
 from greengrocer.errors import GreengrocerError
+from greengrocer.plain_text import one_line
 from greengrocer.spelling import meant, shown
 from greengrocer.telemetry.warned import tell_warnings
 from greengrocer.version import __version__
@@ -41,7 +42,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with the mistake's exit code."""
-        self.exit(MISTAKE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(MISTAKE, one_line(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

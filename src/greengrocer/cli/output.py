@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
+from greengrocer.plain_text import escaped, one_line, unsafe
+
 MISTAKE = 2  # the exit code of whatever a person can mend
 INTERRUPTED = 130  # that of Ctrl-C
 # A disk that is full or may not be written to, and descriptors or memory that are used up.
@@ -18,14 +20,15 @@ LACKS = {
 
 
 def say(line: str = "") -> None:
-    """A line of the answer, on standard output."""
-    # A file's name may hold bytes that are no UTF-8.
-    sys.stdout.write(line.encode(errors="backslashreplace").decode() + "\n")
+    """A line of the answer, or several, on standard output; nothing in it moves a terminal."""
+    sys.stdout.write(escaped(line, keep="\n\t") + "\n")
 
 
 def say_json(value: object) -> None:
     """One JSON object on one line, on standard output."""
-    say(json.dumps(value, ensure_ascii=False))
+    # what is unsafe can only stand in its strings, where this is an escape of JSON's own
+    text = json.dumps(value, ensure_ascii=False)
+    sys.stdout.write("".join(json.dumps(c)[1:-1] if unsafe(c) else c for c in text) + "\n")
 
 
 @contextmanager
@@ -47,8 +50,8 @@ def let_go(stream: TextIO) -> None:
 
 
 def lacking(error: OSError) -> int:
-    """Complain of what the machine lacks; an ``error`` of another kind is raised on."""
-    if error.errno not in LACKS:
+    """Complain of what the machine lacks, or of a path; another ``error`` is raised on."""
+    if error.errno not in LACKS and error.filename is None:
         raise error
     where = "" if error.filename is None else f": {error.filename}"
     complain(f"{error.strerror}{where}")
@@ -63,4 +66,4 @@ def complain(line: str) -> None:
 
 def warn(line: str) -> None:
     """A line about the way to the answer, on standard error."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(one_line(line) + "\n")

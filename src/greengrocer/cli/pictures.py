@@ -1,12 +1,16 @@
 """Pictures on disk, found in folders."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from greengrocer.datasets.labelled import SUFFIXES
 from greengrocer.errors import EmptyPicture, UnreadablePicture, UsageError
+from greengrocer.plain_files import PICTURE_BYTES, read_plain
+
+STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
@@ -14,18 +18,28 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
     A folder without any stays as it is. Raises UsageError for one that cannot be read.
     """
-    return [found for path in paths for found in (_below(path) if path.is_dir() else [path])]
+    return [found for path in paths for found in (_below(path) if _is_folder(path) else [path])]
 
 
 def read_picture(path: Path) -> bytes:
     """The file's bytes; raises UnreadablePicture where it cannot be read."""
     try:
-        return path.read_bytes()
+        if str(path) in STANDARD_INPUT:
+            return sys.stdin.buffer.read(PICTURE_BYTES)
+        return read_plain(path, PICTURE_BYTES)
     except IsADirectoryError as error:
         kinds = ", ".join(sorted(SUFFIXES))
         raise EmptyPicture(f"the folder holds no picture ({kinds})") from error
     except OSError as error:
         raise UnreadablePicture(error.strerror or "the file cannot be read") from error
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one; what cannot be looked at is told of in its turn."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _below(folder: Path) -> list[Path]:

@@ -1,11 +1,14 @@
 """Labelled pictures in a directory: the Grocery Store Dataset, or a plain folder a class."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import suffixes
+from greengrocer.plain_files import LIST_BYTES, read_plain
+from greengrocer.plain_text import check_name
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = suffixes()
@@ -70,14 +73,13 @@ def _read_grocery(root: Path, split: str) -> LabelledSet:
     if not listing.is_file():
         raise DatasetUnusable(f"{root} has no split {split!r}: there is no {listing.name}")
     taxonomy = _read_taxonomy(root / "classes.csv")
-    with listing.open(newline="", encoding="utf-8") as lines:
-        rows = csv.reader(lines, skipinitialspace=True)
-        try:
-            pictures = tuple(LabelledPicture(root / row[0], int(row[1])) for row in rows)
-        except (IndexError, ValueError, csv.Error) as error:
-            raise DatasetUnusable(
-                f"{listing}, line {rows.line_num}: not 'path, fine id, coarse id'"
-            ) from error
+    rows = csv.reader(_lines(listing), skipinitialspace=True)
+    try:
+        pictures = tuple(LabelledPicture(root / row[0], int(row[1])) for row in rows)
+    except (IndexError, ValueError, csv.Error) as error:
+        raise DatasetUnusable(
+            f"{listing}, line {rows.line_num}: not 'path, fine id, coarse id'"
+        ) from error
     for number, picture in enumerate(pictures, start=1):
         if not 0 <= picture.label < len(taxonomy.classes):
             raise DatasetUnusable(f"{listing}, line {number}: no class has the id {picture.label}")
@@ -85,22 +87,41 @@ def _read_grocery(root: Path, split: str) -> LabelledSet:
 
 
 def _read_taxonomy(listing: Path) -> Taxonomy:
-    with listing.open(newline="", encoding="utf-8") as lines:
-        try:
-            rows = [(r[0], int(r[1]), r[2], int(r[3])) for r in list(csv.reader(lines))[1:]]
-        except (IndexError, ValueError, csv.Error) as error:
-            raise DatasetUnusable(f"{listing} is not the data set's list of classes") from error
+    try:
+        rows = [(r[0], int(r[1]), r[2], int(r[3])) for r in list(csv.reader(_lines(listing)))[1:]]
+    except (IndexError, ValueError, csv.Error) as error:
+        raise DatasetUnusable(f"{listing} is not the data set's list of classes") from error
     rows.sort(key=lambda row: row[1])
     coarse = dict(sorted((row[3], row[2]) for row in rows))
     if [row[1] for row in rows] != list(range(len(rows))) or list(coarse) != list(
         range(len(coarse))
     ):
         raise DatasetUnusable(f"{listing}: the class ids are not 0, 1, 2, ...")
+    _check_names(listing, [row[0] for row in rows])
+    _check_names(listing, list(coarse.values()))
     return Taxonomy(
         classes=tuple(row[0] for row in rows),
         coarse=tuple(coarse.values()),
         coarse_of=tuple(row[3] for row in rows),
     )
+
+
+def _lines(listing: Path) -> Iterator[str]:
+    """Its lines; a ValueError comes with the first that is no UTF-8."""
+    try:
+        data = read_plain(listing, LIST_BYTES)
+    except OSError as error:
+        raise DatasetUnusable(f"{listing}: {error.strerror or error}") from error
+    return (line.decode() for line in data.splitlines(keepends=True))
+
+
+def _check_names(where: Path, names: list[str]) -> None:
+    """Refuse what a bundle could not hold as a class before anything is trained on it."""
+    for name in names:
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise DatasetUnusable(f"{where}: the class {error}") from error
 
 
 def _read_folders(directory: Path, split: str) -> LabelledSet:
@@ -110,6 +131,7 @@ def _read_folders(directory: Path, split: str) -> LabelledSet:
     if not base.is_dir():
         raise DatasetUnusable(f"{directory} has no split {split!r}")
     classes = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
+    _check_names(base, classes)
     pictures = tuple(
         LabelledPicture(path, label)
         for label, name in enumerate(classes)

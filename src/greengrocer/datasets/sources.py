@@ -9,6 +9,7 @@ from greengrocer.datasets.archives import MEMBER_LIMIT, Files, read_archive
 from greengrocer.datasets.fetch import fetch, forget
 from greengrocer.datasets.listing import listed_path
 from greengrocer.errors import DownloadFailed
+from greengrocer.plain_files import NotPlain, read_plain
 
 # Tells the data set's root from other directories.
 LANDMARK = Path("dataset", "classes.csv")
@@ -71,9 +72,10 @@ def _from_directory(root: Path, wanted: Mapping[str, str]) -> Files:
         with _reading_told(file):
             if not file.is_file():
                 continue
-            if file.stat().st_size > MEMBER_LIMIT:
-                raise DownloadFailed(f"{file} is refused: it has more than {MEMBER_LIMIT} bytes")
-            content = file.read_bytes()
+            try:
+                content = read_plain(file, MEMBER_LIMIT)
+            except NotPlain as error:
+                raise DownloadFailed(f"{file} is refused: it {error.strerror}") from error
         yield path, content
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from greengrocer.errors import DatasetUnusable, PictureRefused
+from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ def each_picture(
 
     def one(index: int, path: Path) -> T:
         try:
-            return work(index, path.read_bytes())
+            return work(index, read_plain(path, PICTURE_BYTES))
         except OSError as error:
             raise DatasetUnusable(f"{path}: {error.strerror}") from error
         except PictureRefused as error:

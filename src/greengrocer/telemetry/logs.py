@@ -4,6 +4,7 @@ Where it cannot be written, as on a full disk or to a pipe that nobody reads, th
 nothing else.
 """
 
+import io
 import logging
 import os
 import select
@@ -13,6 +14,7 @@ from typing import Literal, TextIO
 
 import structlog
 
+from greengrocer.plain_text import escaped, one_line
 from greengrocer.telemetry.warned import tell_warnings
 
 LogFormat = Literal["text", "json"]
@@ -34,8 +36,10 @@ def configure_logs(level: str, style: LogFormat) -> None:
         structlog.processors.JSONRenderer()
         if style == "json"
         # tracebacks without the values of variables: those are pictures and keys
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        else _harmless(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=_plain_traceback
+            )
         )
     )
     structlog.configure(
@@ -104,6 +108,26 @@ class Lossy:
 
 def _level(name: str) -> int:
     return logging.getLevelNamesMapping()[name.upper()]
+
+
+def _harmless(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """``render``, where no value moves a terminal or begins a line. JSON escapes them itself."""
+
+    def processor(
+        logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.ProcessorReturnValue:
+        for key, value in event.items():
+            if isinstance(value, str):
+                event[key] = one_line(value)
+        return render(logger, name, event)
+
+    return processor
+
+
+def _plain_traceback(stream: TextIO, error: structlog.typing.ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    stream.write(escaped(text.getvalue(), keep="\n\t"))
 
 
 def _as_is(

@@ -36,8 +36,8 @@ async def try_bundle(source: str) -> None:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env=environment
         )
-    except OSError as error:
-        raise _refused(source, f"could not begin: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise _refused(source, f"could not begin: {error}") from error
     told = await _told(process)
     line = told.decode(errors="replace").strip().rpartition("\n")[2][:MOST_REASON]
     code = process.returncode or 0

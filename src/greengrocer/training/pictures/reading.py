@@ -13,6 +13,7 @@ from greengrocer.datasets.labelled import LabelledPicture
 from greengrocer.errors import DatasetUnusable, PictureRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
+from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 
@@ -52,7 +53,7 @@ def read_fitted(path: Path, geometry: Geometry) -> Pixels:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain(path, PICTURE_BYTES)
     except OSError as error:
         raise DatasetUnusable(f"{path}: {error.strerror}") from error
 

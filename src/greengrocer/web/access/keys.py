@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from greengrocer.errors import KeysRefused
 from greengrocer.locks import locked
+from greengrocer.plain_files import SETTINGS_BYTES, open_plain, read_plain
 
 PREFIX = "gg_"  # by which people, and programs that look for leaked keys, know one
 RANDOM_BYTES = 32
@@ -53,13 +54,15 @@ def read_keys(file: Path) -> Keys:
     Raises KeysRefused, in one line, for what is malformed or what others could have written.
     """
     try:
-        with file.open(encoding="ascii") as opened:
+        with open_plain(file) as opened:
             mode = os.fstat(opened.fileno()).st_mode
-            text = opened.read()
+            text = opened.read(SETTINGS_BYTES + 1).decode("ascii")
     except OSError as error:
         raise _refused(file, (error.strerror or str(error)).lower()) from error
     except ValueError as error:
         raise _refused(file, "is no text in ASCII") from error
+    if len(text) > SETTINGS_BYTES:
+        raise _refused(file, f"has over {SETTINGS_BYTES} bytes")
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _refused(file, "others may write it, and so let themselves in: chmod go-w")
     return _parse(file, text)
@@ -109,17 +112,22 @@ def _names(lines: list[str]) -> set[str]:
 @contextmanager
 def _changing(file: Path) -> Iterator[list[str]]:
     """The lines of ``file``, to be changed: whoever reads it sees all of the change or nothing."""
-    file = file.resolve()  # a link stays one
     try:
+        file = file.resolve()  # a link stays one
         with locked(file.parent):
-            exists = file.exists()
+            exists = os.path.lexists(file)
             if exists:
                 read_keys(file)
-            lines = file.read_text(encoding="ascii").splitlines() if exists else []
+            lines = _lines(file) if exists else []
             yield lines
             _replace(file, "".join(f"{line}\n" for line in lines))
-    except OSError as error:
-        raise _refused(file, (error.strerror or str(error)).lower()) from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        reason = error.strerror if isinstance(error, OSError) else "links lead in a circle"
+        raise _refused(file, (reason or str(error)).lower()) from error
+
+
+def _lines(file: Path) -> list[str]:
+    return read_plain(file, SETTINGS_BYTES).decode("ascii").splitlines()
 
 
 def _replace(file: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import StreamingResponse
 
 from greengrocer.datasets.gallery import Gallery
 from greengrocer.errors import NotReady
+from greengrocer.plain_files import open_plain
 from greengrocer.web.headers import header_text
 
 BLOCK = 1 << 16  # bytes
@@ -35,7 +36,7 @@ async def random_image(gallery: Gallery) -> StreamingResponse:
 
 
 def _open(path: Path) -> tuple[BinaryIO, int]:
-    file = path.open("rb")
+    file = open_plain(path)
     return file, file.seek(0, 2)
 
 
