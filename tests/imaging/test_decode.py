@@ -186,7 +186,7 @@ def test_a_photo_of_108_megapixels_is_decoded_within_its_budget(progressive: boo
 def test_a_webp_that_may_take_longer_than_its_budget_is_refused_before_it_is_decoded() -> None:
     data = encoded(photo(1, (1000, 1000)), "WEBP")
     assert decode(data, limits=DecodeLimits(seconds=1)).size == (1000, 1000)
-    with pytest.raises(PictureTooSlow, match=r"a WebP of this size may take 0\.0 seconds"):
+    with pytest.raises(PictureTooSlow, match=r"this WebP may take 0\.0 seconds"):
         decode(data, limits=DecodeLimits(seconds=0.02))
 
 

@@ -185,7 +185,7 @@ def _may_take(seconds: float, header: Header, limits: DecodeLimits) -> None:
     """``seconds`` are what one call may take that nobody can stop; raises PictureTooSlow."""
     if seconds > limits.seconds:
         raise PictureTooSlow(
-            f"a {header.format} of this size may take {seconds:.1f} seconds to decode: "
+            f"to decode this {header.format} may take {seconds:.1f} seconds by its size: "
             f"at most {limits.seconds:g} are allowed"
         )
 

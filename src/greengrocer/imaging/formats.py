@@ -56,6 +56,10 @@ class Format(StrEnum):
     HEIC = "HEIC"
     AVIF = "AVIF"
 
+    def __format__(self, spec: str) -> str:
+        """As people write it."""
+        return format("WebP" if self is Format.WEBP else self.value, spec)
+
 
 STILLS = (Format.HEIC, Format.AVIF)  # that the extra brings
 
