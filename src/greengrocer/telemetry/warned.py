@@ -12,7 +12,7 @@ from typing import TextIO
 
 MAX_TEXT = 300  # characters of a warning that are told
 # Those are for whoever writes the library's callers, and Python hides them by default.
-_FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning)
+_FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 Tell = Callable[[str], None]
 
