@@ -154,7 +154,11 @@ def load_model(source: str, settings: Settings, metrics: Metrics) -> tuple[Pipel
 
     Raises UsageError (BundleRefused, MissingExtra) in one line.
     """
-    bundle = load_bundle(find_bundle(source))
+    return start_model(load_bundle(find_bundle(source)), settings, metrics)
+
+
+def start_model(bundle: Bundle, settings: Settings, metrics: Metrics) -> tuple[Pipeline, float]:
+    """The same of a bundle that has been verified."""
     pipeline = build_pipeline(
         bundle,
         settings.engine,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from greengrocer.bundles.bundle import read_verified
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
@@ -11,7 +12,7 @@ from greengrocer.imaging.geometry import Pixels
 try:
     import torch
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     from greengrocer.networks.device import choose_device
     from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
@@ -85,9 +86,10 @@ class TorchEngine:
                 f"bundle {self.directory} has no {WEIGHTS}, which wheels leave out: take the "
                 "bundle from the source repository, or train one"
             )
+        data = read_verified(self.directory, self.manifest, WEIGHTS)
         recogniser = Recogniser(described.architecture, len(self.manifest.classes))
         try:
-            weights, familiar = split_familiar(load_file(path))
+            weights, familiar = split_familiar(load(data))
             load_float16(recogniser, weights)
         except (OSError, ValueError, SafetensorError) as error:
             raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
