@@ -163,37 +163,37 @@ def make_limiter(rates: Rates) -> "LocalLimiter | None":
     return LocalLimiter(rates)
 
 
+Starter = Callable[[Bundle], tuple[Pipeline, float]]
 Loader = Callable[[str], tuple[Pipeline, float]]
 
 
-def loader(settings: Settings, metrics: Metrics) -> Loader:
-    """What makes verified and warm pipelines of bundles, with the seconds of a picture.
+def starter(settings: Settings, metrics: Metrics) -> Starter:
+    """What makes warm pipelines of verified bundles, with the seconds of a picture.
 
     They share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
     """
     memory = DecodeBudget(_decode_limits(settings).bytes, metrics.decode_bytes.set)
-    return lambda source: load_model(source, settings, metrics, memory)
+
+    def start(bundle: Bundle) -> tuple[Pipeline, float]:
+        pipeline = build_pipeline(
+            bundle,
+            settings.engine,
+            settings.device,
+            _decode_limits(settings),
+            metrics,
+            engine_threads(),
+            lambda engine: _make_batcher(engine, settings, metrics),
+            memory,
+        )
+        return pipeline, _service_seconds(bundle, pipeline)
+
+    return start
 
 
-def load_model(
-    source: str, settings: Settings, metrics: Metrics, memory: DecodeBudget | None = None
-) -> tuple[Pipeline, float]:
-    """The verified and warm pipeline of the bundle ``source``, and the seconds of a picture.
-
-    Raises UsageError (BundleRefused, MissingExtra) in one line.
-    """
-    bundle = load_bundle(find_bundle(source))
-    pipeline = build_pipeline(
-        bundle,
-        settings.engine,
-        settings.device,
-        _decode_limits(settings),
-        metrics,
-        engine_threads(),
-        lambda engine: _make_batcher(engine, settings, metrics),
-        memory,
-    )
-    return pipeline, _service_seconds(bundle, pipeline)
+def loader(settings: Settings, metrics: Metrics) -> Loader:
+    """The same of a bundle's name or directory, which is verified first."""
+    start = starter(settings, metrics)
+    return lambda source: start(load_bundle(find_bundle(source)))
 
 
 def attempt_of(settings: Settings) -> Attempt | None:

@@ -1,32 +1,39 @@
 """The composition root of ``--workers``: the same parts, stood in several processes."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from greengrocer.assemble import (
+    Starter,
     admission_limits,
     attempt_of,
     in_flight_bytes,
-    loader,
     make_limiter,
     make_service,
     rates_of,
+    starter,
     threads_of,
 )
+from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.datasets.gallery import open_gallery
+from greengrocer.errors import BundleRefused
+from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.reloading.reload import Reloader
 from greengrocer.serving.threads import picture_threads
 from greengrocer.serving.workers.engine import EngineServer
-from greengrocer.serving.workers.private import replace_privately
+from greengrocer.serving.workers.kept import KeptBundles
 from greengrocer.serving.workers.remote import RemoteClassifier
 from greengrocer.settings import MEGA, Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.service import Service
 
-SERVING = "serving"  # in the private directory: the bundle that serves, where it was changed
+log = structlog.get_logger("greengrocer.engine")
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,9 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     """
     return_large_blocks()
     metrics = Metrics()
-    file = directory / SERVING
-    source = file.read_text() if file.exists() else settings.bundle
-    load = loader(settings, metrics)
-    pipeline, service_seconds = load(source)
+    kept = KeptBundles(directory)
+    start = starter(settings, metrics)
+    source, pipeline, service_seconds = _first(kept, settings.bundle, start)
     metrics.serves(*pipeline.labels.model)
     models = Models(pipeline)
     threads = threads_of(settings, pipeline)
@@ -57,14 +63,33 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     limiter = make_limiter(rates_of(settings))
     server = EngineServer(models, admission, threads, picture_bytes, metrics, limiter)
 
-    def remember(source: str) -> None:
-        replace_privately(file, source)  # for the engine after this one
+    def load(source: str) -> Pipeline:
+        bundle = load_bundle(find_bundle(source))
+        pipeline, _ = start(bundle)
+        kept.stage(source, bundle)
+        return pipeline
 
     attempt = attempt_of(settings)
-    reloader = Reloader(
-        models, lambda source: load(source)[0], source, metrics, attempt, remember, server.announce
-    )
+    reloader = Reloader(models, load, source, metrics, attempt, kept.remember, server.announce)
     return AssembledEngine(server, reloader, models)
+
+
+def _first(kept: KeptBundles, default: str, start: Starter) -> tuple[str, Pipeline, float]:
+    """What served last, or else the bundle ``default``: source, pipeline and service seconds."""
+    serving = kept.current
+    if serving is not None and serving.copy is not None:
+        try:
+            bundle = load_bundle(serving.copy)
+            return serving.source, *start(bundle)
+        except BundleRefused as error:
+            log.warning("the copy of the bundle is refused", reason=str(error))
+    source = default if serving is None else serving.source
+    bundle = load_bundle(find_bundle(source))
+    pipeline, seconds = start(bundle)
+    kept.stage(source, bundle)
+    with suppress(OSError):  # without it the next engine reads the bundle itself
+        kept.remember(source)
+    return source, pipeline, seconds
 
 
 def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, read_manifest, write_manifest
 from greengrocer.errors import BundleRefused
+from support.graphs import write_onnx_bundle
+from support.pictures import jpeg
 
 
 @pytest.fixture
@@ -90,3 +93,24 @@ def test_a_shipped_bundle_is_sound(shipped_bundle: Path) -> None:
     assert shipped_bundles()[shipped_bundle.name] == shipped_bundle
     assert find_bundle(shipped_bundle.name) == shipped_bundle
     assert len(load_bundle(shipped_bundle).manifest.classes) == 81
+
+
+@pytest.mark.parametrize("name", [GRAPH, "golden.jpg"])
+def test_what_changes_after_it_was_verified_is_not_used(tmp_path: Path, name: str) -> None:
+    directory = write_onnx_bundle(tmp_path / "greys")
+    bundle = load_bundle(directory)
+    good = (directory / name).read_bytes()
+    # sound by itself, and yet another
+    (directory / name).write_bytes(good + b"\0" if name == GRAPH else jpeg(101))
+    with pytest.raises(BundleRefused, match=f"{name} has the SHA-256"):
+        build_pipeline(bundle)
+    with pytest.raises(BundleRefused, match=f"{name} has the SHA-256"):
+        bundle.copy_to(tmp_path / "copy")
+    (directory / name).write_bytes(good)
+    build_pipeline(bundle).close()
+
+
+def test_a_copy_is_the_same_bundle(tmp_path: Path) -> None:
+    bundle = load_bundle(write_onnx_bundle(tmp_path / "greys"))
+    bundle.copy_to(tmp_path / "copy")
+    assert load_bundle(tmp_path / "copy").manifest == bundle.manifest

@@ -22,6 +22,7 @@ from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
 from greengrocer.networks.weights import familiar_to_float16, to_float16
+from support.bundles import digests
 from support.networks import COARSE_OF, familiar, pictures, square, untrained
 from support.pictures import jpeg
 from support.servers import clean_environment
@@ -80,7 +81,11 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
 
 
 def started(bundle: Path, device: str = "auto", manifest: Manifest | None = None) -> TorchEngine:
-    engine = TorchEngine(bundle, manifest or read_manifest(bundle), device, ONE_THREAD)
+    manifest = manifest or read_manifest(bundle)
+    if (bundle / WEIGHTS).exists():  # which a test may have changed
+        files = manifest.files | digests(bundle, WEIGHTS)
+        manifest = manifest.model_copy(update={"files": files})
+    engine = TorchEngine(bundle, manifest, device, ONE_THREAD)
     engine.start()
     return engine
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.assemble import load_model
+from greengrocer.assemble import loader
 from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.errors import UsageError
 from greengrocer.serving import threads
@@ -80,7 +80,7 @@ def test_the_session_has_the_threads_that_the_environment_says(
         else:
             say(str(inside))
         before = tasks()
-        pipeline, _ = load_model(bundle, Settings(), Metrics())
+        pipeline, _ = loader(Settings(), Metrics())(bundle)
         after = tasks()
         pipeline.close()
         return len(after - before)

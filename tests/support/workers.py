@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from support.poison import environment as poison_environment
+from support.poison.engine import HOME as POISON_HOME
 from support.processes import children, command
 from support.servers import Server, start_server
 from support.waiting import until
@@ -84,7 +85,10 @@ def start_workers(
     environment: Mapping[str, str] | None = None,
 ) -> Workers:
     """Start ``serve --workers``; with ``poison``, some pictures crash or hang its fake engine."""
-    own = {**(environment or {}), **(poison_environment() if poison else {})}
+    own = dict(environment or {})
+    if poison:
+        own |= poison_environment()
+        own |= {POISON_HOME: flags[flags.index("--bundle") + 1]}
     server = start_server("--workers", str(count), *flags, python=python, **own)
     workers = Workers(server, count)
     try:

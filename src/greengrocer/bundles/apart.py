@@ -4,8 +4,7 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
-from greengrocer.bundles.bundle import shipped_bundles
-from greengrocer.bundles.files import read
+from greengrocer.bundles.bundle import read_verified, shipped_bundles
 from greengrocer.bundles.manifest import WEIGHTS, Manifest
 from greengrocer.errors import BundleRefused, MissingExtra
 from greengrocer.version import __version__
@@ -22,7 +21,7 @@ def read_weights(directory: Path, manifest: Manifest) -> bytes:
     one line, where there are no weights besides.
     """
     if (directory / WEIGHTS).exists():
-        return read(directory, WEIGHTS)
+        return read_verified(directory, manifest, WEIGHTS)
     found = _packaged(manifest.name)
     if found is not None and hashlib.sha256(found).hexdigest() == manifest.files.get(WEIGHTS):
         return found

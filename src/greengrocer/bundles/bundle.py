@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from greengrocer.bundles.files import MAX_BYTES, opened, read, refused
-from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
+from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest, write_manifest
 from greengrocer.errors import BundleRefused
 
 # What a distribution may leave out: only the torch engine reads them.
@@ -21,9 +21,23 @@ class Bundle(NamedTuple):
     directory: Path
     manifest: Manifest
 
-    def read(self, name: str) -> bytes:
-        """One of its files; raises BundleRefused where it is not there any more."""
-        return read(self.directory, name)
+    def read(self, name: str, most: int = MAX_BYTES) -> bytes:
+        """One of its files; raises BundleRefused where it is not what was verified any more."""
+        return read_verified(self.directory, self.manifest, name, most)
+
+    def copy_to(self, directory: Path) -> None:
+        """Write a bundle of the same contents to the new ``directory``.
+
+        Raises BundleRefused for a file that is not what was verified any more, and OSError.
+        """
+        directory.mkdir(mode=0o700)
+        for name in self.manifest.files:
+            if name in OPTIONAL and not (self.directory / name).exists():
+                continue
+            path = directory / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.write_bytes(self.read(name))
+        write_manifest(self.manifest, directory)
 
 
 def find_bundle(name_or_directory: str) -> Path:
@@ -74,8 +88,23 @@ def load_bundle(directory: Path) -> Bundle:
     return Bundle(directory, manifest)
 
 
+def read_verified(directory: Path, manifest: Manifest, name: str, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a file of the bundle, which are those that ``manifest`` has the digest of.
+
+    Whoever uses a file takes it from here: on the disk it may have changed since it was verified.
+    Raises BundleRefused.
+    """
+    data = read(directory, name, most)
+    _check_digest(directory, name, manifest.files[name], hashlib.sha256(data).hexdigest())
+    return data
+
+
 def _verify(directory: Path, name: str, digest: str, file: BufferedReader) -> None:
     found = hashlib.file_digest(file, "sha256").hexdigest()
+    _check_digest(directory, name, digest, found)
+
+
+def _check_digest(directory: Path, name: str, digest: str, found: str) -> None:
     if found != digest:
         raise refused(
             directory,

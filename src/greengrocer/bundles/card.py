@@ -20,7 +20,6 @@ from greengrocer.bundles.facts import (
     pretrained,
     trained,
 )
-from greengrocer.bundles.files import read
 from greengrocer.bundles.manifest import Manifest
 
 CARD = "MODEL_CARD.md"
@@ -62,7 +61,7 @@ def read_card(bundle: Bundle) -> str | None:
     """
     if CARD not in bundle.manifest.files:
         return None
-    return plain(read(bundle.directory, CARD, MAX_CARD_BYTES).decode(errors="replace"))
+    return plain(bundle.read(CARD, MAX_CARD_BYTES).decode(errors="replace"))
 
 
 _GROCERY = (

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greengrocer.bundles.files import read
+from greengrocer.bundles.bundle import read_verified
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.onnx_runtime import ort
@@ -46,7 +46,7 @@ class OnnxEngine:
         if self.device not in ("auto", "cpu"):
             raise UsageError(f"the engine onnx runs on the CPU, not on {self.device!r}")
         each, alone = self.threads
-        graph = read(self.directory, GRAPH)
+        graph = read_verified(self.directory, self.manifest, GRAPH)
         try:
             session = session_alone = _session(graph, each, *NEVER_SPINNING)
             if alone > each:

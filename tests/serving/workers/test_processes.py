@@ -1,5 +1,6 @@
 """Real processes on a good day: their answers, metrics, sockets, signals and memory."""
 
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,15 +11,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from greengrocer.serving.workers.kept import COPIES
 from greengrocer.serving.workers.private import METRICS
 from support.bundles import write_fake_bundle
+from support.commands import run
 from support.pictures import encoded, jpeg, photo
 from support.processes import children
 from support.scrapes import Samples, sample, scrape
 from support.servers import START_SECONDS, Server, StartServer, clean_environment
 from support.waiting import until
 from support.wire import Wire, exchange, head, post
-from support.workers import StartWorkers, start_workers
+from support.workers import StartWorkers, Workers, start_workers
 
 pytestmark = pytest.mark.leg("kills")
 
@@ -213,6 +216,45 @@ def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
     until(partial(workers.lost, engine))
     assert serves(workers.url, "3")
     assert told_versions(workers.url) == ["3"]
+
+
+def test_what_served_last_serves_on_whatever_has_become_of_its_directory(
+    supervise: StartWorkers, bundle: Path, tmp_path: Path
+) -> None:
+    control = tmp_path / "control" / "greengrocer.sock"
+    workers = supervise(1, "--control", str(control))
+    (bundle / "golden.jpg").write_bytes(b"damaged")
+    lose_engine(workers)
+    assert serves(workers.url, "1")
+    second = write_fake_bundle(tmp_path / "second", version="2")
+    third = write_fake_bundle(tmp_path / "third", version="3")
+    for new in (second, third):
+        reload = ("reload", "--control", str(control), "--bundle", str(new))
+        assert run(*reload).returncode == 0
+        shutil.rmtree(new)
+    assert run("reload", "--control", str(control), "--rollback").returncode == 0
+    lose_engine(workers)
+    assert serves(workers.url, "2")
+    assert told_versions(workers.url) == ["2"]
+    copies = workers.directory / COPIES
+    assert len(list(copies.iterdir())) == 1
+    # what a person asks for is read where it lies: that it is damaged is told, and 2 serves on
+    workers.server.process.send_signal(signal.SIGHUP)
+    workers.server.until_logged(lambda: [x for x in workers.server.log if "reload refused" in x])
+    assert serves(workers.url, "2")
+    for copy in copies.iterdir():
+        shutil.rmtree(copy)
+    write_fake_bundle(second, version="2a")
+    lose_engine(workers)
+    assert serves(workers.url, "2a")
+
+
+def lose_engine(workers: Workers) -> None:
+    """Kill the engine, and wait for the next."""
+    engine = workers.engine
+    workers.kill(engine)
+    until(partial(workers.lost, engine))
+    until(workers.ready)
 
 
 def serves(url: str, version: str) -> bool:

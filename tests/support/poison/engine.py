@@ -11,7 +11,8 @@ from greengrocer.imaging.geometry import Pixels
 
 CRASHES, HANGS, SLOW, FAILS = 12, 36, 62, 87  # mean levels of grey, JPEG's error aside
 SLOW_SECONDS = 0.3  # long enough to be in flight for others to see
-DEADLY = "deadly"  # a file in the bundle's directory: no start succeeds while it is there
+HOME = "POISON_HOME"  # a directory; by default the bundle's
+DEADLY = "deadly"  # a file in it: no start succeeds while it is there
 SLOW_START = "slow"  # a pipe there: a start waits until somebody has written to it
 
 
@@ -22,7 +23,7 @@ class PoisonableEngine(FakeEngine):
 
     def __init__(self, directory: Path, *rest: object) -> None:
         super().__init__(directory, *rest)  # type: ignore[arg-type]
-        self.directory = directory
+        self.directory = Path(os.environ.get(HOME, directory))
 
     def start(self) -> None:
         """Leave no core files, and die where the test says so."""
