@@ -14,7 +14,7 @@ serve: .venv/installed  ## recognise groceries over HTTP; GREENGROCER_PORT=9000 
 	@exec $(SERVE)/greengrocer serve
 
 test: .venv-dev/installed  ## run the quick tests
-	$(DEV)/pytest -m "not accept"
+	$(DEV)/pytest -m "not accept" -n 2 --dist loadfile
 
 accept: .venv-dev/installed  ## run the long tests
 	$(DEV)/pytest -m accept

@@ -70,3 +70,10 @@ def runtime() -> Iterator[Path]:
     """A short ``XDG_RUNTIME_DIR``: a socket's address has no room for pytest's directories."""
     with tempfile.TemporaryDirectory() as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """The same, for a test that has both."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)

@@ -48,9 +48,9 @@ EVERY_SERIES = [
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Path:
+def disk(short_path: Path) -> Path:
     """Where a small disk is to be mounted."""
-    disk = tmp_path / "disk"
+    disk = short_path / "disk"
     disk.mkdir()
     return disk
 

@@ -41,8 +41,22 @@ def test_workers_say_that_they_need_one(tmp_path: Path, fake_bundle: Path) -> No
     assert "--workers needs a directory to write to, which TMPDIR may name" in line
 
 
-def test_workers_take_the_one_that_tmpdir_names(tmp_path: Path, fake_bundle: Path) -> None:
-    place = tmp_path / "place"
+def test_workers_say_that_its_path_is_too_long(
+    tmp_path: Path, runtime: Path, fake_bundle: Path
+) -> None:
+    place = tmp_path / ("x" * 100)
+    place.mkdir()
+    flags = ["--port", "0", "--engine", "fake", "--bundle", str(fake_bundle)]
+    environment = {"XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(place)}
+    line = mistake(run("serve", "--workers", "1", *flags, environment=environment))
+    assert "have TMPDIR name one of at most 70 bytes" in line
+    assert not [*place.iterdir()]
+
+
+def test_workers_take_the_one_that_tmpdir_names(
+    tmp_path: Path, short_path: Path, fake_bundle: Path
+) -> None:
+    place = short_path / "place"
     place.mkdir()
     python = python_that_sees(tmp_path, READ_ONLY, small_disk(place, 8000))
     flags = ("--engine", "fake", "--bundle", str(fake_bundle))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, cast
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from greengrocer.errors import (
     PictureTooSlow,
@@ -32,8 +32,12 @@ Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [heig
 
 PNG_BLOCK = 1 << 14  # bytes of a PNG that are unpacked between two looks at the clock
 
-Image.MAX_IMAGE_PIXELS = None  # DecodeLimits takes its place, and warns of nothing
-
+# Image.open would hold pictures against Pillow's own limit, and warn; DecodeLimits takes its place.
+_OPEN: dict[Format, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
+    Format.JPEG: JpegImagePlugin.JpegImageFile,
+    Format.PNG: PngImagePlugin.PngImageFile,
+    Format.WEBP: WebPImagePlugin.WebPImageFile,
+}
 _SHOWN = {Format.PNG: png.shown, Format.JPEG: jpeg.shown, Format.WEBP: webp.shown}
 
 
@@ -158,7 +162,7 @@ def _decode(
 
 def _open(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> ImageFile.ImageFile:
     reader = cast("IO[bytes]", Pieces(pieces, clock))
-    picture = Image.open(reader, formats=[header.format])
+    picture = _OPEN[header.format](reader)
     # What the header said was counted and admitted: a second one may not say otherwise.
     if picture.size != (header.width, header.height):
         raise UnreadablePicture(f"the {header.format} has two headers that disagree")

@@ -140,7 +140,9 @@ def _decode_heic(alone: bytes) -> Image.Image:
 
 def _decode_avif(alone: bytes, still: Still) -> Image.Image:
     """Turned and cropped here: Pillow only tells of the one, and nothing of the other."""
-    with Image.open(io.BytesIO(alone), formats=["AVIF"]) as picture:
+    from PIL.AvifImagePlugin import AvifImageFile  # noqa: PLC0415
+
+    with AvifImageFile(io.BytesIO(alone)) as picture:
         if picture.size != (still.width, still.height):
             raise Damaged("has two headers that disagree")
         picture.load()

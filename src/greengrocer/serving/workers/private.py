@@ -16,6 +16,8 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 PARENT_SECONDS = 1.0  # between two looks at whether it lives
 BACKLOG = 128
 ENGINE_SOCKET = "engine.sock"
+MOST_SOCKET = 103  # bytes of a Unix socket's path, where fewest are allowed (macOS)
+MAX_DIRECTORY = MOST_SOCKET - 1 - len(ENGINE_SOCKET)
 SETTINGS = "settings.json"
 METRICS = "metrics"
 METRIC_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # a file for each
@@ -40,6 +42,12 @@ def make_private_directory(processes: int) -> Path:
             "--workers needs a directory to write to, which TMPDIR may name: "
             f"{error.strerror or error}"
         ) from error
+    if len(os.fsencode(directory)) > MAX_DIRECTORY:
+        remove_private_directory(directory)
+        raise UsageError(
+            "--workers needs a directory whose path is short enough for a socket: have TMPDIR name "
+            f"one of at most {MAX_DIRECTORY - len(directory.name) - 1} bytes"
+        )
     return directory
 
 
