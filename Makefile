@@ -17,7 +17,7 @@ test: .venv-dev/installed  ## run the quick tests
 	$(DEV)/pytest -m "not accept" -n 2 --dist loadfile
 
 accept: .venv-dev/installed  ## run the long tests
-	$(DEV)/pytest -m accept
+	$(DEV)/pytest -m accept -n 2 --dist loadfile
 
 conformance: .venv-dev/installed  ## hold a running service against the black-box suite; URL names it
 	$(DEV)/pytest conformance --base-url $(URL)

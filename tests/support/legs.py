@@ -1,6 +1,7 @@
 """Which legs of the long tests were run, for the end of a run: from the marker ``leg``."""
 
 from collections import Counter
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,12 +12,22 @@ OUTCOMES = ("passed", "failed", "error", "skipped")
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note the legs of what will run, where long tests are among it."""
-    marked = [(item, item.get_closest_marker("leg")) for item in session.items]
-    session.config.stash[LEGS] = {
-        item.nodeid: str(mark.args[0])
-        for item, mark in marked
-        if mark is not None and item.get_closest_marker("accept")
-    }
+    session.config.stash[LEGS] = {item.nodeid: leg for item in session.items if (leg := _leg(item))}
+
+
+def _leg(item: pytest.Item) -> str | None:
+    mark = item.get_closest_marker("leg")
+    return str(mark.args[0]) if mark and item.get_closest_marker("accept") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have each report tell its leg: where tests run on several processes, it alone comes back."""
+    report = yield
+    report.leg = _leg(item)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -29,6 +40,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def lines(legs: dict[str, str], stats: dict[str, list[Any]]) -> list[str]:
     """A line for each leg, by name; ``stats`` are pytest's reports by outcome."""
+    told = [report for outcome in OUTCOMES for report in stats.get(outcome, [])]
+    legs = legs | {report.nodeid: leg for report in told if (leg := getattr(report, "leg", None))}
     counts: dict[str, Counter[str]] = {leg: Counter() for leg in legs.values()}
     reasons: dict[str, set[str]] = {leg: set() for leg in counts}
     for outcome in OUTCOMES:
