@@ -26,7 +26,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Have each report tell its leg: where tests run on several processes, it alone comes back."""
     report = yield
-    report.leg = _leg(item)
+    report.leg = _leg(item)  # type: ignore[attr-defined]  # pytest lets reports have more
     return report
 
 
