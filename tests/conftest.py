@@ -9,7 +9,11 @@ import pytest
 
 from greengrocer.bundles.bundle import shipped_bundles
 from support.bundles import write_fake_bundle
-from support.legs import pytest_collection_finish, pytest_terminal_summary  # noqa: F401  # hooks
+from support.legs import (  # noqa: F401  # hooks
+    pytest_collection_finish,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 from support.servers import Server, StartServer, start_server
 
 

@@ -6,7 +6,8 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-CONFTEST = "from support.legs import pytest_collection_finish, pytest_terminal_summary"
+HOOKS = "pytest_collection_finish", "pytest_runtest_makereport", "pytest_terminal_summary"
+CONFTEST = f"from support.legs import {', '.join(HOOKS)}"
 INI = """
 [pytest]
 markers =
@@ -65,8 +66,11 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
-def test_each_leg_is_named_with_what_became_of_it(project: pytest.Pytester) -> None:
-    done = project.runpytest_subprocess("-m", "accept")
+@pytest.mark.parametrize("processes", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_each_leg_is_named_with_what_became_of_it(
+    project: pytest.Pytester, processes: list[str]
+) -> None:
+    done = project.runpytest_subprocess("-m", "accept", *processes)
     done.stdout.fnmatch_lines(
         [
             "*= legs =*",
