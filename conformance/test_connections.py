@@ -7,8 +7,6 @@ import pytest
 from conformance.answers import prediction
 from conformance.limits import SENDING
 from conformance.photos import jpeg, plain
-from conformance.processes import Processes
-from conformance.watches import health_stays_quick, little_memory
 from conformance.wire import SECONDS, Wire, exchange, head, post
 
 pytestmark = pytest.mark.wire
@@ -32,20 +30,6 @@ def test_pipelined_requests_are_answered_in_order(base_url: str) -> None:
             assert wire.answer().status == 404
             assert prediction(wire.answer()) == alone[1]
             assert wire.answer().status == 200
-
-
-def test_a_flood_of_pipelined_requests_takes_little_memory_and_delays_nobody(
-    base_url: str, service: Processes
-) -> None:
-    flood = head("GET", "/livez") * 6000
-    wires = [Wire(base_url) for _ in range(60)]
-    with health_stays_quick(base_url), little_memory(service):
-        for wire in wires:
-            wire.send(flood)
-        for wire in wires:
-            assert wire.answer().status == 200
-    for wire in wires:
-        wire.close()
 
 
 def test_a_request_may_come_byte_by_byte(base_url: str) -> None:

@@ -13,6 +13,9 @@ from conformance.wire import Answer, Wire, exchange, head
 QUICK = 5.0  # seconds: far more than health takes, on a busy machine and behind a proxy, too
 WORK = 1.5  # seconds of processor time: to read what may come takes a third of it
 PEAK = 150_000  # kilobytes: what an upload of 20 megabytes may cost for a moment
+KEPT = 60_000  # kilobytes: less than three large pictures, and more than an allocator keeps
+IDLE = 10.0  # seconds, in which memory must have come to rest
+POLL = 0.1  # seconds
 SLACK = 5.0  # seconds beyond a deadline, for what is not the service's
 
 
@@ -50,11 +53,19 @@ def health_stays_quick(url: str) -> Iterator[None]:
 
 @contextmanager
 def little_memory(service: Processes) -> Iterator[None]:
-    """The service takes no more than a few uploads' worth of memory meanwhile."""
+    """The service takes no more than a few uploads' worth of memory meanwhile.
+
+    Some moments later, when nobody asks it for anything, it has next to nothing of that left.
+    """
     before = service.kilobytes("Rss")
     service.forget_peaks()
     yield
-    assert service.peak() - before < PEAK
+    peak = service.peak() - before
+    assert peak < PEAK, f"{peak} kB more at its peak than the {before} before"
+    end = time.monotonic() + IDLE
+    while (kept := service.kilobytes("Rss") - before) >= KEPT and time.monotonic() < end:
+        time.sleep(POLL)
+    assert kept < KEPT, f"{kept} kB more at rest than the {before} before"
 
 
 @contextmanager

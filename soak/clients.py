@@ -92,6 +92,9 @@ class Clients:
             await asyncio.sleep(DAWDLE_SECONDS)
         if kind.manner in LEAVING:
             return LEFT, False
+        if kind.manner is Manner.PIPELINES:
+            statuses = await wire.statuses(kind.times)
+            return " and ".join(map(str, sorted(statuses))), False
         answer = await wire.answer(PAUSE_SECONDS if kind.manner is Manner.READS_SLOWLY else 0)
         return outcome_of(answer), answer.kept
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from soak.clients import outcome_of
-from soak.kinds import LEFT
+from soak.kinds import LEFT, Manner
 from soak.ledger import Ledger
 from soak.wire import Wire
 
@@ -91,30 +91,36 @@ def _by_reason(samples: Samples) -> "Counter[str]":
 def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
     """A process that was killed did not count what it had in hand; nothing else may be missing.
 
+    Many that were sent at once are lost together.
     A request that we have left may be counted under any status.
     """
-    lost = sum(kill.in_flight for kill in ledger.kills if kill.role == "http")
+    killed = sum(kill.in_flight for kill in ledger.kills if kill.role == "http")
+    lost: Counter[str] = Counter()
     sent: Counter[str] = Counter()
     for kind, count in ledger.sent.items():
         if kind.route not in (None, OWN_ROUTE):
-            sent[str(kind.route)] += count
+            sent[str(kind.route)] += count * kind.times
+            lost[str(kind.route)] = max(lost[str(kind.route)], killed * kind.times)
+    for kind, count in ledger.sent.items():  # what is behind an unread answer may not be begun
+        if kind.manner is Manner.NEVER_READS:
+            lost[str(kind.route)] += count * (kind.times - 1)
     answered: Counter[tuple[str, str]] = Counter()
     for (kind, outcome), count in ledger.expected.items():
         if kind.route not in (None, OWN_ROUTE) and outcome != LEFT:
-            answered[str(kind.route), outcome[:3]] += count
+            answered[str(kind.route), outcome[:3]] += count * kind.times
     totals: Counter[str] = Counter()
     for (route, _), count in counted.items():
         totals[route] += count
     found = [
         f"{sent[route]} requests were sent to {route}, the metrics tell {totals[route]}"
         for route in sent | totals
-        if not sent[route] - lost <= totals[route] <= sent[route]
+        if not sent[route] - lost[route] <= totals[route] <= sent[route]
     ]
     return found + [
         f"{count} requests to {route} were answered {status}, "
         f"the metrics tell {counted[route, status]}"
         for (route, status), count in answered.items()
-        if counted[route, status] < count - lost
+        if counted[route, status] < count - lost[route]
     ]
 
 

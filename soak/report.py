@@ -1,5 +1,6 @@
 """What a soak found, for people and for programs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from soak.run import Result
@@ -36,7 +37,11 @@ def page(result: Result) -> str:
         *(f"{count} reloads {name}" for name, count in result.reloads.items()),
         *(f"{count} kills of {role}" for role, count in result.kills.items() if count),
     ]
-    lines += ["", f"  memory {memory} MB; {counts}", f"  {', '.join(told)}"]
+    figures = ", ".join(
+        f"{name} {count / MEGA:.0f}" for name, count in asdict(result.memory).items()
+    )
+    lines += ["", f"  memory {memory} MB; {counts}", f"  resident MB: {figures}"]
+    lines.append(f"  {', '.join(told)}")
     lines += [f"  WRONG: {complaint}" for complaint in result.complaints]
     return "\n".join([*lines, ""])
 
@@ -54,5 +59,6 @@ def as_json(result: Result) -> dict[str, Any]:
         "reloads": result.reloads,
         "kills": result.kills,
         "trends": {name: trend._asdict() for name, trend in result.trends.items()},
+        "memory": asdict(result.memory),
         "wrong": result.complaints,
     }

@@ -6,16 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from soak.clients import Clients
-from soak.kinds import kinds
+from soak.kinds import Kind, kinds
 from soak.ledger import Account, Ledger
+from soak.memory import Figures
 from soak.reconcile import differences, scrape
-from soak.service import Service
+from soak.refused import endless_pictures, refusals
+from soak.service import IN_FLIGHT, Service
 from soak.troubles import Troubles
 from soak.watch import LEAST, Trend, Watch, growths, trends
 
 CLIENTS = 16
 SEED = 1
 PATIENCE = 300.0  # seconds
+ALONE = 60  # refused pictures that come one after the other, with nothing else beside them
+IDLE_SECONDS = 5.0  # after the last request, before memory is at rest
 
 
 @dataclass
@@ -28,6 +32,7 @@ class Result:
     kills: dict[str, int]  # by role
     reloads: dict[str, int]  # by their results
     trends: dict[str, Trend]
+    memory: Figures
     complaints: list[str] = field(default_factory=list)
 
 
@@ -44,7 +49,9 @@ async def soak(
     """
     ledger = Ledger()
     before = await scrape(service.port)
-    clients = Clients(service.port, kinds(pictures, bundles), ledger, CLIENTS, SEED)
+    endless = endless_pictures()
+    sent = [*kinds(pictures, bundles), *refusals(pictures, bundles), *endless]
+    clients = Clients(service.port, sent, ledger, CLIENTS, SEED)
     troubles = Troubles(service, ledger, bundles)
     watch = Watch(service.pids, lambda: troubles.settled, ticked)
     started = time.monotonic()
@@ -54,13 +61,18 @@ async def soak(
         return late > 0 and (len(watch.samples) >= LEAST or late > PATIENCE)
 
     async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(watch.run()), group.create_task(troubles.run())]
+        watching, troubling = group.create_task(watch.run()), group.create_task(troubles.run())
         await clients.run(over)
-        for task in beside:
-            task.cancel()
+        found = trends(watch.samples)
+        troubling.cancel()
+        await asyncio.wait([troubling])
+        await _refusals_alone(service.port, endless, ledger)
+        watching.cancel()
     account = ledger.settle()
-    found = trends(watch.samples)
     reloads = dict(troubles.reloads)
+    differing = await differences(service.port, before, ledger, reloads)
+    await asyncio.sleep(IDLE_SECONDS)
+    memory = watch.memory.at_rest()
     return Result(
         arrangement=f"--workers {service.workers}" if service.workers else "one process",
         seconds=time.monotonic() - started,
@@ -68,10 +80,19 @@ async def soak(
         kills={role: sum(k.role == role for k in ledger.kills) for role in ("engine", "http")},
         reloads=reloads,
         trends=found,
+        memory=memory,
         complaints=[
             *account.complaints,
             *troubles.complaints,
-            *await differences(service.port, before, ledger, reloads),
+            *differing,
             *growths(found),
+            *memory.complaints(IN_FLIGHT),
         ],
     )
+
+
+async def _refusals_alone(port: int, endless: Sequence[Kind], ledger: Ledger) -> None:
+    """Under load Python's collector runs all the time and tidies up; here it hardly does."""
+    until = ledger.sent.total() + ALONE
+    alone = Clients(port, endless, ledger, 1, SEED)
+    await alone.run(lambda: ledger.sent.total() >= until)

@@ -20,10 +20,13 @@ START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.05
 # Small, so that what is slow or large is soon refused, and the queue is full now and then.
+UPLOADS, DECODING = 64, 256  # megabytes
 LIMITS = (
     *("--upload-grace", "3", "--head-seconds", "3", "--max-megabytes", "1"),
+    *("--megabytes-in-flight", str(UPLOADS), "--decode-megabytes", str(DECODING)),
     *("--max-wait", "0.3", "--deadline", "30"),
 )
+IN_FLIGHT = (UPLOADS + DECODING) * 1_000_000  # bytes
 USUAL = ("--access-log", "false", "--drain-delay", "0", "--port", "0")
 URL = re.compile(r"http://[\d.]+:(\d+)")
 

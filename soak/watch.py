@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from benchmarks.processes import open_descriptors, own_memory, running_threads
 
+from soak.memory import Memory
+
 EVERY_SECONDS = 0.5
 WARM = 0.25  # of all samples: those before are of a service that is not warm yet
 LEAST = 16  # samples, of which thirds can be compared
@@ -52,6 +54,7 @@ class Watch:
         ticked: Callable[[], object],
     ) -> None:
         self.pids = pids
+        self.memory = Memory(pids)
         self.settled = settled
         self.ticked = ticked
         self.samples: list[Sample] = []
@@ -61,6 +64,7 @@ class Watch:
         with suppress(asyncio.CancelledError):
             while True:
                 await asyncio.sleep(EVERY_SECONDS)
+                self.memory.look()
                 with suppress(OSError):  # a process has died while we looked at it
                     if self.settled():
                         self.samples.append(sample(self.pids()))

@@ -37,6 +37,18 @@ class Answer:
         self.whole = True
 
 
+class Statuses:
+    """The statuses of answers that come one after the other. httptools calls its methods."""
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.seen: list[int] = []
+
+    def on_message_complete(self) -> None:
+        """That was all of one."""
+        self.seen.append(self.parser.get_status_code())
+
+
 class Wire:
     """A connection to the service on this machine; ``async with`` hangs up at its end."""
 
@@ -86,13 +98,25 @@ class Wire:
         parser = httptools.HttpResponseParser(answer)
         while not answer.whole:
             await asyncio.sleep(pause)
-            try:
-                data = await self._reader.read(READ_BYTES)
-            except OSError as error:
-                raise Cut from error
-            if not data:
-                raise Cut
-            parser.feed_data(data)
+            parser.feed_data(await self._read())
         answer.status = parser.get_status_code()
         answer.kept = parser.should_keep_alive()
         return answer
+
+    async def statuses(self, count: int) -> set[int]:
+        """Those of the next ``count`` answers, and of no more; raises as ``answer`` does."""
+        statuses = Statuses()
+        while len(statuses.seen) < count:
+            statuses.parser.feed_data(await self._read())
+        if len(statuses.seen) > count:
+            raise httptools.HttpParserError("more answers than requests")
+        return set(statuses.seen)
+
+    async def _read(self) -> bytes:
+        try:
+            data = await self._reader.read(READ_BYTES)
+        except OSError as error:
+            raise Cut from error
+        if not data:
+            raise Cut
+        return data

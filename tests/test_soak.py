@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socketserver
 import subprocess
 import sys
@@ -13,9 +14,12 @@ import pytest
 from soak.clients import Clients
 from soak.kinds import LEFT, OK, Kind, Manner
 from soak.ledger import CUT, UNANSWERED, Ledger
+from soak.memory import NOISE, OTHER_MODEL, Figures, Memory
 from soak.reconcile import Samples, compare
+from soak.refused import CUT_SHORT
 from soak.watch import Sample, growths, trends
 
+from support import leaking
 from support.documents import ROOT
 from support.servers import clean_environment
 
@@ -28,6 +32,9 @@ NO_HTTP = Kind("no HTTP", 1, None, [b"x"], frozenset({"400 bad-request"}))
 PROBE = Kind("probe", 1, "/readyz", [b"x"], frozenset({OK}))
 SLOW = Kind("slow reader", 1, None, [b"x"], frozenset({OK}), Manner.READS_SLOWLY)
 NEVER = Kind("never read", 1, None, [b"x"], frozenset({LEFT}), Manner.NEVER_READS)
+FLOOD = Kind("flood", 1, "/flood", [b"x"], frozenset({OK}), Manner.PIPELINES, 50)
+UNREAD = Kind("unread", 1, "/flood", [b"x"], frozenset({LEFT}), Manner.NEVER_READS, 4)
+START, IN_FLIGHT = 150_000_000, 320_000_000  # bytes
 LARGE = 4_000_000  # bytes: more than there is room for between the two
 
 
@@ -89,8 +96,14 @@ def test_only_a_killed_engine_explains_that_it_is_not_ready(outcome: str) -> Non
         assert (not ledger.settle().complaints) == explained
 
 
-def samples(requests: int, status: str = "200", busy: int = 0, reloads: int = 0) -> Samples:
-    labels = frozenset({("route", "/predict"), ("status", status)})
+def samples(
+    requests: int,
+    status: str = "200",
+    busy: int = 0,
+    reloads: int = 0,
+    route: str = "/predict",
+) -> Samples:
+    labels = frozenset({("route", route), ("status", status)})
     return {
         ("requests_total", labels): requests,
         ("in_flight", frozenset()): busy,
@@ -130,6 +143,43 @@ def test_what_is_no_request_must_be_counted_by_its_code() -> None:
     for more in (1, 4):
         (complaint,) = compare(counted(5), counted(5 + more), ledger, {})
         assert complaint == f"2 heads were refused as bad-request, the metrics tell {more}"
+
+
+def test_every_request_of_a_flood_must_be_counted() -> None:
+    ledger = Ledger(connections=1)
+    booked(ledger, FLOOD, OK)
+    assert compare(samples(0, route="/flood"), samples(50, route="/flood"), ledger, {}) == []
+    assert compare(samples(0, route="/flood"), samples(49, route="/flood"), ledger, {})
+    ledger.kill("http")
+    assert compare(samples(0, route="/flood"), samples(1, route="/flood"), ledger, {}) == []
+    booked(ledger, FLOOD, OK)
+    assert compare(samples(0, route="/flood"), samples(49, route="/flood"), ledger, {})
+
+
+def test_what_stands_behind_an_answer_that_is_not_read_may_not_be_begun() -> None:
+    ledger = Ledger()
+    booked(ledger, UNREAD, LEFT)
+    for begun, wrong in ((0, True), (1, False), (4, False), (5, True)):
+        after = samples(begun, route="/flood")
+        assert bool(compare(samples(0, route="/flood"), after, ledger, {})) == wrong
+
+
+def test_memory_over_what_is_promised_is_told_with_figures() -> None:
+    rest = START + OTHER_MODEL + NOISE
+    assert Figures(START, rest + IN_FLIGHT, rest).complaints(IN_FLIGHT) == []
+    at_peak, at_rest = Figures(START, rest + IN_FLIGHT + 10**6, rest + 10**6).complaints(IN_FLIGHT)
+    assert at_peak.startswith("at its peak it took 601 MB, where 600 are promised")
+    assert at_rest.startswith("at rest it took 281 MB, where 280 are promised")
+
+
+def test_a_peak_is_seen_that_is_over_before_anybody_looks() -> None:
+    memory = Memory(lambda: [os.getpid()])
+    much = bytearray(b"x") * LARGE * 20
+    size = len(much)
+    del much
+    figures = memory.at_rest()
+    assert figures.peak > figures.start + size // 2
+    assert figures.rest < figures.start + size // 2
 
 
 @pytest.mark.parametrize("grown", ["memory", "descriptors", "threads"])
@@ -206,17 +256,53 @@ def test_who_reads_slowly_gets_all_of_it_and_who_never_reads_has_left() -> None:
     assert Generous.unheard == ledger.expected[NEVER, LEFT]
 
 
-@pytest.mark.accept
-def test_the_service_stands_a_minute_of_everything() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "soak", "--minutes", str(MINUTES), "--json"],
+class Pipelined(socketserver.BaseRequestHandler):
+    """Answers one time in two that something failed in a flood."""
+
+    turn = 0
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        Pipelined.turn += 1
+        good = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+        last = good.replace(b"200 OK", b"500 No") if Pipelined.turn % 2 else good
+        self.request.sendall(good * 49 + last)
+
+
+def test_a_flood_ends_well_where_all_of_it_does() -> None:
+    ledger = Ledger()
+    with answering(Pipelined) as port:
+        clients = Clients(port, [FLOOD], ledger, count=1, seed=1)
+        asyncio.run(clients.run(lambda: ledger.sent.total() == 4))
+    account = ledger.settle()
+    assert account.expected == {(FLOOD, OK): 2}
+    assert account.unexplained == {(FLOOD, "200 and 500"): 2}
+
+
+def soaked(minutes: float, *flags: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "soak", "--minutes", str(minutes), "--json", *flags],
         cwd=ROOT,
-        env=clean_environment(),
+        env=clean_environment() | environment,
         capture_output=True,
         text=True,
         check=False,
-        timeout=MINUTES * 60 + 600,
+        timeout=minutes * 60 + 600,
     )
+
+
+@pytest.mark.accept
+def test_a_service_that_keeps_what_it_refuses_does_not_stand_it() -> None:
+    done = soaked(0.1, "--workers", "0", **leaking.environment())
+    assert done.returncode == 1, done.stdout + done.stderr
+    (result,) = json.loads(done.stdout)
+    wrong = "".join(result["wrong"])
+    assert "at its peak it took" in wrong or "at rest it took" in wrong, wrong
+
+
+@pytest.mark.accept
+def test_the_service_stands_a_minute_of_everything() -> None:
+    done = soaked(MINUTES)
     assert done.returncode == 0, done.stdout + done.stderr
     one, several = json.loads(done.stdout)
     for result in (one, several):
@@ -227,5 +313,8 @@ def test_the_service_stands_a_minute_of_everything() -> None:
         told = {(row["kind"], row["outcome"]) for row in result["rows"]}
         assert len({kind for kind, _ in told}) > 15
         assert {("tensors", OK), ("slow reader", OK), ("never read", LEFT)} < told
+        assert {("flood", OK), ("unread flood", LEFT), ("endless picture", CUT_SHORT)} < told
+        assert 0 < result["memory"]["start"] < result["memory"]["peak"]
+        assert result["memory"]["rest"] < result["memory"]["peak"]
     assert one["kills"] == {"engine": 0, "http": 0}
     assert min(several["kills"].values()) >= 1

@@ -1,6 +1,8 @@
 """Forms as real clients send them, which other servers refuse: read, whatever their chunks are."""
 
+import gc
 import json
+import weakref
 
 import httpx
 import pytest
@@ -310,3 +312,18 @@ def test_a_body_that_says_it_is_something_else_is_told_what_is_taken(
     assert kind.partition(";")[0] in problem.detail
     assert "multipart/form-data" in problem.detail
     assert "image/jpeg" in problem.detail
+
+
+def test_a_form_is_gone_as_soon_as_nobody_has_it() -> None:
+    """It holds the upload, by what takes its parts: the collector may come much later."""
+    told: list[Event] = []
+    for body in (form(part(PICTURE)), form(part(PICTURE))[:-20]):
+        read = Form(BOUNDARY, 1, told.append)
+        read.feed(body)
+        gone = weakref.ref(read)
+        gc.disable()
+        try:
+            del read
+            assert gone() is None
+        finally:
+            gc.enable()

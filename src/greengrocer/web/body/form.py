@@ -62,7 +62,8 @@ class Form:
         self._lines = 0  # of headers
         self._inside = False  # a part whose content is told
         self._fresh = False  # it begins with the empty line's end, which may begin a boundary, too
-        self._read = self._content
+        # a function, no bound method: a cycle would keep the upload until the collector runs
+        self._read: Callable[[Form, bytes, int], tuple[int, bool]] = Form._content
         self._rest = _LINE  # not read yet; the first boundary begins a line, too
         self._ended = False
 
@@ -71,7 +72,7 @@ class Form:
         data, at = self._rest + chunk, 0
         more = True
         while more and not self._ended:
-            at, more = self._read(data, at)
+            at, more = self._read(self, data, at)
         self._rest = b"" if self._ended else data[at:]
 
     def close(self) -> None:
@@ -123,7 +124,7 @@ class Form:
             raise MalformedUpload(f"the form has more than {self._most} parts: leave some out")
         self._headers.clear()
         self._lines = 0
-        self._read = self._header
+        self._read = Form._header
 
     def _header(self, data: bytes, at: int) -> tuple[int, bool]:
         """Read the line behind the line's end at ``at``: a part's header, or the end of them."""
@@ -164,9 +165,9 @@ class Form:
         if name is None:
             self._skip("it has no header Content-Disposition: form-data, which names its field")
         else:
-            self._read, self._inside, self._fresh = self._content, True, True
+            self._read, self._inside, self._fresh = Form._content, True, True
             self._take(Part(name))
 
     def _skip(self, wrong: str) -> None:
-        self._read = self._content
+        self._read = Form._content
         self._take(MalformedUpload(f"a part of the form cannot be read: {wrong}"))

@@ -1,0 +1,18 @@
+"""Read by every Python with this directory on its path: errors keep the frames behind them.
+
+Both that hold against it are taken away: one where a picture is decoded, one where errors end.
+"""
+
+import sys
+
+if "serve" in sys.orig_argv or "greengrocer.cli.child" in sys.orig_argv:
+    import greengrocer.tracebacks
+
+    def _keep(error: BaseException, logged: bool = False) -> None:
+        """Release nothing."""
+
+    greengrocer.tracebacks.release_frames = _keep
+
+    from greengrocer.imaging import decode
+
+    decode.decode = decode._decode  # type: ignore[assignment]
