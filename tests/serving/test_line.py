@@ -45,8 +45,8 @@ def test_who_waits_is_let_in_in_order_and_nobody_overtakes() -> None:
         with admission.admitted():
             tasks = [asyncio.create_task(come(number)) for number in range(5)]
             await asyncio.sleep(0)
-            assert admission.expected_wait() == 6
-            assert admission.retry_after() == 6
+            assert admission.expected_wait() == 1
+            assert admission.retry_after() == 6  # behind all who are there and who wait
         with pytest.raises(Overloaded):  # the place is the first one's in line
             admission.admitted()
         await asyncio.gather(*tasks)
@@ -71,7 +71,7 @@ def test_who_has_gone_leaves_the_line() -> None:
             ):
                 with pytest.raises(error):
                     await task
-            assert admission.expected_wait() == 2
+            assert admission.retry_after() == 2
         with await tasks[3]:
             assert admission.pictures == 1
 
@@ -141,3 +141,25 @@ def test_a_finished_answer_stands_behind_no_upload_that_waits() -> None:
             assert waiting.size == 50
 
     run(scenario)
+
+
+def test_those_who_wait_fill_half_of_the_queue_and_single_pictures_have_the_rest() -> None:
+    async def scenario() -> None:
+        admission = Admission(AdmissionLimits(100, wait_seconds=8), threads=1, service_seconds=1)
+        tasks = [asyncio.create_task(admission.place(patient())) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert admission.pictures == 5  # twice as many would wait for as long as is allowed
+        singles = [admission.admitted() for _ in range(4)]
+        with pytest.raises(Overloaded):
+            admission.admitted()
+        with singles.pop():
+            pass
+        assert admission.pictures == 8  # a place of single pictures stays theirs
+        with await tasks[0]:
+            pass
+        assert admission.pictures == 8  # and that of one who waited goes to the next in line
+        await tasks[5]
+        for task in tasks[6:]:
+            task.cancel()
+
+    asyncio.run(scenario())

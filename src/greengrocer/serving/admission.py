@@ -58,19 +58,24 @@ class Budget:
 
 
 class Admission:
-    """Says yes, or no with the seconds after which asking again is worth while."""
+    """Says yes, or no with the seconds after which asking again is worth while.
+
+    Patient pictures, the further ones of a batch, wait in a line for a place, and are first when
+    one is free. They fill at most half of the queue, so that batches leave room for others.
+    """
 
     def __init__(self, limits: AdmissionLimits, threads: int, service_seconds: float) -> None:
         self.limits = limits
         self.threads = threads
         self.service_seconds = service_seconds  # running mean of a picture's time in a thread
         self.pictures = 0
+        self._patient = 0  # of them
         self._bytes = Budget(limits.upload_bytes)
         self._line = Line(self._take_place, self._give_place)
 
     def expected_wait(self) -> float:
         """Seconds until a thread is free for a picture that comes now."""
-        return self._wait_behind(self.pictures + len(self._line))
+        return self._wait_behind(self.pictures)
 
     def retry_after(self) -> int:
         """Whole seconds until what is in flight has gone, at the measured pace; at least 1."""
@@ -83,42 +88,48 @@ class Admission:
 
     def admitted(self) -> "Place":
         """A place for a picture; raises Overloaded where there is none."""
-        if not self._line.take(1):
-            wait = self.expected_wait()
+        wait = self.expected_wait()
+        if wait > self.limits.wait_seconds:
             raise Overloaded(f"the queue is full: {wait:.1f} seconds long", self.retry_after())
-        return Place(self)
+        self.pictures += 1
+        return Place(self, patient=False)
 
     async def place(self, context: Context) -> "Place":
-        """The same; who is patient waits for it, ahead of all who come later.
+        """The same; who is patient waits for it.
 
         Raises Overloaded, DeadlineExceeded or Departed.
         """
         if not context.patient:
             return self.admitted()
         await self._line.wait(1, context)
-        return Place(self)
+        return Place(self, patient=True)
 
     def served(self, seconds: float) -> None:
         """Learn from a picture that spent ``seconds`` in a thread."""
         self.service_seconds += SMOOTHING * (seconds - self.service_seconds)
         self._line.advance()
 
-    def left(self) -> None:
+    def left(self, patient: bool) -> None:
         """Take a place back."""
-        self._give_place(1)
+        self.pictures -= 1
+        self._patient -= patient
         self._line.advance()
 
     def _wait_behind(self, pictures: int) -> float:
         return max(0, pictures + 1 - self.threads) * self.service_seconds / self.threads
 
     def _take_place(self, count: int) -> bool:
-        if self._wait_behind(self.pictures) > self.limits.wait_seconds:
+        """A place for a patient picture; that many more of them must fit, or others would not."""
+        longest = max(self._wait_behind(self.pictures), self._wait_behind(2 * self._patient))
+        if longest > self.limits.wait_seconds:
             return False
         self.pictures += count
+        self._patient += count
         return True
 
     def _give_place(self, count: int) -> None:
         self.pictures -= count
+        self._patient -= count
 
 
 class Receipt:
@@ -173,8 +184,9 @@ class Place:
     A refusal that took a thread's time is learnt from: others wait for it as for an answer.
     """
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, patient: bool) -> None:
         self._admission = admission
+        self._patient = patient
 
     def __enter__(self) -> None:
         pass
@@ -182,4 +194,4 @@ class Place:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, Refusal) and error.seconds:
             self._admission.served(error.seconds)
-        self._admission.left()
+        self._admission.left(self._patient)

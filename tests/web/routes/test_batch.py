@@ -137,7 +137,7 @@ def test_a_picture_that_waits_is_not_overtaken(held: Live) -> None:
     with live(replace(held.service, admission=admission)) as running, Wire(running.url) as wire:
         wire.send(batch(form(*[part(jpeg(5))] * 3), "Connection: close"))
         assert engine_behind(held).busy.wait(SECONDS)
-        assert until(lambda: admission.expected_wait() >= 2)  # one works, the next stands in line
+        assert until(lambda: admission.retry_after() >= 2)  # one works, the next stands in line
         alone = exchange(running.url, post(jpeg(250)))
         assert alone.status == 429
         assert int(alone.headers["retry-after"]) >= 2
@@ -152,8 +152,8 @@ def test_a_client_that_leaves_leaves_the_line(held: Live) -> None:
         with Wire(running.url) as wire:
             wire.send(batch(form(*[part(jpeg(5))] * 3)))
             assert engine_behind(held).busy.wait(SECONDS)
-            assert until(lambda: admission.expected_wait() >= 2)
-        assert until(lambda: admission.expected_wait() <= 1)
+            assert until(lambda: admission.retry_after() >= 2)
+        assert until(lambda: admission.retry_after() <= 1)
         engine_behind(held).release.set()
         assert until(lambda: idle(running.service))
 

@@ -28,7 +28,7 @@ async def classify_in_turn(
     """The same for a further picture of a request that was let in.
 
     It counts as a request of its own, where requests are counted. Where none is left to the client
-    it waits, and for a place it stands in line, ahead of all that come later.
+    it waits, and for a place it stands in line.
     """
     await _charged(charge, context)
     context.patient = True
