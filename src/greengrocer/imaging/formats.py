@@ -82,7 +82,9 @@ def read_header(data: bytes) -> Header:
 
     What it looks at is bounded, so the event loop may call it: microseconds for a PNG or WebP and
     for any picture of a camera, about 10 ms at most for any bytes of up to 20 MB, and little
-    memory. Raises EmptyPicture, UnsupportedFormat (recognisably something else) or UnreadablePicture.
+    memory.
+
+    Raises EmptyPicture, UnsupportedFormat (recognisably something else) or UnreadablePicture.
     """
     if not data:
         raise EmptyPicture("the picture is empty: 0 bytes")
