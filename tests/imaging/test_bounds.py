@@ -40,7 +40,7 @@ HEAVY = {
     ),
     "empty boxes alone": Grid(before=2_000_000 * FREE),
     "a long property of each kind": Grid(
-        998, named=8, more=b"".join(box(kind, bytes(3_000_000)) for kind in LONGEST)
+        998, named=8, more=b"".join(box(kind, bytes(2_000_000)) for kind in LONGEST)
     ),
 }
 

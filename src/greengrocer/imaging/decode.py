@@ -183,7 +183,11 @@ def _decode_still(
 ) -> Image.Image:
     """The clock cannot stop its decoder either."""
     still = read_still(data)
-    _may_take(cost.still_seconds(still.coded_pixels, still.coded_bytes), header, limits)
+    _may_take(
+        cost.still_seconds(still.coded_pixels, still.coded_bytes, deep=still.is_deep),
+        header,
+        limits,
+    )
     return upright_rgb(decode_still(data, still, clock), UPRIGHT, clock)
 
 

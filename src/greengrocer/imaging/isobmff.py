@@ -23,7 +23,8 @@ LONGEST = {
     b"imir": 1,
     b"clap": 32,
     b"auxC": 256,
-    b"hvcC": 4096,  # a name; parameter sets, of which cameras write 100 bytes
+    b"hvcC": 4096,
+    b"av1C": 4096,  # a name; parameter sets, of which cameras write 100 bytes
 }
 
 HEIC_BRANDS = frozenset(

@@ -36,6 +36,16 @@ class Still(NamedTuple):
         return sum(map(self.meta.content_size, self.coded))
 
     @property
+    def is_deep(self) -> bool:
+        """Whether samples have more than 8 bits, as the coding's configuration says."""
+        return any(
+            (each.kind == b"hvcC" and any(byte & 7 for byte in each.content[17:19]))
+            or (each.kind == b"av1C" and any(byte & 0x40 for byte in each.content[2:3]))
+            for item in set(self.coded)
+            for each in self.meta.properties(item)
+        )
+
+    @property
     def has_alpha(self) -> bool:
         """Whether a layer of transparency is decoded with it."""
         return any(r.kind == b"auxl" and r.of in self.kept for r in self.meta.references)
