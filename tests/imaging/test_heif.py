@@ -3,7 +3,9 @@
 import random
 import struct
 import sys
+import time
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -11,15 +13,18 @@ from greengrocer.errors import (
     BrokenExtra,
     Departed,
     PictureRefused,
+    PictureTooSlow,
     TooManyPixels,
     UnreadablePicture,
     UnsupportedFormat,
 )
 from greengrocer.imaging import heif
+from greengrocer.imaging.cost import still_seconds
 from greengrocer.imaging.decode import DecodeLimits, decode
 from greengrocer.imaging.formats import Format, accepted, media_types, read_header
 from greengrocer.imaging.isobmff import Meta
 from greengrocer.imaging.stills import read_still
+from support.grids import Grid
 from support.stills import (
     CORNERS,
     KINDS,
@@ -107,6 +112,38 @@ def test_a_grid_of_tiles_as_phones_make_it(size: tuple[int, int]) -> None:
     assert b"grid" in data
     assert read_header(data) == (Format.HEIC, *size)
     assert tuple(colours(decode(data))) == CORNERS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("quality", [20, 50, 90])
+def test_decoding_noise_takes_no_longer_than_is_counted(kind: str, quality: int) -> None:
+    """A machine that is busy may take twice as long."""
+    noise = np.random.default_rng(4).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    data = still(kind, Image.fromarray(noise), quality=quality)
+    found = read_still(data)
+    heif.decode_still(data, found, lambda: None)
+    start = time.thread_time()
+    heif.decode_still(data, found, lambda: None)
+    took = time.thread_time() - start
+    counted = still_seconds(found.coded_pixels, found.coded_bytes, deep=found.is_deep)
+    assert took < 2 * counted + 0.05
+
+
+def test_what_is_decoded_is_counted_as_often_as_it_is() -> None:
+    grid = read_still(Grid(4, shown=5).file())
+    assert (grid.coded_pixels, grid.coded_bytes) == (20 * 64, 20 * 8)
+    clear = read_still(still("HEIC", quarters().convert("RGBA")))
+    assert clear.coded_pixels > 1.9 * SIZE[0] * SIZE[1]
+    assert read_still(deep(10)).is_deep
+    assert read_still(deep(12)).is_deep
+    assert not clear.is_deep
+    assert not read_still(still("AVIF")).is_deep
+    with pytest.raises(PictureTooSlow):
+        decode(still("HEIC"), limits=DecodeLimits(seconds=1e-4))
+
+
+def test_a_photo_of_48_megapixels_is_within_the_budget() -> None:
+    assert still_seconds(48_800_000, 10_000_000, deep=False) < DecodeLimits().seconds
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,6 +12,8 @@ from conformance import exif, jpegs, pngs, webps
 from greengrocer.errors import UnreadablePicture
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.exif import read_orientation
+from greengrocer.imaging.png import shown as png_shown
+from greengrocer.imaging.webp import shown as webp_shown
 from support.orientation import stored
 from support.pictures import encoded, photo
 from support.png import GREY, PALETTE, RGB, RGBA, png
@@ -73,6 +75,46 @@ def test_other_chunks_of_a_png_cost_nothing_and_do_no_harm(name: str, behind: bo
 def test_a_png_has_a_bounded_number_of_chunks() -> None:
     with pytest.raises(UnreadablePicture, match="100000 chunks"):
         decode(beside(PIXEL, *[pngs.chunk(b"tEXt")] * 100_001))
+
+
+@pytest.mark.parametrize("kind", [b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"tEXt"])
+def test_what_is_handed_on_of_a_png_is_a_few_pieces(kind: bytes) -> None:
+    """However many chunks there are, of any kind, empty or with a wrong checksum."""
+    many = [pngs.chunk(kind, b"abc"[:length]) for length in (3, 0)] * 49_000
+    damaged = [each[:-1] + b"?" for each in many[:2]] * 49_000
+    for chunks in (many, damaged):
+        for behind in (False, True):
+            data = beside(PIXEL, *chunks, behind=behind)
+            tracemalloc.start()
+            handed = png_shown(data)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert len(handed.pieces) <= 5
+            assert most < 20_000
+
+
+def test_of_two_palettes_the_first_counts() -> None:
+    coloured = png((1, 1), 8, PALETTE, [bytes(1)])
+    both = [pngs.chunk(b"PLTE", bytes([value] * 6)) for value in (7, 9)]
+    assert decode(beside(coloured, *both)).getpixel((0, 0)) == (7, 7, 7)
+
+
+def test_pixels_in_very_many_chunks_are_read() -> None:
+    at = PNG.index(b"IDAT") - 4
+    length = int.from_bytes(PNG[at : at + 4], "big")
+    stream = PNG[at + 8 : at + 8 + length]
+    parts = [pngs.chunk(b"IDAT", stream[k : k + 1]) for k in range(length)]
+    split = PNG[:at] + b"".join(parts) + PNG[at + 12 + length :]
+    assert decode(split).tobytes() == decode(PNG).tobytes()
+
+
+def test_what_is_handed_on_of_a_webp_is_a_few_pieces() -> None:
+    extended = encoded(PICTURE.convert("RGBA"), "WEBP", exif=EXIF)
+    assert extended[12:16] == b"VP8X"
+    more = (b"ALPH" + struct.pack("<I", 2) + bytes(2)) * 15_000
+    data = extended[:30] + more + extended[30:]
+    data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+    assert len(webp_shown(data).pieces) <= 6
 
 
 def test_transparency_with_a_wrong_checksum_is_left_out_as_browsers_do() -> None:

@@ -10,7 +10,8 @@ from greengrocer.imaging.formats import Format, Header
 
 FIXED = 2_000_000  # bytes: the decoder's own
 WEBP_SECONDS = 25e-9, 40e-9  # a pixel and a byte of the file take, at most (measured)
-STILL_SECONDS = 40e-9, 60e-9  # likewise, of a HEIC or AVIF, as a rule
+STILL_SECONDS = 55e-9, 80e-9  # likewise, of what is decoded of a HEIC or AVIF
+DEEP_STILL_SECONDS = 95e-9, 80e-9  # likewise, of more than 8 bits a sample
 STILL_BYTES = 18  # that a pixel of those takes besides the result (measured)
 
 _ROW = 8  # bytes of a pointer to it
@@ -89,10 +90,11 @@ def webp_seconds(pixels: int, length: int) -> float:
     return pixel * pixels + byte * length
 
 
-def still_seconds(pixels: int, length: int) -> float:
-    """What the one call that decodes a HEIC or AVIF of ``length`` bytes takes, as a rule.
+def still_seconds(pixels: int, length: int, *, deep: bool) -> float:
+    """What the one call that decodes a HEIC or AVIF takes of a processor, at most.
 
-    Deep samples, transparency and rotation can double it.
+    ``pixels`` and ``length``, in bytes, are of all that is decoded: transparency counts as pixels,
+    and a tile as often as it is shown. ``deep``: samples have more than 8 bits.
     """
-    pixel, byte = STILL_SECONDS
+    pixel, byte = DEEP_STILL_SECONDS if deep else STILL_SECONDS
     return pixel * pixels + byte * length

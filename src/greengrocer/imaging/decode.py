@@ -27,6 +27,7 @@ from greengrocer.imaging.geometry import Pixels
 from greengrocer.imaging.heif import decode_still
 from greengrocer.imaging.pieces import Pieces
 from greengrocer.imaging.shown import Shown
+from greengrocer.imaging.stills import read_still
 
 Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [height, width, 3]
 
@@ -181,8 +182,13 @@ def _decode_still(
     data: bytes, header: Header, limits: DecodeLimits, clock: "_Clock"
 ) -> Image.Image:
     """The clock cannot stop its decoder either."""
-    _may_take(cost.still_seconds(header.pixels, len(data)), header, limits)
-    return upright_rgb(decode_still(data, clock), UPRIGHT, clock)
+    still = read_still(data)
+    _may_take(
+        cost.still_seconds(still.coded_pixels, still.coded_bytes, deep=still.is_deep),
+        header,
+        limits,
+    )
+    return upright_rgb(decode_still(data, still, clock), UPRIGHT, clock)
 
 
 def _may_take(seconds: float, header: Header, limits: DecodeLimits) -> None:

@@ -78,9 +78,12 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """The format and size of the picture in ``data``, from its first bytes alone.
+    """The format and size of the picture in ``data``; nothing is decoded.
 
-    Costs microseconds and looks at a bounded number of segments, so the event loop may call it.
+    What it looks at is bounded, so the event loop may call it: microseconds for a PNG or WebP and
+    for any picture of a camera, about 10 ms at most for any bytes of up to 20 MB, and little
+    memory.
+
     Raises EmptyPicture, UnsupportedFormat (recognisably something else) or UnreadablePicture.
     """
     if not data:

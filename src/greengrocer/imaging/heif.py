@@ -53,14 +53,14 @@ def look(data: bytes, others: str) -> Still:
     return read_still(data)
 
 
-def decode_still(data: bytes, check: Callable[[], None]) -> Image.Image:
+def decode_still(data: bytes, still: Still, check: Callable[[], None]) -> Image.Image:
     """The picture as it is to be shown, in mode L, LA, RGB, RGBA or RGBa.
 
-    ``check`` may raise a Refusal to stop. It is asked between the steps: the decoders themselves
-    cannot be stopped. Raises that Refusal, UnreadablePicture, MemoryError, or what they raise.
+    ``still`` is what ``read_still`` found in ``data``. ``check`` may raise a Refusal to stop. It is
+    asked between the steps: the decoders themselves cannot be stopped. Raises that Refusal,
+    UnreadablePicture, MemoryError, or what they raise.
     """
     _load()
-    still = read_still(data)
     try:
         for item in set(still.coded):
             check()

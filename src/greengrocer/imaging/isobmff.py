@@ -1,16 +1,31 @@
 """Still pictures in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
 
 Only what is needed before decoding is read: which item is the picture, of what it is made, how
-large it is and how it is turned. Everything is bounded, for the event loop may call it.
+large it is and how it is turned. Everything is bounded, for the event loop may call it: the sum of
+the boxes and numbers that are read, whatever each list says of its own length.
 """
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 MAX_BOXES = 4000  # in one box; a property is one, and tiles share theirs
 MAX_ITEMS = 1000  # tiles included; a 50-megapixel photo has 200
 MAX_PROPERTIES = 32  # of one item
+MAX_REFERENCES = 2 * MAX_ITEMS  # a tile may be shown several times
+MAX_EXTENTS = 2 * MAX_ITEMS  # encoders write one for each item
+MAX_STEPS = 20_000  # boxes and numbers of all kinds; a tile takes about 20
+MAX_BRANDS = 1000
+
+# Bytes of the properties that are read, at most; the others are passed over, whatever they hold.
+LONGEST = {
+    b"ispe": 12,
+    b"irot": 1,
+    b"imir": 1,
+    b"clap": 32,
+    b"auxC": 256,
+    b"hvcC": 4096,
+    b"av1C": 4096,  # a name; parameter sets, of which cameras write 100 bytes
+}
 
 HEIC_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"heif"}
@@ -23,6 +38,10 @@ Span = tuple[int, int]  # from where to where, in the file
 
 class Damaged(Exception):
     """The boxes contradict each other, or end too early; the text says how."""
+
+
+class Overfull(Damaged):
+    """There is more in the file than any picture has."""
 
 
 class Box(NamedTuple):
@@ -45,7 +64,7 @@ class Property(NamedTuple):
     """What an item says of itself: its size (ispe), how it is turned (irot), and so on."""
 
     kind: bytes
-    content: bytes
+    content: bytes  # empty where ``LONGEST`` does not have the kind
 
 
 class Meta:
@@ -54,49 +73,92 @@ class Meta:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.data_size = len(data)
+        self._steps = 0
         boxes = {box.kind: box for box in self._inside(self._meta())}
         try:
             properties = {box.kind: box for box in self._children(boxes[b"iprp"])}
             self.primary = self._read_primary(boxes[b"pitm"])
             self.items = self._read_items(boxes[b"iinf"])
-            self._properties = list(self._children(properties[b"ipco"]))
+            self._boxed = list(self._children(properties[b"ipco"]))
             self._indices = self._read_associations(properties[b"ipma"])
             self._extents = self._read_locations(boxes[b"iloc"], boxes.get(b"idat"))
         except KeyError as error:
             raise Damaged(f"has no box {error.args[0].decode('latin-1')!r}") from error
+        self._properties: dict[int, Property] = {}
+        self._sizes = {
+            item: sum(end - start for start, end in spans) for item, spans in self._extents.items()
+        }
+        if max(self._sizes.values(), default=0) > self.data_size:
+            raise Damaged("uses its bytes too often")
         references = boxes.get(b"iref")
         self.references = [] if references is None else list(self._read_references(references))
+        self._made_from: dict[int, list[tuple[int, ...]]] = {}
+        for reference in self.references:
+            if reference.kind == b"dimg":
+                self._made_from.setdefault(reference.of, []).append(reference.to)
 
     def boxes(self) -> Iterator[Box]:
-        """The boxes of the file, as far as they are any: some cameras leave more behind them."""
-        with suppress(Damaged):
+        """The boxes of the file, as far as they are any: some cameras leave more behind them.
+
+        Raises Damaged where they are too many.
+        """
+        self._steps = 0
+        try:
             yield from self._boxes(0, self.data_size)
+        except Overfull:
+            raise
+        except Damaged:
+            return
 
     def made_from(self, item: int) -> tuple[int, ...]:
         """The items that a derived ``item`` is made from, in order, repeats included."""
-        found = [r.to for r in self.references if r.kind == b"dimg" and r.of == item]
+        found = self._made_from.get(item, [])
         return found[0] if len(found) == 1 else ()
 
     def properties(self, item: int) -> Iterator[Property]:
-        """Type and content of the properties of ``item``, in order."""
+        """The properties of ``item``, in order. Raises Damaged."""
         for index in self._indices.get(item, ()):
-            if not 0 < index <= len(self._properties):
-                raise Damaged("names a property that it does not have")
-            box = self._properties[index - 1]
-            yield Property(box.kind, self._data[box.start : box.end])
+            found = self._properties.get(index)
+            yield found or self._read_property(index)
+
+    def _read_property(self, index: int) -> Property:
+        """Read once, however many items name it."""
+        if not 0 < index <= len(self._boxed):
+            raise Damaged("names a property that it does not have")
+        box = self._boxed[index - 1]
+        content = b""
+        if box.kind in LONGEST:
+            if box.end - box.start > LONGEST[box.kind]:
+                raise Damaged(f"has a property {box.kind.decode('latin-1')!r} that is too long")
+            content = self._data[box.start : box.end]
+        self._properties[index] = Property(box.kind, content)
+        return self._properties[index]
 
     def content(self, item: int) -> bytes:
-        """The bytes of ``item``."""
+        """The bytes of ``item``, at most as many as the file has."""
         return b"".join(self._data[start:end] for start, end in self._extents.get(item, ()))
 
     def content_size(self, item: int) -> int:
         """How many bytes ``item`` has."""
-        return sum(end - start for start, end in self._extents.get(item, ()))
+        return self._sizes.get(item, 0)
+
+    def _count(self, steps: int) -> None:
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise Overfull("has more in it than a picture has")
 
     def _number(self, at: int, length: int) -> int:
+        self._count(1)
         if at + length > len(self._data):
             raise Damaged("ends within its header")
         return int.from_bytes(self._data[at : at + length], "big")
+
+    def _numbers(self, at: int, length: int, count: int) -> Iterator[int]:
+        self._count(count)
+        if at + count * length > self.data_size:
+            raise Damaged("ends within its header")
+        part = self._data[at : at + count * length]
+        return (int.from_bytes(part[k : k + length], "big") for k in range(0, len(part), length))
 
     def _meta(self) -> Box:
         for box in self._boxes(0, len(self._data)):
@@ -131,7 +193,7 @@ class Meta:
             # what a file ends with may be cut: the decoder tells
             yield Box(kind, kind_at, start, min(at + size, end))
             at += size
-        raise Damaged(f"has more than {MAX_BOXES} boxes in one")
+        raise Overfull(f"has more than {MAX_BOXES} boxes in one")
 
     def _version(self, box: Box) -> int:
         return self._number(box.start, 1)
@@ -166,7 +228,7 @@ class Meta:
                 raise Damaged("has properties of an item twice, or too many of them")
             at += wide + 1
             low = (1 << 8 * step - 1) - 1  # the highest bit says how much the property matters
-            indices[item] = [self._number(at + k * step, step) & low for k in range(many)]
+            indices[item] = [number & low for number in self._numbers(at, step, many)]
             at += many * step
         return indices
 
@@ -176,9 +238,9 @@ class Meta:
         for one in self._boxes(box.start + 4, box.end):
             count, at = self._number(one.start + wide, 2), one.start + wide + 2
             total += count
-            if total > 4 * MAX_ITEMS:
+            if total > MAX_REFERENCES:
                 raise Damaged("has too many references")
-            to = tuple(self._number(at + k * wide, wide) for k in range(count))
+            to = tuple(self._numbers(at, wide, count))
             yield Reference(one.kind, self._number(one.start, wide), to)
 
     def _read_locations(self, box: Box, inner: Box | None) -> dict[int, list[Span]]:
@@ -198,7 +260,7 @@ class Meta:
             base, extents = self._number(at, base_size), self._number(at + base_size, 2)
             at += base_size + 2
             spans += extents
-            if item in found or spans > 4 * MAX_ITEMS:
+            if item in found or spans > MAX_EXTENTS:
                 raise Damaged("says twice where an item lies, or in too many pieces")
             found[item] = []
             for _ in range(extents):
@@ -236,7 +298,7 @@ def name_of(data: bytes) -> str | None:
     size, start = int.from_bytes(data[:4], "big"), 8
     if size == 1:
         size, start = int.from_bytes(data[8:16], "big"), 16
-    end = min(len(data), size or len(data), start + 4 * MAX_BOXES)
+    end = min(len(data), size or len(data), start + 4 * MAX_BRANDS)
     brands = [data[start : start + 4], *(data[at : at + 4] for at in range(start + 8, end - 3, 4))]
     for brand in brands:
         if brand in HEIC_BRANDS:

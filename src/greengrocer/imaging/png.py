@@ -12,7 +12,7 @@ from greengrocer.errors import UnreadablePicture
 from greengrocer.imaging.exif import UPRIGHT, read_orientation
 from greengrocer.imaging.shown import MAX_EXIF, Shown
 
-MAX_CHUNKS = 100_000  # to look through them takes 0.1 s; encoders make some thousands
+MAX_CHUNKS = 100_000  # to look through them takes 30 ms; encoders make some thousands
 PALETTE = 3
 
 _START = 33  # bytes of the signature and the header
@@ -59,30 +59,26 @@ def layout(data: bytes) -> Layout:
 def shown(data: bytes) -> Shown:
     """What the decoder is to see of a PNG that ``read_header`` has taken.
 
-    A palette or transparency that is too long or, where that is no reason to refuse the picture,
-    has a wrong checksum is left out, as browsers do. Raises UnreadablePicture.
+    Of palettes, transparencies and EXIF blocks the first counts. One that is too long or, where
+    that is no reason to refuse the picture, has a wrong checksum is left out, as browsers do.
+    Raises UnreadablePicture.
     """
     view = memoryview(data)
-    pieces: list[bytes | memoryview] = [view[:_START]]
-    first = last = 0  # of the pixels
-    orientation = 0
+    colours: list[memoryview] = []
+    pixels = view[:0]
+    orientation = UPRIGHT
+    cut = False
     for chunk in _chunks(data):
         if chunk.kind == b"IHDR":
             raise UnreadablePicture("the PNG has two headers that disagree")
         if chunk.kind == b"IDAT":
-            first = first or chunk.start
-            if last in (0, chunk.start):  # pixels behind anything else are not the picture's
-                last = chunk.end
-        elif not orientation and _tells_orientation(chunk, data):
-            orientation = read_orientation(chunk.content(data))
-        elif not first and _tells_colours(chunk, data):
-            pieces.append(view[chunk.start : chunk.end])
-    cut = last > len(data)
-    return Shown([*pieces, view[first:last], b"" if cut else _END], orientation or UPRIGHT)
-
-
-def _tells_orientation(chunk: _Chunk, data: bytes) -> bool:
-    return chunk.kind == b"eXIf" and chunk.length <= MAX_EXIF and chunk.is_sound(data)
+            pixels, cut = view[chunk.start : chunk.end], chunk.end > len(data)
+        elif chunk.kind == b"eXIf":
+            if chunk.length <= MAX_EXIF and chunk.is_sound(data):
+                orientation = read_orientation(chunk.content(data))
+        elif not pixels and _tells_colours(chunk, data):
+            colours.append(view[chunk.start : chunk.end])
+    return Shown([view[:_START], *colours, pixels, b"" if cut else _END], orientation)
 
 
 def _tells_colours(chunk: _Chunk, data: bytes) -> bool:
@@ -92,12 +88,27 @@ def _tells_colours(chunk: _Chunk, data: bytes) -> bool:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Those behind the header, up to the end; the last one may be cut."""
+    """The first of each kind that counts, behind the header and up to the end.
+
+    Neighbours that hold pixels are one; behind anything else pixels are not the picture's. The last
+    chunk may be cut.
+    """
     start = _START
+    wanted = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"}
+    pixels: int | None = None  # where they began
     for _ in range(MAX_CHUNKS):
-        if start + 8 > len(data) or data[start + 4 : start + 8] == b"IEND":
+        kind = data[start + 4 : start + 8]
+        if pixels is not None and kind != b"IDAT":
+            yield _Chunk(b"IDAT", pixels, start)
+            pixels = None
+        if len(kind) < 4 or kind == b"IEND":
             return
         end = start + 12 + int.from_bytes(data[start : start + 4], "big")
-        yield _Chunk(data[start + 4 : start + 8], start, end)
+        if kind in wanted:
+            wanted.remove(kind)
+            if kind == b"IDAT":
+                pixels = start
+            else:
+                yield _Chunk(kind, start, end)
         start = end
     raise UnreadablePicture(f"the PNG has over {MAX_CHUNKS} chunks")

@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from greengrocer.errors import UnreadablePicture, UnsupportedFormat
-from greengrocer.imaging.isobmff import Damaged, Meta, Property, name_of
+from greengrocer.imaging.isobmff import MAX_REFERENCES, Damaged, Meta, Property, name_of
 
 CODINGS = {b"hvc1": "HEIC", b"av01": "AVIF"}
 ALPHA = (b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
@@ -23,6 +23,27 @@ class Still(NamedTuple):
     coded: tuple[int, ...]  # the items that are decoded; a tile as often as it is shown
     kept: frozenset[int]  # those and what holds them together
     turns: tuple[Property, ...]  # from what is stored to what is shown, in order
+
+    @property
+    def coded_pixels(self) -> int:
+        """How many are decoded: those of tiles and of transparency, as often as they are."""
+        sizes = {item: size_of(self.meta, item) for item in set(self.coded)}
+        return sum(sizes[item][0] * sizes[item][1] for item in self.coded)
+
+    @property
+    def coded_bytes(self) -> int:
+        """How many bytes are decoded: those of a tile as often as it is shown."""
+        return sum(map(self.meta.content_size, self.coded))
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether samples have more than 8 bits, as the coding's configuration says."""
+        return any(
+            (each.kind == b"hvcC" and any(byte & 7 for byte in each.content[17:19]))
+            or (each.kind == b"av1C" and any(byte & 0x40 for byte in each.content[2:3]))
+            for item in set(self.coded)
+            for each in self.meta.properties(item)
+        )
 
     @property
     def has_alpha(self) -> bool:
@@ -67,13 +88,16 @@ def _read(meta: Meta, name: str) -> Still:
     width, height = size_of(meta, meta.primary)
     colour = _coded(meta, meta.primary)
     kinds = {meta.items[item].kind for item in colour}
-    layers = [_alpha_of(meta, item) for item in dict.fromkeys((meta.primary, *colour))]
-    alphas = [alpha for alpha in layers if alpha is not None]
-    alpha = tuple(item for each in alphas for item in _coded(meta, each))
+    alphas = _alphas(meta, {meta.primary, *colour})
+    alpha: list[int] = []
+    for each in alphas:
+        alpha += _coded(meta, each)
+        if len(alpha) > MAX_REFERENCES:
+            raise Damaged("has too many layers of transparency")
     if len(kinds | {meta.items[item].kind for item in alpha}) != 1 or not kinds <= set(CODINGS):
         coding = ", ".join(sorted(kind.decode("latin-1") for kind in kinds))
         raise UnsupportedFormat(f"the {name} holds a picture that is coded as {coding!r}")
-    for items in (colour, alpha):
+    for items in (colour, tuple(alpha)):
         _check_area(meta, items, width * height)
     turns = tuple(each for each in meta.properties(meta.primary) if each.kind in TURNS)
     if len({each.kind for each in turns}) != len(turns):
@@ -105,14 +129,21 @@ def _grid_size(content: bytes) -> tuple[int, int]:
     )
 
 
-def _alpha_of(meta: Meta, item: int) -> int | None:
-    """The item that is the transparency of ``item``: the others of its kind are depth and such."""
-    for reference in meta.references:
-        if reference.kind == b"auxl" and reference.to == (item,) and reference.of in meta.items:
-            for kind, content in meta.properties(reference.of):
-                if kind == b"auxC" and content[4:].startswith(ALPHA):
-                    return reference.of
-    return None
+def _alphas(meta: Meta, items: set[int]) -> list[int]:
+    """The items that are the transparency of ``items``: others of their kind are depth and such."""
+    found: dict[int, int] = {}
+    known: dict[int, bool] = {}
+    for kind, of, to in meta.references:
+        if kind != b"auxl" or len(to) != 1 or to[0] not in items or of not in meta.items:
+            continue
+        if of not in known:
+            known[of] = any(
+                each.kind == b"auxC" and each.content[4:].startswith(ALPHA)
+                for each in meta.properties(of)
+            )
+        if known[of]:
+            found.setdefault(to[0], of)
+    return list(found.values())
 
 
 def _check_area(meta: Meta, items: tuple[int, ...], pixels: int) -> None:

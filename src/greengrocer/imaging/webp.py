@@ -32,6 +32,7 @@ def shown(data: bytes) -> Shown:
     view = memoryview(data)[:claimed]
     pieces: list[bytes | memoryview] = []
     orientation = 0
+    seen: set[bytes] = set()
     image = False
     for chunk in _chunks(view):
         if chunk.kind == b"VP8X" and not pieces:
@@ -42,7 +43,8 @@ def shown(data: bytes) -> Shown:
                 view[chunk.start + 9 : chunk.end],
             ]
         elif chunk.kind in _IMAGES or chunk.kind in _WITH_IMAGE:
-            if not image:
+            if not image and chunk.kind not in seen:
+                seen.add(chunk.kind)
                 pieces.append(view[chunk.start : chunk.end])
                 image = chunk.kind in _IMAGES
         elif chunk.kind == b"EXIF" and not orientation:
