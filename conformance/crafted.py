@@ -263,6 +263,11 @@ WEBPS = [
     Crafted("lossless", OK, lambda: encoded(photo(1), "WEBP", lossless=True)),
     Crafted("transparent", OK, lambda: encoded(photo(1).convert("RGBA"), "WEBP")),
     Crafted("animated", OK, lambda: webps.animated(SQUARE, WEBP, SQUARE, 2)),
+    Crafted(
+        "a canvas that is too wide",
+        PIXELS,
+        lambda: webps.animated((3_500_000, 32), WEBP, SQUARE, 2),
+    ),
     Crafted("5,000 frames", OK, lambda: webps.animated(SQUARE, WEBP, SQUARE, 5000)),
     Crafted(
         "16 million pixels each way",

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from greengrocer.errors import EmptyPicture, UnreadablePicture, UnsupportedFormat
+from greengrocer.errors import EmptyPicture, TooManyPixels, UnreadablePicture, UnsupportedFormat
 from greengrocer.imaging import heif
 
+MAX_WEBP_SIDE = 16383  # pixels, by the format; the canvas of an animation may claim more
 # A real JPEG has a dozen segments before its frame header, a large ICC or EXIF some hundreds.
 MAX_JPEG_SEGMENTS = 1000
 MAX_JPEG_FILL = 1 << 16  # bytes of 0xFF before a marker, whose own is the last; some align with it
@@ -84,7 +85,8 @@ def read_header(data: bytes) -> Header:
     for any picture of a camera, about 10 ms at most for any bytes of up to 20 MB, and little
     memory.
 
-    Raises EmptyPicture, UnsupportedFormat (recognisably something else) or UnreadablePicture.
+    Raises EmptyPicture, UnsupportedFormat (recognisably something else), UnreadablePicture or
+    TooManyPixels (a side that the format does not allow).
     """
     if not data:
         raise EmptyPicture("the picture is empty: 0 bytes")
@@ -97,6 +99,10 @@ def read_header(data: bytes) -> Header:
             width, height = _SIZE_READERS[kind](data)
     except IndexError as error:
         raise UnreadablePicture(f"the {kind} ends within its header") from error
+    if kind is Format.WEBP and max(width, height) > MAX_WEBP_SIDE:
+        raise TooManyPixels(
+            f"the WebP is {width} x {height} pixels: a side has at most {MAX_WEBP_SIDE}"
+        )
     if width == 0 or height == 0:
         raise UnreadablePicture(f"the {kind} says that it is {width} x {height} pixels")
     return Header(kind, width, height)
