@@ -43,6 +43,14 @@ INSTEAD = {
         "sed -i 's/^epochs = .*/epochs = 2/; s/^size = .*/size = 64/' shop.toml && "
         "greengrocer train --recipe shop.toml --data photos --out runs/shop"
     ),
+    # tests/test_wheel.py builds and installs them. No GPU is here.
+    "make wheels": "",
+    "pip install --find-links dist 'greengrocer[torch]'": "",
+    "greengrocer serve --engine torch --device cuda": (
+        "greengrocer serve --engine torch --device cpu"
+    ),
+    # tests/deploy/test_image.py follows the Dockerfile.
+    "docker build -f deploy/Dockerfile --build-arg ENGINE=torch -t greengrocer:0.1.0-torch .": "",
     # They are, pinned, in the environment in which the two programs run.
     "pip install 'tritonclient[http]' kserve": "",
     # Three more fits of the same kind. tests/training trains in folds.

@@ -13,7 +13,10 @@ from tools.check_floors import requirements
 ROOT = Path(__file__).parents[2]
 
 # What the quick tests of the service need beside it, at the versions of requirements/dev.txt.
-TOOLS = ("editables", "hatchling", "hypothesis", "onnx", "pytest", "pyyaml", "safetensors")
+TOOLS = (
+    *("editables", "hatchling", "hypothesis", "onnx", "pillow-heif", "pytest", "pytest-xdist"),
+    *("pyyaml", "safetensors"),
+)
 DEV = ROOT / "requirements" / "dev.txt"
 
 
