@@ -8,6 +8,8 @@ from support.wire import exchange, head, post
 
 PATHS = ("/metrics", "/class-names", "/openapi.json", "/v2", "/v2/models/greys", "/readyz")
 
+CONTROLS = [f"%{code:02{case}}" for case in "xX" for code in (*range(32), 127)]
+
 
 def spellings(path: str) -> list[str]:
     """``path`` with one character percent-encoded, in either case."""
@@ -41,3 +43,18 @@ def test_a_query_may_be_encoded_as_its_client_likes(fake_server: Server) -> None
 @pytest.mark.parametrize("path", ["/v2/models/greys/versions/1%2B1", "/%2e%2e/x", "/nope%ff%00"])
 def test_what_there_is_not_stays_so(fake_server: Server, path: str) -> None:
     assert exchange(fake_server.url, head("GET", path)).status == 404
+
+
+@pytest.mark.parametrize("path", ["/livez", "/class-names", "/v2/models/greys/ready", "/docs"])
+def test_a_control_character_makes_it_no_path(fake_server: Server, path: str) -> None:
+    assert exchange(fake_server.url, head("GET", path)).status == 200
+    for code in CONTROLS:
+        for spelling in (path + code, "/" + code + path[1:], f"{path}{code}{code}"):
+            answer = exchange(fake_server.url, head("GET", spelling))
+            assert answer.status == 404, spelling
+            assert f"control character {code.upper()}".encode() in answer.body
+
+
+def test_pictures_have_no_way_in_with_a_control_character(fake_server: Server) -> None:
+    for path in ("/predict", "/explain", "/predict/batch", "/v2/models/greys/infer"):
+        assert exchange(fake_server.url, post(jpeg(5), target=f"{path}%0a")).status == 404

@@ -50,6 +50,19 @@ def test_they_are_there_and_nowhere_else(serve: StartServer, fake_bundle: Path) 
         assert late.connect_ex(("127.0.0.1", port)) != 0
 
 
+def test_no_spelling_finds_them_elsewhere(serve: StartServer, fake_bundle: Path) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--metrics-port", "0")
+    codes = [f"%{code:02x}" for code in range(256)]
+    ends = [*codes, *(f"{code}%0a" for code in codes), "/", "//", ";", "/.", "/x/..", "%2500"]
+    paths = ["/metrics" + end for end in ends]
+    paths += ["/" + code + "metrics" for code in codes] + ["//metrics", "/./metrics", "/METRICS"]
+    for path in [*paths, *(server.url + path for path in paths)]:
+        assert exchange(server.url, head("GET", path)).status == 404, path
+        assert exchange(metrics_url(server), head("GET", path)).status == 404, path
+    query = exchange(server.url, head("GET", "/metrics?%0a"))
+    assert query.status == 404
+
+
 def test_there_no_key_is_asked_for(serve: StartServer, fake_bundle: Path, tmp_path: Path) -> None:
     add_key(tmp_path / "keys", "till-1")
     limits = ("--api-keys", str(tmp_path / "keys"), "--rate-limit-per-address", "2/hour")
