@@ -4,8 +4,10 @@ import re
 import time
 from collections import deque
 
-# A head ends in one, and so does a chunked body; the half of it that was taken before is not
-# looked at again.
+from greengrocer.web.wire.chunks import Chunks
+
+# A head ends in one, and so do a chunked body's trailers; the half of it that was taken
+# before is not looked at again.
 BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 ALIKE = 0.01  # seconds: what comes within these has come together
 MOMENTS = 100  # of which no more are told apart
@@ -42,8 +44,21 @@ class Ahead:
             blank = BLANK_LINE.search(self._bytes)
             end = blank.end() if blank else len(self._bytes)
             del blank  # while it lives, its bytes cannot be taken away
-        piece = self._bytes[:end]
-        del self._bytes[:end]
+        return self._take(end)
+
+    def take_chunks(self, chunks: Chunks) -> bytearray:
+        """The next bytes of a body of chunks; none where more must come first.
+
+        Raises MalformedChunk.
+        """
+        return self._take(chunks.follow(self._bytes))
+
+    def _take(self, end: int) -> bytearray:
+        if end >= len(self._bytes):  # as ever with a body: it is not copied
+            piece, self._bytes = self._bytes, bytearray()
+        else:
+            piece = self._bytes[:end]
+            del self._bytes[:end]
         while len(self._came) > 1 and self._came[0][0] < self._end - len(self._bytes):
             self._came.popleft()
         return piece
