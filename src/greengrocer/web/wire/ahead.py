@@ -3,6 +3,7 @@
 import re
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from greengrocer.web.wire.chunks import Chunks
 
@@ -10,13 +11,22 @@ from greengrocer.web.wire.chunks import Chunks
 # before is not looked at again.
 BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 ALIKE = 0.01  # seconds: what comes within these has come together
+ALL_BYTES = 32 << 20  # of all connections
 MOMENTS = 100  # of which no more are told apart
 
 
-class Ahead:
-    """Bytes in their order, and when they came."""
+@dataclass
+class AheadBudget:
+    """The bytes that all connections of a process together have read ahead."""
 
-    def __init__(self) -> None:
+    used: int = 0
+
+
+class Ahead:
+    """Bytes in their order, and when they came; ``budget`` counts them."""
+
+    def __init__(self, budget: AheadBudget | None = None) -> None:
+        self._budget = budget or AheadBudget()
         self._bytes = bytearray()
         self._end = 0  # of them, counted from the connection's first byte
         self._came: deque[tuple[int, float]] = deque()  # up to which byte, and when
@@ -24,8 +34,14 @@ class Ahead:
     def __len__(self) -> int:
         return len(self._bytes)
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether all connections hold too much, and this one some of it."""
+        return len(self._bytes) > 0 and self._budget.used > ALL_BYTES
+
     def add(self, data: bytes) -> None:
         """Some more has come."""
+        self._budget.used += len(data)
         now = time.monotonic()
         self._bytes += data
         self._end += len(data)
@@ -59,6 +75,7 @@ class Ahead:
         else:
             piece = self._bytes[:end]
             del self._bytes[:end]
+        self._budget.used -= len(piece)
         while len(self._came) > 1 and self._came[0][0] < self._end - len(self._bytes):
             self._came.popleft()
         return piece
@@ -69,5 +86,6 @@ class Ahead:
 
     def clear(self) -> None:
         """Forget all."""
-        self._bytes.clear()
+        self._budget.used -= len(self._bytes)
+        self._bytes = bytearray()
         self._came.clear()

@@ -24,7 +24,7 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
-from greengrocer.web.wire.ahead import Ahead
+from greengrocer.web.wire.ahead import Ahead, AheadBudget
 from greengrocer.web.wire.chunks import Chunks, MalformedChunk
 from greengrocer.web.wire.cycle import Cycle
 from greengrocer.web.wire.flow import Flow
@@ -92,12 +92,13 @@ class LimitedProtocol(HttpToolsProtocol):
         limits: WireLimits | None = None,
         readiness: Readiness | None = None,
         note: Note | None = None,
+        ahead_budget: AheadBudget | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
-        self._ahead = Ahead()
+        self._ahead = Ahead(ahead_budget)
         self._body_left = 0  # bytes, of a body whose length was told
         self._chunks: Chunks | None = None  # of a body whose length was not
         self._in_head = False
@@ -130,7 +131,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._ahead.add(data)
         if not self._answering():
             self._parse_ahead()
-        self.flow.hold_back()
+        if self._answering() and self._ahead.over_budget:
+            self._close_over_budget()
+        else:
+            self.flow.hold_back()
 
     def shutdown(self) -> None:
         """Close, or do so behind the last of the answers that are due."""
@@ -218,6 +222,15 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._linger()  # who has half an answer takes no other
                 return
         self._answer_refusal(reason)
+
+    def _close_over_budget(self) -> None:
+        """End a connection that sends on while its answer is due and memory is short."""
+        request_id, _ = wire_problem(*NO_MEMORY)
+        if self.note is not None:
+            self.note(NO_MEMORY.status, NO_MEMORY.code, request_id, self.client)
+        self._discarded = 0
+        self._ahead.clear()
+        self.transport.abort()
 
     def _depart(self) -> None:
         """Tell whoever works for the running request that nobody waits for its answer."""

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.wire.ahead import AheadBudget
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
 
@@ -96,9 +97,16 @@ def make_server(
     and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves, and
     ``note`` is told of each refusal of what is no request.
     """
+    protocol = partial(
+        LimitedProtocol,
+        limits=limits,
+        readiness=readiness,
+        note=note,
+        ahead_budget=AheadBudget(),
+    )
     config = uvicorn.Config(
         app,
-        http=partial(LimitedProtocol, limits=limits, readiness=readiness, note=note),  # type: ignore[arg-type]
+        http=protocol,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         loop="uvloop",
