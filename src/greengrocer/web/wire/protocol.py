@@ -93,11 +93,13 @@ class LimitedProtocol(HttpToolsProtocol):
         readiness: Readiness | None = None,
         note: Note | None = None,
         ahead_budget: AheadBudget | None = None,
+        received: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
+        self._received = received or (lambda _: None)  # is told how many bytes come
         self._ahead = Ahead(ahead_budget)
         self._body_left = 0  # bytes, of a body whose length was told
         self._chunks: Chunks | None = None  # of a body whose length was not
@@ -123,6 +125,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless an answer is due or this connection is finished with."""
+        self._received(len(data))
         if self._discarded is not None:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
 from greengrocer.web.wire.ahead import AheadBudget
 from greengrocer.web.wire.listener import url_of
@@ -103,6 +104,7 @@ def make_server(
         readiness=readiness,
         note=note,
         ahead_budget=AheadBudget(),
+        received=Trim(lambda: bool(server.server_state.tasks)).received,
     )
     config = uvicorn.Config(
         app,
@@ -119,4 +121,5 @@ def make_server(
         timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
-    return Server(config, listeners, readiness, drain_delay, beside or nullcontext())
+    server = Server(config, listeners, readiness, drain_delay, beside or nullcontext())
+    return server
