@@ -1,6 +1,7 @@
 """What the service's processes take of memory, and that they take no more as they go on."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from support.pictures import encoded, jpeg, photo
 from support.processes import descriptors, memory, page_faults, threads, tree
 from support.servers import Server, StartServer
 from support.waiting import until
-from support.wire import exchange, post
+from support.wire import Wire, exchange, head, post
 from support.workers import start_workers
 
 pytestmark = pytest.mark.accept
@@ -74,6 +75,23 @@ def test_large_pictures_leave_no_memory_behind(
     assert exchange(server.url, post(jpeg(250))).status == 200
     before = sum(memory(pid, "Anonymous") for pid in pids)
     assert answer(8) - before < LEFT_BEHIND
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_uploads_that_are_broken_off_leave_no_memory_behind(
+    serve: StartServer, fake_bundle: Path, workers: int | None
+) -> None:
+    server = started(serve, fake_bundle, workers)
+    pids = tree(server.process.pid)
+    lines = ("Content-Type: image/jpeg", "Content-Length: 19000000")
+    assert exchange(server.url, post(jpeg(250))).status == 200
+    before = sum(memory(pid, "Anonymous") for pid in pids)
+    for _ in range(4):
+        with ExitStack() as opened:
+            for _ in range(40):
+                wire = opened.enter_context(Wire(server.url))
+                wire.send(head("POST", "/predict", *lines) + bytes(3_000_000))
+    until(lambda: sum(memory(pid, "Anonymous") for pid in pids) - before < LEFT_BEHIND)
 
 
 @pytest.mark.parametrize("bundle", ["fast", "grocery"])

@@ -69,6 +69,7 @@ def create_app(service: Service) -> ASGIApp:
         description=DESCRIPTION,
         redirect_slashes=False,  # it would redirect to wherever the Host header says
         servers=[{"url": "."}],  # where the description is, below a proxy's path, too
+        openapi_url=None,  # it would be written anew for each request
         docs_url=None,
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
@@ -83,6 +84,7 @@ def create_app(service: Service) -> ASGIApp:
     _add_problems(app)
     routes = frozenset(app.openapi()["paths"]) | {"/", "/docs", "/openapi.json"}
     describe_access(app.openapi(), service.access)
+    _add_description(app)
     _answer_head(app)
     short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
     guarded = service.access.before(OneSpelling(short), OneSpelling(app))
@@ -185,6 +187,15 @@ def _add_page(app: FastAPI, service: Service) -> None:
     @app.get(f"{PAGE_ASSETS}/{{name}}", include_in_schema=False)
     async def _page_asset(request: Request, name: str) -> Response:
         return page_asset(request, name)
+
+
+def _add_description(app: FastAPI) -> None:
+    """Answer with what describes the routes that are there by now."""
+    description = orjson.dumps(app.openapi())
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def _description() -> Response:
+        return Response(description, media_type="application/json")
 
 
 def _answer_head(app: FastAPI) -> None:

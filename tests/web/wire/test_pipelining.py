@@ -1,14 +1,16 @@
 """Requests that are sent before the one before them is answered: in order, in little memory."""
 
 import gc
+import select
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from conformance.processes import Processes, processes
 from conformance.watches import health_stays_quick
 
+from greengrocer.web.wire import ahead
 from greengrocer.web.wire.flow import AHEAD
 from greengrocer.web.wire.protocol import LimitedProtocol
 from support.engines import HeldEngine
@@ -134,6 +136,25 @@ def test_only_so_much_is_read_while_an_answer_is_due(
         wire.socket.settimeout(1)
         with pytest.raises(TimeoutError):  # the kernel keeps some, and then no more is taken
             wire.send(bytes(100 * AHEAD))
+
+
+def test_all_connections_together_are_read_ahead_within_a_budget(
+    held_server: Live, held_engine: HeldEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, count = 4, 30
+    monkeypatch.setattr(ahead, "ALL_BYTES", kept * AHEAD)
+    with ExitStack() as opened:
+        wires = [opened.enter_context(Wire(held_server.url)) for _ in range(count)]
+        for wire in wires:
+            with suppress(OSError):  # it is closed already
+                wire.send(post(DARK) + SMALL * (AHEAD // len(SMALL)))
+        poll = select.poll()  # tells of whoever was hung up on
+        for wire in wires:
+            poll.register(wire.socket, 0)
+        until(lambda: len(poll.poll(0)) >= count - kept - 1, SECONDS)
+        held_engine.release.set()
+        assert wires[0].answer().status == 200  # whoever came first is kept
+        assert exchange(held_server.url, post(DARK) + SMALL).status == 200
 
 
 def test_refused_connections_leave_nothing_behind(held_server: Live) -> None:

@@ -31,6 +31,7 @@ from greengrocer.serving.frames.frames import (
 )
 from greengrocer.serving.frames.link import Link
 from greengrocer.serving.frames.stream import FrameStream
+from greengrocer.serving.memory import Trim
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.gate import Gate
 from greengrocer.telemetry.metrics import Metrics
@@ -67,6 +68,7 @@ class EngineServer:
         self.limiter = limiter  # of all HTTP processes, where clients are limited
         self.gate = Gate()
         self.connections: set[EngineConnection] = set()
+        self.trim = Trim(lambda: any(connection.working for connection in self.connections))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
         self._working: set[Context] = set()  # what threads have in their hands
         self._server: asyncio.AbstractServer | None = None
@@ -142,6 +144,16 @@ class EngineConnection(Link):
         super().connection_made(transport)
         self.server.connections.add(self)
         self.send(Described(self.server.models.current.labels))
+
+    @property
+    def working(self) -> bool:
+        """Whether a picture of it is not answered yet."""
+        return bool(self._contexts)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on the frames."""
+        self.server.trim.received(len(data))
+        super().data_received(data)
 
     def _left(self) -> None:
         self.server.connections.discard(self)

@@ -3,18 +3,30 @@
 import re
 import time
 from collections import deque
+from dataclasses import dataclass
 
-# A head ends in one, and so does a chunked body; the half of it that was taken before is not
-# looked at again.
+from greengrocer.web.wire.chunks import Chunks
+
+# A head ends in one, and so do a chunked body's trailers; the half of it that was taken
+# before is not looked at again.
 BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 ALIKE = 0.01  # seconds: what comes within these has come together
+ALL_BYTES = 32 << 20  # of all connections
 MOMENTS = 100  # of which no more are told apart
 
 
-class Ahead:
-    """Bytes in their order, and when they came."""
+@dataclass
+class AheadBudget:
+    """The bytes that all connections of a process together have read ahead."""
 
-    def __init__(self) -> None:
+    used: int = 0
+
+
+class Ahead:
+    """Bytes in their order, and when they came; ``budget`` counts them."""
+
+    def __init__(self, budget: AheadBudget | None = None) -> None:
+        self._budget = budget or AheadBudget()
         self._bytes = bytearray()
         self._end = 0  # of them, counted from the connection's first byte
         self._came: deque[tuple[int, float]] = deque()  # up to which byte, and when
@@ -22,8 +34,14 @@ class Ahead:
     def __len__(self) -> int:
         return len(self._bytes)
 
+    @property
+    def over_budget(self) -> bool:
+        """Whether all connections hold too much, and this one some of it."""
+        return len(self._bytes) > 0 and self._budget.used > ALL_BYTES
+
     def add(self, data: bytes) -> None:
         """Some more has come."""
+        self._budget.used += len(data)
         now = time.monotonic()
         self._bytes += data
         self._end += len(data)
@@ -42,8 +60,22 @@ class Ahead:
             blank = BLANK_LINE.search(self._bytes)
             end = blank.end() if blank else len(self._bytes)
             del blank  # while it lives, its bytes cannot be taken away
-        piece = self._bytes[:end]
-        del self._bytes[:end]
+        return self._take(end)
+
+    def take_chunks(self, chunks: Chunks) -> bytearray:
+        """The next bytes of a body of chunks; none where more must come first.
+
+        Raises MalformedChunk.
+        """
+        return self._take(chunks.follow(self._bytes))
+
+    def _take(self, end: int) -> bytearray:
+        if end >= len(self._bytes):  # as ever with a body: it is not copied
+            piece, self._bytes = self._bytes, bytearray()
+        else:
+            piece = self._bytes[:end]
+            del self._bytes[:end]
+        self._budget.used -= len(piece)
         while len(self._came) > 1 and self._came[0][0] < self._end - len(self._bytes):
             self._came.popleft()
         return piece
@@ -54,5 +86,6 @@ class Ahead:
 
     def clear(self) -> None:
         """Forget all."""
-        self._bytes.clear()
+        self._budget.used -= len(self._bytes)
+        self._bytes = bytearray()
         self._came.clear()

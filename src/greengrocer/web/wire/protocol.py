@@ -24,13 +24,15 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
-from greengrocer.web.wire.ahead import Ahead
+from greengrocer.web.wire.ahead import Ahead, AheadBudget
+from greengrocer.web.wire.chunks import Chunks, MalformedChunk
 from greengrocer.web.wire.cycle import Cycle
 from greengrocer.web.wire.flow import Flow
 
 Note = Callable[[int, str, str, Client], None]  # is told status, code, request id and client
 
 HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
+ENCODING = b"transfer-encoding"  # the parser takes one that ends in chunked
 LENGTH = b"content-length"  # the parser takes one alone, of digits
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
@@ -90,13 +92,17 @@ class LimitedProtocol(HttpToolsProtocol):
         limits: WireLimits | None = None,
         readiness: Readiness | None = None,
         note: Note | None = None,
+        ahead_budget: AheadBudget | None = None,
+        received: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
-        self._ahead = Ahead()
+        self._received = received or (lambda _: None)  # is told how many bytes come
+        self._ahead = Ahead(ahead_budget)
         self._body_left = 0  # bytes, of a body whose length was told
+        self._chunks: Chunks | None = None  # of a body whose length was not
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
@@ -119,6 +125,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless an answer is due or this connection is finished with."""
+        self._received(len(data))
         if self._discarded is not None:
             self._discarded += len(data)
             if self._discarded > LINGER_BYTES:
@@ -127,7 +134,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._ahead.add(data)
         if not self._answering():
             self._parse_ahead()
-        self.flow.hold_back()
+        if self._answering() and self._ahead.over_budget:
+            self._close_over_budget()
+        else:
+            self.flow.hold_back()
 
     def shutdown(self) -> None:
         """Close, or do so behind the last of the answers that are due."""
@@ -136,9 +146,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A new request: its head is counted from nothing."""
+        if self._busy():  # what we read as a body is none to the parser
+            raise _Refused(MALFORMED)
         super().on_message_begin()
         self._in_head, self._untold, self._head_size, self._head_count = True, 0, 0, 0
-        self._body_left = 0
+        self._body_left, self._chunks = 0, None
 
     def on_url(self, url: bytes) -> None:
         """Bound the request line's target."""
@@ -176,6 +188,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
         lengths = (value for name, value in self.headers if name == LENGTH)
         self._body_left = sum(int(value.strip().lstrip(b"0") or b"0") for value in lengths)
+        self._chunks = Chunks() if any(name == ENCODING for name, _ in self.headers) else None
 
     def on_body(self, body: bytes) -> None:
         """Some of the body: the reader of the upload counts it."""
@@ -212,6 +225,15 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._linger()  # who has half an answer takes no other
                 return
         self._answer_refusal(reason)
+
+    def _close_over_budget(self) -> None:
+        """End a connection that sends on while its answer is due and memory is short."""
+        request_id, _ = wire_problem(*NO_MEMORY)
+        if self.note is not None:
+            self.note(NO_MEMORY.status, NO_MEMORY.code, request_id, self.client)
+        self._discarded = 0
+        self._ahead.clear()
+        self.transport.abort()
 
     def _depart(self) -> None:
         """Tell whoever works for the running request that nobody waits for its answer."""
@@ -268,8 +290,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             while self._ahead and not self._answering():
-                self._parse(self._ahead.take(self._body_left))
-        except (httptools.HttpParserError, _Refused) as error:
+                if self._chunks is None or self._chunks.ended:
+                    self._parse(self._ahead.take(self._body_left))
+                elif piece := self._ahead.take_chunks(self._chunks):
+                    self._parse(piece)
+                else:
+                    break
+        except (httptools.HttpParserError, MalformedChunk, _Refused) as error:
             self._refuse(_reason_of(error))
             return
         if not self._busy():

@@ -12,7 +12,9 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.wire.ahead import AheadBudget
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
 
@@ -96,9 +98,17 @@ def make_server(
     and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves, and
     ``note`` is told of each refusal of what is no request.
     """
+    protocol = partial(
+        LimitedProtocol,
+        limits=limits,
+        readiness=readiness,
+        note=note,
+        ahead_budget=AheadBudget(),
+        received=Trim(lambda: bool(server.server_state.tasks)).received,
+    )
     config = uvicorn.Config(
         app,
-        http=partial(LimitedProtocol, limits=limits, readiness=readiness, note=note),  # type: ignore[arg-type]
+        http=protocol,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         loop="uvloop",
@@ -111,4 +121,5 @@ def make_server(
         timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
-    return Server(config, listeners, readiness, drain_delay, beside or nullcontext())
+    server = Server(config, listeners, readiness, drain_delay, beside or nullcontext())
+    return server

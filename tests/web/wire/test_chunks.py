@@ -1,0 +1,97 @@
+"""Chunked bodies: how they are cut for the parser, and that nothing is smuggled behind them."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from greengrocer.web.wire.ahead import Ahead
+from greengrocer.web.wire.chunks import LINE_BYTES, Chunks, MalformedChunk
+from greengrocer.web.wire.protocol import LimitedProtocol
+from support.live import live, make_service
+from support.servers import Server
+from support.wire import Wire, exchange, head
+
+HEAD = head("POST", "/predict", "Content-Type: image/jpeg", "Transfer-Encoding: chunked")
+NEXT = head("GET", "/livez", "Connection: close")
+
+LONG = b"f" * 16 + b"\r\n"  # a size that no 64 bits hold with its line break
+NO_SIZES = [b"\n", b"\r\n", b"5\n", b"g\r\n", b"-1\r\n", b"0x5\r\n", b"5;a\rb\n", LONG]
+
+
+def chunked(*contents: bytes) -> bytes:
+    """``contents`` as chunks, and the last chunk's line."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in contents) + b"0\r\n"
+
+
+def pieces(body: bytes, reads: list[int]) -> list[bytes]:
+    """What the parser is given of ``body``, which comes in so many reads, up to its last chunk."""
+    ahead, chunks, found, start = Ahead(), Chunks(), [], 0
+    for read in reads:
+        ahead.add(body[start : start + read])
+        start += read
+        if not chunks.ended:
+            found.append(bytes(ahead.take_chunks(chunks)))
+    assert chunks.ended
+    return found
+
+
+@pytest.mark.parametrize("content", [b"\n" * 100_000, b"\r\n\r\n" * 20_000, b"0\r\n\r\n" * 20_000])
+def test_a_read_is_one_piece_whatever_is_in_its_chunks(content: bytes) -> None:
+    body = chunked(*[content] * 10)
+    assert pieces(body + b"\r\n" + NEXT, [len(body) + 2 + len(NEXT)]) == [body]
+
+
+def test_it_may_come_in_any_reads() -> None:
+    random.seed(5)
+    body = chunked(b"\n\n\n\n", b"0\r\n\r\n", b"x" * 300, b"\r")
+    for _ in range(300):
+        reads = [random.randint(1, 9) for _ in range(len(body))]
+        assert b"".join(pieces(body, reads)) == body
+
+
+@pytest.mark.parametrize("line", NO_SIZES)
+def test_what_is_no_size_is_refused(fake_server: Server, line: bytes) -> None:
+    with pytest.raises(MalformedChunk):
+        Chunks().follow(bytearray(line))
+    with pytest.raises(MalformedChunk):
+        Chunks().follow(bytearray(b"1\r\n\n\r\n" + line))
+    with Wire(fake_server.url) as wire:
+        assert wire.send(HEAD + line + NEXT).answer().status == 400
+        assert wire.closed()
+
+
+def test_a_line_that_does_not_end_is_refused(fake_server: Server) -> None:
+    assert exchange(fake_server.url, HEAD + b"5;" + b"x" * LINE_BYTES).status == 400
+
+
+@pytest.mark.parametrize("size", [1, 4096, 200_000])
+def test_line_feeds_are_parsed_by_the_read(
+    fake_bundle: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    counts = {"reads": 0, "pieces": 0}
+
+    def count(name: str, of: str) -> None:
+        method = getattr(LimitedProtocol, name)
+
+        def counted(self: LimitedProtocol, data: bytes) -> None:
+            counts[of] += 1
+            method(self, data)
+
+        monkeypatch.setattr(LimitedProtocol, name, counted)
+
+    count("data_received", "reads")
+    count("_parse", "pieces")
+    body = chunked(*[b"\n" * size] * (400_000 // (size + 6)))
+    with live(make_service(fake_bundle)) as server, Wire(server.url) as wire:
+        wire.send(HEAD + body + b"\r\n" + NEXT)
+        assert wire.answer().status == 400  # it is no picture
+        assert wire.answer().status == 200
+    assert counts["pieces"] <= counts["reads"] + 4  # two heads and the trailers
+
+
+def test_a_second_request_within_a_body_is_refused(fake_server: Server) -> None:
+    for smuggled in (b"5\n", b"0 ;\n\n", b"0\r\r\n", b"1\r\nx" + b"0\r\n\r\n", b"\x0b0\r\n\r\n"):
+        with Wire(fake_server.url) as wire:
+            assert wire.send(HEAD + smuggled + NEXT * 2).answer().status == 400
+            assert wire.closed()
