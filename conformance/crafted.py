@@ -77,6 +77,13 @@ JPEGS = [
     Crafted("CMYK", OK, lambda: jpeg(photo(1).convert("CMYK"))),
     Crafted("one pixel", OK, lambda: jpeg(photo(1, (1, 1)))),
     Crafted("as wide as can be", OK, lambda: jpeg(photo(1, (65500, 1)))),
+    Crafted(
+        "a segment without a length", UNREADABLE, lambda: with_segments(SOUND, b"\xff\xdc\0\0")
+    ),
+    Crafted(
+        "a segment that is too short", UNREADABLE, lambda: with_segments(SOUND, b"\xff\xdb\0\1")
+    ),
+    Crafted("unknown segments", OK, lambda: with_segments(SOUND, segment(b"\xff\xf3", b"x"))),
     Crafted("restart markers", OK, lambda: jpeg(photo(1), restart_marker_blocks=1)),
     Crafted("no subsampling", OK, lambda: jpeg(photo(1), subsampling=0)),
     Crafted("progressive", OK, lambda: PROGRESSIVE),

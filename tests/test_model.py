@@ -90,8 +90,10 @@ def test_images_are_read_only_a_little_ahead(model: Model) -> None:
         (np.zeros((8, 8, 3), np.float32), TypeError),
         (np.zeros((8, 8, 4), np.uint8), ValueError),
         (np.zeros((0, 8, 3), np.uint8), ValueError),
+        ("", ValueError),
+        (None, TypeError),
     ],
-    ids=["empty", "text", "no file", "floats", "four channels", "no pixels"],
+    ids=["empty", "text", "no file", "floats", "four channels", "no pixels", "no path", "nothing"],
 )
 def test_what_is_no_image_is_refused(
     model: Model, image: bytes | Path, error: type[Exception]
@@ -135,3 +137,40 @@ def test_onnx_runtime_writes_nothing_into_the_home_directory(tmp_path: Path) -> 
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
     assert not [*os.scandir(tmp_path)]
+
+
+@pytest.mark.parametrize("top", [0, -1, "a", True])
+def test_top_is_a_whole_number_from_one(model: Model, top: int) -> None:
+    for ask in (model.predict, lambda image, top: model.predict_many([image], top=top)):
+        with pytest.raises(ValueError, match="it must be a whole number, 1 or more"):
+            ask(PICTURE, top=top)
+
+
+def test_a_closed_model_says_so() -> None:
+    with greengrocer.load("fast") as closed:
+        pass
+    with pytest.raises(ValueError, match="the model is closed"):
+        closed.predict(PICTURE)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_there_is_not_counts_for_nothing(
+    model: Model, orientation: int
+) -> None:
+    shown = Image.open(PICTURE).convert("RGB")
+    tagged = shown.copy()
+    tagged.getexif()[274] = orientation
+    assert model.predict(tagged) == model.predict(shown)
+
+
+def test_a_refusal_that_is_yielded_holds_no_picture(model: Model) -> None:
+    (refusal,) = model.predict_many([b"no image" * 1000])
+    assert isinstance(refusal, PictureRefused)
+    assert refusal.__traceback__ is None
+    assert refusal.__context__ is None
+
+
+def test_buffers_are_taken_as_bytes(model: Model) -> None:
+    data = PICTURE.read_bytes()
+    for image in (bytearray(data), memoryview(data)):
+        assert model.predict(image) == model.predict(data)

@@ -122,7 +122,10 @@ def test_a_list_is_one_text_with_commas_or_a_list_of_toml(
     assert read_settings({}, config).trusted_proxies == ("::1/128",)
 
 
-@pytest.mark.parametrize("text", ["prot = 1", "[port]\nport = 1", "port =", "port = 'x'", "\0"])
+@pytest.mark.parametrize(
+    "text",
+    ["prot = 1", "[port]\nport = 1", "port =", "port = 'x'", "\0", "port = true", "bundle = false"],
+)
 def test_a_file_with_a_mistake_is_refused_in_one_line(config: Path, text: str) -> None:
     config.write_text(text)
     with pytest.raises(UsageError) as refused:

@@ -66,7 +66,11 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     def load(source: str) -> Pipeline:
         bundle = load_bundle(find_bundle(source))
         pipeline, _ = start(bundle)
-        kept.stage(source, bundle)
+        try:
+            kept.stage(source, bundle)
+        except BaseException:
+            pipeline.close()
+            raise
         return pipeline
 
     attempt = attempt_of(settings)

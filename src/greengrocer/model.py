@@ -22,8 +22,11 @@ from greengrocer.pipeline import Pipeline
 from greengrocer.plain_files import PICTURE_BYTES, read_plain
 from greengrocer.ranking import Answer, Ask
 from greengrocer.serving.threads import picture_threads, side_by_side
+from greengrocer.tracebacks import release_frames
 
-ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+ImageLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[np.uint8]
+)
 
 
 class Model:
@@ -31,6 +34,7 @@ class Model:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._open = True
         self.name, self.version = pipeline.labels.model
         self.classes = pipeline.labels.classes  # in class-id order
         self.coarse_classes = pipeline.labels.coarse  # None for a model without a hierarchy
@@ -43,8 +47,10 @@ class Model:
         activation map of the best class.
 
         Raises PictureRefused for what is no image, damaged or too large, and TypeError or
-        ValueError for an array of another dtype or shape.
+        ValueError for another type, an array of another dtype or shape, a ``top`` below 1, or a
+        model that is closed.
         """
+        self._check(top)
         return self._pipeline.classify(_picture(image), Context(), Ask(top, evidence))
 
     def predict_many(
@@ -61,13 +67,22 @@ class Model:
             try:
                 return self.predict(image, top=top)
             except PictureRefused as refusal:
+                release_frames(refusal)  # or it would hold the picture
                 return refusal
 
+        self._check(top)
         return side_by_side(classify, images, threads or picture_threads())
 
     def close(self) -> None:
         """Free the model's memory. It cannot be used again."""
+        self._open = False
         self._pipeline.close()
+
+    def _check(self, top: int) -> None:
+        if not self._open:
+            raise ValueError("the model is closed: load it again")
+        if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+            raise ValueError(f"top is {top!r}: it must be a whole number, 1 or more")
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +97,21 @@ class Model:
 
 
 def _picture(image: ImageLike) -> Picture:
-    if isinstance(image, bytes):
-        return image
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
     if isinstance(image, Image.Image):
         orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+        if orientation not in range(1, 9):
+            orientation = UPRIGHT
         return np.asarray(upright_rgb(image, orientation, lambda: None))
     if isinstance(image, np.ndarray):
         return _pixels(image)
+    if not isinstance(image, (str, os.PathLike)):
+        raise TypeError(
+            f"an image is a path, bytes, a Pillow image or an array, not {type(image).__name__}"
+        )
+    if not os.fspath(image):
+        raise ValueError("the path of the image is empty")
     try:
         return read_plain(Path(image), PICTURE_BYTES)
     except OSError as error:
@@ -100,7 +123,9 @@ def _pixels(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         raise TypeError(f"the array's dtype is {array.dtype}: it must be uint8, 0 to 255")
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+    if 0 in array.shape:
+        raise ValueError("the array has no pixels")
+    if array.ndim != 3 or array.shape[2] != 3:
         shape = " x ".join(map(str, array.shape))
         raise ValueError(f"the array's shape is {shape}: it must be height x width x 3 (RGB)")
     return np.ascontiguousarray(array)

@@ -15,7 +15,7 @@ from greengrocer.engines.at_work import AtWork
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.imaging.budget import DecodeBudget, Share
-from greengrocer.imaging.decode import DecodeLimits, Picture, decode, decoding_bytes
+from greengrocer.imaging.decode import DecodeLimits, Picture, allowed_bytes, decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
@@ -113,6 +113,5 @@ class Pipeline:
         return shown
 
     def _share(self, picture: Picture, target: tuple[int, int], context: Context) -> Share:
-        """The memory that decoding takes; none for a picture that ``decode`` refuses at once."""
-        needed = decoding_bytes(picture, target)
-        return self.memory.share(needed if needed <= self.limits.bytes else 0, context)
+        """The memory that decoding takes; raises a PictureRefused for too much of it."""
+        return self.memory.share(allowed_bytes(picture, target, self.limits), context)

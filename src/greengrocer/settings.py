@@ -53,7 +53,14 @@ class _File(TomlConfigSettingsSource):
     """The file that ``--config`` names, if it is a plain one and no endless one."""
 
     def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
-        return tomllib.loads(read_plain(Path(str(file_path)), SETTINGS_BYTES).decode())
+        read = tomllib.loads(read_plain(Path(str(file_path)), SETTINGS_BYTES).decode())
+        for name, value in read.items():
+            field = Settings.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise UsageError(  # pydantic would take true for 1
+                    f"configuration file {file_path}: {name} is {str(value).lower()}, a boolean"
+                )
+        return read
 
 
 Each = TypeVar("Each")
@@ -250,7 +257,8 @@ def read_settings(flags: dict[str, object], config: Path | None = None) -> Setti
 
     try:
         if config is not None and not config.is_file():
-            raise UsageError(f"there is no configuration file {config}")
+            wrong = "is no plain file" if config.exists() else "is not there"
+            raise UsageError(f"the configuration file {config} {wrong}")
         settings = FromFile(**flags)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]

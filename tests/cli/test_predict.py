@@ -15,6 +15,7 @@ import pytest
 
 from greengrocer.imaging.formats import suffixes
 from greengrocer.web.schemas import Problem
+from support.bare import environment
 from support.pictures import encoded, jpeg, photo
 
 KINDS = ", ".join(sorted(suffixes()))
@@ -219,3 +220,25 @@ def test_pipes_and_devices_are_no_pictures_but_standard_input_is_one(
         timeout=120,
     )
     assert piped.stdout.startswith(b"/dev/stdin: grey-0 ("), piped.stderr
+
+
+def test_an_empty_path_is_not_the_current_directory(greengrocer: Command) -> None:
+    done = greengrocer("predict", "")
+    assert done.returncode == 2
+    assert "a path is empty" in done.stderr
+
+
+def test_what_the_extra_would_read_is_said_to_be_left_out(
+    greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
+) -> None:
+    for name in ("a.HEIC", "b.avif", "c.jpg"):
+        (tmp_path / name).write_bytes(jpeg(100))
+    done = subprocess.run(
+        [*greengrocer_path, "predict", str(tmp_path), "--bundle", str(onnx_bundle)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment()},
+    )
+    assert "2 HEIC or AVIF left out: install the extra heif" in done.stderr
+    assert len(done.stdout.splitlines()) == 1

@@ -48,6 +48,8 @@ def find_bundle(name_or_directory: str) -> Path:
     shipped = shipped_bundles()
     if name_or_directory in shipped:
         return shipped[name_or_directory]
+    if not name_or_directory:
+        raise BundleRefused(f"the bundle's name is empty: name one of {', '.join(shipped)}")
     directory = Path(name_or_directory)
     try:
         is_directory, exists = directory.is_dir(), directory.exists()

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from greengrocer.cli.output import warn
 from greengrocer.datasets.labelled import SUFFIXES
 from greengrocer.errors import EmptyPicture, UnreadablePicture, UsageError
+from greengrocer.imaging.formats import suffixes_of_extra
 from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
@@ -43,13 +45,16 @@ def _is_folder(path: Path) -> bool:
 
 
 def _below(folder: Path) -> list[Path]:
-    found = [
+    files = [
         Path(home, name)
         for home, _, names in os.walk(folder, onerror=_unreadable)
         for name in names
-        if Path(name).suffix.lower() in SUFFIXES
     ]
-    return sorted(found) or [folder]
+    missing = suffixes_of_extra()
+    left_out = sum(file.suffix.lower() in missing for file in files)
+    if left_out:
+        warn(f"greengrocer: {folder}: {left_out} HEIC or AVIF left out: install the extra heif")
+    return sorted(file for file in files if file.suffix.lower() in SUFFIXES) or [folder]
 
 
 def _unreadable(error: OSError) -> NoReturn:

@@ -21,7 +21,7 @@ def register(commands: "Commands") -> None:
     parser.add_argument(
         "images",
         nargs="+",
-        type=Path,
+        type=_path,
         metavar="IMAGE|DIR",
         help="a JPEG, PNG or WebP, with the extra heif a HEIC or AVIF, or a folder with such files "
         "at any depth",
@@ -52,6 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
         tell = answers.tell_in_json if arguments.json else tell
         refused = _classify(pipeline, paths, Ask(arguments.top), tell)
     return MISTAKE if refused else 0
+
+
+def _path(text: str) -> Path:
+    if not text:  # as of a variable that is not set; to Path it would be the current directory
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -69,6 +69,17 @@ def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
     return _within(width, height, limits)
 
 
+def allowed_bytes(picture: Picture, target: tuple[int, int] | None, limits: DecodeLimits) -> int:
+    """The same; raises TooManyPixels where ``limits`` do not allow as many."""
+    needed = decoding_bytes(picture, target)
+    if needed > limits.bytes:
+        raise TooManyPixels(
+            f"to decode the picture would take {needed / 1e6:,.0f} MB of memory: "
+            f"at most {limits.bytes / 1e6:,.0f} are allowed"
+        )
+    return needed
+
+
 def _within(width: int, height: int, limits: DecodeLimits) -> int:
     pixels = width * height
     if pixels > limits.pixels:
@@ -133,12 +144,7 @@ def _decode(
     check: Callable[[], None],
 ) -> Image.Image:
     count_pixels(data, limits)
-    needed = decoding_bytes(data, target)
-    if needed > limits.bytes:
-        raise TooManyPixels(
-            f"to decode the picture would take {needed / 1e6:,.0f} MB of memory: "
-            f"at most {limits.bytes / 1e6:,.0f} are allowed"
-        )
+    allowed_bytes(data, target, limits)
     if not isinstance(data, bytes):
         return Image.fromarray(data)
     header = read_header(data)

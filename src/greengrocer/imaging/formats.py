@@ -13,6 +13,7 @@ MAX_WEBP_SIDE = 16383  # pixels, by the format; the canvas of an animation may c
 MAX_JPEG_SEGMENTS = 1000
 MAX_JPEG_FILL = 1 << 16  # bytes of 0xFF before a marker, whose own is the last; some align with it
 
+LENGTH = 2  # bytes of a segment's length, which counts itself
 JPEG_SCAN, JPEG_END = 0xDA, 0xD9  # the second bytes of these markers
 
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -123,6 +124,11 @@ def suffixes() -> frozenset[str]:
     return _PLAIN_SUFFIXES | (_STILL_SUFFIXES if heif.is_installed() else frozenset())
 
 
+def suffixes_of_extra() -> frozenset[str]:
+    """Those of files that would be read with the extra ``heif``, which is not installed."""
+    return _STILL_SUFFIXES - suffixes()
+
+
 def _sniff(data: bytes) -> Format | None:
     """The format by its first bytes; None: a file of boxes, of which there are many kinds."""
     if data[4:8] == b"ftyp":
@@ -165,7 +171,8 @@ class Segment(NamedTuple):
 def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
     """The segments from ``position`` on, at most MAX_JPEG_SEGMENTS; scans' data are passed over.
 
-    Raises IndexError where the file ends within a length.
+    Raises IndexError where the file ends within a length, and UnreadablePicture for a length that
+    cannot be.
     """
     for _ in range(MAX_JPEG_SEGMENTS):
         # libjpeg skips stray bytes between segments too
@@ -176,7 +183,14 @@ def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
         marker, position = found[1][0], found.end()
         if marker in _STANDALONE:
             continue
-        end = position if marker == JPEG_END else position + _big_endian(data, position, 2)
+        end = position
+        if marker != JPEG_END:
+            length = _big_endian(data, position, 2)
+            if length < LENGTH:  # a decoder would go on elsewhere than we do
+                raise UnreadablePicture(
+                    "the JPEG has a segment that is shorter than its own length"
+                )
+            end += length
         yield Segment(marker, position, end)
         position = end
 

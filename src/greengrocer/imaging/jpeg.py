@@ -19,11 +19,12 @@ SCALES = (8, 4, 2, 1)  # to which a JPEG is decoded: a fraction of its sides
 _NOISE = b"\x27\x91\x6c\x0e\xd3\x48\xb5\x1a" * 8
 
 _SCAN_WORD = 0xDAFF  # the two bytes of a scan's marker as a little-endian number
-_JFIF, _EXIF, _ADOBE, _COMMENT = 0xE0, 0xE1, 0xEE, 0xFE
+_JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
 _APPLICATION = range(0xE0, 0xF0)
 _KEPT = {(_JFIF, b"JFIF\0"): 14, (_ADOBE, b"Adobe"): 12}  # bytes that tell how colours are coded
 _PROGRESSIVE = 0xC2
 _FRAMES = frozenset({0xC0, 0xC1, _PROGRESSIVE})
+_NEEDED = _FRAMES | {0xC4, 0xDB, 0xDD}  # with tables of codes and quanta, and restart intervals
 _BLOCK = 64  # coefficients
 _RESTARTS = range(0xD0, 0xD8)
 _BEHIND_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -116,7 +117,7 @@ def shown(data: bytes) -> Shown:
             pieces += _colour_hints(segment.marker, content)
             if segment.marker == _EXIF and not orientation and content[:6] == PREFIX:
                 orientation = read_orientation(content[:MAX_EXIF])
-        elif segment.marker != _COMMENT:
+        elif segment.marker in _NEEDED:
             pieces += [bytes([0xFF, segment.marker]), view[segment.start : segment.end]]
     raise UnreadablePicture("the JPEG is truncated or damaged")
 

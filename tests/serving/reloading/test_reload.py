@@ -106,6 +106,14 @@ def test_a_rollback_is_told_as_a_change(reloader: Reloader, metrics: Metrics) ->
     assert (counted(metrics, "ok"), counted(metrics, "refused")) == (3, 1)
 
 
+def test_a_refused_rollback_notes_nothing(make: Make, metrics: Metrics) -> None:
+    noted: list[str] = []
+    reloader = Reloader(Models(make("first")), make, "first", metrics, remember=noted.append)
+    with pytest.raises(ReloadRefused, match="no model to go back to"):
+        asyncio.run(reloader.roll_back())
+    assert noted == []
+
+
 def test_one_change_at_a_time_and_the_old_model_serves_meanwhile(
     make: Make, metrics: Metrics
 ) -> None:

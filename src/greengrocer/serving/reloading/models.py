@@ -46,11 +46,16 @@ class Models:
             self._current = _Hosted(pipeline)
         self._drop(oldest)
 
+    def check_previous(self) -> None:
+        """Raise ReloadRefused where there is no model to go back to."""
+        if self._previous is None:
+            raise ReloadRefused("there is no model to go back to: none has been replaced")
+
     def roll_back(self) -> None:
         """Let the previous pipeline serve; a second time returns. Raises ReloadRefused."""
+        self.check_previous()
         with self._lock:
-            if self._previous is None:
-                raise ReloadRefused("there is no model to go back to: none has been replaced")
+            assert self._previous is not None
             self._current, self._previous = self._previous, self._current
 
     def close(self) -> None:

@@ -80,6 +80,7 @@ class Reloader:
         """Let the model before this one serve again. Raises ReloadRefused where there is none."""
         with self._noted(), self._alone():
             old = self.models.current.labels.model
+            self.models.check_previous()
             self._remember(self._previous_source)
             self.models.roll_back()
             self._source, self._previous_source = self._previous_source, self._source

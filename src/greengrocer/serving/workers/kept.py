@@ -62,12 +62,15 @@ class KeptBundles:
             self._staged = Kept(source, copy)
 
     def remember(self, source: str) -> None:
-        """What is staged serves from now on, or what served before; raises OSError."""
-        serving = self._staged or self._previous or Kept(source, None)
+        """What is staged serves from now on, or what served before; raises OSError.
+
+        Whatever comes of it, nothing is staged any more.
+        """
+        staged, self._staged = self._staged, None
+        serving = staged or self._previous or Kept(source, None)
         name = serving.copy and serving.copy.name
         replace_privately(self.file, json.dumps([serving.source, name]))
         self.current, self._previous = serving, self.current
-        self._staged = None
         self._tidy()
 
     def _free(self) -> Path:
