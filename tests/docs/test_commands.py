@@ -20,8 +20,11 @@ DOCUMENTS = [
     ROOT / "README.md",
     *(guide for guide in GUIDES if guide.stem not in ELSEWHERE | WITHOUT),
 ]
-# The data set is needed, or a network trained, or other packages.
-LONG = ("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve")
+# The data set is needed, or a network trained, or other packages, or a GPU.
+LONG = (
+    *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve"),
+    *("make wheels", "docker ", "--device cuda"),
+)
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
 WHOLE = {"training"}  # where all later commands need what a long one made
 
@@ -51,6 +54,7 @@ INSTEAD = {
     ),
     # tests/deploy/test_image.py follows the Dockerfile.
     "docker build -f deploy/Dockerfile --build-arg ENGINE=torch -t greengrocer:0.1.0-torch .": "",
+    "docker run --gpus all -p 8080:8080 -e GREENGROCER_ENGINE=torch greengrocer:0.1.0-torch": "",
     # They are, pinned, in the environment in which the two programs run.
     "pip install 'tritonclient[http]' kserve": "",
     # Three more fits of the same kind. tests/training trains in folds.
