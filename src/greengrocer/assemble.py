@@ -34,11 +34,15 @@ from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.key_file import KeyFile
 from greengrocer.web.app import create_app
+from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
 
 if TYPE_CHECKING:
     from greengrocer.serving.local_limiter import LocalLimiter
+
+
+IN_BASE64 = 4 / 3  # as long as a picture is its base64, in which /v2 may have it
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,9 @@ def admission_limits(settings: Settings, threads: int) -> AdmissionLimits:
 
 def in_flight_bytes(settings: Settings, threads: int) -> int:
     """Bytes of the uploads that all processes may hold; raises UsageError."""
-    least = settings.max_megabytes * (settings.workers or 1)
     if settings.megabytes_in_flight is None:
-        return upload_bytes(threads, int(least * MEGA))
+        largest = int(settings.max_megabytes * MEGA * IN_BASE64) + OVERHEAD
+        return upload_bytes(threads, largest * (settings.workers or 1))
     return int(settings.megabytes_in_flight * MEGA)
 
 

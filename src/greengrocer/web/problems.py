@@ -81,9 +81,14 @@ def http_exception_response(request: Request, error: HTTPException) -> Response:
     """The framework's own refusals (no such path, wrong method) in our form."""
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
-    return problem_response(
-        request, error.status_code, code, phrase, error.detail, dict(error.headers or {})
-    )
+    headers = dict(error.headers or {})
+    detail = error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
+        detail = "there is no such path: /openapi.json lists those that there are"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = headers.get("Allow", "another method")
+        detail = f"this path does not take the method {request.method}: send {allowed}"
+    return problem_response(request, error.status_code, code, phrase, detail, headers)
 
 
 def internal_error(request_id: str, path: str) -> dict[str, object]:

@@ -227,6 +227,9 @@ BAD = {
     "an attachment": form(part(b"x")).replace(b"form-data", b"attachment")[:-14],
     "a line that is no header": part(b"x", "file", "no header"),
     "a name that is none": part(b"x", "file", "a b\xff: c"),
+    "two headers Content-Disposition": part(
+        b"x", "file", 'Content-Disposition: form-data; name="other"'
+    ),
     "many headers": part(b"x", "file", *["X: y"] * MAX_PART_HEADERS),
     "a long header": part(b"x", "file", "X: ".ljust(MAX_PART_HEADER_BYTES + 1, "y")),
     "many folded lines": part(b"x", "file", "X: y", *[" z"] * MAX_PART_HEADER_LINES),

@@ -175,8 +175,9 @@ class RemoteClassifier:
         if self._described:
             late = DeadlineExceeded("the deadline passed before an answer was ready")
             self._withdraw(number, late)
-            self._late.add(number)
-            asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
+            if call.link is not None:  # of what was never sent the engine has nothing to say
+                self._late.add(number)
+                asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
         else:
             self._withdraw(number, NotReady("the engine is being replaced: ask again"))
         call.context.cancel()

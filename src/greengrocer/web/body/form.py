@@ -32,6 +32,7 @@ MAX_LONGER = 1000  # lines that begin with the boundary and go on: each takes as
 OVERHEAD = 1 << 17  # bytes of a form with one picture that are no picture
 
 _LINE = b"\r\n"
+_DISPOSITION = b"content-disposition"
 _BEHIND_BOUNDARY = re.compile(rb"[ \t]{0,%d}(\r\n|--)" % MAX_PADDING)
 _CUT_BEHIND_BOUNDARY = re.compile(rb"[ \t]{0,%d}[\r-]?\Z" % MAX_PADDING)
 _HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*")
@@ -160,9 +161,11 @@ class Form:
 
     def _begin(self) -> None:
         headers = [header.partition(b":") for header in self._headers]
-        named = {name.strip().lower(): value for name, _, value in headers}
-        name = field_name(named.get(b"content-disposition", b""))
-        if name is None:
+        found = [value for name, _, value in headers if name.strip().lower() == _DISPOSITION]
+        name = field_name(found[0]) if found else None
+        if len(found) > 1:  # readers differ on which one counts
+            self._skip("it has two headers Content-Disposition")
+        elif name is None:
             self._skip("it has no header Content-Disposition: form-data, which names its field")
         else:
             self._read, self._inside, self._fresh = Form._content, True, True

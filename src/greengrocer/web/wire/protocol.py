@@ -62,6 +62,7 @@ class Reason(NamedTuple):
 
 MALFORMED = Reason(400, "bad-request", "this is no valid HTTP/1.1 request")
 BAD_HOST = Reason(400, "bad-request", "there must be one header Host, with a host's name")
+TWO_TYPES = Reason(400, "bad-request", "there may be one header Content-Type")
 NO_MEMORY = Reason(503, "not-ready", "there is no memory for this request now")
 SLOW = Reason(408, "slow-head", "the headers came too slowly")
 
@@ -177,6 +178,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         if not self._has_host():
             raise _Refused(BAD_HOST)
+        if sum(name == b"content-type" for name, _ in self.headers) > 1:
+            raise _Refused(TWO_TYPES)  # a proxy may have gone by the other one
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
