@@ -35,7 +35,8 @@ def build(name: str, python: Path, wanted: Path) -> Path:
     """
     home = ROOT / f".venv-{name}"
     installed = home / "installed"
-    pins = wanted.read_text(encoding="utf-8") + (ROOT / "pyproject.toml").read_text("utf-8")
+    sources = (wanted, ROOT / "pyproject.toml", DEV, Path(__file__))
+    pins = "".join(source.read_text(encoding="utf-8") for source in sources)
     ours = home / "bin" / "python"
     if not installed.exists() or installed.read_text(encoding="utf-8") != pins:
         subprocess.run([str(python), "-m", "venv", "--clear", str(home)], check=True)
