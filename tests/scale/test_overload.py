@@ -19,8 +19,8 @@ from support.wire import Wire, WireAnswer, exchange, post
 pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 CROWD = 300  # clients at once, of whom some do not get in
-QUEUE = 20  # clients who all do
-STAY = 4  # of whom so many wait for their answers, where others leave
+QUEUE = 12  # clients who all do, also at the pace of a busy machine
+STAY = 3  # of whom so many wait for their answers, where others leave
 
 
 @pytest.fixture(scope="module")
