@@ -41,7 +41,7 @@ def quick_tests(name: str, version: str, wanted: Path) -> None:
     if python is None:
         pytest.skip(f"there is no Python {version}")
     command = [str(build(name, python, wanted)), "-m", "pytest", "-m", "not accept"]
-    command += ["-p", "no:cacheprovider", "--tb=short"]
+    command += ["-p", "no:cacheprovider", "--tb=short", "-n", "2", "--dist", "loadfile"]
     command += [f"--ignore=tests/{each}" for each in APART]
     done = subprocess.run(
         command,
