@@ -20,6 +20,7 @@ DISAGREED = {
     "061-lf-only-lenient": "lines end with CRLF (RFC 2046, 4.1.1), or parsers differ on what is in",
     "062-mixed-endings": "lines end with CRLF",
     "204-invalid-content-disposition": "a part without a name is one that nobody asked for",
+    "208-duplicate-headers": "readers differ on which one counts; the case allows a refusal",
 }
 
 
