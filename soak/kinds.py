@@ -7,7 +7,7 @@ from enum import Enum
 
 from soak.messages import FORM, behind, form, head, in_json, post, posts
 
-MEGABYTE = 1_000_000  # the service's --max-megabytes is 1
+MEGABYTE = 1_000_000  # the service's --max-image-bytes
 
 OK = "200"
 FULL = "429 overloaded"

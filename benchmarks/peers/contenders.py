@@ -40,7 +40,7 @@ def contenders(bundle: str, model: Path) -> list[Contender]:
             "as it ships, its access log off",
             (
                 *(sys.executable, "-m", "greengrocer", "serve", "--port", "{port}"),
-                *("--bundle", bundle, "--access-log", "false", "--drain-delay", "0"),
+                *("--bundle", bundle, "--access-log", "false", "--drain-delay-seconds", "0"),
             ),
         ),
         *_both(

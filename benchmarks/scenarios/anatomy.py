@@ -24,8 +24,8 @@ from greengrocer.context import Context
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Observer
 from greengrocer.ranking import Ask, Labels
+from greengrocer.read_settings import read_settings
 from greengrocer.serving.classifier import Classifier, LocalClassifier, Served
-from greengrocer.settings import read_settings
 from greengrocer.web.app import create_app
 from greengrocer.web.wire.listener import bind
 
@@ -192,7 +192,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Foun
 @contextmanager
 def noted_service(bundle: str, ledger: Ledger) -> Iterator[int]:
     """Serve in a thread of this process, at this port."""
-    settings = read_settings({"bundle": bundle, "access_log": False, "drain_delay": 0.0})
+    settings = read_settings({"bundle": bundle, "access_log": False, "drain_delay_seconds": 0.0})
     service = assemble(settings).service
     assert isinstance(service.classifier, LocalClassifier)
     pipeline = service.classifier.models.current

@@ -38,7 +38,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure once, whatever ``rounds`` and ``seconds`` are, and return the table."""
     del rounds, seconds
     requests = [picture_request(picture) for picture in read_pictures(data)]
-    flags = ("--bundle", bundle, "--max-wait", "60", "--deadline", "60")
+    flags = ("--bundle", bundle, "--max-queue-seconds", "60", "--request-timeout-seconds", "60")
     return table({name: measure((*flags, *own), requests) for name, own in ARRANGEMENTS.items()})
 
 

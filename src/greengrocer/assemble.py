@@ -29,7 +29,7 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.threads import engine_threads, picture_threads
-from greengrocer.settings import MEGA, Settings
+from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.key_file import KeyFile
@@ -92,15 +92,15 @@ def threads_of(settings: Settings, pipeline: Pipeline) -> int:
 
 def admission_limits(settings: Settings, threads: int) -> AdmissionLimits:
     """What may be in flight at once, in all; raises UsageError."""
-    return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_wait)
+    return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_queue_seconds)
 
 
 def in_flight_bytes(settings: Settings, threads: int) -> int:
     """Bytes of the uploads that all processes may hold; raises UsageError."""
-    if settings.megabytes_in_flight is None:
-        largest = int(settings.max_megabytes * MEGA * IN_BASE64) + OVERHEAD
+    if settings.upload_memory_bytes is None:
+        largest = int(settings.max_image_bytes * IN_BASE64) + OVERHEAD
         return upload_bytes(threads, largest * (settings.workers or 1))
-    return int(settings.megabytes_in_flight * MEGA)
+    return settings.upload_memory_bytes
 
 
 def make_service(
@@ -119,14 +119,14 @@ def make_service(
         readiness=Readiness(),
         metrics=metrics,
         upload_limits=UploadLimits(
-            int(settings.max_megabytes * MEGA),
-            settings.upload_grace,
-            settings.upload_rate,
-            int(settings.max_request_megabytes * MEGA),
-            settings.max_request_pictures,
+            settings.max_image_bytes,
+            settings.upload_grace_seconds,
+            settings.min_upload_bytes_per_second,
+            settings.max_request_bytes,
+            settings.max_request_images,
         ),
         decode_limits=_decode_limits(settings),
-        deadline=settings.deadline,
+        deadline=settings.request_timeout_seconds,
         access_log=settings.access_log,
         log_addresses=settings.log_addresses,
         access=Access(
@@ -257,10 +257,10 @@ def build_pipeline(
 
 def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batcher | None:
     """None where the engine does not gain by batches, or none are wanted."""
-    largest = settings.max_batch or engine.largest_batch
+    largest = settings.max_batch_size or engine.largest_batch
     if largest == 1:
         return None
-    return Batcher(engine, BatchLimits(largest, settings.batch_wait), metrics.batched)
+    return Batcher(engine, BatchLimits(largest, settings.batch_wait_seconds), metrics.batched)
 
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
@@ -272,7 +272,8 @@ def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
 
 
 def _decode_limits(settings: Settings) -> DecodeLimits:
-    seconds = min(settings.decode_seconds, settings.deadline / 2)
-    most = settings.decode_megabytes
-    memory = decode_bytes(settings.threads or picture_threads()) if most is None else most * MEGA
-    return DecodeLimits(int(settings.max_megapixels * MEGA), seconds, int(memory))
+    seconds = min(settings.decode_timeout_seconds, settings.request_timeout_seconds / 2)
+    memory = settings.decode_memory_bytes
+    if memory is None:
+        memory = decode_bytes(settings.threads or picture_threads())
+    return DecodeLimits(settings.max_image_pixels, seconds, memory)

@@ -29,7 +29,7 @@ from greengrocer.serving.threads import picture_threads
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.kept import KeptBundles
 from greengrocer.serving.workers.remote import RemoteClassifier
-from greengrocer.settings import MEGA, Settings
+from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.service import Service
 
@@ -59,9 +59,8 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     models = Models(pipeline)
     threads = threads_of(settings, pipeline)
     admission = Admission(admission_limits(settings, threads), threads, service_seconds)
-    picture_bytes = int(settings.max_megabytes * MEGA)
     limiter = make_limiter(rates_of(settings))
-    server = EngineServer(models, admission, threads, picture_bytes, metrics, limiter)
+    server = EngineServer(models, admission, threads, settings.max_image_bytes, metrics, limiter)
 
     def load(source: str) -> Pipeline:
         bundle = load_bundle(find_bundle(source))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 SETTINGS_BYTES = 1 << 20  # of a file that a person writes: settings, keys, a recipe
 LIST_BYTES = 64 << 20  # of a file that lists a data set
-PICTURE_BYTES = 1_000_000_000  # the most that --max-megabytes can say
+PICTURE_BYTES = 1_000_000_000  # the most that --max-image-bytes can say
 
 
 class NotPlain(OSError):

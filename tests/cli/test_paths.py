@@ -61,8 +61,14 @@ def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
     lines = [
         *(["serve", "--port", "0", flag, odd] for flag in ("--config", "--api-keys", "--bundle")),
         ["serve", "--port", "0", "--data", odd],
-        ["serve", "--port", "0", "--control", f"{odd}/s.sock" if kind == "directory" else odd],
-        *(["reload", flag, odd] for flag in ("--config", "--control")),
+        [
+            "serve",
+            "--port",
+            "0",
+            "--control-socket",
+            f"{odd}/s.sock" if kind == "directory" else odd,
+        ],
+        *(["reload", flag, odd] for flag in ("--config", "--control-socket")),
         *(["keys", what, "--file", odd] for what in ("list",)),
         *(["keys", what, "name", "--file", odd] for what in ("add", "remove")),
         ["info", "--bundle", odd],
@@ -76,7 +82,7 @@ def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
         ["train", "--recipe", str(recipe), "--data", str(home), "--out", odd],
     ]
     if kind == "directory":  # which is what these want, or make
-        lines = [line for line in lines if "--control" not in line]
+        lines = [line for line in lines if "--control-socket" not in line]
     return lines
 
 

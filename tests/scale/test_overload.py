@@ -26,7 +26,12 @@ STAY = 3  # of whom so many wait for their answers, where others leave
 @pytest.fixture(scope="module")
 def url(cluster: Cluster, heavy_bundle: Path) -> str:
     """Where the one replica is reached, in which nobody may wait for more than two seconds."""
-    arguments = {"max_wait": 2, "deadline": 60, "metrics_port": free_ports(1), "num_cpus": 1}
+    arguments = {
+        "max_queue_seconds": 2,
+        "request_timeout_seconds": 60,
+        "metrics_port": free_ports(1),
+        "num_cpus": 1,
+    }
     cluster.deploy(heavy_bundle, {**arguments, "min_replicas": 1, "max_replicas": 1})
     cluster.until_running(1)
     return cluster.head.url

@@ -34,8 +34,8 @@ def test_a_hundred_at_once_are_all_answered(
     serve: StartServer, fake_bundle: Path, make: Callable[[], bytes], workers: int | None
 ) -> None:
     flags = ["--workers", str(workers)] if workers else []
-    flags += ["--threads", str(THREADS), "--decode-megabytes", str(DECODING / 1000)]
-    flags += ["--max-wait", str(UNDER_LOAD), "--deadline", str(UNDER_LOAD)]
+    flags += ["--threads", str(THREADS), "--decode-memory-bytes", f"{DECODING}kB"]
+    flags += ["--max-queue-seconds", str(UNDER_LOAD), "--request-timeout-seconds", str(UNDER_LOAD)]
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     server.until_serving(workers or 1)
     pids = tree(server.process.pid)

@@ -39,7 +39,16 @@ def of_service(bundle: Path, workers: int) -> int:
 
 def started(serve: StartServer, bundle: Path, workers: int | None) -> Server:
     """A service of so many processes, all of which are there."""
-    flags = ["--bundle", str(bundle), "--engine", "fake", "--max-wait", "60", "--threads", "2"]
+    flags = [
+        "--bundle",
+        str(bundle),
+        "--engine",
+        "fake",
+        "--max-queue-seconds",
+        "60",
+        "--threads",
+        "2",
+    ]
     flags += ["--access-log", "false", *(["--workers", str(workers)] if workers else [])]
     server = serve(*flags)
     server.until_serving(workers or 1)

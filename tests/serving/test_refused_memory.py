@@ -153,7 +153,7 @@ def test_nothing_of_what_was_refused_stays(
 
 @pytest.mark.accept
 def test_a_picture_that_is_too_slow_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
-    server = poisonable(serve, fake_bundle, "--decode-seconds", "0.01")
+    server = poisonable(serve, fake_bundle, "--decode-timeout-seconds", "0.01")
     request = as_png(noisy())
     assert_nothing_stays(server, lambda: refused(server, request, 400))
 
@@ -178,7 +178,7 @@ def test_a_client_that_has_gone_leaves_nothing(
 
 @pytest.mark.accept
 def test_a_slow_upload_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
-    server = poisonable(serve, fake_bundle, "--upload-grace", "0.1")
+    server = poisonable(serve, fake_bundle, "--upload-grace-seconds", "0.1")
     cut = post(MEGABYTES)[:-1]
     assert_nothing_stays(server, lambda: refused(server, cut, 408))
 

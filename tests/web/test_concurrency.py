@@ -88,7 +88,14 @@ def test_sixty_four_clients_at_once_each_get_their_own_answer(fake_bundle: Path)
 def test_the_shipped_model_gives_each_of_many_clients_their_own_answer(
     serve: StartServer, grocery_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(grocery_bundle), "--max-wait", "60", "--deadline", "60")
+    server = serve(
+        "--bundle",
+        str(grocery_bundle),
+        "--max-queue-seconds",
+        "60",
+        "--request-timeout-seconds",
+        "60",
+    )
     pictures = [encoded(photo(seed), "JPEG") for seed in range(32)]
     alone = answers_of(server.url, pictures, at_once=1)
     together = answers_of(server.url, pictures, at_once=32)

@@ -105,9 +105,9 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
 def _remove_control(settings: Settings) -> None:
     from greengrocer.serving.reloading.control import remove_stale  # noqa: PLC0415
 
-    if settings.control is not None:
+    if settings.control_socket is not None:
         with suppress(ControlRefused):  # the next service has it by now
-            remove_stale(settings.control)
+            remove_stale(settings.control_socket)
 
 
 Role = Callable[[Settings, Path, list[socket.socket]], None]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import ControlRefused, ReloadRefused
-from greengrocer.settings import read_settings
+from greengrocer.read_settings import read_settings
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -30,7 +30,7 @@ def register(commands: "Commands") -> None:
         "--rollback", action="store_true", help="go back to the model that served before"
     )
     for name, metavar, meaning in (
-        ("--control", "PATH", "the service's socket, where it was given one"),
+        ("--control-socket", "PATH", "the service's socket, where it was given one"),
         ("--port", "N", "the service's port"),
     ):
         parser.add_argument(name, default=argparse.SUPPRESS, metavar=metavar, help=meaning)
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     flags = {name: value for name, value in vars(arguments).items() if name in ("control", "port")}
     settings = read_settings(flags, arguments.config)
-    path = settings.control or control_path(settings.port)
+    path = settings.control_socket or control_path(settings.port)
     if path is None:
         raise ControlRefused("there is no directory for control sockets here: use SIGHUP")
     answer = ask(path, _order(arguments))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_origin
 
 from greengrocer.floors import check_floors
 from greengrocer.foundations import check_foundations
-from greengrocer.settings import PREFIX, RENAMED, Settings, overlaid, read_settings
+from greengrocer.read_settings import RENAMED, overlaid, read_settings
+from greengrocer.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -43,7 +44,7 @@ def register(commands: "Commands") -> None:
             metavar=_metavar(field.annotation),
             help=f"{field.description}{default}".replace("%", "%%"),
         )
-    for name in RENAMED:  # told in one line what has taken its place
+    for name in RENAMED:
         flag = "--" + name.replace("_", "-")
         parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
@@ -103,7 +104,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from greengrocer.web.wire.listener import bind  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
-    _tell_overlaid(settings)
+    _warn_of_settings(settings)
     if settings.api_keys is not None:
         read_keys(settings.api_keys)  # a mistake in it is told before a model is loaded
     with ExitStack() as stack:
@@ -113,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
             listeners.append(stack.enter_context(bind(host, settings.metrics_port)))
             port = listeners[-1].getsockname()[1]
             settings = settings.model_copy(update={"metrics_port": port})
-        path = settings.control or control_path(listeners[0].getsockname()[1])
+        path = settings.control_socket or control_path(listeners[0].getsockname()[1])
         control = stack.enter_context(control_socket(path)) if path else None
         if settings.workers is not None:
             from greengrocer.cli.supervise import supervise  # noqa: PLC0415
@@ -125,11 +126,19 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _tell_overlaid(settings: Settings) -> None:
-    """Warn of settings whose variables Kubernetes has taken for a Service's."""
+def _warn_of_settings(settings: Settings) -> None:
+    """Warn of names from before a renaming, and of variables that Kubernetes set for a Service."""
     import structlog  # noqa: PLC0415
 
     log = structlog.get_logger("greengrocer.settings")
+    for name in settings.old_names:
+        new, times = RENAMED[name]
+        unit = "" if times is None else f", in units a {times:,}th as large"
+        log.warning(
+            "this setting has another name now",
+            setting=name,
+            remedy=f"set {new}{unit}: the old name goes in 1.0",
+        )
     for name in overlaid(settings, os.environ):
         log.warning(
             "a Service's variable, not a setting",
@@ -173,10 +182,10 @@ def http_server(
         app,
         listeners,
         service.readiness,
-        settings.keep_alive,
-        settings.drain,
-        WireLimits(settings.head_seconds, settings.send_seconds),
-        settings.drain_delay,
+        settings.keep_alive_timeout_seconds,
+        settings.drain_timeout_seconds,
+        WireLimits(settings.header_timeout_seconds, settings.send_timeout_seconds),
+        settings.drain_delay_seconds,
         beside,
         note_refused(service.metrics, service.access_log, service.log_addresses),
     )

@@ -43,7 +43,7 @@ def supervise(
                 recipe("engine", "engine", engine_listener, *([orders] if orders else [])),
                 [recipe("http", f"http{k}", *listeners) for k in range(settings.workers)],
                 listeners,
-                settings.drain_delay + settings.drain + MARGIN_SECONDS,
+                settings.drain_delay_seconds + settings.drain_timeout_seconds + MARGIN_SECONDS,
             )
             return asyncio.run(supervisor.run())
     finally:

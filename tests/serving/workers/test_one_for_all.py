@@ -15,7 +15,7 @@ from support.workers import StartWorkers, Workers
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
 # Room for three pictures, whose answers nobody will see: a fourth would have to wait.
-FLAGS = ("--threads", "3", "--max-wait", "1e-9", "--deadline", "600")
+FLAGS = ("--threads", "3", "--max-queue-seconds", "1e-9", "--request-timeout-seconds", "600")
 ROOM = 3
 
 
@@ -26,7 +26,7 @@ def in_flight(workers: Workers) -> float:
 
 
 def test_as_many_pictures_are_admitted_as_by_one_process(supervise: StartWorkers) -> None:
-    workers = supervise(2, *FLAGS, "--drain", "1")
+    workers = supervise(2, *FLAGS, "--drain-timeout-seconds", "1")
     processes = workers.pids("http")
     with ExitStack() as stack:
         for count in range(1, ROOM + 1):

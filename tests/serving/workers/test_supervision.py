@@ -88,7 +88,7 @@ def test_the_picture_that_crashes_the_engine_is_refused_and_all_others_are_answe
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool) -> None:
-    workers = supervise(1, "--deadline", "2", "--decode-seconds", "1")
+    workers = supervise(1, "--request-timeout-seconds", "2", "--decode-timeout-seconds", "1")
     engine = workers.engine
     if stopped:
         workers.signal(engine, signal.SIGSTOP)
@@ -135,7 +135,7 @@ def test_nothing_is_left_where_the_supervisor_is_killed(
     supervise: StartWorkers, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
-    workers = supervise(2, "--control", str(control))
+    workers = supervise(2, "--control-socket", str(control))
     assert control.is_socket()
     directory, pids = workers.directory, children(workers.supervisor)
     assert len(pids) == 3

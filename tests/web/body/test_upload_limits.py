@@ -28,7 +28,7 @@ HUGE = bytes(30_000_000)
 def small_server(fake_bundle: Path) -> Iterator[Server]:
     """A server that takes a tenth of a megabyte."""
     server = start_server(
-        "--bundle", str(fake_bundle), "--engine", "fake", "--max-megabytes", "0.1"
+        "--bundle", str(fake_bundle), "--engine", "fake", "--max-image-bytes", "100kB"
     )
     yield server
     assert server.stop() == 0

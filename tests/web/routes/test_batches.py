@@ -18,7 +18,7 @@ LEVELS = [15, 65, 115, 165, 215, 240] * 4
 @pytest.fixture(scope="module", params=[(), ("--workers", "2")], ids=["one process", "workers"])
 def server(request: pytest.FixtureRequest, fake_bundle: Path) -> Iterator[Server]:
     """A service that runs up to four pictures together, and waits for them."""
-    batches = ("--max-batch", "4", "--batch-wait", "0.2")
+    batches = ("--max-batch-size", "4", "--batch-wait-seconds", "0.2")
     server = start_server(
         "--bundle", str(fake_bundle), "--engine", "fake", *batches, *request.param
     )

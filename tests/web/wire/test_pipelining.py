@@ -113,7 +113,9 @@ def test_garbage_behind_many_is_refused_in_its_turn(fake_server: Server) -> None
 def test_a_head_behind_others_that_does_not_end_is_refused(
     serve: StartServer, fake_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--head-seconds", "0.2")
+    server = serve(
+        "--bundle", str(fake_bundle), "--engine", "fake", "--header-timeout-seconds", "0.2"
+    )
     with Wire(server.url) as wire:
         wire.send(numbered(10) + SMALL[:-2])
         assert list(ids(wire, 10)) == list(range(10))
