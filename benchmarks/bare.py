@@ -1,6 +1,6 @@
 """The bare pipeline in a process of its own: what the service could do if HTTP cost nothing.
 
-Each line of standard input names a number of seconds and of threads, and may say that a picture
+Each line of standard input names a number of seconds and of threads, and may say that an image
 which is alone gets all processors, as in the service; the answer is a ``Bare``.
 """
 
@@ -23,7 +23,7 @@ from greengrocer.serving.threads import engine_threads
 
 @dataclass(frozen=True)
 class Bare:
-    """What the bare pipeline did: pictures a second and processor seconds a picture."""
+    """What the bare pipeline did: images a second and processor seconds an image."""
 
     rate: float
     processor_seconds: float

@@ -60,7 +60,7 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
     return [
         Kind("picture", 40, "/predict", posts("/predict", pictures), or_full(OK)),
         Kind(
-            "picture in a form",
+            "image in a form",
             8,
             "/predict",
             [post("/predict", form(picture), FORM) for picture in pictures],
@@ -75,7 +75,7 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
             or_full(f"{OK} of 200, 400, 200"),
         ),
         Kind(
-            "picture in a hurry",
+            "image in a hurry",
             4,
             "/predict",
             [post("/predict", picture, more=("X-Deadline-Ms: 60",)) for picture in pictures],
@@ -167,7 +167,7 @@ def _small() -> list[Kind]:
         Kind("liveness probe", 4, "/livez", [head("GET", "/livez")], ok),
         Kind("readiness probe", 4, "/readyz", [head("GET", "/readyz")], ok),
         Kind("scrape", 1, "/metrics", [head("GET", "/metrics")], ok),
-        Kind("picture to try", 2, "/random-image", [head("GET", "/random-image")], ok),
+        Kind("image to try", 2, "/random-image", [head("GET", "/random-image")], ok),
     ]
 
 

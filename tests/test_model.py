@@ -11,7 +11,7 @@ from PIL import Image
 
 import greengrocer
 from greengrocer.datasets.gallery import built_in_gallery
-from greengrocer.errors import BundleRefused, PictureRefused, UnreadablePicture
+from greengrocer.errors import BundleRefused, ImageRefused, UnreadableImage
 from greengrocer.model import ImageLike, Model
 from greengrocer.ranking import Answer
 from support.servers import clean_environment
@@ -63,7 +63,7 @@ def test_many_images_are_answered_in_order_and_a_bad_one_fails_alone(model: Mode
     paths = [each.path for each in built_in_gallery().pictures][:6]
     images: list[ImageLike] = [*paths[:3], b"no image", *paths[3:]]
     outcomes = list(model.predict_many(iter(images), threads=2))
-    assert isinstance(outcomes[3], UnreadablePicture)
+    assert isinstance(outcomes[3], UnreadableImage)
     assert outcomes[:3] + outcomes[4:] == [model.predict(path) for path in paths]
 
 
@@ -84,9 +84,9 @@ def test_images_are_read_only_a_little_ahead(model: Model) -> None:
 @pytest.mark.parametrize(
     ("image", "error"),
     [
-        (b"", PictureRefused),
-        (b"no image", PictureRefused),
-        (Path("there/is/none.jpg"), PictureRefused),
+        (b"", ImageRefused),
+        (b"no image", ImageRefused),
+        (Path("there/is/none.jpg"), ImageRefused),
         (np.zeros((8, 8, 3), np.float32), TypeError),
         (np.zeros((8, 8, 4), np.uint8), ValueError),
         (np.zeros((0, 8, 3), np.uint8), ValueError),
@@ -163,9 +163,9 @@ def test_an_orientation_that_there_is_not_counts_for_nothing(
     assert model.predict(tagged) == model.predict(shown)
 
 
-def test_a_refusal_that_is_yielded_holds_no_picture(model: Model) -> None:
+def test_a_refusal_that_is_yielded_holds_no_image(model: Model) -> None:
     (refusal,) = model.predict_many([b"no image" * 1000])
-    assert isinstance(refusal, PictureRefused)
+    assert isinstance(refusal, ImageRefused)
     assert refusal.__traceback__ is None
     assert refusal.__context__ is None
 

@@ -138,7 +138,7 @@ def with_torch(environment: Path) -> Iterator[Path]:
 
 
 def asked(environment: Path, bundle: str) -> str:
-    """What the engine torch of the environment answers for a picture, over HTTP."""
+    """What the engine torch of the environment answers for an image, over HTTP."""
     flags = ("--engine", "torch", "--device", "cpu", "--bundle", bundle)
     server = start_server(*flags, python=str(environment / "bin" / "python"))
     picture = built_in_gallery().pictures[0].path

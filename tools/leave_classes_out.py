@@ -1,10 +1,10 @@
-"""How well scores tell pictures of classes that a model never saw: the choice of a known score.
+"""How well scores tell images of classes that a model never saw: the choice of a known score.
 
     python tools/leave_classes_out.py --recipe recipes/fast.toml --data DIR --work DIR
 
 Trains one model for each group of classes, without that group and without a quarter of the scenes
 of the others. The known are the held-out scenes of the classes that it learned, the unknown are all
-pictures of the group. Prints the AUROC of each score and writes ``scores.json``; a rerun goes on
+images of the group. Prints the AUROC of each score and writes ``scores.json``; a rerun goes on
 where a killed one stopped.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy
+from greengrocer.datasets.labelled import LabelledImage, LabelledSet, Taxonomy
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import auroc
 from greengrocer.training.learning.fit import fit
@@ -31,7 +31,7 @@ from greengrocer.training.release.measure import answer_pictures, pool_features
 GROUPS = 3
 SEED = 5  # of the division into groups, so that it is not drawn anew with each recipe
 
-Pictures = Sequence[LabelledPicture]
+Pictures = Sequence[LabelledImage]
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def _judge(
     kept = [label for label in range(len(classes)) if label not in left_out]
     new = {old: label for label, old in enumerate(kept)}
     learned, known = (
-        [LabelledPicture(p.path, new[p.label]) for p in part if p.label in new] for part in split
+        [LabelledImage(p.path, new[p.label]) for p in part if p.label in new] for part in split
     )
     unknown = [p for p in everything.pictures if p.label in left_out]
     taxonomy = Taxonomy(tuple(classes[label] for label in kept))

@@ -82,7 +82,7 @@ def _both(
     one = {**variables, "THREADS": "1"}
     return [
         _peer(name, folder, note, command, variables),
-        _peer(name + TUNED, folder, f"{note}; one thread a picture", command, one),
+        _peer(name + TUNED, folder, f"{note}; one thread an image", command, one),
     ]
 
 

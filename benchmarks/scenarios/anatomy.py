@@ -1,4 +1,4 @@
-"""Where a request's time goes, from the client's first byte to its last: a table and a picture."""
+"""Where a request's time goes, from the client's first byte to its last: a table and an image."""
 
 import signal
 import tempfile
@@ -40,8 +40,8 @@ STAGES = {  # in the order of a request's way; the colours are Okabe and Ito's
 }
 DARK = {"model", "answer"}
 LOADS = (  # words, photos or not, clients
-    ("a picture, 1 client", False, 1),
-    ("a picture, 16 clients", False, 16),
+    ("an image, 1 client", False, 1),
+    ("an image, 16 clients", False, 16),
     ("a 12-megapixel photo, 1 client", True, 1),
 )
 PICTURE = Path(__file__).parents[1] / "results" / "anatomy.svg"
@@ -115,7 +115,7 @@ class NotedClassifier:
         return self.classifier.labels
 
     async def check(self) -> bool:
-        """Whether a picture that came now would be answered."""
+        """Whether an image that came now would be answered."""
         return await self.classifier.check()
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
@@ -140,7 +140,7 @@ class NotedStages:
     ledger: Ledger
 
     def decoded(self, seconds: float) -> None:
-        """A picture was decoded and fitted."""
+        """An image was decoded and fitted."""
         self.observer.decoded(seconds)
         self.ledger.decoding += seconds
 

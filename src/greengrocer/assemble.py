@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from greengrocer.serving.local_limiter import LocalLimiter
 
 
-IN_BASE64 = 4 / 3  # as long as a picture is its base64, in which /v2 may have it
+IN_BASE64 = 4 / 3  # as long as an image is its base64, in which /v2 may have it
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def assemble(settings: Settings) -> Assembled:
 
 
 def threads_of(settings: Settings, pipeline: Pipeline) -> int:
-    """How many pictures are worked on at once."""
+    """How many images are worked on at once."""
     return settings.threads or picture_threads(pipeline.largest_batch)
 
 
@@ -172,7 +172,7 @@ Loader = Callable[[str], tuple[Pipeline, float]]
 
 
 def starter(settings: Settings, metrics: Metrics) -> Starter:
-    """What makes warm pipelines of verified bundles, with the seconds of a picture.
+    """What makes warm pipelines of verified bundles, with the seconds of an image.
 
     They share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
     """
@@ -264,7 +264,7 @@ def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batch
 
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
-    """What one picture takes once everything is warm: the first guess of the running mean."""
+    """What one image takes once everything is warm: the first guess of the running mean."""
     picture = bundle.read(bundle.manifest.goldens[0].file)
     started = perf_counter()
     pipeline.classify(picture, Context())

@@ -101,7 +101,7 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     return_large_blocks()
     threads = settings.threads or picture_threads()
     share = in_flight_bytes(settings, threads) // settings.workers
-    # the engine decides who waits: it alone knows of all pictures
+    # the engine decides who waits: it alone knows of all images
     admission = Admission(AdmissionLimits(share, wait_seconds=float("inf")), threads, 0.0)
     gallery = open_gallery(settings.data)
     limiter = classifier.limiter if rates_of(settings) else None

@@ -1,4 +1,4 @@
-"""What travels with a picture: whose it is, until when, and whether anybody still waits."""
+"""What travels with an image: whose it is, until when, and whether anybody still waits."""
 
 import time
 from collections.abc import Callable

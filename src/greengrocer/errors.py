@@ -13,10 +13,10 @@ GreengrocerError
 │   ├── ReloadRefused            the model that serves cannot be changed now
 │   └── ControlRefused           a control socket that is taken, not private, or not there
 └── Refusal                      a request that gets no answer, and why
-    ├── PictureRefused           the picture itself
-    │   ├── EmptyPicture
-    │   ├── UnreadablePicture
-    │   ├── PictureTooSlow       decoding outlived its budget
+    ├── ImageRefused           the image itself
+    │   ├── EmptyImage
+    │   ├── UnreadableImage
+    │   ├── ImageTooSlow       decoding outlived its budget
     │   ├── TooManyPixels
     │   └── UnsupportedFormat
     ├── UploadRefused            the way it was sent
@@ -31,7 +31,7 @@ GreengrocerError
     ├── Overloaded               try again in ``retry_after`` seconds
     │   └── RateLimited          this client alone asks too often
     ├── NotReady
-    ├── DeadlineExceeded         the time was lost waiting, not by the picture
+    ├── DeadlineExceeded         the time was lost waiting, not by the image
     └── Departed                 the client has gone: nobody reads the answer
 """
 
@@ -100,42 +100,42 @@ class Refusal(GreengrocerError):
     seconds = 0.0  # that a thread spent on it, where the work came to its own end
 
 
-class PictureRefused(Refusal):
-    """The picture itself is the reason."""
+class ImageRefused(Refusal):
+    """The image itself is the reason."""
 
 
-class EmptyPicture(PictureRefused):
+class EmptyImage(ImageRefused):
     """There are no bytes at all."""
 
-    code = "empty-picture"
+    code = "empty-image"
 
 
-class UnreadablePicture(PictureRefused):
-    """Truncated, damaged, or no picture."""
+class UnreadableImage(ImageRefused):
+    """Truncated, damaged, or no image."""
 
-    code = "unreadable-picture"
+    code = "unreadable-image"
 
 
-class PictureTooSlow(PictureRefused):
+class ImageTooSlow(ImageRefused):
     """Decoding took longer than its budget."""
 
-    code = "picture-too-slow"
+    code = "image-too-slow"
 
 
-class TooManyPixels(PictureRefused):
-    """The picture's width times height, or the memory to decode it, is over the limit."""
+class TooManyPixels(ImageRefused):
+    """The image's width times height, or the memory to decode it, is over the limit."""
 
     code = "too-many-pixels"
 
 
-class UnsupportedFormat(PictureRefused):
+class UnsupportedFormat(ImageRefused):
     """The bytes are recognisably something that is not accepted."""
 
     code = "unsupported-format"
 
 
 class UploadRefused(Refusal):
-    """The way in which the picture was sent is the reason."""
+    """The way in which the image was sent is the reason."""
 
 
 class MalformedUpload(UploadRefused):

@@ -23,7 +23,7 @@ FLOORS = (
     Floor("starlette", "1.5.1", "CVE-2026-48710, a Host that changes the path, and others"),
     Floor("orjson", "3.11.6", "CVE-2025-67221, a recursion without an end"),
     Floor("h11", "0.16.0", "CVE-2025-43859, chunks whose ends are not looked at"),
-    Floor("pillow-heif", "1.4.0", "CVE-2026-32882, a picture that reads past a buffer"),
+    Floor("pillow-heif", "1.4.0", "CVE-2026-32882, an image that reads past a buffer"),
     Floor("onnx", "1.21.0", "CVE-2026-34447, a model that reads files beside it", "train"),
     Floor("torch", "2.6", "CVE-2025-32434, weights that run code", "torch"),
 )

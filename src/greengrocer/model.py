@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from greengrocer.context import Context
-from greengrocer.errors import PictureRefused, UnreadablePicture
+from greengrocer.errors import ImageRefused, UnreadableImage
 from greengrocer.imaging.colour import upright_rgb
 from greengrocer.imaging.decode import Picture
 from greengrocer.imaging.exif import UPRIGHT
@@ -46,7 +46,7 @@ class Model:
         [height, width, 3] in RGB or [height, width] in grey, upright. ``evidence`` adds the class
         activation map of the best class.
 
-        Raises PictureRefused for what is no image, damaged or too large, and TypeError or
+        Raises ImageRefused for what is no image, damaged or too large, and TypeError or
         ValueError for another type, an array of another dtype or shape, a ``top`` below 1, or a
         model that is closed.
         """
@@ -55,7 +55,7 @@ class Model:
 
     def predict_many(
         self, images: Iterable[ImageLike], *, top: int = 5, threads: int | None = None
-    ) -> Iterator[Answer | PictureRefused]:
+    ) -> Iterator[Answer | ImageRefused]:
         """The answers for many images, in order, computed on all processors.
 
         ``images`` may be a generator: it is read only a little ahead, so it may be of any length.
@@ -63,11 +63,11 @@ class Model:
         images are worked on at once (default: one a processor).
         """
 
-        def classify(image: ImageLike) -> Answer | PictureRefused:
+        def classify(image: ImageLike) -> Answer | ImageRefused:
             try:
                 return self.predict(image, top=top)
-            except PictureRefused as refusal:
-                release_frames(refusal)  # or it would hold the picture
+            except ImageRefused as refusal:
+                release_frames(refusal)  # or it would hold the image
                 return refusal
 
         self._check(top)
@@ -115,7 +115,7 @@ def _picture(image: ImageLike) -> Picture:
     try:
         return read_plain(Path(image), PICTURE_BYTES)
     except OSError as error:
-        raise UnreadablePicture(f"{os.fspath(image)}: {error.strerror}") from error
+        raise UnreadableImage(f"{os.fspath(image)}: {error.strerror}") from error
 
 
 def _pixels(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The spine: a picture's bytes go in, a named answer comes out.
+"""The spine: an image's bytes go in, a named answer comes out.
 
 The service, ``greengrocer predict`` and evaluation all run this one method, each in whatever
 thread it likes; the heavy parts release the GIL.
@@ -27,16 +27,16 @@ class Observer(Protocol):
     """Whoever wants to know how long the stages take, in seconds; called from any thread."""
 
     def decoded(self, seconds: float) -> None:
-        """A picture was decoded and fitted."""
+        """An image was decoded and fitted."""
 
     def inferred(self, seconds: float) -> None:
         """The model ran; with the wait for a batch."""
 
 
 class Pipeline:
-    """Decode, fit, infer, rank: one model's way from a picture to an answer.
+    """Decode, fit, infer, rank: one model's way from an image to an answer.
 
-    With a ``batcher`` of ``engine``'s, pictures of several threads run on it together. ``memory``
+    With a ``batcher`` of ``engine``'s, images of several threads run on it together. ``memory``
     is what they may take together while they are decoded; another pipeline may share it.
     """
 
@@ -61,13 +61,13 @@ class Pipeline:
 
     @property
     def largest_batch(self) -> int:
-        """How many pictures may run on the engine together."""
+        """How many images may run on the engine together."""
         return self.batcher.limits.largest if self.batcher else 1
 
     def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
-        """The answer for one picture, with what ``ask`` wants of it.
+        """The answer for one image, with what ``ask`` wants of it.
 
-        Raises a PictureRefused, DeadlineExceeded or Departed.
+        Raises an ImageRefused, DeadlineExceeded or Departed.
         """
         context.check()
         with self._at_work.picture() as work:
@@ -85,7 +85,7 @@ class Pipeline:
             return self._overlaid(picture, answer, context) if ask.overlay else answer
 
     def close(self) -> None:
-        """Give back the engine's memory and all threads; no picture may be on its way."""
+        """Give back the engine's memory and all threads; no image may be on its way."""
         if self.batcher:
             self.batcher.close()
         self.engine.close()
@@ -100,7 +100,7 @@ class Pipeline:
         return fit(upright, self.geometry)
 
     def _overlaid(self, picture: Picture, answer: Answer, context: Context) -> Answer:
-        """``answer`` with its overlay, on the picture decoded anew: finer than the model saw it."""
+        """``answer`` with its overlay, on the image decoded anew: finer than the model saw it."""
         context.check()
         assert answer.evidence is not None
         with self._share(picture, SHOWN, context):
@@ -113,5 +113,5 @@ class Pipeline:
         return shown
 
     def _share(self, picture: Picture, target: tuple[int, int], context: Context) -> Share:
-        """The memory that decoding takes; raises a PictureRefused for too much of it."""
+        """The memory that decoding takes; raises an ImageRefused for too much of it."""
         return self.memory.share(allowed_bytes(picture, target, self.limits), context)

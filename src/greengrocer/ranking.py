@@ -25,7 +25,7 @@ class ModelId(NamedTuple):
 
 
 class Level(StrEnum):
-    """How closely an answer names what a picture shows."""
+    """How closely an answer names what an image shows."""
 
     FINE = "fine"
     COARSE = "coarse"
@@ -68,14 +68,14 @@ ASK = Ask()  # the usual
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one picture.
+    """The answer for one image.
 
     ``top`` is in order of confidence and never empty. ``coarse`` is the largest summed
     probability, which may belong to another coarse class than ``top[0]``.
 
     Where it was asked for: ``evidence`` for ``top[0]``, float32 [h, w], whose mean is that class's
-    calibrated logit; ``overlay``, a PNG of it over the picture; ``tensors``, what the graph said of
-    this picture, each as in an Inference without its first dimension.
+    calibrated logit; ``overlay``, a PNG of it over the image; ``tensors``, what the graph said of
+    this image, each as in an Inference without its first dimension.
     """
 
     model: ModelId
@@ -100,7 +100,7 @@ class Answer:
 
 
 def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> Answer:
-    """The answer for picture ``index`` of ``inference``, with what ``ask`` wants but an overlay.
+    """The answer for image ``index`` of ``inference``, with what ``ask`` wants but an overlay.
 
     Equal probabilities are ordered by class id.
     """

@@ -45,7 +45,7 @@ def test_axe_finds_nothing_and_all_of_it_fits(
         assert not findings(shop), names
         assert sideways(shop) <= 0, names
     shop.page.get_by_role("button", name="Random").click()
-    shop.answered(["A random picture, drawn"])
+    shop.answered(["A random image, drawn"])
     assert not findings(shop)
 
 

@@ -47,7 +47,7 @@ def enter(shop: Shop, key: str) -> None:
     shop.page.get_by_role("button", name="Use it").click()
 
 
-def test_a_key_is_asked_for_and_then_the_picture_is_answered(
+def test_a_key_is_asked_for_and_then_the_image_is_answered(
     shop: Shop, pictures: dict[str, Path], key: str
 ) -> None:
     expect(shop.page.locator("#key")).to_be_hidden()

@@ -92,8 +92,8 @@ def test_it_says_how_the_model_was_trained(manifest: Manifest) -> None:
     text = card(manifest)
     for line in (
         "- **network**: efficientnet-lite0, pretrained on ImageNet",
-        "- **trained on**: 2,936 pictures (train + val)",
-        "- **out of fold**: folds 5, pictures 2900",
+        "- **trained on**: 2,936 images (train + val)",
+        "- **out of fold**: folds 5, images 2900",
         "- **teachers**: big + bigger",
         "- **recipe**: greys, seed 7",
         "- **augmentation**: size 224, area 0.35 to 1",
@@ -109,7 +109,7 @@ def test_figures_say_where_they_were_measured_and_how_sure_they_are(manifest: Ma
     text = card(manifest)
     folded, refit = (
         text.index("\nOut of fold, on"),
-        text.index("\nOn the pictures that it was trained"),
+        text.index("\nOn the images that it was trained"),
     )
     # Wilson's intervals of 2,610 and of 2,697 in 2,900.
     for row in (
@@ -119,16 +119,16 @@ def test_figures_say_where_they_were_measured_and_how_sure_they_are(manifest: Ma
     ):
         assert folded < text.index(row) < refit
     assert text.index("| int8 answers as float does | 99.5 % |  |") > refit
-    assert "on 2,900 pictures, each answered by one of 5 models" in flat(text)
+    assert "on 2,900 images, each answered by one of 5 models" in flat(text)
 
 
 def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> None:
     metrics = {"held_out_top1": 86.8, "strange": 4.0}
     provenance = {"held_out": {"split": "the split val", "pictures": 296}}
     text = card(manifest.model_copy(update={"metrics": metrics, "provenance": provenance}))
-    assert "Held out, on pictures that are not counted (the split val)" in flat(text)
+    assert "Held out, on images that are not counted (the split val)" in flat(text)
     assert "| top-1 | 86.8 % |  |" in text, "without a count there is no interval"
-    assert text.index("\nOn pictures that the bundle does not tell of:") < text.index(
+    assert text.index("\nOn images that the bundle does not tell of:") < text.index(
         "| strange | 4 |  |"
     )
 
@@ -136,7 +136,7 @@ def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> 
 @pytest.mark.parametrize(
     ("fine", "hierarchy", "told"),
     [
-        (0.0, True, "every known picture is named by its class"),
+        (0.0, True, "every known image is named by its class"),
         (0.6, True, "at least 0.600 names the class; below, the coarse class may be."),
         (0.6, True, "at least 0.700 names the coarse class instead; below, the answer is `unkn"),
         (0.6, False, "at least 0.600 names the class; below, the answer is `unknown`."),
@@ -172,7 +172,7 @@ def test_only_the_data_sets_own_classes_call_it_by_its_name(
 def test_sizes_are_told_where_they_are_known(manifest: Manifest) -> None:
     assert "- **model.onnx**\n" in card(manifest)
     text = card(manifest, {"model.onnx": 4_190_000, "golden.jpg": 40_000})
-    assert "- **model.onnx**, 4.19 MB\n- **goldens** (1), 0.04 MB: pictures" in text
+    assert "- **model.onnx**, 4.19 MB\n- **goldens** (1), 0.04 MB: images" in text
 
 
 def test_a_bare_manifest_has_a_card_that_owns_up(fake_bundle: Path) -> None:

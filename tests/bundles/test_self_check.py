@@ -8,7 +8,7 @@ from greengrocer.bundles.bundle import Bundle, load_bundle
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.engines.engine import Threads
 from greengrocer.engines.fake_engine import FakeEngine
-from greengrocer.errors import BundleRefused, UnreadablePicture
+from greengrocer.errors import BundleRefused, UnreadableImage
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_another_answer_is_refused_in_one_line(
 
 def test_a_golden_that_cannot_be_read_is_the_bundles_fault(bundle: Bundle) -> None:
     def refuse(_: bytes) -> tuple[str, float]:
-        raise UnreadablePicture("the JPEG is damaged")
+        raise UnreadableImage("the JPEG is damaged")
 
     with pytest.raises(BundleRefused, match=r"golden\.jpg: the JPEG is damaged"):
         replay_goldens(bundle, refuse)

@@ -53,8 +53,8 @@ def test_figures_come_with_their_source_and_their_interval(
     )
     found = greengrocer("info", "--bundle", copy).stdout
     assert "\nTen levels of grey.\n" in found
-    assert "trained:  2,640 pictures (train)\n" in found
-    assert "figures:  held out, on 296 pictures, which trained nothing but set the" in found
+    assert "trained:  2,640 images (train)\n" in found
+    assert "figures:  held out, on 296 images, which trained nothing but set the" in found
     assert "  top-1        86.8 %  (95 %: 82.5 to 90.2)\n" in found
 
 

@@ -38,7 +38,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return [dark, bright]
 
 
-def test_each_picture_is_named_on_a_line(
+def test_each_image_is_named_on_a_line(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path]
 ) -> None:
     done = greengrocer("predict", *pictures, "--bundle", onnx_bundle)
@@ -75,11 +75,11 @@ def test_a_bad_file_fails_alone(
     assert done.stderr.splitlines() == [
         f"greengrocer: {broken}: the JPEG is truncated or damaged",
         f"greengrocer: {missing}: No such file or directory",
-        f"greengrocer: {empty}: the folder holds no picture ({KINDS})",
+        f"greengrocer: {empty}: the folder holds no image ({KINDS})",
     ]
 
 
-def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
+def test_a_folders_images_are_told_in_order_whatever_they_are_called(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
@@ -87,7 +87,7 @@ def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
         path = folder / f"{number % 3}" / f"{number:02}.{('jpg', 'JPEG', 'Jpg')[number % 3]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(int((number % 10 + 0.5) * 25.5)))
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     done = greengrocer("predict", folder, "--bundle", onnx_bundle, "--json", "--top", 1)
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -98,7 +98,7 @@ def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
 
 
 @pytest.mark.parametrize("form", ["--json", "--csv"])
-def test_a_refused_picture_is_a_line_too(
+def test_a_refused_image_is_a_line_too(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path, form: str
 ) -> None:
     bad, missing = tmp_path / "a, bad.png", tmp_path / "missing.jpg"
@@ -107,13 +107,13 @@ def test_a_refused_picture_is_a_line_too(
     assert (done.returncode, done.stderr) == (2, "")
     if form == "--json":
         first, second, third = map(json.loads, done.stdout.splitlines())
-        assert Problem.model_validate(first).code == "unreadable-picture"
+        assert Problem.model_validate(first).code == "unreadable-image"
         assert (first["file"], second["file"]) == (str(bad), str(pictures[0]))
         assert (second["prediction"], third["detail"]) == ("grey-0", "No such file or directory")
     else:
         first, second, third = csv.DictReader(io.StringIO(done.stdout))
         assert (first["file"], first["prediction"]) == (str(bad), "")
-        assert "no picture" in first["error"]
+        assert "no image" in first["error"]
         assert (second["prediction"], second["coarse"], second["known"]) == (
             "grey-0",
             "dark",
@@ -168,7 +168,7 @@ def test_a_name_that_is_no_text_is_told_all_the_same(
         assert "grey-0" in done.stdout
 
 
-def test_a_picture_of_nothing_known_is_called_so(
+def test_an_image_of_nothing_known_is_called_so(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     between = tmp_path / "between.jpg"
@@ -204,7 +204,7 @@ def test_a_file_s_name_moves_no_terminal(
     assert files == [str(evil), str(broken)]  # to a program they are what they are
 
 
-def test_pipes_and_devices_are_no_pictures_but_standard_input_is_one(
+def test_pipes_and_devices_are_no_images_but_standard_input_is_one(
     greengrocer: Command, greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")

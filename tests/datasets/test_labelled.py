@@ -68,7 +68,7 @@ def test_a_list_of_classes_that_is_none_is_refused(root: Path, row: str) -> None
 
 def test_a_folder_a_class_is_labelled_by_the_folders_names(tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"pear": [1, 2], "fig": [3], "empty": []})
-    (data / "pear" / "notes.txt").write_text("no picture")
+    (data / "pear" / "notes.txt").write_text("no image")
     (data / "stray.jpg").write_bytes(b"beside the folders")
     found = read_split(data, "val")
     assert found.taxonomy == Taxonomy(("empty", "fig", "pear"))
@@ -99,6 +99,6 @@ def test_a_folder_a_split_holds_a_folder_a_class(tmp_path: Path) -> None:
     assert "no split 'test'" in refusal(tmp_path, "test")
 
 
-def test_a_directory_without_pictures_is_refused(tmp_path: Path) -> None:
-    assert "holds no pictures" in refusal(tmp_path)
+def test_a_directory_without_images_is_refused(tmp_path: Path) -> None:
+    assert "holds no images" in refusal(tmp_path)
     assert "no data set at" in refusal(tmp_path / "nowhere")

@@ -89,7 +89,7 @@ def test_its_environment_is_light(image: Image) -> None:
 
 
 def asked(server: Server, key: str = "") -> None:
-    """It is ready and names a picture."""
+    """It is ready and names an image."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     pictures = {each.true_class: each.path for each in built_in_gallery().pictures}
     with server.client() as client:

@@ -34,7 +34,7 @@ INSTEAD = {
     ".venv/bin/greengrocer evaluate --data groceries --split test": (
         ".venv/bin/greengrocer evaluate --data groceries --split val"
     ),
-    # 35 versions of 296 pictures: a few of them do.
+    # 35 versions of 296 images: a few of them do.
     ".venv/bin/greengrocer evaluate --data groceries --split val --report report --corruptions": (
         "cd groceries/dataset && head -n 4 val.txt > few && mv few val.txt && cd ../.. && "
         ".venv/bin/greengrocer evaluate --data groceries --split val --report report --corruptions"
@@ -75,7 +75,7 @@ def reader(tmp_path: Path, grocery_bundle: Path) -> Iterator[Reader]:
 
 
 def write_photos(directory: Path) -> None:
-    """A folder a class, with pictures in a colour of its own."""
+    """A folder a class, with images in a colour of its own."""
     for name, tint in TINTS.items():
         (directory / name).mkdir(parents=True)
         for seed in range(20):

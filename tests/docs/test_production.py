@@ -212,7 +212,7 @@ def test_every_metric_that_is_asked_for_is_told(serve: StartServer, fake_bundle:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-batch-size", "2")
     with server.client() as client:
         client.post("/predict", files={"file": jpeg(100)})
-        client.post("/predict", files={"file": b"no picture"})
+        client.post("/predict", files={"file": b"no image"})
         told = set(re.findall(r"^([a-z_]+)", client.get("/metrics").text, re.MULTILINE))
     asked = set(re.findall(r"\bgreengrocer_[a-z_]+", TEXT))
     assert len(asked) > 5

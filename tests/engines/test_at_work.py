@@ -1,7 +1,7 @@
 from greengrocer.engines.at_work import AtWork
 
 
-def test_a_picture_without_company_is_alone() -> None:
+def test_an_image_without_company_is_alone() -> None:
     at_work = AtWork()
     for _ in range(2):
         with at_work.picture() as work:

@@ -31,7 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> OnnxEngine:
     return engine
 
 
-def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
+def test_a_batch_is_answered_image_by_image(engine: OnnxEngine) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     pixels[1] = 10
     found = engine.infer(pixels)
@@ -45,7 +45,7 @@ def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
     np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
 
 
-def test_a_picture_that_is_alone_gets_the_same_answer_from_more_threads(
+def test_an_image_that_is_alone_gets_the_same_answer_from_more_threads(
     shipped_bundle: Path,
 ) -> None:
     manifest = read_manifest(shipped_bundle)

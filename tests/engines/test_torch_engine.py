@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from greengrocer import __version__
 from greengrocer.bundles.apart import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
-from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.bundles.save import GoldenImage, Model, save_bundle
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
@@ -75,7 +75,7 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
         provenance={},
         metrics={},
     )
-    goldens = [GoldenPicture(picture, "a", 0.5)]
+    goldens = [GoldenImage(picture, "a", 0.5)]
     save_bundle(model, goldens, tmp_path / "bundle", datetime.now(UTC))
     return tmp_path / "bundle"
 
@@ -150,7 +150,7 @@ def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> No
     )
 
 
-def test_a_picture_that_cannot_be_written_to_is_taken(bundle: Path) -> None:
+def test_an_image_that_cannot_be_written_to_is_taken(bundle: Path) -> None:
     pixels = pictures(1, square(64))
     pixels.flags.writeable = False
     assert started(bundle).infer(pixels).probabilities.shape == (1, 6)

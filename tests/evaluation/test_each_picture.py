@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.errors import DatasetUnusable, UnreadablePicture
+from greengrocer.errors import DatasetUnusable, UnreadableImage
 from greengrocer.evaluation.each_picture import each_picture
 
 
@@ -16,11 +16,11 @@ def test_results_stand_in_the_order_of_the_paths(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_or_is_refused_is_named(tmp_path: Path) -> None:
     def refuse(_: int, data: bytes) -> None:
-        raise UnreadablePicture(f"no picture in {len(data)} bytes")
+        raise UnreadableImage(f"no image in {len(data)} bytes")
 
     path = tmp_path / "one.png"
     with pytest.raises(DatasetUnusable, match=r"one\.png: No such file"):
         each_picture([path], refuse, 1, "read")
     path.write_bytes(b"123")
-    with pytest.raises(DatasetUnusable, match=r"one\.png: no picture in 3 bytes"):
+    with pytest.raises(DatasetUnusable, match=r"one\.png: no image in 3 bytes"):
         each_picture([path], refuse, 1, "read")

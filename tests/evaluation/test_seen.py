@@ -5,7 +5,7 @@ import pytest
 from greengrocer.bundles.bundle import Bundle, load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.bundles.trained_on import TRAINED_ON
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy, read_split
+from greengrocer.datasets.labelled import LabelledImage, LabelledSet, Taxonomy, read_split
 from greengrocer.errors import BundleRefused, DatasetUnusable
 from greengrocer.evaluation.seen import Seen, scored_pictures
 from support.bundles import digests, write_fake_bundle
@@ -19,15 +19,15 @@ def test_the_shipped_bundles_were_trained_on_both_splits_of_their_data_set(
     labelled, seen = scored_pictures(bundle, few, unseen=False)
     assert labelled == few
     assert seen == Seen(trained_on=7)
-    with pytest.raises(DatasetUnusable, match="trained on all of these 7 pictures"):
+    with pytest.raises(DatasetUnusable, match="trained on all of these 7 images"):
         scored_pictures(bundle, few, unseen=True)
 
 
-def test_the_shipped_bundles_were_not_trained_on_pictures_of_others(
+def test_the_shipped_bundles_were_not_trained_on_images_of_others(
     shipped_bundle: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "own.jpg").write_bytes(b"a picture of my own")
-    own = LabelledSet(Taxonomy(("Lime",)), (LabelledPicture(tmp_path / "own.jpg", 0),))
+    (tmp_path / "own.jpg").write_bytes(b"an image of my own")
+    own = LabelledSet(Taxonomy(("Lime",)), (LabelledImage(tmp_path / "own.jpg", 0),))
     assert scored_pictures(load_bundle(shipped_bundle), own, unseen=True) == (own, Seen(0, 0))
 
 

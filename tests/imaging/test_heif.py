@@ -1,4 +1,4 @@
-"""HEIC and AVIF: decoded as they are to be shown, or refused, under the limits of all pictures."""
+"""HEIC and AVIF: decoded as they are to be shown, or refused, under the limits of all images."""
 
 import random
 import struct
@@ -12,10 +12,10 @@ from PIL import Image
 from greengrocer.errors import (
     BrokenExtra,
     Departed,
-    PictureRefused,
-    PictureTooSlow,
+    ImageRefused,
+    ImageTooSlow,
     TooManyPixels,
-    UnreadablePicture,
+    UnreadableImage,
     UnsupportedFormat,
 )
 from greengrocer.imaging import heif
@@ -57,7 +57,7 @@ def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_size_is_known_from_the_boxes_and_the_picture_is_as_drawn(kind: str) -> None:
+def test_the_size_is_known_from_the_boxes_and_the_image_is_as_drawn(kind: str) -> None:
     data = still(kind)
     assert read_header(data) == (Format(kind), *SIZE)
     picture = decode(data)
@@ -72,7 +72,7 @@ def test_it_is_turned_once(kind: str, orientation: int) -> None:
     exif[0x0112] = orientation
     picture = decode(still(kind, exif=exif.tobytes()))
     assert picture.size == (SIZE if orientation < 5 else SIZE[::-1])
-    # a transposed picture keeps red and blue in their corners
+    # a transposed image keeps red and blue in their corners
     assert tuple(colours(picture)) == TURNED[orientation]
 
 
@@ -96,7 +96,7 @@ def test_transparency_is_laid_over_white(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_grey_pictures(kind: str) -> None:
+def test_grey_images(kind: str) -> None:
     picture = decode(still(kind, quarters().convert("L")))
     assert picture.mode == "RGB"
 
@@ -138,7 +138,7 @@ def test_what_is_decoded_is_counted_as_often_as_it_is() -> None:
     assert read_still(deep(12)).is_deep
     assert not clear.is_deep
     assert not read_still(still("AVIF")).is_deep
-    with pytest.raises(PictureTooSlow):
+    with pytest.raises(ImageTooSlow):
         decode(still("HEIC"), limits=DecodeLimits(seconds=1e-4))
 
 
@@ -147,7 +147,7 @@ def test_a_photo_of_48_megapixels_is_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_several_pictures_the_first_counts(kind: str) -> None:
+def test_of_several_images_the_first_counts(kind: str) -> None:
     others = [Image.new("RGB", SIZE, "black")] * 2
     data = still(kind, save_all=True, append_images=others)
     assert tuple(colours(decode(data))) == CORNERS
@@ -204,25 +204,25 @@ def test_too_many_pixels_are_refused_by_the_boxes_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_that_is_larger_than_its_file_says_is_refused(kind: str) -> None:
     data = still(kind, Image.new("RGB", (2048, 2048), "red"))
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         decode(resized(data, (64, 64)))
 
 
 def test_a_grid_may_not_be_made_of_more_than_it_shows() -> None:
     data = still("HEIC", quarters((1024, 1024)), tile_size=64)
     large = resized(data, (1024, 1024), 1)
-    with pytest.raises(UnreadablePicture, match="more than it shows"):
+    with pytest.raises(UnreadableImage, match="more than it shows"):
         read_header(large)
 
 
 def test_a_grid_is_as_large_as_it_says() -> None:
     data = still("HEIC", quarters((1024, 1024)), tile_size=64)
-    with pytest.raises(UnreadablePicture, match="grid"):
+    with pytest.raises(UnreadableImage, match="grid"):
         read_header(resized(data, (64, 64)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stream_of_many_pictures_is_refused(kind: str) -> None:
+def test_a_stream_of_many_images_is_refused(kind: str) -> None:
     """A decoder would work through all of them before it shows one."""
     data = still(kind)
     at = data.index(b"mdat") + 4
@@ -230,7 +230,7 @@ def test_a_stream_of_many_pictures_is_refused(kind: str) -> None:
     place = data.index(b"iloc")
     sized = data.index(struct.pack(">I", len(stream)), place)
     many = data[:sized] + struct.pack(">I", 100 * len(stream)) + data[sized + 4 : at]
-    with pytest.raises(UnreadablePicture, match="where one must be"):
+    with pytest.raises(UnreadableImage, match="where one must be"):
         decode(many + 100 * stream)
 
 
@@ -238,7 +238,7 @@ def test_a_stream_of_many_pictures_is_refused(kind: str) -> None:
 def test_a_cut_file_is_refused(kind: str) -> None:
     for data in (still(kind), still(kind, quarters((640, 480)), quality=100)):
         for length in [*range(8, min(len(data), 700), 7), len(data) - 1]:
-            with pytest.raises(PictureRefused):
+            with pytest.raises(ImageRefused):
                 decode(data[:length])
 
 
@@ -256,7 +256,7 @@ def test_a_changed_file_is_decoded_or_refused(kind: str) -> None:
             )
         try:
             picture = decode(bytes(data), (8, 8), limits)
-        except PictureRefused as refusal:
+        except ImageRefused as refusal:
             lines = str(refusal).splitlines()
         else:
             lines = [picture.mode]
@@ -316,7 +316,7 @@ def test_with_the_extra_all_are_taken() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_picture_decides_not_the_brand(kind: str) -> None:
+def test_the_image_decides_not_the_brand(kind: str) -> None:
     data = still(kind)
     brand = data[8:12]
     generic = data[:8] + b"mif1" + data[12:]

@@ -76,11 +76,11 @@ def test_what_clients_leave_behind_is_dropped_before_it_is_computed(
         leaving = [leave.enter_context(Wire(url)) for _ in range(QUEUE - STAY)]
         for wire in waiting + leaving:
             wire.send(post(jpeg(250)))
-        until(lambda: sample(metrics(cluster), "pictures_in_flight") > QUEUE / 2)
+        until(lambda: sample(metrics(cluster), "images_in_flight") > QUEUE / 2)
         leave.close()
         answers = [wire.answer() for wire in waiting]
     assert [json.loads(answer.body)["prediction"] for answer in answers] == ["grey-9"] * STAY
-    until(lambda: sample(metrics(cluster), "pictures_in_flight") == 0)
+    until(lambda: sample(metrics(cluster), "images_in_flight") == 0)
     after = metrics(cluster)
 
     def grown(name: str, **labels: str) -> float:

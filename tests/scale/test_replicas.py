@@ -35,7 +35,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def let_in(settings: Settings, threads: int) -> int:
-    """How many pictures the real admission has in flight when it refuses the next."""
+    """How many images the real admission has in flight when it refuses the next."""
     admission = Admission(admission_limits(settings, threads), threads, QUICKEST)
     for number in itertools.count():
         try:
@@ -74,7 +74,7 @@ def test_times_are_ours() -> None:
     assert options["autoscaling_config"]["upscale_delay_s"] == 2
 
 
-def test_a_replica_has_a_picture_on_each_processor_that_it_reserves(
+def test_a_replica_has_an_image_on_each_processor_that_it_reserves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     replicas = Replicas(num_cpus=4, min_replicas=2, max_replicas=5)

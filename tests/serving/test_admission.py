@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadablePicture
+from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadableImage
 from greengrocer.serving.admission import Admission, AdmissionLimits, Budget
 
 LIMITS = AdmissionLimits(upload_bytes=100, wait_seconds=3)
@@ -15,12 +15,12 @@ def admission(threads: int = 2, service_seconds: float = 1.0) -> Admission:
 
 
 def used(admission: Admission) -> tuple[int, int]:
-    """Bytes and pictures in flight."""
+    """Bytes and images in flight."""
     return admission._bytes.used, admission.pictures
 
 
 class Traffic(RuleBasedStateMachine):
-    """Uploads grow, pictures come in and leave, in any order."""
+    """Uploads grow, images come in and leave, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,8 +152,8 @@ def test_the_pace_is_learnt_from_what_was_served() -> None:
 @pytest.mark.parametrize(
     ("refusal", "seconds", "learnt"),
     [
-        (UnreadablePicture("bad"), 3.0, 3),
-        (UnreadablePicture("bad"), 0, 1),
+        (UnreadableImage("bad"), 3.0, 3),
+        (UnreadableImage("bad"), 0, 1),
         (DeadlineExceeded("waited"), 0, 1),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.engines.engine import ONE_THREAD
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
+from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadableImage
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ASK, Ask, Labels, ModelId
@@ -57,9 +57,9 @@ def test_an_answer_tells_how_long_its_thread_took(
     assert classifier.labels.classes == engine.manifest.classes
 
 
-def test_a_refused_picture_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
-    with pytest.raises(UnreadablePicture):
-        asyncio.run(classifier.classify(b"no picture", Context(), ASK))
+def test_a_refused_image_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
+    with pytest.raises(UnreadableImage):
+        asyncio.run(classifier.classify(b"no image", Context(), ASK))
 
 
 def test_past_its_deadline_nothing_is_computed(

@@ -143,7 +143,7 @@ def test_a_finished_answer_stands_behind_no_upload_that_waits() -> None:
     run(scenario)
 
 
-def test_those_who_wait_fill_half_of_the_queue_and_single_pictures_have_the_rest() -> None:
+def test_those_who_wait_fill_half_of_the_queue_and_single_images_have_the_rest() -> None:
     async def scenario() -> None:
         admission = Admission(AdmissionLimits(100, wait_seconds=8), threads=1, service_seconds=1)
         tasks = [asyncio.create_task(admission.place(patient())) for _ in range(20)]
@@ -154,7 +154,7 @@ def test_those_who_wait_fill_half_of_the_queue_and_single_pictures_have_the_rest
             admission.admitted()
         with singles.pop():
             pass
-        assert admission.pictures == 8  # a place of single pictures stays theirs
+        assert admission.pictures == 8  # a place of single images stays theirs
         with await tasks[0]:
             pass
         assert admission.pictures == 8  # and that of one who waited goes to the next in line

@@ -15,7 +15,7 @@ from support.wire import exchange, post
 
 PHOTOS, THREADS = 100, 32
 UNDER_LOAD = 60.0  # seconds that may be waited, on a machine of few processors
-DECODING = 300_000  # kilobytes: room for six of the large pictures
+DECODING = 300_000  # kilobytes: room for six of the large images
 AROUND = 250_000  # kilobytes: uploads, buffers of the engine and of 32 threads
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import Familiar, Recogniser, normalise
@@ -24,13 +24,13 @@ def square(side: int) -> Geometry:
 
 
 def pictures(count: int, geometry: Geometry) -> Pixels:
-    """Smooth random pictures: uint8 [count, H, W, 3]."""
+    """Smooth random images: uint8 [count, H, W, 3]."""
     return np.stack([fit(photo(seed), geometry) for seed in range(count)])
 
 
 @torch.no_grad()
 def untrained(variant: str = "efficientnet-lite0", classes: int = CLASSES) -> Recogniser:
-    """A random network with batch norms that have seen pictures, in eval mode."""
+    """A random network with batch norms that have seen images, in eval mode."""
     torch.manual_seed(5)
     network = Recogniser(variant, classes).train()
     for module in network.modules():
@@ -54,7 +54,7 @@ def familiar(count: int = 5) -> Familiar:
 
 
 @torch.no_grad()
-def fit_two(network: Recogniser, pictures: Sequence[LabelledPicture], side: int) -> Recogniser:
+def fit_two(network: Recogniser, pictures: Sequence[LabelledImage], side: int) -> Recogniser:
     """``network``, its head taught two classes by a ridge regression: not minutes of training.
 
     ``pictures`` are seen as squares of ``side`` pixels.

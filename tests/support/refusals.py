@@ -38,14 +38,14 @@ def _top(value: str) -> bytes:
 
 MANY_HEADERS = tuple(f"X-{k}: {k}" for k in range(10_000))
 PICTURES = [
-    Refused("empty body", 400, "empty-picture", post(b"")),
-    Refused("empty part", 400, "empty-picture", _form(form(part(b"")))),
-    Refused("truncated", 400, "unreadable-picture", post(PHOTO[: len(PHOTO) // 2])),
-    Refused("truncated in a form", 400, "unreadable-picture", _form(form(part(PHOTO[:-300])))),
-    Refused("cut in its header", 400, "unreadable-picture", post(PHOTO[:30])),
-    Refused("text", 400, "unreadable-picture", post(b"a pear, I swear")),
+    Refused("empty body", 400, "empty-image", post(b"")),
+    Refused("empty part", 400, "empty-image", _form(form(part(b"")))),
+    Refused("truncated", 400, "unreadable-image", post(PHOTO[: len(PHOTO) // 2])),
+    Refused("truncated in a form", 400, "unreadable-image", _form(form(part(PHOTO[:-300])))),
+    Refused("cut in its header", 400, "unreadable-image", post(PHOTO[:30])),
+    Refused("text", 400, "unreadable-image", post(b"a pear, I swear")),
     Refused(
-        "a PNG without pixels", 400, "unreadable-picture", post(SIGNATURE + header((9, 9), 8, RGB))
+        "a PNG without pixels", 400, "unreadable-image", post(SIGNATURE + header((9, 9), 8, RGB))
     ),
     Refused(
         "a bomb",
@@ -62,7 +62,7 @@ PICTURES = [
     Refused(
         "a HEIC",
         400 if is_installed() else 415,
-        "unreadable-picture" if is_installed() else "unsupported-format",
+        "unreadable-image" if is_installed() else "unsupported-format",
         post(b"\0\0\0\x18ftypheic" + bytes(40)),
         "HEIC",
     ),
@@ -160,7 +160,7 @@ UPLOADS = [
         _body("application/x-www-form-urlencoded", PICTURE),
         "curl -F file=@photo.jpg",
     ),
-    Refused("no type and no body", 400, "empty-picture", _body("", b"")),
+    Refused("no type and no body", 400, "empty-image", _body("", b"")),
     Refused(
         "compressed",
         415,

@@ -15,7 +15,7 @@ PROGRAM = """
 import sys, structlog
 from greengrocer.telemetry.logs import configure_logs
 
-def fail(picture):
+def fail(image):
     raise RuntimeError("no such thing")
 
 configure_logs("info", sys.argv[1])

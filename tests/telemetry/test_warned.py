@@ -1,4 +1,4 @@
-"""What a library warns of, because of a picture or of itself, is one line or none."""
+"""What a library warns of, because of an image or of itself, is one line or none."""
 
 import subprocess
 import sys
@@ -42,7 +42,7 @@ CORRUPT = {
 
 
 def pictures() -> list[bytes]:
-    """Each with a sound picture, and EXIF that libraries warn of."""
+    """Each with a sound image, and EXIF that libraries warn of."""
     found = [
         encoded(photo(1), kind, exif=block)
         for block in CORRUPT.values()
@@ -64,7 +64,7 @@ def test_a_place_warns_once_in_one_line_and_nothing_is_kept() -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "1")], ids=["one process", "workers"])
 @pytest.mark.parametrize("level", ["info", "debug"])
-def test_pictures_with_corrupt_exif_do_not_flood_the_log(
+def test_images_with_corrupt_exif_do_not_flood_the_log(
     fake_bundle: Path, flags: tuple[str, ...], level: str
 ) -> None:
     server = start_server(

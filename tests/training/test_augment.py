@@ -27,14 +27,14 @@ def test_any_shape_becomes_the_square(size: tuple[int, int]) -> None:
         assert found.dtype == np.uint8
 
 
-def test_the_picture_itself_is_left_alone() -> None:
+def test_the_image_itself_is_left_alone() -> None:
     picture = photo(1)
     before = picture.tobytes()
     varied(0, picture)
     assert picture.tobytes() == before
 
 
-def test_nothing_varied_is_the_picture_resized() -> None:
+def test_nothing_varied_is_the_image_resized() -> None:
     how = Augmentation(size=48, area=(1, 1), aspect=(1, 1), rotation=0, flip=0, colour=0, degrade=0)
     picture = photo(1, (96, 96))
     expected = picture.resize((48, 48), Image.Resampling.BILINEAR)

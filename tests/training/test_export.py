@@ -81,7 +81,7 @@ def assert_alike(found: Inference, expected: Inference) -> None:
 def test_onnx_and_torch_agree_at_any_size(network: Recogniser, geometry: Geometry) -> None:
     pixels = pictures(2, geometry)
     expected = torch_answers(network, pixels)
-    assert expected.evidence.std() > 0.1, "the pictures must not all be the same to the network"
+    assert expected.evidence.std() > 0.1, "the images must not all be the same to the network"
     assert_alike(run(exported(network, geometry), pixels), expected)
 
 
@@ -92,7 +92,7 @@ def test_onnx_and_torch_agree_for_larger_networks(variant: str) -> None:
 
 
 @pytest.mark.accept
-def test_onnx_and_torch_agree_on_every_validation_picture(
+def test_onnx_and_torch_agree_on_every_validation_image(
     dataset: Path, shipped_bundle: Path
 ) -> None:
     weights = shipped_bundle / WEIGHTS
@@ -122,7 +122,7 @@ def test_onnx_and_torch_agree_on_every_validation_picture(
         assert_alike(found, engine.infer(pixels))
 
 
-def test_the_graph_takes_any_number_of_pictures(network: Recogniser) -> None:
+def test_the_graph_takes_any_number_of_images(network: Recogniser) -> None:
     graph, pixels = exported(network, square(64)), pictures(3, square(64))
     together = run(graph, pixels)
     assert together.probabilities.shape == (3, 6)

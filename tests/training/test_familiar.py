@@ -24,13 +24,13 @@ def test_prototypes_are_the_middles_of_the_clusters() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_few_pictures_are_their_own_prototypes(count: int) -> None:
+def test_few_images_are_their_own_prototypes(count: int) -> None:
     directions = around(count, 5, 1, 0.1)
     found = find_prototypes(directions, 6)
     np.testing.assert_allclose(np.sort(found, axis=0), np.sort(directions, axis=0), atol=1e-6)
 
 
-def test_identical_pictures_do_no_harm() -> None:
+def test_identical_images_do_no_harm() -> None:
     assert np.isfinite(find_prototypes(around(1, 5, 8, 0.0), 6)).all()
 
 

@@ -26,7 +26,7 @@ RECIPE = Recipe(
     augmentation=Augmentation(size=32),
     optimisation=Optimisation(epochs=3, batch=4),
 )
-STEPS = 2  # an epoch: 8 pictures in batches of 4
+STEPS = 2  # an epoch: 8 images in batches of 4
 
 # Trains as ``greengrocer train`` does, but stands still in the second epoch's second batch, and
 # says so.
@@ -51,7 +51,7 @@ def stand_still(self, pixels, labels):
 Run._train_batch = stand_still
 split = read_split(Path(data), "train")
 recipe = Recipe.model_validate_json(recipe)
-fit(recipe, split.taxonomy, split.pictures, Path(checkpoint), threads=1)
+fit(recipe, split.taxonomy, split.images, Path(checkpoint), threads=1)
 """
 
 
@@ -144,13 +144,13 @@ def test_a_checkpoint_for_other_classes_is_refused(finished: Path, tmp_path: Pat
         fitted(read_split(three, "train"), finished)
 
 
-def test_a_checkpoint_of_other_pictures_is_refused(
+def test_a_checkpoint_of_other_images_is_refused(
     data: Path, split: LabelledSet, finished: Path, tmp_path: Path
 ) -> None:
     moved = shutil.copytree(data, tmp_path / "elsewhere")
-    fitted(read_split(moved, "train"), finished)  # the same pictures, wherever they lie
+    fitted(read_split(moved, "train"), finished)  # the same images, wherever they lie
     fewer = LabelledSet(split.taxonomy, split.pictures[:-1])
-    with pytest.raises(UsageError, match="written for other pictures"):
+    with pytest.raises(UsageError, match="written for other images"):
         fitted(fewer, finished)
 
 

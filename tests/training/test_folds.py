@@ -10,7 +10,7 @@ from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy, read_split
+from greengrocer.datasets.labelled import LabelledImage, Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.learning.fit import Fitted
@@ -33,13 +33,13 @@ RECIPE = Recipe(
 )
 FOLDS = 3
 TONES = {"dark": 50, "light": 200}
-SEEDS = [scene for scene in range(10) for _ in range(2)]  # each picture twice: a scene of two
+SEEDS = [scene for scene in range(10) for _ in range(2)]  # each image twice: a scene of two
 
 Fits = dict[str, list[Path]]
 
 
 def toned(seed: int, tone: str) -> bytes:
-    """A random picture, faint on a plain ground: even an untrained network tells the grounds."""
+    """A random image, faint on a plain ground: even an untrained network tells the grounds."""
     plain = Image.new("RGB", (96, 72), (TONES[tone],) * 3)
     return encoded(Image.blend(plain, photo(seed, plain.size), 0.2), "JPEG", quality=90)
 
@@ -60,13 +60,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stub_fit(
     monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], None] = lambda _: None
 ) -> Fits:
-    """Let a fit take an instant, after ``before``; return the pictures of each, by checkpoint."""
+    """Let a fit take an instant, after ``before``; return the images of each, by checkpoint."""
     done: Fits = {}
 
     def fit(
         recipe: Recipe,
         taxonomy: Taxonomy,
-        pictures: Sequence[LabelledPicture],
+        pictures: Sequence[LabelledImage],
         checkpoint: Path,
         device: str,
         threads: int,
@@ -103,7 +103,7 @@ def finished(data: Path) -> tuple[Path, Fits]:
         return trained(data, data.with_name("bundle")), fits
 
 
-def test_a_bundle_of_all_pictures_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
+def test_a_bundle_of_all_images_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     assert sum(len(pictures) for pictures in fits.values()) == (FOLDS - 1) * 40 + 40
     assert list(fits) == [

@@ -41,7 +41,7 @@ def test_other_labels_of_the_same_accuracy_pass() -> None:
     refuse_lossy(compare(broken(100), np.roll(broken(100), 500), TRUTH))
 
 
-def test_one_picture_of_a_few_may_differ() -> None:
+def test_one_image_of_a_few_may_differ() -> None:
     refuse_lossy(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
     with pytest.raises(UsageError):
         refuse_lossy(compare(broken(0)[:10], broken(2)[:10], TRUTH[:10]))
@@ -64,5 +64,5 @@ def test_a_pooled_loss_is_refused_however_many_labels_agree() -> None:
 def test_a_refit_must_agree_whatever_is_right() -> None:
     refuse_disagreement(compare(broken(0), broken(20), TRUTH))
     refuse_disagreement(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
-    with pytest.raises(UsageError, match=r"97\.9 % of the labels of 1000 training pictures"):
+    with pytest.raises(UsageError, match=r"97\.9 % of the labels of 1000 training images"):
         refuse_disagreement(compare(broken(21), broken(0), TRUTH))

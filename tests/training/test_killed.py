@@ -36,7 +36,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random pictures, faint on a dark or a light ground; each twice, which makes it a scene."""
+    """Random images, faint on a dark or a light ground; each twice, which makes it a scene."""
     directory = tmp_path_factory.mktemp("data")
     for tone, level in TONES.items():
         (directory / tone).mkdir()

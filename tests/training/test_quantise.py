@@ -33,7 +33,7 @@ def logits(backbone: onnx.ModelProto, network: Recogniser) -> np.ndarray:
     return np.asarray(evidence.mean((1, 2)))
 
 
-def test_the_picture_goes_into_the_first_convolution_as_bytes(
+def test_the_image_goes_into_the_first_convolution_as_bytes(
     network: Recogniser, in_int8: onnx.ModelProto, tmp_path: Path
 ) -> None:
     whole = answer_graph(in_int8, AnswerHead(network.head, familiar(), 1.0, COARSE_OF), GEOMETRY)

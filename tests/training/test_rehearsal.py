@@ -46,7 +46,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_classes(directory: Path, *names: str) -> Path:
-    """A folder with two pictures for each name."""
+    """A folder with two images for each name."""
     for label, name in enumerate(names):
         (directory / name).mkdir(parents=True)
         for number in range(2):
@@ -62,7 +62,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
-    """Pictures that fall into several scenes."""
+    """Images that fall into several scenes."""
     for name in ("dark", "light"):
         (tmp_path / "scenes" / name).mkdir(parents=True)
         for seed in range(4):
@@ -144,9 +144,7 @@ def test_a_disk_without_room_is_refused(
 
 
 @pytest.mark.parametrize("place", ["val/light/0.jpg", "train/light/1.jpg"])
-def test_a_damaged_picture_is_refused_whenever_it_would_be_needed(
-    tmp_path: Path, place: str
-) -> None:
+def test_a_damaged_image_is_refused_whenever_it_would_be_needed(tmp_path: Path, place: str) -> None:
     for split in ("train", "val"):
         write_classes(tmp_path / "data" / split, "dark", "light")
     path = tmp_path / "data" / place
@@ -154,10 +152,10 @@ def test_a_damaged_picture_is_refused_whenever_it_would_be_needed(
     assert str(path) in refusal(tmp_path / "data", tmp_path / "out")
 
 
-def test_pictures_that_leave_none_to_hold_out_are_refused(data: Path, tmp_path: Path) -> None:
+def test_images_that_leave_none_to_hold_out_are_refused(data: Path, tmp_path: Path) -> None:
     for path in data.rglob("1.jpg"):
         path.unlink()
-    assert "too few pictures" in refusal(data, tmp_path / "out")
+    assert "too few images" in refusal(data, tmp_path / "out")
     recipe = RECIPE.model_copy(update={"data": Data(splits=("train", "val"))})
     assert "no split 'val'" in refusal(data, tmp_path / "out", recipe)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.cli import train as command
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy, read_split
+from greengrocer.datasets.labelled import LabelledImage, LabelledSet, Taxonomy, read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.seen import scored_pictures
 from greengrocer.training.fold_answers import FoldAnswers
@@ -92,7 +92,7 @@ def test_a_bundle_names_its_teacher_and_what_computed_it(home: Path) -> None:
 
 
 @pytest.mark.accept
-def test_a_bundle_knows_which_pictures_trained_it(home: Path) -> None:
+def test_a_bundle_knows_which_images_trained_it(home: Path) -> None:
     labelled = read_split(home / "data", "val")
     bundle = load_bundle(home / "teacher")
     assert scored_pictures(bundle, labelled, unseen=False)[1].trained_on == 16
@@ -131,10 +131,10 @@ def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> No
 
 
 @pytest.mark.accept
-def test_pictures_of_the_same_names_are_others(again: Path) -> None:
+def test_images_of_the_same_names_are_others(again: Path) -> None:
     path = again / "data" / "dark" / "3.jpg"
     path.write_bytes(path.read_bytes() + b"\0")
-    assert "was written for other pictures: their bytes differ" in refusal(again)
+    assert "was written for other images: their bytes differ" in refusal(again)
 
 
 @pytest.mark.accept
@@ -196,16 +196,16 @@ def test_the_command_that_goes_on_is_the_one_that_was_given() -> None:
 
 
 class TestAnswersOfFolds:
-    """The file of out-of-fold answers, of four pictures in two folds."""
+    """The file of out-of-fold answers, of four images in two folds."""
 
-    PICTURES = tuple(LabelledPicture(Path(f"a/{k}.jpg"), k % 2, f"{k:064}") for k in range(4))
+    PICTURES = tuple(LabelledImage(Path(f"a/{k}.jpg"), k % 2, f"{k:064}") for k in range(4))
     TAUGHT = (Taught("one", "1" * 64), Taught("one", "2" * 64))
 
     def answers(
         self,
         path: Path,
         recipe: Recipe = STUDENT,
-        pictures: tuple[LabelledPicture, ...] = PICTURES,
+        pictures: tuple[LabelledImage, ...] = PICTURES,
         where: tuple[int, ...] = (0, 0, 1, 1),
         teachers: tuple[Taught, ...] = TAUGHT,
     ) -> FoldAnswers:
@@ -230,9 +230,9 @@ class TestAnswersOfFolds:
             with pytest.raises(UsageError, match="name the teacher that it began with"):
                 self.answers(path, teachers=teachers)
 
-    def test_pictures_of_other_bytes_are_refused(self, path: Path) -> None:
-        other = (LabelledPicture(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
-        with pytest.raises(UsageError, match="of other pictures: their bytes differ: delete it"):
+    def test_images_of_other_bytes_are_refused(self, path: Path) -> None:
+        other = (LabelledImage(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
+        with pytest.raises(UsageError, match="of other images: their bytes differ: delete it"):
             self.answers(path, pictures=other)
 
     def test_other_folds_are_refused(self, path: Path) -> None:

@@ -30,7 +30,7 @@ def test_what_is_held_out_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert len({read_splits(data, seeded(seed)).held_out for seed in range(5)}) > 1
 
 
-def test_a_class_of_one_picture_trains(tmp_path: Path) -> None:
+def test_a_class_of_one_image_trains(tmp_path: Path) -> None:
     splits = read_splits(write_folders(tmp_path, {"apple": TEN, "pear": [7]}), RECIPE)
     assert {p.label for p in splits.training} == {0, 1}
 

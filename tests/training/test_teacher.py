@@ -108,9 +108,9 @@ def test_another_teacher_is_noticed(split: LabelledSet, checkpoint: Path, tmp_pa
             fit(STUDENT, split.taxonomy, split.pictures, student, teacher=teacher)
 
 
-def test_a_teacher_of_other_pictures_is_refused(split: LabelledSet, checkpoint: Path) -> None:
+def test_a_teacher_of_other_images_is_refused(split: LabelledSet, checkpoint: Path) -> None:
     Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures))
-    with pytest.raises(UsageError, match="it trained on other pictures"):
+    with pytest.raises(UsageError, match="it trained on other images"):
         Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures[1:]))
 
 

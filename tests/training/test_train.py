@@ -10,7 +10,7 @@ from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.datasets.labelled import LabelledImage, Taxonomy
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
@@ -35,7 +35,7 @@ RECIPE = Recipe(
 
 
 def tinted(seed: int, tint: str) -> bytes:
-    """A random picture in one colour."""
+    """A random image in one colour."""
     pixels = np.asarray(photo(seed, (96, 72))) * np.array(TINTS[tint])
     return encoded(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90)
 
@@ -43,7 +43,7 @@ def tinted(seed: int, tint: str) -> bytes:
 def fit_head(
     recipe: Recipe,
     taxonomy: Taxonomy,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     checkpoint: Path,
     device: str,
     threads: int,
@@ -100,7 +100,7 @@ def test_the_manifest_says_where_the_model_comes_from(manifest: Manifest) -> Non
     assert manifest.metrics["held_out_nll"] <= manifest.metrics["held_out_nll_before_calibration"]
 
 
-def test_goldens_are_held_out_pictures_where_the_gallery_shows_no_class(
+def test_goldens_are_held_out_images_where_the_gallery_shows_no_class(
     manifest: Manifest,
 ) -> None:
     assert sorted(golden.prediction for golden in manifest.goldens) == ["blue", "red"]

@@ -40,13 +40,13 @@ def test_health_answers_while_the_engine_is_blocked(fake_bundle: Path) -> None:
         for probe in ("/livez", "/readyz", "/metrics", "/class-names"):
             assert client.get(probe).status_code == 200
         assert "greengrocer_in_flight 1.0" in client.get("/metrics").text
-        assert "greengrocer_pictures_in_flight 1.0" in client.get("/metrics").text
+        assert "greengrocer_images_in_flight 1.0" in client.get("/metrics").text
         assert not blocked.done()
         engine.release.set()
         assert blocked.result().status_code == 200
 
 
-def test_a_client_that_leaves_while_its_picture_waits_cancels_it(fake_bundle: Path) -> None:
+def test_a_client_that_leaves_while_its_image_waits_cancels_it(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     service = make_service(fake_bundle, engine)
     with live(service) as server, server.client() as client, ThreadPoolExecutor() as pool:
@@ -70,7 +70,7 @@ def test_a_client_that_leaves_while_it_sends_is_noted(fake_bundle: Path) -> None
 
 
 def answers_of(url: str, pictures: list[bytes], at_once: int) -> list[dict[str, object]]:
-    """What each picture is answered, its request id aside."""
+    """What each image is answered, its request id aside."""
     with ThreadPoolExecutor(at_once) as pool:
         bodies = list(pool.map(lambda picture: exchange(url, post(picture)).body, pictures))
     return [Prediction.model_validate_json(b).model_dump(exclude={"request_id"}) for b in bodies]

@@ -48,7 +48,7 @@ def test_a_damaged_one_is_unreadable(client: httpx.Client, kind: str) -> None:
     data = still(kind, GREY)
     for cut in (20, 100, 300, len(data) - 5):
         reply = client.post("/predict", files={"file": ("a", data[:cut])})
-        assert (reply.status_code, reply.json()["code"]) == (400, "unreadable-picture")
+        assert (reply.status_code, reply.json()["code"]) == (400, "unreadable-image")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -66,7 +66,7 @@ def test_a_connection_outlives_a_refusal_whose_body_was_read(fake_server: Server
 
 def test_no_kind_of_refusal_is_left_out() -> None:
     for_want_of_time_or_room = {
-        errors.PictureTooSlow.code,
+        errors.ImageTooSlow.code,
         errors.SlowUpload.code,
         errors.Overloaded.code,
         errors.NotReady.code,

@@ -30,7 +30,7 @@ def test_every_other_spelling_is_no_path(fake_server: Server, path: str) -> None
         assert absolute.status == 404, spelling
 
 
-def test_pictures_have_no_other_way_in(fake_server: Server) -> None:
+def test_images_have_no_other_way_in(fake_server: Server) -> None:
     answer = exchange(fake_server.url, post(jpeg(5), target="/pr%65dict"))
     assert answer.status == 404
     assert b"write e in it, not %65" in answer.body
@@ -55,6 +55,6 @@ def test_a_control_character_makes_it_no_path(fake_server: Server, path: str) ->
             assert f"control character {code.upper()}".encode() in answer.body
 
 
-def test_pictures_have_no_way_in_with_a_control_character(fake_server: Server) -> None:
+def test_images_have_no_way_in_with_a_control_character(fake_server: Server) -> None:
     for path in ("/predict", "/explain", "/predict/batch", "/v2/models/greys/infer"):
         assert exchange(fake_server.url, post(jpeg(5), target=f"{path}%0a")).status == 404

@@ -48,7 +48,7 @@ class Generous(LocalClassifier):
 
 
 def batch(count: int) -> bytes:
-    """A request with so many pictures, the last of its connection."""
+    """A request with so many images, the last of its connection."""
     body = form(*[part(GREY)] * count)
     lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", "Connection: close")
     return head("POST", "/predict/batch?explain=true", *lines) + body

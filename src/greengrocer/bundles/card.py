@@ -66,10 +66,10 @@ def read_card(bundle: Bundle) -> str | None:
 
 _GROCERY = (
     "Its classes are those of the [Grocery Store Dataset]"
-    "(https://github.com/marcusklasson/GroceryStoreDataset), whose pictures were taken with a "
+    "(https://github.com/marcusklasson/GroceryStoreDataset), whose images were taken with a "
     "smartphone in grocery shops; the cartons among them are of brands sold in Sweden."
 )
-_ELSEWHERE = "It can be relied on only for pictures like those that it was trained on."
+_ELSEWHERE = "It can be relied on only for images like those that it was trained on."
 
 
 def _hierarchy(manifest: Manifest) -> str:
@@ -124,7 +124,7 @@ def _files(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         if name not in goldens | {CARD}
     ]
     replayed = f"- **goldens** ({len(goldens)}){_size(goldens, sizes)}"
-    return "\n".join([*rows, f"{replayed}: pictures whose answers are checked at every start"])
+    return "\n".join([*rows, f"{replayed}: images whose answers are checked at every start"])
 
 
 def _size(names: Collection[str], sizes: Mapping[str, int]) -> str:
@@ -135,7 +135,7 @@ def _size(names: Collection[str], sizes: Mapping[str, int]) -> str:
 def _licence(manifest: Manifest) -> str:
     said = (
         "Greengrocer and the model that comes with it are under the Apache License, Version 2.0. "
-        "The weights of a model that you train are yours, as far as your pictures' licences go."
+        "The weights of a model that you train are yours, as far as your images' licences go."
     )
     if pretrained(manifest):
         said += (

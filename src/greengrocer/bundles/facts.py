@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Figures that were measured on the same pictures, and which pictures those were."""
+    """Figures that were measured on the same images, and which images those were."""
 
     where: str
     figures: tuple[Figure, ...]
@@ -100,13 +100,13 @@ def pretrained(manifest: Manifest) -> bool:
 
 
 def measured(manifest: Manifest) -> list[Measured]:
-    """The metrics by the pictures that they were measured on; those left over come last."""
+    """The metrics by the images that they were measured on; those left over come last."""
     rest, found = dict(manifest.metrics), []
     for source, where in (
         ("out_of_fold", _out_of_fold(manifest)),
         ("held_out", _held_out(manifest)),
-        ("refit", "on the pictures that it was trained on, which flatter it"),
-        ("", "on pictures that the bundle does not tell of"),
+        ("refit", "on the images that it was trained on, which flatter it"),
+        ("", "on images that the bundle does not tell of"),
     ):
         prefix = f"{source}_" if source else ""
         names = [name for name in rest if name.startswith(prefix)]
@@ -127,7 +127,7 @@ def doubts(manifest: Manifest) -> list[Fact]:
     facts.append(
         Fact("fine", f"a confidence of at least {fine:.3f} names the class; below, {below}")
         if fine
-        else Fact("fine", "every known picture is named by its class, however unsure")
+        else Fact("fine", "every known image is named by its class, however unsure")
     )
     if fine and manifest.coarse:
         coarse = f"a confidence of at least {manifest.coarse_threshold:.3f} names the coarse class"
@@ -143,7 +143,7 @@ def _set_by(manifest: Manifest) -> str:
     share = _table(recipe, "export").get("known_quantile")
     if not isinstance(share, float) or not 0 < share < 1:
         return ""
-    return f" (set so that at most {100 * share:.3g} % of known pictures fall below)"
+    return f" (set so that at most {100 * share:.3g} % of known images fall below)"
 
 
 def _network(manifest: Manifest) -> str:
@@ -154,9 +154,9 @@ def _network(manifest: Manifest) -> str:
 
 
 def _pictures(origin: dict[str, Any]) -> str:
-    """Such as "2,640 pictures (train)"."""
+    """Such as "2,640 images (train)"."""
     count, split = _count(origin.get("pictures")), _value(origin.get("split"))
-    told = f"{count:,} pictures" if count else ""
+    told = f"{count:,} images" if count else ""
     return f"{told or 'pictures'} ({split})" if split else told
 
 
@@ -178,7 +178,7 @@ def _held_out(manifest: Manifest) -> str:
 def _measured_on(manifest: Manifest, source: str) -> str:
     count = _count(manifest.metrics.get(f"{source}_pictures"))
     split = _value(_table(manifest.provenance, source).get("split"))
-    pictures = f"on {count:,} pictures" if count else "on pictures that are not counted"
+    pictures = f"on {count:,} images" if count else "on images that are not counted"
     return f"{pictures} ({split})" if split else pictures
 
 

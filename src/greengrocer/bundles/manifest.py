@@ -57,7 +57,7 @@ class Part(BaseModel):
 
 
 class Golden(Part):
-    """A picture and the answer that every sound copy of the bundle gives for it."""
+    """An image and the answer that every sound copy of the bundle gives for it."""
 
     file: str
     prediction: Name

@@ -1,4 +1,4 @@
-"""How ``greengrocer predict`` tells of a picture: a sentence, a JSON object or a row of CSV."""
+"""How ``greengrocer predict`` tells of an image: a sentence, a JSON object or a row of CSV."""
 
 import csv
 import io

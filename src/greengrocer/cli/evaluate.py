@@ -1,4 +1,4 @@
-"""``greengrocer evaluate``: how good a bundle is on labelled pictures."""
+"""``greengrocer evaluate``: how good a bundle is on labelled images."""
 
 import argparse
 from dataclasses import asdict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def register(commands: "Commands") -> None:
     """Declare the command."""
-    parser = commands.add_parser("evaluate", help="score a bundle on labelled pictures")
+    parser = commands.add_parser("evaluate", help="score a bundle on labelled images")
     parser.add_argument(
         "--data",
         type=Path,
@@ -30,7 +30,7 @@ def register(commands: "Commands") -> None:
     )
     parser.add_argument("--split", default="val", choices=("val", "test", "train"))
     parser.add_argument(
-        "--unseen", action="store_true", help="leave out the pictures that trained the model"
+        "--unseen", action="store_true", help="leave out the images that trained the model"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument(
@@ -40,12 +40,12 @@ def register(commands: "Commands") -> None:
         "--unknown",
         type=Path,
         metavar="DIR",
-        help="pictures that show nothing the model knows, for the report",
+        help="images that show nothing the model knows, for the report",
     )
     parser.add_argument(
         "--corruptions",
         action="store_true",
-        help="score 35 damaged versions of each picture, too: 7 corruptions at 5 severities",
+        help="score 35 damaged versions of each image, too: 7 corruptions at 5 severities",
     )
     add_model_flags(parser)
     parser.set_defaults(run=run)
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, usable_processors())
-    pipeline.observer = None  # the cost is that of the labelled pictures
+    pipeline.observer = None  # the cost is that of the labelled images
     damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
     if arguments.report:
         _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, seen)
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_json(figures | seen._asdict() | ({"corruptions": damaged.figures} if damaged else {}))
         return 0
     say(
-        f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} pictures of "
+        f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} images of "
         f"{split or data}:"
     )
     say(f"  {seen.told(bundle.manifest, split, found.scores.n)}")

@@ -1,4 +1,4 @@
-"""Pictures on disk, found in folders."""
+"""Images on disk, found in folders."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from greengrocer.cli.output import warn
 from greengrocer.datasets.labelled import SUFFIXES
-from greengrocer.errors import EmptyPicture, UnreadablePicture, UsageError
+from greengrocer.errors import EmptyImage, UnreadableImage, UsageError
 from greengrocer.imaging.formats import suffixes_of_extra
 from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
@@ -16,7 +16,7 @@ STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The ``paths``, each folder replaced by the pictures below it, in order of their names.
+    """The ``paths``, each folder replaced by the images below it, in order of their names.
 
     A folder without any stays as it is. Raises UsageError for one that cannot be read.
     """
@@ -24,16 +24,16 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_picture(path: Path) -> bytes:
-    """The file's bytes; raises UnreadablePicture where it cannot be read."""
+    """The file's bytes; raises UnreadableImage where it cannot be read."""
     try:
         if str(path) in STANDARD_INPUT:
             return sys.stdin.buffer.read(PICTURE_BYTES)
         return read_plain(path, PICTURE_BYTES)
     except IsADirectoryError as error:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise EmptyPicture(f"the folder holds no picture ({kinds})") from error
+        raise EmptyImage(f"the folder holds no image ({kinds})") from error
     except OSError as error:
-        raise UnreadablePicture(error.strerror or "the file cannot be read") from error
+        raise UnreadableImage(error.strerror or "the file cannot be read") from error
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""``greengrocer predict``: names for pictures on disk."""
+"""``greengrocer predict``: names for images on disk."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register(commands: "Commands") -> None:
     """Declare the command."""
-    parser = commands.add_parser("predict", help="name what pictures on disk show")
+    parser = commands.add_parser("predict", help="name what images on disk show")
     parser.add_argument(
         "images",
         nargs="+",
@@ -29,13 +29,13 @@ def register(commands: "Commands") -> None:
     parser.add_argument("--top", type=_count, default=5, metavar="K", help="classes to list")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
-    form.add_argument("--csv", action="store_true", help="a table with a row a picture")
+    form.add_argument("--csv", action="store_true", help="a table with a row an image")
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Classify each picture; one that is refused is told and does not stop the others."""
+    """Classify each image; one that is refused is told and does not stop the others."""
     from greengrocer.assemble import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.cli import answers, pictures  # noqa: PLC0415
@@ -67,20 +67,20 @@ def _count(text: str) -> int:
 
 
 def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell") -> int:
-    """Tell of each picture in order, and return how many were refused."""
+    """Tell of each image in order, and return how many were refused."""
     from tqdm import tqdm  # noqa: PLC0415
 
     from greengrocer.cli.pictures import read_picture  # noqa: PLC0415
     from greengrocer.context import Context  # noqa: PLC0415
-    from greengrocer.errors import PictureRefused  # noqa: PLC0415
+    from greengrocer.errors import ImageRefused  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
     from greengrocer.serving.threads import picture_threads, side_by_side  # noqa: PLC0415
     from greengrocer.tracebacks import release_frames  # noqa: PLC0415
 
-    def classify(path: Path) -> Answer | PictureRefused:
+    def classify(path: Path) -> Answer | ImageRefused:
         try:
             return pipeline.classify(read_picture(path), Context(str(path)), ask)
-        except PictureRefused as refusal:
+        except ImageRefused as refusal:
             release_frames(refusal)
             return refusal
 
@@ -88,8 +88,8 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
     # Lines on a terminal are progress enough, and the bar would stand among them.
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
     refused = 0
-    bar = tqdm(outcomes, "predict", len(paths), unit="picture", disable=hidden)
+    bar = tqdm(outcomes, "predict", len(paths), unit="image", disable=hidden)
     for path, outcome in zip(paths, bar, strict=True):
         tell(path, outcome)
-        refused += isinstance(outcome, PictureRefused)
+        refused += isinstance(outcome, ImageRefused)
     return refused

@@ -1,4 +1,4 @@
-"""``greengrocer train``: from labelled pictures and a recipe to a bundle."""
+"""``greengrocer train``: from labelled images and a recipe to a bundle."""
 
 import argparse
 import shlex
@@ -20,7 +20,7 @@ def register(commands: "Commands") -> None:
         "train", help="train a bundle", description="Needs the extra `train`."
     )
     parser.add_argument("--recipe", type=Path, required=True, metavar="FILE.toml")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="labelled pictures")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="labelled images")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="to be written")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument(
@@ -28,7 +28,7 @@ def register(commands: "Commands") -> None:
         type=int,
         choices=range(2, 11),
         metavar="N",
-        help="train on all pictures; calibrate by N models that each leave a fold out (2 to 10)",
+        help="train on all images; calibrate by N models that each leave a fold out (2 to 10)",
     )
     parser.add_argument(
         "--teacher",

@@ -1,4 +1,4 @@
-"""Labelled pictures in a directory: the Grocery Store Dataset, or a plain folder a class."""
+"""Labelled images in a directory: the Grocery Store Dataset, or a plain folder a class."""
 
 import csv
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ class Taxonomy:
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """A picture on disk and its class id in the data set's taxonomy."""
+class LabelledImage:
+    """An image on disk and its class id in the data set's taxonomy."""
 
     path: Path
     label: int
@@ -34,14 +34,14 @@ class LabelledPicture:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A split: its pictures, and what their labels mean."""
+    """A split: its images, and what their labels mean."""
 
     taxonomy: Taxonomy
-    pictures: tuple[LabelledPicture, ...]
+    pictures: tuple[LabelledImage, ...]
 
 
 def read_split(directory: Path, split: str) -> LabelledSet:
-    """The pictures of ``split`` ("train", "val" or "test") below ``directory``.
+    """The images of ``split`` ("train", "val" or "test") below ``directory``.
 
     ``directory`` is the Grocery Store Dataset's root, its ``dataset/``, or a folder that holds one
     folder a class, directly or below one folder a split.
@@ -51,7 +51,7 @@ def read_split(directory: Path, split: str) -> LabelledSet:
     root = grocery_root(directory)
     found = _read_grocery(root, split) if root else _read_folders(directory, split)
     if not found.pictures:
-        raise DatasetUnusable(f"{directory} holds no pictures of the split {split!r}")
+        raise DatasetUnusable(f"{directory} holds no images of the split {split!r}")
     return found
 
 
@@ -75,7 +75,7 @@ def _read_grocery(root: Path, split: str) -> LabelledSet:
     taxonomy = _read_taxonomy(root / "classes.csv")
     rows = csv.reader(_lines(listing), skipinitialspace=True)
     try:
-        pictures = tuple(LabelledPicture(root / row[0], int(row[1])) for row in rows)
+        pictures = tuple(LabelledImage(root / row[0], int(row[1])) for row in rows)
     except (IndexError, ValueError, csv.Error) as error:
         raise DatasetUnusable(
             f"{listing}, line {rows.line_num}: not 'path, fine id, coarse id'"
@@ -133,7 +133,7 @@ def _read_folders(directory: Path, split: str) -> LabelledSet:
     classes = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
     _check_names(base, classes)
     pictures = tuple(
-        LabelledPicture(path, label)
+        LabelledImage(path, label)
         for label, name in enumerate(classes)
         for path in sorted((base / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES and path.is_file()

@@ -41,7 +41,7 @@ def directory_held(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
-        if created:  # an empty directory would look like a data set without pictures
+        if created:  # an empty directory would look like a data set without images
             with suppress(OSError):
                 directory.rmdir()
 

@@ -1,11 +1,11 @@
-"""How many pictures are worked on: one that is alone may have all processors."""
+"""How many images are worked on: one that is alone may have all processors."""
 
 import threading
 from typing import Self
 
 
 class AtWork:
-    """The pictures that are worked on now, each in a thread of its own."""
+    """The images that are worked on now, each in a thread of its own."""
 
     def __init__(self) -> None:
         self.pictures = 0
@@ -17,7 +17,7 @@ class AtWork:
 
 
 class Work:
-    """One picture that is worked on."""
+    """One image that is worked on."""
 
     __slots__ = ("_all", "_came_alone")
 
@@ -29,7 +29,7 @@ class Work:
     def alone(self) -> bool:
         """Whether there is no other, and was none when it came.
 
-        Under load there is for an instant one picture, between two of another thread. That it was
+        Under load there is for an instant one image, between two of another thread. That it was
         alone both times is then as good as impossible.
         """
         return self._came_alone and self._all.pictures == 1

@@ -1,4 +1,4 @@
-"""Pictures of many threads, run together on an engine that gains by it."""
+"""Images of many threads, run together on an engine that gains by it."""
 
 import threading
 import time
@@ -14,14 +14,14 @@ from greengrocer.errors import Refusal
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.tracebacks import release_frames
 
-# Told of each batch: the seconds that each of its pictures has waited in the queue.
+# Told of each batch: the seconds that each of its images has waited in the queue.
 Told = Callable[[Sequence[float]], None]
 
 
 class Batcher:
     """A queue in front of ``engine``, and the one thread that calls it.
 
-    While a batch runs, others gather. Idle, the thread sleeps until a picture comes.
+    While a batch runs, others gather. Idle, the thread sleeps until an image comes.
     """
 
     def __init__(self, engine: Engine, limits: BatchLimits, told: Told = lambda _: None) -> None:
@@ -38,7 +38,7 @@ class Batcher:
         """The inference, N = 1, for uint8 pixels [H, W, 3]; the calling thread waits for it.
 
         Raises DeadlineExceeded or Departed where it had to wait too long, and what the engine
-        raises for this picture when it runs alone.
+        raises for this image when it runs alone.
         """
         picture = _Picture(pixels, context)
         with self._changed:
@@ -99,7 +99,7 @@ class Batcher:
 
 
 class _Picture:
-    """One picture in the queue, and what its thread waits for."""
+    """One image in the queue, and what its thread waits for."""
 
     def __init__(self, pixels: Pixels, context: Context) -> None:
         self.pixels = pixels

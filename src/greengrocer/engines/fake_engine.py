@@ -1,4 +1,4 @@
-"""An engine for tests: it answers by the picture's mean colour, at once and exactly."""
+"""An engine for tests: it answers by the image's mean colour, at once and exactly."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SIDE = 3  # positions of evidence along each side
 
 
 class FakeEngine:
-    """Class k is the likeliest for a picture whose mean grey level is about k / classes."""
+    """Class k is the likeliest for an image whose mean grey level is about k / classes."""
 
     largest_batch = 1
 

@@ -1,4 +1,4 @@
-"""Every picture of a run through one function, side by side, with a progress bar."""
+"""Every image of a run through one function, side by side, with a progress bar."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from greengrocer.errors import DatasetUnusable, PictureRefused
+from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ def each_picture(
     """``work(index, bytes)`` for every file, on ``threads`` threads; results in order of ``paths``.
 
     The bar says what it is ``doing`` and how long it will take. Raises DatasetUnusable, which names
-    the file, where it cannot be read or ``work`` raises a PictureRefused.
+    the file, where it cannot be read or ``work`` raises an ImageRefused.
     """
 
     def one(index: int, path: Path) -> T:
@@ -27,9 +27,9 @@ def each_picture(
             return work(index, read_plain(path, PICTURE_BYTES))
         except OSError as error:
             raise DatasetUnusable(f"{path}: {error.strerror}") from error
-        except PictureRefused as error:
+        except ImageRefused as error:
             raise DatasetUnusable(f"{path}: {error}") from error
 
     with ThreadPoolExecutor(threads, thread_name_prefix=doing) as pool:
         results = pool.map(one, range(len(paths)), paths)
-        return list(tqdm(results, doing, len(paths), unit="picture", mininterval=1))
+        return list(tqdm(results, doing, len(paths), unit="image", mininterval=1))

@@ -20,7 +20,7 @@ from greengrocer.ranking import Answer, Ask
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures and what they were computed from, picture by picture."""
+    """The figures and what they were computed from, image by image."""
 
     scores: Scores
     named: AnswerScores
@@ -34,9 +34,9 @@ class Evaluation:
 def evaluate(
     pipeline: Pipeline, manifest: Manifest, labelled: LabelledSet, threads: int
 ) -> Evaluation:
-    """Classify every picture on ``threads`` threads, with a progress bar, and score the answers.
+    """Classify every image on ``threads`` threads, with a progress bar, and score the answers.
 
-    Raises DatasetUnusable for a class that the model does not have, or a picture that is refused.
+    Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
     """
     labels = _model_labels(manifest, labelled)
     paths = tuple(picture.path for picture in labelled.pictures)
@@ -59,13 +59,13 @@ def evaluate(
 
 
 def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
-    """The known score of every picture below ``directory``, in order of their paths, float [N].
+    """The known score of every image below ``directory``, in order of their paths, float [N].
 
-    Raises DatasetUnusable where there is none, or for a picture that is refused.
+    Raises DatasetUnusable where there is none, or for an image that is refused.
     """
     paths = [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise DatasetUnusable(f"{directory} holds no pictures")
+        raise DatasetUnusable(f"{directory} holds no images")
     answers = _classify(pipeline, paths, threads)
     return np.array([answer.known_score for answer in answers], np.float32)
 

@@ -25,13 +25,13 @@ class Run:
     bundle_bytes: int
     evaluation: Evaluation
     stopwatch: Stopwatch
-    unknown: Floats | None = None  # known scores [M] of pictures that show nothing known
+    unknown: Floats | None = None  # known scores [M] of images that show nothing known
     robustness: Robustness | None = None
     seen: Seen = field(default_factory=Seen)
 
     @cached_property
     def predicted(self) -> Labels:
-        """The likeliest class of every picture, [N]."""
+        """The likeliest class of every image, [N]."""
         predicted: Labels = self.evaluation.probabilities.argmax(axis=1)
         return predicted
 

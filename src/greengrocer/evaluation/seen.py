@@ -1,4 +1,4 @@
-"""Which of the pictures that are scored trained the model: for those its figures mean little."""
+"""Which of the images that are scored trained the model: for those its figures mean little."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,7 @@ from greengrocer.errors import DatasetUnusable
 
 
 class Seen(NamedTuple):
-    """How many of the pictures that are scored trained the model, and how many are left out for it.
+    """How many of the images that are scored trained the model, and how many are left out for it.
 
     ``trained_on`` is None where the bundle does not tell.
     """
@@ -27,14 +27,14 @@ class Seen(NamedTuple):
         name = manifest.name
         if self.trained_on:
             part = "all" if self.trained_on == pictures else f"{self.trained_on:,}"
-            return f"{name} was trained on {part} of these pictures, so the figures flatter it."
+            return f"{name} was trained on {part} of these images, so the figures flatter it."
         if self.trained_on is not None:
             left_out = f": the {self.left_out:,} that it was trained on are left out"
             return f"{name} was trained on none of them{left_out if self.left_out else ''}."
         if split in _splits(manifest):
-            return f"{name} was trained on pictures of this very split, so the figures flatter it."
+            return f"{name} was trained on images of this very split, so the figures flatter it."
         return (
-            f"Whether {name} was trained on these pictures its bundle does not tell: if it was, "
+            f"Whether {name} was trained on these images its bundle does not tell: if it was, "
             "the figures flatter it."
         )
 
@@ -42,24 +42,24 @@ class Seen(NamedTuple):
 def scored_pictures(
     bundle: Bundle, labelled: LabelledSet, unseen: bool
 ) -> tuple[LabelledSet, Seen]:
-    """The pictures to score: the ``labelled`` ones, but for those that trained it, if ``unseen``.
+    """The images to score: the ``labelled`` ones, but for those that trained it, if ``unseen``.
 
     A bundle lists the digests of what trained it. One that is older names splits; those of the
-    Grocery Store Dataset are known. Raises DatasetUnusable for a picture that cannot be read, and
+    Grocery Store Dataset are known. Raises DatasetUnusable for an image that cannot be read, and
     where ``unseen`` ones are asked for but there are none, or it is not known.
     """
     name, pictures = bundle.manifest.name, labelled.pictures
     trained = read_trained_on(bundle) or _listed(bundle.manifest)
     if trained is None:
         if unseen:
-            raise DatasetUnusable(f"the bundle {name} does not tell which pictures trained it")
+            raise DatasetUnusable(f"the bundle {name} does not tell which images trained it")
         return labelled, Seen()
     left = tuple(picture for picture in pictures if _digest(picture.path) not in trained)
     count = len(pictures) - len(left)
     if not unseen:
         return labelled, Seen(count)
     if not left:
-        raise DatasetUnusable(f"{name} was trained on all of these {count:,} pictures")
+        raise DatasetUnusable(f"{name} was trained on all of these {count:,} images")
     return LabelledSet(labelled.taxonomy, left), Seen(0, count)
 
 

@@ -1,4 +1,4 @@
-"""The memory that pictures take while they are decoded, shared by all threads of a process."""
+"""The memory that images take while they are decoded, shared by all threads of a process."""
 
 import threading
 from collections import deque
@@ -63,14 +63,14 @@ class DecodeBudget:
 
 
 class Share:
-    """One picture's part of the budget."""
+    """One image's part of the budget."""
 
     __slots__ = ("_budget", "_context", "amount", "held", "woken")
 
     def __init__(self, budget: DecodeBudget, amount: int, context: Context) -> None:
         self.amount = amount
         self.held = False
-        self.woken = threading.Event()  # by room, or because nobody waits for the picture any more
+        self.woken = threading.Event()  # by room, or because nobody waits for the image any more
         self._budget = budget
         self._context = context
 

@@ -1,7 +1,7 @@
-"""From a decoded picture to upright RGB, part by part.
+"""From a decoded image to upright RGB, part by part.
 
 EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
-CMYK are converted. Besides the picture and the result no more than a part is in memory.
+CMYK are converted. Besides the image and the result no more than a part is in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # where a turned picture's sides begin
+_FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # where a turned image's sides begin
 
 
 def upright_rgb(picture: Image.Image, orientation: int, check: Callable[[], None]) -> Image.Image:
@@ -49,7 +49,7 @@ def upright_rgb(picture: Image.Image, orientation: int, check: Callable[[], None
 
 
 def parts(width: int, height: int) -> Iterator[Box]:
-    """Boxes of at most BAND pixels, for pictures of any shape."""
+    """Boxes of at most BAND pixels, for images of any shape."""
     across = min(width, BAND)
     down = max(1, BAND // across)
     for top in range(0, height, down):

@@ -1,4 +1,4 @@
-"""What decoding a picture takes of memory and of time, by its header: upper bounds.
+"""What decoding an image takes of memory and of time, by its header: upper bounds.
 
 The sums follow what the decoders allocate; ``tests/imaging/test_memory.py`` measures real
 processes against them.
@@ -20,7 +20,7 @@ _BICUBIC = 32  # bytes of weights that each row and each column takes where it i
 
 
 def decode_bytes(data: bytes, header: Header, target: tuple[int, int] | None) -> int:
-    """What ``decode`` holds at its peak besides ``data``; raises UnreadablePicture."""
+    """What ``decode`` holds at its peak besides ``data``; raises UnreadableImage."""
     size = header.width, header.height
     match header.format:
         case Format.PNG:
@@ -29,11 +29,11 @@ def decode_bytes(data: bytes, header: Header, target: tuple[int, int] | None) ->
             stored = _image(size, 1 if layout.channels == 1 and layout.depth < 16 else _RGB)
             return FIXED + stored + max(2 * row, rgb_bytes(size) + _part(size))
         case Format.WEBP:
-            # Twice the canvas, its frame as bytes and as a picture; then the result for the frame
+            # Twice the canvas, its frame as bytes and as an image; then the result for the frame
             frames = 3 * _RGB * header.pixels
             return FIXED + 3 * len(data) + frames + rgb_bytes(size) + _part(size)
         case Format.HEIC | Format.AVIF:
-            # Planes of 16 bit, turned ones, their colours as bytes and as a picture; two files
+            # Planes of 16 bit, turned ones, their colours as bytes and as an image; two files
             return (
                 FIXED + 2 * len(data) + STILL_BYTES * header.pixels + rgb_bytes(size) + _part(size)
             )
@@ -64,7 +64,7 @@ def _part(size: tuple[int, int]) -> int:
 
 
 def fit_bytes(size: tuple[int, int], target: tuple[int, int]) -> int:
-    """What ``fit`` holds at its peak of a picture of ``size``, itself included.
+    """What ``fit`` holds at its peak of an image of ``size``, itself included.
 
     It is squeezed along one side and then along the other, in the order that costs less.
     """
@@ -75,7 +75,7 @@ def fit_bytes(size: tuple[int, int], target: tuple[int, int]) -> int:
 
 
 def rgb_bytes(size: tuple[int, int]) -> int:
-    """Of an RGB picture of ``size``, upright or turned."""
+    """Of an RGB image of ``size``, upright or turned."""
     return max(_image(size, _RGB), _image(size[::-1], _RGB))
 
 

@@ -1,4 +1,4 @@
-"""From a picture's bytes to upright RGB, under limits.
+"""From an image's bytes to upright RGB, under limits.
 
 EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
 CMYK are converted, and of an animation the first frame counts. ICC profiles are ignored. The
@@ -14,10 +14,10 @@ from typing import IO, cast
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from greengrocer.errors import (
-    PictureTooSlow,
+    ImageTooSlow,
     Refusal,
     TooManyPixels,
-    UnreadablePicture,
+    UnreadableImage,
 )
 from greengrocer.imaging import cost, jpeg, png, webp
 from greengrocer.imaging.colour import parts, upright_rgb
@@ -33,7 +33,7 @@ Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [heig
 
 PNG_BLOCK = 1 << 14  # bytes of a PNG that are unpacked between two looks at the clock
 
-# Image.open would hold pictures against Pillow's own limit, and warn; DecodeLimits takes its place.
+# Image.open would hold images against Pillow's own limit, and warn; DecodeLimits takes its place.
 _OPEN: dict[Format, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     Format.JPEG: JpegImagePlugin.JpegImageFile,
     Format.PNG: PngImagePlugin.PngImageFile,
@@ -44,7 +44,7 @@ _SHOWN = {Format.PNG: png.shown, Format.JPEG: jpeg.shown, Format.WEBP: webp.show
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What a picture may cost."""
+    """What an image may cost."""
 
     pixels: int = 120_000_000
     seconds: float = 4.0
@@ -61,7 +61,7 @@ class DecodeLimits:
 
 
 def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
-    """How many pixels it has, by its header; raises a PictureRefused, TooManyPixels above all."""
+    """How many pixels it has, by its header; raises an ImageRefused, TooManyPixels above all."""
     if isinstance(picture, bytes):
         header = read_header(picture)
         return _within(header.width, header.height, limits)
@@ -74,7 +74,7 @@ def allowed_bytes(picture: Picture, target: tuple[int, int] | None, limits: Deco
     needed = decoding_bytes(picture, target)
     if needed > limits.bytes:
         raise TooManyPixels(
-            f"to decode the picture would take {needed / 1e6:,.0f} MB of memory: "
+            f"to decode the image would take {needed / 1e6:,.0f} MB of memory: "
             f"at most {limits.bytes / 1e6:,.0f} are allowed"
         )
     return needed
@@ -84,17 +84,17 @@ def _within(width: int, height: int, limits: DecodeLimits) -> int:
     pixels = width * height
     if pixels > limits.pixels:
         raise TooManyPixels(
-            f"the picture is {width} x {height} pixels, "
+            f"the image is {width} x {height} pixels, "
             f"{pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are taken"
         )
     return pixels
 
 
 def decoding_bytes(picture: Picture, target: tuple[int, int] | None = None) -> int:
-    """Bytes that ``decode`` and ``fit`` hold at their peak, by the picture's header alone.
+    """Bytes that ``decode`` and ``fit`` hold at their peak, by the image's header alone.
 
     ``target`` (width, height, pixels) is what both are given. An upper bound, without the bytes
-    of the picture itself. Raises a PictureRefused.
+    of the image itself. Raises an ImageRefused.
     """
     if not isinstance(picture, bytes):
         height, width = picture.shape[:2]
@@ -117,12 +117,12 @@ def decode(
     limits: DecodeLimits | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Image.Image:
-    """Decode ``data`` to an upright picture of mode RGB; pixels are wrapped as they are.
+    """Decode ``data`` to an upright image of mode RGB; pixels are wrapped as they are.
 
     ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
     target. ``check`` is called about every 64 KiB read and may raise a Refusal to stop.
 
-    Raises a PictureRefused, whatever ``check`` raises, or MemoryError. What is raised holds none
+    Raises an ImageRefused, whatever ``check`` raises, or MemoryError. What is raised holds none
     of the decoder's frames: they would keep pixels and file in memory as long as somebody has it.
     """
     limits = limits or DecodeLimits()
@@ -164,7 +164,7 @@ def _decode(
         raise
     # The decoder's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
     except Exception as error:
-        raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error
+        raise UnreadableImage(f"the {header.format} is truncated or damaged") from error
 
 
 def _open(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> ImageFile.ImageFile:
@@ -172,7 +172,7 @@ def _open(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> 
     picture = _OPEN[header.format](reader)
     # What the header said was counted and admitted: a second one may not say otherwise.
     if picture.size != (header.width, header.height):
-        raise UnreadablePicture(f"the {header.format} has two headers that disagree")
+        raise UnreadableImage(f"the {header.format} has two headers that disagree")
     return picture
 
 
@@ -198,9 +198,9 @@ def _decode_still(
 
 
 def _may_take(seconds: float, header: Header, limits: DecodeLimits) -> None:
-    """``seconds`` are what one call may take that nobody can stop; raises PictureTooSlow."""
+    """``seconds`` are what one call may take that nobody can stop; raises ImageTooSlow."""
     if seconds > limits.seconds:
-        raise PictureTooSlow(
+        raise ImageTooSlow(
             f"to decode this {header.format} may take {seconds:.1f} seconds by its size: "
             f"at most {limits.seconds:g} are allowed"
         )
@@ -214,7 +214,7 @@ def _decode_webp(
     picture = _open(header, shown.pieces, clock)
     picture.load()
     clock()
-    picture.__dict__.pop("_decoder", None)  # it holds two more pictures of this size
+    picture.__dict__.pop("_decoder", None)  # it holds two more images of this size
     return picture
 
 
@@ -228,7 +228,7 @@ def _decode_jpeg(
     pieces = shown.pieces
     scans = jpeg.count_scans(pieces[-1])
     if scans * header.pixels > limits.scanned_pixels:
-        raise UnreadablePicture(f"the JPEG has {scans} scans, too many for its size")
+        raise UnreadableImage(f"the JPEG has {scans} scans, too many for its size")
     if jpeg.may_lack_end(pieces[-1]):
         pieces = _ended(header, pieces, clock)
     picture = _open(header, pieces, clock)
@@ -249,11 +249,11 @@ def _ended(
     scans = jpeg.without_filling(bytes(pieces[-1]))
     pieces = [*pieces[:-1], scans]
     if not jpeg.has_all_scans(b"".join(pieces)):
-        raise UnreadablePicture("the JPEG is truncated: it has no end, and scans are missing")
+        raise UnreadableImage("the JPEG is truncated: it has no end, and scans are missing")
     first, *others = jpeg.pads(scans)
     whole = _checksum(header, [*pieces, first, jpeg.END], clock)
     if any(_checksum(header, [*pieces, pad, jpeg.END], clock) != whole for pad in others):
-        raise UnreadablePicture("the JPEG is truncated: it has no end, and pixels are missing")
+        raise UnreadableImage("the JPEG is truncated: it has no end, and pixels are missing")
     return [*pieces, jpeg.END]
 
 
@@ -287,4 +287,4 @@ class _Clock:
     def __call__(self) -> None:
         self._check()
         if time.thread_time() > self._deadline:
-            raise PictureTooSlow(f"decoding took over {self._seconds:g} seconds")
+            raise ImageTooSlow(f"decoding took over {self._seconds:g} seconds")

@@ -1,4 +1,4 @@
-"""How a picture is to be held, by its EXIF block: the one entry that is needed is all that is read.
+"""How an image is to be held, by its EXIF block: the one entry that is needed is all that is read.
 
 A general parser copies the values of all entries, which may lie over each other: 64 KiB would
 become hundreds of megabytes.

@@ -1,11 +1,11 @@
-"""What a picture's first bytes say: its format and its size, before anything is decoded."""
+"""What an image's first bytes say: its format and its size, before anything is decoded."""
 
 import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from greengrocer.errors import EmptyPicture, TooManyPixels, UnreadablePicture, UnsupportedFormat
+from greengrocer.errors import EmptyImage, TooManyPixels, UnreadableImage, UnsupportedFormat
 from greengrocer.imaging import heif
 
 MAX_WEBP_SIDE = 16383  # pixels, by the format; the canvas of an animation may claim more
@@ -80,17 +80,17 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header:
-    """The format and size of the picture in ``data``; nothing is decoded.
+    """The format and size of the image in ``data``; nothing is decoded.
 
     What it looks at is bounded, so the event loop may call it: microseconds for a PNG or WebP and
-    for any picture of a camera, about 10 ms at most for any bytes of up to 20 MB, and little
+    for any image of a camera, about 10 ms at most for any bytes of up to 20 MB, and little
     memory.
 
-    Raises EmptyPicture, UnsupportedFormat (recognisably something else), UnreadablePicture or
+    Raises EmptyImage, UnsupportedFormat (recognisably something else), UnreadableImage or
     TooManyPixels (a side that the format does not allow).
     """
     if not data:
-        raise EmptyPicture("the picture is empty: 0 bytes")
+        raise EmptyImage("the image is empty: 0 bytes")
     kind = _sniff(data)
     try:
         if kind is None:
@@ -99,13 +99,13 @@ def read_header(data: bytes) -> Header:
         else:
             width, height = _SIZE_READERS[kind](data)
     except IndexError as error:
-        raise UnreadablePicture(f"the {kind} ends within its header") from error
+        raise UnreadableImage(f"the {kind} ends within its header") from error
     if kind is Format.WEBP and max(width, height) > MAX_WEBP_SIDE:
         raise TooManyPixels(
             f"the WebP is {width} x {height} pixels: a side has at most {MAX_WEBP_SIDE}"
         )
     if width == 0 or height == 0:
-        raise UnreadablePicture(f"the {kind} says that it is {width} x {height} pixels")
+        raise UnreadableImage(f"the {kind} says that it is {width} x {height} pixels")
     return Header(kind, width, height)
 
 
@@ -142,14 +142,14 @@ def _sniff(data: bytes) -> Format | None:
     for offset, magic, name in _FOREIGN:
         if data.startswith(magic, offset):
             raise UnsupportedFormat(f"this is {name}: send a {accepted()}")
-    raise UnreadablePicture(f"the bytes are no picture that is known: send a {accepted()}")
+    raise UnreadableImage(f"the bytes are no image that is known: send a {accepted()}")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     for segment in jpeg_segments(data):
         if segment.marker in _FRAME_HEADERS:
             if segment.marker not in _HUFFMAN_CODED:
-                raise UnreadablePicture(
+                raise UnreadableImage(
                     "the JPEG is of a kind that cameras do not make and browsers do not show "
                     "(lossless, hierarchical or arithmetic coding)"
                 )
@@ -157,7 +157,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             return _big_endian(data, start + 5, 2), _big_endian(data, start + 3, 2)
         if segment.marker in (JPEG_END, JPEG_SCAN):
             break
-    raise UnreadablePicture("the JPEG has no frame header where one must be")
+    raise UnreadableImage("the JPEG has no frame header where one must be")
 
 
 class Segment(NamedTuple):
@@ -171,7 +171,7 @@ class Segment(NamedTuple):
 def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
     """The segments from ``position`` on, at most MAX_JPEG_SEGMENTS; scans' data are passed over.
 
-    Raises IndexError where the file ends within a length, and UnreadablePicture for a length that
+    Raises IndexError where the file ends within a length, and UnreadableImage for a length that
     cannot be.
     """
     for _ in range(MAX_JPEG_SEGMENTS):
@@ -187,9 +187,7 @@ def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
         if marker != JPEG_END:
             length = _big_endian(data, position, 2)
             if length < LENGTH:  # a decoder would go on elsewhere than we do
-                raise UnreadablePicture(
-                    "the JPEG has a segment that is shorter than its own length"
-                )
+                raise UnreadableImage("the JPEG has a segment that is shorter than its own length")
             end += length
         yield Segment(marker, position, end)
         position = end
@@ -197,7 +195,7 @@ def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
 
 def _png_size(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"IHDR":
-        raise UnreadablePicture("the PNG does not begin with an image header")
+        raise UnreadableImage("the PNG does not begin with an image header")
     return _big_endian(data, 16, 4), _big_endian(data, 20, 4)
 
 
@@ -210,7 +208,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if chunk == b"VP8X":
         return _little_endian(data, 24, 3) + 1, _little_endian(data, 27, 3) + 1
-    raise UnreadablePicture("the WebP has no image chunk where one must be")
+    raise UnreadableImage("the WebP has no image chunk where one must be")
 
 
 _SIZE_READERS = {Format.JPEG: _jpeg_size, Format.PNG: _png_size, Format.WEBP: _webp_size}

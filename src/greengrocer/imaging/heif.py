@@ -1,6 +1,6 @@
 """HEIC and AVIF, where the extra ``heif`` is installed: pillow-heif reads HEIC, Pillow AVIF.
 
-The decoders get a copy of the file in which nothing is left but the one picture: no EXIF, no text,
+The decoders get a copy of the file in which nothing is left but the one image: no EXIF, no text,
 no thumbnails, no depth, no film. So none of it is read, inflated or decoded.
 """
 
@@ -11,7 +11,7 @@ from functools import cache
 
 from PIL import Image
 
-from greengrocer.errors import BrokenExtra, UnreadablePicture, UnsupportedFormat
+from greengrocer.errors import BrokenExtra, UnreadableImage, UnsupportedFormat
 from greengrocer.imaging.isobmff import Box, Damaged, Property, name_of
 from greengrocer.imaging.stills import Still, clean_aperture, read_still, size_of
 from greengrocer.imaging.streams import check_av1, check_hevc
@@ -37,10 +37,10 @@ def check_installation() -> None:
 
 
 def look(data: bytes, others: str) -> Still:
-    """The still picture in ``data``, a file that begins with ``ftyp``; nothing is decoded.
+    """The still image in ``data``, a file that begins with ``ftyp``; nothing is decoded.
 
     ``others`` names what else may be sent. Raises UnsupportedFormat (a film, or the extra is not
-    installed) or UnreadablePicture.
+    installed) or UnreadableImage.
     """
     name = name_of(data)
     if name is None:
@@ -54,11 +54,11 @@ def look(data: bytes, others: str) -> Still:
 
 
 def decode_still(data: bytes, still: Still, check: Callable[[], None]) -> Image.Image:
-    """The picture as it is to be shown, in mode L, LA, RGB, RGBA or RGBa.
+    """The image as it is to be shown, in mode L, LA, RGB, RGBA or RGBa.
 
     ``still`` is what ``read_still`` found in ``data``. ``check`` may raise a Refusal to stop. It is
     asked between the steps: the decoders themselves cannot be stopped. Raises that Refusal,
-    UnreadablePicture, MemoryError, or what they raise.
+    UnreadableImage, MemoryError, or what they raise.
     """
     _load()
     try:
@@ -69,7 +69,7 @@ def decode_still(data: bytes, still: Still, check: Callable[[], None]) -> Image.
         check()
         picture = _decode_heic(alone) if still.name == "HEIC" else _decode_avif(alone, still)
     except Damaged as error:
-        raise UnreadablePicture(f"the {still.name} {error}") from error
+        raise UnreadableImage(f"the {still.name} {error}") from error
     check()
     return picture
 
@@ -100,12 +100,12 @@ def _check_stream(still: Still, item: int) -> None:
         return
     found = [content for kind, content in still.meta.properties(item) if kind == b"hvcC"]
     if len(found) != 1:
-        raise Damaged("does not say how its picture is coded")
+        raise Damaged("does not say how its image is coded")
     check_hevc(stream, found[0])
 
 
 def _alone(data: bytes, still: Still) -> bytes:
-    """``data`` without anything but the picture: what else there is, is of a type of nothing."""
+    """``data`` without anything but the image: what else there is, is of a type of nothing."""
     alone = bytearray(data)
     for number, item in still.meta.items.items():
         if number not in still.kept:

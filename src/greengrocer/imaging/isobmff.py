@@ -1,6 +1,6 @@
-"""Still pictures in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
+"""Still images in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
 
-Only what is needed before decoding is read: which item is the picture, of what it is made, how
+Only what is needed before decoding is read: which item is the image, of what it is made, how
 large it is and how it is turned. Everything is bounded, for the event loop may call it: the sum of
 the boxes and numbers that are read, whatever each list says of its own length.
 """
@@ -41,7 +41,7 @@ class Damaged(Exception):
 
 
 class Overfull(Damaged):
-    """There is more in the file than any picture has."""
+    """There is more in the file than any image has."""
 
 
 class Box(NamedTuple):
@@ -145,7 +145,7 @@ class Meta:
     def _count(self, steps: int) -> None:
         self._steps += steps
         if self._steps > MAX_STEPS:
-            raise Overfull("has more in it than a picture has")
+            raise Overfull("has more in it than an image has")
 
     def _number(self, at: int, length: int) -> int:
         self._count(1)
@@ -164,7 +164,7 @@ class Meta:
         for box in self._boxes(0, len(self._data)):
             if box.kind == b"meta":
                 return box
-        raise Damaged("has no still picture in it")
+        raise Damaged("has no still image in it")
 
     def _inside(self, full: Box) -> Iterator[Box]:
         """The boxes in one that begins with a version and flags; each type once."""
@@ -293,7 +293,7 @@ class Reference(NamedTuple):
 def name_of(data: bytes) -> str | None:
     """HEIC, AVIF or HEIF by the brands of a file that begins with ``ftyp``; None: a film.
 
-    The first brand counts most, where it says how pictures are coded; the others come after it.
+    The first brand counts most, where it says how images are coded; the others come after it.
     """
     size, start = int.from_bytes(data[:4], "big"), 8
     if size == 1:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greengrocer.errors import UnreadablePicture
+from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.exif import PREFIX, UPRIGHT, read_orientation
 from greengrocer.imaging.formats import JPEG_END, JPEG_SCAN, Segment, jpeg_segments
 from greengrocer.imaging.shown import MAX_EXIF, Shown
@@ -68,7 +68,7 @@ def _blocks(pixels: int, sampled: int, most: int) -> int:
 
 
 def read_frame(data: bytes) -> Frame:
-    """Of a JPEG that ``read_header`` has taken; raises UnreadablePicture."""
+    """Of a JPEG that ``read_header`` has taken; raises UnreadableImage."""
     progressive, frame = False, b""
     for segment in _segments(data):
         if segment.marker in _FRAMES:
@@ -80,7 +80,7 @@ def read_frame(data: bytes) -> Frame:
             alone = planes == bytes([len(found)]) and not progressive
             height, width = (int.from_bytes(frame[k : k + 2], "big") for k in (1, 3))
             return Frame(width, height, found, alone, segment.start)
-    raise UnreadablePicture("the JPEG is truncated or damaged")
+    raise UnreadableImage("the JPEG is truncated or damaged")
 
 
 def _components(frame: bytes) -> tuple[Component, ...]:
@@ -89,7 +89,7 @@ def _components(frame: bytes) -> tuple[Component, ...]:
         for k in range(6, len(frame) - 2, 3)
     )
     if not 1 <= len(found) <= 4 or not all(1 <= c.across <= 4 and 1 <= c.down <= 4 for c in found):
-        raise UnreadablePicture("the JPEG's frame header makes no sense")
+        raise UnreadableImage("the JPEG's frame header makes no sense")
     return found
 
 
@@ -103,7 +103,7 @@ def shown(data: bytes) -> Shown:
     """What the decoder is to see of a JPEG that ``read_header`` has taken.
 
     Comments and what applications wrote are left out, but for what colours depend on. Raises
-    UnreadablePicture.
+    UnreadableImage.
     """
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [view[:2]]
@@ -119,7 +119,7 @@ def shown(data: bytes) -> Shown:
                 orientation = read_orientation(content[:MAX_EXIF])
         elif segment.marker in _NEEDED:
             pieces += [bytes([0xFF, segment.marker]), view[segment.start : segment.end]]
-    raise UnreadablePicture("the JPEG is truncated or damaged")
+    raise UnreadableImage("the JPEG is truncated or damaged")
 
 
 def _colour_hints(marker: int, content: memoryview) -> Iterator[bytes]:
@@ -132,7 +132,7 @@ def _segments(data: bytes) -> Iterator[Segment]:
     try:
         yield from jpeg_segments(data)
     except IndexError:
-        raise UnreadablePicture("the JPEG ends within its header") from None
+        raise UnreadableImage("the JPEG ends within its header") from None
 
 
 def count_scans(data: bytes | memoryview) -> int:

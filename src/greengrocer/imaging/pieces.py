@@ -1,4 +1,4 @@
-"""Parts of a picture's bytes as a file: a decoder sees what it needs, and nothing is copied."""
+"""Parts of an image's bytes as a file: a decoder sees what it needs, and nothing is copied."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable

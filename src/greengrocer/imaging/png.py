@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from greengrocer.errors import UnreadablePicture
+from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.exif import UPRIGHT, read_orientation
 from greengrocer.imaging.shown import MAX_EXIF, Shown
 
@@ -49,10 +49,10 @@ class _Chunk(NamedTuple):
 
 
 def layout(data: bytes) -> Layout:
-    """Of a PNG that ``read_header`` has taken; raises UnreadablePicture."""
+    """Of a PNG that ``read_header`` has taken; raises UnreadableImage."""
     depth, colour = data[24:25], data[25:26]
     if not colour or colour[0] not in _CHANNELS or depth[0] not in (1, 2, 4, 8, 16):
-        raise UnreadablePicture("the PNG has pixels of a kind that the format does not have")
+        raise UnreadableImage("the PNG has pixels of a kind that the format does not have")
     return Layout(depth[0], colour[0], _CHANNELS[colour[0]])
 
 
@@ -60,8 +60,8 @@ def shown(data: bytes) -> Shown:
     """What the decoder is to see of a PNG that ``read_header`` has taken.
 
     Of palettes, transparencies and EXIF blocks the first counts. One that is too long or, where
-    that is no reason to refuse the picture, has a wrong checksum is left out, as browsers do.
-    Raises UnreadablePicture.
+    that is no reason to refuse the image, has a wrong checksum is left out, as browsers do.
+    Raises UnreadableImage.
     """
     view = memoryview(data)
     colours: list[memoryview] = []
@@ -70,7 +70,7 @@ def shown(data: bytes) -> Shown:
     cut = False
     for chunk in _chunks(data):
         if chunk.kind == b"IHDR":
-            raise UnreadablePicture("the PNG has two headers that disagree")
+            raise UnreadableImage("the PNG has two headers that disagree")
         if chunk.kind == b"IDAT":
             pixels, cut = view[chunk.start : chunk.end], chunk.end > len(data)
         elif chunk.kind == b"eXIf":
@@ -90,7 +90,7 @@ def _tells_colours(chunk: _Chunk, data: bytes) -> bool:
 def _chunks(data: bytes) -> Iterator[_Chunk]:
     """The first of each kind that counts, behind the header and up to the end.
 
-    Neighbours that hold pixels are one; behind anything else pixels are not the picture's. The last
+    Neighbours that hold pixels are one; behind anything else pixels are not the image's. The last
     chunk may be cut.
     """
     start = _START
@@ -111,4 +111,4 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             else:
                 yield _Chunk(kind, start, end)
         start = end
-    raise UnreadablePicture(f"the PNG has over {MAX_CHUNKS} chunks")
+    raise UnreadableImage(f"the PNG has over {MAX_CHUNKS} chunks")

@@ -1,4 +1,4 @@
-"""What the decoder is to see of a picture."""
+"""What the decoder is to see of an image."""
 
 from typing import NamedTuple
 

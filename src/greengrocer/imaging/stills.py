@@ -1,20 +1,20 @@
-"""HEIC and AVIF before they are decoded: what the picture is made of, and how large it is."""
+"""HEIC and AVIF before they are decoded: what the image is made of, and how large it is."""
 
 from fractions import Fraction
 from typing import NamedTuple
 
-from greengrocer.errors import UnreadablePicture, UnsupportedFormat
+from greengrocer.errors import UnreadableImage, UnsupportedFormat
 from greengrocer.imaging.isobmff import MAX_REFERENCES, Damaged, Meta, Property, name_of
 
 CODINGS = {b"hvc1": "HEIC", b"av01": "AVIF"}
 ALPHA = (b"urn:mpeg:hevc:2015:auxid:1\0", b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
 TURNS = frozenset({b"clap", b"irot", b"imir"})
-# Tiles overlap the edges of their picture by less than a tile each way.
-SLACK = 1 << 20  # pixels that tiles may have over twice those of the picture
+# Tiles overlap the edges of their image by less than a tile each way.
+SLACK = 1 << 20  # pixels that tiles may have over twice those of the image
 
 
 class Still(NamedTuple):
-    """The picture of a file, as its boxes describe it. Sides are in pixels, as stored."""
+    """The image of a file, as its boxes describe it. Sides are in pixels, as stored."""
 
     name: str  # HEIC or AVIF
     width: int
@@ -52,27 +52,27 @@ class Still(NamedTuple):
 
 
 def read_still(data: bytes) -> Still:
-    """The picture in ``data``, a file that begins with ``ftyp``; nothing is decoded.
+    """The image in ``data``, a file that begins with ``ftyp``; nothing is decoded.
 
-    Raises UnreadablePicture, or UnsupportedFormat for a coding that is not read.
+    Raises UnreadableImage, or UnsupportedFormat for a coding that is not read.
     """
     name = name_of(data) or "HEIF"
     try:
         return _read(Meta(data), name)
     except Damaged as error:
-        raise UnreadablePicture(f"the {name} {error}") from error
+        raise UnreadableImage(f"the {name} {error}") from error
 
 
 def size_of(meta: Meta, item: int) -> tuple[int, int]:
     """Width and height of ``item`` as stored, in pixels, as its property says."""
     sizes = [content for kind, content in meta.properties(item) if kind == b"ispe"]
     if len(sizes) != 1 or len(sizes[0]) < 12:
-        raise Damaged("does not say how large its picture is")
+        raise Damaged("does not say how large its image is")
     return int.from_bytes(sizes[0][4:8], "big"), int.from_bytes(sizes[0][8:12], "big")
 
 
 def clean_aperture(content: bytes, width: int, height: int) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) of a clap's ``content`` in a picture of that size."""
+    """The box (left, top, right, bottom) of a clap's ``content`` in an image of that size."""
     numbers = [int.from_bytes(content[k : k + 4], "big", signed=True) for k in range(0, 32, 4)]
     if len(content) != 32 or min(numbers[1::2]) <= 0:
         raise Damaged("has a clean aperture that is none")
@@ -96,7 +96,7 @@ def _read(meta: Meta, name: str) -> Still:
             raise Damaged("has too many layers of transparency")
     if len(kinds | {meta.items[item].kind for item in alpha}) != 1 or not kinds <= set(CODINGS):
         coding = ", ".join(sorted(kind.decode("latin-1") for kind in kinds))
-        raise UnsupportedFormat(f"the {name} holds a picture that is coded as {coding!r}")
+        raise UnsupportedFormat(f"the {name} holds an image that is coded as {coding!r}")
     for items in (colour, tuple(alpha)):
         _check_area(meta, items, width * height)
     turns = tuple(each for each in meta.properties(meta.primary) if each.kind in TURNS)
@@ -110,7 +110,7 @@ def _read(meta: Meta, name: str) -> Still:
 def _coded(meta: Meta, item: int) -> tuple[int, ...]:
     """The items whose streams are decoded for ``item``: itself, or the tiles of its grid."""
     if item not in meta.items:
-        raise Damaged("has no picture where one must be")
+        raise Damaged("has no image where one must be")
     if meta.items[item].kind != b"grid":
         return (item,)
     tiles = meta.made_from(item)
@@ -153,6 +153,6 @@ def _check_area(meta: Meta, items: tuple[int, ...], pixels: int) -> None:
     if area > 2 * pixels + SLACK:
         raise Damaged("is made of more than it shows")
     if any(meta.content_size(item) == 0 for item in sizes):
-        raise Damaged("is truncated: a part of its picture lies outside of the file")
+        raise Damaged("is truncated: a part of its image lies outside of the file")
     if sum(map(meta.content_size, items)) > meta.data_size + 8 * area:
         raise Damaged("uses its bytes too often")

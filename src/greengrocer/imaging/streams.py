@@ -1,4 +1,4 @@
-"""What an item of a HEIC or AVIF holds: one picture, of the size that its file says.
+"""What an item of a HEIC or AVIF holds: one image, of the size that its file says.
 
 A decoder believes the stream, not the file around it: a stream of a few bytes can say that it has
 a gigapixel, or ten thousand frames before the one that is shown.
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 from greengrocer.imaging.isobmff import Damaged
 
-MAX_UNITS = 5000  # pieces of a stream; a picture has a slice or a tile in each
+MAX_UNITS = 5000  # pieces of a stream; an image has a slice or a tile in each
 MAX_LAYERS = 4  # frames of an AVIF whose parts come one after the other
 
 _SLICES = range(32)  # types of HEVC's units that hold pixels
-_INTRA = range(16, 24)  # those of a picture that needs no other one
+_INTRA = range(16, 24)  # those of an image that needs no other one
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6  # types of AV1's units
 _SWITCH, _KEY = 3, 0  # types of AV1's frames
 _EITHER = 2  # each frame says itself
 
 
 def check_hevc(stream: bytes, configuration: bytes) -> None:
-    """``stream`` is one picture that needs no other; ``configuration`` is its property hvcC.
+    """``stream`` is one image that needs no other; ``configuration`` is its property hvcC.
 
     How large it is the decoder holds against the file. Raises Damaged.
     """
@@ -30,14 +30,14 @@ def check_hevc(stream: bytes, configuration: bytes) -> None:
         kind = unit[0] >> 1 & 0x3F
         if kind in _SLICES:
             if kind not in _INTRA:
-                raise Damaged("is a film where a picture must be")
-            pictures += unit[2] >> 7  # the first slice of a picture says so
+                raise Damaged("is a film where an image must be")
+            pictures += unit[2] >> 7  # the first slice of an image says so
     if pictures != 1:
-        raise Damaged(f"has {pictures} pictures where one must be")
+        raise Damaged(f"has {pictures} images where one must be")
 
 
 def check_av1(stream: bytes, width: int, height: int) -> None:
-    """``stream`` is one picture of at most ``width`` x ``height`` pixels. Raises Damaged."""
+    """``stream`` is one image of at most ``width`` x ``height`` pixels. Raises Damaged."""
     sequence: _Sequence | None = None
     frames = 0
     for kind, unit in _av1_units(stream):
@@ -53,7 +53,7 @@ def check_av1(stream: bytes, width: int, height: int) -> None:
             sequence.check_frame(unit)
             frames += 1
     if not 0 < frames <= MAX_LAYERS:
-        raise Damaged(f"has {frames} pictures where one must be")
+        raise Damaged(f"has {frames} images where one must be")
 
 
 def _hevc_units(stream: bytes, wide: int) -> Iterator[bytes]:
@@ -121,7 +121,7 @@ class _Sequence:
 
     def __init__(self, unit: bytes) -> None:
         bits = _Bits(unit)
-        bits.take(4)  # profile, and whether it is a still picture
+        bits.take(4)  # profile, and whether it is a still image
         self.reduced = bool(bits.take(1))
         if self.reduced:
             bits.take(5)
@@ -150,7 +150,7 @@ class _Sequence:
             if bits.take(1):
                 bits.skip_uvlc()
             if bits.take(1):
-                raise Damaged("is a film where a picture must be")
+                raise Damaged("is a film where an image must be")
         initial_delay = bits.take(1)
         for _ in range(bits.take(5) + 1):
             bits.take(12)
@@ -165,7 +165,7 @@ class _Sequence:
             return
         bits = _Bits(unit)
         if bits.take(1):
-            raise Damaged("shows a picture twice")
+            raise Damaged("shows an image twice")
         kind, shown = bits.take(2), bits.take(1)
         if not shown:
             bits.take(1)
@@ -177,4 +177,4 @@ class _Sequence:
             bits.take(1)
         bits.take(self.frame_id)
         if kind == _SWITCH or bits.take(1):
-            raise Damaged("has pictures of several sizes where one must be")
+            raise Damaged("has images of several sizes where one must be")

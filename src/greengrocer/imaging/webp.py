@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from greengrocer.errors import UnreadablePicture
+from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.exif import UPRIGHT, read_orientation
 from greengrocer.imaging.shown import MAX_EXIF, Shown
 
@@ -24,11 +24,11 @@ class _Chunk(NamedTuple):
 def shown(data: bytes) -> Shown:
     """What the decoder is to see of a WebP that ``read_header`` has taken.
 
-    Raises UnreadablePicture where the file is shorter than it says, or holds no image.
+    Raises UnreadableImage where the file is shorter than it says, or holds no image.
     """
     claimed = 8 + int.from_bytes(data[4:8], "little")
     if claimed > len(data):
-        raise UnreadablePicture("the WEBP is truncated or damaged")
+        raise UnreadableImage("the WEBP is truncated or damaged")
     view = memoryview(data)[:claimed]
     pieces: list[bytes | memoryview] = []
     orientation = 0
@@ -50,7 +50,7 @@ def shown(data: bytes) -> Shown:
         elif chunk.kind == b"EXIF" and not orientation:
             orientation = read_orientation(view[chunk.start + 8 : chunk.end][:MAX_EXIF])
     if not image:
-        raise UnreadablePicture("the WebP has no image where one must be")
+        raise UnreadableImage("the WebP has no image where one must be")
     length = 4 + sum(map(len, pieces))
     start = b"RIFF" + length.to_bytes(4, "little") + b"WEBP"
     return Shown([start, *pieces], orientation or UPRIGHT)

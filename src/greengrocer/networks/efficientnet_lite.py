@@ -82,7 +82,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """The backbone: normalised pictures to a map of 1,280 features at a 32nd of their size."""
+    """The backbone: normalised images to a map of 1,280 features at a 32nd of their size."""
 
     def __init__(self, variant: str) -> None:
         super().__init__()

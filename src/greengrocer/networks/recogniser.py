@@ -1,4 +1,4 @@
-"""A backbone with a linear head over its pooled features, and what it answers for a picture."""
+"""A backbone with a linear head over its pooled features, and what it answers for an image."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -23,13 +23,13 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def channels_last(network: Network) -> Network:
-    """``network``, its weights laid out for pictures whose channels come last in memory."""
+    """``network``, its weights laid out for images whose channels come last in memory."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's gap
     return network
 
 
 class Recogniser(nn.Module):
-    """What is trained: normalised pictures in, one logit a class out."""
+    """What is trained: normalised images in, one logit a class out."""
 
     def __init__(self, variant: str, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Recogniser(nn.Module):
 
 
 class Familiar(NamedTuple):
-    """What the training pictures look like to the backbone, for telling what is not like them.
+    """What the training images look like to the backbone, for telling what is not like them.
 
     ``centre`` float32 [1280], the mean of their features; ``prototypes`` float32 [M, 1280], a few
     directions from there in which each class lies, of length 1.
@@ -71,7 +71,7 @@ class AnswerHead(nn.Module):
     so the mean of the evidence over positions *is* the calibrated logit, bias included.
 
     ``known_score`` is the cosine to the nearest prototype times the root of the largest probability
-    before calibration: a picture is known if it looks like one that trained and is plainly one of
+    before calibration: an image is known if it looks like one that trained and is plainly one of
     the classes. Leaving classes out chose it (``docs/decisions/006-known-score.md``). Calibration
     does not enter, so a threshold may be set before the temperature is.
     """

@@ -12,7 +12,7 @@ class Proxied:
     """Pure ASGI middleware. ``application`` is asked for anew each time: at first there is none.
 
     When a client leaves, Serve cancels the request's task. The application is told as our own
-    server tells it, so it drops the picture and counts a client that left, not an error of ours.
+    server tells it, so it drops the image and counts a client that left, not an error of ours.
 
     The proxy puts a request's id, which it made or the client chose, into request and answer: here
     it is left out, or it would be there twice.

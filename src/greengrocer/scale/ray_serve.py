@@ -59,7 +59,7 @@ class Replica:
         return Proxied(lambda: self._there().app)
 
     async def reconfigure(self, user_config: object) -> None:
-        """Load the bundle that ``user_config`` names; later change to it, while pictures run.
+        """Load the bundle that ``user_config`` names; later change to it, while images run.
 
         A replica that serves keeps its bundle where the new one is refused: to raise would end it.
         Before that, UsageError is raised, and Serve starts no replica.
@@ -77,7 +77,7 @@ class Replica:
             log.warning("bundle kept", bundle=self._bundle, reason=str(refused))
 
     async def check_health(self) -> None:
-        """Raise where a picture that came now would not be answered: Serve replaces the replica."""
+        """Raise where an image that came now would not be answered: Serve replaces the replica."""
         if not await is_ready(self._there().service):
             raise NotReady("the replica is not ready")
 

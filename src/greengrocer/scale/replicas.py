@@ -14,7 +14,7 @@ from greengrocer.settings import PREFIX, Settings
 from greengrocer.spelling import meant, shown
 
 NAME = "Greengrocer"
-QUICKEST = 0.001  # seconds in a thread: no picture takes less
+QUICKEST = 0.001  # seconds in a thread: no image takes less
 PATIENCE = 10.0  # seconds: a replica that is merely busy is not to be replaced
 # Settings of a server that is not there, and who has the say about it under Serve.
 ELSEWHERE = {
@@ -93,7 +93,7 @@ def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": replicas.min_replicas,
             "max_replicas": replicas.max_replicas,
-            # each thread has a picture, and the next one is there when it is done
+            # each thread has an image, and the next one is there when it is done
             "target_ongoing_requests": 2 * threads,
             "upscale_delay_s": settings.max_queue_seconds,
         },

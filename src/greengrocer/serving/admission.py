@@ -60,21 +60,21 @@ class Budget:
 class Admission:
     """Says yes, or no with the seconds after which asking again is worth while.
 
-    Patient pictures, the further ones of a batch, wait in a line for a place, and are first when
+    Patient images, the further ones of a batch, wait in a line for a place, and are first when
     one is free. They fill at most half of the queue, so that batches leave room for others.
     """
 
     def __init__(self, limits: AdmissionLimits, threads: int, service_seconds: float) -> None:
         self.limits = limits
         self.threads = threads
-        self.service_seconds = service_seconds  # running mean of a picture's time in a thread
+        self.service_seconds = service_seconds  # running mean of an image's time in a thread
         self.pictures = 0
         self._patient = 0  # of them
         self._bytes = Budget(limits.upload_bytes)
         self._line = Line(self._take_place, self._give_place)
 
     def expected_wait(self) -> float:
-        """Seconds until a thread is free for a picture that comes now."""
+        """Seconds until a thread is free for an image that comes now."""
         return self._wait_behind(self.pictures)
 
     def retry_after(self) -> int:
@@ -87,7 +87,7 @@ class Admission:
         return Receipt(self, self._bytes)
 
     def admitted(self) -> "Place":
-        """A place for a picture; raises Overloaded where there is none."""
+        """A place for an image; raises Overloaded where there is none."""
         wait = self.expected_wait()
         if wait > self.limits.wait_seconds:
             raise Overloaded(f"the queue is full: {wait:.1f} seconds long", self.retry_after())
@@ -105,7 +105,7 @@ class Admission:
         return Place(self, patient=True)
 
     def served(self, seconds: float) -> None:
-        """Learn from a picture that spent ``seconds`` in a thread."""
+        """Learn from an image that spent ``seconds`` in a thread."""
         self.service_seconds += SMOOTHING * (seconds - self.service_seconds)
         self._line.advance()
 
@@ -119,7 +119,7 @@ class Admission:
         return max(0, pictures + 1 - self.threads) * self.service_seconds / self.threads
 
     def _take_place(self, count: int) -> bool:
-        """A place for a patient picture; that many more of them must fit, or others would not."""
+        """A place for a patient image; that many more of them must fit, or others would not."""
         longest = max(self._wait_behind(self.pictures), self._wait_behind(2 * self._patient))
         if longest > self.limits.wait_seconds:
             return False
@@ -179,7 +179,7 @@ class Receipt:
 
 
 class Place:
-    """An admitted picture's place, given back at the end of its ``with``.
+    """An admitted image's place, given back at the end of its ``with``.
 
     A refusal that took a thread's time is learnt from: others wait for it as for an answer.
     """

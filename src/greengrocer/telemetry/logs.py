@@ -35,7 +35,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
-        # tracebacks without the values of variables: those are pictures and keys
+        # tracebacks without the values of variables: those are images and keys
         else _harmless(
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=_plain_traceback
@@ -58,7 +58,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )
     logging.basicConfig(handlers=[handler], level=_level(level), force=True)
-    # It has a line for each entry of each picture's EXIF.
+    # It has a line for each entry of each image's EXIF.
     logging.getLogger("PIL").setLevel(max(_level(level), logging.WARNING))
     warned = structlog.get_logger("warnings")
     tell_warnings(lambda text: warned.warning("a library warns", text=text))

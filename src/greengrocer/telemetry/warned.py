@@ -1,6 +1,6 @@
 """Warnings of libraries: one line for each place in their code, however often it warns.
 
-A stranger's picture can have a library warn as often as it likes, in words of its own: Python
+A stranger's image can have a library warn as often as it likes, in words of its own: Python
 would print each with a path and a line of source, and keep every text that it has seen for good.
 """
 

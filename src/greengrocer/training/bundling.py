@@ -41,7 +41,7 @@ def write_bundle(
     candidates: Sequence[Path],
     out: Path,
 ) -> None:
-    """Write the bundle ``out``, with goldens from the pictures ``candidates``.
+    """Write the bundle ``out``, with goldens from the images ``candidates``.
 
     ``teachers`` are those of the network that ships. Raises UsageError where it is refused.
     """

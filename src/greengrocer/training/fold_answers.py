@@ -26,11 +26,11 @@ AFTERWARDS = (
 
 
 class FoldAnswers:
-    """Raw answers for N pictures, fold by fold, in an .npz file at ``path``.
+    """Raw answers for N images, fold by fold, in an .npz file at ``path``.
 
     Its arrays: ``in_float`` and ``in_int8`` float32 [N, classes] and ``known_score`` float32 [N],
     NaN where not answered yet; ``truth`` and ``fold`` int64 [N]; ``names`` [N] (folder/file);
-    ``recipe``, JSON; ``contents``, a digest of the pictures' bytes; ``teachers``, the digest of
+    ``recipe``, JSON; ``contents``, a digest of the images' bytes; ``teachers``, the digest of
     each teacher's weights, fold by fold. What the file holds already is taken up. Where only the
     recipe's table ``export`` has changed, the answers are made anew, by the same networks.
 
@@ -57,17 +57,17 @@ class FoldAnswers:
         self._save()
 
     def complete(self, fold: int) -> bool:
-        """Whether each picture of ``fold`` is answered."""
+        """Whether each image of ``fold`` is answered."""
         return not np.isnan(self.raw.in_int8[self.where == fold]).any()
 
     def add(self, fold: int, found: RawAnswers) -> None:
-        """Enter and write the answers for the pictures of ``fold``, in their order."""
+        """Enter and write the answers for the images of ``fold``, in their order."""
         for name in ANSWERED:
             getattr(self.raw, name)[self.where == fold] = getattr(found, name)
         self._save()
 
     def pooled(self) -> RawAnswers:
-        """The answers for every picture that has been held out."""
+        """The answers for every image that has been held out."""
         answered = ~np.isnan(self.raw.in_int8).any(axis=1)
         in_float, in_int8, known_score, truth = self.raw
         return RawAnswers(
@@ -102,9 +102,9 @@ class FoldAnswers:
             raise self._refused(f"is of another recipe ({'; '.join(changed)})")
         same = (np.array_equal(found[name], self._arrays()[name]) for name in ("names", "truth"))
         if not all(same) or found["in_int8"].shape != self.raw.in_int8.shape:
-            raise self._refused("is of other pictures: their names or classes differ")
+            raise self._refused("is of other images: their names or classes differ")
         if self.contents and str(found.get("contents", self.contents)) != self.contents:
-            raise self._refused("is of other pictures: their bytes differ")
+            raise self._refused("is of other images: their bytes differ")
         if not np.array_equal(found["fold"], self.where):
             count = int(found["fold"].max()) + 1
             other = f"{count} folds, not {self.folds}" if count != self.folds else "other folds"

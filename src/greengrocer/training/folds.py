@@ -1,4 +1,4 @@
-"""Out-of-fold answers: each picture's by a model that trained on nothing of its scene."""
+"""Out-of-fold answers: each image's by a model that trained on nothing of its scene."""
 
 from tqdm import tqdm
 
@@ -11,7 +11,7 @@ from greengrocer.training.work import Work, fold_stage
 def out_of_fold(work: Work, plan: Plan, answers: FoldAnswers) -> RawAnswers:
     """Fit a model to all but one fold of the scenes, for each; pool what they answer.
 
-    Pictures of classes with one scene are missing from the pool. Beside the bundle lie a checkpoint
+    Images of classes with one scene are missing from the pool. Beside the bundle lie a checkpoint
     for each fold and ``<out>.out_of_fold.npz`` with the ``answers`` so far: a rerun goes on from
     them. Raises UsageError where a fit is refused.
     """
@@ -21,7 +21,7 @@ def out_of_fold(work: Work, plan: Plan, answers: FoldAnswers) -> RawAnswers:
         if answers.complete(fold):  # or empty, where scenes are few
             continue
         stage, held_out = fold_stage(fold, plan.folds.number), plan.folds.held_out(fold)
-        tqdm.write(f"{stage}: {len(held_out)} pictures held out")
+        tqdm.write(f"{stage}: {len(held_out)} images held out")
         training = plan.fits[stage]
         fitted = work.fit(stage, plan.taxonomy, training)
         network, _ = published(fitted.network, work.recipe)

@@ -1,4 +1,4 @@
-"""What a training will do: which pictures each of its fits sees, and which it is judged by."""
+"""What a training will do: which images each of its fits sees, and which it is judged by."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy
+from greengrocer.datasets.labelled import LabelledImage, LabelledSet, Taxonomy
 from greengrocer.errors import DatasetUnusable
 from greengrocer.training.pictures.looks import looks_of
 from greengrocer.training.pictures.reading import read_all
@@ -14,27 +14,27 @@ from greengrocer.training.pictures.scenes import NEVER_HELD_OUT, group_scenes, s
 from greengrocer.training.pictures.splits import read_splits, read_together
 from greengrocer.training.work import HOLD_OUT, REFIT, Work, fold_stage
 
-Pictures = Sequence[LabelledPicture]
+Pictures = Sequence[LabelledImage]
 
 
 class Folds(NamedTuple):
-    """Their number, the pictures of all, and the fold of each: int64 [N]."""
+    """Their number, the images of all, and the fold of each: int64 [N]."""
 
     number: int
     everything: LabelledSet
     where: npt.NDArray[np.int64]
 
-    def held_out(self, fold: int) -> list[LabelledPicture]:
-        """The pictures of ``fold``."""
+    def held_out(self, fold: int) -> list[LabelledImage]:
+        """The images of ``fold``."""
         return [
             self.everything.pictures[int(index)] for index in np.flatnonzero(self.where == fold)
         ]
 
 
 class Plan(NamedTuple):
-    """``fits`` has the pictures of each fit by its stage; the last is the one that ships.
+    """``fits`` has the images of each fit by its stage; the last is the one that ships.
 
-    ``held_out`` are pictures that the shipped network is judged by; with ``folds``, all. ``origin``
+    ``held_out`` are images that the shipped network is judged by; with ``folds``, all. ``origin``
     says, for the provenance, what trains and what is answered unseen.
     """
 
@@ -46,12 +46,12 @@ class Plan(NamedTuple):
 
     @property
     def shipped(self) -> Pictures:
-        """The pictures that train the network that ships."""
+        """The images that train the network that ships."""
         return list(self.fits.values())[-1]
 
 
 def plan(work: Work, folds: int | None) -> Plan:
-    """Read the data and decide; every picture has been read, and has its digest.
+    """Read the data and decide; every image has been read, and has its digest.
 
     Raises DatasetUnusable for whatever is wrong with the data.
     """
@@ -74,7 +74,7 @@ def _in_folds(work: Work, count: int) -> Plan:
     scenes = group_scenes(pictures, looks_of(pictures, recipe))
     where = np.array(scene_folds(pictures, scenes, count, recipe.seed))
     if (where == NEVER_HELD_OUT).all():
-        raise DatasetUnusable("too few pictures for folds: no class has two scenes")
+        raise DatasetUnusable("too few images for folds: no class has two scenes")
     folds = Folds(count, LabelledSet(found.taxonomy, pictures), where)
     fits = {
         fold_stage(fold, count): [pictures[int(index)] for index in np.flatnonzero(where != fold)]

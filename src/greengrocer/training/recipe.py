@@ -18,7 +18,7 @@ class Part(BaseModel):
 
 
 class Data(Part):
-    """Which pictures the recipe may train on and hold out; never the split "test"."""
+    """Which images the recipe may train on and hold out; never the split "test"."""
 
     splits: tuple[Literal["train", "val"], ...] = ("train",)
 
@@ -31,14 +31,14 @@ class Data(Part):
 
 
 class Augmentation(Part):
-    """How a training picture is varied. Fractions are of the picture, angles in degrees."""
+    """How a training image is varied. Fractions are of the image, angles in degrees."""
 
     size: int = Field(224, ge=32, le=1024, description="side of the training crop, pixels")
     first_size: int | None = Field(None, ge=32, le=1024, description="that of the first epoch")
     area: tuple[float, float] = Field((0.35, 1.0), description="crop area, smallest and largest")
     aspect: tuple[float, float] = Field((0.6, 1.67), description="crop width over height")
     rotation: float = Field(20.0, ge=0, le=180, description="largest rotation, either way")
-    flip: float = Field(0.5, ge=0, le=1, description="chance of a mirrored picture")
+    flip: float = Field(0.5, ge=0, le=1, description="chance of a mirrored image")
     colour: float = Field(0.3, ge=0, lt=1, description="brightness, contrast, saturation jitter")
     degrade: float = Field(0.1, ge=0, le=1, description="chance of blur, noise or JPEG artefacts")
 
@@ -87,9 +87,9 @@ class Distillation(Part):
 class Export(Part):
     """The geometry and precision of the bundle."""
 
-    size: int = Field(288, ge=32, le=1024, description="side of the picture that the model sees")
-    calibration_pictures: int = Field(400, ge=1, description="training pictures that set ranges")
-    known_quantile: float = Field(0.03, gt=0, lt=1, description="known pictures called unknown")
+    size: int = Field(288, ge=32, le=1024, description="side of the image that the model sees")
+    calibration_pictures: int = Field(400, ge=1, description="training images that set ranges")
+    known_quantile: float = Field(0.03, gt=0, lt=1, description="known images called unknown")
     answer_precision: float = Field(0.96, gt=0, lt=1, description="of what is named, by level")
     max_graph_megabytes: float | None = Field(None, gt=0, description="a larger graph is refused")
     max_weights_megabytes: float | None = Field(None, gt=0, description="the same for the weights")

@@ -43,7 +43,7 @@ def rehearse(
 ) -> None:
     """Raise UsageError for whatever would keep the bundle from being written, or loaded.
 
-    ``teachers`` are those of the network that ships, ``candidates`` pictures that may be goldens.
+    ``teachers`` are those of the network that ships, ``candidates`` images that may be goldens.
     """
     tqdm.write("rehearsing the export")
     torch.manual_seed(work.recipe.seed)
@@ -96,7 +96,7 @@ def _finished(network: Recogniser, work: Work, plan: Plan) -> Finished:
 
 
 def _familiar(pictures: Pictures) -> Familiar:
-    """As many prototypes as these pictures will have."""
+    """As many prototypes as these images will have."""
     counts = np.unique([picture.label for picture in pictures], return_counts=True)[1]
     prototypes = torch.randn(int(np.minimum(counts, PROTOTYPES).sum()), FEATURES)
     return Familiar(torch.zeros(FEATURES), F.normalize(prototypes, dim=1).half().float())

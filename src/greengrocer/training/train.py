@@ -1,4 +1,4 @@
-"""From labelled pictures and a recipe to a bundle: fit, export, quantise, calibrate, gate, save."""
+"""From labelled images and a recipe to a bundle: fit, export, quantise, calibrate, gate, save."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,16 +37,16 @@ def train(
     teachers: Sequence[Path] = (),
     command: str = "the same training",
 ) -> Path:
-    """Train ``recipe`` on the pictures below ``data``, write the bundle ``out`` and return it.
+    """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
 
     The state of each fit is kept in ``<out>.*checkpoint.pt``: a rerun goes on from there. With
-    ``folds``, no picture is held out from the model that ships: it is calibrated by what as many
+    ``folds``, no image is held out from the model that ships: it is calibrated by what as many
     others answer for the scenes that they did not see. ``teachers`` are the outs of earlier
     trainings on the same data, in the same folds; the networks learn from theirs. ``command`` is
     what a person is told to run where it goes on later.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
-    (for classes that it does not show) from the data set's pictures, held-out ones where there are
+    (for classes that it does not show) from the data set's images, held-out ones where there are
     any.
 
     Raises UsageError for whatever is wrong with ``out``, ``device``, the data or the result; before
@@ -97,7 +97,7 @@ def _answers(
 
 
 def _train_holding_out(work: Work, planned: Plan) -> Finished:
-    """One fit, judged and calibrated on pictures that it did not see."""
+    """One fit, judged and calibrated on images that it did not see."""
     recipe, taxonomy = work.recipe, planned.taxonomy
     fitted = work.fit(HOLD_OUT, taxonomy, planned.shipped)
     network, weights = published(fitted.network, recipe)
@@ -110,7 +110,7 @@ def _train_holding_out(work: Work, planned: Plan) -> Finished:
 
 
 def _train_on_all(work: Work, planned: Plan, answers: FoldAnswers) -> Finished:
-    """A fit for each fold to calibrate by, then one to all pictures, which ships."""
+    """A fit for each fold to calibrate by, then one to all images, which ships."""
     recipe, taxonomy, pictures = work.recipe, planned.taxonomy, planned.shipped
     pooled = out_of_fold(work, planned, answers)
     calibration = calibrate(pooled, taxonomy.coarse_of, recipe, refuse_loss, "out_of_fold")
@@ -127,7 +127,7 @@ def _train_on_all(work: Work, planned: Plan, answers: FoldAnswers) -> Finished:
 
 
 def _candidates(planned: Plan, folder: Path | None) -> list[Path]:
-    """Pictures that may be goldens."""
+    """Images that may be goldens."""
     if folder is not None:
         found = sorted(folder.glob("*.jpg"))
         if not found:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.datasets.labelled import LabelledImage, Taxonomy
 from greengrocer.training.learning.checkpoint import Taught, read_state, told_apart
 from greengrocer.training.learning.fit import Fitted, begun_precision, fit, origin_of
 from greengrocer.training.learning.precision import Precision
@@ -12,7 +12,7 @@ from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Recipe
 
 HOLD_OUT = "holdout"  # the one fit of a training without folds
-REFIT = "refit"  # the fit to all pictures: it has seen what the other stages are judged by
+REFIT = "refit"  # the fit to all images: it has seen what the other stages are judged by
 
 
 def fold_stage(fold: int, folds: int) -> str:
@@ -31,11 +31,11 @@ class Work(NamedTuple):
     teachers: tuple[Path, ...] = ()
     precision: Precision | None = None  # of fits that have not begun; None: they choose
 
-    def fit(self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]) -> Fitted:
+    def fit(self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledImage]) -> Fitted:
         """Fit to ``pictures``, taught by the teachers' networks of the same stage.
 
-        A teacher of the same stage has seen the same pictures, and none that are held out.
-        Raises UsageError where a teacher has not come so far, or split the pictures otherwise.
+        A teacher of the same stage has seen the same images, and none that are held out.
+        Raises UsageError where a teacher has not come so far, or split the images otherwise.
         """
         teacher = self._teacher(stage, taxonomy, pictures)
         state = checkpoint(self.out, stage)
@@ -51,7 +51,7 @@ class Work(NamedTuple):
         )
 
     def check(
-        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]
+        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledImage]
     ) -> tuple[Taught, ...]:
         """Raise what ``fit`` would refuse, before any step; return who will teach it."""
         teacher = self._teacher(stage, taxonomy, pictures)
@@ -71,7 +71,7 @@ class Work(NamedTuple):
         return [path for path in paths if path.exists()]
 
     def _teacher(
-        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledPicture]
+        self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledImage]
     ) -> Teacher | None:
         if not self.teachers:
             return None

@@ -93,12 +93,12 @@ def create_app(service: Service) -> ASGIApp:
 
 
 def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:
-    """Add the routes that take pictures, and return them by their paths: time counts on them."""
+    """Add the routes that take images, and return them by their paths: time counts on them."""
     refusals = described(400, 408, 413, 415, 422, 429, 500, 503, 504)
 
     @app.post(
         "/predict",
-        summary="Tell what a picture shows",
+        summary="Tell what an image shows",
         response_model=Prediction,
         responses=refusals,
         openapi_extra=UPLOAD,
@@ -108,7 +108,7 @@ def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:
 
     @app.post(
         "/explain",
-        summary="Show where in a picture the evidence is",
+        summary="Show where in an image the evidence is",
         response_class=Response,
         responses={**PNG, **refusals},
         openapi_extra=UPLOAD_TO_EXPLAIN,
@@ -118,7 +118,7 @@ def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:
 
     @app.post(
         "/predict/batch",
-        summary="Tell what many pictures show",
+        summary="Tell what many images show",
         response_class=Response,
         responses={**LINES, **refusals},
         openapi_extra=UPLOAD_OF_MANY,
@@ -147,7 +147,7 @@ def _add_pictures(app: FastAPI, service: Service) -> None:
 
     @app.get(
         "/random-image",
-        summary="Fetch a random picture to try",
+        summary="Fetch a random image to try",
         response_class=StreamingResponse,
         responses={**JPEG, **described(500, 503)},
     )

@@ -93,9 +93,9 @@ UPLOAD_OF_MANY: dict[str, Any] = {
     "parameters": DESCRIBED,
     "requestBody": {
         "required": True,
-        "description": "A form with a file for each picture. It is read only as fast as pictures "
+        "description": "A form with a file for each image. It is read only as fast as images "
         "are answered: without a place for the first one the request is refused, and the others "
-        "wait for theirs. The service's own deadline is each picture's, from when it is its turn; "
+        "wait for theirs. The service's own deadline is each image's, from when it is its turn; "
         "X-Deadline-Ms is that of all of them.",
         "content": {
             FORM_TYPE: {

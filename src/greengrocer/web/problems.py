@@ -26,11 +26,11 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[type[errors.Refusal], Kind] = {
-    errors.EmptyPicture: Kind(400, "The picture is empty"),
-    errors.UnreadablePicture: Kind(400, "The picture cannot be read"),
-    errors.PictureTooSlow: Kind(400, "The picture takes too long to decode"),
-    errors.TooManyPixels: Kind(413, "The picture has too many pixels"),
-    errors.UnsupportedFormat: Kind(415, "The picture's format is not accepted"),
+    errors.EmptyImage: Kind(400, "The image is empty"),
+    errors.UnreadableImage: Kind(400, "The image cannot be read"),
+    errors.ImageTooSlow: Kind(400, "The image takes too long to decode"),
+    errors.TooManyPixels: Kind(413, "The image has too many pixels"),
+    errors.UnsupportedFormat: Kind(415, "The image's format is not accepted"),
     errors.MalformedUpload: Kind(400, "The upload is malformed"),
     errors.TooManyBytes: Kind(413, "The upload has too many bytes"),
     errors.UnsupportedContentType: Kind(415, "The content type is not accepted"),

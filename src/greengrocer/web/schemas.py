@@ -36,7 +36,7 @@ class RankedClass(Schema):
 class NamedAnswer(Schema):
     """What the model stands for."""
 
-    level: Level = Field(description="how closely it names what the picture shows")
+    level: Level = Field(description="how closely it names what the image shows")
     name: str | None = Field(description="a class of that level; null where it is unknown")
 
 
@@ -48,11 +48,11 @@ class Model(Schema):
 
 
 class Evidence(Schema):
-    """Where in the picture the model sees its prediction: an exact map, not an estimate."""
+    """Where in the image the model sees its prediction: an exact map, not an estimate."""
 
     name: str = Field(alias="class", description="the prediction", examples=["Granny-Smith"])
     shape: tuple[int, int] = Field(
-        description="rows and columns, spread evenly over the upright picture", examples=[[10, 10]]
+        description="rows and columns, spread evenly over the upright image", examples=[[10, 10]]
     )
     values: list[float] = Field(
         description="row by row, in logits: their mean is the calibrated logit of the class"
@@ -60,7 +60,7 @@ class Evidence(Schema):
 
 
 class Prediction(Schema):
-    """What the picture shows."""
+    """What the image shows."""
 
     prediction: str = Field(description="the likeliest class", examples=["Granny-Smith"])
     confidence: float = Field(ge=0, le=1, description="its calibrated probability")
@@ -71,7 +71,7 @@ class Prediction(Schema):
     answer: NamedAnswer = Field(
         description="the fine class, the coarse one where the fine one is unsure, or unknown"
     )
-    known: bool = Field(description="false: the picture seems to show nothing the model knows")
+    known: bool = Field(description="false: the image seems to show nothing the model knows")
     known_score: float = Field(ge=0, le=1, description="higher is more known")
     top: list[RankedClass] = Field(description="the best classes, in order")
     model: Model
@@ -80,7 +80,7 @@ class Prediction(Schema):
 
 
 class PredictionLine(Prediction):
-    """What one picture of many shows."""
+    """What one image of many shows."""
 
     index: int = Field(ge=0, description="its place in the request")
 
@@ -106,7 +106,7 @@ class Problem(BaseModel):
 
 
 class ProblemLine(Problem):
-    """Why one picture of many was refused, or why no more of the request was read."""
+    """Why one image of many was refused, or why no more of the request was read."""
 
     index: int = Field(ge=0, description="its place in the request")
 

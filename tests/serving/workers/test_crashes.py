@@ -7,7 +7,7 @@ from greengrocer.context import Context
 from greengrocer.errors import (
     Departed,
     NotReady,
-    UnreadablePicture,
+    UnreadableImage,
 )
 from greengrocer.ranking import ASK
 from support.pictures import jpeg
@@ -35,7 +35,7 @@ def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
             assert {f.picture for f in again} == {jpeg(10), jpeg(20), jpeg(30)}
             await engine.begin(again[0].id)
             engine.crash()
-            with pytest.raises(UnreadablePicture, match="crashes the decoder"):
+            with pytest.raises(UnreadableImage, match="crashes the decoder"):
                 await calls[0]
             await engine.accept()
             await engine.describe()

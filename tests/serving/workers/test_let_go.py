@@ -1,4 +1,4 @@
-"""A call that nobody waits for leaves with its picture, wherever it stood."""
+"""A call that nobody waits for leaves with its image, wherever it stood."""
 
 import asyncio
 import weakref
@@ -61,7 +61,7 @@ async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[P
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("how", ["cancelled", "departed", "late"])
-def test_what_nobody_waits_for_is_let_go_with_its_picture(
+def test_what_nobody_waits_for_is_let_go_with_its_image(
     tmp_path: Path, fake_bundle: Path, state: State, how: str
 ) -> None:
     async def scenario() -> None:
@@ -72,7 +72,7 @@ def test_what_nobody_waits_for_is_let_go_with_its_picture(
                 await _one(remote, how, pictures)
             assert [each for each in pictures if each() is not None] == []
             assert not remote._calls
-            # a link that is not read keeps little more than one picture
+            # a link that is not read keeps little more than one image
             transport = remote._link and remote._link._transport
             kept = transport.get_write_buffer_size() if transport else 0
             assert kept < 2 * SIDE * SIDE * 3

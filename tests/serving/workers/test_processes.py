@@ -72,7 +72,7 @@ def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
         assert sample(samples, "rejections_total", reason="unsupported-format") == 1
         assert sample(samples, "predictions_total", known="true") == 20
         assert sample(samples, "decode_seconds_count") >= 20
-        assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
+        assert sample(samples, "in_flight") == sample(samples, "images_in_flight") == 0
         models = {labels: v for (name, labels), v in samples.items() if "model_info" in name}
         assert models == {frozenset({("name", "greys"), ("version", "1")}): 1}
 
@@ -98,7 +98,7 @@ def test_those_that_died_leave_their_counts_and_no_files(
     assert counted(workers.url, asked)
     samples = fresh_scrape(workers.url)
     assert sample(samples, "predictions_total", known="true") == asked
-    assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
+    assert sample(samples, "in_flight") == sample(samples, "images_in_flight") == 0
 
 
 def sizes(directory: Path) -> dict[str, int]:

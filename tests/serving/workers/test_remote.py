@@ -13,7 +13,7 @@ from greengrocer.errors import (
     DeadlineExceeded,
     Departed,
     Overloaded,
-    UnreadablePicture,
+    UnreadableImage,
 )
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import ASK, Ask
@@ -68,7 +68,7 @@ def test_refusals_and_failures_come_back_as_what_they_were(
         assert isinstance(engine, FakeEngine)
         async with pair(tmp_path, engine) as both:
             both.server.admission.service_seconds = 1000
-            with pytest.raises(UnreadablePicture, match="JPEG") as refused:
+            with pytest.raises(UnreadableImage, match="JPEG") as refused:
                 await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), ASK)
             assert refused.value.seconds > 0
             assert both.server.admission.service_seconds < 1000
@@ -122,7 +122,7 @@ def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEng
     asyncio.run(scenario())
 
 
-def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
+def test_an_image_that_is_late_is_dropped_and_the_engine_is_suspected(
     tmp_path: Path, held: HeldEngine
 ) -> None:
     async def scenario() -> None:

@@ -1,6 +1,6 @@
 """Read by every Python with this directory on its path: errors keep the frames behind them.
 
-Both that hold against it are taken away: one where a picture is decoded, one where errors end.
+Both that hold against it are taken away: one where an image is decoded, one where errors end.
 """
 
 import sys

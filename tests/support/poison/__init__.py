@@ -1,4 +1,4 @@
-"""Pictures that crash and hang an engine process."""
+"""Images that crash and hang an engine process."""
 
 import os
 from pathlib import Path

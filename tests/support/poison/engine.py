@@ -1,4 +1,4 @@
-"""The fake engine, but for pictures of some grey levels: they crash, hang, fail or slow it."""
+"""The fake engine, but for images of some grey levels: they crash, hang, fail or slow it."""
 
 import os
 import resource
@@ -43,5 +43,5 @@ class PoisonableEngine(FakeEngine):
         if abs(level - SLOW) < 3:
             threading.Event().wait(SLOW_SECONDS)
         if abs(level - FAILS) < 3:
-            raise RuntimeError("this picture fails")
+            raise RuntimeError("this image fails")
         return super().infer(pixels, alone)

@@ -122,7 +122,7 @@ def test_every_reference_resolves(schema: dict[str, Any]) -> None:
             node = node[step]
 
 
-def test_every_refusal_of_a_picture_is_described(schema: dict[str, Any]) -> None:
+def test_every_refusal_of_an_image_is_described(schema: dict[str, Any]) -> None:
     responses = schema["paths"]["/predict"]["post"]["responses"]
     # nobody is there to read a 499, and a service without keys has no 401
     told = {kind.status for kind in KINDS.values()} - {401, 499}
@@ -138,7 +138,7 @@ def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
     assert set(described["required"]) == set(Problem.model_fields) - {"instance"}
 
 
-def test_the_upload_may_be_a_form_or_a_picture(schema: dict[str, Any]) -> None:
+def test_the_upload_may_be_a_form_or_an_image(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
     raw = {*media_types(), "application/octet-stream"}
     assert set(content) == {"multipart/form-data", *raw}

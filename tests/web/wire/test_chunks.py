@@ -85,7 +85,7 @@ def test_line_feeds_are_parsed_by_the_read(
     body = chunked(*[b"\n" * size] * (400_000 // (size + 6)))
     with live(make_service(fake_bundle)) as server, Wire(server.url) as wire:
         wire.send(HEAD + body + b"\r\n" + NEXT)
-        assert wire.answer().status == 400  # it is no picture
+        assert wire.answer().status == 400  # it is no image
         assert wire.answer().status == 200
     assert counts["pieces"] <= counts["reads"] + 4  # two heads and the trailers
 

@@ -35,7 +35,7 @@ def draining(serve: StartServer, fake_bundle: Path) -> Iterator[Server]:
     assert "Traceback" not in "".join(server.log)
 
 
-def test_after_sigterm_pictures_are_answered_but_clients_sent_away(draining: Server) -> None:
+def test_after_sigterm_images_are_answered_but_clients_sent_away(draining: Server) -> None:
     with Wire(draining.url) as kept, Wire(draining.url) as piped:
         assert "connection" not in kept.send(READY).answer().headers
         assert piped.send(READY).answer().status == 200

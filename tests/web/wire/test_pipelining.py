@@ -73,7 +73,7 @@ def test_ten_thousand_requests_of_a_moment_are_answered_in_order(fake_server: Se
         assert wire.send(SMALL).answer().status == 200
 
 
-def test_pictures_among_them_are_answered_in_order(fake_server: Server) -> None:
+def test_images_among_them_are_answered_in_order(fake_server: Server) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (DARK[:99], DARK[99:]))
     lines = ("Content-Type: image/jpeg", "Transfer-Encoding: chunked")
     broken = b"\r\n\n\r\n" * 50  # of which a body may hold any number

@@ -35,7 +35,7 @@ def load_model(num_classes: int) -> Recogniser:
 
 
 def transform(image: Image.Image) -> torch.Tensor:
-    """An RGB picture to float32 [3, H, W], resized and normalised."""
+    """An RGB image to float32 [3, H, W], resized and normalised."""
     resized = np.array(image.resize(size, Image.Resampling.BILINEAR))
     planes = torch.from_numpy(resized).permute(2, 0, 1).contiguous().to(torch.float32)
     return planes.sub_(127).div_(128)
@@ -54,7 +54,7 @@ def get_class_names() -> dict[str, list[str]]:
 
 @app.post("/predict")
 async def predict(file: UploadFile) -> dict[str, str]:
-    """The class of the uploaded picture."""
+    """The class of the uploaded image."""
     image_data = await file.read()
     image = Image.open(BytesIO(image_data)).convert("RGB")
     input_tensor = transform(image).unsqueeze(0)

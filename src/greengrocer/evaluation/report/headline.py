@@ -25,8 +25,8 @@ def headline(run: Run) -> str:
     tiles.append(_proportion("Fine top-5", scores.fine_top5, scores.n))
     tiles.append(tile("Macro-F1", number(scores.macro_f1), _ends(f1), _span(scores.macro_f1, f1)))
     lead = (
-        "With 95 % intervals: Wilson's for shares of the pictures, a bootstrap's for macro-F1. "
-        "They tell what another draw of as many pictures could show."
+        "With 95 % intervals: Wilson's for shares of the images, a bootstrap's for macro-F1. "
+        "They tell what another draw of as many images could show."
     )
     told = run.seen.told(run.manifest, run.split, scores.n)
     lead += f" <strong>{escape(told)}</strong>"
@@ -45,7 +45,7 @@ def published(run: Run) -> str:
         f"{run.manifest.name} {run.manifest.version}",
         100 * scores.fine_top1,
         None if scores.coarse_top1 is None else 100 * scores.coarse_top1,
-        f"this run: {source(run)}, {scores.n:,} pictures",
+        f"this run: {source(run)}, {scores.n:,} images",
     )
     rows = [(p.fine, _published_row(p)) for p in PUBLISHED]
     rows.append((ours.fine, _published_row(ours, scores.n)))
@@ -72,7 +72,7 @@ def published(run: Run) -> str:
 def cost(run: Run) -> str:
     """What the answers cost."""
     geometry, watch = run.manifest.geometry, run.stopwatch
-    beside = f"the median of a picture, {run.threads} side by side"
+    beside = f"the median of an image, {run.threads} side by side"
     tiles = (
         tile("Bundle", f"{run.bundle_bytes / 1e6:.1f} MB", "as it is served"),
         tile("Input", f"{geometry.width} x {geometry.height}", "pixels, 8 bit RGB"),
@@ -84,17 +84,17 @@ def cost(run: Run) -> str:
 
 
 def source(run: Run) -> str:
-    """Where the pictures are from, such as "the split test"."""
+    """Where the images are from, such as "the split test"."""
     return f"the split {run.split}" if run.split else "a folder without splits"
 
 
 def trained_on(manifest: Manifest) -> str:
-    """Where the model's training and held-out pictures came from, as its manifest says."""
+    """Where the model's training and held-out images came from, as its manifest says."""
     training, held_out = _origin(manifest, "training"), _origin(manifest, "held_out")
     folded = _origin(manifest, "out_of_fold")
     if "split" not in training:
-        return "pictures that the bundle does not tell of"
-    said = f"{training['split']} ({training.get('pictures', 'unknown')} pictures)"
+        return "images that the bundle does not tell of"
+    said = f"{training['split']} ({training.get('pictures', 'unknown')} images)"
     if "split" in held_out:
         said += f"; temperature and threshold were set on {held_out['split']}"
     elif "folds" in folded:
@@ -122,7 +122,7 @@ def _span(value: float, interval: Interval) -> str:
 
 
 def _published_row(result: Published, n: int = 0) -> str:
-    """A row; with ``n`` pictures it is ours, and has an interval."""
+    """A row; with ``n`` images it is ours, and has an interval."""
     fine = result.fine / 100
     interval = wilson(round(fine * n), n) if n else None
     kind = "ours" if n else "theirs"

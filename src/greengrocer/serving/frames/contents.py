@@ -1,4 +1,4 @@
-"""How pictures, answers and labels lie in the body of a frame."""
+"""How images, answers and labels lie in the body of a frame."""
 
 import math
 from itertools import compress
@@ -15,7 +15,7 @@ LEVELS = tuple(Level)
 MAX_SIDES = 4  # of an array's shape
 MAX_VALUES = 1 << 30  # of an array, sides of nothing counted as one: numpy has its limits
 TENSORS = Inference._fields
-WANTED = ("evidence", "overlay", *TENSORS)  # what a picture's bits ask for, the lowest first
+WANTED = ("evidence", "overlay", *TENSORS)  # what an image's bits ask for, the lowest first
 CHANNELS = 3
 
 
@@ -44,7 +44,7 @@ def put_picture(body: Writer, picture: Picture) -> None:
 
 
 def get_picture(reader: Reader) -> Picture:
-    """A picture, to the end of the body."""
+    """An image, to the end of the body."""
     height, width = reader.get("II")
     content = reader.rest()
     if not height and not width:

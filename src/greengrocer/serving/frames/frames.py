@@ -1,6 +1,6 @@
 """What the engine process and the HTTP processes say to each other, as fixed binary frames.
 
-A frame is a head (kind, number of the picture that it is about, length of what follows) and a
+A frame is a head (kind, number of the image that it is about, length of what follows) and a
 body whose layout its kind fixes. All numbers are big-endian, arrays are little-endian float32.
 """
 
@@ -32,7 +32,7 @@ MAX_DETAIL = 2000  # characters of a refusal's text
 
 
 class Classify(NamedTuple):
-    """Answer for this picture. A suspect was in flight when an engine crashed."""
+    """Answer for this image. A suspect was in flight when an engine crashed."""
 
     id: int
     ask: Ask
@@ -44,7 +44,7 @@ class Classify(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Nobody waits for this picture any more."""
+    """Nobody waits for this image any more."""
 
     id: int
 
@@ -78,7 +78,7 @@ class Begun(NamedTuple):
 
 @dataclass(frozen=True)
 class Answered:
-    """The answer for a picture, and the seconds that a thread spent on it."""
+    """The answer for an image, and the seconds that a thread spent on it."""
 
     id: int
     seconds: float
@@ -86,7 +86,7 @@ class Answered:
 
 
 class Refused(NamedTuple):
-    """The picture gets no answer: a refusal's code and text, and when to come again."""
+    """The image gets no answer: a refusal's code and text, and when to come again."""
 
     id: int
     code: str
@@ -155,7 +155,7 @@ def decode(kind: type[Frame], number: int, body: bytes) -> Frame:
 def _classify(number: int, reader: Reader) -> Frame:
     top, wanted, suspect, patient, seconds = reader.get("HB??d")
     if not top or math.isnan(seconds):
-        raise Malformed("a picture without a top or a deadline")
+        raise Malformed("an image without a top or a deadline")
     request_id, picture = reader.text(), get_picture(reader)
     ask = get_ask(top, wanted)
     return Classify(number, ask, seconds, suspect, request_id, picture, patient)

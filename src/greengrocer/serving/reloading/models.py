@@ -9,9 +9,9 @@ from greengrocer.pipeline import Pipeline
 
 
 class Models:
-    """The pipeline that serves and the previous one, swapped from any thread while pictures run.
+    """The pipeline that serves and the previous one, swapped from any thread while images run.
 
-    Both stay in memory. An engine that falls out of the pair is closed after its last picture.
+    Both stay in memory. An engine that falls out of the pair is closed after its last image.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -21,12 +21,12 @@ class Models:
 
     @property
     def current(self) -> Pipeline:
-        """The pipeline that a picture would be given now."""
+        """The pipeline that an image would be given now."""
         return self._current.pipeline
 
     @contextmanager
     def taken(self) -> Iterator[Pipeline]:
-        """The current pipeline for one picture, open until that picture is done."""
+        """The current pipeline for one image, open until that image is done."""
         with self._lock:
             hosted = self._current
             hosted.pictures += 1
@@ -59,7 +59,7 @@ class Models:
             self._current, self._previous = self._previous, self._current
 
     def close(self) -> None:
-        """Close both engines, each after its last picture."""
+        """Close both engines, each after its last image."""
         self._drop(self._current)
         self._drop(self._previous)
 
@@ -74,7 +74,7 @@ class Models:
 
 
 class _Hosted:
-    """A pipeline, the number of pictures on it, and whether it has been let go."""
+    """A pipeline, the number of images on it, and whether it has been let go."""
 
     __slots__ = ("dropped", "pictures", "pipeline")
 

@@ -14,7 +14,7 @@ class Word(IntEnum):
     """What is said. Only HEALTHY has a number that means anything."""
 
     READY = 1  # a process: my start succeeded
-    SUSPICION = 2  # an HTTP process: the engine leaves a picture unanswered
+    SUSPICION = 2  # an HTTP process: the engine leaves an image unanswered
     HEALTH = 3  # the supervisor: how are you?
     HEALTHY = 4  # the engine: alive, and for so many seconds its oldest work has been hopeless
 

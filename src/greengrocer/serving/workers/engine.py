@@ -1,4 +1,4 @@
-"""The engine process: pictures come in on a Unix socket, answers go out; the model stands here."""
+"""The engine process: images come in on a Unix socket, answers go out; the model stands here."""
 
 import asyncio
 import math
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from greengrocer.serving.local_limiter import LocalLimiter
 
 FAR_PAST = 2.0  # seconds past its deadline, after which a thread must have noticed
-SLOW_PICTURES = 10.0  # or as many times what a picture takes
+SLOW_PICTURES = 10.0  # or as many times what an image takes
 
 log = structlog.get_logger("greengrocer.engine")
 
 
 class EngineServer:
-    """Admits pictures for all HTTP processes, and works on them in threads of its own.
+    """Admits images for all HTTP processes, and works on them in threads of its own.
 
     ``announce`` must be called when ``models`` have changed.
     """
@@ -147,7 +147,7 @@ class EngineConnection(Link):
 
     @property
     def working(self) -> bool:
-        """Whether a picture of it is not answered yet."""
+        """Whether an image of it is not answered yet."""
         return bool(self._contexts)
 
     def data_received(self, data: bytes) -> None:
@@ -172,7 +172,7 @@ class EngineConnection(Link):
                 self.send(Taken(frame.id, self.server.limiter.count(frame.address, frame.key)))
             case Classify():
                 if frame.id in self._contexts:
-                    raise Malformed("a picture's number came twice")
+                    raise Malformed("an image's number came twice")
                 context = self._contexts[frame.id] = Context(frame.request_id, frame.seconds)
                 context.patient = frame.patient
                 task = asyncio.get_running_loop().create_task(self._answer(frame, context))

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady, Refusal, UnreadablePicture
+from greengrocer.errors import DeadlineExceeded, Departed, NotReady, Refusal, UnreadableImage
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
@@ -31,12 +31,12 @@ from greengrocer.serving.workers.remote_limiter import RemoteLimiter
 FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, Taken)
 RETRY_SECONDS = 0.1  # where even the socket's queue is full
 PING_SECONDS = 1.0  # in which an engine that does not hang answers, however busy
-LATE_SECONDS = 1.0  # after its deadline, until an unanswered picture makes the engine suspect
-CRASHES = "the picture crashes the decoder, twice and on its own: save it anew as a JPEG"
+LATE_SECONDS = 1.0  # after its deadline, until an unanswered image makes the engine suspect
+CRASHES = "the image crashes the decoder, twice and on its own: save it anew as a JPEG"
 
 
 class Call:
-    """A picture that is to be answered, for as long as somebody waits; perhaps by another engine.
+    """An image that is to be answered, for as long as somebody waits; perhaps by another engine.
 
     Its bytes are counted by whoever waits: a call that nobody waits for is let go at once.
     """
@@ -77,11 +77,11 @@ class Call:
 
 
 class RemoteClassifier:
-    """Sends pictures to the engine at the Unix socket ``path``, many at once on one connection.
+    """Sends images to the engine at the Unix socket ``path``, many at once on one connection.
 
-    The socket outlives an engine that crashes: pictures that were in flight are sent again to the
+    The socket outlives an engine that crashes: images that were in flight are sent again to the
     next one, as suspects, and those that come meanwhile wait for it. ``suspect_engine`` is called
-    when a picture stays unanswered for long after its deadline, and when a ping does.
+    when an image stays unanswered for long after its deadline, and when a ping does.
     """
 
     def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
@@ -235,7 +235,7 @@ class RemoteClassifier:
         self.limiter.lost()
         for number, call in list(self._calls.items()):
             if call.begun:
-                self._settle(number, UnreadablePicture(CRASHES))
+                self._settle(number, UnreadableImage(CRASHES))
             elif call.link is not None:
                 call.link, call.suspect = None, True
         if self._open:

@@ -122,7 +122,7 @@ class Supervisor:
     async def _check_engine(self) -> None:
         """Kill an engine that does not answer, or that works on what is far past its deadline.
 
-        Nobody asks before a picture stayed without an answer: idle processes stay idle.
+        Nobody asks before an image stayed without an answer: idle processes stay idle.
         """
         pid = self.engine.pid
         while self.engine.ready and self.engine.pid == pid:

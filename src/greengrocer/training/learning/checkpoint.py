@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.errors import UsageError
 from greengrocer.training.recipe import Recipe, differences, read_back
 
@@ -29,7 +29,7 @@ class Taught(NamedTuple):
 class Origin(NamedTuple):
     """All that decides which weights a fit ends in, but the machine.
 
-    ``pictures`` and ``contents`` are digests of which pictures these are, by their names and by
+    ``pictures`` and ``contents`` are digests of which images these are, by their names and by
     their bytes; ``contents`` is empty where the bytes are not known.
     """
 
@@ -60,9 +60,9 @@ class Origin(NamedTuple):
         if classes != self.classes:
             raise _refused(path, f"is of {classes} classes, and the data has {self.classes}")
         if state.get("pictures", self.pictures) != self.pictures:
-            raise _refused(path, "was written for other pictures: their names or classes differ")
+            raise _refused(path, "was written for other images: their names or classes differ")
         if self.contents and (state.get("contents") or self.contents) != self.contents:
-            raise _refused(path, "was written for other pictures: their bytes differ")
+            raise _refused(path, "was written for other images: their bytes differ")
         self._check_teachers(path, state)
 
     def _check_teachers(self, path: Path, state: State) -> None:
@@ -89,13 +89,13 @@ def read_state(path: Path, device: str = "cpu") -> State:
     return state
 
 
-def told_apart(pictures: Sequence[LabelledPicture]) -> str:
-    """A digest of which pictures these are, by their names and labels, wherever they lie."""
+def told_apart(pictures: Sequence[LabelledImage]) -> str:
+    """A digest of which images these are, by their names and labels, wherever they lie."""
     return _digest(f"{p.path.parent.name}/{p.path.name} {p.label}" for p in pictures)
 
 
-def contents_of(pictures: Sequence[LabelledPicture]) -> str:
-    """A digest of the pictures' bytes, in their order; empty where some have not been read."""
+def contents_of(pictures: Sequence[LabelledImage]) -> str:
+    """A digest of the images' bytes, in their order; empty where some have not been read."""
     if any(picture.digest is None for picture in pictures):
         return ""
     return _digest(str(picture.digest) for picture in pictures)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.datasets.labelled import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
@@ -74,13 +74,13 @@ class Run:
         self.epoch = 0
         self.step = 0
 
-    def probe(self, pictures: Sequence[LabelledPicture], threads: int) -> None:
+    def probe(self, pictures: Sequence[LabelledImage], threads: int) -> None:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
         tqdm.write(f"linear probe: loss {loss:.4f}")
 
-    def train_epoch(self, pictures: Sequence[LabelledPicture], threads: int) -> float:
+    def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
         """Train one epoch and return its mean loss."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.epoch)
         self._train_mode()
@@ -172,7 +172,7 @@ def begun_precision(state: State) -> Precision:
 def origin_of(
     recipe: Recipe,
     taxonomy: Taxonomy,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     teacher: Teacher | None = None,
 ) -> Origin:
     """What decides the weights of a fit."""
@@ -184,7 +184,7 @@ def origin_of(
 def fit(
     recipe: Recipe,
     taxonomy: Taxonomy,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     checkpoint: Path,
     device: str = "cpu",
     threads: int = 2,
@@ -193,7 +193,7 @@ def fit(
 ) -> Fitted:
     """Train on ``pictures``, and return the averaged network.
 
-    A ``teacher`` that is to leave the network's answers for other pictures honest must not have
+    A ``teacher`` that is to leave the network's answers for other images honest must not have
     seen those either. Without a ``precision``, the recipe and the processor decide.
 
     After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run

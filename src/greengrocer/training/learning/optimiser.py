@@ -40,7 +40,7 @@ def rate_share(step: int, steps: int, how: Optimisation) -> float:
 
 
 def stages(backbone: EfficientNetLite) -> list[list[nn.Module]]:
-    """The backbone's 9 stages, from the picture up: stem, 7 runs of blocks, last layer."""
+    """The backbone's 9 stages, from the image up: stem, 7 runs of blocks, last layer."""
     found: list[list[nn.Module]] = [[backbone.stem]]
     blocks: Iterable[nn.Module] = backbone.blocks
     for block in blocks:

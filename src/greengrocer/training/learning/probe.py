@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.networks.recogniser import Recogniser, normalise
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.precision import Precision, autocast
@@ -23,7 +23,7 @@ BATCH = 256
 def probe_head(
     network: Recogniser,
     losses: Losses,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     recipe: Recipe,
     threads: int,
     precision: Precision,
@@ -55,12 +55,12 @@ def probe_head(
 @torch.no_grad()
 def _features(
     network: Recogniser,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     recipe: Recipe,
     threads: int,
     precision: Precision,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pooled features [M, 1280] of augmented pictures, and their labels [M]."""
+    """Pooled features [M, 1280] of augmented images, and their labels [M]."""
     network.eval()
     device = network.head.weight.device
     features, labels = [], []

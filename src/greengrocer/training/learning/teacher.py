@@ -31,7 +31,7 @@ class Teacher:
         """Load the averaged weights of ``checkpoints``; ``taught`` tells whose they are.
 
         Raises UsageError for one that is missing, unfinished, of other classes, or of a training
-        that did not split the pictures as the ``student`` does: ``pictures`` is the digest of
+        that did not split the images as the ``student`` does: ``pictures`` is the digest of
         those that it sees.
         """
         found = [_load(path, student, classes, pictures) for path in checkpoints]
@@ -72,7 +72,7 @@ def _load(
         )
     if pictures is not None and state.get("pictures", pictures) != pictures:
         raise UsageError(
-            f"{path} may have seen what its student is judged by: it trained on other pictures"
+            f"{path} may have seen what its student is judged by: it trained on other images"
         )
     network = Recogniser(recipe.network, classes)
     network.load_state_dict(state["average"])
@@ -83,5 +83,5 @@ def _load(
 
 
 def _split(recipe: Recipe) -> tuple[object, ...]:
-    """All that decides which pictures a stage holds out, but the pictures themselves."""
+    """All that decides which images a stage holds out, but the images themselves."""
     return recipe.seed, recipe.data, recipe.pretrained

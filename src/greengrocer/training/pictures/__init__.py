@@ -1,1 +1,1 @@
-"""Pictures for training: read, grouped by scene, split, varied, batched."""
+"""Images for training: read, grouped by scene, split, varied, batched."""

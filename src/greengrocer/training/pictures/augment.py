@@ -1,4 +1,4 @@
-"""One training picture, varied: crop, rotation, mirror, light, colour and wear."""
+"""One training image, varied: crop, rotation, mirror, light, colour and wear."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from greengrocer.training.recipe import Augmentation
 def augment(picture: Image.Image, how: Augmentation, random: np.random.Generator) -> Image.Image:
     """A varied square of ``how.size`` pixels cut from ``picture`` (mode RGB).
 
-    All chance comes from ``random``, so a picture's variant depends on nothing but its seed.
+    All chance comes from ``random``, so an image's variant depends on nothing but its seed.
     """
     if how.rotation and random.random() < 0.5:
         angle = random.uniform(-how.rotation, how.rotation)
@@ -31,7 +31,7 @@ def augment(picture: Image.Image, how: Augmentation, random: np.random.Generator
 def _crop_box(
     size: tuple[int, int], how: Augmentation, random: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """A box of random area and aspect, wholly inside the picture; the picture if none fits."""
+    """A box of random area and aspect, wholly inside the image; the image if none fits."""
     width, height = size
     for _ in range(10):
         area = random.uniform(*how.area) * width * height

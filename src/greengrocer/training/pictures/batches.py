@@ -8,24 +8,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.training.pictures.augment import augment
 from greengrocer.training.pictures.reading import read_picture
 from greengrocer.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-AHEAD = 4  # batches, or as many as give each thread two pictures
+AHEAD = 4  # batches, or as many as give each thread two images
 
 
 def training_batches(
-    pictures: Sequence[LabelledPicture], recipe: Recipe, epoch: int, threads: int
+    pictures: Sequence[LabelledImage], recipe: Recipe, epoch: int, threads: int
 ) -> Iterator[Batch]:
     """One epoch of (uint8 [N, 3, S, S], labels int64 [N]), shuffled; a last odd batch is dropped.
 
-    A picture's variant depends on the seed, the epoch and its place in ``pictures`` alone, so an
+    An image's variant depends on the seed, the epoch and its place in ``pictures`` alone, so an
     epoch is the same whether or not the run was interrupted before it. Raises DatasetUnusable for
-    a picture that cannot be read.
+    an image that cannot be read.
     """
     order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
     size = min(recipe.optimisation.batch, len(pictures))
@@ -43,7 +43,7 @@ def training_batches(
         labels = torch.tensor([pictures[index].label for index in chunk])
         return torch.from_numpy(stacked).permute(0, 3, 1, 2), labels
 
-    # Each picture is a task of its own, so that a batch is prepared by all threads.
+    # Each image is a task of its own, so that a batch is prepared by all threads.
     ahead = max(AHEAD, math.ceil(2 * threads / size))
     with ThreadPoolExecutor(threads, thread_name_prefix="augment") as pool:
         waiting: deque[tuple[np.ndarray, list[Future[Pixels]]]] = deque()

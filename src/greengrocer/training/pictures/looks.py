@@ -1,4 +1,4 @@
-"""How a picture looks, as a vector: pictures of one place point in nearly the same direction."""
+"""How an image looks, as a vector: images of one place point in nearly the same direction."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.efficientnet_lite import EfficientNetLite
@@ -16,24 +16,24 @@ from greengrocer.networks.recogniser import channels_last, normalise
 from greengrocer.training.pictures.reading import read_fitted, read_picture
 from greengrocer.training.recipe import Recipe
 
-NETWORK = "efficientnet-lite0"  # for every recipe, so that the same pictures make the same scenes
+NETWORK = "efficientnet-lite0"  # for every recipe, so that the same images make the same scenes
 GEOMETRY = Geometry(width=224, height=224)
 BATCH = 32
 SIDE = 16  # pixels of a thumbnail
 
 
-def looks_of(pictures: Sequence[LabelledPicture], recipe: Recipe) -> Floats:
+def looks_of(pictures: Sequence[LabelledImage], recipe: Recipe) -> Floats:
     """The looks [N, D] of ``pictures``, float32 of length 1.
 
-    They are what a network that was trained on ImageNet makes of a picture; where the recipe does
-    without one, a thumbnail. Raises DatasetUnusable for a picture that cannot be read.
+    They are what a network that was trained on ImageNet makes of an image; where the recipe does
+    without one, a thumbnail. Raises DatasetUnusable for an image that cannot be read.
     """
-    tqdm.write(f"looking for scenes among {len(pictures)} pictures")
+    tqdm.write(f"looking for scenes among {len(pictures)} images")
     return _features(pictures) if recipe.pretrained else _thumbnails(pictures)
 
 
 @torch.inference_mode()
-def _features(pictures: Sequence[LabelledPicture]) -> Floats:
+def _features(pictures: Sequence[LabelledImage]) -> Floats:
     network = EfficientNetLite(NETWORK)
     load_pretrained(network, NETWORK)
     channels_last(network).eval()
@@ -46,8 +46,8 @@ def _features(pictures: Sequence[LabelledPicture]) -> Floats:
     return np.asarray(torch.nn.functional.normalize(torch.cat(found)).numpy())
 
 
-def _thumbnails(pictures: Sequence[LabelledPicture]) -> Floats:
-    """16 x 16 greys in a row, of mean 0; all 0 for a plain picture, which is like nothing."""
+def _thumbnails(pictures: Sequence[LabelledImage]) -> Floats:
+    """16 x 16 greys in a row, of mean 0; all 0 for a plain image, which is like nothing."""
     rows = []
     for picture in pictures:
         large = read_picture(picture.path, (SIDE, SIDE)).convert("L")

@@ -1,4 +1,4 @@
-"""A data set's pictures, read as the product reads a client's; a bad one is named."""
+"""A data set's images, read as the product reads a client's; a bad one is named."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture
-from greengrocer.errors import DatasetUnusable, PictureRefused
+from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.plain_files import PICTURE_BYTES, read_plain
@@ -19,21 +19,21 @@ SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 
 
 def read_picture(path: Path, target: tuple[int, int]) -> Image.Image:
-    """The upright RGB picture at ``path``, hardly larger than ``target`` (width, height).
+    """The upright RGB image at ``path``, hardly larger than ``target`` (width, height).
 
     Raises DatasetUnusable where it cannot be read.
     """
     return _decoded(path, _read(path), target)
 
 
-def read_all(pictures: Sequence[LabelledPicture], threads: int) -> tuple[LabelledPicture, ...]:
+def read_all(pictures: Sequence[LabelledImage], threads: int) -> tuple[LabelledImage, ...]:
     """``pictures`` with their digests, each of them read and decoded, on ``threads`` threads.
 
     A bad one would else stop a training when its turn comes, and some are first needed at its end.
     Raises DatasetUnusable for the first that cannot be read.
     """
 
-    def read(picture: LabelledPicture) -> LabelledPicture:
+    def read(picture: LabelledImage) -> LabelledImage:
         data = _read(picture.path)
         _decoded(picture.path, data, SMALL)
         return replace(picture, digest=hashlib.sha256(data).hexdigest())
@@ -41,13 +41,13 @@ def read_all(pictures: Sequence[LabelledPicture], threads: int) -> tuple[Labelle
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         try:
             found = pool.map(read, pictures)
-            return tuple(tqdm(found, "reading", len(pictures), unit="picture", mininterval=5))
+            return tuple(tqdm(found, "reading", len(pictures), unit="image", mininterval=5))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def read_fitted(path: Path, geometry: Geometry) -> Pixels:
-    """The picture at ``path`` as the model sees it: uint8 [H, W, 3]; raises DatasetUnusable."""
+    """The image at ``path`` as the model sees it: uint8 [H, W, 3]; raises DatasetUnusable."""
     return fit(read_picture(path, geometry.size), geometry)
 
 
@@ -61,5 +61,5 @@ def _read(path: Path) -> bytes:
 def _decoded(path: Path, data: bytes, target: tuple[int, int]) -> Image.Image:
     try:
         return decode(data, target)
-    except PictureRefused as error:
+    except ImageRefused as error:
         raise DatasetUnusable(f"{path}: {error}") from error

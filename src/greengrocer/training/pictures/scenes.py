@@ -1,24 +1,24 @@
-"""Scenes: pictures of one class taken in one place, which no split may divide, or answers leak."""
+"""Scenes: images of one class taken in one place, which no split may divide, or answers leak."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.engines.engine import Floats
 
-# Cosine of the looks of two pictures of one scene: where held-out scenes are about as hard for a
-# fine-tuned network as pictures from other shops (docs/decisions/005-scenes.md).
+# Cosine of the looks of two images of one scene: where held-out scenes are about as hard for a
+# fine-tuned network as images from other shops (docs/decisions/005-scenes.md).
 ALIKE = 0.88
 HOLD_OUT_FOLDS = 4
 NEVER_HELD_OUT = -1  # the fold of a class of one scene: a model must see it to know it
 
 
-def group_scenes(pictures: Sequence[LabelledPicture], looks: Floats) -> list[int]:
-    """The scene of each picture, numbered from 0 in the order in which they come.
+def group_scenes(pictures: Sequence[LabelledImage], looks: Floats) -> list[int]:
+    """The scene of each image, numbered from 0 in the order in which they come.
 
-    ``looks`` [N, D] are of length 1. Two pictures of a class share a scene if their looks have a
+    ``looks`` [N, D] are of length 1. Two images of a class share a scene if their looks have a
     cosine of at least 0.88; and so do their other neighbours.
     """
     parent = list(range(len(pictures)))
@@ -34,7 +34,7 @@ def group_scenes(pictures: Sequence[LabelledPicture], looks: Floats) -> list[int
         classes[picture.label].append(index)
     for members in classes.values():
         for place, one in enumerate(members):
-            # Row by row, for a class may have many pictures.
+            # Row by row, for a class may have many images.
             cosines = looks[members[place + 1 :]] @ looks[one]
             for after in np.flatnonzero(cosines >= ALIKE):
                 parent[root(one)] = root(members[place + 1 + int(after)])
@@ -43,9 +43,9 @@ def group_scenes(pictures: Sequence[LabelledPicture], looks: Floats) -> list[int
 
 
 def scene_folds(
-    pictures: Sequence[LabelledPicture], groups: Sequence[int], folds: int, seed: int
+    pictures: Sequence[LabelledImage], groups: Sequence[int], folds: int, seed: int
 ) -> list[int]:
-    """The fold of each picture, 0 to ``folds`` - 1; ``groups`` are the pictures' scenes.
+    """The fold of each image, 0 to ``folds`` - 1; ``groups`` are the images' scenes.
 
     Each class is spread as evenly as its scenes allow: the largest scene first, each to the fold
     that has least of the class, then least of all. A class of one scene is NEVER_HELD_OUT.
@@ -72,9 +72,9 @@ def scene_folds(
 
 
 def scene_hold_out(
-    pictures: Sequence[LabelledPicture], looks: Floats, seed: int
-) -> tuple[tuple[LabelledPicture, ...], tuple[LabelledPicture, ...]]:
-    """The pictures for training, and one of 4 folds of scenes to hold out."""
+    pictures: Sequence[LabelledImage], looks: Floats, seed: int
+) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
+    """The images for training, and one of 4 folds of scenes to hold out."""
     folds = scene_folds(pictures, group_scenes(pictures, looks), HOLD_OUT_FOLDS, seed)
     training = tuple(p for p, fold in zip(pictures, folds, strict=True) if fold != 0)
     return training, tuple(p for p, fold in zip(pictures, folds, strict=True) if fold == 0)

@@ -1,4 +1,4 @@
-"""Which pictures train the model, and which are held out to calibrate and to judge it."""
+"""Which images train the model, and which are held out to calibrate and to judge it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greengrocer.datasets.labelled import (
-    LabelledPicture,
+    LabelledImage,
     LabelledSet,
     Taxonomy,
     grocery_root,
@@ -18,15 +18,15 @@ from greengrocer.training.pictures.looks import looks_of
 from greengrocer.training.pictures.scenes import scene_hold_out
 from greengrocer.training.recipe import Recipe
 
-HELD_OUT = 0.2  # of the training pictures, where the data set has no split "val"
+HELD_OUT = 0.2  # of the training images, where the data set has no split "val"
 
 
 class Splits(NamedTuple):
     """``held_out`` never trains. ``origin`` says where it comes from, for the provenance."""
 
     taxonomy: Taxonomy
-    training: tuple[LabelledPicture, ...]
-    held_out: tuple[LabelledPicture, ...]
+    training: tuple[LabelledImage, ...]
+    held_out: tuple[LabelledImage, ...]
     origin: str
 
 
@@ -34,7 +34,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
     """The split "train", and "val" or else a fixed fifth of each class of "train".
 
     Where the recipe trains on "train" and "val", a fold of the scenes of both is held out instead.
-    Raises DatasetUnusable where pictures are missing, or their classes do not match.
+    Raises DatasetUnusable where images are missing, or their classes do not match.
     """
     seed, splits = recipe.seed, recipe.data.splits
     train = read_together(data, splits)
@@ -48,14 +48,14 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
         training, held_out = _hold_out(train.pictures, seed)
         origin = f"a fifth of each class of train, drawn with the seed {seed}"
     if not held_out:
-        raise DatasetUnusable(f"{data} holds too few pictures: no class has two")
+        raise DatasetUnusable(f"{data} holds too few images: no class has two")
     return Splits(train.taxonomy, training, held_out, origin)
 
 
 def read_together(data: Path, splits: Sequence[str]) -> LabelledSet:
-    """The pictures of ``splits``, "train" first, under the labels of "train".
+    """The images of ``splits``, "train" first, under the labels of "train".
 
-    Raises DatasetUnusable where pictures are missing, or their classes do not match.
+    Raises DatasetUnusable where images are missing, or their classes do not match.
     """
     train = read_split(data, "train")
     if len(train.taxonomy.classes) < 2:
@@ -73,19 +73,19 @@ def _has_validation(data: Path) -> bool:
     return (root / "val.txt").is_file() if root else (data / "val").is_dir()
 
 
-def _relabelled(split: LabelledSet, taxonomy: Taxonomy, data: Path) -> tuple[LabelledPicture, ...]:
-    """The pictures with the labels of ``taxonomy``: a split may lack some of its classes."""
+def _relabelled(split: LabelledSet, taxonomy: Taxonomy, data: Path) -> tuple[LabelledImage, ...]:
+    """The images with the labels of ``taxonomy``: a split may lack some of its classes."""
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
     unknown = [name for name in split.taxonomy.classes if name not in ids]
     if unknown:
         raise DatasetUnusable(f"{data}: the class {unknown[0]!r} is in val but not in train")
     names = split.taxonomy.classes
-    return tuple(LabelledPicture(p.path, ids[names[p.label]]) for p in split.pictures)
+    return tuple(LabelledImage(p.path, ids[names[p.label]]) for p in split.pictures)
 
 
 def _hold_out(
-    pictures: Sequence[LabelledPicture], seed: int
-) -> tuple[tuple[LabelledPicture, ...], tuple[LabelledPicture, ...]]:
+    pictures: Sequence[LabelledImage], seed: int
+) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
     random = np.random.default_rng(seed)
     chosen: set[int] = set()
     for label in sorted({picture.label for picture in pictures}):

@@ -14,7 +14,7 @@ from greengrocer.networks.recogniser import Familiar
 from greengrocer.training.release.measure import pool_features
 
 PROTOTYPES = 6  # a class: the more, the better, but little beyond 6, and each takes 2.5 kB
-ROUNDS = 20  # of k-means, which settles in about ten on some dozens of pictures
+ROUNDS = 20  # of k-means, which settles in about ten on some dozens of images
 
 Labels = npt.NDArray[np.int64]
 
@@ -22,9 +22,9 @@ Labels = npt.NDArray[np.int64]
 def familiarise(
     backbone: onnx.ModelProto, paths: Sequence[Path], labels: Labels, geometry: Geometry
 ) -> Familiar:
-    """What the training pictures at ``paths``, of the classes ``labels`` [N], are to ``backbone``.
+    """What the training images at ``paths``, of the classes ``labels`` [N], are to ``backbone``.
 
-    Rounded to float16, as a bundle holds it. Raises DatasetUnusable for an unreadable picture.
+    Rounded to float16, as a bundle holds it. Raises DatasetUnusable for an unreadable image.
     """
     features = pool_features(backbone, paths, geometry)
     centre = features.mean(axis=0).astype(np.float16).astype(np.float32)

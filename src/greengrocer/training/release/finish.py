@@ -8,7 +8,7 @@ import onnx
 from torch import nn
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.labelled import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
@@ -56,7 +56,7 @@ class Exported(NamedTuple):
 
 
 class RawAnswers(NamedTuple):
-    """Answers before calibration for N pictures, and their true labels [N].
+    """Answers before calibration for N images, and their true labels [N].
 
     Logits [N, classes] by both precisions; the known score [N] by int8.
     """
@@ -67,12 +67,12 @@ class RawAnswers(NamedTuple):
     truth: Labels
 
     def compare(self) -> Comparison:
-        """What int8 costs on these pictures."""
+        """What int8 costs on these images."""
         return compare(self.in_float.argmax(axis=1), self.in_int8.argmax(axis=1), self.truth)
 
 
 class Calibration(NamedTuple):
-    """What raw answers of pictures that training did not see tell about the model."""
+    """What raw answers of images that training did not see tell about the model."""
 
     temperature: float
     thresholds: Thresholds
@@ -91,27 +91,27 @@ def published(trained: Recogniser, recipe: Recipe) -> tuple[Recogniser, dict[str
 
 
 def geometry_of(recipe: Recipe) -> Geometry:
-    """What the model sees of a picture."""
+    """What the model sees of an image."""
     return Geometry(width=recipe.export.size, height=recipe.export.size)
 
 
-def export(network: Recogniser, training: Sequence[LabelledPicture], recipe: Recipe) -> Exported:
+def export(network: Recogniser, training: Sequence[LabelledImage], recipe: Recipe) -> Exported:
     """Export ``network``, quantise it, and note what is familiar to it: all by what trained it."""
     geometry = geometry_of(recipe)
     in_float = backbone_graph(network.backbone, geometry)
     order = np.random.default_rng(recipe.seed).permutation(len(training))
     sample = [training[int(index)] for index in order[: recipe.export.calibration_pictures]]
-    tqdm.write(f"quantising with {len(sample)} training pictures")
+    tqdm.write(f"quantising with {len(sample)} training images")
     in_int8 = quantise(in_float, [read_fitted(p.path, geometry) for p in sample])
     paths, labels = [p.path for p in training], np.array([p.label for p in training])
     familiar = familiarise(in_int8, paths, labels, geometry)
     return Exported(in_float, in_int8, network.head, familiar, geometry)
 
 
-def answer_raw(exported: Exported, pictures: Sequence[LabelledPicture]) -> RawAnswers:
+def answer_raw(exported: Exported, pictures: Sequence[LabelledImage]) -> RawAnswers:
     """What a network answers for ``pictures`` in both precisions, before calibration."""
     paths = [picture.path for picture in pictures]
-    tqdm.write(f"judging on {len(paths)} pictures")
+    tqdm.write(f"judging on {len(paths)} images")
     in_float, in_int8 = (
         answer_pictures(exported.graph(1.0, None, backbone), paths, exported.geometry)
         for backbone in (exported.in_float, exported.in_int8)

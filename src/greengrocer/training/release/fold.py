@@ -1,6 +1,6 @@
 """The first convolution reads four neighbouring pixels as one of twelve channels.
 
-ONNX Runtime's fast int8 convolution wants channels in fours. A picture has three, so its first
+ONNX Runtime's fast int8 convolution wants channels in fours. An image has three, so its first
 layer took a slower way: a seventh of the network's time for a thirtieth of its arithmetic. Four
 pixels of a row lie side by side in memory, so to see them as one moves nothing; the kernel then has
 zeros where it does not look, and gives the two columns that it makes as twice the channels. The

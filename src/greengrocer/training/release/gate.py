@@ -1,4 +1,4 @@
-"""What int8 costs: the quantised graph against the float one on the same held-out pictures."""
+"""What int8 costs: the quantised graph against the float one on the same held-out images."""
 
 import math
 from typing import NamedTuple
@@ -15,7 +15,7 @@ MIN_AGREEMENT = 98.0  # percent of labels
 
 
 class Comparison(NamedTuple):
-    """Float and int8 on ``pictures`` pictures; the rest in percent, or points of percent.
+    """Float and int8 on ``pictures`` images; the rest in percent, or points of percent.
 
     ``gain`` is int8's top-1 less float's, with a 95 % interval from ``gain_low`` to ``gain_high``.
     """
@@ -33,7 +33,7 @@ def compare(in_float: Labels, in_int8: Labels, truth: Labels) -> Comparison:
     """Compare two predictions [N] of the same labels ``truth`` [N].
 
     The interval is that of Agresti and Min for the difference of paired proportions (Statistics
-    in Medicine 24, 2005): half a picture is added to each of the four cells.
+    in Medicine 24, 2005): half an image is added to each of the four cells.
     """
     float_right, int8_right = in_float == truth, in_int8 == truth
     count = len(truth)
@@ -56,12 +56,12 @@ def compare(in_float: Labels, in_int8: Labels, truth: Labels) -> Comparison:
 def refuse_lossy(found: Comparison) -> None:
     """Raise UsageError where int8 loses too much top-1 and too few labels agree.
 
-    One picture may always differ: of fewer than 50 it is more than 2 %, and says nothing.
+    One image may always differ: of fewer than 50 it is more than 2 %, and says nothing.
     """
     differing = round(found.pictures * (1 - found.agreement / 100))
     if found.gain < -MAX_LOSS and found.agreement < MIN_AGREEMENT and differing > 1:
         raise UsageError(
-            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} held-out pictures, float "
+            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} held-out images, float "
             f"{found.float_top1:.1f} %, and {found.agreement:.1f} % of the labels agree: a loss of "
             f"at most {MAX_LOSS:g} points or an agreement of {MIN_AGREEMENT:g} % is asked for; "
             "try more calibration_pictures"
@@ -69,14 +69,14 @@ def refuse_lossy(found: Comparison) -> None:
 
 
 def refuse_loss(found: Comparison) -> None:
-    """Raise UsageError where int8 loses over half a point of top-1 on many pooled pictures.
+    """Raise UsageError where int8 loses over half a point of top-1 on many pooled images.
 
-    The net loss of one picture is allowed: of fewer than 200 it is more, and says nothing.
+    The net loss of one image is allowed: of fewer than 200 it is more, and says nothing.
     """
     lost = round(-found.gain * found.pictures / 100)
     if 100 * lost > MAX_LOSS * found.pictures and lost > 1:
         raise UsageError(
-            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} out-of-fold pictures, "
+            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} out-of-fold images, "
             f"float {found.float_top1:.1f} %: a change of {found.gain:.2f} points (95 % interval "
             f"{found.gain_low:.2f} to {found.gain_high:.2f}) where a loss of at most "
             f"{MAX_LOSS:g} is asked for; try more calibration_pictures"
@@ -84,11 +84,11 @@ def refuse_loss(found: Comparison) -> None:
 
 
 def refuse_disagreement(found: Comparison) -> None:
-    """Raise UsageError where int8 and float name too many pictures differently; one always may."""
+    """Raise UsageError where int8 and float name too many images differently; one always may."""
     differing = round(found.pictures * (1 - found.agreement / 100))
     if found.agreement < MIN_AGREEMENT and differing > 1:
         raise UsageError(
             f"int8 and float agree on {found.agreement:.1f} % of the labels of {found.pictures} "
-            f"training pictures: at least {MIN_AGREEMENT:g} % is asked for; try more "
+            f"training images: at least {MIN_AGREEMENT:g} % is asked for; try more "
             "calibration_pictures"
         )

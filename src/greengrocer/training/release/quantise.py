@@ -42,7 +42,7 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
     """The float ``backbone`` in int8, with the ranges that ``pictures`` uint8 [H, W, 3] show.
 
     Input and output are the float one's. ``planes`` is taken as it is, scale 1/128 and zero point
-    127, so that the first convolution reads the picture's own bytes and pads with an exact zero.
+    127, so that the first convolution reads the image's own bytes and pads with an exact zero.
     """
     source = _with_corrected_biases(backbone, _input_means(backbone, pictures))
     # Says that shapes are known and batch norms folded, as they are; else it warns.
@@ -59,7 +59,7 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            # One odd picture must not widen the ranges for all others.
+            # One odd image must not widen the ranges for all others.
             extra_options={
                 "CalibMovingAverage": True,
                 "TensorQuantOverrides": _eight_bits_for_depthwise(source),
@@ -122,7 +122,7 @@ def _feed(picture: Pixels) -> Feed:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
-    """Pictures one by one, as the quantiser asks for them."""
+    """Images one by one, as the quantiser asks for them."""
 
     def __init__(self, pictures: Sequence[Pixels]) -> None:
         self.pictures = iter(pictures)

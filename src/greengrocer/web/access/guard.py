@@ -71,7 +71,7 @@ def is_open(path: str) -> bool:
 
 
 async def _charge(limiter: Limiter, address: str, name: str | None) -> None:
-    """Count a further picture of a request as a request of its own; raises RateLimited."""
+    """Count a further image of a request as a request of its own; raises RateLimited."""
     _check_left(await limiter.take(address, name))
 
 

@@ -2,7 +2,7 @@
 
 It takes what clients send beside the rules and what can mean one thing only: blanks behind a
 boundary, text before the first and behind the last one, folded headers, file names in any encoding.
-Lines must end with CR LF, or readers would differ on where a picture begins.
+Lines must end with CR LF, or readers would differ on where an image begins.
 """
 
 import re
@@ -29,7 +29,7 @@ MAX_PART_HEADER_LINES = 32  # of all, where they are folded
 MAX_PART_HEADER_BYTES = 4096
 MAX_PADDING = 256  # blanks behind a boundary
 MAX_LONGER = 1000  # lines that begin with the boundary and go on: each takes as long as a kilobyte
-OVERHEAD = 1 << 17  # bytes of a form with one picture that are no picture
+OVERHEAD = 1 << 17  # bytes of a form with one image that are no image
 
 _LINE = b"\r\n"
 _DISPOSITION = b"content-disposition"

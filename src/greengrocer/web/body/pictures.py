@@ -1,4 +1,4 @@
-"""The pictures of a form that may have many."""
+"""The images of a form that may have many."""
 
 from greengrocer.errors import MalformedUpload, RepeatedField, TooManyBytes, UploadRefused
 from greengrocer.web.body.form import Event, Part
@@ -8,7 +8,7 @@ from greengrocer.web.body.upload import FIELD, UploadLimits
 class Pictures:
     """Collects the content of each part called ``file``; one that is too long is dropped.
 
-    A part that cannot be read may have been a picture, and counts as one that is refused.
+    A part that cannot be read may have been an image, and counts as one that is refused.
     """
 
     def __init__(self, limits: UploadLimits) -> None:
@@ -21,16 +21,16 @@ class Pictures:
 
     @property
     def held(self) -> int:
-        """Bytes of the picture that is not whole yet."""
+        """Bytes of the image that is not whole yet."""
         return len(self._picture)
 
     def whole(self) -> list[bytes | UploadRefused]:
-        """The pictures that have become whole since the last time, or why one is not taken."""
+        """The images that have become whole since the last time, or why one is not taken."""
         whole, self._whole = self._whole, []
         return whole
 
     def take(self, event: Event) -> None:
-        """Take what the form tells; raises RepeatedField for more pictures than are taken."""
+        """Take what the form tells; raises RepeatedField for more images than are taken."""
         if isinstance(event, Part):
             self._begin(event.name == FIELD)
         elif isinstance(event, MalformedUpload):
@@ -56,7 +56,7 @@ class Pictures:
 
     def _finish(self) -> None:
         most = self._limits.picture_bytes
-        error = TooManyBytes(f"the picture is longer than the {most} bytes that are taken")
+        error = TooManyBytes(f"the image is longer than the {most} bytes that are taken")
         self._whole.append(error if self._too_long else bytes(self._picture))
         self._picture.clear()
         self._inside = False

@@ -1,4 +1,4 @@
-"""Reads a request's one picture, raw or in a form, under limits that bite as bytes come."""
+"""Reads a request's one image, raw or in a form, under limits that bite as bytes come."""
 
 import asyncio
 import math
@@ -12,7 +12,7 @@ from starlette.types import Receive
 from greengrocer.errors import (
     DeadlineExceeded,
     Departed,
-    EmptyPicture,
+    EmptyImage,
     MalformedUpload,
     MissingField,
     RepeatedField,
@@ -59,11 +59,11 @@ async def read_picture(
     receipt: Receipt,
     end: float = math.inf,
 ) -> bytes:
-    """The picture's bytes, as they were sent: nothing is decoded.
+    """The image's bytes, as they were sent: nothing is decoded.
 
     ``end`` is the moment, in monotonic seconds, until which the client waits.
 
-    Raises an UploadRefused, EmptyPicture, Overloaded (bytes in flight), DeadlineExceeded or
+    Raises an UploadRefused, EmptyImage, Overloaded (bytes in flight), DeadlineExceeded or
     Departed.
     """
     kind, boundary = read_content_type(headers)
@@ -87,9 +87,9 @@ async def read_picture(
             )
     else:
         types = ", ".join([*PICTURE_TYPES, OCTETS])
-        raise wrong_type(kind, f"with the field {FIELD!r}, or the picture as one of {types}")
+        raise wrong_type(kind, f"with the field {FIELD!r}, or the image as one of {types}")
     if not picture:
-        raise EmptyPicture("the picture is empty: 0 bytes")
+        raise EmptyImage("the image is empty: 0 bytes")
     return picture
 
 
@@ -121,7 +121,7 @@ def wrong_type(kind: str, rest: str) -> UnsupportedContentType:
         return UnsupportedContentType(
             f"the content type is {kind}, which curl's --data-binary says of any body: send "
             f"{FORM_TYPE} (curl -F {FIELD}=@photo.jpg), or tell the type (curl -H 'Content-Type: "
-            f"{PICTURE_TYPES[0]}') of a single picture"
+            f"{PICTURE_TYPES[0]}') of a single image"
         )
     told = quoted(kind) if kind else "missing"
     return UnsupportedContentType(f"the content type is {told}: send {FORM_TYPE} {rest}")
@@ -168,7 +168,7 @@ async def receive_body(
                     patience.reschedule(min(latest, end))
     except TimeoutError:
         if end < latest:
-            raise DeadlineExceeded("the deadline passed before the picture was sent") from None
+            raise DeadlineExceeded("the deadline passed before the image was sent") from None
         raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
 
 
@@ -181,9 +181,9 @@ class _OnePicture:
         self._inside = False
 
     def whole(self) -> bytes:
-        """The picture; raises MissingField."""
+        """The image; raises MissingField."""
         if self._picture is None:
-            raise MissingField(f"the form has no part {FIELD!r}: put the picture there")
+            raise MissingField(f"the form has no part {FIELD!r}: put the image there")
         return bytes(self._picture)
 
     def take(self, event: Event) -> None:
@@ -200,5 +200,5 @@ class _OnePicture:
             self._picture += event
             if len(self._picture) > self._allowed:
                 raise TooManyBytes(
-                    f"the picture is longer than the {self._allowed} bytes that are taken"
+                    f"the image is longer than the {self._allowed} bytes that are taken"
                 )

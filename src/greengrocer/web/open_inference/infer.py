@@ -1,4 +1,4 @@
-"""``POST /v2/models/{name}/infer``: a request with pictures in, a response with tensors out."""
+"""``POST /v2/models/{name}/infer``: a request with images in, a response with tensors out."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.context import Context
-from greengrocer.errors import MalformedUpload, NotReady, PictureRefused, TooManyBytes
+from greengrocer.errors import ImageRefused, MalformedUpload, NotReady, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
 from greengrocer.serving.limits import Charge
@@ -32,12 +32,12 @@ from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
 from greengrocer.web.untaken import hold
 
-MOST_EXPLAINED = 64  # pictures of a request
-JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no picture in base64
+MOST_EXPLAINED = 64  # images of a request
+JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no image in base64
 
 
 async def infer(service: Service, request: Request) -> Response:
-    """Answer for all pictures in ``request``; raises a Refusal.
+    """Answer for all images in ``request``; raises a Refusal.
 
     All of them have one deadline, and the first one's place is the request's.
     """
@@ -69,7 +69,7 @@ async def infer(service: Service, request: Request) -> Response:
 def _read(
     chunks: list[bytes], json_length: int | None, limits: UploadLimits
 ) -> tuple[InferRequest, list[Picture]]:
-    """What is asked, without the values, and the pictures: of the body only they are kept.
+    """What is asked, without the values, and the images: of the body only they are kept.
 
     Empties ``chunks``. Raises MalformedUpload or TooManyBytes.
     """
@@ -79,7 +79,7 @@ def _read(
         raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
     asked = read_request(body[:json_length])
     binary = memoryview(b"" if json_length is None else body)[json_length:]
-    del body  # in base64 it is as long as its pictures, and a third
+    del body  # in base64 it is as long as its images, and a third
     return asked, read_pictures(asked, binary, limits)
 
 
@@ -111,7 +111,7 @@ def _check_evidence(wanted: Sequence[Wanted], pictures: int) -> None:
     """Raise TooManyBytes for more evidence than an answer is to hold."""
     if pictures > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
         raise TooManyBytes(
-            f"there are {pictures} pictures: of at most {MOST_EXPLAINED} in a request the "
+            f"there are {pictures} images: of at most {MOST_EXPLAINED} in a request the "
             f"output {EVIDENCE} may be asked for, which is large"
         )
 
@@ -123,7 +123,7 @@ async def _classify(
     ask: Ask,
     charge: Charge | None,
 ) -> list[Answer]:
-    """The answers, or the refusal of the first picture that is refused."""
+    """The answers, or the refusal of the first image that is refused."""
     places = asyncio.Semaphore(at_once(service))
 
     async def one(index: int, picture: Picture) -> Answer:
@@ -135,10 +135,10 @@ async def _classify(
                 if index:
                     return await classify_in_turn(*work, charge)
                 return await classify_admitted(*work)
-            except PictureRefused as refusal:
+            except ImageRefused as refusal:
                 if len(pictures) == 1:
                     raise
-                raise type(refusal)(f"picture {index}: {refusal}") from refusal
+                raise type(refusal)(f"image {index}: {refusal}") from refusal
 
     try:
         async with asyncio.TaskGroup() as group:

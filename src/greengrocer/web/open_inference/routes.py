@@ -140,7 +140,7 @@ def _add_model(app: FastAPI, service: Service, prefix: str) -> None:
 
     @app.post(
         f"{prefix}/infer",
-        summary=f"Have the model{of_version} answer for pictures",
+        summary=f"Have the model{of_version} answer for images",
         response_class=Response,
         responses={**_RESPONSE, **_refusals(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)},
         openapi_extra={"parameters": [*parameters, *sent], "requestBody": _REQUEST},

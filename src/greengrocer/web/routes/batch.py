@@ -1,6 +1,6 @@
-"""``POST /predict/batch``: a form's pictures are answered while it comes, a line each, in order.
+"""``POST /predict/batch``: a form's images are answered while it comes, a line each, in order.
 
-The form is read only as fast as there are places for its pictures, so a request of any length
+The form is read only as fast as there are places for its images, so a request of any length
 takes little memory. Its answers wait in memory for a client that sends all before it reads, and
 count among the bytes in flight.
 """
@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from greengrocer.context import Context
 from greengrocer.errors import (
-    EmptyPicture,
+    EmptyImage,
     MissingField,
     Overloaded,
     Refusal,
@@ -50,9 +50,9 @@ log = structlog.get_logger("greengrocer.http")
 
 
 async def predict_batch(service: Service, request: Request) -> Response:
-    """Answer for all pictures in ``request``.
+    """Answer for all images in ``request``.
 
-    Raises the Refusal that its first picture's place, or what comes before it, is reason for.
+    Raises the Refusal that its first image's place, or what comes before it, is reason for.
     """
     headers = dict(request.scope["headers"])
     ask = read_ask(request, len(service.classifier.labels.classes))
@@ -105,7 +105,7 @@ class Line(NamedTuple):
 
 
 class Batch:
-    """One request's pictures: a task reads them, and one for each answers for it."""
+    """One request's images: a task reads them, and one for each answers for it."""
 
     def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
         state = request.scope["state"]
@@ -184,20 +184,20 @@ class Batch:
                         await self._add(one)
             form.close()
             if not self._count:
-                self._end(MissingField(f"the form has no part {FIELD!r}: put the pictures there"))
+                self._end(MissingField(f"the form has no part {FIELD!r}: put the images there"))
         except Exception as error:
             self._end(error)
         self._lines.put_nowait(None)
 
     async def _make_room(self, amount: int) -> None:
-        """Hold ``amount`` more bytes; once a picture is taken, wait for them to be free."""
+        """Hold ``amount`` more bytes; once an image is taken, wait for them to be free."""
         if not self._count:
             self._receipt.grow(amount)
             return
         await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
     async def _add(self, picture: bytes | Refusal) -> None:
-        """Have a picture answered, as soon as there is a place for it among this request's own."""
+        """Have an image answered, as soon as there is a place for it among this request's own."""
         await self._places.acquire()
         self._lines.put_nowait(self._start(self._answer(self._count, picture)))
         self._count += 1
@@ -220,7 +220,7 @@ class Batch:
             return self._refused(index, picture)
         try:
             if not picture:
-                return self._refused(index, EmptyPicture("the picture is empty: 0 bytes"))
+                return self._refused(index, EmptyImage("the image is empty: 0 bytes"))
             return await self._classified(index, picture)
         finally:
             self._receipt.shrink(len(picture))

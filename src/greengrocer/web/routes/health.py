@@ -31,6 +31,6 @@ async def readyz(service: Service) -> Response:
 
 def metrics(service: Service) -> Response:
     """Everything that is measured, by all processes together."""
-    if service.metrics.shared is None:  # else the process that admits pictures counts them
+    if service.metrics.shared is None:  # else the process that admits images counts them
         service.metrics.pictures_in_flight.set(service.admission.pictures)
     return Response(service.metrics.render(), media_type=CONTENT_TYPE)

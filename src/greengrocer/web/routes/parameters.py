@@ -1,4 +1,4 @@
-"""The parameters of pictures' routes: read without the framework, described for it beside."""
+"""The parameters of images' routes: read without the framework, described for it beside."""
 
 import math
 from collections.abc import Mapping

@@ -20,7 +20,7 @@ OVERLAID = Ask(top=1, overlay=True)
 
 
 async def predict(service: Service, request: Request) -> Response:
-    """Answer for the one picture in ``request``; raises a Refusal."""
+    """Answer for the one image in ``request``; raises a Refusal."""
     ask = read_ask(request, len(service.classifier.labels.classes))
     answer = await _answer(service, request, ask)
     body = orjson.dumps(prediction_body(answer, request.scope["state"]["request_id"]))
@@ -28,7 +28,7 @@ async def predict(service: Service, request: Request) -> Response:
 
 
 async def explain(service: Service, request: Request) -> Response:
-    """The one picture in ``request`` with its evidence laid over, a PNG; raises a Refusal."""
+    """The one image in ``request`` with its evidence laid over, a PNG; raises a Refusal."""
     answer = await _answer(service, request, OVERLAID)
     assert answer.overlay is not None  # it was asked for
     headers = {"X-Class": header_text(answer.top[0].name)}

@@ -11,12 +11,12 @@ export class Refused extends Error {
   constructor(title, detail, { mayPass = true, wait = 0 } = {}) {
     super(sentence(detail));
     this.title = title;
-    this.mayPass = mayPass; // the same picture may be answered another time
+    this.mayPass = mayPass; // the same image may be answered another time
     this.wait = wait;
   }
 }
 
-/** The answer for a picture's file; calls `onBusy` before it waits. Throws Refused. */
+/** The answer for an image's file; calls `onBusy` before it waits. Throws Refused. */
 export async function predict(file, signal, onBusy) {
   for (let left = TRIES - 1; ; left -= 1) {
     try {
@@ -32,8 +32,8 @@ export async function predict(file, signal, onBusy) {
   }
 }
 
-/** A picture to try: its file, its true class, and whether it is a drawing. Throws Refused. */
-export function fetchRandomPicture(signal) {
+/** An image to try: its file, its true class, and whether it is a drawing. Throws Refused. */
+export function fetchRandomImage(signal) {
   const read = async (response) => ({
     file: await response.blob(),
     truth: decodeURIComponent(response.headers.get("X-Class")),

@@ -1,9 +1,9 @@
 // The ways in: choose, photograph, drop and paste. Each hands over a list of files.
 
-const CARRIED = ["Files", "text/uri-list"]; // a picture of another page comes as its address
+const CARRIED = ["Files", "text/uri-list"]; // an image of another page comes as its address
 
 /** Call `take` with the files, which may be none, whenever somebody brings some. */
-export function listenForPictures(take) {
+export function listenForImages(take) {
   listenForChoice(document.querySelector("#choose"), document.querySelector("#chosen"), take);
   listenForChoice(
     document.querySelector("#photograph"), document.querySelector("#photographed"), take,

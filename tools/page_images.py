@@ -1,6 +1,6 @@
-"""`python -m tools.page_pictures URL`: photographs the page of a running service for the README.
+"""`python -m tools.page_images URL`: photographs the page of a running service for the README.
 
-Needs Debian's packages chromium and fonts-noto-core. The pictures shown are the built-in ones.
+Needs Debian's packages chromium and fonts-noto-core. The images shown are the built-in ones.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from greengrocer.datasets.gallery import built_in_gallery
 
-OUT = Path("docs/pictures")
+OUT = Path("docs/images")
 QUALITY = 85  # of the JPEGs
 LIMIT = 200_000  # bytes of each
 ALONE = "Granny-Smith"
@@ -31,7 +31,7 @@ log = logging.getLogger("pictures")
 def main() -> None:
     """Photograph one answer and several, at a desk and on a phone, by day and by night."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(prog="python -m tools.page_pictures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.page_images", description=__doc__)
     parser.add_argument("url", metavar="URL", help="where it serves, as http://127.0.0.1:8000")
     url = parser.parse_args().url
     with sync_playwright() as playwright:
@@ -51,7 +51,7 @@ def photograph(
     scheme: str,
     device: dict[str, object],
 ) -> None:
-    """Write the picture ``name`` of the page with answers for the gallery's ``classes``."""
+    """Write the image ``name`` of the page with answers for the gallery's ``classes``."""
     options = {"color_scheme": scheme, "reduced_motion": "reduce", **device}
     context = browser.new_context(**options)  # type: ignore[arg-type]
     page = context.new_page()
