@@ -43,7 +43,7 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.RateLimited: Kind(429, "Too many requests of one client"),
     errors.NotReady: Kind(503, "The service is not ready"),
     errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
-    errors.Departed: Kind(CLIENT_CLOSED_REQUEST, "The client has left"),
+    errors.ClientDisconnected: Kind(CLIENT_CLOSED_REQUEST, "The client disconnected"),
 }
 
 INTERNAL = (

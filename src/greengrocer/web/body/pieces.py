@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive
 
-from greengrocer.errors import DeadlineExceeded, Departed, SlowUpload, TooManyBytes
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded, SlowUpload, TooManyBytes
 from greengrocer.web.body.upload import UploadLimits
 
 
 async def pieces(receive: Receive, limits: UploadLimits, end: float) -> AsyncIterator[bytes]:
     """The body as it comes, until the moment ``end`` in monotonic seconds.
 
-    Raises TooManyBytes for more than a request may have, SlowUpload, DeadlineExceeded or Departed.
+    Raises TooManyBytes for more than a request may have, SlowUpload, DeadlineExceeded or
+    ClientDisconnected.
     """
     came, patience = 0, limits.grace
     more = True
@@ -27,7 +28,7 @@ async def pieces(receive: Receive, limits: UploadLimits, end: float) -> AsyncIte
                 raise DeadlineExceeded("the deadline passed before all was sent") from None
             raise SlowUpload(f"only {came} bytes came in time: send faster") from None
         if message["type"] == "http.disconnect":
-            raise Departed("the client left while it was sending")
+            raise ClientDisconnected("the client disconnected during its upload")
         patience -= time.monotonic() - began
         chunk = message.get("body", b"")
         patience = min(patience + len(chunk) / limits.rate, limits.grace)

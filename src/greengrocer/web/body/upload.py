@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from starlette.types import Receive
 
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
     EmptyImage,
     MalformedUpload,
     MissingField,
@@ -64,7 +64,7 @@ async def read_picture(
     ``end`` is the moment, in monotonic seconds, until which the client waits.
 
     Raises an UploadRefused, EmptyImage, Overloaded (bytes in flight), DeadlineExceeded or
-    Departed.
+    ClientDisconnected.
     """
     kind, boundary = read_content_type(headers)
     if kind == FORM_TYPE:
@@ -154,7 +154,7 @@ async def receive_body(
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Departed("the client left while it was sending")
+                    raise ClientDisconnected("the client disconnected during its upload")
                 chunk = message.get("body", b"")
                 more = message.get("more_body", False)
                 receipt.grow(len(chunk))
