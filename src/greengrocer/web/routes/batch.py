@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -28,12 +29,12 @@ from greengrocer.ranking import Ask
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.pictures import Pictures
-from greengrocer.web.body.pieces import pieces
 from greengrocer.web.body.upload import (
     FIELD,
     FORM_TYPE,
     check_declared_length,
     read_content_type,
+    receive_body,
     wrong_type,
 )
 from greengrocer.web.problems import internal_error, problem
@@ -169,24 +170,28 @@ class Batch:
 
     async def _read(self, form: Form, pictures: Pictures) -> None:
         try:
-            limits = self.service.upload_limits
-            async for piece in pieces(self.request.receive, limits, self.end):
-                await self._make_room(len(piece))
-                held = pictures.held
-                try:
-                    form.feed(piece)
-                finally:
-                    whole = pictures.whole()
-                    kept = sum(len(one) for one in whole if isinstance(one, bytes))
-                    self._receipt.shrink(len(piece) - (kept + pictures.held - held))
-                    for one in whole:
-                        await self._add(one)
+            limits, take = self.service.upload_limits, partial(self._take, form, pictures)
+            receive = self.request.receive
+            await receive_body(receive, take, limits.request_bytes, limits, None, self.end)
             form.close()
             if not self._count:
                 self._end(MissingField(f"the form has no part {FIELD!r}: put the images there"))
         except Exception as error:
             self._end(error)
         self._lines.put_nowait(None)
+
+    async def _take(self, form: Form, pictures: Pictures, chunk: bytes) -> None:
+        """Read a chunk of the form; images that are whole by its end are answered."""
+        await self._make_room(len(chunk))
+        held = pictures.held
+        try:
+            form.feed(chunk)
+        finally:
+            whole = pictures.whole()
+            kept = sum(len(one) for one in whole if isinstance(one, bytes))
+            self._receipt.shrink(len(chunk) - (kept + pictures.held - held))
+            for one in whole:
+                await self._add(one)
 
     async def _make_room(self, amount: int) -> None:
         """Hold ``amount`` more bytes; once an image is taken, wait for them to be free."""
