@@ -13,8 +13,8 @@ from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
     ImageTooSlow,
     TooManyPixels,
     UnreadableImage,
@@ -117,7 +117,7 @@ def test_an_image_past_its_deadline_is_not_computed(engine: CountingEngine) -> N
 def test_nobody_computes_for_a_client_that_has_gone(engine: CountingEngine) -> None:
     context = Context()
     context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         pipeline_of(engine).classify(b"not even looked at", context)
     assert engine.calls == 0
 

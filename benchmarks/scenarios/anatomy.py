@@ -27,6 +27,7 @@ from greengrocer.ranking import Ask, Labels
 from greengrocer.read_settings import read_settings
 from greengrocer.serving.classifier import Classifier, LocalClassifier, Served
 from greengrocer.web.app import create_app
+from greengrocer.web.request_state import state_of
 from greengrocer.web.wire.listener import bind
 
 STAGES = {  # in the order of a request's way; the colours are Okabe and Ito's
@@ -96,7 +97,7 @@ class NotedApp:
             await send(message)
             if message["type"] == "http.response.body":
                 self.ledger.sent += time.monotonic()
-                self.ledger.arrived += scope["state"]["arrived"]
+                self.ledger.arrived += state_of(scope).arrived
                 self.ledger.requests += 1
 
         await self.app(scope, receive, send_noted)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 
 Clock = Callable[[], float]
 
@@ -45,8 +45,8 @@ class Context:
         return self.deadline - self.clock()
 
     def check(self) -> None:
-        """Raise Departed or DeadlineExceeded where going on would be in vain."""
+        """Raise ClientDisconnected or DeadlineExceeded where going on would be in vain."""
         if self._cancelled:
-            raise Departed("the client has gone")
+            raise ClientDisconnected("the client disconnected")
         if self.remaining() <= 0:
             raise DeadlineExceeded("the deadline passed before an answer was ready")

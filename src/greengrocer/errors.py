@@ -32,7 +32,7 @@ GreengrocerError
     │   └── RateLimited          this client alone asks too often
     ├── NotReady
     ├── DeadlineExceeded         the time was lost waiting, not by the image
-    └── Departed                 the client has gone: nobody reads the answer
+    └── ClientDisconnected       nobody waits for the answer any more
 """
 
 
@@ -214,7 +214,7 @@ class DeadlineExceeded(Refusal):
     code = "deadline-exceeded"
 
 
-class Departed(Refusal):
-    """The client has gone."""
+class ClientDisconnected(Refusal):
+    """The client disconnected before its answer."""
 
-    code = "client-departed"
+    code = "client-disconnected"

@@ -67,7 +67,7 @@ class Pipeline:
     def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
         """The answer for one image, with what ``ask`` wants of it.
 
-        Raises an ImageRefused, DeadlineExceeded or Departed.
+        Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
         """
         context.check()
         with self._at_work.picture() as work:

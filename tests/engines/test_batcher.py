@@ -11,7 +11,7 @@ from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import Inference
 from greengrocer.engines.fake_engine import FakeEngine
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from greengrocer.imaging.geometry import Pixels
 from support.engines import HeldEngine
 from support.live import engine_of
@@ -144,7 +144,7 @@ def test_who_left_or_is_too_late_never_reaches_the_engine(crowd: Callable[..., C
     until(lambda: late.remaining() <= 0)
     made.engine.release.set()
     assert best(served.result(SECONDS)) == 9
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         left.result(SECONDS)
     with pytest.raises(DeadlineExceeded):
         expired.result(SECONDS)

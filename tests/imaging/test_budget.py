@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from greengrocer.imaging.budget import DecodeBudget
 from support.waiting import SECONDS, until
 
@@ -94,7 +94,7 @@ def test_who_leaves_makes_room_for_the_next(budget: DecodeBudget, hold: Hold) ->
     small = hold(40)
     assert until(lambda: budget.waiting == 2)
     large.context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         large.done.result(SECONDS)
     assert small.has.wait(SECONDS)
     first.let_go()

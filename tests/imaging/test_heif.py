@@ -11,7 +11,7 @@ from PIL import Image
 
 from greengrocer.errors import (
     BrokenExtra,
-    Departed,
+    ClientDisconnected,
     ImageRefused,
     ImageTooSlow,
     TooManyPixels,
@@ -267,9 +267,9 @@ def test_a_changed_file_is_decoded_or_refused(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_can_be_stopped_between_its_steps(kind: str) -> None:
     def stop() -> None:
-        raise Departed("gone")
+        raise ClientDisconnected("gone")
 
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         decode(still(kind), check=stop)
 
 

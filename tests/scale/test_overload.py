@@ -86,7 +86,7 @@ def test_what_clients_leave_behind_is_dropped_before_it_is_computed(
     def grown(name: str, **labels: str) -> float:
         return sample(after, name, **labels) - sample(before, name, **labels)
 
-    left = grown("rejections_total", reason="client-departed")
+    left = grown("rejections_total", reason="client-disconnected")
     assert left > QUEUE / 4
     assert left == grown("requests_total", route="/predict", status="499")
     assert grown("requests_total", route="/predict", status="503") == 0

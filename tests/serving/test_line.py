@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, Overloaded
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded, Overloaded
 from greengrocer.serving.admission import Admission, AdmissionLimits, Place
 from support.waiting import SECONDS
 
@@ -67,7 +67,7 @@ def test_who_has_gone_leaves_the_line() -> None:
             gone.cancel()
             tasks[2].cancel()
             for task, error in zip(
-                tasks, (Departed, DeadlineExceeded, asyncio.CancelledError), strict=False
+                tasks, (ClientDisconnected, DeadlineExceeded, asyncio.CancelledError), strict=False
             ):
                 with pytest.raises(error):
                     await task

@@ -55,10 +55,10 @@ def test_a_client_that_leaves_while_its_image_waits_cancels_it(fake_bundle: Path
         with Wire(server.url) as leaver:
             leaver.send(post(jpeg(250)))
             until(lambda: service.admission.pictures == 2)
-        assert rejections(server, "client-departed") == 0
+        assert rejections(server, "client-disconnected") == 0
         engine.release.set()
         assert first.result().status_code == 200
-        until(lambda: rejections(server, "client-departed") == 1)
+        until(lambda: rejections(server, "client-disconnected") == 1)
     assert engine.calls == 1
 
 
@@ -66,7 +66,7 @@ def test_a_client_that_leaves_while_it_sends_is_noted(fake_bundle: Path) -> None
     with live(make_service(fake_bundle)) as server:
         with Wire(server.url) as leaver:
             leaver.send(post(jpeg(250))[:-10])
-        until(lambda: rejections(server, "client-departed") == 1)
+        until(lambda: rejections(server, "client-disconnected") == 1)
 
 
 def answers_of(url: str, pictures: list[bytes], at_once: int) -> list[dict[str, object]]:

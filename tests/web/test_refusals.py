@@ -71,7 +71,7 @@ def test_no_kind_of_refusal_is_left_out() -> None:
         errors.Overloaded.code,
         errors.NotReady.code,
         errors.DeadlineExceeded.code,
-        errors.Departed.code,
+        errors.ClientDisconnected.code,
     }
     for_want_of_leave = {errors.Unauthorized.code, errors.RateLimited.code}  # of tests/web/access
     provoked = {refused.code for refused in REFUSED}

@@ -37,8 +37,8 @@ class Batcher:
     def infer(self, pixels: Pixels, context: Context) -> Inference:
         """The inference, N = 1, for uint8 pixels [H, W, 3]; the calling thread waits for it.
 
-        Raises DeadlineExceeded or Departed where it had to wait too long, and what the engine
-        raises for this image when it runs alone.
+        Raises DeadlineExceeded or ClientDisconnected where it had to wait too long, and what the
+        engine raises for this image when it runs alone.
         """
         picture = _Picture(pixels, context)
         with self._changed:

@@ -25,7 +25,8 @@ class DecodeBudget:
     def share(self, amount: int, context: Context) -> "Share":
         """``amount`` bytes for the time of a ``with``; all there are, where that is more.
 
-        The thread waits for them. Raises DeadlineExceeded or Departed, as ``context`` does.
+        The thread waits for them. Raises DeadlineExceeded or ClientDisconnected, as ``context``
+        does.
         """
         return Share(self, min(amount, self.capacity), context)
 

@@ -39,7 +39,7 @@ class Budget:
         return self._take(amount)
 
     async def wait(self, amount: int, context: Context) -> None:
-        """Take ``amount`` as soon as it is our turn; raises DeadlineExceeded or Departed."""
+        """Take ``amount`` in turn; raises DeadlineExceeded or ClientDisconnected."""
         await self._line.wait(amount, context)
 
     def give(self, amount: int) -> None:
@@ -97,7 +97,7 @@ class Admission:
     async def place(self, context: Context) -> "Place":
         """The same; who is patient waits for it.
 
-        Raises Overloaded, DeadlineExceeded or Departed.
+        Raises Overloaded, DeadlineExceeded or ClientDisconnected.
         """
         if not context.patient:
             return self.admitted()
@@ -156,7 +156,10 @@ class Receipt:
         self.size += amount
 
     async def grow_in_turn(self, amount: int, context: Context) -> None:
-        """The same, but wait for them; raises Overloaded where that takes too long, or Departed."""
+        """The same, but wait for them.
+
+        Raises Overloaded where that takes too long, or ClientDisconnected.
+        """
         try:
             await self._budget.wait(amount, context)
         except DeadlineExceeded:

@@ -56,7 +56,7 @@ class Classifier(Protocol):
         """Whether an image that came now would be answered: asked of the model's process."""
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
-        """The answer; raises an ImageRefused, DeadlineExceeded, Departed or NotReady."""
+        """The answer; raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NotReady."""
 
     def close(self) -> None:
         """Finish what was taken and give back threads and memory."""

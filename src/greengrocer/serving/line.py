@@ -27,7 +27,7 @@ class Line:
         return not self._waiting and self._take(amount)
 
     async def wait(self, amount: int, context: Context) -> None:
-        """Take it as soon as it is our turn; raises DeadlineExceeded or Departed."""
+        """Take it as soon as it is our turn; raises DeadlineExceeded or ClientDisconnected."""
         if self.take(amount):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

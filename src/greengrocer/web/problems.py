@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from greengrocer import errors
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.request_state import state_of
 
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
@@ -43,7 +44,7 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.RateLimited: Kind(429, "Too many requests of one client"),
     errors.NotReady: Kind(503, "The service is not ready"),
     errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
-    errors.Departed: Kind(CLIENT_CLOSED_REQUEST, "The client has left"),
+    errors.ClientDisconnected: Kind(CLIENT_CLOSED_REQUEST, "The client disconnected"),
 }
 
 INTERNAL = (
@@ -105,11 +106,12 @@ def problem_response(
     request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
 ) -> Response:
     """A problem document; notes the reason for the metrics and the log."""
-    request.state.refused = code
+    state = state_of(request.scope)
+    state.refused = code
     path = request.scope["path"]  # not request.url: that believes the Host header
     if f"{path}/".startswith(OPEN_INFERENCE):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
-    body = _document(status, code, title, detail, request.state.request_id, path)
+    body = _document(status, code, title, detail, state.request_id, path)
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from greengrocer.context import Context
 from greengrocer.errors import (
-    Departed,
+    ClientDisconnected,
     NotReady,
     UnreadableImage,
 )
@@ -61,7 +61,7 @@ def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
             waiting = asyncio.create_task(remote.classify(jpeg(10), context, ASK))
             await asyncio.sleep(0)
             context.cancel()
-            with pytest.raises(Departed):
+            with pytest.raises(ClientDisconnected):
                 await waiting
             remote.close()
             with pytest.raises(NotReady, match="stopping"):

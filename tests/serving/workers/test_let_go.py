@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded, NotReady
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.ranking import ASK
 from greengrocer.serving.frames.frames import Classify
@@ -56,7 +56,9 @@ async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[P
     elif how == "departed":
         context.cancel()
     await asyncio.wait([call])
-    assert call.cancelled() or isinstance(call.exception(), Departed | DeadlineExceeded | NotReady)
+    assert call.cancelled() or isinstance(
+        call.exception(), ClientDisconnected | DeadlineExceeded | NotReady
+    )
 
 
 @pytest.mark.parametrize("state", STATES)

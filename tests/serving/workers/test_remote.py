@@ -10,8 +10,8 @@ from greengrocer.context import Context
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
     Overloaded,
     UnreadableImage,
 )
@@ -111,7 +111,7 @@ def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEng
             with pytest.raises(Overloaded):
                 await both.remote.classify(jpeg(250), Context(), ASK)
             gone.cancel()
-            with pytest.raises(Departed):
+            with pytest.raises(ClientDisconnected):
                 await leaving
             await until(lambda: waiting_in_line(admission) == 1)
             held.release.set()
@@ -165,7 +165,7 @@ def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None
             context.cancel()
             held.release.set()
             await first
-            with pytest.raises(Departed):
+            with pytest.raises(ClientDisconnected):
                 await second
             assert held.calls == 1
             assert not both.suspicions

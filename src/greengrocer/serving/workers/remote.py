@@ -7,7 +7,13 @@ from itertools import count
 from pathlib import Path
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady, Refusal, UnreadableImage
+from greengrocer.errors import (
+    ClientDisconnected,
+    DeadlineExceeded,
+    NotReady,
+    Refusal,
+    UnreadableImage,
+)
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
@@ -144,7 +150,9 @@ class RemoteClassifier:
         loop, number = asyncio.get_running_loop(), next(self._numbers)
         call = Call(picture, context, ask, loop.create_future())
         self._calls[number] = call
-        context.on_cancel = partial(self._withdraw, number, Departed("the client has gone"))
+        context.on_cancel = partial(
+            self._withdraw, number, ClientDisconnected("the client disconnected")
+        )
         clock = loop.call_later(max(0.0, context.remaining()), self._expire, number)
         try:
             if self._has_room():  # else it waits for its turn

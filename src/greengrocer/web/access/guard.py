@@ -11,6 +11,7 @@ from greengrocer.serving.limits import Limiter, Rates, Standing
 from greengrocer.web.access.address import address_of
 from greengrocer.web.access.key_file import KeyFile
 from greengrocer.web.problems import refusal_response
+from greengrocer.web.request_state import state_of
 
 OPEN = frozenset({"/", "/livez", "/readyz"})
 OPEN_BELOW = ("/page/", "/v2/health/")
@@ -36,15 +37,15 @@ class Guard:
         if scope["type"] != "http" or is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
-        state = scope["state"]
+        state = state_of(scope)
         try:
-            name = state["client"] = self.keys.name_of(scope["headers"]) if self.keys else None
+            name = state.key_name = self.keys.name_of(scope["headers"]) if self.keys else None
             if self.limiter is not None:
                 address = address_of(scope)
                 standings = await self.limiter.take(address, name)
                 send = self._telling(standings, send)
                 _check_left(standings)  # first: who tries keys is held up, too
-                state["charge"] = partial(_charge, self.limiter, address, name)
+                state.charge = partial(_charge, self.limiter, address, name)
             if self.keys is not None and name is None:
                 raise _no_key(scope)
         except Refusal as refusal:

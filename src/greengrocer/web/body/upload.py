@@ -4,14 +4,14 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.types import Receive
 
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
     EmptyImage,
     MalformedUpload,
     MissingField,
@@ -64,7 +64,7 @@ async def read_picture(
     ``end`` is the moment, in monotonic seconds, until which the client waits.
 
     Raises an UploadRefused, EmptyImage, Overloaded (bytes in flight), DeadlineExceeded or
-    Departed.
+    ClientDisconnected.
     """
     kind, boundary = read_content_type(headers)
     if kind == FORM_TYPE:
@@ -138,38 +138,55 @@ def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
 
 async def receive_body(
     receive: Receive,
-    take: Callable[[bytes], None],
+    take: Callable[[bytes], Awaitable[None] | None],
     allowed: int,
     limits: UploadLimits,
-    receipt: Receipt,
+    receipt: Receipt | None,
     end: float,
 ) -> None:
-    """Give the body to ``take`` as it comes, counted and in time."""
+    """Give the body to ``take`` as it comes: at most ``allowed`` bytes, and in time.
+
+    The one place that bounds the pace of an upload, by the clock of the event loop. What ``take``
+    returns is awaited; that time does not count against the client. ``receipt`` counts the bytes.
+
+    Raises TooManyBytes, SlowUpload, DeadlineExceeded (at ``end``, in monotonic seconds),
+    ClientDisconnected, Overloaded, and what ``take`` raises.
+    """
     loop = asyncio.get_running_loop()
     end += loop.time() - time.monotonic()  # the loop's clock may be another
     latest = loop.time() + limits.grace
-    more = True
+    came, more = 0, True
     try:
-        async with asyncio.timeout_at(min(latest, end)) as patience:
+        async with asyncio.timeout_at(min(latest, end)) as timer:
             while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Departed("the client left while it was sending")
-                chunk = message.get("body", b"")
-                more = message.get("more_body", False)
-                receipt.grow(len(chunk))
-                if receipt.size > allowed:
+                chunk, more = await _next_chunk(receive)
+                came += len(chunk)
+                if receipt is not None:
+                    receipt.grow(len(chunk))
+                if came > allowed:
                     raise TooManyBytes(
                         f"the body is longer than the {allowed} bytes that are taken"
                     )
-                take(chunk)
+                now = loop.time()
+                latest = min(latest + len(chunk) / limits.rate, now + limits.grace)
+                if (paused := take(chunk)) is not None:
+                    timer.reschedule(None)
+                    await paused
+                    latest += loop.time() - now
                 if more:
-                    latest = min(latest + len(chunk) / limits.rate, loop.time() + limits.grace)
-                    patience.reschedule(min(latest, end))
+                    timer.reschedule(min(latest, end))
     except TimeoutError:
         if end < latest:
-            raise DeadlineExceeded("the deadline passed before the image was sent") from None
-        raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
+            raise DeadlineExceeded("the deadline passed before the upload ended") from None
+        raise SlowUpload(f"the upload is too slow: {came} bytes came in time") from None
+
+
+async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
+    """Some of the body, and whether more follows; raises ClientDisconnected."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnected("the client disconnected during its upload")
+    return message.get("body", b""), message.get("more_body", False)
 
 
 class _OnePicture:

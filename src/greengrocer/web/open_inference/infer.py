@@ -27,10 +27,10 @@ from greengrocer.web.open_inference.outputs import (
     wanted_outputs,
 )
 from greengrocer.web.open_inference.schemas import InferRequest
+from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
-from greengrocer.web.untaken import hold
 
 MOST_EXPLAINED = 64  # images of a request
 JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no image in base64
@@ -41,8 +41,8 @@ async def infer(service: Service, request: Request) -> Response:
 
     All of them have one deadline, and the first one's place is the request's.
     """
-    state, headers = request.scope["state"], dict(request.scope["headers"])
-    end = state["arrived"] + read_patience(headers)
+    state, headers = state_of(request.scope), dict(request.scope["headers"])
+    end = state.arrived + read_patience(headers)
     labels, limits = service.classifier.labels, service.upload_limits
     read_content_type(headers)
     json_length = _json_length(headers)
@@ -55,14 +55,15 @@ async def infer(service: Service, request: Request) -> Response:
         wanted = wanted_outputs(asked, labels)
         _check_evidence(wanted, len(pictures))
         seconds = min(service.deadline, end - time.monotonic())
-        contexts = [Context(state["request_id"], seconds) for _ in pictures]
-        state["when_departed"] += [context.cancel for context in contexts]
+        contexts = [Context(state.request_id, seconds) for _ in pictures]
+        for context in contexts:
+            state.on_disconnect(context.cancel)
         ask = Ask(top=1, tensors=tuple(output.name for output in wanted))
-        answers = await _classify(service, pictures, contexts, ask, state.get("charge"))
+        answers = await _classify(service, pictures, contexts, ask, state.charge)
     if any(answer.model != labels.model for answer in answers):
         raise NotReady("another model has taken over meanwhile: ask again")
     response = infer_response(answers, wanted, labels, asked.id)
-    hold(service, request, bytes(response.body))
+    state.hold_until_sent(service.admission, bytes(response.body))
     return response
 
 

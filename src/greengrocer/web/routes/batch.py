@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,24 +26,23 @@ from greengrocer.errors import (
     Refusal,
 )
 from greengrocer.ranking import Ask
-from greengrocer.serving.limits import Charge
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.pictures import Pictures
-from greengrocer.web.body.pieces import pieces
 from greengrocer.web.body.upload import (
     FIELD,
     FORM_TYPE,
     check_declared_length,
     read_content_type,
+    receive_body,
     wrong_type,
 )
 from greengrocer.web.problems import internal_error, problem
+from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import read_ask, read_patience
 from greengrocer.web.schemas import prediction_body
 from greengrocer.web.service import Service
-from greengrocer.web.untaken import taken
 
 LINES = "application/x-ndjson"
 
@@ -56,7 +56,7 @@ async def predict_batch(service: Service, request: Request) -> Response:
     """
     headers = dict(request.scope["headers"])
     ask = read_ask(request, len(service.classifier.labels.classes))
-    end = request.scope["state"]["arrived"] + read_patience(headers)
+    end = state_of(request.scope).arrived + read_patience(headers)
     kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
         raise wrong_type(kind, f"with fields {FIELD!r}")
@@ -90,7 +90,7 @@ class Lines(Response):
             line = self.first
             while line is not None:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
-                await taken(scope)
+                await state_of(scope).sent()
                 line = await self.batch.line()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -108,14 +108,14 @@ class Batch:
     """One request's images: a task reads them, and one for each answers for it."""
 
     def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
-        state = request.scope["state"]
+        state = state_of(request.scope)
         self.service = service
         self.request = request
         self.ask = ask
         self.end = end  # the moment until which the client waits, in monotonic seconds
-        self._id: str = state["request_id"]
+        self._id = state.request_id
         self._path: str = request.scope["path"]
-        self._charge: Charge | None = state.get("charge")
+        self._charge = state.charge
         self._places = asyncio.Semaphore(at_once(service))
         self._count = 0
         self._gone = False
@@ -125,7 +125,7 @@ class Batch:
         self._contexts: set[Context] = set()
         self._held = ExitStack()
         self._receipt = self._held.enter_context(service.admission.receiving())
-        state["when_departed"].append(self._leave)
+        state.on_disconnect(self._leave)
 
     def begin(self, boundary: str) -> None:
         """Begin to read the form; raises MalformedUpload."""
@@ -170,24 +170,28 @@ class Batch:
 
     async def _read(self, form: Form, pictures: Pictures) -> None:
         try:
-            limits = self.service.upload_limits
-            async for piece in pieces(self.request.receive, limits, self.end):
-                await self._make_room(len(piece))
-                held = pictures.held
-                try:
-                    form.feed(piece)
-                finally:
-                    whole = pictures.whole()
-                    kept = sum(len(one) for one in whole if isinstance(one, bytes))
-                    self._receipt.shrink(len(piece) - (kept + pictures.held - held))
-                    for one in whole:
-                        await self._add(one)
+            limits, take = self.service.upload_limits, partial(self._take, form, pictures)
+            receive = self.request.receive
+            await receive_body(receive, take, limits.request_bytes, limits, None, self.end)
             form.close()
             if not self._count:
                 self._end(MissingField(f"the form has no part {FIELD!r}: put the images there"))
         except Exception as error:
             self._end(error)
         self._lines.put_nowait(None)
+
+    async def _take(self, form: Form, pictures: Pictures, chunk: bytes) -> None:
+        """Read a chunk of the form; images that are whole by its end are answered."""
+        await self._make_room(len(chunk))
+        held = pictures.held
+        try:
+            form.feed(chunk)
+        finally:
+            whole = pictures.whole()
+            kept = sum(len(one) for one in whole if isinstance(one, bytes))
+            self._receipt.shrink(len(chunk) - (kept + pictures.held - held))
+            for one in whole:
+                await self._add(one)
 
     async def _make_room(self, amount: int) -> None:
         """Hold ``amount`` more bytes; once an image is taken, wait for them to be free."""

@@ -24,6 +24,7 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
+from greengrocer.web.request_state import RequestState, attach, state_of
 from greengrocer.web.wire.ahead import Ahead, AheadBudget
 from greengrocer.web.wire.chunks import Chunks, MalformedChunk
 from greengrocer.web.wire.cycle import Cycle
@@ -183,9 +184,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head, self._untold = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
-        state = self.scope["state"]
-        state["arrived"], state["when_departed"] = self._ahead.came(), []
-        state["drain"] = self.flow.drain
+        attach(self.scope, RequestState(self._ahead.came(), self.flow.drain))  # type: ignore[arg-type]
         super().on_headers_complete()
         self.cycle.__class__ = Cycle
         self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
@@ -242,8 +241,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Tell whoever works for the running request that nobody waits for its answer."""
         self.cycle.disconnected = True
         self.cycle.message_event.set()
-        for tell in self.cycle.scope["state"]["when_departed"]:
-            tell()
+        state_of(self.cycle.scope).disconnect()
 
     def _answer_refusal(self, reason: Reason) -> None:
         status, code, detail = reason

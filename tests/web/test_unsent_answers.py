@@ -1,4 +1,4 @@
-"""What an answer holds is among the bytes in flight until its client has taken it, or has gone."""
+"""What an answer holds is among the bytes in flight until its client read it or disconnected."""
 
 import json
 from collections.abc import Callable, Iterator
