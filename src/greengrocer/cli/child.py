@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from greengrocer.cli.output import MISTAKE, complain, lacking, let_go
-from greengrocer.cli.serve import http_server
+from greengrocer.cli.process import http_server
 from greengrocer.errors import ControlRefused, UsageError
 from greengrocer.serving.workers.control import Control, Word
 from greengrocer.serving.workers.private import (

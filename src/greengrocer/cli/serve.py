@@ -2,27 +2,19 @@
 
 import argparse
 import os
-import signal
 import socket
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 
+from greengrocer.cli.process import end_on_signals, http_server
 from greengrocer.floors import check_floors
 from greengrocer.foundations import check_foundations
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
 from greengrocer.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from greengrocer.cli.commands import Commands
-    from greengrocer.web.service import Service
-    from greengrocer.web.wire.server import Server
-
-ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def register(commands: "Commands") -> None:
@@ -52,40 +44,8 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Assemble everything, then open the port."""
-    with _signals_heeded():
+    with end_on_signals():
         return _run(arguments)
-
-
-@contextmanager
-def _signals_heeded() -> Iterator[None]:
-    """SIGTERM and SIGINT end the block with 0, but where a server takes them; SIGHUP does nothing.
-
-    In a container this is process 1, for which the kernel drops a signal that nobody handles.
-    """
-    told = False
-
-    def end(*_: object) -> NoReturn:
-        nonlocal told
-        told = True
-        sys.exit(0)
-
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are orders to take
-    for signum in ENDING:
-        signal.signal(signum, end)
-    try:
-        yield
-    except Exception:
-        if not told:
-            raise
-        sys.exit(0)  # a library that was being loaded has made an error of it
-    finally:
-        ignore_signals()
-
-
-def ignore_signals() -> None:
-    """Let no signal keep this process from what is left: to clean up behind it."""
-    for signum in ENDING:
-        signal.signal(signum, signal.SIG_IGN)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -161,34 +121,6 @@ def _serve(
         http_server(settings, assembled.app, listeners, service, orders).run(listeners)
     finally:
         service.classifier.close()
-
-
-def http_server(
-    settings: Settings,
-    app: "ASGIApp",
-    listeners: list[socket.socket],
-    service: "Service",
-    beside: AbstractAsyncContextManager[None] | None = None,
-) -> "Server":
-    """A server of ``app`` with the limits and times of ``settings``; ``beside`` runs with it.
-
-    ``listeners`` are that of the service and, where there is one, that of the metrics.
-    """
-    from greengrocer.web.observe import note_refused  # noqa: PLC0415
-    from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415
-    from greengrocer.web.wire.server import make_server  # noqa: PLC0415
-
-    return make_server(
-        app,
-        listeners,
-        service.readiness,
-        settings.keep_alive_timeout_seconds,
-        settings.drain_timeout_seconds,
-        WireLimits(settings.header_timeout_seconds, settings.send_timeout_seconds),
-        settings.drain_delay_seconds,
-        beside,
-        note_refused(service.metrics, service.access_log, service.log_addresses),
-    )
 
 
 def _metavar(annotation: Any) -> str:
