@@ -59,6 +59,7 @@ def test_json_is_an_object_a_line(
     assert [answer["coarse"]["prediction"] for answer in answers] == ["dark", "light"]
     assert [ranked["class"] for ranked in answers[0]["top"]] == ["grey-0", "grey-1", "grey-2"]
     assert answers[0]["model"] == {"name": "greys", "version": "1"}
+    assert "request_id" not in answers[0]
 
 
 def test_a_bad_file_fails_alone(
@@ -107,7 +108,8 @@ def test_a_refused_image_is_a_line_too(
     assert (done.returncode, done.stderr) == (2, "")
     if form == "--json":
         first, second, third = map(json.loads, done.stdout.splitlines())
-        assert Problem.model_validate(first).code == "unreadable-image"
+        assert (first["code"], first["status"]) == ("unreadable-image", 400)
+        assert first.keys() == Problem.model_fields.keys() - {"instance", "request_id"} | {"file"}
         assert (first["file"], second["file"]) == (str(bad), str(pictures[0]))
         assert (second["prediction"], third["detail"]) == ("grey-0", "No such file or directory")
     else:

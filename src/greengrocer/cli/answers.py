@@ -5,12 +5,11 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.cli.output import say, say_json, warn
 from greengrocer.errors import Refusal
 from greengrocer.plain_text import escaped
 from greengrocer.ranking import Answer
-from greengrocer.web.problems import problem
-from greengrocer.web.schemas import prediction_body
 
 Tell = Callable[[Path, Answer | Refusal], None]
 COLUMNS = (
@@ -31,11 +30,8 @@ def tell_in_words(path: Path, outcome: Answer | Refusal) -> None:
 
 
 def tell_in_json(path: Path, outcome: Answer | Refusal) -> None:
-    """What ``/predict`` would answer, and the file."""
-    if isinstance(outcome, Refusal):
-        body = problem(outcome, str(path))
-    else:
-        body = prediction_body(outcome, str(path))
+    """What ``/predict`` would answer, with the file in place of a request id."""
+    body = problem_json(outcome) if isinstance(outcome, Refusal) else answer_json(outcome)
     say_json({"file": str(path), **body})
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from greengrocer.answer_json import KINDS
 from greengrocer.imaging.formats import media_types
-from greengrocer.web.problems import KINDS
 from greengrocer.web.schemas import Problem
 from greengrocer.web.table import ENDPOINTS
 

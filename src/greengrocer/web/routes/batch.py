@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.context import Context
 from greengrocer.errors import (
     EmptyImage,
@@ -39,10 +40,10 @@ from greengrocer.web.body.upload import (
 )
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.openapi import BINARY
-from greengrocer.web.problems import described, internal_error, problem
+from greengrocer.web.problems import described, internal_error
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import OF_IMAGES, read_ask, read_patience
-from greengrocer.web.schemas import PredictionLine, ProblemLine, prediction_body
+from greengrocer.web.schemas import PredictionLine, ProblemLine
 from greengrocer.web.service import Service
 from greengrocer.web.untaken import taken
 
@@ -250,7 +251,7 @@ class Batch:
             return _line(index, internal_error(self._id, self._path))
         finally:
             self._contexts.discard(context)
-        return _line(index, prediction_body(answer, self._id))
+        return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
         """Tell why no more of the form is read, in a line behind others where a line can do it."""
@@ -265,7 +266,7 @@ class Batch:
 
     def _refused(self, index: int, refusal: Refusal) -> bytes:
         self.service.metrics.rejections.labels(refusal.code).inc()
-        return _line(index, problem(refusal, self._id, self._path))
+        return _line(index, problem_json(refusal, self._id, self._path))
 
 
 def _line(index: int, body: dict[str, object]) -> bytes:

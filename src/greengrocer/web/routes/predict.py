@@ -6,6 +6,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from greengrocer.answer_json import answer_json
 from greengrocer.context import Context
 from greengrocer.ranking import Answer, Ask
 from greengrocer.web.body.upload import read_picture
@@ -15,7 +16,7 @@ from greengrocer.web.openapi import image, upload
 from greengrocer.web.problems import described
 from greengrocer.web.routes.classify import classify_admitted
 from greengrocer.web.routes.parameters import DEADLINE, OF_IMAGES, read_ask, read_patience
-from greengrocer.web.schemas import Prediction, prediction_body
+from greengrocer.web.schemas import Prediction
 from greengrocer.web.service import Service
 from greengrocer.web.untaken import hold
 
@@ -26,7 +27,7 @@ async def predict(service: Service, request: Request) -> Response:
     """Answer for the one image in ``request``; raises a Refusal."""
     ask = read_ask(request, len(service.classifier.labels.classes))
     answer = await _answer(service, request, ask)
-    body = orjson.dumps(prediction_body(answer, request.scope["state"]["request_id"]))
+    body = orjson.dumps(answer_json(answer, request.scope["state"]["request_id"]))
     return Response(hold(service, request, body), media_type="application/json")
 
 
