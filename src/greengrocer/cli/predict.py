@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Classify each image; one that is refused is told and does not stop the others."""
     from greengrocer.assemble import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
-    from greengrocer.cli import answers, pictures  # noqa: PLC0415
+    from greengrocer.cli import answers, images  # noqa: PLC0415
     from greengrocer.ranking import Ask  # noqa: PLC0415
 
-    paths = pictures.find_pictures(arguments.images)
+    paths = images.find_images(arguments.images)
     bundle = load_bundle(find_bundle(arguments.bundle))
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     refused = 0
@@ -70,7 +70,7 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
     """Tell of each image in order, and return how many were refused."""
     from tqdm import tqdm  # noqa: PLC0415
 
-    from greengrocer.cli.pictures import read_picture  # noqa: PLC0415
+    from greengrocer.cli.images import read_image  # noqa: PLC0415
     from greengrocer.context import Context  # noqa: PLC0415
     from greengrocer.errors import ImageRefused  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
@@ -79,7 +79,7 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
 
     def classify(path: Path) -> Answer | ImageRefused:
         try:
-            return pipeline.classify(read_picture(path), Context(str(path)), ask)
+            return pipeline.classify(read_image(path), Context(str(path)), ask)
         except ImageRefused as refusal:
             release_frames(refusal)
             return refusal

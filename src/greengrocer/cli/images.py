@@ -15,7 +15,7 @@ from greengrocer.plain_files import PICTURE_BYTES, read_plain
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
+def find_images(paths: Sequence[Path]) -> list[Path]:
     """The ``paths``, each folder replaced by the images below it, in order of their names.
 
     A folder without any stays as it is. Raises UsageError for one that cannot be read.
@@ -23,7 +23,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     return [found for path in paths for found in (_below(path) if _is_folder(path) else [path])]
 
 
-def read_picture(path: Path) -> bytes:
+def read_image(path: Path) -> bytes:
     """The file's bytes; raises UnreadableImage where it cannot be read."""
     try:
         if str(path) in STANDARD_INPUT:
