@@ -1,4 +1,4 @@
-"""How ``greengrocer predict`` tells of an image: a sentence, a JSON object or a row of CSV."""
+"""How ``greengrocer predict`` reports an image: as a sentence, a JSON object or a row of CSV."""
 
 import csv
 import io
@@ -19,13 +19,13 @@ COLUMNS = (
 
 
 def tell_in_words(path: Path, outcome: Answer | Refusal) -> None:
-    """A sentence; why there is no answer goes to standard error."""
+    """A sentence; a refusal goes to standard error."""
     if isinstance(outcome, Refusal):
         warn(f"greengrocer: {path}: {outcome}")
         return
     best = outcome.top[0]
     sentence = f"{best.name} ({best.confidence:.0%})"
-    unknown = "" if outcome.known else "nothing that the model knows; nearest is "
+    unknown = "" if outcome.known else "none of the known classes; nearest is "
     say(escaped(f"{path}: {unknown}{sentence}"))
 
 

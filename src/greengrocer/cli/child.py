@@ -1,4 +1,4 @@
-"""What the supervisor of ``serve --workers`` starts: an engine process or an HTTP process.
+"""The process that the supervisor of ``serve --workers`` starts: for the engine or for HTTP.
 
 Its arguments are the role, the private directory, the slot of its metrics, the supervisor's
 process id, and the numbers of inherited sockets: the control socket first.

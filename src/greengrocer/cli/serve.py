@@ -1,4 +1,4 @@
-"""``greengrocer serve``: the service, until a signal ends it."""
+"""``greengrocer serve``: runs the service until SIGTERM or SIGINT."""
 
 import argparse
 import os
@@ -21,11 +21,14 @@ def register(commands: "Commands") -> None:
     """Declare the command: one flag for every setting."""
     parser = commands.add_parser(
         "serve",
-        help="answer over HTTP",
-        description="Answer over HTTP. A flag goes over the environment variable of its name "
-        f"({PREFIX}PORT for --port), that one over the file that --config names.",
+        help="run the HTTP service",
+        description="Run the HTTP service until SIGTERM or SIGINT. Settings are read in this "
+        f"order: a flag, as --port 8080; its environment variable, as {PREFIX}PORT=8080; the file "
+        "of --config, as port = 8080; the default.",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings in TOML, as service.toml"
+    )
     for name, field in Settings.model_fields.items():
         flag = "--" + name.replace("_", "-")
         default = "" if field.default in (None, ()) else f" (default: {field.default})"
@@ -43,7 +46,7 @@ def register(commands: "Commands") -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Assemble everything, then open the port."""
+    """Run the service; returns the exit code."""
     with end_on_signals():
         return _run(arguments)
 
@@ -66,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
     configure_logs(settings.log_level, settings.log_format)
     _warn_of_settings(settings)
     if settings.api_keys is not None:
-        read_keys(settings.api_keys)  # a mistake in it is told before a model is loaded
+        read_keys(settings.api_keys)  # report a mistake in it before loading a model
     with ExitStack() as stack:
         listeners = [stack.enter_context(bind(settings.host, settings.port))]
         if settings.metrics_port is not None:
@@ -79,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if settings.workers is not None:
             from greengrocer.cli.supervise import supervise  # noqa: PLC0415
 
-            # All processes must know it: they remove it where the supervisor is killed.
+            # Every process needs it: they remove the socket if the supervisor is killed.
             settings = settings.model_copy(update={"control_socket": path})
             return supervise(settings, listeners, control)
         _serve(settings, listeners, control)
