@@ -17,6 +17,7 @@ FLOOD = 500  # requests that are sent at once, and as many bytes as one read tak
 FLOOD_BYTES = 256_000
 UNREAD = 6000  # those behind answers that are never read
 ASSETS = 4  # a megabyte and a half each: more than the system takes for who does not read
+ASSET = "/docs/assets/{name}"  # their route in the metrics
 INFER = "/v2/models/{name}/infer"
 
 
@@ -135,8 +136,8 @@ def _slow_readers() -> list[Kind]:
     """They ask for a megabyte and a half, which no buffer between us holds."""
     asked = [head("GET", "/docs/assets/swagger-ui-bundle.js")]
     return [
-        Kind("slow reader", 1, "unmatched", asked, frozenset({OK}), Manner.READS_SLOWLY),
-        Kind("never read", 1, "unmatched", asked, frozenset({LEFT}), Manner.NEVER_READS),
+        Kind("slow reader", 1, ASSET, asked, frozenset({OK}), Manner.READS_SLOWLY),
+        Kind("never read", 1, ASSET, asked, frozenset({LEFT}), Manner.NEVER_READS),
     ]
 
 
@@ -151,7 +152,7 @@ def _floods() -> list[Kind]:
         Kind(
             "unread flood",
             2,
-            "unmatched",
+            ASSET,
             unread,
             frozenset({LEFT}),
             Manner.NEVER_READS,

@@ -2,8 +2,8 @@ import re
 from collections.abc import Iterator
 
 from greengrocer import errors
+from greengrocer.answer_json import KINDS
 from greengrocer.errors import GreengrocerError, ImageRefused, Refusal, UploadRefused
-from greengrocer.web.problems import KINDS
 
 Tree = set[tuple[str, str]]  # child and parent
 

@@ -19,12 +19,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
+from greengrocer.answer_json import CLIENT_CLOSED_REQUEST, KINDS
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.cli.main import COMMANDS, main
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.training.recipe import Recipe
-from greengrocer.web.problems import CLIENT_CLOSED_REQUEST, KINDS
 
 PLACE = re.compile(r"^<!-- made from the code: ([a-z-]+) -->$", re.MULTILINE)
 BOUNDS = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below", MinLen: "at least"}

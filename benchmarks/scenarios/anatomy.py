@@ -19,7 +19,7 @@ from benchmarks.companion import companion
 from benchmarks.photos import enlarge
 from benchmarks.pictures import read_pictures
 from greengrocer.assemble import assemble
-from greengrocer.cli.serve import http_server
+from greengrocer.cli.process import http_server
 from greengrocer.context import Context
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Observer

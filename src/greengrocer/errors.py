@@ -1,4 +1,4 @@
-"""Every error that Greengrocer raises on purpose. No HTTP in here: ``web.problems`` maps it.
+"""Every error that Greengrocer raises on purpose. No HTTP in here: ``answer_json`` maps it.
 
 GreengrocerError
 ├── UsageError                   a person's mistake: one clear line, exit code 2

@@ -133,7 +133,7 @@ def test_unknown_images_without_a_report_are_refused_in_one_line(
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--unknown", data)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "greengrocer: --unknown is for the report: say --report DIR, too\n"
+    assert done.stderr == "greengrocer: --unknown needs --report DIR\n"
 
 
 def test_a_folder_without_unknown_images_is_refused_in_one_line(

@@ -36,7 +36,7 @@ def test_a_bundle_is_described(greengrocer: Command, fake_bundle: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"greys 1, verified, 0.0 MB, in {fake_bundle}\n" in done.stdout
     assert "knows:    10 classes in 2 coarse ones: dark, light\n" in done.stdout
-    assert "trained:  the bundle does not tell how\n" in done.stdout
+    assert "trained:  the bundle does not say how\n" in done.stdout
     assert "32 x 32 pixels, squeeze\n" in done.stdout
     assert "known:    a score of at least 0.500; below, `known: false`\n" in done.stdout
     assert "figures:" not in done.stdout

@@ -59,6 +59,7 @@ def test_json_is_an_object_a_line(
     assert [answer["coarse"]["prediction"] for answer in answers] == ["dark", "light"]
     assert [ranked["class"] for ranked in answers[0]["top"]] == ["grey-0", "grey-1", "grey-2"]
     assert answers[0]["model"] == {"name": "greys", "version": "1"}
+    assert "request_id" not in answers[0]
 
 
 def test_a_bad_file_fails_alone(
@@ -75,7 +76,7 @@ def test_a_bad_file_fails_alone(
     assert done.stderr.splitlines() == [
         f"greengrocer: {broken}: the JPEG is truncated or damaged",
         f"greengrocer: {missing}: No such file or directory",
-        f"greengrocer: {empty}: the folder holds no image ({KINDS})",
+        f"greengrocer: {empty}: the folder has no image files ({KINDS})",
     ]
 
 
@@ -107,7 +108,8 @@ def test_a_refused_image_is_a_line_too(
     assert (done.returncode, done.stderr) == (2, "")
     if form == "--json":
         first, second, third = map(json.loads, done.stdout.splitlines())
-        assert Problem.model_validate(first).code == "unreadable-image"
+        assert (first["code"], first["status"]) == ("unreadable-image", 400)
+        assert first.keys() == Problem.model_fields.keys() - {"instance", "request_id"} | {"file"}
         assert (first["file"], second["file"]) == (str(bad), str(pictures[0]))
         assert (second["prediction"], third["detail"]) == ("grey-0", "No such file or directory")
     else:
@@ -174,7 +176,7 @@ def test_an_image_of_nothing_known_is_called_so(
     between = tmp_path / "between.jpg"
     between.write_bytes(jpeg(128))  # between two levels: neither is likely enough
     done = greengrocer("predict", between, "--bundle", onnx_bundle)
-    assert done.stdout.startswith(f"{between}: nothing that the model knows; nearest is grey-5 (")
+    assert done.stdout.startswith(f"{between}: none of the known classes; nearest is grey-5 (")
 
 
 def test_the_shipped_bundle_answers(
@@ -225,7 +227,7 @@ def test_pipes_and_devices_are_no_images_but_standard_input_is_one(
 def test_an_empty_path_is_not_the_current_directory(greengrocer: Command) -> None:
     done = greengrocer("predict", "")
     assert done.returncode == 2
-    assert "a path is empty" in done.stderr
+    assert "the path is empty" in done.stderr
 
 
 def test_what_the_extra_would_read_is_said_to_be_left_out(
@@ -240,5 +242,5 @@ def test_what_the_extra_would_read_is_said_to_be_left_out(
         check=True,
         env={**os.environ, **environment()},
     )
-    assert "2 HEIC or AVIF left out: install the extra heif" in done.stderr
+    assert "2 HEIC or AVIF files skipped: install the extra heif" in done.stderr
     assert len(done.stdout.splitlines()) == 1

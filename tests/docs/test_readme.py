@@ -2,7 +2,7 @@
 
 import re
 
-from greengrocer.web.problems import KINDS
+from greengrocer.answer_json import KINDS
 from support.documents import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from greengrocer import errors
-from greengrocer.web.problems import KINDS
+from greengrocer.answer_json import KINDS
 from support.problems import problem_of
 from support.refusals import REFUSED, ROUTES, Refused
 from support.servers import Server

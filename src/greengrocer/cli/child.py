@@ -1,4 +1,4 @@
-"""What the supervisor of ``serve --workers`` starts: an engine process or an HTTP process.
+"""The process that the supervisor of ``serve --workers`` starts: for the engine or for HTTP.
 
 Its arguments are the role, the private directory, the slot of its metrics, the supervisor's
 process id, and the numbers of inherited sockets: the control socket first.
@@ -18,7 +18,7 @@ from types import FrameType
 from typing import NoReturn
 
 from greengrocer.cli.output import MISTAKE, complain, lacking, let_go
-from greengrocer.cli.serve import http_server
+from greengrocer.cli.process import http_server
 from greengrocer.errors import ControlRefused, UsageError
 from greengrocer.serving.workers.control import Control, Word
 from greengrocer.serving.workers.private import (

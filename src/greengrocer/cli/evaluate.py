@@ -1,4 +1,4 @@
-"""``greengrocer evaluate``: how good a bundle is on labelled images."""
+"""``greengrocer evaluate``: scores a bundle on labelled images."""
 
 import argparse
 from dataclasses import asdict
@@ -25,27 +25,35 @@ def register(commands: "Commands") -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="the data set's root or its dataset/, or a folder a class "
-        "(default: where `data download` puts it)",
+        help="the data set, or a folder with one sub-folder of images per class, as ~/shop "
+        "(default: where `data download` puts the data set)",
     )
-    parser.add_argument("--split", default="val", choices=("val", "test", "train"))
     parser.add_argument(
-        "--unseen", action="store_true", help="leave out the images that trained the model"
+        "--split",
+        default="val",
+        choices=("val", "test", "train"),
+        help="which images of the data set; a folder without splits is scored whole (default: val)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write a page of figures and charts into DIR"
+        "--unseen", action="store_true", help="leave out images that the model was trained on"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write an HTML report with charts into DIR, as report",
     )
     parser.add_argument(
         "--unknown",
         type=Path,
         metavar="DIR",
-        help="images that show nothing the model knows, for the report",
+        help="folder of images that show none of the classes, as street; for --report",
     )
     parser.add_argument(
         "--corruptions",
         action="store_true",
-        help="score 35 damaged versions of each image, too: 7 corruptions at 5 severities",
+        help="score 35 damaged versions of each image as well: 7 corruptions at 5 severities",
     )
     add_model_flags(parser)
     parser.set_defaults(run=run)
@@ -65,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
     if arguments.unknown and not arguments.report:
-        raise UsageError("--unknown is for the report: say --report DIR, too")
+        raise UsageError("--unknown needs --report DIR")
     data = arguments.data or default_data_dir()
     labelled = read_split(data, arguments.split)
     split = arguments.split if has_splits(data) else None
@@ -74,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, usable_processors())
-    pipeline.observer = None  # the cost is that of the labelled images
+    pipeline.observer = None  # times are those of the labelled images only
     damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
     if arguments.report:
         _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, seen)
@@ -101,7 +109,7 @@ def _say_figures(found: "Evaluation") -> None:
 
 
 def _say_corruptions(damaged: "Robustness") -> None:
-    """A row a corruption, a column a severity."""
+    """One row per corruption, one column per severity."""
     rows = {**damaged.fine_top1, "mean": damaged.by_severity}
     say("fine_top1 under corruptions, at severities 1 to 5:")
     for name, shares in rows.items():

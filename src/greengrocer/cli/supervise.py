@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-from greengrocer.cli.serve import ignore_signals
+from greengrocer.cli.process import ignore_signals
 from greengrocer.serving.workers.keeper import Recipe
 from greengrocer.serving.workers.private import (
     ENGINE_SOCKET,

@@ -1,4 +1,4 @@
-"""What a service that runs starts before it lets another model in: this process runs it first.
+"""The trial process of a reload: a bundle runs here before the running service loads it.
 
 Its argument is a bundle's name or directory.
 """

@@ -7,11 +7,10 @@ from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
-from greengrocer.evaluation.report.findings import Flags
 from greengrocer.evaluation.robustness import Robustness
 from greengrocer.evaluation.seen import Seen
 from greengrocer.evaluation.stopwatch import Stopwatch
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import Flags, Labels
 
 
 @dataclass(frozen=True)

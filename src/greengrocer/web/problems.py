@@ -2,7 +2,7 @@
 
 import uuid
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -10,42 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer import errors
+from greengrocer.answer_json import KINDS, problem_document
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.request_state import state_of
 
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
 CHALLENGE = 'Bearer realm="greengrocer"'  # RFC 6750
-CLIENT_CLOSED_REQUEST = 499  # nginx's, for logs and metrics: nobody is there to read it
 
-
-class Kind(NamedTuple):
-    """How a refusal is told."""
-
-    status: int
-    title: str
-
-
-KINDS: dict[type[errors.Refusal], Kind] = {
-    errors.EmptyImage: Kind(400, "The image is empty"),
-    errors.UnreadableImage: Kind(400, "The image cannot be read"),
-    errors.ImageTooSlow: Kind(400, "The image takes too long to decode"),
-    errors.TooManyPixels: Kind(413, "The image has too many pixels"),
-    errors.UnsupportedFormat: Kind(415, "The image's format is not accepted"),
-    errors.MalformedUpload: Kind(400, "The upload is malformed"),
-    errors.TooManyBytes: Kind(413, "The upload has too many bytes"),
-    errors.UnsupportedContentType: Kind(415, "The content type is not accepted"),
-    errors.MissingField: Kind(422, "The form lacks its field"),
-    errors.RepeatedField: Kind(422, "The form repeats its field"),
-    errors.ParameterOutOfRange: Kind(422, "A parameter is out of range"),
-    errors.SlowUpload: Kind(408, "The upload came too slowly"),
-    errors.Unauthorized: Kind(401, "A key is needed"),
-    errors.Overloaded: Kind(429, "The service is full"),
-    errors.RateLimited: Kind(429, "Too many requests of one client"),
-    errors.NotReady: Kind(503, "The service is not ready"),
-    errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
-    errors.ClientDisconnected: Kind(CLIENT_CLOSED_REQUEST, "The client disconnected"),
-}
 
 INTERNAL = (
     "internal-error",
@@ -57,13 +29,6 @@ _RETRY_AFTER = {
         "Retry-After": {"schema": {"type": "integer"}, "description": "seconds to wait"},
     }
 }
-
-
-def problem(refusal: errors.Refusal, request_id: str, path: str | None = None) -> dict[str, object]:
-    """The problem document of ``refusal``, which ends here: the JSON of a :class:`Problem`."""
-    release_frames(refusal)
-    kind = KINDS[type(refusal)]
-    return _document(kind.status, refusal.code, kind.title, str(refusal), request_id, path)
 
 
 def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
@@ -94,7 +59,7 @@ def http_exception_response(request: Request, error: HTTPException) -> Response:
 
 def internal_error(request_id: str, path: str) -> dict[str, object]:
     """What the service did not foresee: of the exception itself nothing is told."""
-    return _document(500, *INTERNAL, request_id, path)
+    return problem_document(500, *INTERNAL, request_id, path)
 
 
 def internal_error_response(request: Request) -> Response:
@@ -111,29 +76,15 @@ def problem_response(
     path = request.scope["path"]  # not request.url: that believes the Host header
     if f"{path}/".startswith(OPEN_INFERENCE):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
-    body = _document(status, code, title, detail, state.request_id, path)
+    body = problem_document(status, code, title, detail, state.request_id, path)
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 
 def wire_problem(status: int, code: str, detail: str) -> tuple[str, bytes]:
     """A new request id and the problem document for bytes that never became a request."""
     request_id = uuid.uuid4().hex
-    document = _document(status, code, HTTPStatus(status).phrase, detail, request_id)
+    document = problem_document(status, code, HTTPStatus(status).phrase, detail, request_id)
     return request_id, orjson.dumps(document)
-
-
-def _document(
-    status: int, code: str, title: str, detail: str, request_id: str, path: str | None = None
-) -> dict[str, object]:
-    return {
-        "type": f"urn:greengrocer:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        **({} if path is None else {"instance": path}),
-        "code": code,
-        "request_id": request_id,
-    }
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:

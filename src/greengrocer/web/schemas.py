@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from greengrocer.ranking import Answer, Level
+from greengrocer.ranking import Level
 
 
 class Schema(BaseModel):
@@ -109,24 +109,3 @@ class ProblemLine(Problem):
     """Why one image of many was refused, or why no more of the request was read."""
 
     index: int = Field(ge=0, description="its place in the request")
-
-
-def prediction_body(answer: Answer, request_id: str) -> dict[str, object]:
-    """The JSON of a :class:`Prediction`, built directly: this is on every request's path."""
-    best = answer.top[0]
-    body = {
-        "prediction": best.name,
-        "confidence": best.confidence,
-        "coarse": answer.coarse
-        and {"prediction": answer.coarse.name, "confidence": answer.coarse.confidence},
-        "answer": {"level": answer.named.level, "name": answer.named.name},
-        "known": answer.known,
-        "known_score": answer.known_score,
-        "top": [{"class": name, "confidence": confidence} for name, confidence in answer.top],
-        "model": {"name": answer.model.name, "version": answer.model.version},
-        "request_id": request_id,
-    }
-    if answer.evidence is not None:
-        shape, values = answer.evidence.shape, answer.evidence.ravel().tolist()
-        body["evidence"] = {"class": best.name, "shape": shape, "values": values}
-    return body

@@ -1,7 +1,7 @@
 from greengrocer import errors
+from greengrocer.answer_json import KINDS
 from greengrocer.serving.frames.frames import Refused
 from greengrocer.serving.frames.refusals import from_frame, to_frame
-from greengrocer.web.problems import KINDS
 
 
 def test_every_refusal_is_the_same_on_the_other_side() -> None:

@@ -8,28 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from greengrocer.answer_json import KINDS
 from greengrocer.imaging.formats import media_types
-from greengrocer.web.problems import KINDS
 from greengrocer.web.schemas import Problem
+from greengrocer.web.table import ENDPOINTS
 
-METHODS = {
-    "/predict": "post",
-    "/explain": "post",
-    "/predict/batch": "post",
-    "/class-names": "get",
-    "/random-image": "get",
-    "/livez": "get",
-    "/readyz": "get",
-    "/metrics": "get",
-    "/v2": "get",
-    "/v2/health/live": "get",
-    "/v2/health/ready": "get",
-    **{
-        f"/v2/models/{{name}}{version}{what}": method
-        for version in ("", "/versions/{version}")
-        for what, method in (("", "get"), ("/config", "get"), ("/ready", "get"), ("/infer", "post"))
-    },
-}
+METHODS = {each.path: each.method.lower() for each in ENDPOINTS if each.summary}
 
 
 class Page(HTMLParser):

@@ -4,12 +4,9 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import ECE_BINS, Labels
-
-Flags = npt.NDArray[np.bool_]
+from greengrocer.figures.score import ECE_BINS, Flags, Labels
 
 
 class Confusion(NamedTuple):

@@ -1,6 +1,6 @@
 """What stands before the routes, where the settings ask for it: else nothing does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.middleware.cors import CORSMiddleware
@@ -36,10 +36,13 @@ class Access:
     cors_origins: tuple[str, ...] = ()
     metrics_port: int | None = None
 
-    def before(self, app: ASGIApp, routes: ASGIApp) -> ASGIApp:
-        """``app`` behind what is asked for; ``routes`` is what answers on the metrics' port."""
+    def before(self, app: ASGIApp, routes: ASGIApp, is_open: Callable[[str], bool]) -> ASGIApp:
+        """``app`` behind what is asked for; ``routes`` is what answers on the metrics' port.
+
+        ``is_open`` says of a path whether it needs no key and counts against no limit.
+        """
         if self.keys is not None or self.limiter is not None:
-            app = Guard(app, self.keys, self.limiter, self.rates)
+            app = Guard(app, self.keys, self.limiter, self.rates, is_open)
         if self.cors_origins:  # browsers ask for leave without a key, and want to read refusals
             app = CORSMiddleware(
                 app,

@@ -1,6 +1,7 @@
 """Before a request is read: whether it has a key, and whether its client may ask now."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from starlette.requests import Request
@@ -13,9 +14,6 @@ from greengrocer.web.access.key_file import KeyFile
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.request_state import state_of
 
-OPEN = frozenset({"/", "/livez", "/readyz"})
-OPEN_BELOW = ("/page/", "/v2/health/")
-
 
 class Guard:
     """Pure ASGI middleware. What is open is neither asked for a key nor counted.
@@ -24,17 +22,23 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, keys: KeyFile | None, limiter: Limiter | None, rates: Rates
+        self,
+        app: ASGIApp,
+        keys: KeyFile | None,
+        limiter: Limiter | None,
+        rates: Rates,
+        is_open: Callable[[str], bool],
     ) -> None:
         self.app = app
         self.keys = keys
         self.limiter = limiter
+        self.is_open = is_open  # of a path: whether it is for everyone, always
         policies = (f'"{name}";q={rate.requests};w={rate.seconds}' for name, rate in rates.items())
         self.policy = (b"ratelimit-policy", ", ".join(policies).encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http" or is_open(scope["path"]):
+        if scope["type"] != "http" or self.is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
         state = state_of(scope)
@@ -64,11 +68,6 @@ class Guard:
             await send(message)
 
         return send_telling
-
-
-def is_open(path: str) -> bool:
-    """Whether ``path`` is for everyone, always: the page and the probes."""
-    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 async def _charge(limiter: Limiter, address: str, name: str | None) -> None:

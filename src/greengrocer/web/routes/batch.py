@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.context import Context
 from greengrocer.errors import (
     EmptyImage,
@@ -37,11 +38,13 @@ from greengrocer.web.body.upload import (
     receive_body,
     wrong_type,
 )
-from greengrocer.web.problems import internal_error, problem
+from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.openapi import BINARY
+from greengrocer.web.problems import described, internal_error
 from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
-from greengrocer.web.routes.parameters import read_ask, read_patience
-from greengrocer.web.schemas import prediction_body
+from greengrocer.web.routes.parameters import OF_IMAGES, read_ask, read_patience
+from greengrocer.web.schemas import PredictionLine, ProblemLine
 from greengrocer.web.service import Service
 
 LINES = "application/x-ndjson"
@@ -252,7 +255,7 @@ class Batch:
             return _line(index, internal_error(self._id, self._path))
         finally:
             self._contexts.discard(context)
-        return _line(index, prediction_body(answer, self._id))
+        return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
         """Tell why no more of the form is read, in a line behind others where a line can do it."""
@@ -267,8 +270,54 @@ class Batch:
 
     def _refused(self, index: int, refusal: Refusal) -> bytes:
         self.service.metrics.rejections.labels(refusal.code).inc()
-        return _line(index, problem(refusal, self._id, self._path))
+        return _line(index, problem_json(refusal, self._id, self._path))
 
 
 def _line(index: int, body: dict[str, object]) -> bytes:
     return orjson.dumps({"index": index, **body}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "A form with a file for each image. It is read only as fast as images "
+    "are answered: without a place for the first one the request is refused, and the others "
+    "wait for theirs. The service's own deadline is each image's, from when it is its turn; "
+    "X-Deadline-Ms is that of all of them.",
+    "content": {
+        FORM_TYPE: {
+            "schema": {
+                "type": "object",
+                "properties": {FIELD: {"type": "array", "items": BINARY, "minItems": 1}},
+                "required": [FIELD],
+            }
+        }
+    },
+}
+_LINES: dict[int | str, Any] = {
+    200: {
+        "description": "A JSON object a line, in order, each sent as soon as it is its turn: what "
+        "/predict would answer, or its problem with its status, and the index, counted from 0. A "
+        "form that breaks, or is refused midway, ends with the line of a problem.",
+        "content": {
+            LINES: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/PredictionLine"},
+                        {"$ref": "#/components/schemas/ProblemLine"},
+                    ]
+                }
+            }
+        },
+    }
+}
+PREDICT_BATCH = Endpoint(
+    "POST",
+    "/predict/batch",
+    predict_batch,
+    "Tell what many images show",
+    parameters=OF_IMAGES,
+    body=_BODY,
+    responses={**_LINES, **described(400, 408, 413, 415, 422, 429, 500, 503, 504)},
+    schemas=(PredictionLine, ProblemLine),
+    is_hot=True,
+)

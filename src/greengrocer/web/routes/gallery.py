@@ -5,22 +5,27 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from greengrocer.datasets.gallery import Gallery
 from greengrocer.errors import NotReady
 from greengrocer.plain_files import open_plain
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
+from greengrocer.web.openapi import image
+from greengrocer.web.problems import described
+from greengrocer.web.service import Service
 
 BLOCK = 1 << 16  # bytes
 
 
-async def random_image(gallery: Gallery) -> StreamingResponse:
+async def random_image(service: Service, request: Request) -> StreamingResponse:
     """A random JPEG; ``X-Class`` is its true class, percent-encoded beyond ASCII.
 
     Raises NotReady where the image has vanished from the disk since the start.
     """
-    shown = gallery.choose()
+    del request
+    shown = service.gallery.choose()
     try:
         file, size = await asyncio.to_thread(_open, shown.path)
     except OSError as error:
@@ -30,7 +35,7 @@ async def random_image(gallery: Gallery) -> StreamingResponse:
         "Content-Length": str(size),
         "Cache-Control": "no-store",
     }
-    if gallery.built_in:
+    if service.gallery.built_in:
         headers["X-Gallery"] = "built-in"
     return StreamingResponse(_blocks(file, size), headers=headers, media_type="image/jpeg")
 
@@ -49,3 +54,19 @@ async def _blocks(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
                 raise OSError("the image has shrunk while it was sent")
             size -= len(block)
             yield block
+
+
+RANDOM_IMAGE = Endpoint(
+    "GET",
+    "/random-image",
+    random_image,
+    "Fetch a random image to try",
+    responses={
+        **image(
+            "image/jpeg",
+            "A JPEG",
+            {"X-Class": "its true class", "X-Gallery": "built-in, where there is no data set"},
+        ),
+        **described(500, 503),
+    },
+)

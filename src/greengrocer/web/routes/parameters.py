@@ -22,7 +22,7 @@ DEADLINE: dict[str, Any] = {
     "lengthen it, and past it the request is dropped and answered 504",
     "schema": {"type": "integer", "minimum": 1},
 }
-DESCRIBED: list[dict[str, Any]] = [
+OF_IMAGES: tuple[dict[str, Any], ...] = (
     {
         "name": "top",
         "in": "query",
@@ -38,7 +38,7 @@ DESCRIBED: list[dict[str, Any]] = [
         "schema": {"type": "boolean", "default": False},
     },
     DEADLINE,
-]
+)
 
 
 def read_ask(request: Request, classes: int) -> Ask:

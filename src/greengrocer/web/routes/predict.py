@@ -6,14 +6,18 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from greengrocer.answer_json import answer_json
 from greengrocer.context import Context
 from greengrocer.ranking import Answer, Ask
 from greengrocer.web.body.upload import read_picture
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
+from greengrocer.web.openapi import image, upload
+from greengrocer.web.problems import described
 from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import classify_admitted
-from greengrocer.web.routes.parameters import read_ask, read_patience
-from greengrocer.web.schemas import prediction_body
+from greengrocer.web.routes.parameters import DEADLINE, OF_IMAGES, read_ask, read_patience
+from greengrocer.web.schemas import Prediction
 from greengrocer.web.service import Service
 
 OVERLAID = Ask(top=1, overlay=True)
@@ -24,7 +28,7 @@ async def predict(service: Service, request: Request) -> Response:
     ask = read_ask(request, len(service.classifier.labels.classes))
     state = state_of(request.scope)
     answer = await _answer(service, request, ask)
-    body = orjson.dumps(prediction_body(answer, state.request_id))
+    body = orjson.dumps(answer_json(answer, state.request_id))
     return Response(state.hold_until_sent(service.admission, body), media_type="application/json")
 
 
@@ -48,3 +52,34 @@ async def _answer(service: Service, request: Request, ask: Ask) -> Answer:
         context = Context(state.request_id, seconds)
         state.on_disconnect(context.cancel)
         return await classify_admitted(service, picture, context, ask)
+
+
+_REFUSALS = described(400, 408, 413, 415, 422, 429, 500, 503, 504)
+PREDICT = Endpoint(
+    "POST",
+    "/predict",
+    predict,
+    "Tell what an image shows",
+    parameters=OF_IMAGES,
+    body=upload(),
+    model=Prediction,
+    responses=_REFUSALS,
+    is_hot=True,
+)
+EXPLAIN = Endpoint(
+    "POST",
+    "/explain",
+    explain,
+    "Show where in an image the evidence is",
+    parameters=(DEADLINE,),
+    body=upload(),
+    responses={
+        **image(
+            "image/png",
+            "A PNG of at most 1024 pixels on its longer side",
+            {"X-Class": "the prediction that the evidence is for, percent-encoded beyond ASCII"},
+        ),
+        **_REFUSALS,
+    },
+    is_hot=True,
+)

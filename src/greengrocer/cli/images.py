@@ -1,4 +1,4 @@
-"""Images on disk, found in folders."""
+"""Image files, found in folders and read."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from greengrocer.plain_files import PICTURE_BYTES, read_plain
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
 
-def find_pictures(paths: Sequence[Path]) -> list[Path]:
+def find_images(paths: Sequence[Path]) -> list[Path]:
     """The ``paths``, each folder replaced by the images below it, in order of their names.
 
     A folder without any stays as it is. Raises UsageError for one that cannot be read.
@@ -23,7 +23,7 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     return [found for path in paths for found in (_below(path) if _is_folder(path) else [path])]
 
 
-def read_picture(path: Path) -> bytes:
+def read_image(path: Path) -> bytes:
     """The file's bytes; raises UnreadableImage where it cannot be read."""
     try:
         if str(path) in STANDARD_INPUT:
@@ -31,13 +31,13 @@ def read_picture(path: Path) -> bytes:
         return read_plain(path, PICTURE_BYTES)
     except IsADirectoryError as error:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise EmptyImage(f"the folder holds no image ({kinds})") from error
+        raise EmptyImage(f"the folder has no image files ({kinds})") from error
     except OSError as error:
         raise UnreadableImage(error.strerror or "the file cannot be read") from error
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is one; what cannot be looked at is told of in its turn."""
+    """Whether it is one; what cannot be accessed is reported when it is read."""
     try:
         return path.is_dir()
     except OSError:
@@ -53,7 +53,9 @@ def _below(folder: Path) -> list[Path]:
     missing = suffixes_of_extra()
     left_out = sum(file.suffix.lower() in missing for file in files)
     if left_out:
-        warn(f"greengrocer: {folder}: {left_out} HEIC or AVIF left out: install the extra heif")
+        warn(
+            f"greengrocer: {folder}: {left_out} HEIC or AVIF files skipped: install the extra heif"
+        )
     return sorted(file for file in files if file.suffix.lower() in SUFFIXES) or [folder]
 
 
