@@ -12,7 +12,7 @@ TIMES = 3  # the peak
 CLIENTS = 16  # of the closed loop that measures the peak
 LEAST = 0.95  # of what the processors have time for
 PROBE_SECONDS = 1.0  # a kubelet's patience with a probe, unless told otherwise
-DEADLINE: float = Settings.model_fields["deadline"].default
+DEADLINE: float = Settings.model_fields["request_timeout_seconds"].default
 
 
 @dataclass(frozen=True)
