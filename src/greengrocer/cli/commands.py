@@ -16,7 +16,10 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         help="a shipped bundle's name, or a bundle's directory (default: grocery)",
     )
     parser.add_argument(
-        "--engine", default="onnx", choices=("onnx", "torch"), help="what runs the model"
+        "--engine",
+        default="onnx",
+        metavar="NAME",
+        help="what runs the model: onnx, torch, or one that another package adds (default: onnx)",
     )
     parser.add_argument(
         "--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs"
