@@ -203,7 +203,8 @@ def loader(settings: Settings, metrics: Metrics) -> Loader:
 def attempt_of(settings: Settings) -> Attempt | None:
     """How a service that runs has a bundle tried before it loads it.
 
-    The other engines run networks of our own, and take nothing but their weights from a bundle.
+    Only the engine onnx runs a graph that a bundle brings: torch takes nothing but weights from it,
+    and an engine of another package may need more than a trial allows.
     """
     return try_bundle if settings.engine == "onnx" else None
 
@@ -220,7 +221,8 @@ def build_pipeline(
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
 
-    Raises BundleRefused where the graph or an answer is not what the manifest says, BrokenExtra.
+    Raises BundleRefused where the graph or an answer is not what the manifest says, UsageError
+    for an engine that is unknown or does not load, BrokenExtra.
     """
     check_installation()
     manifest = bundle.manifest

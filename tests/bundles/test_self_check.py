@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
+from fake_engine import FakeEngine
 from greengrocer import assemble
 from greengrocer.bundles.bundle import Bundle, load_bundle
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.engines.engine import Threads
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import BundleRefused, UnreadableImage
 
 
