@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto
 
 from fake_engine import FakeEngine
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.engines.engine import ONE_THREAD, Threads
