@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.companion import Companion, companion, serve
 from benchmarks.pictures import read_pictures
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.pipeline import Pipeline

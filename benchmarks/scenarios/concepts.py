@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from benchmarks.bare import bare_process
 from benchmarks.pictures import read_pictures
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.bundles.manifest import WEIGHTS
 from greengrocer.context import Context

@@ -1,4 +1,4 @@
-"""The composition root: settings become a bundle, an engine, a pipeline, a service, an app."""
+"""The composition root: settings become a pipeline, a service, an app."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
-from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
-from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
-from greengrocer.engines.registry import make_engine
+from greengrocer.engines.engine import Engine
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
-from greengrocer.imaging.heif import check_installation
-from greengrocer.pipeline import Observer, Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.budgets import decode_bytes, upload_bytes
 from greengrocer.serving.classifier import Classifier, LocalClassifier
@@ -203,56 +200,10 @@ def loader(settings: Settings, metrics: Metrics) -> Loader:
 def attempt_of(settings: Settings) -> Attempt | None:
     """How a service that runs has a bundle tried before it loads it.
 
-    The other engines run networks of our own, and take nothing but their weights from a bundle.
+    Only the engine onnx runs a graph that a bundle brings: torch takes nothing but weights from it,
+    and an engine of another package may need more than a trial allows.
     """
     return try_bundle if settings.engine == "onnx" else None
-
-
-def build_pipeline(
-    bundle: Bundle,
-    engine_name: str = "onnx",
-    device: str = "auto",
-    limits: DecodeLimits | None = None,
-    observer: Observer | None = None,
-    threads: Threads = ONE_THREAD,
-    make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
-    memory: DecodeBudget | None = None,
-) -> Pipeline:
-    """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
-
-    Raises BundleRefused where the graph or an answer is not what the manifest says, BrokenExtra.
-    """
-    check_installation()
-    manifest = bundle.manifest
-    engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
-    engine.start()
-    labels = Labels(
-        ModelId(manifest.name, manifest.version),
-        manifest.classes,
-        manifest.coarse,
-        manifest.known_threshold,
-        manifest.fine_threshold,
-        manifest.coarse_threshold,
-    )
-    pipeline = Pipeline(
-        engine,
-        manifest.geometry,
-        labels,
-        limits or DecodeLimits(bytes=decode_bytes(picture_threads())),
-        observer,
-        make_batcher(engine),
-        memory,
-    )
-
-    def best(picture: bytes) -> tuple[str, float]:
-        return pipeline.classify(picture, Context()).top[0]
-
-    try:
-        replay_goldens(bundle, best)
-    except BaseException:
-        pipeline.close()
-        raise
-    return pipeline
 
 
 def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batcher | None:

@@ -11,9 +11,9 @@ from typing import Protocol
 from PIL import Image
 
 from greengrocer.context import Context
-from greengrocer.engines.at_work import AtWork
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
+from greengrocer.engines.in_flight import InFlightCount
 from greengrocer.imaging.budget import DecodeBudget, Share
 from greengrocer.imaging.decode import DecodeLimits, Picture, allowed_bytes, decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
@@ -57,7 +57,7 @@ class Pipeline:
         self.observer = observer
         self.batcher = batcher
         self.memory = memory or DecodeBudget(limits.bytes)
-        self._at_work = AtWork()
+        self._in_flight = InFlightCount()
 
     @property
     def largest_batch(self) -> int:
@@ -70,13 +70,13 @@ class Pipeline:
         Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
         """
         context.check()
-        with self._at_work.picture() as work:
+        with self._in_flight.image() as image:
             with self._share(picture, self.geometry.size, context):
                 started = perf_counter()
                 pixels = self._pixels(picture, context)
                 decoded = perf_counter()
             context.check()
-            inference = self._infer(pixels, context, work.alone)
+            inference = self._infer(pixels, context, image.alone)
             inferred = perf_counter()
             if self.observer:
                 self.observer.decoded(decoded - started)

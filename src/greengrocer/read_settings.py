@@ -18,6 +18,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
 )
 
+from greengrocer.engines.registry import find_engine
 from greengrocer.errors import UsageError
 from greengrocer.plain_files import SETTINGS_BYTES, read_plain
 from greengrocer.settings import PREFIX, RATE, Settings
@@ -156,6 +157,7 @@ def read_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     settings._old_names = tuple(sorted(old_names))  # noqa: SLF001
     _check_texts(settings)
     _check_together(settings)
+    find_engine(settings.engine)
     return settings
 
 

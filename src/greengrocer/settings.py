@@ -61,8 +61,10 @@ class Settings(BaseSettings):
         "127.0.0.1", description="address to listen on; 0.0.0.0 to be reached from other machines"
     )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
-    engine: Literal["onnx", "torch", "fake"] = Field(
-        "onnx", description="what runs the model; fake: for tests"
+    engine: str = Field(
+        "onnx",
+        description="what runs the model: onnx, torch (for a GPU), or an engine that another "
+        "installed package adds",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the engine runs")
     workers: int | None = Field(

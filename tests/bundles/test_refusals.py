@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles import bundle as bundles
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, MANIFEST, read_manifest, write_manifest

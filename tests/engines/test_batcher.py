@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fake_engine import FakeEngine
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from greengrocer.imaging.geometry import Pixels
 from support.engines import HeldEngine

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from greengrocer.assemble import build_pipeline
+from fake_engine import FakeEngine
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.engines.engine import ONE_THREAD, Threads
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.errors import BundleRefused, UsageError
 from support.graphs import OUTPUTS, grey_graph, write_onnx_bundle

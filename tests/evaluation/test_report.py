@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.labelled import read_split

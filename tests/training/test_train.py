@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.context import Context

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from support import bare
+from support.plugins import python_path
 from support.servers import Server, clean_environment, serve_command, start_server
 from support.stills import KINDS, still
 
@@ -84,7 +85,7 @@ def test_a_corrupted_installation_ends_the_start_in_a_line(
     (tmp_path / "pillow_heif" / "__init__.py").write_text("raise OSError('libheif.so: no ELF')\n")
     done = subprocess.run(
         [*serve_command(fake_bundle), "--engine", "fake"],
-        env=clean_environment() | {"PYTHONPATH": str(tmp_path)},
+        env=clean_environment() | python_path(tmp_path),
         capture_output=True,
         text=True,
         check=False,

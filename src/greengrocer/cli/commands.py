@@ -22,8 +22,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine",
         default="onnx",
-        choices=("onnx", "torch"),
-        help="library that runs the model (default: onnx)",
+        metavar="NAME",
+        help="library that runs the model: onnx, torch, or one that a package adds (default: onnx)",
     )
     parser.add_argument(
         "--device",

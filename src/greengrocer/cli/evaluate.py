@@ -61,7 +61,7 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate with the serving pipeline and print the figures."""
-    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.datasets.labelled import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415

@@ -44,7 +44,7 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Classify each image; a refused one is reported and does not stop the others."""
-    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.cli import answers, images  # noqa: PLC0415
     from greengrocer.ranking import Ask  # noqa: PLC0415

@@ -13,7 +13,7 @@ from greengrocer.serving.reloading.trial import limit_trial
 def main(source: str) -> int:
     """Load the bundle, replay its goldens, and return the exit code."""
     limit_trial()
-    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
 
     try:

@@ -14,8 +14,8 @@ from greengrocer.errors import Refusal
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.tracebacks import release_frames
 
-# Told of each batch: the seconds that each of its images has waited in the queue.
-Told = Callable[[Sequence[float]], None]
+# Called with the seconds for which each image of a batch has waited in the queue.
+Observe = Callable[[Sequence[float]], None]
 
 
 class Batcher:
@@ -24,10 +24,12 @@ class Batcher:
     While a batch runs, others gather. Idle, the thread sleeps until an image comes.
     """
 
-    def __init__(self, engine: Engine, limits: BatchLimits, told: Told = lambda _: None) -> None:
+    def __init__(
+        self, engine: Engine, limits: BatchLimits, observe: Observe = lambda _: None
+    ) -> None:
         self.engine = engine
         self.limits = limits
-        self.told = told
+        self.observe = observe
         self._queue: list[_Picture] = []
         self._closed = False
         self._changed = threading.Condition()
@@ -58,7 +60,7 @@ class Batcher:
         while batch := self._next_batch():
             try:
                 now = time.monotonic()
-                self.told([now - picture.arrived for picture in batch])
+                self.observe([now - picture.arrived for picture in batch])
                 self._answer(batch)
             # Whatever it is, somebody waits for it, and there is no other thread for the next one.
             except Exception as error:

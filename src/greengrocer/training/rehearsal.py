@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.networks.efficientnet_lite import FEATURES
@@ -53,7 +54,7 @@ def rehearse(
         trial = Path(home) / "bundle"
         try:
             write_bundle(work.recipe, plan, finished, teachers, candidates[:GOLDENS], trial)
-            engine = make_engine("onnx", trial, load_bundle(trial).manifest)
+            engine = make_engine("onnx", trial, load_bundle(trial).manifest, "cpu", ONE_THREAD)
             engine.start()
             engine.close()
         except UnicodeEncodeError as error:

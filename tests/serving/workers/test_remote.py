@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fake_engine import FakeEngine
 from greengrocer.context import Context
 from greengrocer.engines.engine import Engine, Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import (
     ClientDisconnected,
     DeadlineExceeded,

@@ -5,8 +5,8 @@ import resource
 import threading
 from pathlib import Path
 
+from fake_engine import FakeEngine
 from greengrocer.engines.engine import Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.geometry import Pixels
 
 CRASHES, HANGS, SLOW, FAILS = 12, 36, 62, 87  # mean levels of grey, JPEG's error aside

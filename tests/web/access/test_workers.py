@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.engines.fake_engine import FakeEngine
+from fake_engine import FakeEngine
 from greengrocer.errors import NotReady
 from greengrocer.serving.limits import Rate, Standing
 from greengrocer.serving.local_limiter import LocalLimiter

@@ -1,4 +1,4 @@
-"""An engine for tests: it answers by the image's mean colour, at once and exactly."""
+"""The engine `fake`, a plugin for tests: it answers by the image's mean colour, exactly."""
 
 from pathlib import Path
 
