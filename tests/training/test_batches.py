@@ -13,9 +13,9 @@ from support.folders import write_folders
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(batch=4),
+    backbone="efficientnet-lite0",
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(batch_size=4),
 )
 
 
@@ -51,7 +51,7 @@ def test_as_many_images_are_prepared_at_once_as_there_are_threads(
         return Image.new("RGB", (32, 32))
 
     monkeypatch.setattr("greengrocer.training.pictures.batches.read_picture", wait)
-    one = RECIPE.model_copy(update={"optimisation": Optimisation(batch=1)})
+    one = RECIPE.model_copy(update={"optimisation": Optimisation(batch_size=1)})
     pictures = (labelled * 3)[: 2 * threads]
     assert len(list(training_batches(pictures, one, 0, threads))) == 2 * threads
 

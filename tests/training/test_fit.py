@@ -21,10 +21,10 @@ from support.servers import clean_environment
 RECIPE = Recipe(
     name="greys",
     seed=3,
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=3, batch=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=3, batch_size=4),
 )
 STEPS = 2  # an epoch: 8 images in batches of 4
 
@@ -175,7 +175,9 @@ def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
 def test_a_probe_starts_the_head_near_its_end(split: LabelledSet) -> None:
     losses = []
     for epochs in (0, 2):
-        run = Run(varied(probe_epochs=epochs, label_smoothing=0.0), split.taxonomy, STEPS, "cpu")
+        run = Run(
+            varied(linear_probe_epochs=epochs, label_smoothing=0.0), split.taxonomy, STEPS, "cpu"
+        )
         before = {name: value.clone() for name, value in run.network.backbone.state_dict().items()}
         if epochs:
             run.probe(split.pictures, threads=1)
@@ -192,7 +194,7 @@ def test_a_probe_starts_the_head_near_its_end(split: LabelledSet) -> None:
 def test_a_run_goes_on_from_its_probe(
     split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = varied(probe_epochs=1, epochs=1)
+    recipe = varied(linear_probe_epochs=1, epochs=1)
     whole = fitted(split, tmp_path / "whole.pt", recipe).state_dict()
     with monkeypatch.context() as patch:
         patch.delattr(Run, "train_epoch")
@@ -207,7 +209,7 @@ def test_a_run_goes_on_from_its_probe(
 def test_frozen_norms_keep_their_statistics_and_learn_their_scales(
     split: LabelledSet, frozen: bool
 ) -> None:
-    run = Run(varied(frozen_norms=frozen), split.taxonomy, STEPS, "cpu")
+    run = Run(varied(frozen_batch_norm=frozen), split.taxonomy, STEPS, "cpu")
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     run.train_epoch(split.pictures, threads=1)
     after = run.network.state_dict()

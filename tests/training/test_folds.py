@@ -27,9 +27,9 @@ pytestmark = pytest.mark.leg("training")
 
 RECIPE = Recipe(
     name="tones",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    export=Export(size=64, calibration_pictures=8),
+    export=Export(image_size=64, calibration_images=8),
 )
 FOLDS = 3
 TONES = {"dark": 50, "light": 200}
@@ -79,7 +79,7 @@ def stub_fit(
         assert precision is not None
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
-        network = fit_two(untrained(recipe.network, 2), pictures, recipe.export.size)
+        network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
         return Fitted(network, device, precision)
 
     monkeypatch.setattr("greengrocer.training.work.fit", fit)

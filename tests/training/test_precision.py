@@ -28,10 +28,10 @@ from support.servers import clean_environment
 RECIPE = Recipe(
     name="greys",
     seed=3,
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=2, batch=4, probe_epochs=1),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=2, batch_size=4, linear_probe_epochs=1),
 )
 
 

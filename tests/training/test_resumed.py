@@ -26,11 +26,11 @@ from support.pictures import encoded, photo
 
 TEACHER = Recipe(
     name="tones",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
-    export=Export(size=32, calibration_pictures=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
+    export=Export(image_size=32, calibration_images=4),
 )
 STUDENT = TEACHER.model_copy(update={"distillation": Distillation(weight=0.5)})
 TONES = {"dark": 50, "light": 200}
@@ -159,7 +159,7 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
     assert (
         told == f"int8 lost; what has been trained is kept in {kept}: go on with the same training"
     )
-    more = STUDENT.export.model_copy(update={"calibration_pictures": 8})
+    more = STUDENT.export.model_copy(update={"calibration_images": 8})
     learn(again, "teacher", STUDENT.model_copy(update={"export": more}))
 
 
@@ -242,10 +242,10 @@ class TestAnswersOfFolds:
     def test_another_export_has_the_same_networks_answer_anew(
         self, path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        more = STUDENT.export.model_copy(update={"calibration_pictures": 8})
+        more = STUDENT.export.model_copy(update={"calibration_images": 8})
         found = self.answers(path, STUDENT.model_copy(update={"export": more}))
         assert not found.complete(0)
-        told = "the folds answer anew (export.calibration_pictures was 4, is 8)\n"
+        told = "the folds answer anew (export.calibration_images was 4, is 8)\n"
         assert capsys.readouterr().out == told
         assert self.answers(path).complete(0)  # nothing is lost before they have begun to
         limit = STUDENT.export.model_copy(update={"max_graph_megabytes": 9.0})

@@ -19,7 +19,7 @@ from support.pictures import encoded, jpeg, photo
 
 Pictures = tuple[LabelledImage, ...]
 
-BY_THUMBNAILS = Recipe(name="any", network="efficientnet-lite0", pretrained=False)
+BY_THUMBNAILS = Recipe(name="any", backbone="efficientnet-lite0", pretrained=False)
 
 # Frames a scene, for each class; pear has but one scene.
 BURSTS = {"apple": [3, 1, 2, 1, 1, 4], "pear": [5], "quince": [2, 2]}

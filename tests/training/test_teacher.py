@@ -16,10 +16,10 @@ from support.folders import write_folders
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
 )
 STUDENT = RECIPE.model_copy(update={"distillation": Distillation(weight=1.0, temperature=2.0)})
 STEPS = 2

@@ -57,7 +57,7 @@ def write_bundle(
         known_threshold=calibration.thresholds.known,
         fine_threshold=calibration.thresholds.fine,
         coarse_threshold=calibration.thresholds.coarse,
-        network=Network(architecture=recipe.network, temperature=calibration.temperature),
+        network=Network(architecture=recipe.backbone, temperature=calibration.temperature),
         graph=finished.graph.SerializeToString(),
         weights=finished.weights,
         provenance=_provenance(recipe, plan, finished, teachers, made),

@@ -47,7 +47,7 @@ def rehearse(
     """
     tqdm.write("rehearsing the export")
     torch.manual_seed(work.recipe.seed)
-    network = Recogniser(work.recipe.network, len(plan.taxonomy.classes))
+    network = Recogniser(work.recipe.backbone, len(plan.taxonomy.classes))
     finished = _finished(network, work, plan)
     with tempfile.TemporaryDirectory(prefix=f".{work.out.name}.", dir=work.out.parent) as home:
         trial = Path(home) / "bundle"

@@ -59,9 +59,9 @@ class Run:
         self.recipe, self.device, self.steps, self.teacher = recipe, device, steps, teacher
         self.precision = precision
         self.devices = [device]
-        network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
+        network = Recogniser(recipe.backbone, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
-            load_pretrained(network.backbone, recipe.network)
+            load_pretrained(network.backbone, recipe.backbone)
         self.network = channels_last(network.to(device))
         self.frozen = [m for stage in stages(network.backbone)[: how.frozen_stages] for m in stage]
         for module in self.frozen:
@@ -117,7 +117,7 @@ class Run:
         self.network.train()
         for module in self.frozen:
             module.eval()  # its batch norms keep their statistics
-        if self.recipe.optimisation.frozen_norms:
+        if self.recipe.optimisation.frozen_batch_norm:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -128,7 +128,7 @@ class Run:
     @torch.no_grad()
     def _average_weights(self) -> None:
         """Move the average towards the weights; early on faster, so that it forgets the start."""
-        decay = min(self.recipe.optimisation.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.recipe.optimisation.ema_decay, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:
                 self.average[name].lerp_(value, 1 - decay)
@@ -200,7 +200,7 @@ def fit(
     goes on from there, in its precision, and ends as if it had never stopped. Raises UsageError for
     a checkpoint of another fit, and where the loss is no number any more.
     """
-    steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
+    steps = max(1, len(pictures) // min(recipe.optimisation.batch_size, len(pictures)))
     origin = origin_of(recipe, taxonomy, pictures, teacher)
     state = read_state(checkpoint, device) if checkpoint.exists() else None
     if state is not None:
@@ -212,7 +212,7 @@ def fit(
     if state is not None:
         run.take_up(state)
         tqdm.write(f"resumed after epoch {run.epoch}")
-    elif recipe.optimisation.probe_epochs:
+    elif recipe.optimisation.linear_probe_epochs:
         run.probe(pictures, threads)
         run.save(checkpoint, origin)
     while run.epoch < recipe.optimisation.epochs:
@@ -224,6 +224,6 @@ def fit(
             )
         run.save(checkpoint, origin)
         tqdm.write(f"epoch {run.epoch}: loss {loss:.4f}")
-    trained = Recogniser(recipe.network, len(taxonomy.classes))
+    trained = Recogniser(recipe.backbone, len(taxonomy.classes))
     trained.load_state_dict(run.average)
     return Fitted(trained.eval(), " + ".join(run.devices), precision)

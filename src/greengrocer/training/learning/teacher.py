@@ -74,7 +74,7 @@ def _load(
         raise UsageError(
             f"{path} may have seen what its student is judged by: it trained on other images"
         )
-    network = Recogniser(recipe.network, classes)
+    network = Recogniser(recipe.backbone, classes)
     network.load_state_dict(state["average"])
     for parameter in network.parameters():
         parameter.requires_grad_(False)

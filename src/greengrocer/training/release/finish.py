@@ -85,14 +85,14 @@ def published(trained: Recogniser, recipe: Recipe) -> tuple[Recogniser, dict[str
         weights = to_float16(trained)
     except ValueError as error:
         raise UsageError(f"training went astray, try a lower rate: {error}") from error
-    network = Recogniser(recipe.network, trained.head.out_features)
+    network = Recogniser(recipe.backbone, trained.head.out_features)
     load_float16(network, weights)
     return network.eval(), weights
 
 
 def geometry_of(recipe: Recipe) -> Geometry:
     """What the model sees of an image."""
-    return Geometry(width=recipe.export.size, height=recipe.export.size)
+    return Geometry(width=recipe.export.image_size, height=recipe.export.image_size)
 
 
 def export(network: Recogniser, training: Sequence[LabelledImage], recipe: Recipe) -> Exported:
@@ -100,7 +100,7 @@ def export(network: Recogniser, training: Sequence[LabelledImage], recipe: Recip
     geometry = geometry_of(recipe)
     in_float = backbone_graph(network.backbone, geometry)
     order = np.random.default_rng(recipe.seed).permutation(len(training))
-    sample = [training[int(index)] for index in order[: recipe.export.calibration_pictures]]
+    sample = [training[int(index)] for index in order[: recipe.export.calibration_images]]
     tqdm.write(f"quantising with {len(sample)} training images")
     in_int8 = quantise(in_float, [read_fitted(p.path, geometry) for p in sample])
     paths, labels = [p.path for p in training], np.array([p.label for p in training])

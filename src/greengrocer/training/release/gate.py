@@ -64,7 +64,7 @@ def refuse_lossy(found: Comparison) -> None:
             f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} held-out images, float "
             f"{found.float_top1:.1f} %, and {found.agreement:.1f} % of the labels agree: a loss of "
             f"at most {MAX_LOSS:g} points or an agreement of {MIN_AGREEMENT:g} % is asked for; "
-            "try more calibration_pictures"
+            "try more calibration_images"
         )
 
 
@@ -79,7 +79,7 @@ def refuse_loss(found: Comparison) -> None:
             f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} out-of-fold images, "
             f"float {found.float_top1:.1f} %: a change of {found.gain:.2f} points (95 % interval "
             f"{found.gain_low:.2f} to {found.gain_high:.2f}) where a loss of at most "
-            f"{MAX_LOSS:g} is asked for; try more calibration_pictures"
+            f"{MAX_LOSS:g} is asked for; try more calibration_images"
         )
 
 
@@ -90,5 +90,5 @@ def refuse_disagreement(found: Comparison) -> None:
         raise UsageError(
             f"int8 and float agree on {found.agreement:.1f} % of the labels of {found.pictures} "
             f"training images: at least {MIN_AGREEMENT:g} % is asked for; try more "
-            "calibration_pictures"
+            "calibration_images"
         )
