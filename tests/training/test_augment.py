@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from greengrocer.training.pictures.augment import augment
+from greengrocer.training.data.augment import augment
 from greengrocer.training.recipe import Augmentation
 from support.pictures import photo
 

@@ -42,7 +42,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(*_: object) -> None:
         raise Step
 
-    monkeypatch.setattr("greengrocer.training.work.fit", fit)
+    monkeypatch.setattr("greengrocer.training.job.fit", fit)
 
 
 def write_classes(directory: Path, *names: str) -> Path:

@@ -12,12 +12,12 @@ from PIL import Image
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.cli import train as command
-from greengrocer.datasets.labelled import LabelledImage, LabelledSet, Taxonomy, read_split
+from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy, read_split
 from greengrocer.errors import UsageError
-from greengrocer.evaluation.seen import scored_pictures
+from greengrocer.evaluation.training_overlap import scored_images
 from greengrocer.training.fold_answers import FoldAnswers
-from greengrocer.training.learning.checkpoint import Taught, read_state, weights_digest
-from greengrocer.training.learning.fit import Run
+from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
+from greengrocer.training.learning.fit import Trainer
 from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
 from greengrocer.training.release.finish import RawAnswers
@@ -58,7 +58,7 @@ def again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it in which the student's bundle is missing, and nothing may be trained anew."""
     copy = shutil.copytree(home, tmp_path / "again")
     shutil.rmtree(copy / "student")
-    monkeypatch.delattr(Run, "train_epoch")
+    monkeypatch.delattr(Trainer, "train_epoch")
     return copy
 
 
@@ -95,8 +95,8 @@ def test_a_bundle_names_its_teacher_and_what_computed_it(home: Path) -> None:
 def test_a_bundle_knows_which_images_trained_it(home: Path) -> None:
     labelled = read_split(home / "data", "val")
     bundle = load_bundle(home / "teacher")
-    assert scored_pictures(bundle, labelled, unseen=False)[1].trained_on == 16
-    left, seen = scored_pictures(bundle, labelled, unseen=True)
+    assert scored_images(bundle, labelled, unseen=False)[1].trained_on == 16
+    left, seen = scored_images(bundle, labelled, unseen=True)
     assert (len(left.pictures), seen) == (4, (0, 16))
 
 
@@ -153,7 +153,7 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
     again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("greengrocer.training.train.refuse_lossy", refuse)
+        patch.setattr("greengrocer.training.train.check_held_out", refuse)
         told = refusal(again)
     kept = again / CHECKPOINT.format("student")
     assert (
@@ -199,7 +199,7 @@ class TestAnswersOfFolds:
     """The file of out-of-fold answers, of four images in two folds."""
 
     PICTURES = tuple(LabelledImage(Path(f"a/{k}.jpg"), k % 2, f"{k:064}") for k in range(4))
-    TAUGHT = (Taught("one", "1" * 64), Taught("one", "2" * 64))
+    TAUGHT = (TeacherId("one", "1" * 64), TeacherId("one", "2" * 64))
 
     def answers(
         self,
@@ -207,9 +207,9 @@ class TestAnswersOfFolds:
         recipe: Recipe = STUDENT,
         pictures: tuple[LabelledImage, ...] = PICTURES,
         where: tuple[int, ...] = (0, 0, 1, 1),
-        teachers: tuple[Taught, ...] = TAUGHT,
+        teachers: tuple[TeacherId, ...] = TAUGHT,
     ) -> FoldAnswers:
-        labelled = LabelledSet(Taxonomy(("x", "y")), pictures)
+        labelled = Dataset(Taxonomy(("x", "y")), pictures)
         return FoldAnswers(path, recipe, Folds(2, labelled, np.array(where)), teachers)
 
     @pytest.fixture
@@ -226,7 +226,7 @@ class TestAnswersOfFolds:
         assert [found.complete(fold) for fold in (0, 1)] == [True, False]
 
     def test_another_teacher_is_refused(self, path: Path) -> None:
-        for teachers in ((self.TAUGHT[0], Taught("two", "3" * 64)), self.TAUGHT[::-1], ()):
+        for teachers in ((self.TAUGHT[0], TeacherId("two", "3" * 64)), self.TAUGHT[::-1], ()):
             with pytest.raises(UsageError, match="name the teacher that it began with"):
                 self.answers(path, teachers=teachers)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.splits import read_splits
+from greengrocer.training.data.splits import read_splits
 from greengrocer.training.recipe import Data, Recipe
 from support.folders import write_folders
 

@@ -10,7 +10,7 @@ from greengrocer.assemble import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledImage, Taxonomy
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
@@ -70,7 +70,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(20):
             (home / "data" / tint / f"{seed}.jpg").write_bytes(tinted(seed, tint))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("greengrocer.training.work.fit", fit_head)
+        patch.setattr("greengrocer.training.job.fit", fit_head)
         return train(RECIPE, home / "data", home / "bundle", "cpu")
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.datasets.labelled import Taxonomy
+from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.training.recipe import Optimisation
 
 

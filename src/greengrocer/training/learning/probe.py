@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.precision import Precision, autocast
-from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe
 
 PASSES = 20  # over the features

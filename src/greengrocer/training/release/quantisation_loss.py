@@ -53,7 +53,7 @@ def compare(in_float: Labels, in_int8: Labels, truth: Labels) -> Comparison:
     )
 
 
-def refuse_lossy(found: Comparison) -> None:
+def check_held_out(found: Comparison) -> None:
     """Raise UsageError where int8 loses too much top-1 and too few labels agree.
 
     One image may always differ: of fewer than 50 it is more than 2 %, and says nothing.
@@ -68,7 +68,7 @@ def refuse_lossy(found: Comparison) -> None:
         )
 
 
-def refuse_loss(found: Comparison) -> None:
+def check_out_of_fold(found: Comparison) -> None:
     """Raise UsageError where int8 loses over half a point of top-1 on many pooled images.
 
     The net loss of one image is allowed: of fewer than 200 it is more, and says nothing.
@@ -83,7 +83,7 @@ def refuse_loss(found: Comparison) -> None:
         )
 
 
-def refuse_disagreement(found: Comparison) -> None:
+def check_agreement(found: Comparison) -> None:
     """Raise UsageError where int8 and float name too many images differently; one always may."""
     differing = round(found.pictures * (1 - found.agreement / 100))
     if found.agreement < MIN_AGREEMENT and differing > 1:

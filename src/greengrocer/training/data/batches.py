@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.training.pictures.augment import augment
-from greengrocer.training.pictures.reading import read_picture
+from greengrocer.training.data.augment import augment
+from greengrocer.training.data.reading import read_picture
 from greengrocer.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
