@@ -17,8 +17,8 @@ import pytest
 from tools.release import read_metadata
 
 from greengrocer import __version__
-from greengrocer.bundles.apart import PACKAGE
 from greengrocer.bundles.bundle import shipped_bundles
+from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 from support.commands import mistake, run

@@ -18,7 +18,7 @@ from greengrocer.context import Context
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import fit
 from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.networks.weights import load_float16, split_familiar
+from greengrocer.networks.weights import load_float16, split_prototypes
 
 PICTURES = 60  # for the questions to the network
 MEGA = 1e6
@@ -55,7 +55,7 @@ def _network(bundle: Bundle) -> Recogniser:
     described = bundle.manifest.network
     assert described is not None
     network = Recogniser(described.architecture, len(bundle.manifest.classes))
-    load_float16(network, split_familiar(load_file(bundle.directory / WEIGHTS))[0])
+    load_float16(network, split_prototypes(load_file(bundle.directory / WEIGHTS))[0])
     return network.eval()
 
 

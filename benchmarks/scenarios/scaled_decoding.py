@@ -18,7 +18,7 @@ from benchmarks.photos import enlarge
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import fit
 from greengrocer.pipeline import Pipeline

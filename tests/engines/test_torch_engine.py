@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save_file
 
 from greengrocer import __version__
-from greengrocer.bundles.apart import PACKAGE
+from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
 from greengrocer.bundles.save import GoldenImage, Model, save_bundle
 from greengrocer.context import Context
@@ -21,9 +21,9 @@ from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
 from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.networks.weights import familiar_to_float16, to_float16
+from greengrocer.networks.weights import prototypes_to_float16, to_float16
 from support.bundles import digests
-from support.networks import COARSE_OF, familiar, pictures, square, untrained
+from support.networks import COARSE_OF, pictures, prototypes, square, untrained
 from support.pictures import jpeg
 from support.servers import clean_environment
 
@@ -71,7 +71,7 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
         coarse_threshold=0.0,
         network=Network(architecture="efficientnet-lite0", temperature=TEMPERATURE),
         graph=b"the torch engine needs none",
-        weights=to_float16(network) | familiar_to_float16(familiar()),
+        weights=to_float16(network) | prototypes_to_float16(prototypes()),
         provenance={},
         metrics={},
     )
@@ -119,7 +119,9 @@ def test_the_shipped_bundles_weights_are_told_of_by_what_to_install(
     bundle: Path, apart: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bundle / WEIGHTS).unlink()
-    monkeypatch.setattr("greengrocer.bundles.apart.shipped_bundles", lambda: {"untrained": bundle})
+    monkeypatch.setattr(
+        "greengrocer.bundles.float_weights.shipped_bundles", lambda: {"untrained": bundle}
+    )
     with pytest.raises(MissingExtra, match=r"pip install 'greengrocer\[torch\]'"):
         started(bundle)
     apart.write_bytes(b"of another version")
@@ -138,8 +140,8 @@ def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> No
     # float16 weights differ from the network's own by up to one part in two thousand
     np.testing.assert_allclose(found.evidence.mean((1, 2)), logits.numpy(), rtol=0, atol=0.05)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
-    away = network.backbone(planes).mean(dim=(2, 3)) - familiar().centre
-    cosines = torch.nn.functional.cosine_similarity(away[:, None], familiar().prototypes, dim=2)
+    away = network.backbone(planes).mean(dim=(2, 3)) - prototypes().centre
+    cosines = torch.nn.functional.cosine_similarity(away[:, None], prototypes().directions, dim=2)
     decided = network(planes).softmax(dim=1).amax(dim=1).sqrt()
     score = (cosines.amax(dim=1) * decided).numpy()
     assert score.min() > 0
@@ -202,7 +204,7 @@ def of_another_network(path: Path) -> None:
 
 
 def for_more_classes(path: Path) -> None:
-    save_file(to_float16(untrained(classes=7)) | familiar_to_float16(familiar()), path)
+    save_file(to_float16(untrained(classes=7)) | prototypes_to_float16(prototypes()), path)
 
 
 @pytest.mark.parametrize("damage", [cut_short, emptied, of_another_network, for_more_classes])

@@ -5,7 +5,7 @@ import pytest
 
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.evaluate import Evaluation, evaluate, known_scores
 from support.bundles import write_fake_bundle

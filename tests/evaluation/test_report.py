@@ -9,7 +9,7 @@ import pytest
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from greengrocer.evaluation.evaluate import evaluate

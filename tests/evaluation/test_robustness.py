@@ -5,7 +5,7 @@ import pytest
 
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.corruptions import CORRUPTIONS
 from greengrocer.evaluation.evaluate import evaluate

@@ -24,11 +24,11 @@ FULL = Path("/dev/full")
 NO_ROOM = "No space left on device"
 RECIPE = """
 name = "tones"
-network = "efficientnet-lite0"
+backbone = "efficientnet-lite0"
 pretrained = false
-augmentation = { size = 32 }
-optimisation = { epochs = 1, batch = 4, average = 0.5 }
-export = { size = 32, calibration_pictures = 4 }
+augmentation = { image_size = 32 }
+optimisation = { epochs = 1, batch_size = 4, ema_decay = 0.5 }
+export = { image_size = 32, calibration_images = 4 }
 """
 # Each makes a new series of metrics.
 EVERY_SERIES = [

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.networks.efficientnet_lite import FEATURES
-from greengrocer.networks.recogniser import Familiar, Recogniser, normalise
-from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.networks.recogniser import Prototypes, Recogniser, normalise
+from greengrocer.training.data.reading import read_fitted
 from support.pictures import photo
 
 CLASSES = 6
@@ -45,12 +45,12 @@ def untrained(variant: str = "efficientnet-lite0", classes: int = CLASSES) -> Re
     return network.eval()
 
 
-def familiar(count: int = 5) -> Familiar:
+def prototypes(count: int = 5) -> Prototypes:
     """Random prototypes, rounded as a bundle rounds them."""
     random = torch.Generator().manual_seed(9)
     prototypes = F.normalize(torch.randn(count, FEATURES, generator=random), dim=1)
     centre = torch.rand(FEATURES, generator=random)
-    return Familiar(centre.half().float(), prototypes.half().float())
+    return Prototypes(centre.half().float(), prototypes.half().float())
 
 
 @torch.no_grad()

@@ -5,17 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from greengrocer.datasets.labelled import LabelledImage, read_split
+from greengrocer.datasets.dataset import LabelledImage, read_split
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.batches import training_batches
+from greengrocer.training.data.batches import training_batches
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(batch=4),
+    backbone="efficientnet-lite0",
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(batch_size=4),
 )
 
 
@@ -50,8 +50,8 @@ def test_as_many_images_are_prepared_at_once_as_there_are_threads(
         everyone.wait(60)  # breaks where fewer threads come
         return Image.new("RGB", (32, 32))
 
-    monkeypatch.setattr("greengrocer.training.pictures.batches.read_picture", wait)
-    one = RECIPE.model_copy(update={"optimisation": Optimisation(batch=1)})
+    monkeypatch.setattr("greengrocer.training.data.batches.read_picture", wait)
+    one = RECIPE.model_copy(update={"optimisation": Optimisation(batch_size=1)})
     pictures = (labelled * 3)[: 2 * threads]
     assert len(list(training_batches(pictures, one, 0, threads))) == 2 * threads
 

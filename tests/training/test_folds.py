@@ -10,14 +10,14 @@ from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledImage, Taxonomy, read_split
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.serving.processors import usable_processors
+from greengrocer.training.data.embeddings import embed_images
+from greengrocer.training.data.scenes import group_scenes
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
-from greengrocer.training.pictures.looks import looks_of
-from greengrocer.training.pictures.scenes import group_scenes
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
 from support.networks import fit_two, untrained
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.leg("training")
 
 RECIPE = Recipe(
     name="tones",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    export=Export(size=64, calibration_pictures=8),
+    export=Export(image_size=64, calibration_images=8),
 )
 FOLDS = 3
 TONES = {"dark": 50, "light": 200}
@@ -79,10 +79,10 @@ def stub_fit(
         assert precision is not None
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
-        network = fit_two(untrained(recipe.network, 2), pictures, recipe.export.size)
+        network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
         return Fitted(network, device, precision)
 
-    monkeypatch.setattr("greengrocer.training.work.fit", fit)
+    monkeypatch.setattr("greengrocer.training.job.fit", fit)
     return done
 
 
@@ -128,7 +128,7 @@ def test_a_bundle_of_all_images_is_calibrated_by_folds(finished: tuple[Path, Fit
 def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     pictures = read_split(data, "train").pictures
-    groups = group_scenes(pictures, looks_of(pictures, RECIPE))
+    groups = group_scenes(pictures, embed_images(pictures, RECIPE))
     scenes = dict(zip((p.path for p in pictures), groups, strict=True))
     assert len(set(scenes.values())) == 20
     answers = stored(bundle)

@@ -22,11 +22,11 @@ from support.pictures import encoded, jpeg, photo
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
-    export=Export(size=32, calibration_pictures=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
+    export=Export(image_size=32, calibration_images=4),
 )
 Usage = namedtuple("Usage", "total used free")
 
@@ -42,7 +42,7 @@ def first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(*_: object) -> None:
         raise Step
 
-    monkeypatch.setattr("greengrocer.training.work.fit", fit)
+    monkeypatch.setattr("greengrocer.training.job.fit", fit)
 
 
 def write_classes(directory: Path, *names: str) -> Path:

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.splits import read_splits
+from greengrocer.training.data.splits import read_splits
 from greengrocer.training.recipe import Data, Recipe
 from support.folders import write_folders
 
 TEN = list(range(0, 200, 20))
-RECIPE = Recipe(name="grey", network="efficientnet-lite0", pretrained=False, seed=1)
+RECIPE = Recipe(name="grey", backbone="efficientnet-lite0", pretrained=False, seed=1)
 BOTH = RECIPE.model_copy(update={"data": Data(splits=("train", "val"))})
 
 

@@ -3,36 +3,36 @@ from pathlib import Path
 import pytest
 import torch
 
-from greengrocer.datasets.labelled import LabelledSet, read_split
+from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.errors import UsageError
-from greengrocer.training.learning.checkpoint import told_apart
-from greengrocer.training.learning.fit import Run, fit
+from greengrocer.training.data.batches import training_batches
+from greengrocer.training.job import TrainingJob
+from greengrocer.training.learning.checkpoint import names_digest
+from greengrocer.training.learning.fit import Trainer, fit
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
-from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Augmentation, Distillation, Optimisation, Recipe
 from greengrocer.training.train import train
-from greengrocer.training.work import Work
 from support.folders import write_folders
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
 )
 STUDENT = RECIPE.model_copy(update={"distillation": Distillation(weight=1.0, temperature=2.0)})
 STEPS = 2
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
+def split(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     levels = {"dark": [10, 20, 30, 40], "light": [200, 210, 220, 230]}
     return read_split(write_folders(tmp_path_factory.mktemp("data"), levels), "train")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(split: LabelledSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(split: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "teacher.holdout.checkpoint.pt"
     fit(RECIPE, split.taxonomy, split.pictures, path)
     return path
@@ -65,10 +65,10 @@ def test_teachers_answer_with_their_mean(checkpoint: Path, tmp_path: Path) -> No
 
 
 def test_a_student_follows_its_teacher_rather_than_the_labels(
-    split: LabelledSet, checkpoint: Path, tmp_path: Path
+    split: Dataset, checkpoint: Path, tmp_path: Path
 ) -> None:
     teacher = Teacher([biased(checkpoint, 1, tmp_path / "1.pt")], RECIPE, 2, "cpu")
-    run = Run(STUDENT, split.taxonomy, STEPS, "cpu", teacher)
+    run = Trainer(STUDENT, split.taxonomy, STEPS, "cpu", teacher)
     before = _share_of_second(run, split)
     for _ in range(4):
         run.train_epoch(split.pictures, threads=1)
@@ -76,7 +76,7 @@ def test_a_student_follows_its_teacher_rather_than_the_labels(
 
 
 @torch.no_grad()
-def _share_of_second(run: Run, split: LabelledSet) -> float:
+def _share_of_second(run: Trainer, split: Dataset) -> float:
     pixels = torch.cat([batch for batch, _ in training_batches(split.pictures, RECIPE, 0, 1)])
     run.network.train()  # with the batch's own statistics, for the running ones lag behind
     return float(run.network((pixels.float() - 127) / 128).softmax(dim=1)[:, 1].mean())
@@ -95,7 +95,7 @@ def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path:
         Teacher([tmp_path / "begun.pt"], RECIPE, 2, "cpu")
 
 
-def test_another_teacher_is_noticed(split: LabelledSet, checkpoint: Path, tmp_path: Path) -> None:
+def test_another_teacher_is_noticed(split: Dataset, checkpoint: Path, tmp_path: Path) -> None:
     one, other = (
         Teacher([path], RECIPE, 2, "cpu")
         for path in (checkpoint, biased(checkpoint, 1, tmp_path / "other.holdout.checkpoint.pt"))
@@ -108,21 +108,21 @@ def test_another_teacher_is_noticed(split: LabelledSet, checkpoint: Path, tmp_pa
             fit(STUDENT, split.taxonomy, split.pictures, student, teacher=teacher)
 
 
-def test_a_teacher_of_other_images_is_refused(split: LabelledSet, checkpoint: Path) -> None:
-    Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures))
+def test_a_teacher_of_other_images_is_refused(split: Dataset, checkpoint: Path) -> None:
+    Teacher([checkpoint], RECIPE, 2, "cpu", names_digest(split.pictures))
     with pytest.raises(UsageError, match="it trained on other images"):
-        Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures[1:]))
+        Teacher([checkpoint], RECIPE, 2, "cpu", names_digest(split.pictures[1:]))
 
 
 def test_each_stage_learns_from_the_same_stage(
-    split: LabelledSet, checkpoint: Path, tmp_path: Path
+    split: Dataset, checkpoint: Path, tmp_path: Path
 ) -> None:
     teacher = checkpoint.with_name("teacher")
-    work = Work(STUDENT, Path(), tmp_path / "student", "cpu", 1, (teacher,))
-    work.fit("holdout", split.taxonomy, split.pictures)
+    job = TrainingJob(STUDENT, Path(), tmp_path / "student", "cpu", 1, (teacher,))
+    job.fit("holdout", split.taxonomy, split.pictures)
     assert (tmp_path / "student.holdout.checkpoint.pt").exists()
     with pytest.raises(UsageError, match=r"there is no .*teacher\.fold1of3\.checkpoint\.pt"):
-        work.fit("fold1of3", split.taxonomy, split.pictures)
+        job.fit("fold1of3", split.taxonomy, split.pictures)
 
 
 @pytest.mark.parametrize(("recipe", "teachers"), [(STUDENT, []), (RECIPE, [Path("teacher")])])

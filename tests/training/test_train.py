@@ -10,7 +10,7 @@ from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledImage, Taxonomy
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
@@ -29,8 +29,8 @@ from support.pictures import encoded, photo
 TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
 RECIPE = Recipe(
     name="tints",
-    network="efficientnet-lite0",
-    export=Export(size=64, calibration_pictures=24),
+    backbone="efficientnet-lite0",
+    export=Export(image_size=64, calibration_images=24),
 )
 
 
@@ -54,8 +54,8 @@ def fit_head(
     assert (len(taxonomy.classes), device, teacher) == (2, "cpu", None)
     assert threads == usable_processors()
     assert precision is not None
-    network = Recogniser(recipe.network, classes=2).eval()
-    load_pretrained(network.backbone, recipe.network)
+    network = Recogniser(recipe.backbone, classes=2).eval()
+    load_pretrained(network.backbone, recipe.backbone)
     checkpoint.touch()
     return Fitted(fit_two(network, pictures, 64), device, precision)
 
@@ -70,7 +70,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(20):
             (home / "data" / tint / f"{seed}.jpg").write_bytes(tinted(seed, tint))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("greengrocer.training.work.fit", fit_head)
+        patch.setattr("greengrocer.training.job.fit", fit_head)
         return train(RECIPE, home / "data", home / "bundle", "cpu")
 
 
@@ -93,7 +93,7 @@ def test_the_manifest_says_where_the_model_comes_from(manifest: Manifest) -> Non
         "split": "a fifth of each class of train, drawn with the seed 0",
         "pictures": 8,
     }
-    assert manifest.provenance["recipe"]["export"]["calibration_pictures"] == 24
+    assert manifest.provenance["recipe"]["export"]["calibration_images"] == 24
     assert {"torch", "onnx", "onnxruntime", "greengrocer"} <= set(manifest.provenance["versions"])
     assert manifest.metrics["held_out_pictures"] == 8
     assert manifest.metrics["held_out_top1"] == 100

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.evaluation.evaluate import Evaluation
     from greengrocer.evaluation.robustness import Robustness
-    from greengrocer.evaluation.seen import Seen
     from greengrocer.evaluation.stopwatch import Stopwatch
+    from greengrocer.evaluation.training_overlap import TrainingOverlap
     from greengrocer.pipeline import Pipeline
 
 
@@ -63,13 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Evaluate with the serving pipeline and print the figures."""
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
-    from greengrocer.datasets.labelled import has_splits, read_split  # noqa: PLC0415
+    from greengrocer.datasets.dataset import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
     from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
-    from greengrocer.evaluation.seen import scored_pictures  # noqa: PLC0415
     from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
+    from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
     if arguments.unknown and not arguments.report:
@@ -78,23 +78,25 @@ def run(arguments: argparse.Namespace) -> int:
     labelled = read_split(data, arguments.split)
     split = arguments.split if has_splits(data) else None
     bundle = load_bundle(find_bundle(arguments.bundle))
-    scored, seen = scored_pictures(bundle, labelled, arguments.unseen)
+    scored, overlap = scored_images(bundle, labelled, arguments.unseen)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, usable_processors())
     pipeline.observer = None  # times are those of the labelled images only
     damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
     if arguments.report:
-        _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, seen)
+        _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, overlap)
     if arguments.json:
         figures = asdict(found.scores) | asdict(found.named)
-        say_json(figures | seen._asdict() | ({"corruptions": damaged.figures} if damaged else {}))
+        say_json(
+            figures | overlap._asdict() | ({"corruptions": damaged.figures} if damaged else {})
+        )
         return 0
     say(
         f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} images of "
         f"{split or data}:"
     )
-    say(f"  {seen.told(bundle.manifest, split, found.scores.n)}")
+    say(f"  {overlap.sentence(bundle.manifest, split, found.scores.n)}")
     _say_figures(found)
     if damaged:
         _say_corruptions(damaged)
@@ -126,7 +128,7 @@ def _report(
     stopwatch: "Stopwatch",
     damaged: "Robustness | None",
     split: str | None,
-    seen: "Seen",
+    overlap: "TrainingOverlap",
 ) -> None:
     from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
@@ -145,6 +147,6 @@ def _report(
         stopwatch=stopwatch,
         unknown=unknown,
         robustness=damaged,
-        seen=seen,
+        overlap=overlap,
     )
     warn(f"the report is {write_report(run, arguments.report)}")

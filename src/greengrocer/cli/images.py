@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from greengrocer.cli.output import warn
-from greengrocer.datasets.labelled import SUFFIXES
+from greengrocer.datasets.dataset import SUFFIXES
 from greengrocer.errors import EmptyImage, UnreadableImage, UsageError
 from greengrocer.imaging.formats import suffixes_of_extra
 from greengrocer.plain_files import PICTURE_BYTES, read_plain

@@ -33,7 +33,7 @@ def read_archive(archive: Path, label: str, choose: Choose) -> Files:
     Raises DownloadFailed, naming ``label``, where ``archive`` is damaged, no archive at all, or
     holds more than the limits allow.
     """
-    with _damage_told(label), open_plain(archive) as file:
+    with _damage_as_download_failed(label), open_plain(archive) as file:
         magic = file.read(2)
         file.seek(0)
         if magic == b"\x1f\x8b":
@@ -45,7 +45,7 @@ def read_archive(archive: Path, label: str, choose: Choose) -> Files:
 
 
 @contextmanager
-def _damage_told(label: str) -> Iterator[None]:
+def _damage_as_download_failed(label: str) -> Iterator[None]:
     try:
         yield
     except DownloadFailed:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.datasets.locations import default_data_dir
 from greengrocer.errors import DatasetUnusable
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greengrocer.bundles.apart import read_weights
+from greengrocer.bundles.float_weights import read_weights
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
@@ -18,13 +18,13 @@ try:
     from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
     from greengrocer.networks.recogniser import (
         AnswerHead,
-        Familiar,
         Outputs,
+        Prototypes,
         Recogniser,
         channels_last,
         normalise,
     )
-    from greengrocer.networks.weights import load_float16, split_familiar
+    from greengrocer.networks.weights import load_float16, split_prototypes
 except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
 
@@ -53,8 +53,10 @@ class TorchEngine:
                 f"bundle {self.directory}: the manifest names no network that the torch engine "
                 "knows: use the engine onnx"
             )
-        recogniser, familiar = self._load(described)
-        head = AnswerHead(recogniser.head, familiar, described.temperature, self.manifest.coarse_of)
+        recogniser, prototypes = self._load(described)
+        head = AnswerHead(
+            recogniser.head, prototypes, described.temperature, self.manifest.coarse_of
+        )
         self._network = (
             channels_last(recogniser.backbone.eval().to(self._target)),
             head.eval().to(self._target),
@@ -79,12 +81,12 @@ class TorchEngine:
         """Let the weights go."""
         self._network = None
 
-    def _load(self, described: Network) -> tuple[Recogniser, Familiar]:
+    def _load(self, described: Network) -> tuple[Recogniser, Prototypes]:
         data = read_weights(self.directory, self.manifest)
         recogniser = Recogniser(described.architecture, len(self.manifest.classes))
         try:
-            weights, familiar = split_familiar(load(data))
+            weights, prototypes = split_prototypes(load(data))
             load_float16(recogniser, weights)
         except (ValueError, SafetensorError) as error:
             raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
-        return recogniser, familiar
+        return recogniser, prototypes

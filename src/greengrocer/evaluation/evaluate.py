@@ -8,11 +8,11 @@ import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import SUFFIXES, LabelledSet
+from greengrocer.datasets.dataset import SUFFIXES, Dataset
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.answers import AnswerScores, score_answers
-from greengrocer.evaluation.each_picture import each_picture
+from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask
@@ -31,9 +31,7 @@ class Evaluation:
     paths: tuple[Path, ...]  # [N]
 
 
-def evaluate(
-    pipeline: Pipeline, manifest: Manifest, labelled: LabelledSet, threads: int
-) -> Evaluation:
+def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads: int) -> Evaluation:
     """Classify every image on ``threads`` threads, with a progress bar, and score the answers.
 
     Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
@@ -70,7 +68,7 @@ def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
     return np.array([answer.known_score for answer in answers], np.float32)
 
 
-def _model_labels(manifest: Manifest, labelled: LabelledSet) -> Labels:
+def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
     """Class ids by name: a data set may have fewer classes than the model, never others."""
     ids = {name: index for index, name in enumerate(manifest.classes)}
     names = [labelled.taxonomy.classes[picture.label] for picture in labelled.pictures]
@@ -89,7 +87,7 @@ def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[A
     def classify(_: int, data: bytes) -> Answer:
         return pipeline.classify(data, Context(), ask)
 
-    return each_picture(paths, classify, threads, "evaluate")
+    return map_images(paths, classify, threads, "evaluate")
 
 
 def _by_class(top: Sequence[tuple[str, float]], classes: Sequence[str]) -> Floats:

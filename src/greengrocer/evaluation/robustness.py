@@ -10,8 +10,8 @@ from PIL import Image
 from greengrocer.context import Context
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shrink
-from greengrocer.evaluation.each_picture import each_picture
 from greengrocer.evaluation.evaluate import Evaluation
+from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.intervals import Interval, bootstrap
 from greengrocer.imaging.decode import decode
 from greengrocer.pipeline import Pipeline
@@ -91,7 +91,7 @@ def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robu
             for name in CORRUPTIONS
         ]
 
-    corrupted = each_picture(evaluation.paths, rights, threads, "corruptions")
+    corrupted = map_images(evaluation.paths, rights, threads, "corruptions")
     clean = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return Robustness(clean, np.array(corrupted))
 

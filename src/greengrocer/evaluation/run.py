@@ -8,8 +8,8 @@ from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
 from greengrocer.evaluation.robustness import Robustness
-from greengrocer.evaluation.seen import Seen
 from greengrocer.evaluation.stopwatch import Stopwatch
+from greengrocer.evaluation.training_overlap import TrainingOverlap
 from greengrocer.figures.score import Flags, Labels
 
 
@@ -26,7 +26,7 @@ class Run:
     stopwatch: Stopwatch
     unknown: Floats | None = None  # known scores [M] of images that show nothing known
     robustness: Robustness | None = None
-    seen: Seen = field(default_factory=Seen)
+    overlap: TrainingOverlap = field(default_factory=TrainingOverlap)
 
     @cached_property
     def predicted(self) -> Labels:

@@ -44,15 +44,15 @@ class Recogniser(nn.Module):
         return logits
 
 
-class Familiar(NamedTuple):
-    """What the training images look like to the backbone, for telling what is not like them.
+class Prototypes(NamedTuple):
+    """Prototypes of each class's features: an image far from all of them is out of distribution.
 
-    ``centre`` float32 [1280], the mean of their features; ``prototypes`` float32 [M, 1280], a few
-    directions from there in which each class lies, of length 1.
+    ``centre`` float32 [channels], the mean of the training images' features; ``directions`` float32
+    [M, channels], of length 1: a few directions from the centre in which each class lies.
     """
 
     centre: torch.Tensor
-    prototypes: torch.Tensor
+    directions: torch.Tensor
 
 
 class Outputs(NamedTuple):
@@ -82,7 +82,7 @@ class AnswerHead(nn.Module):
     def __init__(
         self,
         head: nn.Linear,
-        familiar: Familiar,
+        prototypes: Prototypes,
         temperature: float,
         coarse_of: Sequence[int] | None,
     ) -> None:
@@ -90,8 +90,8 @@ class AnswerHead(nn.Module):
         self.temperature = temperature
         self.weight = nn.Parameter(head.weight.detach().float().T / temperature)
         self.bias = nn.Parameter(head.bias.detach().float() / temperature)
-        self.register_buffer("centre", familiar.centre)
-        self.register_buffer("prototypes", familiar.prototypes.T.contiguous())
+        self.register_buffer("centre", prototypes.centre)
+        self.register_buffer("prototypes", prototypes.directions.T.contiguous())
         membership = None
         if coarse_of is not None:
             membership = torch.zeros(len(coarse_of), max(coarse_of) + 1)

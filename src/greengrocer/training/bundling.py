@@ -12,7 +12,7 @@ import onnx
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import Model, save_bundle
 from greengrocer.networks.weights import Halves
-from greengrocer.training.learning.checkpoint import Taught
+from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.plan import Plan
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.release.finish import Calibration, geometry_of
@@ -37,7 +37,7 @@ def write_bundle(
     recipe: Recipe,
     plan: Plan,
     finished: Finished,
-    teachers: Sequence[Taught],
+    teachers: Sequence[TeacherId],
     candidates: Sequence[Path],
     out: Path,
 ) -> None:
@@ -57,7 +57,7 @@ def write_bundle(
         known_threshold=calibration.thresholds.known,
         fine_threshold=calibration.thresholds.fine,
         coarse_threshold=calibration.thresholds.coarse,
-        network=Network(architecture=recipe.network, temperature=calibration.temperature),
+        network=Network(architecture=recipe.backbone, temperature=calibration.temperature),
         graph=finished.graph.SerializeToString(),
         weights=finished.weights,
         provenance=_provenance(recipe, plan, finished, teachers, made),
@@ -74,7 +74,7 @@ def _limits(how: Export) -> dict[str, int]:
 
 
 def _provenance(
-    recipe: Recipe, plan: Plan, finished: Finished, teachers: Sequence[Taught], made: datetime
+    recipe: Recipe, plan: Plan, finished: Finished, teachers: Sequence[TeacherId], made: datetime
 ) -> dict[str, Any]:
     versions = {name: version(name) for name in LIBRARIES}
     return {

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
-from greengrocer.training.learning.checkpoint import LATER, Taught, contents_of
+from greengrocer.training.learning.checkpoint import LATER, TeacherId, contents_digest
 from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Recipe, differences, read_back
 from greengrocer.training.release.finish import RawAnswers
@@ -38,7 +38,7 @@ class FoldAnswers:
     """
 
     def __init__(
-        self, path: Path, recipe: Recipe, folds: Folds, teachers: Sequence[Taught] = ()
+        self, path: Path, recipe: Recipe, folds: Folds, teachers: Sequence[TeacherId] = ()
     ) -> None:
         self.path, self.where, self.folds = path, folds.where, folds.number
         everything, self.teachers = folds.everything, tuple(teachers)
@@ -47,7 +47,7 @@ class FoldAnswers:
         truth = np.array([p.label for p in pictures])
         self.raw = RawAnswers(blank, blank.copy(), blank[:, 0].copy(), truth)
         self.names = np.array([f"{p.path.parent.name}/{p.path.name}" for p in pictures])
-        self.contents = contents_of(pictures)
+        self.contents = contents_digest(pictures)
         self.recipe = recipe
         if path.exists():
             self._load()

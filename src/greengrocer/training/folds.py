@@ -3,12 +3,12 @@
 from tqdm import tqdm
 
 from greengrocer.training.fold_answers import FoldAnswers
+from greengrocer.training.job import TrainingJob, fold_stage
 from greengrocer.training.plan import Plan
 from greengrocer.training.release.finish import RawAnswers, answer_raw, export, published
-from greengrocer.training.work import Work, fold_stage
 
 
-def out_of_fold(work: Work, plan: Plan, answers: FoldAnswers) -> RawAnswers:
+def out_of_fold(job: TrainingJob, plan: Plan, answers: FoldAnswers) -> RawAnswers:
     """Fit a model to all but one fold of the scenes, for each; pool what they answer.
 
     Images of classes with one scene are missing from the pool. Beside the bundle lie a checkpoint
@@ -23,7 +23,7 @@ def out_of_fold(work: Work, plan: Plan, answers: FoldAnswers) -> RawAnswers:
         stage, held_out = fold_stage(fold, plan.folds.number), plan.folds.held_out(fold)
         tqdm.write(f"{stage}: {len(held_out)} images held out")
         training = plan.fits[stage]
-        fitted = work.fit(stage, plan.taxonomy, training)
-        network, _ = published(fitted.network, work.recipe)
-        answers.add(fold, answer_raw(export(network, training, work.recipe), held_out))
+        fitted = job.fit(stage, plan.taxonomy, training)
+        network, _ = published(fitted.network, job.recipe)
+        answers.add(fold, answer_raw(export(network, training, job.recipe), held_out))
     return answers.pooled()

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from greengrocer.networks.recogniser import Recogniser
-from greengrocer.networks.weights import load_float16, split_familiar
+from greengrocer.networks.weights import load_float16, split_prototypes
 
 BUNDLE = Path(os.environ["BUNDLE"])
 DEVICE = "cpu"
@@ -29,7 +29,7 @@ size = manifest["geometry"]["width"], manifest["geometry"]["height"]
 def load_model(num_classes: int) -> Recogniser:
     """The bundle's network with its weights, in float32."""
     network = Recogniser(manifest["network"]["architecture"], num_classes)
-    weights, _ = split_familiar(load_file(BUNDLE / "weights.safetensors"))
+    weights, _ = split_prototypes(load_file(BUNDLE / "weights.safetensors"))
     load_float16(network, weights)
     return network.to(DEVICE)
 

@@ -28,7 +28,7 @@ def headline(run: Run) -> str:
         "With 95 % intervals: Wilson's for shares of the images, a bootstrap's for macro-F1. "
         "They tell what another draw of as many images could show."
     )
-    told = run.seen.told(run.manifest, run.split, scores.n)
+    told = run.overlap.sentence(run.manifest, run.split, scores.n)
     lead += f" <strong>{escape(told)}</strong>"
     if run.split and run.split in str(_origin(run.manifest, "held_out").get("split")).split():
         lead += " This split set the temperature and the threshold; it trained nothing."

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import UsageError
 from greengrocer.training.recipe import Recipe, differences, read_back
 
@@ -16,7 +16,7 @@ LATER = {"export"}  # a table of the recipe that decides only what becomes of th
 PARTS = {"recipe", "epoch", "step", "network", "average", "optimiser"}
 
 
-class Taught(NamedTuple):
+class TeacherId(NamedTuple):
     """The name of a teacher, for people, and the SHA-256 of its weights, which tells it apart."""
 
     name: str
@@ -37,7 +37,7 @@ class Origin(NamedTuple):
     classes: int
     pictures: str
     contents: str
-    teachers: tuple[Taught, ...] = ()
+    teachers: tuple[TeacherId, ...] = ()
 
     def state(self) -> State:
         """What a checkpoint holds of it."""
@@ -70,7 +70,7 @@ class Origin(NamedTuple):
             return
         if "teachers" not in state:
             raise _refused(path, "does not tell which teacher it learned from")
-        then = tuple(Taught(*teacher) for teacher in state["teachers"])
+        then = tuple(TeacherId(*teacher) for teacher in state["teachers"])
         if [teacher.weights for teacher in then] != [each.weights for each in self.teachers]:
             raise UsageError(
                 f"{path} learned from {_told(then)}, not from {_told(self.teachers)}: name the "
@@ -89,12 +89,12 @@ def read_state(path: Path, device: str = "cpu") -> State:
     return state
 
 
-def told_apart(pictures: Sequence[LabelledImage]) -> str:
+def names_digest(pictures: Sequence[LabelledImage]) -> str:
     """A digest of which images these are, by their names and labels, wherever they lie."""
     return _digest(f"{p.path.parent.name}/{p.path.name} {p.label}" for p in pictures)
 
 
-def contents_of(pictures: Sequence[LabelledImage]) -> str:
+def contents_digest(pictures: Sequence[LabelledImage]) -> str:
     """A digest of the images' bytes, in their order; empty where some have not been read."""
     if any(picture.digest is None for picture in pictures):
         return ""
@@ -114,7 +114,7 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _told(teachers: Sequence[Taught]) -> str:
+def _told(teachers: Sequence[TeacherId]) -> str:
     return " + ".join(map(str, teachers)) or "no teacher"
 
 

@@ -11,23 +11,23 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledImage, Taxonomy
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
+from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.checkpoint import (
     Origin,
     State,
-    contents_of,
+    contents_digest,
+    names_digest,
     read_state,
-    told_apart,
 )
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.optimiser import rate_share, stages, weight_groups
 from greengrocer.training.learning.precision import Precision, autocast, choose_precision
 from greengrocer.training.learning.probe import probe_head
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
-from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe
 
 
@@ -42,8 +42,8 @@ class Fitted(NamedTuple):
     precision: Precision
 
 
-class Run:
-    """One fit in progress: the network, its average, the optimiser, and how far it got."""
+class Trainer:
+    """A fit in progress: the network, its average, the optimiser, and how far it got."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Run:
         self.recipe, self.device, self.steps, self.teacher = recipe, device, steps, teacher
         self.precision = precision
         self.devices = [device]
-        network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
+        network = Recogniser(recipe.backbone, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
-            load_pretrained(network.backbone, recipe.network)
+            load_pretrained(network.backbone, recipe.backbone)
         self.network = channels_last(network.to(device))
         self.frozen = [m for stage in stages(network.backbone)[: how.frozen_stages] for m in stage]
         for module in self.frozen:
@@ -117,7 +117,7 @@ class Run:
         self.network.train()
         for module in self.frozen:
             module.eval()  # its batch norms keep their statistics
-        if self.recipe.optimisation.frozen_norms:
+        if self.recipe.optimisation.frozen_batch_norm:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -128,7 +128,7 @@ class Run:
     @torch.no_grad()
     def _average_weights(self) -> None:
         """Move the average towards the weights; early on faster, so that it forgets the start."""
-        decay = min(self.recipe.optimisation.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.recipe.optimisation.ema_decay, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:
                 self.average[name].lerp_(value, 1 - decay)
@@ -153,7 +153,7 @@ class Run:
         unfinished.write_bytes(written.getbuffer())
         os.replace(unfinished, path)
 
-    def take_up(self, state: State) -> None:
+    def resume(self, state: State) -> None:
         """Go on from what a checkpoint holds."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
@@ -176,9 +176,9 @@ def origin_of(
     teacher: Teacher | None = None,
 ) -> Origin:
     """What decides the weights of a fit."""
-    teachers = teacher.taught if teacher else ()
+    teachers = teacher.ids if teacher else ()
     classes = len(taxonomy.classes)
-    return Origin(recipe, classes, told_apart(pictures), contents_of(pictures), teachers)
+    return Origin(recipe, classes, names_digest(pictures), contents_digest(pictures), teachers)
 
 
 def fit(
@@ -198,9 +198,9 @@ def fit(
 
     After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run
     goes on from there, in its precision, and ends as if it had never stopped. Raises UsageError for
-    a checkpoint of another fit, and where the loss is no number any more.
+    a checkpoint of another fit, and where the loss is not finite.
     """
-    steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
+    steps = max(1, len(pictures) // min(recipe.optimisation.batch_size, len(pictures)))
     origin = origin_of(recipe, taxonomy, pictures, teacher)
     state = read_state(checkpoint, device) if checkpoint.exists() else None
     if state is not None:
@@ -208,22 +208,22 @@ def fit(
         precision = begun_precision(state)
     elif precision is None:
         precision = choose_precision(recipe.optimisation.precision, device)
-    run = Run(recipe, taxonomy, steps, device, teacher, precision)
+    trainer = Trainer(recipe, taxonomy, steps, device, teacher, precision)
     if state is not None:
-        run.take_up(state)
-        tqdm.write(f"resumed after epoch {run.epoch}")
-    elif recipe.optimisation.probe_epochs:
-        run.probe(pictures, threads)
-        run.save(checkpoint, origin)
-    while run.epoch < recipe.optimisation.epochs:
-        loss = run.train_epoch(pictures, threads)
-        if not math.isfinite(loss):  # nothing that follows would mend it
+        trainer.resume(state)
+        tqdm.write(f"resumed after epoch {trainer.epoch}")
+    elif recipe.optimisation.linear_probe_epochs:
+        trainer.probe(pictures, threads)
+        trainer.save(checkpoint, origin)
+    while trainer.epoch < recipe.optimisation.epochs:
+        loss = trainer.train_epoch(pictures, threads)
+        if not math.isfinite(loss):  # no later step would repair it
             raise UsageError(
-                f"training went astray in epoch {run.epoch}, where the loss is {loss}: try a lower "
-                "rate, and another --out"
+                f"training diverged in epoch {trainer.epoch}: the loss is {loss}; try a lower lr, "
+                "and another --out"
             )
-        run.save(checkpoint, origin)
-        tqdm.write(f"epoch {run.epoch}: loss {loss:.4f}")
-    trained = Recogniser(recipe.network, len(taxonomy.classes))
-    trained.load_state_dict(run.average)
-    return Fitted(trained.eval(), " + ".join(run.devices), precision)
+        trainer.save(checkpoint, origin)
+        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}")
+    trained = Recogniser(recipe.backbone, len(taxonomy.classes))
+    trained.load_state_dict(trainer.average)
+    return Fitted(trained.eval(), " + ".join(trainer.devices), precision)

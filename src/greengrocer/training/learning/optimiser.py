@@ -14,18 +14,18 @@ from greengrocer.training.recipe import Optimisation
 def weight_groups(network: Recogniser, how: Optimisation) -> list[dict[str, Any]]:
     """Parameter groups for an optimiser, each with its ``peak`` learning rate.
 
-    The last stage of the backbone has ``how.rate``, each stage below ``how.layer_decay`` times the
+    The last stage of the backbone has ``how.lr``, each stage below ``how.layer_decay`` times the
     rate of the one above (after Howard and Ruder, ACL 2018). Frozen stages are not among them.
     """
     learning = stages(network.backbone)[how.frozen_stages :]
     groups = [
         {
             "params": [weight for module in stage for weight in module.parameters()],
-            "peak": how.rate * how.layer_decay**depth,
+            "peak": how.lr * how.layer_decay**depth,
         }
         for depth, stage in enumerate(reversed(learning))
     ]
-    return [*groups, {"params": network.head.parameters(), "peak": how.head_rate}]
+    return [*groups, {"params": network.head.parameters(), "peak": how.head_lr}]
 
 
 def rate_share(step: int, steps: int, how: Optimisation) -> float:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, channels_last
-from greengrocer.training.learning.checkpoint import Taught, read_state, weights_digest
+from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
 from greengrocer.training.recipe import Distillation, Recipe, read_back
 
 
@@ -36,7 +36,7 @@ class Teacher:
         """
         found = [_load(path, student, classes, pictures) for path in checkpoints]
         self.networks = [network.to(device) for network, _ in found]
-        self.taught = tuple(taught for _, taught in found)
+        self.ids = tuple(taught for _, taught in found)
 
     @torch.no_grad()
     def answer(self, x: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -56,7 +56,7 @@ def teaching_loss(logits: torch.Tensor, taught: torch.Tensor, how: Distillation)
 
 def _load(
     path: Path, student: Recipe, classes: int, pictures: str | None
-) -> tuple[Recogniser, Taught]:
+) -> tuple[Recogniser, TeacherId]:
     if not path.exists():
         raise UsageError(f"there is no {path}: train the teacher first, with the same --folds")
     state = read_state(path)
@@ -74,11 +74,11 @@ def _load(
         raise UsageError(
             f"{path} may have seen what its student is judged by: it trained on other images"
         )
-    network = Recogniser(recipe.network, classes)
+    network = Recogniser(recipe.backbone, classes)
     network.load_state_dict(state["average"])
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    taught = Taught(path.name.rsplit(".", 3)[0], weights_digest(state["average"]))
+    taught = TeacherId(path.name.rsplit(".", 3)[0], weights_digest(state["average"]))
     return channels_last(network).eval(), taught
 
 

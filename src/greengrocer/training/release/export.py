@@ -40,7 +40,7 @@ Size = tuple[int, int]  # height, width
 def backbone_graph(backbone: EfficientNetLite, geometry: Geometry) -> onnx.ModelProto:
     """The backbone alone, in float: ``planes`` uint8 [N, 3, H, W] to ``features``.
 
-    Batch norms are folded into the convolutions, as is padding, which differs with H and W.
+    Batch norms are fused into the convolutions, as is padding, which differs with H and W.
     """
     graph = _Nodes()
     scale = graph.constant("pixel_scale", np.array(PIXEL_SCALE, np.float32))
@@ -97,20 +97,20 @@ def answer_graph(
 def _add_known_score(graph: "_Nodes", head: AnswerHead) -> None:
     """``known_score`` [N] from the feature map and the calibrated logits."""
     pooled = graph.add("ReduceMean", [FEATURE_MAP], "pooled", axes=[2, 3], keepdims=0)
-    centre = graph.constant("familiar_centre", _array(head.centre))
-    offset = graph.add("Sub", [pooled, centre], "familiar_offset")
-    length = graph.add("ReduceL2", [offset], "familiar_length", axes=[1], keepdims=1)
-    least = graph.constant("familiar_least_length", np.array(1e-12, np.float32))
-    length = graph.add("Max", [length, least], "familiar_divisor")
-    direction = graph.add("Div", [offset, length], "familiar_direction")
+    centre = graph.constant("prototype_centre", _array(head.centre))
+    offset = graph.add("Sub", [pooled, centre], "prototype_offset")
+    length = graph.add("ReduceL2", [offset], "prototype_length", axes=[1], keepdims=1)
+    least = graph.constant("prototype_least_length", np.array(1e-12, np.float32))
+    length = graph.add("Max", [length, least], "prototype_divisor")
+    direction = graph.add("Div", [offset, length], "prototype_direction")
     # By far the largest constant: in float16, as the weights have it, it takes half the room.
-    halves = graph.constant("familiar_prototypes", _array(head.prototypes.half()))
-    prototypes = graph.add("Cast", [halves], "familiar_directions", to=TensorProto.FLOAT)
-    cosines = graph.add("MatMul", [direction, prototypes], "familiar_cosines")
-    nearest = graph.add("ReduceMax", [cosines], "familiar_nearest", axes=[1], keepdims=0)
+    halves = graph.constant("prototypes_float16", _array(head.prototypes.half()))
+    prototypes = graph.add("Cast", [halves], "prototypes", to=TensorProto.FLOAT)
+    cosines = graph.add("MatMul", [direction, prototypes], "prototype_cosines")
+    nearest = graph.add("ReduceMax", [cosines], "prototype_nearest", axes=[1], keepdims=0)
     zero = graph.constant("score_min", np.array(0, np.float32))
     one = graph.constant("score_max", np.array(1, np.float32))
-    nearest = graph.add("Clip", [nearest, zero, one], "familiar_share")
+    nearest = graph.add("Clip", [nearest, zero, one], "prototype_share")
     temperature = graph.constant("temperature", np.array(head.temperature, np.float32))
     raw = graph.add("Mul", ["logits", temperature], "logits_uncalibrated")
     softmax = graph.add("Softmax", [raw], "probabilities_uncalibrated", axis=1)
@@ -159,7 +159,7 @@ def _add_block(graph: _Nodes, block: Block, name: str, x: str, size: Size) -> tu
 def _add_conv(
     graph: _Nodes, layers: nn.Sequential, name: str, x: str, size: Size
 ) -> tuple[str, Size]:
-    """A convolution with its batch norm folded in and, where there is one, its ReLU6."""
+    """A convolution with its batch norm fused and, where there is one, its ReLU6."""
     conv, norm = layers[0], layers[1]
     assert isinstance(conv, SameConv)
     assert isinstance(norm, nn.BatchNorm2d)

@@ -45,7 +45,7 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
     127, so that the first convolution reads the image's own bytes and pads with an exact zero.
     """
     source = _with_corrected_biases(backbone, _input_means(backbone, pictures))
-    # Says that shapes are known and batch norms folded, as they are; else it warns.
+    # Says that shapes are known and batch norms fused, as they are; else it warns.
     helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as directory:
         quantised = Path(directory) / "quantised.onnx"

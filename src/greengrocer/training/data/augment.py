@@ -10,20 +10,22 @@ from greengrocer.training.recipe import Augmentation
 
 
 def augment(picture: Image.Image, how: Augmentation, random: np.random.Generator) -> Image.Image:
-    """A varied square of ``how.size`` pixels cut from ``picture`` (mode RGB).
+    """A varied square of ``how.image_size`` pixels cut from ``picture`` (mode RGB).
 
     All chance comes from ``random``, so an image's variant depends on nothing but its seed.
     """
-    if how.rotation and random.random() < 0.5:
-        angle = random.uniform(-how.rotation, how.rotation)
+    if how.rotation_degrees and random.random() < 0.5:
+        angle = random.uniform(-how.rotation_degrees, how.rotation_degrees)
         picture = picture.rotate(angle, Image.Resampling.BILINEAR, fillcolor=(127, 127, 127))
     box = _crop_box(picture.size, how, random)
-    picture = picture.resize((how.size, how.size), Image.Resampling.BILINEAR, box=box)
-    if random.random() < how.flip:
+    picture = picture.resize((how.image_size, how.image_size), Image.Resampling.BILINEAR, box=box)
+    if random.random() < how.hflip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        picture = enhancer(picture).enhance(random.uniform(1 - how.colour, 1 + how.colour))
-    if random.random() < how.degrade:
+        picture = enhancer(picture).enhance(
+            random.uniform(1 - how.color_jitter, 1 + how.color_jitter)
+        )
+    if random.random() < how.degrade_prob:
         picture = _degrade(picture, random)
     return picture
 
@@ -34,8 +36,8 @@ def _crop_box(
     """A box of random area and aspect, wholly inside the image; the image if none fits."""
     width, height = size
     for _ in range(10):
-        area = random.uniform(*how.area) * width * height
-        aspect = math.exp(random.uniform(math.log(how.aspect[0]), math.log(how.aspect[1])))
+        area = random.uniform(*how.scale) * width * height
+        aspect = math.exp(random.uniform(math.log(how.ratio[0]), math.log(how.ratio[1])))
         w, h = math.sqrt(area * aspect), math.sqrt(area / aspect)
         if w <= width and h <= height:
             x, y = random.uniform(0, width - w), random.uniform(0, height - h)

@@ -53,7 +53,7 @@ def compare(in_float: Labels, in_int8: Labels, truth: Labels) -> Comparison:
     )
 
 
-def refuse_lossy(found: Comparison) -> None:
+def check_held_out(found: Comparison) -> None:
     """Raise UsageError where int8 loses too much top-1 and too few labels agree.
 
     One image may always differ: of fewer than 50 it is more than 2 %, and says nothing.
@@ -64,11 +64,11 @@ def refuse_lossy(found: Comparison) -> None:
             f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} held-out images, float "
             f"{found.float_top1:.1f} %, and {found.agreement:.1f} % of the labels agree: a loss of "
             f"at most {MAX_LOSS:g} points or an agreement of {MIN_AGREEMENT:g} % is asked for; "
-            "try more calibration_pictures"
+            "try more calibration_images"
         )
 
 
-def refuse_loss(found: Comparison) -> None:
+def check_out_of_fold(found: Comparison) -> None:
     """Raise UsageError where int8 loses over half a point of top-1 on many pooled images.
 
     The net loss of one image is allowed: of fewer than 200 it is more, and says nothing.
@@ -79,16 +79,16 @@ def refuse_loss(found: Comparison) -> None:
             f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} out-of-fold images, "
             f"float {found.float_top1:.1f} %: a change of {found.gain:.2f} points (95 % interval "
             f"{found.gain_low:.2f} to {found.gain_high:.2f}) where a loss of at most "
-            f"{MAX_LOSS:g} is asked for; try more calibration_pictures"
+            f"{MAX_LOSS:g} is asked for; try more calibration_images"
         )
 
 
-def refuse_disagreement(found: Comparison) -> None:
+def check_agreement(found: Comparison) -> None:
     """Raise UsageError where int8 and float name too many images differently; one always may."""
     differing = round(found.pictures * (1 - found.agreement / 100))
     if found.agreement < MIN_AGREEMENT and differing > 1:
         raise UsageError(
             f"int8 and float agree on {found.agreement:.1f} % of the labels of {found.pictures} "
             f"training images: at least {MIN_AGREEMENT:g} % is asked for; try more "
-            "calibration_pictures"
+            "calibration_images"
         )

@@ -1,4 +1,4 @@
-"""How an image looks, as a vector: images of one place point in nearly the same direction."""
+"""Embeddings of images: those of one scene point in nearly the same direction."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.efficientnet_lite import EfficientNetLite
 from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import channels_last, normalise
-from greengrocer.training.pictures.reading import read_fitted, read_picture
+from greengrocer.training.data.reading import read_fitted, read_picture
 from greengrocer.training.recipe import Recipe
 
 NETWORK = "efficientnet-lite0"  # for every recipe, so that the same images make the same scenes
@@ -22,8 +22,8 @@ BATCH = 32
 SIDE = 16  # pixels of a thumbnail
 
 
-def looks_of(pictures: Sequence[LabelledImage], recipe: Recipe) -> Floats:
-    """The looks [N, D] of ``pictures``, float32 of length 1.
+def embed_images(pictures: Sequence[LabelledImage], recipe: Recipe) -> Floats:
+    """The embeddings [N, D] of ``pictures``, float32 of length 1.
 
     They are what a network that was trained on ImageNet makes of an image; where the recipe does
     without one, a thumbnail. Raises DatasetUnusable for an image that cannot be read.

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import DatasetUnusable, UnreadableImage
-from greengrocer.evaluation.each_picture import each_picture
+from greengrocer.evaluation.map_images import map_images
 
 
 def test_results_stand_in_the_order_of_the_paths(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in "cab"]
     for path in paths:
         path.write_bytes(path.name.encode())
-    found = each_picture(paths, lambda index, data: (index, data), 2, "read")
+    found = map_images(paths, lambda index, data: (index, data), 2, "read")
     assert found == [(0, b"c"), (1, b"a"), (2, b"b")]
 
 
@@ -20,7 +20,7 @@ def test_what_cannot_be_read_or_is_refused_is_named(tmp_path: Path) -> None:
 
     path = tmp_path / "one.png"
     with pytest.raises(DatasetUnusable, match=r"one\.png: No such file"):
-        each_picture([path], refuse, 1, "read")
+        map_images([path], refuse, 1, "read")
     path.write_bytes(b"123")
     with pytest.raises(DatasetUnusable, match=r"one\.png: no image in 3 bytes"):
-        each_picture([path], refuse, 1, "read")
+        map_images([path], refuse, 1, "read")

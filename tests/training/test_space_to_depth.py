@@ -10,16 +10,20 @@ from hypothesis import strategies as st
 
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.training.release.export import answer_graph, backbone_graph
-from greengrocer.training.release.fold import TOGETHER, fold_kernel, fold_stem
 from greengrocer.training.release.quantise import quantise
+from greengrocer.training.release.space_to_depth import (
+    TOGETHER,
+    space_to_depth_kernel,
+    space_to_depth_stem,
+)
 from support.graphs import optimised
-from support.networks import COARSE_OF, familiar, pictures, square
+from support.networks import COARSE_OF, pictures, prototypes, square
 
 
 def int8_graph(network: Recogniser, side: int) -> onnx.ModelProto:
     geometry = square(side)
     backbone = quantise(backbone_graph(network.backbone, geometry), list(pictures(4, geometry)))
-    return answer_graph(backbone, AnswerHead(network.head, familiar(), 1.0, COARSE_OF), geometry)
+    return answer_graph(backbone, AnswerHead(network.head, prototypes(), 1.0, COARSE_OF), geometry)
 
 
 def answers(graph: onnx.ModelProto, batch: np.ndarray) -> list[np.ndarray]:
@@ -30,7 +34,7 @@ def answers(graph: onnx.ModelProto, batch: np.ndarray) -> list[np.ndarray]:
 @pytest.mark.parametrize("side", [64, 68])
 def test_the_answers_stay_the_same_to_the_bit(network: Recogniser, side: int) -> None:
     graph = int8_graph(network, side)
-    folded = fold_stem(graph)
+    folded = space_to_depth_stem(graph)
     assert folded.SerializeToString() != graph.SerializeToString()
     noise = np.random.default_rng(1).integers(0, 256, (3, side, side, 3), np.uint8)
     for batch in (pictures(1, square(side)), noise):
@@ -40,13 +44,13 @@ def test_the_answers_stay_the_same_to_the_bit(network: Recogniser, side: int) ->
 
 def test_a_width_that_is_no_multiple_of_four_stays_as_it_is(network: Recogniser) -> None:
     graph = int8_graph(network, 66)
-    assert fold_stem(graph).SerializeToString() == graph.SerializeToString()
+    assert space_to_depth_stem(graph).SerializeToString() == graph.SerializeToString()
 
 
 def test_no_byte_is_moved_before_the_first_convolution_or_behind_it(
     network: Recogniser, tmp_path: Path
 ) -> None:
-    nodes = optimised(fold_stem(int8_graph(network, 64)), tmp_path).node
+    nodes = optimised(space_to_depth_stem(int8_graph(network, 64)), tmp_path).node
     assert [node.op_type for node in nodes[:3]] == ["Reshape", "QLinearConv", "Reshape"]
     assert Counter(node.op_type for node in nodes)["Transpose"] <= 1, "the features', for the head"
 
@@ -64,7 +68,7 @@ def test_a_folded_kernel_sums_what_the_kernel_sums(
     random = np.random.default_rng(seed)
     row = random.integers(-9, 10, (fours * TOGETHER, 3))
     weights = random.integers(-9, 10, (2, 3, 1, columns))
-    kernel = fold_kernel(weights, left, stride)
+    kernel = space_to_depth_kernel(weights, left, stride)
     expected = moved(row, weights, left, stride, fours * TOGETHER // stride)
     by_fours = row.reshape(fours, -1)
     found = moved(by_fours, kernel.weights, kernel.left, 1, fours)

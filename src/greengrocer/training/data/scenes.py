@@ -5,21 +5,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 
-# Cosine of the looks of two images of one scene: where held-out scenes are about as hard for a
+# Cosine of the embeddings of two images of one scene: where held-out scenes are about as hard for a
 # fine-tuned network as images from other shops (docs/decisions/005-scenes.md).
 ALIKE = 0.88
 HOLD_OUT_FOLDS = 4
 NEVER_HELD_OUT = -1  # the fold of a class of one scene: a model must see it to know it
 
 
-def group_scenes(pictures: Sequence[LabelledImage], looks: Floats) -> list[int]:
+def group_scenes(pictures: Sequence[LabelledImage], embeddings: Floats) -> list[int]:
     """The scene of each image, numbered from 0 in the order in which they come.
 
-    ``looks`` [N, D] are of length 1. Two images of a class share a scene if their looks have a
-    cosine of at least 0.88; and so do their other neighbours.
+    ``embeddings`` [N, D] are of length 1. Two images of a class share a scene if their embeddings
+    have a cosine of at least 0.88, and so do their other neighbours.
     """
     parent = list(range(len(pictures)))
 
@@ -35,7 +35,7 @@ def group_scenes(pictures: Sequence[LabelledImage], looks: Floats) -> list[int]:
     for members in classes.values():
         for place, one in enumerate(members):
             # Row by row, for a class may have many images.
-            cosines = looks[members[place + 1 :]] @ looks[one]
+            cosines = embeddings[members[place + 1 :]] @ embeddings[one]
             for after in np.flatnonzero(cosines >= ALIKE):
                 parent[root(one)] = root(members[place + 1 + int(after)])
     numbers: dict[int, int] = {}
@@ -72,9 +72,9 @@ def scene_folds(
 
 
 def scene_hold_out(
-    pictures: Sequence[LabelledImage], looks: Floats, seed: int
+    pictures: Sequence[LabelledImage], embeddings: Floats, seed: int
 ) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
     """The images for training, and one of 4 folds of scenes to hold out."""
-    folds = scene_folds(pictures, group_scenes(pictures, looks), HOLD_OUT_FOLDS, seed)
+    folds = scene_folds(pictures, group_scenes(pictures, embeddings), HOLD_OUT_FOLDS, seed)
     training = tuple(p for p, fold in zip(pictures, folds, strict=True) if fold != 0)
     return training, tuple(p for p, fold in zip(pictures, folds, strict=True) if fold == 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit

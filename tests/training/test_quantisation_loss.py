@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.training.release.gate import (
+from greengrocer.training.release.quantisation_loss import (
+    check_agreement,
+    check_held_out,
+    check_out_of_fold,
     compare,
-    refuse_disagreement,
-    refuse_loss,
-    refuse_lossy,
 )
 
 TRUTH = np.arange(1000) % 10
@@ -34,35 +34,35 @@ def test_the_interval_of_two_that_agree_holds_zero() -> None:
 
 @pytest.mark.parametrize("lost", [0, 5, 20])
 def test_little_loss_or_many_labels_alike_pass(lost: int) -> None:
-    refuse_lossy(compare(broken(0), broken(lost), TRUTH))
+    check_held_out(compare(broken(0), broken(lost), TRUTH))
 
 
 def test_other_labels_of_the_same_accuracy_pass() -> None:
-    refuse_lossy(compare(broken(100), np.roll(broken(100), 500), TRUTH))
+    check_held_out(compare(broken(100), np.roll(broken(100), 500), TRUTH))
 
 
 def test_one_image_of_a_few_may_differ() -> None:
-    refuse_lossy(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
+    check_held_out(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
     with pytest.raises(UsageError):
-        refuse_lossy(compare(broken(0)[:10], broken(2)[:10], TRUTH[:10]))
+        check_held_out(compare(broken(0)[:10], broken(2)[:10], TRUTH[:10]))
 
 
 def test_a_lossy_int8_is_refused_in_one_line_with_figures() -> None:
     with pytest.raises(UsageError, match=r"97\.9 % top-1 on 1000 .*100\.0 %.*97\.9 %") as refusal:
-        refuse_lossy(compare(broken(0), broken(21), TRUTH))
+        check_held_out(compare(broken(0), broken(21), TRUTH))
     assert "\n" not in str(refusal.value)
 
 
 def test_a_pooled_loss_is_refused_however_many_labels_agree() -> None:
-    refuse_loss(compare(broken(0), broken(5), TRUTH))
-    refuse_loss(compare(broken(6), broken(0), TRUTH))
-    refuse_loss(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
+    check_out_of_fold(compare(broken(0), broken(5), TRUTH))
+    check_out_of_fold(compare(broken(6), broken(0), TRUTH))
+    check_out_of_fold(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
     with pytest.raises(UsageError, match=r"-0\.60 points \(95 % interval -1\.12 to -0\.08\)"):
-        refuse_loss(compare(broken(0), broken(6), TRUTH))
+        check_out_of_fold(compare(broken(0), broken(6), TRUTH))
 
 
 def test_a_refit_must_agree_whatever_is_right() -> None:
-    refuse_disagreement(compare(broken(0), broken(20), TRUTH))
-    refuse_disagreement(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
+    check_agreement(compare(broken(0), broken(20), TRUTH))
+    check_agreement(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
     with pytest.raises(UsageError, match=r"97\.9 % of the labels of 1000 training images"):
-        refuse_disagreement(compare(broken(21), broken(0), TRUTH))
+        check_agreement(compare(broken(21), broken(0), TRUTH))

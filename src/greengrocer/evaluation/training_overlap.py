@@ -8,12 +8,12 @@ from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.facts import is_grocery
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.trained_on import read_trained_on
-from greengrocer.datasets.labelled import LabelledSet
-from greengrocer.datasets.listing import shipped_listing
+from greengrocer.datasets.checksums import shipped_checksums
+from greengrocer.datasets.dataset import Dataset
 from greengrocer.errors import DatasetUnusable
 
 
-class Seen(NamedTuple):
+class TrainingOverlap(NamedTuple):
     """How many of the images that are scored trained the model, and how many are left out for it.
 
     ``trained_on`` is None where the bundle does not tell.
@@ -22,7 +22,7 @@ class Seen(NamedTuple):
     trained_on: int | None = None
     left_out: int = 0
 
-    def told(self, manifest: Manifest, split: str | None, pictures: int) -> str:
+    def sentence(self, manifest: Manifest, split: str | None, pictures: int) -> str:
         """In a sentence, whether the figures for ``pictures`` of ``split`` flatter the model."""
         name = manifest.name
         if self.trained_on:
@@ -39,9 +39,9 @@ class Seen(NamedTuple):
         )
 
 
-def scored_pictures(
-    bundle: Bundle, labelled: LabelledSet, unseen: bool
-) -> tuple[LabelledSet, Seen]:
+def scored_images(
+    bundle: Bundle, labelled: Dataset, unseen: bool
+) -> tuple[Dataset, TrainingOverlap]:
     """The images to score: the ``labelled`` ones, but for those that trained it, if ``unseen``.
 
     A bundle lists the digests of what trained it. One that is older names splits; those of the
@@ -53,14 +53,14 @@ def scored_pictures(
     if trained is None:
         if unseen:
             raise DatasetUnusable(f"the bundle {name} does not tell which images trained it")
-        return labelled, Seen()
+        return labelled, TrainingOverlap()
     left = tuple(picture for picture in pictures if _digest(picture.path) not in trained)
     count = len(pictures) - len(left)
     if not unseen:
-        return labelled, Seen(count)
+        return labelled, TrainingOverlap(count)
     if not left:
         raise DatasetUnusable(f"{name} was trained on all of these {count:,} images")
-    return LabelledSet(labelled.taxonomy, left), Seen(0, count)
+    return Dataset(labelled.taxonomy, left), TrainingOverlap(0, count)
 
 
 def _listed(manifest: Manifest) -> frozenset[str] | None:
@@ -69,7 +69,7 @@ def _listed(manifest: Manifest) -> frozenset[str] | None:
     if not is_grocery(manifest.classes) or not splits or not {"train", "val"}.issuperset(splits):
         return None
     folders = tuple(f"dataset/{split}/" for split in splits)
-    listing = shipped_listing()
+    listing = shipped_checksums()
     return frozenset(digest for path, digest in listing.items() if path.startswith(folders))
 
 

@@ -33,14 +33,14 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
-class LabelledSet:
+class Dataset:
     """A split: its images, and what their labels mean."""
 
     taxonomy: Taxonomy
     pictures: tuple[LabelledImage, ...]
 
 
-def read_split(directory: Path, split: str) -> LabelledSet:
+def read_split(directory: Path, split: str) -> Dataset:
     """The images of ``split`` ("train", "val" or "test") below ``directory``.
 
     ``directory`` is the Grocery Store Dataset's root, its ``dataset/``, or a folder that holds one
@@ -68,7 +68,7 @@ def grocery_root(directory: Path) -> Path | None:
     return None
 
 
-def _read_grocery(root: Path, split: str) -> LabelledSet:
+def _read_grocery(root: Path, split: str) -> Dataset:
     listing = root / f"{split}.txt"
     if not listing.is_file():
         raise DatasetUnusable(f"{root} has no split {split!r}: there is no {listing.name}")
@@ -83,7 +83,7 @@ def _read_grocery(root: Path, split: str) -> LabelledSet:
     for number, picture in enumerate(pictures, start=1):
         if not 0 <= picture.label < len(taxonomy.classes):
             raise DatasetUnusable(f"{listing}, line {number}: no class has the id {picture.label}")
-    return LabelledSet(taxonomy, pictures)
+    return Dataset(taxonomy, pictures)
 
 
 def _read_taxonomy(listing: Path) -> Taxonomy:
@@ -124,7 +124,7 @@ def _check_names(where: Path, names: list[str]) -> None:
             raise DatasetUnusable(f"{where}: the class {error}") from error
 
 
-def _read_folders(directory: Path, split: str) -> LabelledSet:
+def _read_folders(directory: Path, split: str) -> Dataset:
     if not directory.is_dir():
         raise DatasetUnusable(f"there is no data set at {directory}")
     base = directory / split if _split_folders(directory) else directory
@@ -138,7 +138,7 @@ def _read_folders(directory: Path, split: str) -> LabelledSet:
         for path in sorted((base / name).rglob("*"))
         if path.suffix.lower() in SUFFIXES and path.is_file()
     )
-    return LabelledSet(Taxonomy(tuple(classes)), pictures)
+    return Dataset(Taxonomy(tuple(classes)), pictures)
 
 
 def _split_folders(directory: Path) -> bool:

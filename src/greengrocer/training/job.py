@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from greengrocer.datasets.labelled import LabelledImage, Taxonomy
-from greengrocer.training.learning.checkpoint import Taught, read_state, told_apart
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.training.learning.checkpoint import TeacherId, names_digest, read_state
 from greengrocer.training.learning.fit import Fitted, begun_precision, fit, origin_of
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
@@ -20,7 +20,7 @@ def fold_stage(fold: int, folds: int) -> str:
     return f"fold{fold + 1}of{folds}"
 
 
-class Work(NamedTuple):
+class TrainingJob(NamedTuple):
     """``teachers`` are the outs of earlier trainings, whose checkpoints lie beside them."""
 
     recipe: Recipe
@@ -52,14 +52,14 @@ class Work(NamedTuple):
 
     def check(
         self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledImage]
-    ) -> tuple[Taught, ...]:
+    ) -> tuple[TeacherId, ...]:
         """Raise what ``fit`` would refuse, before any step; return who will teach it."""
         teacher = self._teacher(stage, taxonomy, pictures)
         path = checkpoint(self.out, stage)
         if path.exists():
             origin = origin_of(self.recipe, taxonomy, pictures, teacher)
             origin.check(path, read_state(path))
-        return teacher.taught if teacher else ()
+        return teacher.ids if teacher else ()
 
     def begun(self, stages: Sequence[str]) -> Precision | None:
         """The precision of those of its ``stages`` that have begun; None where none has."""
@@ -77,7 +77,7 @@ class Work(NamedTuple):
             return None
         checkpoints = [checkpoint(out, stage) for out in self.teachers]
         classes = len(taxonomy.classes)
-        return Teacher(checkpoints, self.recipe, classes, self.device, told_apart(pictures))
+        return Teacher(checkpoints, self.recipe, classes, self.device, names_digest(pictures))
 
 
 def checkpoint(out: Path, stage: str) -> Path:

@@ -1,4 +1,4 @@
-"""What is familiar to a trained network: a few prototypes of each class's features."""
+"""Prototypes: a few directions in the feature space for each class."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch
 
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.networks.recogniser import Familiar
+from greengrocer.networks.recogniser import Prototypes
 from greengrocer.training.release.measure import pool_features
 
 PROTOTYPES = 6  # a class: the more, the better, but little beyond 6, and each takes 2.5 kB
@@ -19,22 +19,23 @@ ROUNDS = 20  # of k-means, which settles in about ten on some dozens of images
 Labels = npt.NDArray[np.int64]
 
 
-def familiarise(
+def find_prototypes(
     backbone: onnx.ModelProto, paths: Sequence[Path], labels: Labels, geometry: Geometry
-) -> Familiar:
-    """What the training images at ``paths``, of the classes ``labels`` [N], are to ``backbone``.
+) -> Prototypes:
+    """The prototypes of the training images at ``paths``, of the classes ``labels`` [N].
 
-    Rounded to float16, as a bundle holds it. Raises DatasetUnusable for an unreadable image.
+    Their features are those of ``backbone``. Rounded to float16, as a bundle holds them. Raises
+    DatasetUnusable for an image that cannot be read.
     """
     features = pool_features(backbone, paths, geometry)
     centre = features.mean(axis=0).astype(np.float16).astype(np.float32)
     directions = _of_length_one(features - centre)
-    found = [find_prototypes(directions[labels == label]) for label in np.unique(labels)]
+    found = [cluster_directions(directions[labels == label]) for label in np.unique(labels)]
     halves = np.concatenate(found).astype(np.float16)
-    return Familiar(torch.from_numpy(centre), torch.from_numpy(halves.astype(np.float32)))
+    return Prototypes(torch.from_numpy(centre), torch.from_numpy(halves.astype(np.float32)))
 
 
-def find_prototypes(directions: Floats, count: int = PROTOTYPES) -> Floats:
+def cluster_directions(directions: Floats, count: int = PROTOTYPES) -> Floats:
     """At most ``count`` directions [K, D] near which all of ``directions`` [N, D] lie.
 
     Spherical k-means (Dhillon and Modha, Machine Learning 42, 2001), begun with the direction

@@ -13,7 +13,7 @@ from greengrocer.plain_files import PICTURE_BYTES, read_plain
 T = TypeVar("T")
 
 
-def each_picture(
+def map_images(
     paths: Sequence[Path], work: Callable[[int, bytes], T], threads: int, doing: str
 ) -> list[T]:
     """``work(index, bytes)`` for every file, on ``threads`` threads; results in order of ``paths``.

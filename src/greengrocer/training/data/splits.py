@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greengrocer.datasets.labelled import (
+from greengrocer.datasets.dataset import (
+    Dataset,
     LabelledImage,
-    LabelledSet,
     Taxonomy,
     grocery_root,
     read_split,
 )
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.looks import looks_of
-from greengrocer.training.pictures.scenes import scene_hold_out
+from greengrocer.training.data.embeddings import embed_images
+from greengrocer.training.data.scenes import scene_hold_out
 from greengrocer.training.recipe import Recipe
 
 HELD_OUT = 0.2  # of the training images, where the data set has no split "val"
@@ -39,7 +39,9 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
     seed, splits = recipe.seed, recipe.data.splits
     train = read_together(data, splits)
     if "val" in splits:
-        training, held_out = scene_hold_out(train.pictures, looks_of(train.pictures, recipe), seed)
+        training, held_out = scene_hold_out(
+            train.pictures, embed_images(train.pictures, recipe), seed
+        )
         origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
     elif _has_validation(data):
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
@@ -52,7 +54,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
     return Splits(train.taxonomy, training, held_out, origin)
 
 
-def read_together(data: Path, splits: Sequence[str]) -> LabelledSet:
+def read_together(data: Path, splits: Sequence[str]) -> Dataset:
     """The images of ``splits``, "train" first, under the labels of "train".
 
     Raises DatasetUnusable where images are missing, or their classes do not match.
@@ -65,7 +67,7 @@ def read_together(data: Path, splits: Sequence[str]) -> LabelledSet:
     if not _has_validation(data):
         raise DatasetUnusable(f"{data} has no split 'val', which the recipe asks for")
     val = _relabelled(read_split(data, "val"), train.taxonomy, data)
-    return LabelledSet(train.taxonomy, train.pictures + val)
+    return Dataset(train.taxonomy, train.pictures + val)
 
 
 def _has_validation(data: Path) -> bool:
@@ -73,7 +75,7 @@ def _has_validation(data: Path) -> bool:
     return (root / "val.txt").is_file() if root else (data / "val").is_dir()
 
 
-def _relabelled(split: LabelledSet, taxonomy: Taxonomy, data: Path) -> tuple[LabelledImage, ...]:
+def _relabelled(split: Dataset, taxonomy: Taxonomy, data: Path) -> tuple[LabelledImage, ...]:
     """The images with the labels of ``taxonomy``: a split may lack some of its classes."""
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
     unknown = [name for name in split.taxonomy.classes if name not in ids]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.datasets.labelled import Taxonomy, read_split
+from greengrocer.datasets.dataset import Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable
 from support.folders import write_folders
 

@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from greengrocer.datasets.labelled import LabelledImage
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.training.pictures.augment import augment
-from greengrocer.training.pictures.reading import read_picture
+from greengrocer.training.data.augment import augment
+from greengrocer.training.data.reading import read_picture
 from greengrocer.training.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -28,13 +28,13 @@ def training_batches(
     an image that cannot be read.
     """
     order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
-    size = min(recipe.optimisation.batch, len(pictures))
+    size = min(recipe.optimisation.batch_size, len(pictures))
     how = recipe.augmentation.grown(epoch, recipe.optimisation.epochs)
     chunks = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
 
     def load(index: int) -> Pixels:
         random = np.random.default_rng((recipe.seed, epoch, index))
-        target = 2 * how.size
+        target = 2 * how.image_size
         picture = read_picture(pictures[index].path, (target, target))
         return np.asarray(augment(picture, how, random))
 

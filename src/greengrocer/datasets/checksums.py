@@ -6,12 +6,12 @@ from importlib import resources
 from pathlib import PurePosixPath
 
 # A file's path from the data set's root, and its SHA-256 in hexadecimal.
-Listing = Mapping[str, str]
+Checksums = Mapping[str, str]
 
 SHIPPED = "grocery-store-dataset.sha256.gz"
 
 
-def shipped_listing() -> Listing:
+def shipped_checksums() -> Checksums:
     """Read the list that the product carries."""
     packed = resources.files(__package__).joinpath(SHIPPED).read_bytes()
     lines = gzip.decompress(packed).decode("utf-8").splitlines()

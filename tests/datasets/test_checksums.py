@@ -4,7 +4,7 @@ import gzip
 import re
 from importlib import resources
 
-from greengrocer.datasets.listing import SHIPPED, is_test, listed_path, shipped_listing
+from greengrocer.datasets.checksums import SHIPPED, is_test, listed_path, shipped_checksums
 
 
 def test_shipped_list_is_whole_and_well_formed() -> None:
@@ -15,11 +15,11 @@ def test_shipped_list_is_whole_and_well_formed() -> None:
     part = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
     form = re.compile(rf"[0-9a-f]{{64}}  {part}(/{part})*")
     assert [line for line in lines if not form.fullmatch(line)] == []
-    assert len(lines) == len(shipped_listing()) == 5697
+    assert len(lines) == len(shipped_checksums()) == 5697
 
 
 def test_shipped_list_has_every_split() -> None:
-    listing = shipped_listing()
+    listing = shipped_checksums()
 
     assert sum(map(is_test, listing)) == 2486
     assert {"LICENSE", "README.md", "dataset/classes.csv", "dataset/val.txt"} <= listing.keys()
