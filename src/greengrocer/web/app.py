@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from greengrocer.errors import ParameterOutOfRange, Refusal
 from greengrocer.tracebacks import release_frames
 from greengrocer.version import __version__
+from greengrocer.web.access.access import CanonicalPath
 from greengrocer.web.observe import Observe
 from greengrocer.web.open_inference import routes as open_inference
 from greengrocer.web.openapi import (
@@ -49,7 +50,6 @@ from greengrocer.web.schemas import (
 )
 from greengrocer.web.service import Service
 from greengrocer.web.shortcut import Endpoint, Shortcut
-from greengrocer.web.spelling import OneSpelling
 
 DESCRIPTION = """\
 Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
@@ -87,7 +87,7 @@ def create_app(service: Service) -> ASGIApp:
     _add_description(app)
     _answer_head(app)
     short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
-    guarded = service.access.before(OneSpelling(short), OneSpelling(app))
+    guarded = service.access.before(CanonicalPath(short), CanonicalPath(app))
     access_log, addresses = service.access_log, service.log_addresses
     return Observe(guarded, service.metrics, routes, PROBES, access_log, addresses)
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greengrocer.errors import RateLimited, Refusal, Unauthorized
 from greengrocer.serving.limits import Limiter, Rates, Standing
 from greengrocer.web.access.address import address_of
-from greengrocer.web.access.key_file import KeyFile
+from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.request_state import state_of
 
