@@ -5,8 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from greengrocer.imaging.formats import accepted
-from greengrocer.web.access.access import METRICS, Access
-from greengrocer.web.access.guard import is_open
+from greengrocer.web.access.access import METRICS, Access, is_open
 from greengrocer.web.body.upload import FIELD, FORM_TYPE, OCTETS, PICTURE_TYPES
 from greengrocer.web.problems import OPEN_INFERENCE, described
 from greengrocer.web.routes.parameters import DEADLINE, DESCRIBED
