@@ -15,9 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from greengrocer.errors import UnsuitableLibrary
 from greengrocer.foundations import ALLOWED, OVERRIDDEN, check_foundations
-from greengrocer.web.wire.cycle import Cycle
-from greengrocer.web.wire.flow import Flow
 from greengrocer.web.wire.protocol import LimitedProtocol
+from greengrocer.web.wire.response import Cycle, Flow
 from greengrocer.web.wire.server import Server
 from support.libraries import install
 from support.servers import clean_environment

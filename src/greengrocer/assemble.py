@@ -29,7 +29,7 @@ from greengrocer.serving.threads import engine_threads, picture_threads
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
-from greengrocer.web.access.key_file import KeyFile
+from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.app import create_app
 from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits

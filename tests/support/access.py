@@ -7,7 +7,7 @@ from pathlib import Path
 from greengrocer.serving.limits import parse_rate
 from greengrocer.serving.local_limiter import LocalLimiter
 from greengrocer.web.access.access import Access
-from greengrocer.web.access.key_file import KeyFile
+from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.service import Service
 from support.live import make_service
 

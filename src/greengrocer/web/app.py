@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from greengrocer.errors import Refusal
 from greengrocer.tracebacks import release_frames
 from greengrocer.version import __version__
+from greengrocer.web.access.access import CanonicalPath
 from greengrocer.web.endpoint import Endpoint, opened
 from greengrocer.web.observe import Observe
 from greengrocer.web.openapi import finish
@@ -22,7 +23,6 @@ from greengrocer.web.problems import (
 )
 from greengrocer.web.service import Service
 from greengrocer.web.shortcut import Shortcut
-from greengrocer.web.spelling import OneSpelling
 from greengrocer.web.table import ENDPOINTS
 
 DESCRIPTION = """\
@@ -51,7 +51,7 @@ def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> A
     _answer_head(app)
     _add_problems(app)
     short = Shortcut.of(endpoints, service, app)
-    guarded = service.access.before(OneSpelling(short), OneSpelling(app), opened(endpoints))
+    guarded = service.access.before(CanonicalPath(short), CanonicalPath(app), opened(endpoints))
     return Observe(
         guarded,
         service.metrics,

@@ -6,8 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from greengrocer.imaging.formats import accepted
-from greengrocer.web.access.access import Access
-from greengrocer.web.access.apart import METRICS
+from greengrocer.web.access.access import METRICS, Access
 from greengrocer.web.body.upload import FIELD, FORM_TYPE, OCTETS, PICTURE_TYPES
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.problems import OPEN_INFERENCE, described

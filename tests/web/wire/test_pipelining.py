@@ -10,9 +10,9 @@ import pytest
 from conformance.processes import Processes, processes
 from conformance.watches import health_stays_quick
 
-from greengrocer.web.wire import ahead
-from greengrocer.web.wire.flow import AHEAD
+from greengrocer.web.wire import read_ahead
 from greengrocer.web.wire.protocol import LimitedProtocol
+from greengrocer.web.wire.response import AHEAD
 from support.engines import HeldEngine
 from support.live import Live
 from support.pictures import jpeg
@@ -144,7 +144,7 @@ def test_all_connections_together_are_read_ahead_within_a_budget(
     held_server: Live, held_engine: HeldEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, count = 4, 30
-    monkeypatch.setattr(ahead, "ALL_BYTES", kept * AHEAD)
+    monkeypatch.setattr(read_ahead, "ALL_BYTES", kept * AHEAD)
     with ExitStack() as opened:
         wires = [opened.enter_context(Wire(held_server.url)) for _ in range(count)]
         for wire in wires:

@@ -19,11 +19,11 @@ from greengrocer.errors import (
     SlowUpload,
     TooManyBytes,
     UnsupportedContentType,
+    UploadRefused,
 )
 from greengrocer.imaging.formats import media_types
 from greengrocer.serving.admission import Receipt
-from greengrocer.web.body.form import OVERHEAD, Event, Form, Part
-from greengrocer.web.body.parameters import parameters
+from greengrocer.web.body.form import OVERHEAD, Event, Form, Part, parameters
 from greengrocer.web.quoted import quoted
 
 FIELD = "file"
@@ -70,7 +70,7 @@ async def read_picture(
     if kind == FORM_TYPE:
         allowed = limits.picture_bytes + OVERHEAD
         check_declared_length(headers, allowed)
-        one = _OnePicture(limits.picture_bytes)
+        one = _FormImage(limits.picture_bytes)
         form = Form(boundary, 1, one.take)
         await receive_body(receive, form.feed, allowed, limits, receipt, end)
         form.close()
@@ -189,7 +189,7 @@ async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), message.get("more_body", False)
 
 
-class _OnePicture:
+class _FormImage:
     """Keeps the content of the part called ``file``, nothing else; its declared type is ignored."""
 
     def __init__(self, allowed: int) -> None:
@@ -219,3 +219,60 @@ class _OnePicture:
                 raise TooManyBytes(
                     f"the image is longer than the {self._allowed} bytes that are taken"
                 )
+
+
+class FormImages:
+    """Collects the content of each part called ``file``; one that is too long is dropped.
+
+    A part that cannot be read may have been an image, and counts as one that is refused.
+    """
+
+    def __init__(self, limits: UploadLimits) -> None:
+        self._limits = limits
+        self._count = 0
+        self._inside = False
+        self._picture = bytearray()
+        self._too_long = False
+        self._whole: list[bytes | UploadRefused] = []
+
+    @property
+    def held(self) -> int:
+        """Bytes of the image that is not whole yet."""
+        return len(self._picture)
+
+    def whole(self) -> list[bytes | UploadRefused]:
+        """The images that have become whole since the last time, or why one is not taken."""
+        whole, self._whole = self._whole, []
+        return whole
+
+    def take(self, event: Event) -> None:
+        """Take what the form tells; raises RepeatedField for more images than are taken."""
+        if isinstance(event, Part):
+            self._begin(event.name == FIELD)
+        elif isinstance(event, MalformedUpload):
+            self._begin(picture=True)
+            self._inside = False
+            self._whole.append(event)
+        elif self._inside and event is None:
+            self._finish()
+        elif self._inside and not self._too_long:
+            self._picture += event or b""
+            if len(self._picture) > self._limits.picture_bytes:
+                self._picture.clear()
+                self._too_long = True
+
+    def _begin(self, picture: bool) -> None:
+        self._inside, self._too_long = picture, False
+        self._count += picture
+        if self._count > self._limits.pictures:
+            raise RepeatedField(
+                f"the form has more than {self._limits.pictures} parts {FIELD!r}: "
+                "send the rest in another request"
+            )
+
+    def _finish(self) -> None:
+        most = self._limits.picture_bytes
+        error = TooManyBytes(f"the image is longer than the {most} bytes that are taken")
+        self._whole.append(error if self._too_long else bytes(self._picture))
+        self._picture.clear()
+        self._inside = False

@@ -29,10 +29,10 @@ from greengrocer.errors import (
 from greengrocer.ranking import Ask
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
-from greengrocer.web.body.pictures import Pictures
 from greengrocer.web.body.upload import (
     FIELD,
     FORM_TYPE,
+    FormImages,
     check_declared_length,
     read_content_type,
     receive_body,
@@ -132,7 +132,7 @@ class Batch:
 
     def begin(self, boundary: str) -> None:
         """Begin to read the form; raises MalformedUpload."""
-        pictures = Pictures(self.service.upload_limits)
+        pictures = FormImages(self.service.upload_limits)
         form = Form(boundary, self.service.upload_limits.pictures, pictures.take)
         self._start(self._read(form, pictures))
 
@@ -171,7 +171,7 @@ class Batch:
         for context in self._contexts:
             context.cancel()
 
-    async def _read(self, form: Form, pictures: Pictures) -> None:
+    async def _read(self, form: Form, pictures: FormImages) -> None:
         try:
             limits, take = self.service.upload_limits, partial(self._take, form, pictures)
             receive = self.request.receive
@@ -183,7 +183,7 @@ class Batch:
             self._end(error)
         self._lines.put_nowait(None)
 
-    async def _take(self, form: Form, pictures: Pictures, chunk: bytes) -> None:
+    async def _take(self, form: Form, pictures: FormImages, chunk: bytes) -> None:
         """Read a chunk of the form; images that are whole by its end are answered."""
         await self._make_room(len(chunk))
         held = pictures.held

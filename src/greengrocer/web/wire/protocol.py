@@ -25,10 +25,8 @@ from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
 from greengrocer.web.request_state import RequestState, attach, state_of
-from greengrocer.web.wire.ahead import Ahead, AheadBudget
-from greengrocer.web.wire.chunks import Chunks, MalformedChunk
-from greengrocer.web.wire.cycle import Cycle
-from greengrocer.web.wire.flow import Flow
+from greengrocer.web.wire.read_ahead import ChunkFraming, MalformedChunk, ReadAhead, ReadAheadBudget
+from greengrocer.web.wire.response import Cycle, Flow
 
 Note = Callable[[int, str, str, Client], None]  # is told status, code, request id and client
 
@@ -94,7 +92,7 @@ class LimitedProtocol(HttpToolsProtocol):
         limits: WireLimits | None = None,
         readiness: Readiness | None = None,
         note: Note | None = None,
-        ahead_budget: AheadBudget | None = None,
+        ahead_budget: ReadAheadBudget | None = None,
         received: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -102,9 +100,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.readiness = readiness or Readiness()
         self.note = note
         self._received = received or (lambda _: None)  # is told how many bytes come
-        self._ahead = Ahead(ahead_budget)
+        self._ahead = ReadAhead(ahead_budget)
         self._body_left = 0  # bytes, of a body whose length was told
-        self._chunks: Chunks | None = None  # of a body whose length was not
+        self._chunks: ChunkFraming | None = None  # of a body whose length was not
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
@@ -190,7 +188,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
         lengths = (value for name, value in self.headers if name == LENGTH)
         self._body_left = sum(int(value.strip().lstrip(b"0") or b"0") for value in lengths)
-        self._chunks = Chunks() if any(name == ENCODING for name, _ in self.headers) else None
+        self._chunks = ChunkFraming() if any(name == ENCODING for name, _ in self.headers) else None
 
     def on_body(self, body: bytes) -> None:
         """Some of the body: the reader of the upload counts it."""

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
-from greengrocer.web.wire.ahead import AheadBudget
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
+from greengrocer.web.wire.read_ahead import ReadAheadBudget
 
 BACKLOG = 2048
 DOORS = ("serving", "metrics")  # what the log calls the service's listener, and the metrics' own
@@ -103,7 +103,7 @@ def make_server(
         limits=limits,
         readiness=readiness,
         note=note,
-        ahead_budget=AheadBudget(),
+        ahead_budget=ReadAheadBudget(),
         received=Trim(lambda: bool(server.server_state.tasks)).received,
     )
     config = uvicorn.Config(

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from greengrocer.web.wire.ahead import ALIKE, MOMENTS, Ahead
+from greengrocer.web.wire.read_ahead import ALIKE, MOMENTS, ReadAhead
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("end", [b"\r\n\r\n", b"\n\n", b"\r\n\n", b"\n\r\n"])
 def test_a_piece_ends_at_the_first_blank_line(end: bytes) -> None:
-    ahead = Ahead()
+    ahead = ReadAhead()
     ahead.add(b"GET / HTTP/1.1" + end + b"GET" + end)
     assert ahead.take(0) == b"GET / HTTP/1.1" + end
     assert ahead.take(0) == b"GET" + end
@@ -26,7 +26,7 @@ def test_a_piece_ends_at_the_first_blank_line(end: bytes) -> None:
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_a_blank_line_in_two_reads_ends_a_piece(cut: int) -> None:
-    ahead = Ahead()
+    ahead = ReadAhead()
     ahead.add(b"GET" + b"\r\n\r\n"[:cut])
     assert ahead.take(0) == b"GET" + b"\r\n\r\n"[:cut]
     ahead.add(b"\r\n\r\n"[cut:] + b"PUT")
@@ -38,14 +38,14 @@ def test_a_blank_line_in_two_reads_ends_a_piece(cut: int) -> None:
 
 
 def test_a_body_of_a_known_length_is_not_cut_at_blank_lines() -> None:
-    ahead = Ahead()
+    ahead = ReadAhead()
     ahead.add(b"\n\n\n\nGET")
     assert ahead.take(4) == b"\n\n\n\n"
     assert ahead.take(9) == b"GET"
 
 
 def test_each_piece_has_the_time_of_its_own_read(clock: list[float]) -> None:
-    ahead = Ahead()
+    ahead = ReadAhead()
     for text in (b"a\n\nb", b"\n\nc\n\n", b"d"):
         ahead.add(text)
         clock[0] += 1
@@ -56,7 +56,7 @@ def test_each_piece_has_the_time_of_its_own_read(clock: list[float]) -> None:
 
 
 def test_only_so_many_moments_are_told_apart(clock: list[float]) -> None:
-    ahead = Ahead()
+    ahead = ReadAhead()
     for _ in range(10 * MOMENTS):
         ahead.add(b"\n\n")
         clock[0] += 2 * ALIKE

@@ -64,7 +64,7 @@ def test_with_the_key_everything_is_as_without_keys(shop: Shop) -> None:
 
 
 def test_a_refusal_is_a_problem_and_below_v2_an_error_of_its_protocol(shop: Shop) -> None:
-    for headers, word in (({}, "send a key"), (bearer("gg_wrong"), "not known")):
+    for headers, word in (({}, "needs an API key"), (bearer("gg_wrong"), "unknown")):
         answer = shop.client.post("/predict", files={"file": jpeg(89)}, headers=headers)
         problem = problem_of(answer.status_code, answer.headers, answer.content)
         assert (problem.status, problem.code) == (401, "unauthorized")
