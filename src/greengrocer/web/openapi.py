@@ -1,4 +1,4 @@
-"""What OpenAPI says of bodies that the framework does not read or write itself."""
+"""The parts of /openapi.json that FastAPI cannot know: bodies, access, and shared schemas."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,8 +21,8 @@ def upload() -> dict[str, Any]:
     """The request body of an endpoint that takes one image."""
     return {
         "required": True,
-        "description": f"One {accepted()}: as a form's file, or as the body itself. "
-        "Its type may also be any other image/... or missing: the bytes are looked at.",
+        "description": f"One {accepted()}: as a file in a form, or as the body itself. "
+        "The content type may be any image/... or missing: the bytes decide.",
         "content": {
             FORM_TYPE: {
                 "schema": {
@@ -37,7 +37,7 @@ def upload() -> dict[str, Any]:
 
 
 def image(kind: str, description: str, headers: dict[str, str]) -> dict[int | str, Any]:
-    """The response of an endpoint that answers with an image; ``headers`` are told in words."""
+    """The response of an endpoint that sends an image; ``headers`` maps names to meanings."""
     return {
         200: {
             "description": description,

@@ -1,4 +1,4 @@
-"""What an answer holds until its client has taken it: a share of the bytes in flight."""
+"""An answer counts as bytes in flight until its client has read it."""
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -7,9 +7,9 @@ from greengrocer.web.service import Service
 
 
 def hold(service: Service, request: Request, answer: bytes) -> bytes:
-    """``answer``, counted until it is taken; raises Overloaded where there is no room for it.
+    """``answer``, counted until the client has read it; raises Overloaded where memory is short.
 
-    The upload must have been given back: so an answer that is no larger has room.
+    The upload must have been released before: then an answer that is no larger has room.
     """
     receipt = request.scope["state"]["held"].enter_context(service.admission.receiving())
     receipt.hold(len(answer))
@@ -17,9 +17,9 @@ def hold(service: Service, request: Request, answer: bytes) -> bytes:
 
 
 async def taken(scope: Scope) -> None:
-    """Wait until the client has taken all that was sent, or has gone.
+    """Wait until the client has read all that was sent, or has disconnected.
 
-    Only our own server tells; with another, what it keeps is its own affair.
+    Only our own server can say so; under another, return at once.
     """
     drain = scope["state"].get("drain")
     if drain is not None:
