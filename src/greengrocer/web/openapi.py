@@ -65,9 +65,8 @@ def finish(description: dict[str, Any], endpoints: Iterable[Endpoint], access: A
     for endpoint in endpoints:
         for model in endpoint.schemas:
             _add_schema(schemas, model)
-        if endpoint.summary and not endpoint.is_open:
-            operation = paths[endpoint.path][endpoint.method.lower()]
-            _describe_guard(endpoint.path, operation, access)
+        if endpoint.summary:
+            _describe_refusals(endpoint, paths[endpoint.path][endpoint.method.lower()], access)
     if access.metrics_port is not None:
         paths.pop(METRICS, None)
 
@@ -81,13 +80,19 @@ def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:
     schemas[model.__name__] = schema
 
 
-def _describe_guard(path: str, operation: dict[str, Any], access: Access) -> None:
-    refusals = {str(status): response for status, response in described(401, 429).items()}
-    if f"{path}/".startswith(OPEN_INFERENCE):
+def _describe_refusals(endpoint: Endpoint, operation: dict[str, Any], access: Access) -> None:
+    """Add what stands before an endpoint: the check of its query, the key and the rate limits."""
+    refusals = {str(status): response for status, response in described(401, 422, 429).items()}
+    if f"{endpoint.path}/".startswith(OPEN_INFERENCE):
         error = {"schema": {"$ref": "#/components/schemas/InferError"}}
         refusals = {s: {**r, "content": {"application/json": error}} for s, r in refusals.items()}
+    responses = operation["responses"]
+    if endpoint.checks_query:
+        responses.setdefault("422", refusals["422"])
+    if endpoint.is_open:
+        return
     if access.keys is not None:
         operation["security"] = [{"key": []}]
-        operation["responses"]["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
+        responses["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
     if access.limiter is not None:
-        operation["responses"].setdefault("429", refusals["429"])
+        responses.setdefault("429", refusals["429"])
