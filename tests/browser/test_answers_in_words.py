@@ -104,7 +104,7 @@ def test_a_refusal_in_the_services_own_words(
 def test_without_a_connection_it_can_be_tried_again(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.page.context.set_offline(True)
     shop.choose(pictures["grey-3"])
-    assert shop.names() == ["No answer came"]
+    assert shop.names() == ["The service did not answer"]
     expect(shop.card.get_by_text("check the connection")).to_be_visible()
     shop.page.context.set_offline(False)
     shop.page.get_by_role("button", name="Try again").click()
@@ -123,7 +123,7 @@ def test_a_busy_service_is_asked_again_when_it_says(shop: Shop, pictures: dict[s
         route.fulfill(
             status=429,
             headers={"Retry-After": "1"},
-            json={"title": "The service is full", "detail": "come back later"},
+            json={"title": "The service is overloaded", "detail": "come back later"},
         )
 
     shop.page.route(PREDICT, busy_once)

@@ -58,7 +58,7 @@ def test_the_button_lays_it_over_and_takes_it_away(lit: Shop, pictures: dict[str
     for pressed in (False, True, False):
         expect(button).to_have_attribute("aria-pressed", str(pressed).lower())
         expect(canvas).to_be_visible(visible=pressed)
-        expect(lit.page.get_by_text("Bright places speak most for grey 3.")).to_be_visible(
+        expect(lit.page.get_by_text("Bright areas count most for grey 3.")).to_be_visible(
             visible=pressed
         )
         button.press("Space")

@@ -70,8 +70,8 @@ def test_what_holds_no_image_is_said_so(shop: Shop) -> None:
     shop.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shop.page.evaluate("navigator.clipboard.writeText('a pear')")
     shop.page.keyboard.press("Control+V")
-    expect(shop.page.locator("#notice")).to_contain_text("There was no image in that")
-    expect(shop.status).to_contain_text("There was no image in that")
+    expect(shop.page.locator("#notice")).to_contain_text("No image file was received")
+    expect(shop.status).to_contain_text("No image file was received")
     expect(shop.page.locator(".card")).to_have_count(0)
 
 

@@ -159,15 +159,54 @@ def test_a_terminal_shows_how_far_it_is(
     assert b"2/2" in shown
 
 
-def test_a_name_that_is_no_text_is_told_all_the_same(
+def test_a_file_name_that_is_not_utf8_is_printed_with_escapes(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     odd = tmp_path / "caf\udce9.jpg"
     odd.write_bytes(jpeg(5))
-    for flags in ([], ["--json"]):
-        done = greengrocer("predict", odd, "--bundle", onnx_bundle, *flags)
+    shown = f"{tmp_path}/caf\\xe9.jpg"
+    plain, as_json, as_csv = (
+        greengrocer("predict", odd, "--bundle", onnx_bundle, *flags)
+        for flags in ([], ["--json"], ["--csv"])
+    )
+    for done in (plain, as_json, as_csv):
         assert (done.returncode, done.stderr) == (0, "")
-        assert "grey-0" in done.stdout
+    assert plain.stdout.startswith(f"{shown}: grey-0")
+    assert json.loads(as_json.stdout)["file"] == shown
+    assert next(csv.DictReader(io.StringIO(as_csv.stdout)))["file"] == shown
+
+
+def too_deep(folder: Path) -> None:
+    """Make folders below ``folder`` whose path is too long for the system to open."""
+    home = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("n" * 250, dir_fd=home)
+        below = os.open("n" * 250, os.O_RDONLY, dir_fd=home)
+        os.close(home)
+        home = below
+    os.close(home)
+
+
+def test_a_folder_that_cannot_be_read_is_skipped_with_a_warning(
+    greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    too_deep(tmp_path)
+    done = greengrocer("predict", tmp_path, "--bundle", onnx_bundle)
+    assert done.returncode == 2
+    (warning,) = done.stderr.splitlines()
+    assert "nnn" in warning
+    assert warning.endswith(": File name too long: folder skipped")
+    found = [line.partition(": ")[0] for line in done.stdout.splitlines()]
+    assert found == sorted(map(str, pictures))
+
+
+def test_where_no_folder_can_be_read_nothing_is_printed(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    too_deep(tmp_path)
+    done = greengrocer("predict", tmp_path, "--bundle", onnx_bundle)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_image_of_nothing_known_is_called_so(

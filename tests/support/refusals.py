@@ -210,6 +210,33 @@ PARAMETERS = [
         )
         for value in ("0", "00", "-5", "+5", "1_0", "soon", "1.5", "", "1e3")
     ],
+    *[
+        Refused(
+            f"{target} is unknown or repeated",
+            422,
+            "parameter-out-of-range",
+            post(PICTURE, target=target),
+            said,
+        )
+        for target, said in (
+            (
+                "/predict?topp=3",
+                'no query parameter "topp": this path takes the query parameters top',
+            ),
+            ("/predict?top=2&top=3", "the query parameter top is repeated"),
+            ("/predict?explain=true&explain=true", "the query parameter explain is repeated"),
+            ("/predict?=", 'no query parameter ""'),
+            ("/explain?top=3", 'no query parameter "top": this path takes none'),
+            ("/predict/batch?%C3%A9=", r'no query parameter "\u00e9"'),
+        )
+    ],
+    Refused(
+        "a query for a random image",
+        422,
+        "parameter-out-of-range",
+        head("GET", "/random-image?level=fine"),
+        "takes none",
+    ),
     Refused(
         "no such level", 422, "parameter-out-of-range", head("GET", "/class-names?level=x"), "level"
     ),

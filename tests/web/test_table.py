@@ -103,3 +103,15 @@ def test_the_table_is_sound() -> None:
     names = [each.name or each.answer.__name__ for each in ENDPOINTS]
     assert len(set(names)) == len(names)
     assert not [each.path for each in ENDPOINTS if each.is_hot and "{" in each.path]
+
+
+def test_an_unknown_query_parameter_is_refused_but_by_pages_and_probes(
+    client: httpx.Client, key: str
+) -> None:
+    refused = client.post("/scales?unit=kg", headers=bearer(key))
+    problem = problem_of(422, refused.headers, refused.content)
+    assert problem.detail == 'there is no query parameter "unit": this path takes none'
+    below_v2 = client.get("/v2/models/greys?unit=kg", headers=bearer(key))
+    assert (below_v2.status_code, below_v2.json()) == (422, {"error": problem.detail})
+    for path in ("/", "/livez", "/v2/health/ready", "/page/logo.svg", "/metrics", "/docs"):
+        assert client.get(f"{path}?unit=kg", headers=bearer(key)).status_code == 200

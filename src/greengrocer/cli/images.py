@@ -4,23 +4,34 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple
 
 from greengrocer.cli.output import warn
 from greengrocer.datasets.dataset import SUFFIXES
-from greengrocer.errors import EmptyImage, UnreadableImage, UsageError
+from greengrocer.errors import EmptyImage, UnreadableImage
 from greengrocer.imaging.formats import suffixes_of_extra
 from greengrocer.plain_files import PICTURE_BYTES, read_plain
 
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
+class Found(NamedTuple):
+    """Image files, and how many folders could not be read."""
+
+    files: list[Path]
+    unreadable: int
+
+
+def find_images(paths: Sequence[Path]) -> Found:
     """The ``paths``, each folder replaced by the images below it, in order of their names.
 
-    A folder without any stays as it is. Raises UsageError for one that cannot be read.
+    A folder without any stays as it is. One that cannot be read is reported and left out.
     """
-    return [found for path in paths for found in (_below(path) if _is_folder(path) else [path])]
+    files: list[Path] = []
+    unreadable: list[OSError] = []
+    for path in paths:
+        files += _below(path, unreadable) if _is_folder(path) else [path]
+    return Found(files, len(unreadable))
 
 
 def read_image(path: Path) -> bytes:
@@ -44,20 +55,20 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, unreadable: list[OSError]) -> list[Path]:
+    before = len(unreadable)
     files = [
         Path(home, name)
-        for home, _, names in os.walk(folder, onerror=_unreadable)
+        for home, _, names in os.walk(folder, onerror=unreadable.append)
         for name in names
     ]
+    for error in unreadable[before:]:
+        warn(f"greengrocer: {error.filename}: {error.strerror}: folder skipped")
     missing = suffixes_of_extra()
     left_out = sum(file.suffix.lower() in missing for file in files)
     if left_out:
         warn(
             f"greengrocer: {folder}: {left_out} HEIC or AVIF files skipped: install the extra heif"
         )
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES) or [folder]
-
-
-def _unreadable(error: OSError) -> NoReturn:
-    raise UsageError(f"{error.filename}: {error.strerror}") from error
+    found = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+    return found or ([folder] if len(unreadable) == before else [])

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.cli import answers, images  # noqa: PLC0415
     from greengrocer.ranking import Ask  # noqa: PLC0415
 
-    paths = images.find_images(arguments.images)
+    paths, unreadable = images.find_images(arguments.images)
     bundle = load_bundle(find_bundle(arguments.bundle))
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     refused = 0
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         tell = answers.tell_in_csv if arguments.csv else answers.tell_in_words
         tell = answers.tell_in_json if arguments.json else tell
         refused = _classify(pipeline, paths, Ask(arguments.top), tell)
-    return MISTAKE if refused else 0
+    return MISTAKE if refused or unreadable else 0
 
 
 def _path(text: str) -> Path:

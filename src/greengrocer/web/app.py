@@ -26,9 +26,9 @@ from greengrocer.web.shortcut import Shortcut
 from greengrocer.web.table import ENDPOINTS
 
 DESCRIPTION = """\
-Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
-request may be answered 400, 408, 414 or 431 where its head is malformed, slow or too large; 404 and
-405 where there is no such path or method."""
+Every refusal is a problem document (RFC 9457) with a stable `code`. Besides the statuses listed
+below, any request may get 400, 408, 414 or 431 if its headers are malformed, slow or too large, and
+404 or 405 if there is no such path or method."""
 
 
 def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> ASGIApp:

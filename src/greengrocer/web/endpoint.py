@@ -1,6 +1,6 @@
 """What an endpoint is: one method and path, declared once, beside the function that answers."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from greengrocer.errors import ParameterOutOfRange
+from greengrocer.web.quoted import quoted
 from greengrocer.web.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -30,7 +32,8 @@ class Endpoint:
     summary: str = ""
     name: str = ""  # the operation's id; by default the name of ``answer``
     tags: tuple[str, ...] = ()
-    parameters: tuple[dict[str, Any], ...] = ()  # parameter objects: query, path and headers
+    # Parameter objects: query, path and headers. Query parameters that are not here are refused.
+    parameters: tuple[dict[str, Any], ...] = ()
     body: dict[str, Any] | None = None  # a request body object
     model: type[BaseModel] | None = None  # the JSON of a 200; else ``responses`` describes it
     responses: dict[int | str, dict[str, Any]] = field(default_factory=dict)
@@ -40,9 +43,36 @@ class Endpoint:
     is_open: bool = False  # needs no key, and no rate limit counts it
     is_probe: bool = False  # neither logged nor counted as in flight
 
+    @property
+    def checks_query(self) -> bool:
+        """Whether unknown and repeated query parameters are refused: not by pages and probes."""
+        return bool(self.summary) and not self.is_probe
+
     def bind(self, service: Service) -> Handler:
-        """What answers a request for this endpoint of ``service``."""
-        return partial(self.answer, service)
+        """What answers a request for this endpoint of ``service``; it raises a Refusal."""
+        if not self.checks_query:
+            return partial(self.answer, service)
+        known = [each["name"] for each in self.parameters if each["in"] == "query"]
+
+        async def answer(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _check_query(request, known)
+            return await self.answer(service, request)
+
+        return answer
+
+
+def _check_query(request: Request, known: Sequence[str]) -> None:
+    """Raise ParameterOutOfRange for a query parameter that is not ``known``, or sent twice."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            there = f"the query parameters {' and '.join(known)}" if known else "none"
+            raise ParameterOutOfRange(
+                f"there is no query parameter {quoted(name)}: this path takes {there}"
+            )
+        if names.count(name) > 1:
+            raise ParameterOutOfRange(f"the query parameter {name} is repeated: send it once")
 
 
 def opened(endpoints: Collection[Endpoint]) -> Callable[[str], bool]:

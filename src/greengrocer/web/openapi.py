@@ -1,4 +1,4 @@
-"""What OpenAPI says of bodies that the framework does not read or write itself."""
+"""The parts of /openapi.json that FastAPI cannot know: bodies, access, and shared schemas."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,8 +20,8 @@ def upload() -> dict[str, Any]:
     """The request body of an endpoint that takes one image."""
     return {
         "required": True,
-        "description": f"One {accepted()}: as a form's file, or as the body itself. "
-        "Its type may also be any other image/... or missing: the bytes are looked at.",
+        "description": f"One {accepted()}: as a file in a form, or as the body itself. "
+        "The content type may be any image/... or missing: the bytes decide.",
         "content": {
             FORM_TYPE: {
                 "schema": {
@@ -36,7 +36,7 @@ def upload() -> dict[str, Any]:
 
 
 def image(kind: str, description: str, headers: dict[str, str]) -> dict[int | str, Any]:
-    """The response of an endpoint that answers with an image; ``headers`` are told in words."""
+    """The response of an endpoint that sends an image; ``headers`` maps names to meanings."""
     return {
         200: {
             "description": description,
@@ -64,9 +64,8 @@ def finish(description: dict[str, Any], endpoints: Iterable[Endpoint], access: A
     for endpoint in endpoints:
         for model in endpoint.schemas:
             _add_schema(schemas, model)
-        if endpoint.summary and not endpoint.is_open:
-            operation = paths[endpoint.path][endpoint.method.lower()]
-            _describe_guard(endpoint.path, operation, access)
+        if endpoint.summary:
+            _describe_refusals(endpoint, paths[endpoint.path][endpoint.method.lower()], access)
     if access.metrics_port is not None:
         paths.pop(METRICS, None)
 
@@ -80,13 +79,19 @@ def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:
     schemas[model.__name__] = schema
 
 
-def _describe_guard(path: str, operation: dict[str, Any], access: Access) -> None:
-    refusals = {str(status): response for status, response in described(401, 429).items()}
-    if f"{path}/".startswith(OPEN_INFERENCE):
+def _describe_refusals(endpoint: Endpoint, operation: dict[str, Any], access: Access) -> None:
+    """Add what stands before an endpoint: the check of its query, the key and the rate limits."""
+    refusals = {str(status): response for status, response in described(401, 422, 429).items()}
+    if f"{endpoint.path}/".startswith(OPEN_INFERENCE):
         error = {"schema": {"$ref": "#/components/schemas/InferError"}}
         refusals = {s: {**r, "content": {"application/json": error}} for s, r in refusals.items()}
+    responses = operation["responses"]
+    if endpoint.checks_query:
+        responses.setdefault("422", refusals["422"])
+    if endpoint.is_open:
+        return
     if access.keys is not None:
         operation["security"] = [{"key": []}]
-        operation["responses"]["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
+        responses["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
     if access.limiter is not None:
-        operation["responses"].setdefault("429", refusals["429"])
+        responses.setdefault("429", refusals["429"])

@@ -1,4 +1,4 @@
-"""The one place where an error becomes HTTP: problem documents as RFC 9457 has them."""
+"""Errors as HTTP responses: problem documents (RFC 9457)."""
 
 import uuid
 from http import HTTPStatus
@@ -15,14 +15,14 @@ from greengrocer.tracebacks import release_frames
 from greengrocer.web.request_state import state_of
 
 MEDIA_TYPE = "application/problem+json"
-OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
+OPEN_INFERENCE = "/v2/"  # below it, errors have the form of the Open Inference Protocol
 CHALLENGE = 'Bearer realm="greengrocer"'  # RFC 6750
 
 
 INTERNAL = (
     "internal-error",
     "The service failed",
-    "the service failed in a way that it did not foresee; its log has the request id",
+    "unexpected error in the service: look for the request id in its log",
 )
 _RETRY_AFTER = {
     "headers": {
@@ -32,7 +32,7 @@ _RETRY_AFTER = {
 
 
 def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
-    """The problem document of ``refusal``, which ends here, as an answer."""
+    """The response for ``refusal``, whose traceback is released."""
     release_frames(refusal)
     kind = KINDS[type(refusal)]
     headers = {}
@@ -44,33 +44,33 @@ def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
 
 
 def http_exception_response(request: Request, error: HTTPException) -> Response:
-    """The framework's own refusals (no such path, wrong method) in our form."""
+    """The response for an error of the framework: no such path, wrong method."""
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     headers = dict(error.headers or {})
     detail = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
-        detail = "there is no such path: /openapi.json lists those that there are"
+        detail = "there is no such path: /openapi.json lists all paths"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = headers.get("Allow", "another method")
-        detail = f"this path does not take the method {request.method}: send {allowed}"
+        detail = f"this path does not accept the method {request.method}: send {allowed}"
     return problem_response(request, error.status_code, code, phrase, detail, headers)
 
 
 def internal_error(request_id: str, path: str) -> dict[str, object]:
-    """What the service did not foresee: of the exception itself nothing is told."""
+    """The problem document of an unexpected error; it says nothing of the exception."""
     return problem_document(500, *INTERNAL, request_id, path)
 
 
 def internal_error_response(request: Request) -> Response:
-    """The same as an answer."""
+    """The response for an unexpected error."""
     return problem_response(request, 500, *INTERNAL, {})
 
 
 def problem_response(
     request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
 ) -> Response:
-    """A problem document; notes the reason for the metrics and the log."""
+    """A response with a problem document; notes the code for the metrics and the log."""
     state = state_of(request.scope)
     state.refused = code
     path = request.scope["path"]  # not request.url: that believes the Host header
@@ -81,7 +81,7 @@ def problem_response(
 
 
 def wire_problem(status: int, code: str, detail: str) -> tuple[str, bytes]:
-    """A new request id and the problem document for bytes that never became a request."""
+    """A new request id, and the problem document for bytes that are not a valid request."""
     request_id = uuid.uuid4().hex
     document = problem_document(status, code, HTTPStatus(status).phrase, detail, request_id)
     return request_id, orjson.dumps(document)

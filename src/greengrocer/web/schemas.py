@@ -1,4 +1,4 @@
-"""The JSON that goes out, as models: the description and the answers cannot drift apart."""
+"""The JSON of responses, as pydantic models, for /openapi.json and for tests of responses."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +18,7 @@ class ClassNames(Schema):
 
 
 class Guess(Schema):
-    """A class and how sure the model is of it."""
+    """A class and its probability."""
 
     prediction: str
     confidence: float = Field(ge=0, le=1)
@@ -34,10 +34,10 @@ class RankedClass(Schema):
 
 
 class NamedAnswer(Schema):
-    """What the model stands for."""
+    """The answer that the model is sure enough of."""
 
-    level: Level = Field(description="how closely it names what the image shows")
-    name: str | None = Field(description="a class of that level; null where it is unknown")
+    level: Level = Field(description="fine: a class; coarse: a coarse class; unknown: neither")
+    name: str | None = Field(description="a class of that level; null if unknown")
 
 
 class Model(Schema):
@@ -48,14 +48,14 @@ class Model(Schema):
 
 
 class Evidence(Schema):
-    """Where in the image the model sees its prediction: an exact map, not an estimate."""
+    """Where in the image the model sees its prediction: an exact class activation map."""
 
     name: str = Field(alias="class", description="the prediction", examples=["Granny-Smith"])
     shape: tuple[int, int] = Field(
         description="rows and columns, spread evenly over the upright image", examples=[[10, 10]]
     )
     values: list[float] = Field(
-        description="row by row, in logits: their mean is the calibrated logit of the class"
+        description="row by row, in logits; their mean is the calibrated logit of the class"
     )
 
 
@@ -71,8 +71,8 @@ class Prediction(Schema):
     answer: NamedAnswer = Field(
         description="the fine class, the coarse one where the fine one is unsure, or unknown"
     )
-    known: bool = Field(description="false: the image seems to show nothing the model knows")
-    known_score: float = Field(ge=0, le=1, description="higher is more known")
+    known: bool = Field(description="false: the image seems to show none of the model's classes")
+    known_score: float = Field(ge=0, le=1, description="out-of-distribution score: 1 is known")
     top: list[RankedClass] = Field(description="the best classes, in order")
     model: Model
     request_id: str
@@ -80,7 +80,7 @@ class Prediction(Schema):
 
 
 class PredictionLine(Prediction):
-    """What one image of many shows."""
+    """The prediction for one image of many."""
 
     index: int = Field(ge=0, description="its place in the request")
 
@@ -92,14 +92,14 @@ class Health(Schema):
 
 
 class Problem(BaseModel):
-    """Why a request was refused (RFC 9457)."""
+    """A problem document (RFC 9457): why a request was refused."""
 
     type: str = Field(examples=["urn:greengrocer:problem:too-many-pixels"])
     title: str = Field(description="the same for every problem of this type")
     status: int
     detail: str = Field(description="what was wrong with this request, and what to do")
     instance: str | None = Field(
-        None, description="the request's path; absent for what is no request"
+        None, description="the request's path; absent if the request could not be read"
     )
     code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
     request_id: str

@@ -90,7 +90,7 @@ def _json_length(headers: Mapping[bytes, bytes]) -> int | None:
     if text is None:
         return None
     if not (text.isdigit() and len(text) < 16):
-        raise MalformedUpload(f"{JSON_LENGTH} is no number of bytes")
+        raise MalformedUpload(f"{JSON_LENGTH} is not a number of bytes")
     return int(text)
 
 
@@ -112,8 +112,8 @@ def _check_evidence(wanted: Sequence[Wanted], pictures: int) -> None:
     """Raise TooManyBytes for more evidence than an answer is to hold."""
     if pictures > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
         raise TooManyBytes(
-            f"there are {pictures} images: of at most {MOST_EXPLAINED} in a request the "
-            f"output {EVIDENCE} may be asked for, which is large"
+            f"the output {EVIDENCE} is for at most {MOST_EXPLAINED} images in a request: "
+            f"send the {pictures} images in several"
         )
 
 

@@ -1,8 +1,7 @@
-"""``POST /predict/batch``: a form's images are answered while it comes, a line each, in order.
+"""``POST /predict/batch``: the images of a form are classified while it arrives, one line each.
 
-The form is read only as fast as there are places for its images, so a request of any length
-takes little memory. Its answers wait in memory for a client that sends all before it reads, and
-count among the bytes in flight.
+The form is read only as fast as its images are admitted, so a request of any length takes little
+memory. Lines that the client has not read yet stay in memory and count as bytes in flight.
 """
 
 import asyncio
@@ -53,9 +52,9 @@ log = structlog.get_logger("greengrocer.http")
 
 
 async def predict_batch(service: Service, request: Request) -> Response:
-    """Answer for all images in ``request``.
+    """Classify all images in ``request``.
 
-    Raises the Refusal that its first image's place, or what comes before it, is reason for.
+    Raises a Refusal where the request, or the admission of its first image, is refused.
     """
     headers = dict(request.scope["headers"])
     ask = read_ask(request, len(service.classifier.labels.classes))
@@ -74,7 +73,7 @@ async def predict_batch(service: Service, request: Request) -> Response:
 
 
 class Lines(Response):
-    """The answers of ``batch``, from the ``first`` on, each sent as soon as it is its turn."""
+    """The lines of ``batch``, in order, each sent as soon as it is ready."""
 
     media_type = LINES
 
@@ -101,21 +100,21 @@ class Lines(Response):
 
 
 class Line(NamedTuple):
-    """An answer, and the bytes in flight that are held for it."""
+    """An answer, and the bytes in flight that it holds."""
 
     text: bytes
     held: int = 0
 
 
 class Batch:
-    """One request's images: a task reads them, and one for each answers for it."""
+    """The images of one request: one task reads them, and one per image classifies it."""
 
     def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
         state = state_of(request.scope)
         self.service = service
         self.request = request
         self.ask = ask
-        self.end = end  # the moment until which the client waits, in monotonic seconds
+        self.end = end  # deadline, in monotonic seconds
         self._id = state.request_id
         self._path: str = request.scope["path"]
         self._charge = state.charge
@@ -123,7 +122,7 @@ class Batch:
         self._count = 0
         self._gone = False
         self._lines: asyncio.Queue[asyncio.Task[Line] | None] = asyncio.Queue()
-        self._taken = Line(b"")  # the last one that was asked for
+        self._taken = Line(b"")  # the last one that was returned
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
@@ -137,10 +136,9 @@ class Batch:
         self._start(self._read(form, pictures))
 
     async def line(self) -> bytes | None:
-        """The next answer as a line, None behind the last.
+        """The next line, None after the last; the line before it is released.
 
-        Whoever asks has done with the one before. Raises a Refusal of the whole request, where
-        nothing has been answered yet.
+        Raises a Refusal of the whole request while no line was returned.
         """
         self._receipt.shrink(self._taken.held)
         self._taken = Line(b"")
@@ -151,7 +149,7 @@ class Batch:
         return self._taken.text
 
     async def stop(self) -> None:
-        """End what still goes on, and give back what is held."""
+        """Cancel all tasks, and release the bytes in flight."""
         for task in self._tasks:
             task.cancel()
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
@@ -166,7 +164,7 @@ class Batch:
         return task
 
     def _leave(self) -> None:
-        """The client has gone: compute nothing more for it."""
+        """Stop work: the client disconnected."""
         self._gone = True
         for context in self._contexts:
             context.cancel()
@@ -197,21 +195,21 @@ class Batch:
                 await self._add(one)
 
     async def _make_room(self, amount: int) -> None:
-        """Hold ``amount`` more bytes; once an image is taken, wait for them to be free."""
+        """Hold ``amount`` more bytes; after the first image, wait until they are free."""
         if not self._count:
             self._receipt.grow(amount)
             return
         await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
     async def _add(self, picture: bytes | Refusal) -> None:
-        """Have an image answered, as soon as there is a place for it among this request's own."""
+        """Start to classify an image, once fewer than ``at_once`` of this request are."""
         await self._places.acquire()
         self._lines.put_nowait(self._start(self._answer(self._count, picture)))
         self._count += 1
 
     async def _answer(self, index: int, picture: bytes | Refusal) -> Line:
         try:
-            text = await self._told(index, picture)
+            text = await self._text(index, picture)
             await self._make_room(len(text))
         except Overloaded as full:
             if not index:
@@ -222,7 +220,7 @@ class Batch:
         finally:
             self._places.release()
 
-    async def _told(self, index: int, picture: bytes | Refusal) -> bytes:
+    async def _text(self, index: int, picture: bytes | Refusal) -> bytes:
         if isinstance(picture, Refusal):
             return self._refused(index, picture)
         try:
@@ -245,7 +243,7 @@ class Batch:
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
             )
         except Refusal as refusal:
-            # The first one stands for the request: without a place for it, nothing is let in.
+            # The first image stands for the request: if it is not admitted, the request is refused.
             if isinstance(refusal, Overloaded) and not index:
                 raise
             return self._refused(index, refusal)
@@ -258,7 +256,7 @@ class Batch:
         return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
-        """Tell why no more of the form is read, in a line behind others where a line can do it."""
+        """End the answer with why no more of the form is read: a line, or a refusal of it all."""
         release_frames(error)
 
         async def last(index: int) -> Line:
@@ -279,9 +277,9 @@ def _line(index: int, body: dict[str, object]) -> bytes:
 
 _BODY: dict[str, Any] = {
     "required": True,
-    "description": "A form with a file for each image. It is read only as fast as images "
-    "are answered: without a place for the first one the request is refused, and the others "
-    "wait for theirs. The service's own deadline is each image's, from when it is its turn; "
+    "description": "A form with one file per image. It is read only as fast as its images are "
+    "classified: if the first is not admitted, the request is refused; the others wait to be "
+    "admitted. The service's own deadline is that of each image, from when it is admitted; "
     "X-Deadline-Ms is that of all of them.",
     "content": {
         FORM_TYPE: {
@@ -295,9 +293,9 @@ _BODY: dict[str, Any] = {
 }
 _LINES: dict[int | str, Any] = {
     200: {
-        "description": "A JSON object a line, in order, each sent as soon as it is its turn: what "
-        "/predict would answer, or its problem with its status, and the index, counted from 0. A "
-        "form that breaks, or is refused midway, ends with the line of a problem.",
+        "description": "One JSON object per line, in order, each sent as soon as it is ready: what "
+        "/predict would answer, or a problem with its status, and the index, counted from 0. If "
+        "the form breaks off or is refused midway, the last line is a problem.",
         "content": {
             LINES: {
                 "schema": {

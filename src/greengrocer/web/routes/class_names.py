@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from greengrocer.errors import ParameterOutOfRange
 from greengrocer.web.endpoint import Endpoint
-from greengrocer.web.problems import described
 from greengrocer.web.quoted import quoted
 from greengrocer.web.schemas import ClassNames
 from greengrocer.web.service import Service
@@ -41,5 +40,4 @@ CLASS_NAMES = Endpoint(
         },
     ),
     model=ClassNames,
-    responses=described(422),
 )

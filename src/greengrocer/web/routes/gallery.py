@@ -1,4 +1,4 @@
-"""``GET /random-image``: an image to try, streamed byte for byte as it lies on disk."""
+"""``GET /random-image``: an image to try, streamed byte for byte from its file."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,14 +22,14 @@ BLOCK = 1 << 16  # bytes
 async def random_image(service: Service, request: Request) -> StreamingResponse:
     """A random JPEG; ``X-Class`` is its true class, percent-encoded beyond ASCII.
 
-    Raises NotReady where the image has vanished from the disk since the start.
+    Raises NotReady where the file was removed after the start.
     """
     del request
     shown = service.gallery.choose()
     try:
         file, size = await asyncio.to_thread(_open, shown.path)
     except OSError as error:
-        raise NotReady("the image has gone from the data set's directory: try again") from error
+        raise NotReady("the image file is no longer in the data set: try again") from error
     headers = {
         "X-Class": header_text(shown.true_class),
         "Content-Length": str(size),
@@ -51,7 +51,7 @@ async def _blocks(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
         while size > 0:
             block = await asyncio.to_thread(file.read, min(BLOCK, size))
             if not block:
-                raise OSError("the image has shrunk while it was sent")
+                raise OSError("the image file became shorter while it was sent")
             size -= len(block)
             yield block
 

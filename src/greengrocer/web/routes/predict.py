@@ -1,4 +1,4 @@
-"""``POST /predict`` and ``POST /explain``: upload, admit, classify, respond."""
+"""``POST /predict`` and ``POST /explain``: upload, admission, classification, response."""
 
 import time
 
@@ -24,7 +24,7 @@ OVERLAID = Ask(top=1, overlay=True)
 
 
 async def predict(service: Service, request: Request) -> Response:
-    """Answer for the one image in ``request``; raises a Refusal."""
+    """Classify the image in ``request``; raises a Refusal."""
     ask = read_ask(request, len(service.classifier.labels.classes))
     state = state_of(request.scope)
     answer = await _answer(service, request, ask)
@@ -33,9 +33,9 @@ async def predict(service: Service, request: Request) -> Response:
 
 
 async def explain(service: Service, request: Request) -> Response:
-    """The one image in ``request`` with its evidence laid over, a PNG; raises a Refusal."""
+    """The image in ``request`` under its class activation map, as PNG; raises a Refusal."""
     answer = await _answer(service, request, OVERLAID)
-    assert answer.overlay is not None  # it was asked for
+    assert answer.overlay is not None  # OVERLAID asks for it
     headers = {"X-Class": header_text(answer.top[0].name)}
     state = state_of(request.scope)
     overlay = state.hold_until_sent(service.admission, answer.overlay)

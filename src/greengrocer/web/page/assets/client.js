@@ -1,9 +1,9 @@
-// The service's HTTP interface, and every way in which it can fail, in words.
+// The client of the service: its endpoints, and each way in which a request can fail.
 
 import { authorization, wantKey } from "./key.js";
 import { sentence } from "./words.js";
 
-const TRIES = 6; // where the service is busy and says when to come back
+const TRIES = 6; // while the service is busy and sends Retry-After
 const LONGEST_WAIT = 20; // seconds
 
 /** Why there is no answer. `wait` is in seconds: 0 where the service named none. */
@@ -55,16 +55,16 @@ async function ask(path, read, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const detail = "the service could not be reached: check the connection, then try again";
-    throw new Refused("No answer came", detail);
+    throw new Refused("The service did not answer", detail);
   }
   throw await refusal(response);
 }
 
-/** The problem document (RFC 9457) that a refusal carries, or what can be said without one. */
+/** What a refusal says in its problem document (RFC 9457), or its status without one. */
 async function refusal(response) {
   if (response.status === 401) {
     wantKey();
-    return new Refused("A key is needed", "enter one above, and this is tried again");
+    return new Refused("An API key is needed", "enter one above: then the request is sent again");
   }
   const { title, detail } = await response.json().catch(() => ({}));
   return new Refused(title ?? "Something went wrong", detail ?? `status ${response.status}`, {

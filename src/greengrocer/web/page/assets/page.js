@@ -1,4 +1,4 @@
-// Puts the parts together: images come in, cards with answers come out.
+// The page: an image that comes in gets a card with its answer.
 
 import { answerWords } from "./answer.js";
 import { addCard } from "./card.js";
@@ -17,7 +17,7 @@ const model = document.querySelector("#model");
 const notice = document.querySelector("#notice");
 const status = document.querySelector("#status");
 
-// What is under way for the images that are shown; new images end it.
+// The requests and cards of the images that are shown; new images replace them.
 let current = { controller: new AbortController(), cards: [] };
 
 function begin() {
@@ -56,7 +56,7 @@ async function show(files, batch, { caption, truth } = {}) {
   else say(`${told.length} images: ${told.map(({ name }) => name).join(", ")}.`);
 }
 
-/** Put the answer for a file on its card, or why there is none; returns what to say of it. */
+/** Put the answer for a file, or its refusal, on its card; returns what a screen reader says. */
 async function tell(card, file, truth, signal) {
   if (signal.aborted) return {};
   card.wait("Looking…");
@@ -90,7 +90,7 @@ async function showRandom() {
 
 listenForImages((files) => {
   if (files.length) show(files, begin());
-  else remark("There was no image in that. Save it first, then choose the file.");
+  else remark("No image file was received. Save the image first, then choose the file.");
 });
 document.querySelector("#random").addEventListener("click", showRandom);
 const listAgain = listClasses(document.querySelector("#classes"));
