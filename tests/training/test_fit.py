@@ -11,7 +11,8 @@ import torch
 
 from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.errors import UsageError
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.fit import Trainer, fit
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe

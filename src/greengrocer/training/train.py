@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from greengrocer.bundles.save import check_new
 from greengrocer.errors import UsageError
+from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.serving.processors import usable_processors
@@ -59,6 +60,7 @@ def train(
     check_new(out)
     if bool(teachers) != bool(recipe.distillation.weight):
         raise UsageError("a teacher and a distillation.weight in the recipe come together")
+    make_backbone(recipe.backbone)  # refused before the images are read
     target = choose_device(device)
     stages = (HOLD_OUT,) if folds is None else (*_fold_stages(folds), REFIT)
     check_writable(out, stages)

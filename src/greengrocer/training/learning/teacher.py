@@ -39,9 +39,12 @@ class Teacher:
         self.ids = tuple(taught for _, taught in found)
 
     @torch.no_grad()
-    def answer(self, x: torch.Tensor, temperature: float) -> torch.Tensor:
-        """[N, 3, H, W] float, (pixel - 127) / 128, to probabilities [N, classes]."""
-        answers = [network(x).float().div(temperature).softmax(dim=1) for network in self.networks]
+    def answer(self, pixels: torch.Tensor, temperature: float) -> torch.Tensor:
+        """uint8 [N, 3, H, W] to the mean of softmax(logits / T), float32 [N, classes]."""
+        answers = [
+            network(network.backbone.normalise(pixels)).float().div(temperature).softmax(dim=1)
+            for network in self.networks
+        ]
         return torch.stack(answers).mean(dim=0)
 
 
