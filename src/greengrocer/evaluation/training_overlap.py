@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from greengrocer.bundles.attribution import is_grocery
 from greengrocer.bundles.bundle import Bundle
-from greengrocer.bundles.facts import is_grocery
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.trained_on import read_trained_on
 from greengrocer.datasets.checksums import shipped_checksums
@@ -66,7 +66,7 @@ def scored_images(
 def _listed(manifest: Manifest) -> frozenset[str] | None:
     """The digests of the splits of the Grocery Store Dataset that the provenance names."""
     splits = _splits(manifest)
-    if not is_grocery(manifest.classes) or not splits or not {"train", "val"}.issuperset(splits):
+    if not is_grocery(manifest) or not splits or not {"train", "val"}.issuperset(splits):
         return None
     folders = tuple(f"dataset/{split}/" for split in splits)
     listing = shipped_checksums()

@@ -93,7 +93,8 @@ def _finished(network: Recogniser, job: TrainingJob, plan: Plan) -> Finished:
     )
     calibration = Calibration(1.0, Thresholds(0.0, 0.0, 0.0), {})
     halves = weights | prototypes_to_float16(prototypes)
-    return Finished(halves, graph, calibration, job.device, job.precision or "auto")
+    origin = network.backbone.pretrained_origin
+    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin)
 
 
 def _random_prototypes(pictures: Pictures, channels: int) -> Prototypes:

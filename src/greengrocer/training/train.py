@@ -112,7 +112,8 @@ def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
     raw = answer_raw(exported, planned.held_out)
     calibration = calibrate(raw, taxonomy.coarse_of, recipe, check_held_out, "held_out")
     graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision)
+    origin = network.backbone.pretrained_origin
+    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
 
 
 def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Finished:
@@ -129,7 +130,8 @@ def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Fini
     check_agreement(seen)
     calibration.metrics["refit_int8_agreement"] = seen.agreement
     graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision)
+    origin = network.backbone.pretrained_origin
+    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
 
 
 def _candidates(planned: Plan, folder: Path | None) -> list[Path]:

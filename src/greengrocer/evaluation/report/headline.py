@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from greengrocer.bundles.facts import is_grocery
+from greengrocer.bundles.attribution import is_grocery
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.evaluation.report.charts import percent, strip
 from greengrocer.evaluation.report.markup import NONE, cell, escape, number, section, table, tile
@@ -36,8 +36,8 @@ def headline(run: Run) -> str:
 
 
 def published(run: Run) -> str:
-    """Ours beside what others published; nothing for a model of other classes."""
-    if not is_grocery(run.manifest.classes):
+    """Ours beside what others published; nothing for a model of another data set."""
+    if not is_grocery(run.manifest):
         return ""
     scores = run.evaluation.scores
     same = run.split == "test" and scores.n == TEST_PICTURES
