@@ -128,7 +128,7 @@ def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> 
     text = card(manifest.model_copy(update={"metrics": metrics, "provenance": provenance}))
     assert "Held out, on images that are not counted (the split val)" in flat(text)
     assert "| top-1 | 86.8 % |  |" in text, "without a count there is no interval"
-    assert text.index("\nOn images that the bundle does not tell of:") < text.index(
+    assert text.index("\nOn images that the bundle does not name:") < text.index(
         "| strange | 4 |  |"
     )
 
@@ -205,7 +205,7 @@ def test_sizes_are_told_where_they_are_known(manifest: Manifest) -> None:
 
 def test_a_bare_manifest_has_a_card_that_owns_up(fake_bundle: Path) -> None:
     text = card(read_manifest(fake_bundle))
-    assert "The bundle does not tell." in text
+    assert "The bundle does not say." in text
     assert "The bundle holds no figures." in text
 
 

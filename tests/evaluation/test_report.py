@@ -192,8 +192,8 @@ def test_only_the_grocery_taxonomy_stands_beside_what_is_published(
 @pytest.mark.parametrize(
     ("provenance", "told"),
     [
-        ({}, "Trained on images that the bundle does not tell of."),
-        ({"training": "no object"}, "Trained on images that the bundle does not tell of."),
+        ({}, "Trained on images that the bundle does not name."),
+        ({"training": "no object"}, "Trained on images that the bundle does not name."),
         ({"training": {"split": "train + val"}}, "trained on images of this very split"),
         (
             {"training": {"split": "train"}, "held_out": {"split": "the split val"}},

@@ -127,7 +127,7 @@ def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> No
     state = read_state(path)
     del state["teachers"]
     torch.save(state, path)
-    assert "does not tell which teacher it learned from: delete it" in refusal(again)
+    assert "does not say which teacher it learned from: delete it" in refusal(again)
 
 
 @pytest.mark.accept
@@ -157,7 +157,7 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
         told = refusal(again)
     kept = again / CHECKPOINT.format("student")
     assert (
-        told == f"int8 lost; what has been trained is kept in {kept}: go on with the same training"
+        told == f"int8 lost; the training so far is kept in {kept}: continue with the same training"
     )
     more = STUDENT.export.model_copy(update={"calibration_images": 8})
     learn(again, "teacher", STUDENT.model_copy(update={"export": more}))
@@ -179,7 +179,7 @@ def test_whatever_ends_the_last_phase_the_network_is_kept(
         with pytest.raises(error):
             learn(again, "teacher")
     kept = again / CHECKPOINT.format("student")
-    line = f"greengrocer: what has been trained is kept in {kept}: go on with the same training"
+    line = f"greengrocer: the training so far is kept in {kept}: continue with the same training"
     assert line in capsys.readouterr().err.splitlines()
 
 
@@ -245,7 +245,7 @@ class TestAnswersOfFolds:
         more = STUDENT.export.model_copy(update={"calibration_images": 8})
         found = self.answers(path, STUDENT.model_copy(update={"export": more}))
         assert not found.complete(0)
-        told = "the folds answer anew (export.calibration_images was 4, is 8)\n"
+        told = "the fold models answer again (export.calibration_images was 4, is 8)\n"
         assert capsys.readouterr().out == told
         assert self.answers(path).complete(0)  # nothing is lost before they have begun to
         limit = STUDENT.export.model_copy(update={"max_graph_megabytes": 9.0})

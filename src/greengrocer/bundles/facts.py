@@ -96,7 +96,7 @@ def measured(manifest: Manifest) -> list[Measured]:
         ("out_of_fold", _out_of_fold(manifest)),
         ("held_out", _held_out(manifest)),
         ("refit", "on the images that it was trained on, which flatter it"),
-        ("", "on images that the bundle does not tell of"),
+        ("", "on images that the bundle does not name"),
     ):
         prefix = f"{source}_" if source else ""
         names = [name for name in rest if name.startswith(prefix)]

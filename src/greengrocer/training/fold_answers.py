@@ -87,7 +87,7 @@ class FoldAnswers:
         assert then is not None  # or it would have been refused
         changed = differences(then.model_copy(update=self._only_later(then)), self.recipe)
         if changed:
-            tqdm.write(f"the folds answer anew ({'; '.join(changed)})")
+            tqdm.write(f"the fold models answer again ({'; '.join(changed)})")
             return
         for name in ANSWERED:
             np.copyto(getattr(self.raw, name), found[name])
@@ -96,15 +96,15 @@ class FoldAnswers:
         """Raise UsageError where what was ``found`` is of another training than this."""
         then = read_back(str(found["recipe"]))
         if then is None:
-            raise self._refused("is of a version whose recipe this one cannot read")
+            raise self._refused("was written by a version whose recipe this one cannot read")
         changed = differences(then, self.recipe, LATER)
         if changed:
-            raise self._refused(f"is of another recipe ({'; '.join(changed)})")
+            raise self._refused(f"was written under another recipe ({'; '.join(changed)})")
         same = (np.array_equal(found[name], self._arrays()[name]) for name in ("names", "truth"))
         if not all(same) or found["in_int8"].shape != self.raw.in_int8.shape:
-            raise self._refused("is of other images: their names or classes differ")
+            raise self._refused("was written for other images: their names or classes differ")
         if self.contents and str(found.get("contents", self.contents)) != self.contents:
-            raise self._refused("is of other images: their bytes differ")
+            raise self._refused("was written for other images: their bytes differ")
         if not np.array_equal(found["fold"], self.where):
             count = int(found["fold"].max()) + 1
             other = f"{count} folds, not {self.folds}" if count != self.folds else "other folds"
@@ -114,7 +114,7 @@ class FoldAnswers:
     def _check_teachers(self, found: Arrays) -> None:
         if "teachers" not in found:
             if self.teachers:
-                raise self._refused("does not tell which teacher the folds learned from")
+                raise self._refused("does not say which teacher the fold models learned from")
             return
         if found["teachers"].tolist() != [teacher.weights for teacher in self.teachers]:
             told = ", ".join(dict.fromkeys(teacher.name for teacher in self.teachers))

@@ -45,7 +45,7 @@ def rehearse(
 
     ``teachers`` are those of the network that ships, ``candidates`` images that may be goldens.
     """
-    tqdm.write("rehearsing the export")
+    tqdm.write("testing the export with an untrained network")
     torch.manual_seed(job.recipe.seed)
     network = Recogniser(job.recipe.backbone, len(plan.taxonomy.classes))
     weight_groups(network, job.recipe.optimisation)  # for what it refuses
@@ -59,7 +59,7 @@ def rehearse(
             engine.close()
         except UnicodeEncodeError as error:
             name = error.object[max(0, error.start - 20) : error.end]
-            raise UsageError(f"{name!r} is no text that a bundle can hold: rename it") from error
+            raise UsageError(f"{name!r} is not text that a bundle can hold: rename it") from error
         except BundleRefused as error:
             why = str(error).removeprefix(f"bundle {trial}: ")
             raise UsageError(f"the bundle of this training would be refused: {why}") from error

@@ -59,7 +59,10 @@ def train(
     """
     check_new(out)
     if bool(teachers) != bool(recipe.distillation.weight):
-        raise UsageError("a teacher and a distillation.weight in the recipe come together")
+        raise UsageError(
+            "--teacher and a distillation.weight above 0 in the recipe need each other: give both, "
+            "or neither"
+        )
     make_backbone(recipe.backbone)  # refused before the images are read
     target = choose_device(device)
     stages = (HOLD_OUT,) if folds is None else (*_fold_stages(folds), REFIT)
@@ -163,4 +166,4 @@ def _kept(job: TrainingJob, stages: Sequence[str], command: str) -> Iterator[Non
 
 
 def _told(kept: Sequence[Path], command: str) -> str:
-    return f"what has been trained is kept in {', '.join(map(str, kept))}: go on with {command}"
+    return f"the training so far is kept in {', '.join(map(str, kept))}: continue with {command}"

@@ -93,7 +93,7 @@ def trained_on(manifest: Manifest) -> str:
     training, held_out = _origin(manifest, "training"), _origin(manifest, "held_out")
     folded = _origin(manifest, "out_of_fold")
     if "split" not in training:
-        return "images that the bundle does not tell of"
+        return "images that the bundle does not name"
     said = f"{training['split']} ({training.get('pictures', 'unknown')} images)"
     if "split" in held_out:
         said += f"; temperature and threshold were set on {held_out['split']}"

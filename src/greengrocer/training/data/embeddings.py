@@ -27,7 +27,7 @@ def embed_images(pictures: Sequence[LabelledImage], recipe: Recipe) -> Floats:
     They are what a network that was trained on ImageNet makes of an image; where the recipe does
     without one, a thumbnail. Raises DatasetUnusable for an image that cannot be read.
     """
-    tqdm.write(f"looking for scenes among {len(pictures)} images")
+    tqdm.write(f"grouping {len(pictures)} images into scenes")
     return _features(pictures) if recipe.pretrained else _thumbnails(pictures)
 
 
