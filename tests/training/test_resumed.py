@@ -15,9 +15,9 @@ from greengrocer.cli import train as command
 from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy, read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.training_overlap import scored_images
-from greengrocer.training.fold_answers import FoldAnswers
 from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
 from greengrocer.training.learning.fit import Trainer
+from greengrocer.training.out_of_fold import FoldAnswers
 from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
 from greengrocer.training.release.finish import RawAnswers
@@ -232,7 +232,7 @@ class TestAnswersOfFolds:
 
     def test_images_of_other_bytes_are_refused(self, path: Path) -> None:
         other = (LabelledImage(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
-        with pytest.raises(UsageError, match="of other images: their bytes differ: delete it"):
+        with pytest.raises(UsageError, match="for other images: their bytes differ: delete it"):
             self.answers(path, pictures=other)
 
     def test_other_folds_are_refused(self, path: Path) -> None:

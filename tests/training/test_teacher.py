@@ -58,10 +58,10 @@ def test_the_loss_is_least_where_the_student_says_what_is_taught() -> None:
 
 def test_teachers_answer_with_their_mean(checkpoint: Path, tmp_path: Path) -> None:
     two = [biased(checkpoint, towards, tmp_path / f"{towards}.pt") for towards in (0, 1)]
-    x = torch.zeros(3, 3, 32, 32)
-    taught = Teacher(two, RECIPE, 2, "cpu").answer(x, temperature=2.0)
+    pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    taught = Teacher(two, RECIPE, 2, "cpu").answer(pixels, temperature=2.0)
     torch.testing.assert_close(taught, torch.full((3, 2), 0.5))
-    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(x, 2.0)[:, 0].min() > 0.99
+    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(pixels, 2.0)[:, 0].min() > 0.99
 
 
 def test_a_student_follows_its_teacher_rather_than_the_labels(

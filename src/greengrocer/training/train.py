@@ -15,11 +15,10 @@ from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
-from greengrocer.training.fold_answers import FoldAnswers
-from greengrocer.training.folds import out_of_fold
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.precision import choose_precision
+from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
 from greengrocer.training.plan import Plan, plan
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.rehearsal import check_writable, rehearse
