@@ -166,6 +166,8 @@ def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
     state = torch.load(finished, weights_only=True)
     recipe = json.loads(state["recipe"])
     del recipe["data"], recipe["optimisation"]["layer_decay"]
+    recipe["network"] = recipe.pop("backbone")  # and under the names of then
+    recipe["optimisation"]["rate"] = recipe["optimisation"].pop("lr")
     torch.save(state | {"recipe": json.dumps(recipe)}, tmp_path / "earlier.pt")
     monkeypatch.delattr(Trainer, "train_epoch")
     fitted(split, tmp_path / "earlier.pt")
