@@ -17,7 +17,8 @@ from greengrocer.bundles.manifest import WEIGHTS
 from greengrocer.context import Context
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import fit
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
 from greengrocer.networks.weights import load_float16, split_prototypes
 
 PICTURES = 60  # for the questions to the network

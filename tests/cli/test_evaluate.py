@@ -89,7 +89,7 @@ def test_unseen_images_that_are_not_there_or_not_known_are_refused_in_one_line(
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("the bundle greys does not tell which images trained it\n")
+    assert done.stderr.endswith("the bundle greys does not say which images trained it\n")
     (data / "grey-0" / "012.jpg").unlink()
     done = greengrocer("evaluate", "--data", data, "--bundle", telling_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")

@@ -20,7 +20,8 @@ from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
 from greengrocer.networks.weights import prototypes_to_float16, to_float16
 from support.bundles import digests
 from support.networks import COARSE_OF, pictures, prototypes, square, untrained

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
+from greengrocer.networks.backbone import normalise
 from greengrocer.networks.efficientnet_lite import FEATURES
-from greengrocer.networks.recogniser import Prototypes, Recogniser, normalise
+from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.training.data.reading import read_fitted
 from support.pictures import photo
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Floats
+from greengrocer.figures.score import Labels
 from greengrocer.training.recipe import Export
 from greengrocer.training.release.calibrate import (
     COLDEST,
     HOTTEST,
-    Labels,
     calibrated,
     fit_temperature,
     fit_thresholds,

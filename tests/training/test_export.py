@@ -12,7 +12,8 @@ from greengrocer.datasets.dataset import read_split
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
-from greengrocer.networks.recogniser import AnswerHead, Recogniser, normalise
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.networks.weights import load_float16, split_prototypes
 from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.release.export import answer_graph, backbone_graph

@@ -11,7 +11,8 @@ import torch
 
 from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.errors import UsageError
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.fit import Trainer, fit
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
@@ -165,6 +166,8 @@ def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
     state = torch.load(finished, weights_only=True)
     recipe = json.loads(state["recipe"])
     del recipe["data"], recipe["optimisation"]["layer_decay"]
+    recipe["network"] = recipe.pop("backbone")  # and under the names of then
+    recipe["optimisation"]["rate"] = recipe["optimisation"].pop("lr")
     torch.save(state | {"recipe": json.dumps(recipe)}, tmp_path / "earlier.pt")
     monkeypatch.delattr(Trainer, "train_epoch")
     fitted(split, tmp_path / "earlier.pt")

@@ -185,7 +185,7 @@ def test_answers_of_another_training_are_refused(
     fits = stub_fit(monkeypatch)
     with pytest.raises(UsageError, match=r"of 3 folds, not 2: delete .*, or name another --out"):
         trained(data, tmp_path / "bundle", folds=2)
-    with pytest.raises(UsageError, match=r"of another recipe \(seed was 0, is 9\): delete"):
+    with pytest.raises(UsageError, match=r"under another recipe \(seed was 0, is 9\): delete"):
         trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"seed": 9}))
     (tmp_path / "bundle.out_of_fold.npz").write_bytes(b"PK damaged")
     with pytest.raises(UsageError, match="cannot be read, delete it"):

@@ -21,8 +21,9 @@ def test_each_stage_below_the_head_learns_more_slowly(variant: str) -> None:
     expected = [0.1 * 0.5**depth for depth in range(STAGES)]
     assert [group["peak"] for group in groups] == pytest.approx([*expected, 0.2])
     of = {id(w): group["peak"] for group in groups for w in group["params"]}
-    assert of[id(network.backbone.stem[0].weight)] == pytest.approx(0.1 * 0.5**8)
-    assert of[id(network.backbone.head[0].weight)] == 0.1
+    weights = dict(network.backbone.named_parameters())
+    assert of[id(weights["stem.0.weight"])] == pytest.approx(0.1 * 0.5**8)
+    assert of[id(weights["head.0.weight"])] == 0.1
     assert of.keys() == {id(weight) for weight in network.parameters()}
 
 

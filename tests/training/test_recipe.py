@@ -22,7 +22,6 @@ MISTAKES = {
     "not TOML": ("name = ", "is not TOML"),
     "not text": ("\udcff", "is not TOML"),
     "no backbone": ('name = "mine"', "backbone: Field required"),
-    "an unknown backbone": (SOUND.replace("lite0", "lite9"), "backbone: Input should be"),
     "an unknown setting": (SOUND + "[optimisation]\nepoch = 3", "optimisation.epoch: Extra"),
     "a number out of range": (
         SOUND + "[export]\nimage_size = 8",

@@ -174,7 +174,7 @@ def test_a_later_stages_checkpoint_is_looked_at_first(
     path.write_bytes(b"PK damaged")
     assert refusal(scenes, tmp_path / "out", folds=2).startswith(f"{path} cannot be read, delete")
     torch.save({"epoch": 1}, path)
-    assert "is no checkpoint of a training" in refusal(scenes, tmp_path / "out", folds=2)
+    assert "is not a checkpoint of a training" in refusal(scenes, tmp_path / "out", folds=2)
 
 
 def test_a_teacher_that_lacks_a_later_stage_is_refused(scenes: Path, tmp_path: Path) -> None:

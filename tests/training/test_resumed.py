@@ -15,9 +15,9 @@ from greengrocer.cli import train as command
 from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy, read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.training_overlap import scored_images
-from greengrocer.training.fold_answers import FoldAnswers
 from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
 from greengrocer.training.learning.fit import Trainer
+from greengrocer.training.out_of_fold import FoldAnswers
 from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
 from greengrocer.training.release.finish import RawAnswers
@@ -127,7 +127,7 @@ def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> No
     state = read_state(path)
     del state["teachers"]
     torch.save(state, path)
-    assert "does not tell which teacher it learned from: delete it" in refusal(again)
+    assert "does not say which teacher it learned from: delete it" in refusal(again)
 
 
 @pytest.mark.accept
@@ -157,7 +157,7 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
         told = refusal(again)
     kept = again / CHECKPOINT.format("student")
     assert (
-        told == f"int8 lost; what has been trained is kept in {kept}: go on with the same training"
+        told == f"int8 lost; the training so far is kept in {kept}: continue with the same training"
     )
     more = STUDENT.export.model_copy(update={"calibration_images": 8})
     learn(again, "teacher", STUDENT.model_copy(update={"export": more}))
@@ -179,7 +179,7 @@ def test_whatever_ends_the_last_phase_the_network_is_kept(
         with pytest.raises(error):
             learn(again, "teacher")
     kept = again / CHECKPOINT.format("student")
-    line = f"greengrocer: what has been trained is kept in {kept}: go on with the same training"
+    line = f"greengrocer: the training so far is kept in {kept}: continue with the same training"
     assert line in capsys.readouterr().err.splitlines()
 
 
@@ -232,7 +232,7 @@ class TestAnswersOfFolds:
 
     def test_images_of_other_bytes_are_refused(self, path: Path) -> None:
         other = (LabelledImage(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
-        with pytest.raises(UsageError, match="of other images: their bytes differ: delete it"):
+        with pytest.raises(UsageError, match="for other images: their bytes differ: delete it"):
             self.answers(path, pictures=other)
 
     def test_other_folds_are_refused(self, path: Path) -> None:
@@ -245,7 +245,7 @@ class TestAnswersOfFolds:
         more = STUDENT.export.model_copy(update={"calibration_images": 8})
         found = self.answers(path, STUDENT.model_copy(update={"export": more}))
         assert not found.complete(0)
-        told = "the folds answer anew (export.calibration_images was 4, is 8)\n"
+        told = "the fold models answer again (export.calibration_images was 4, is 8)\n"
         assert capsys.readouterr().out == told
         assert self.answers(path).complete(0)  # nothing is lost before they have begun to
         limit = STUDENT.export.model_copy(update={"max_graph_megabytes": 9.0})

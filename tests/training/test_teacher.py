@@ -58,10 +58,10 @@ def test_the_loss_is_least_where_the_student_says_what_is_taught() -> None:
 
 def test_teachers_answer_with_their_mean(checkpoint: Path, tmp_path: Path) -> None:
     two = [biased(checkpoint, towards, tmp_path / f"{towards}.pt") for towards in (0, 1)]
-    x = torch.zeros(3, 3, 32, 32)
-    taught = Teacher(two, RECIPE, 2, "cpu").answer(x, temperature=2.0)
+    pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    taught = Teacher(two, RECIPE, 2, "cpu").answer(pixels, temperature=2.0)
     torch.testing.assert_close(taught, torch.full((3, 2), 0.5))
-    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(x, 2.0)[:, 0].min() > 0.99
+    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(pixels, 2.0)[:, 0].min() > 0.99
 
 
 def test_a_student_follows_its_teacher_rather_than_the_labels(
@@ -87,7 +87,7 @@ def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path:
         Teacher([tmp_path / "none.pt"], RECIPE, 2, "cpu")
     with pytest.raises(UsageError, match="of other classes"):
         Teacher([checkpoint], RECIPE, 3, "cpu")
-    with pytest.raises(UsageError, match="may have seen what its student is judged by"):
+    with pytest.raises(UsageError, match="may have trained on the student's held-out images"):
         Teacher([checkpoint], RECIPE.model_copy(update={"seed": 1}), 2, "cpu")
     state = torch.load(checkpoint, weights_only=True)
     torch.save(state | {"epoch": 0}, tmp_path / "begun.pt")
@@ -129,5 +129,5 @@ def test_each_stage_learns_from_the_same_stage(
 def test_a_teacher_and_its_weight_come_together(
     recipe: Recipe, teachers: list[Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="come together"):
+    with pytest.raises(UsageError, match="need each other: give both, or neither"):
         train(recipe, tmp_path, tmp_path / "out", "cpu", teachers=teachers)

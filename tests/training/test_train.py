@@ -15,7 +15,6 @@ from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
-from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.learning.fit import Fitted
@@ -55,7 +54,7 @@ def fit_head(
     assert threads == usable_processors()
     assert precision is not None
     network = Recogniser(recipe.backbone, classes=2).eval()
-    load_pretrained(network.backbone, recipe.backbone)
+    network.backbone.load_pretrained()
     checkpoint.touch()
     return Fitted(fit_two(network, pictures, 64), device, precision)
 

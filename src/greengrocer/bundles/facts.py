@@ -3,18 +3,14 @@
 The provenance is any JSON and may be a stranger's: what is missing or odd in it is left out.
 """
 
-import hashlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from greengrocer.bundles.attribution import data_set, pretrained_origin
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.figures.intervals import wilson
 
 MAX_VALUE = 300  # characters of one value of the provenance
 MAX_NUMBER = 1e12  # what is larger counts nothing here, and may not even fit into a float
-
-# A manifest does not name its data set, and a recipe's name is no proof of it.
-GROCERY_CLASSES = "76a864f6c67511b220036156bdcc8a057fa60e4fa3584d4238b683c8dbe50790"
 
 
 class Fact(NamedTuple):
@@ -56,12 +52,6 @@ _MEANINGS = {
 }
 
 
-def is_grocery(classes: Sequence[str]) -> bool:
-    """Whether these are the Grocery Store Dataset's 81, by the SHA-256 of their sorted names."""
-    names = "\n".join(sorted(classes)).encode(errors="replace")
-    return hashlib.sha256(names).hexdigest() == GROCERY_CLASSES
-
-
 def plain(text: str) -> str:
     """``text`` without what a terminal would obey: a replacement character in its place."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
@@ -78,7 +68,7 @@ def trained(manifest: Manifest) -> list[Fact]:
     origin, recipe = manifest.provenance, _table(manifest.provenance, "recipe")
     facts = [
         Fact("network", _network(manifest)),
-        Fact("trained on", _pictures(_table(origin, "training"))),
+        Fact("trained on", _trained_on(manifest)),
         Fact("held out", _pictures(_table(origin, "held_out"))),
         Fact("out of fold", _settings(_table(origin, "out_of_fold"))),
         Fact("teachers", _value(origin.get("teachers"))),
@@ -95,7 +85,7 @@ def trained(manifest: Manifest) -> list[Fact]:
 
 
 def pretrained(manifest: Manifest) -> bool:
-    """Whether the recipe says that training began with weights from ImageNet."""
+    """Whether the recipe says that training began with pretrained weights."""
     return _table(manifest.provenance, "recipe").get("pretrained") is True
 
 
@@ -106,7 +96,7 @@ def measured(manifest: Manifest) -> list[Measured]:
         ("out_of_fold", _out_of_fold(manifest)),
         ("held_out", _held_out(manifest)),
         ("refit", "on the images that it was trained on, which flatter it"),
-        ("", "on images that the bundle does not tell of"),
+        ("", "on images that the bundle does not name"),
     ):
         prefix = f"{source}_" if source else ""
         names = [name for name in rest if name.startswith(prefix)]
@@ -149,8 +139,10 @@ def _set_by(manifest: Manifest) -> str:
 def _network(manifest: Manifest) -> str:
     if manifest.network is None:
         return ""
-    begun = ", pretrained on ImageNet" if pretrained(manifest) else ""
-    return _value(manifest.network.architecture) + begun
+    began = ", pretrained" if pretrained(manifest) else ""
+    if began and "ImageNet" in pretrained_origin(manifest):
+        began += " on ImageNet"
+    return _value(manifest.network.architecture) + began
 
 
 def _pictures(origin: dict[str, Any]) -> str:
@@ -158,6 +150,13 @@ def _pictures(origin: dict[str, Any]) -> str:
     count, split = _count(origin.get("pictures")), _value(origin.get("split"))
     told = f"{count:,} images" if count else ""
     return f"{told or 'pictures'} ({split})" if split else told
+
+
+def _trained_on(manifest: Manifest) -> str:
+    """Such as "2,640 images (train) of the Grocery Store Dataset"."""
+    named = data_set(manifest) if "dataset" in manifest.provenance else None
+    pictures = _pictures(_table(manifest.provenance, "training"))
+    return _joined(" of the ", pictures, _value(named.name) if named else "")
 
 
 def _out_of_fold(manifest: Manifest) -> str:
@@ -215,7 +214,8 @@ def _settings(table: dict[str, Any]) -> str:
     """Such as "epochs 15, batch 32": settings that are off, or no plain values, are left out."""
     settings = ((name, value) for name, value in table.items() if value not in (0, False))
     told = ((name, "on" if value is True else _value(value)) for name, value in settings)
-    return ", ".join(f"{_value(name)} {value}" for name, value in told if value)
+    words = {"pictures": "images"}  # a key of the manifest, which keeps its name
+    return ", ".join(f"{words.get(name, _value(name))} {value}" for name, value in told if value)
 
 
 def _value(value: object) -> str:

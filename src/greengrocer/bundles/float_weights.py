@@ -33,7 +33,7 @@ def read_weights(directory: Path, manifest: Manifest) -> bytes:
     if found is None:
         raise MissingExtra(f"the engine torch, with the bundle {manifest.name},", extra=EXTRA)
     raise BundleRefused(
-        f"the package greengrocer-weights is of another version: "
+        f"the package greengrocer-weights has another version: "
         f"pip install 'greengrocer-weights=={__version__}'"
     )
 

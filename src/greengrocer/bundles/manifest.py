@@ -156,4 +156,4 @@ def _check_inside(file: str) -> None:
     path = PurePosixPath(file)
     plain = len(file) <= MAX_FILE and file.isprintable() and "\\" not in file and str(path) == file
     if not plain or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{one_line(file, 80)!r} is no plain relative path")
+        raise ValueError(f"{one_line(file, 80)!r} is not a plain relative path")

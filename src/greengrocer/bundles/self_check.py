@@ -35,5 +35,6 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
             raise BundleRefused(
                 f"bundle {bundle.directory}: {golden.file} is answered {label} "
                 f"({confidence:.3f}), not {golden.prediction} ({golden.confidence:.3f}) "
-                f"within {bundle.manifest.golden_tolerance:g}: the graph or this processor is amiss"
+                f"within {bundle.manifest.golden_tolerance:g}: the graph is damaged, or this "
+                "processor computes it differently"
             )

@@ -1,7 +1,8 @@
-"""Reading chosen files out of a .tar.gz or .zip archive that may be hostile, within bounds.
+"""Read chosen files of a .tar.gz or .zip archive that may be hostile, within bounds.
 
 Nothing is unpacked here: a caller gets the content of regular files, under names of its own
-choosing, and writes what it has checked.
+choosing, and writes what it has checked. ``tarfile``'s data filter and pooch, which unpacks by
+``extractall``, keep paths inside a directory, but bound neither bytes nor headers.
 """
 
 import gzip

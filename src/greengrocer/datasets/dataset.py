@@ -1,10 +1,12 @@
 """Labelled images in a directory: the Grocery Store Dataset, or a plain folder a class."""
 
 import csv
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from greengrocer.datasets.checksums import shipped_checksums
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import suffixes
 from greengrocer.plain_files import LIST_BYTES, read_plain
@@ -68,6 +70,15 @@ def grocery_root(directory: Path) -> Path | None:
     return None
 
 
+def is_grocery_store_dataset(directory: Path) -> bool:
+    """Whether the Grocery Store Dataset itself lies at ``directory``, by its list of classes."""
+    root = grocery_root(directory)
+    if root is None:
+        return False
+    found = hashlib.sha256(_read(root / "classes.csv")).hexdigest()
+    return found == shipped_checksums()["dataset/classes.csv"]
+
+
 def _read_grocery(root: Path, split: str) -> Dataset:
     listing = root / f"{split}.txt"
     if not listing.is_file():
@@ -108,11 +119,14 @@ def _read_taxonomy(listing: Path) -> Taxonomy:
 
 def _lines(listing: Path) -> Iterator[str]:
     """Its lines; a ValueError comes with the first that is no UTF-8."""
+    return (line.decode() for line in _read(listing).splitlines(keepends=True))
+
+
+def _read(listing: Path) -> bytes:
     try:
-        data = read_plain(listing, LIST_BYTES)
+        return read_plain(listing, LIST_BYTES)
     except OSError as error:
         raise DatasetUnusable(f"{listing}: {error.strerror or error}") from error
-    return (line.decode() for line in data.splitlines(keepends=True))
 
 
 def _check_names(where: Path, names: list[str]) -> None:

@@ -1,6 +1,8 @@
-"""Fetching one archive over HTTP, from where an interrupted fetch of it stopped.
+"""Download one archive over HTTP; an interrupted download is resumed where it stopped.
 
-What has come lies in ``NAME.partial`` until it is whole; ``NAME.note`` says which URL it is of.
+The bytes received so far lie in ``NAME.partial``; ``NAME.note`` has the URL's digest. Written here
+because pooch, the usual library for this, deletes a partial file and starts again, and bounds no
+download's size.
 """
 
 import hashlib

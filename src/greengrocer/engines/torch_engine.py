@@ -14,15 +14,14 @@ try:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    from greengrocer.networks.backbone import Backbone, backbone_names
     from greengrocer.networks.device import choose_device
-    from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
     from greengrocer.networks.recogniser import (
         AnswerHead,
         Outputs,
         Prototypes,
         Recogniser,
         channels_last,
-        normalise,
     )
     from greengrocer.networks.weights import load_float16, split_prototypes
 except ImportError as error:
@@ -40,7 +39,7 @@ class TorchEngine:
         self.device = device
         self.threads = threads
         self._target = torch.device("cpu")
-        self._network: tuple[EfficientNetLite, AnswerHead] | None = None
+        self._network: tuple[Backbone, AnswerHead] | None = None
 
     def start(self) -> None:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
@@ -48,7 +47,7 @@ class TorchEngine:
         self.largest_batch = 1 if self._target.type == "cpu" else LARGEST_ON_GPU
         torch.set_num_threads(self.threads.each)  # it knows but one number for all runs
         described = self.manifest.network
-        if described is None or described.architecture not in VARIANTS:
+        if described is None or described.architecture not in backbone_names():
             raise BundleRefused(
                 f"bundle {self.directory}: the manifest names no network that the torch engine "
                 "knows: use the engine onnx"
@@ -69,7 +68,7 @@ class TorchEngine:
         backbone, head = self._network
         with torch.inference_mode():
             planes = torch.tensor(pixels, device=self._target).permute(0, 3, 1, 2)
-            outputs: Outputs = head(backbone(normalise(planes)))
+            outputs: Outputs = head(backbone(backbone.normalise(planes)))
         return Inference(
             probabilities=outputs.probabilities.cpu().numpy(),
             known_score=outputs.known_score.cpu().numpy(),

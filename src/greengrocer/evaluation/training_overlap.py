@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from greengrocer.bundles.attribution import is_grocery
 from greengrocer.bundles.bundle import Bundle
-from greengrocer.bundles.facts import is_grocery
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.trained_on import read_trained_on
 from greengrocer.datasets.checksums import shipped_checksums
@@ -34,7 +34,7 @@ class TrainingOverlap(NamedTuple):
         if split in _splits(manifest):
             return f"{name} was trained on images of this very split, so the figures flatter it."
         return (
-            f"Whether {name} was trained on these images its bundle does not tell: if it was, "
+            f"The bundle {name} does not say whether it was trained on these images: if it was, "
             "the figures flatter it."
         )
 
@@ -52,7 +52,7 @@ def scored_images(
     trained = read_trained_on(bundle) or _listed(bundle.manifest)
     if trained is None:
         if unseen:
-            raise DatasetUnusable(f"the bundle {name} does not tell which images trained it")
+            raise DatasetUnusable(f"the bundle {name} does not say which images trained it")
         return labelled, TrainingOverlap()
     left = tuple(picture for picture in pictures if _digest(picture.path) not in trained)
     count = len(pictures) - len(left)
@@ -66,7 +66,7 @@ def scored_images(
 def _listed(manifest: Manifest) -> frozenset[str] | None:
     """The digests of the splits of the Grocery Store Dataset that the provenance names."""
     splits = _splits(manifest)
-    if not is_grocery(manifest.classes) or not splits or not {"train", "val"}.issuperset(splits):
+    if not is_grocery(manifest) or not splits or not {"train", "val"}.issuperset(splits):
         return None
     folders = tuple(f"dataset/{split}/" for split in splits)
     listing = shipped_checksums()

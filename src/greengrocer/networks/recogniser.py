@@ -7,19 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.networks.efficientnet_lite import FEATURES, EfficientNetLite
-
-PIXEL_ZERO = 127.0
-PIXEL_SCALE = 1 / 128
+from greengrocer.networks.backbone import make_backbone
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, 3, H, W] to float32, (pixel - 127) / 128, channels last in memory."""
-    return ((pixels.float() - PIXEL_ZERO) * PIXEL_SCALE).contiguous(
-        memory_format=torch.channels_last
-    )
 
 
 def channels_last(network: Network) -> Network:
@@ -31,14 +21,15 @@ def channels_last(network: Network) -> Network:
 class Recogniser(nn.Module):
     """What is trained: normalised images in, one logit a class out."""
 
-    def __init__(self, variant: str, classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: str, classes: int, dropout: float = 0.0) -> None:
+        """Raises UsageError where no ``backbone`` of that name is installed."""
         super().__init__()
-        self.backbone = EfficientNetLite(variant)
+        self.backbone = make_backbone(backbone)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = nn.Linear(self.backbone.channels, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] float, (pixel - 127) / 128, to logits [N, classes]."""
+        """[N, 3, H, W] float, normalised as the backbone asks, to logits [N, classes]."""
         features = self.backbone(x).mean(dim=(2, 3))
         logits: torch.Tensor = self.head(self.dropout(features))
         return logits
@@ -99,7 +90,7 @@ class AnswerHead(nn.Module):
         self.register_buffer("membership", membership)
 
     def forward(self, features: torch.Tensor) -> Outputs:
-        """[N, 1280, h, w] float32 to the outputs."""
+        """[N, channels, h, w] float32 to the outputs."""
         evidence = features.permute(0, 2, 3, 1) @ self.weight + self.bias
         logits = evidence.mean(dim=(1, 2))
         probabilities = logits.softmax(dim=1)

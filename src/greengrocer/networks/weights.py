@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 
 Halves = npt.NDArray[np.float16]
@@ -69,9 +68,10 @@ def split_prototypes(
     network = {name: value for name, value in weights.items() if not name.startswith(FAMILIAR)}
     try:
         found = [weights[KEYS[name]] for name in Prototypes._fields]
+        channels = weights["head.weight"].shape[1:]
     except KeyError as error:
         raise ValueError(f"{error.args[0]} is missing") from error
     prototypes = Prototypes(*(torch.from_numpy(value.astype(np.float32)) for value in found))
-    if prototypes.centre.shape != (FEATURES,) or prototypes.directions.shape[1:] != (FEATURES,):
+    if prototypes.centre.shape != channels or prototypes.directions.shape[1:] != channels:
         raise ValueError(f"{KEYS['centre']} or {KEYS['directions']} has another shape")
     return network, prototypes

@@ -24,13 +24,14 @@ MEGABYTE = 1_000_000
 
 
 class Finished(NamedTuple):
-    """What ships: weights, graph and calibration; and what computed them."""
+    """What ships: weights, graph and calibration; what computed them, and from what they began."""
 
     weights: Mapping[str, Halves]
     graph: onnx.ModelProto
     calibration: Calibration
     device: str
     precision: str
+    pretrained_origin: str
 
 
 def write_bundle(
@@ -80,6 +81,7 @@ def _provenance(
     return {
         "recipe": recipe.model_dump(mode="json"),
         **plan.origin,
+        **({"pretrained_origin": finished.pretrained_origin} if recipe.pretrained else {}),
         "teachers": [teacher.name for teacher in teachers],
         "teacher_weights": [teacher.weights for teacher in teachers],
         "device": finished.device,

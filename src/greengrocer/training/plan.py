@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy
+from greengrocer.bundles.attribution import GROCERY
+from greengrocer.datasets.dataset import (
+    Dataset,
+    LabelledImage,
+    Taxonomy,
+    is_grocery_store_dataset,
+)
 from greengrocer.errors import DatasetUnusable
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.reading import read_all
@@ -89,4 +95,7 @@ def _in_folds(job: TrainingJob, count: int) -> Plan:
 
 def _trained_on(job: TrainingJob, pictures: Pictures) -> dict[str, Any]:
     split = " + ".join(job.recipe.data.splits)
-    return {"training": {"split": split, "pictures": len(pictures)}}
+    origin: dict[str, Any] = {"training": {"split": split, "pictures": len(pictures)}}
+    if is_grocery_store_dataset(job.data):
+        origin["dataset"] = GROCERY._asdict()
+    return origin

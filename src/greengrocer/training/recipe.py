@@ -156,7 +156,9 @@ class Recipe(Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     seed: int = 0
-    backbone: Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
+    backbone: str = Field(
+        max_length=200, description="name of an installed backbone, as efficientnet-lite0"
+    )
     pretrained: bool = Field(True, description="whether the backbone starts from published weights")
     data: Data = Data()
     augmentation: Augmentation = Augmentation()

@@ -20,12 +20,12 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
-from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.training.bundling import Finished, write_bundle
 from greengrocer.training.job import TrainingJob, checkpoint
 from greengrocer.training.learning.checkpoint import TeacherId
+from greengrocer.training.learning.optimiser import weight_groups
 from greengrocer.training.plan import Pictures, Plan
 from greengrocer.training.release.calibrate import Thresholds
 from greengrocer.training.release.export import backbone_graph
@@ -46,9 +46,10 @@ def rehearse(
 
     ``teachers`` are those of the network that ships, ``candidates`` images that may be goldens.
     """
-    tqdm.write("rehearsing the export")
+    tqdm.write("testing the export with an untrained network")
     torch.manual_seed(job.recipe.seed)
     network = Recogniser(job.recipe.backbone, len(plan.taxonomy.classes))
+    weight_groups(network, job.recipe.optimisation)  # for what it refuses
     finished = _finished(network, job, plan)
     with tempfile.TemporaryDirectory(prefix=f".{job.out.name}.", dir=job.out.parent) as home:
         trial = Path(home) / "bundle"
@@ -59,7 +60,7 @@ def rehearse(
             engine.close()
         except UnicodeEncodeError as error:
             name = error.object[max(0, error.start - 20) : error.end]
-            raise UsageError(f"{name!r} is no text that a bundle can hold: rename it") from error
+            raise UsageError(f"{name!r} is not text that a bundle can hold: rename it") from error
         except BundleRefused as error:
             why = str(error).removeprefix(f"bundle {trial}: ")
             raise UsageError(f"the bundle of this training would be refused: {why}") from error
@@ -86,21 +87,22 @@ def _finished(network: Recogniser, job: TrainingJob, plan: Plan) -> Finished:
     rounded, weights = published(network, recipe)
     in_float = backbone_graph(rounded.backbone, geometry)
     grey = np.full((geometry.height, geometry.width, 3), 127, np.uint8)
-    prototypes = _random_prototypes(plan.shipped)
+    prototypes = _random_prototypes(plan.shipped, network.backbone.channels)
     in_int8 = quantise(in_float, [grey])
     graph = Exported(in_float, in_int8, rounded.head, prototypes, geometry).graph(
         1.0, plan.taxonomy.coarse_of
     )
     calibration = Calibration(1.0, Thresholds(0.0, 0.0, 0.0), {})
     halves = weights | prototypes_to_float16(prototypes)
-    return Finished(halves, graph, calibration, job.device, job.precision or "auto")
+    origin = network.backbone.pretrained_origin
+    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin)
 
 
-def _random_prototypes(pictures: Pictures) -> Prototypes:
+def _random_prototypes(pictures: Pictures, channels: int) -> Prototypes:
     """As many prototypes as these images will have."""
     counts = np.unique([picture.label for picture in pictures], return_counts=True)[1]
-    prototypes = torch.randn(int(np.minimum(counts, PROTOTYPES).sum()), FEATURES)
-    return Prototypes(torch.zeros(FEATURES), F.normalize(prototypes, dim=1).half().float())
+    prototypes = torch.randn(int(np.minimum(counts, PROTOTYPES).sum()), channels)
+    return Prototypes(torch.zeros(channels), F.normalize(prototypes, dim=1).half().float())
 
 
 def _check_room(job: TrainingJob, plan: Plan, network: Recogniser, bundle: int) -> None:

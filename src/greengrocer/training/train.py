@@ -10,15 +10,15 @@ from tqdm import tqdm
 
 from greengrocer.bundles.save import check_new
 from greengrocer.errors import UsageError
+from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
-from greengrocer.training.fold_answers import FoldAnswers
-from greengrocer.training.folds import out_of_fold
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.precision import choose_precision
+from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
 from greengrocer.training.plan import Plan, plan
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.rehearsal import check_writable, rehearse
@@ -58,7 +58,11 @@ def train(
     """
     check_new(out)
     if bool(teachers) != bool(recipe.distillation.weight):
-        raise UsageError("a teacher and a distillation.weight in the recipe come together")
+        raise UsageError(
+            "--teacher and a distillation.weight above 0 in the recipe need each other: give both, "
+            "or neither"
+        )
+    make_backbone(recipe.backbone)  # refused before the images are read
     target = choose_device(device)
     stages = (HOLD_OUT,) if folds is None else (*_fold_stages(folds), REFIT)
     check_writable(out, stages)
@@ -110,7 +114,8 @@ def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
     raw = answer_raw(exported, planned.held_out)
     calibration = calibrate(raw, taxonomy.coarse_of, recipe, check_held_out, "held_out")
     graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision)
+    origin = network.backbone.pretrained_origin
+    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
 
 
 def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Finished:
@@ -127,7 +132,8 @@ def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Fini
     check_agreement(seen)
     calibration.metrics["refit_int8_agreement"] = seen.agreement
     graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision)
+    origin = network.backbone.pretrained_origin
+    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
 
 
 def _candidates(planned: Plan, folder: Path | None) -> list[Path]:
@@ -159,4 +165,4 @@ def _kept(job: TrainingJob, stages: Sequence[str], command: str) -> Iterator[Non
 
 
 def _told(kept: Sequence[Path], command: str) -> str:
-    return f"what has been trained is kept in {', '.join(map(str, kept))}: go on with {command}"
+    return f"the training so far is kept in {', '.join(map(str, kept))}: continue with {command}"

@@ -11,8 +11,7 @@ from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.efficientnet_lite import EfficientNetLite
-from greengrocer.networks.pretrained import load_pretrained
-from greengrocer.networks.recogniser import channels_last, normalise
+from greengrocer.networks.recogniser import channels_last
 from greengrocer.training.data.reading import read_fitted, read_picture
 from greengrocer.training.recipe import Recipe
 
@@ -28,21 +27,21 @@ def embed_images(pictures: Sequence[LabelledImage], recipe: Recipe) -> Floats:
     They are what a network that was trained on ImageNet makes of an image; where the recipe does
     without one, a thumbnail. Raises DatasetUnusable for an image that cannot be read.
     """
-    tqdm.write(f"looking for scenes among {len(pictures)} images")
+    tqdm.write(f"grouping {len(pictures)} images into scenes")
     return _features(pictures) if recipe.pretrained else _thumbnails(pictures)
 
 
 @torch.inference_mode()
 def _features(pictures: Sequence[LabelledImage]) -> Floats:
     network = EfficientNetLite(NETWORK)
-    load_pretrained(network, NETWORK)
+    network.load_pretrained()
     channels_last(network).eval()
     found = []
     for start in tqdm(range(0, len(pictures), BATCH), "scenes", unit="batch", mininterval=5):
         batch = [read_fitted(p.path, GEOMETRY) for p in pictures[start : start + BATCH]]
         pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
         # In float32 on every machine: the scenes, and so the folds, must not depend on it.
-        found.append(network(normalise(pixels)).mean(dim=(2, 3)))
+        found.append(network(network.normalise(pixels)).mean(dim=(2, 3)))
     return np.asarray(torch.nn.functional.normalize(torch.cat(found)).numpy())
 
 

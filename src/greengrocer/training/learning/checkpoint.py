@@ -69,7 +69,7 @@ class Origin(NamedTuple):
         if not self.teachers and not state.get("teachers"):
             return
         if "teachers" not in state:
-            raise _refused(path, "does not tell which teacher it learned from")
+            raise _refused(path, "does not say which teacher it learned from")
         then = tuple(TeacherId(*teacher) for teacher in state["teachers"])
         if [teacher.weights for teacher in then] != [each.weights for each in self.teachers]:
             raise UsageError(
@@ -85,7 +85,9 @@ def read_state(path: Path, device: str = "cpu") -> State:
     except Exception as error:  # whatever bytes it holds, PyTorch has many words for them
         raise UsageError(f"{path} cannot be read, delete it: {_first_line(error)}") from error
     if not isinstance(state, dict) or not state.keys() >= PARTS:
-        raise UsageError(f"{path} is no checkpoint of a training: delete it, or name another --out")
+        raise UsageError(
+            f"{path} is not a checkpoint of a training: delete it, or name another --out"
+        )
     return state
 
 

@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
-from greengrocer.networks.pretrained import load_pretrained
-from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
+from greengrocer.networks.recogniser import Recogniser, channels_last
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.checkpoint import (
     Origin,
@@ -24,7 +23,7 @@ from greengrocer.training.learning.checkpoint import (
     read_state,
 )
 from greengrocer.training.learning.losses import Losses
-from greengrocer.training.learning.optimiser import rate_share, stages, weight_groups
+from greengrocer.training.learning.optimiser import rate_share, weight_groups
 from greengrocer.training.learning.precision import Precision, autocast, choose_precision
 from greengrocer.training.learning.probe import probe_head
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
@@ -61,9 +60,10 @@ class Trainer:
         self.devices = [device]
         network = Recogniser(recipe.backbone, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
-            load_pretrained(network.backbone, recipe.backbone)
+            network.backbone.load_pretrained()
         self.network = channels_last(network.to(device))
-        self.frozen = [m for stage in stages(network.backbone)[: how.frozen_stages] for m in stage]
+        frozen = network.backbone.stages()[: how.frozen_stages]
+        self.frozen = [module for stage in frozen for module in stage]
         for module in self.frozen:
             module.requires_grad_(False)
         self.average = self._copied_weights()
@@ -99,10 +99,10 @@ class Trainer:
         share = rate_share(self.step, self.steps, self.recipe.optimisation)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
-        how, x = self.recipe.distillation, normalise(pixels)
+        how = self.recipe.distillation
         with autocast(self.device, self.precision):
-            logits = self.network(x).float()
-            taught = self.teacher.answer(x, how.temperature) if self.teacher else None
+            logits = self.network(self.network.backbone.normalise(pixels)).float()
+            taught = self.teacher.answer(pixels, how.temperature) if self.teacher else None
         loss = self.losses(logits, labels)
         if taught is not None:
             loss = (1 - how.weight) * loss + how.weight * teaching_loss(logits, taught, how)

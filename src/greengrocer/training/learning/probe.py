@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.precision import Precision, autocast
@@ -60,7 +60,7 @@ def _features(
     threads: int,
     precision: Precision,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pooled features [M, 1280] of augmented images, and their labels [M]."""
+    """Pooled features [M, channels] of augmented images, and their labels [M]."""
     network.eval()
     device = network.head.weight.device
     features, labels = [], []
@@ -71,7 +71,7 @@ def _features(
         name = f"probe {epoch - how.epochs + 1}/{how.linear_probe_epochs}"
         for pixels, truth in tqdm(batches, name, unit="batch", mininterval=5):
             with autocast(device.type, precision):
-                found = network.backbone(normalise(pixels.to(device)))
+                found = network.backbone(network.backbone.normalise(pixels.to(device)))
             features.append(found.float().mean(dim=(2, 3)))
             labels.append(truth.to(device))
     return torch.cat(features), torch.cat(labels)

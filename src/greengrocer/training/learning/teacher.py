@@ -39,9 +39,12 @@ class Teacher:
         self.ids = tuple(taught for _, taught in found)
 
     @torch.no_grad()
-    def answer(self, x: torch.Tensor, temperature: float) -> torch.Tensor:
-        """[N, 3, H, W] float, (pixel - 127) / 128, to probabilities [N, classes]."""
-        answers = [network(x).float().div(temperature).softmax(dim=1) for network in self.networks]
+    def answer(self, pixels: torch.Tensor, temperature: float) -> torch.Tensor:
+        """uint8 [N, 3, H, W] to the mean of softmax(logits / T), float32 [N, classes]."""
+        answers = [
+            network(network.backbone.normalise(pixels)).float().div(temperature).softmax(dim=1)
+            for network in self.networks
+        ]
         return torch.stack(answers).mean(dim=0)
 
 
@@ -62,17 +65,17 @@ def _load(
     state = read_state(path)
     recipe = read_back(state["recipe"])
     if recipe is None or state["epoch"] < recipe.optimisation.epochs:
-        raise UsageError(f"{path} is of a training that has not ended, or of another version")
+        raise UsageError(f"{path} is from a training that has not ended, or from another version")
     if len(state["average"]["head.bias"]) != classes:
-        raise UsageError(f"{path} is of a model of other classes")
+        raise UsageError(f"{path} is from a model of other classes")
     if _split(recipe) != _split(student):
         raise UsageError(
-            f"{path} may have seen what its student is judged by: teach with the same seed, data "
-            "and pretrained"
+            f"{path} may have trained on the student's held-out images: train it with the same "
+            "seed, data and pretrained"
         )
     if pictures is not None and state.get("pictures", pictures) != pictures:
         raise UsageError(
-            f"{path} may have seen what its student is judged by: it trained on other images"
+            f"{path} may have trained on the student's held-out images: it trained on other images"
         )
     network = Recogniser(recipe.backbone, classes)
     network.load_state_dict(state["average"])

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import score
+from greengrocer.figures.score import Labels, score
 from greengrocer.training.recipe import Export
-
-Labels = npt.NDArray[np.int64]
 
 # Few held-out images, all of them right, must not make the model sure of everything.
 COLDEST, HOTTEST = 0.2, 5.0

@@ -11,13 +11,13 @@ from tqdm import tqdm
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
+from greengrocer.figures.score import Labels
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.release.calibrate import (
-    Labels,
     Thresholds,
     calibrated,
     figures,

@@ -23,7 +23,7 @@ class Answers(NamedTuple):
 
 
 def pool_features(backbone: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Floats:
-    """The mean over positions of what ``backbone`` makes of each image, [N, 1280]."""
+    """The mean over positions of what ``backbone`` makes of each image, [N, channels]."""
     session = _session(backbone)
     rows = []
     for path in paths:

@@ -4,19 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 
 from greengrocer.engines.engine import Floats
+from greengrocer.figures.score import Labels
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import Prototypes
 from greengrocer.training.release.measure import pool_features
 
 PROTOTYPES = 6  # a class: the more, the better, but little beyond 6, and each takes 2.5 kB
 ROUNDS = 20  # of k-means, which settles in about ten on some dozens of images
-
-Labels = npt.NDArray[np.int64]
 
 
 def find_prototypes(

@@ -4,11 +4,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from greengrocer.errors import UsageError
-
-Labels = npt.NDArray[np.int64]
+from greengrocer.figures.score import Labels
 
 MAX_LOSS = 0.5  # points of top-1
 MIN_AGREEMENT = 98.0  # percent of labels

@@ -56,7 +56,8 @@ def space_to_depth_kernel(weights: Array, left: int, stride: int) -> Kernel:
 def space_to_depth_stem(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the whole int8 graph ``model`` whose first convolution reads pixels by fours.
 
-    A graph whose width is no multiple of four is returned as it is.
+    A graph whose width is no multiple of four is returned as it is, and so is one whose first
+    convolution does not read the pixels themselves, or does not halve or keep their columns.
     """
     sides = model.graph.input[0].type.tensor_type.shape.dim
     height, width, channels = (side.dim_value for side in sides[1:])
@@ -64,7 +65,9 @@ def space_to_depth_stem(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     model = copy.deepcopy(model)
     graph = _Graph(model.graph)
-    stem = next(node for node in model.graph.node if node.op_type == "Conv")
+    stem = next((node for node in model.graph.node if node.op_type == "Conv"), None)
+    if stem is None or not graph.reads_pixels(stem, width):
+        return model
     setting = {found.name: found for found in stem.attribute}
     top, left, bottom, _ = setting["pads"].ints
     down, stride = setting["strides"].ints
@@ -90,6 +93,21 @@ class _Graph:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._constants = {constant.name: constant for constant in graph.initializer}
+
+    def reads_pixels(self, stem: onnx.NodeProto, width: int) -> bool:
+        """Whether ``stem`` is a plain int8 convolution over the planes, of a fitting stride."""
+        made_by = {name: node for node in self._graph.node for name in node.output}
+        readers = [node.op_type for node in self._graph.node if stem.output[0] in node.input]
+        setting = {found.name: found for found in stem.attribute}
+        if readers != ["QuantizeLinear"] or len(stem.input) < 3 or "pads" not in setting:
+            return False
+        if PLANES not in made_by[stem.input[0]].input or setting["group"].i > 1:
+            return False
+        kernel, stride = setting["kernel_shape"].ints[1], setting["strides"].ints[1]
+        _, left, _, right = setting["pads"].ints
+        columns = (width + left + right - kernel) // stride + 1
+        dilated = "dilations" in setting and set(setting["dilations"].ints) != {1}
+        return TOGETHER % stride == 0 and columns == width // stride and not dilated
 
     def value(self, name: str) -> Array:
         array: Array = numpy_helper.to_array(self._constants[name])

@@ -1,4 +1,7 @@
-"""The file of out-of-fold answers: begun before the first fold, whole after each."""
+"""Cross-validation: each image is answered by a model that trained on nothing of its scene.
+
+The answers are written to a file after each fold, so that a rerun resumes.
+"""
 
 import os
 import zipfile
@@ -10,10 +13,11 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
+from greengrocer.training.job import TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import LATER, TeacherId, contents_digest
-from greengrocer.training.plan import Folds
+from greengrocer.training.plan import Folds, Plan
 from greengrocer.training.recipe import Recipe, differences, read_back
-from greengrocer.training.release.finish import RawAnswers
+from greengrocer.training.release.finish import RawAnswers, answer_raw, export, published
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -23,6 +27,27 @@ AFTERWARDS = (
     *("known_quantile", "answer_precision"),
     *("max_graph_megabytes", "max_weights_megabytes"),
 )
+
+
+def out_of_fold(job: TrainingJob, plan: Plan, answers: "FoldAnswers") -> RawAnswers:
+    """Fit a model to all but one fold of the scenes, for each; pool what they answer.
+
+    Images of classes with one scene are missing from the pool. Beside the bundle lie a checkpoint
+    for each fold and ``<out>.out_of_fold.npz`` with the ``answers`` so far: a rerun goes on from
+    them. Raises UsageError where a fit is refused.
+    """
+    assert plan.folds is not None
+    answers.begin()
+    for fold in range(plan.folds.number):
+        if answers.complete(fold):  # or empty, where scenes are few
+            continue
+        stage, held_out = fold_stage(fold, plan.folds.number), plan.folds.held_out(fold)
+        tqdm.write(f"{stage}: {len(held_out)} images held out")
+        training = plan.fits[stage]
+        fitted = job.fit(stage, plan.taxonomy, training)
+        network, _ = published(fitted.network, job.recipe)
+        answers.add(fold, answer_raw(export(network, training, job.recipe), held_out))
+    return answers.pooled()
 
 
 class FoldAnswers:
@@ -87,7 +112,7 @@ class FoldAnswers:
         assert then is not None  # or it would have been refused
         changed = differences(then.model_copy(update=self._only_later(then)), self.recipe)
         if changed:
-            tqdm.write(f"the folds answer anew ({'; '.join(changed)})")
+            tqdm.write(f"the fold models answer again ({'; '.join(changed)})")
             return
         for name in ANSWERED:
             np.copyto(getattr(self.raw, name), found[name])
@@ -96,15 +121,15 @@ class FoldAnswers:
         """Raise UsageError where what was ``found`` is of another training than this."""
         then = read_back(str(found["recipe"]))
         if then is None:
-            raise self._refused("is of a version whose recipe this one cannot read")
+            raise self._refused("was written by a version whose recipe this one cannot read")
         changed = differences(then, self.recipe, LATER)
         if changed:
-            raise self._refused(f"is of another recipe ({'; '.join(changed)})")
+            raise self._refused(f"was written under another recipe ({'; '.join(changed)})")
         same = (np.array_equal(found[name], self._arrays()[name]) for name in ("names", "truth"))
         if not all(same) or found["in_int8"].shape != self.raw.in_int8.shape:
-            raise self._refused("is of other images: their names or classes differ")
+            raise self._refused("was written for other images: their names or classes differ")
         if self.contents and str(found.get("contents", self.contents)) != self.contents:
-            raise self._refused("is of other images: their bytes differ")
+            raise self._refused("was written for other images: their bytes differ")
         if not np.array_equal(found["fold"], self.where):
             count = int(found["fold"].max()) + 1
             other = f"{count} folds, not {self.folds}" if count != self.folds else "other folds"
@@ -114,7 +139,7 @@ class FoldAnswers:
     def _check_teachers(self, found: Arrays) -> None:
         if "teachers" not in found:
             if self.teachers:
-                raise self._refused("does not tell which teacher the folds learned from")
+                raise self._refused("does not say which teacher the fold models learned from")
             return
         if found["teachers"].tolist() != [teacher.weights for teacher in self.teachers]:
             told = ", ".join(dict.fromkeys(teacher.name for teacher in self.teachers))
