@@ -58,7 +58,7 @@ def test_a_method_that_has_another_name_ends_the_start(
     uvicorn_without(tmp_path, "protocols/http/httptools_impl.py", "X.on_response_complete")
     done = start(tmp_path, *flags)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    said = "has no HttpToolsProtocol.on_response_complete, on which the server is built: "
+    said = "has no HttpToolsProtocol.on_response_complete, which the server overrides or uses: "
     assert f"{said}pip install 'uvicorn{ALLOWED['uvicorn']}'" in done.stderr
 
 

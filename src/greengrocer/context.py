@@ -47,6 +47,8 @@ class Context:
     def check(self) -> None:
         """Raise Departed or DeadlineExceeded where going on would be in vain."""
         if self._cancelled:
-            raise Departed("the client has gone")
+            raise Departed("the client disconnected before its answer was ready")
         if self.remaining() <= 0:
-            raise DeadlineExceeded("the deadline passed before an answer was ready")
+            raise DeadlineExceeded(
+                "the deadline passed before an answer was ready: retry, or allow more time"
+            )

@@ -42,9 +42,11 @@ def check_floors(extras: Collection[str] = ()) -> None:
         and Version(found) < Version(floor.version)
     ]
     if old:
-        holes = "; ".join(f"{each.package} {found} has {each.hole}" for each, found in old)
+        holes = "; ".join(
+            f"{each.package} {found} has a known vulnerability: {each.hole}" for each, found in old
+        )
         wanted = " ".join(f"'{each.package}>={each.version}'" for each, _ in old)
-        raise OutdatedLibrary(f"{holes}: pip install {wanted}")
+        raise OutdatedLibrary(f"{holes}; upgrade it: pip install {wanted}")
 
 
 def _installed(package: str) -> str | None:

@@ -57,7 +57,7 @@ def check_foundations() -> None:
         lowest = next(part for part in SpecifierSet(allowed) if part.operator == ">=")
         found = version(package)
         if not lowest.contains(found, prereleases=True):
-            raise _unsuitable(package, "is too old for what is built on it")
+            raise _unsuitable(package, "is too old")
     spec = find_spec("uvicorn")
     assert spec is not None
     assert spec.origin is not None
@@ -65,7 +65,7 @@ def check_foundations() -> None:
         there = _names(Path(spec.origin).parent / module)
         gone = [name for name in names if name not in there]
         if gone:
-            raise _unsuitable("uvicorn", f"has no {gone[0]}, on which the server is built")
+            raise _unsuitable("uvicorn", f"has no {gone[0]}, which the server overrides or uses")
 
 
 def _unsuitable(package: str, reason: str) -> UnsuitableLibrary:

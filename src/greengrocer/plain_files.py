@@ -23,10 +23,10 @@ def open_plain(path: Path, flags: int = 0) -> BufferedReader:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
     except ValueError as error:  # what the system calls cannot even say
-        raise OSError(errno.EINVAL, "a path cannot have a NUL", str(path)) from error
+        raise OSError(errno.EINVAL, "a path cannot contain a NUL", str(path)) from error
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
-            raise NotPlain(errno.EINVAL, "is no plain file", str(path)) from error
+            raise NotPlain(errno.EINVAL, "is not a regular file", str(path)) from error
         raise
     try:
         _check_plain(path, os.fstat(descriptor).st_mode)
@@ -40,7 +40,7 @@ def _check_plain(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise NotPlain(errno.EINVAL, "is no plain file", str(path))
+        raise NotPlain(errno.EINVAL, "is not a regular file", str(path))
 
 
 def read_plain(path: Path, most: int) -> bytes:
@@ -48,5 +48,5 @@ def read_plain(path: Path, most: int) -> bytes:
     with open_plain(path) as file:
         data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > most:
-        raise NotPlain(errno.EFBIG, f"has over {most} bytes", str(path))
+        raise NotPlain(errno.EFBIG, f"has over {most} bytes, the limit", str(path))
     return data

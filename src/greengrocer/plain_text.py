@@ -42,21 +42,25 @@ def one_line(text: str, most: int = MOST_LINE) -> str:
 def check_name(name: str, most: int = 200) -> str:
     """``name``, which is to be shown; raises ValueError, in one line, where it may not be."""
     if not name or len(name) > most:
-        raise ValueError(f"{one_line(name, 80)!r} has {len(name)} characters, not 1 to {most}")
+        raise ValueError(
+            f"{one_line(name, 80)!r} has {len(name)} characters: it must have 1 to {most}"
+        )
     check_text(name, most, keep="")
     if all(c in BLANK or c in SPELT or c.isspace() for c in name):
-        raise ValueError(f"{name!r} shows nothing")
+        raise ValueError(f"{name!r} has no visible character")
     return name
 
 
 def check_text(text: str, most: int, keep: str = "\n\t") -> str:
     """The same for text of up to ``most`` characters that may have several lines, or be empty."""
     if len(text) > most:
-        raise ValueError(f"{one_line(text, 80)!r} has {len(text)} characters, over {most}")
+        raise ValueError(
+            f"{one_line(text, 80)!r} has {len(text)} characters: at most {most} are allowed"
+        )
     found = next((c for c in text if unsafe(c) and c not in keep), None)
     if found is not None:
         shown = one_line(text, 80)
-        raise ValueError(f"'{shown}' holds U+{ord(found):04X}, a character that is not shown")
+        raise ValueError(f"'{shown}' has U+{ord(found):04X}, a character that may not be shown")
     return text
 
 

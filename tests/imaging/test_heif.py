@@ -211,7 +211,7 @@ def test_a_stream_that_is_larger_than_its_file_says_is_refused(kind: str) -> Non
 def test_a_grid_may_not_be_made_of_more_than_it_shows() -> None:
     data = still("HEIC", quarters((1024, 1024)), tile_size=64)
     large = resized(data, (1024, 1024), 1)
-    with pytest.raises(UnreadableImage, match="more than it shows"):
+    with pytest.raises(UnreadableImage, match="too many pixels for its size"):
         read_header(large)
 
 
@@ -230,7 +230,7 @@ def test_a_stream_of_many_images_is_refused(kind: str) -> None:
     place = data.index(b"iloc")
     sized = data.index(struct.pack(">I", len(stream)), place)
     many = data[:sized] + struct.pack(">I", 100 * len(stream)) + data[sized + 4 : at]
-    with pytest.raises(UnreadableImage, match="where one must be"):
+    with pytest.raises(UnreadableImage, match=r"there must be one|two sequence headers"):
         decode(many + 100 * stream)
 
 
@@ -289,17 +289,17 @@ NAMED = [
     (b"\0\0\0\1ftyp\0\0\0\0\0\0\0\x1cmif1\0\0\0\0avif", "AVIF"),
     (ftyp(b"mif1"), "HEIF"),
     (ftyp(b"msf1", b"iso8"), "HEIF"),
-    (ftyp(b"isom", b"mp41", b"avc1"), "film"),
-    (ftyp(b"mp42", b"mif1"), "film"),
+    (ftyp(b"isom", b"mp41", b"avc1"), "video"),
+    (ftyp(b"mp42", b"mif1"), "video"),
     (ftyp(b"qt  "), "QuickTime"),
-    (ftyp(b"3gp5"), "film"),
+    (ftyp(b"3gp5"), "video"),
 ]
 
 
 @pytest.mark.usefixtures("without_extra")
 @pytest.mark.parametrize(("data", "name"), NAMED)
 def test_without_the_extra_it_is_named_whatever_its_brand(data: bytes, name: str) -> None:
-    with pytest.raises(UnsupportedFormat, match=f"{name}.*: send a JPEG, PNG or WebP$") as refused:
+    with pytest.raises(UnsupportedFormat, match=f"{name}.*: send JPEG, PNG or WebP$") as refused:
         read_header(data)
     assert ("greengrocer[heif]" in str(refused.value)) == (name in ("HEIC", "AVIF", "HEIF"))
 
@@ -326,7 +326,7 @@ def test_the_image_decides_not_the_brand(kind: str) -> None:
 
 
 def test_a_film_is_called_one_with_the_extra_too() -> None:
-    with pytest.raises(UnsupportedFormat, match="film"):
+    with pytest.raises(UnsupportedFormat, match="video"):
         read_header(ftyp(b"isom") + bytes(100))
 
 

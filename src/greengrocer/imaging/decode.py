@@ -74,8 +74,8 @@ def allowed_bytes(picture: Picture, target: tuple[int, int] | None, limits: Deco
     needed = decoding_bytes(picture, target)
     if needed > limits.bytes:
         raise TooManyPixels(
-            f"to decode the image would take {needed / 1e6:,.0f} MB of memory: "
-            f"at most {limits.bytes / 1e6:,.0f} are allowed"
+            f"decoding the image would take {needed / 1e6:,.0f} MB of memory: "
+            f"at most {limits.bytes / 1e6:,.0f} are allowed, send a smaller image"
         )
     return needed
 
@@ -85,7 +85,8 @@ def _within(width: int, height: int, limits: DecodeLimits) -> int:
     if pixels > limits.pixels:
         raise TooManyPixels(
             f"the image is {width} x {height} pixels, "
-            f"{pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are taken"
+            f"{pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are accepted, "
+            "send a smaller image"
         )
     return pixels
 
@@ -172,7 +173,7 @@ def _open(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> 
     picture = _OPEN[header.format](reader)
     # What the header said was counted and admitted: a second one may not say otherwise.
     if picture.size != (header.width, header.height):
-        raise UnreadableImage(f"the {header.format} has two headers that disagree")
+        raise UnreadableImage(f"the {header.format} has two headers with different sizes")
     return picture
 
 
@@ -201,8 +202,8 @@ def _may_take(seconds: float, header: Header, limits: DecodeLimits) -> None:
     """``seconds`` are what one call may take that nobody can stop; raises ImageTooSlow."""
     if seconds > limits.seconds:
         raise ImageTooSlow(
-            f"to decode this {header.format} may take {seconds:.1f} seconds by its size: "
-            f"at most {limits.seconds:g} are allowed"
+            f"decoding this {header.format} may take {seconds:.1f} seconds of processor time: "
+            f"at most {limits.seconds:g} are allowed, send a smaller image"
         )
 
 
@@ -228,7 +229,7 @@ def _decode_jpeg(
     pieces = shown.pieces
     scans = jpeg.count_scans(pieces[-1])
     if scans * header.pixels > limits.scanned_pixels:
-        raise UnreadableImage(f"the JPEG has {scans} scans, too many for its size")
+        raise UnreadableImage(f"the JPEG has {scans} scans: too many for its size")
     if jpeg.may_lack_end(pieces[-1]):
         pieces = _ended(header, pieces, clock)
     picture = _open(header, pieces, clock)
@@ -249,11 +250,11 @@ def _ended(
     scans = jpeg.without_filling(bytes(pieces[-1]))
     pieces = [*pieces[:-1], scans]
     if not jpeg.has_all_scans(b"".join(pieces)):
-        raise UnreadableImage("the JPEG is truncated: it has no end, and scans are missing")
+        raise UnreadableImage("the JPEG is truncated: it has no end marker, and scans are missing")
     first, *others = jpeg.pads(scans)
     whole = _checksum(header, [*pieces, first, jpeg.END], clock)
     if any(_checksum(header, [*pieces, pad, jpeg.END], clock) != whole for pad in others):
-        raise UnreadableImage("the JPEG is truncated: it has no end, and pixels are missing")
+        raise UnreadableImage("the JPEG is truncated: it has no end marker, and pixels are missing")
     return [*pieces, jpeg.END]
 
 
@@ -287,4 +288,7 @@ class _Clock:
     def __call__(self) -> None:
         self._check()
         if time.thread_time() > self._deadline:
-            raise ImageTooSlow(f"decoding took over {self._seconds:g} seconds")
+            raise ImageTooSlow(
+                f"decoding took over {self._seconds:g} seconds of processor time: "
+                "send a smaller image"
+            )

@@ -34,7 +34,7 @@ _FOREIGN = (
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM film"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
     (0, b"<svg", "SVG"),
     (0, b"<?xml", "XML or SVG"),
     (0, b"<!DOCTYPE", "HTML"),
@@ -99,13 +99,15 @@ def read_header(data: bytes) -> Header:
         else:
             width, height = _SIZE_READERS[kind](data)
     except IndexError as error:
-        raise UnreadableImage(f"the {kind} ends within its header") from error
+        raise UnreadableImage(f"the {kind} is truncated within its header") from error
     if kind is Format.WEBP and max(width, height) > MAX_WEBP_SIDE:
         raise TooManyPixels(
             f"the WebP is {width} x {height} pixels: a side has at most {MAX_WEBP_SIDE}"
         )
     if width == 0 or height == 0:
-        raise UnreadableImage(f"the {kind} says that it is {width} x {height} pixels")
+        raise UnreadableImage(
+            f"the {kind} gives its size as {width} x {height} pixels: a side has at least 1"
+        )
     return Header(kind, width, height)
 
 
@@ -141,8 +143,10 @@ def _sniff(data: bytes) -> Format | None:
         return Format.WEBP
     for offset, magic, name in _FOREIGN:
         if data.startswith(magic, offset):
-            raise UnsupportedFormat(f"this is {name}: send a {accepted()}")
-    raise UnreadableImage(f"the bytes are no image that is known: send a {accepted()}")
+            raise UnsupportedFormat(
+                f"the file is {name}, which is not supported: send {accepted()}"
+            )
+    raise UnreadableImage(f"the file is not an image in a supported format: send {accepted()}")
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
@@ -150,14 +154,14 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         if segment.marker in _FRAME_HEADERS:
             if segment.marker not in _HUFFMAN_CODED:
                 raise UnreadableImage(
-                    "the JPEG is of a kind that cameras do not make and browsers do not show "
-                    "(lossless, hierarchical or arithmetic coding)"
+                    "the JPEG has lossless, hierarchical or arithmetic coding, which is not "
+                    "supported: send a baseline or progressive JPEG"
                 )
             start = segment.start
             return _big_endian(data, start + 5, 2), _big_endian(data, start + 3, 2)
         if segment.marker in (JPEG_END, JPEG_SCAN):
             break
-    raise UnreadableImage("the JPEG has no frame header where one must be")
+    raise UnreadableImage("the JPEG has no frame header")
 
 
 class Segment(NamedTuple):
@@ -187,7 +191,7 @@ def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
         if marker != JPEG_END:
             length = _big_endian(data, position, 2)
             if length < LENGTH:  # a decoder would go on elsewhere than we do
-                raise UnreadableImage("the JPEG has a segment that is shorter than its own length")
+                raise UnreadableImage("the JPEG has a segment with an invalid length")
             end += length
         yield Segment(marker, position, end)
         position = end
@@ -195,7 +199,7 @@ def jpeg_segments(data: bytes, position: int = 2) -> Iterator[Segment]:
 
 def _png_size(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"IHDR":
-        raise UnreadableImage("the PNG does not begin with an image header")
+        raise UnreadableImage("the PNG does not begin with an IHDR chunk")
     return _big_endian(data, 16, 4), _big_endian(data, 20, 4)
 
 
@@ -208,7 +212,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     if chunk == b"VP8X":
         return _little_endian(data, 24, 3) + 1, _little_endian(data, 27, 3) + 1
-    raise UnreadableImage("the WebP has no image chunk where one must be")
+    raise UnreadableImage("the WebP does not begin with a VP8, VP8L or VP8X chunk")
 
 
 _SIZE_READERS = {Format.JPEG: _jpeg_size, Format.PNG: _png_size, Format.WEBP: _webp_size}

@@ -44,11 +44,11 @@ def look(data: bytes, others: str) -> Still:
     """
     name = name_of(data)
     if name is None:
-        raise UnsupportedFormat(f"this is an MP4 or QuickTime film: send a {others}")
+        raise UnsupportedFormat(f"the file is an MP4 or QuickTime video: send {others}")
     if not is_installed():
         raise UnsupportedFormat(
-            f"this is {name}, which is read only where the service has its extra {EXTRA!r} "
-            f"(pip install 'greengrocer[{EXTRA}]'): send a {others}"
+            f"the file is {name}, which needs the extra {EXTRA!r} where the model runs "
+            f"(pip install 'greengrocer[{EXTRA}]'): send {others}"
         )
     return read_still(data)
 
@@ -100,7 +100,7 @@ def _check_stream(still: Still, item: int) -> None:
         return
     found = [content for kind, content in still.meta.properties(item) if kind == b"hvcC"]
     if len(found) != 1:
-        raise Damaged("does not say how its image is coded")
+        raise Damaged("has no hvcC property")
     check_hevc(stream, found[0])
 
 
@@ -144,7 +144,7 @@ def _decode_avif(alone: bytes, still: Still) -> Image.Image:
 
     with AvifImageFile(io.BytesIO(alone)) as picture:
         if picture.size != (still.width, still.height):
-            raise Damaged("has two headers that disagree")
+            raise Damaged("has two headers with different sizes")
         picture.load()
         shown: Image.Image = picture
         for turn in still.turns:

@@ -89,7 +89,7 @@ def _components(frame: bytes) -> tuple[Component, ...]:
         for k in range(6, len(frame) - 2, 3)
     )
     if not 1 <= len(found) <= 4 or not all(1 <= c.across <= 4 and 1 <= c.down <= 4 for c in found):
-        raise UnreadableImage("the JPEG's frame header makes no sense")
+        raise UnreadableImage("the JPEG's frame header has invalid components")
     return found
 
 
@@ -132,7 +132,7 @@ def _segments(data: bytes) -> Iterator[Segment]:
     try:
         yield from jpeg_segments(data)
     except IndexError:
-        raise UnreadableImage("the JPEG ends within its header") from None
+        raise UnreadableImage("the JPEG is truncated within its header") from None
 
 
 def count_scans(data: bytes | memoryview) -> int:

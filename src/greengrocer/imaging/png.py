@@ -52,7 +52,7 @@ def layout(data: bytes) -> Layout:
     """Of a PNG that ``read_header`` has taken; raises UnreadableImage."""
     depth, colour = data[24:25], data[25:26]
     if not colour or colour[0] not in _CHANNELS or depth[0] not in (1, 2, 4, 8, 16):
-        raise UnreadableImage("the PNG has pixels of a kind that the format does not have")
+        raise UnreadableImage("the PNG has an invalid colour type or bit depth")
     return Layout(depth[0], colour[0], _CHANNELS[colour[0]])
 
 
@@ -70,7 +70,7 @@ def shown(data: bytes) -> Shown:
     cut = False
     for chunk in _chunks(data):
         if chunk.kind == b"IHDR":
-            raise UnreadableImage("the PNG has two headers that disagree")
+            raise UnreadableImage("the PNG has two IHDR chunks")
         if chunk.kind == b"IDAT":
             pixels, cut = view[chunk.start : chunk.end], chunk.end > len(data)
         elif chunk.kind == b"eXIf":
@@ -111,4 +111,4 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             else:
                 yield _Chunk(kind, start, end)
         start = end
-    raise UnreadableImage(f"the PNG has over {MAX_CHUNKS} chunks")
+    raise UnreadableImage(f"the PNG has over {MAX_CHUNKS} chunks: too many to be read")

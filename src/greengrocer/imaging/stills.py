@@ -67,7 +67,7 @@ def size_of(meta: Meta, item: int) -> tuple[int, int]:
     """Width and height of ``item`` as stored, in pixels, as its property says."""
     sizes = [content for kind, content in meta.properties(item) if kind == b"ispe"]
     if len(sizes) != 1 or len(sizes[0]) < 12:
-        raise Damaged("does not say how large its image is")
+        raise Damaged("does not give the size of an image")
     return int.from_bytes(sizes[0][4:8], "big"), int.from_bytes(sizes[0][8:12], "big")
 
 
@@ -75,12 +75,12 @@ def clean_aperture(content: bytes, width: int, height: int) -> tuple[int, int, i
     """The box (left, top, right, bottom) of a clap's ``content`` in an image of that size."""
     numbers = [int.from_bytes(content[k : k + 4], "big", signed=True) for k in range(0, 32, 4)]
     if len(content) != 32 or min(numbers[1::2]) <= 0:
-        raise Damaged("has a clean aperture that is none")
+        raise Damaged("has an invalid clean aperture")
     wide, high, right, down = (Fraction(*numbers[k : k + 2]) for k in (0, 2, 4, 6))
     left, top = round((width - wide) / 2 + right), round((height - high) / 2 + down)
     box = left, top, left + round(wide), top + round(high)
     if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
-        raise Damaged("has a clean aperture that lies outside of it")
+        raise Damaged("has a clean aperture outside the image")
     return box
 
 
@@ -93,15 +93,15 @@ def _read(meta: Meta, name: str) -> Still:
     for each in alphas:
         alpha += _coded(meta, each)
         if len(alpha) > MAX_REFERENCES:
-            raise Damaged("has too many layers of transparency")
+            raise Damaged("has too many alpha images")
     if len(kinds | {meta.items[item].kind for item in alpha}) != 1 or not kinds <= set(CODINGS):
         coding = ", ".join(sorted(kind.decode("latin-1") for kind in kinds))
-        raise UnsupportedFormat(f"the {name} holds an image that is coded as {coding!r}")
+        raise UnsupportedFormat(f"the {name} has the coding {coding!r}: send HEVC, AV1 or JPEG")
     for items in (colour, tuple(alpha)):
         _check_area(meta, items, width * height)
     turns = tuple(each for each in meta.properties(meta.primary) if each.kind in TURNS)
     if len({each.kind for each in turns}) != len(turns):
-        raise Damaged("is turned, mirrored or cropped twice")
+        raise Damaged("is rotated, mirrored or cropped twice")
     kept = frozenset((meta.primary, *colour, *alphas, *alpha))
     name = CODINGS[kinds.pop()]
     return Still(name, width, height, meta, (*colour, *alpha), kept, turns)
@@ -110,14 +110,14 @@ def _read(meta: Meta, name: str) -> Still:
 def _coded(meta: Meta, item: int) -> tuple[int, ...]:
     """The items whose streams are decoded for ``item``: itself, or the tiles of its grid."""
     if item not in meta.items:
-        raise Damaged("has no image where one must be")
+        raise Damaged("refers to an image that is missing")
     if meta.items[item].kind != b"grid":
         return (item,)
     tiles = meta.made_from(item)
     if not tiles or any(tile not in meta.items for tile in tiles):
-        raise Damaged("has a grid without its tiles")
+        raise Damaged("has a grid without tiles")
     if meta.content_size(item) > 12 or _grid_size(meta.content(item)) != size_of(meta, item):
-        raise Damaged("has a grid that is not as large as it says")
+        raise Damaged("has a grid whose two sizes differ")
     return tiles
 
 
@@ -151,8 +151,8 @@ def _check_area(meta: Meta, items: tuple[int, ...], pixels: int) -> None:
     sizes = {item: size_of(meta, item) for item in set(items)}
     area = sum(sizes[item][0] * sizes[item][1] for item in items)
     if area > 2 * pixels + SLACK:
-        raise Damaged("is made of more than it shows")
+        raise Damaged("has tiles with too many pixels for its size")
     if any(meta.content_size(item) == 0 for item in sizes):
-        raise Damaged("is truncated: a part of its image lies outside of the file")
+        raise Damaged("is truncated: image data is missing")
     if sum(map(meta.content_size, items)) > meta.data_size + 8 * area:
         raise Damaged("uses its bytes too often")

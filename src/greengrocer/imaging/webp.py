@@ -28,7 +28,7 @@ def shown(data: bytes) -> Shown:
     """
     claimed = 8 + int.from_bytes(data[4:8], "little")
     if claimed > len(data):
-        raise UnreadableImage("the WEBP is truncated or damaged")
+        raise UnreadableImage("the WebP is truncated or damaged")
     view = memoryview(data)[:claimed]
     pieces: list[bytes | memoryview] = []
     orientation = 0
@@ -50,7 +50,7 @@ def shown(data: bytes) -> Shown:
         elif chunk.kind == b"EXIF" and not orientation:
             orientation = read_orientation(view[chunk.start + 8 : chunk.end][:MAX_EXIF])
     if not image:
-        raise UnreadableImage("the WebP has no image where one must be")
+        raise UnreadableImage("the WebP has no image data")
     length = 4 + sum(map(len, pieces))
     start = b"RIFF" + length.to_bytes(4, "little") + b"WEBP"
     return Shown([start, *pieces], orientation or UPRIGHT)
