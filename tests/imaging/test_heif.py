@@ -19,11 +19,11 @@ from greengrocer.errors import (
     UnsupportedFormat,
 )
 from greengrocer.imaging import heif
-from greengrocer.imaging.cost import still_seconds
+from greengrocer.imaging.cost import heif_seconds
 from greengrocer.imaging.decode import DecodeLimits, decode
 from greengrocer.imaging.formats import Format, accepted, media_types, read_header
+from greengrocer.imaging.heif import read_heif
 from greengrocer.imaging.isobmff import Meta
-from greengrocer.imaging.stills import read_still
 from support.grids import Grid
 from support.stills import (
     CORNERS,
@@ -120,30 +120,30 @@ def test_decoding_noise_takes_no_longer_than_is_counted(kind: str, quality: int)
     """A machine that is busy may take twice as long."""
     noise = np.random.default_rng(4).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     data = still(kind, Image.fromarray(noise), quality=quality)
-    found = read_still(data)
-    heif.decode_still(data, found, lambda: None)
+    found = read_heif(data)
+    heif.decode_heif(data, found, lambda: None)
     start = time.thread_time()
-    heif.decode_still(data, found, lambda: None)
+    heif.decode_heif(data, found, lambda: None)
     took = time.thread_time() - start
-    counted = still_seconds(found.coded_pixels, found.coded_bytes, deep=found.is_deep)
+    counted = heif_seconds(found.coded_pixels, found.coded_bytes, deep=found.is_deep)
     assert took < 2 * counted + 0.05
 
 
 def test_what_is_decoded_is_counted_as_often_as_it_is() -> None:
-    grid = read_still(Grid(4, shown=5).file())
+    grid = read_heif(Grid(4, shown=5).file())
     assert (grid.coded_pixels, grid.coded_bytes) == (20 * 64, 20 * 8)
-    clear = read_still(still("HEIC", quarters().convert("RGBA")))
+    clear = read_heif(still("HEIC", quarters().convert("RGBA")))
     assert clear.coded_pixels > 1.9 * SIZE[0] * SIZE[1]
-    assert read_still(deep(10)).is_deep
-    assert read_still(deep(12)).is_deep
+    assert read_heif(deep(10)).is_deep
+    assert read_heif(deep(12)).is_deep
     assert not clear.is_deep
-    assert not read_still(still("AVIF")).is_deep
+    assert not read_heif(still("AVIF")).is_deep
     with pytest.raises(ImageTooSlow):
         decode(still("HEIC"), limits=DecodeLimits(seconds=1e-4))
 
 
 def test_a_photo_of_48_megapixels_is_within_the_budget() -> None:
-    assert still_seconds(48_800_000, 10_000_000, deep=False) < DecodeLimits().seconds
+    assert heif_seconds(48_800_000, 10_000_000, deep=False) < DecodeLimits().seconds
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -162,7 +162,7 @@ def test_thumbnails_are_passed_over() -> None:
 def test_text_and_exif_never_reach_the_decoder(kind: str) -> None:
     exif = b"Exif\0\0" + b"MM\0*" + bytes(100_000)
     data = still(kind, exif=exif, xmp=b"<x>" + b" " * 100_000)
-    handed = heif._alone(data, read_still(data))
+    handed = heif._alone(data, read_heif(data))
     assert len(handed) == len(data)
     assert {b"Exif", b"mime"} < {item.kind for item in Meta(data).items.values()}
     assert {item.kind for item in Meta(handed).items.values()} <= {b"hvc1", b"av01", b"skip"}
