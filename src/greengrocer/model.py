@@ -19,8 +19,8 @@ from greengrocer.imaging.colour import upright_rgb
 from greengrocer.imaging.decode import Picture
 from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
-from greengrocer.plain_files import PICTURE_BYTES, read_plain
 from greengrocer.ranking import Answer, Ask
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.serving.threads import picture_threads, side_by_side
 from greengrocer.tracebacks import release_frames
 
@@ -113,7 +113,7 @@ def _picture(image: ImageLike) -> Picture:
     if not os.fspath(image):
         raise ValueError("the path of the image is empty")
     try:
-        return read_plain(Path(image), PICTURE_BYTES)
+        return read_regular(Path(image), MAX_IMAGE_BYTES)
     except OSError as error:
         raise UnreadableImage(f"{os.fspath(image)}: {error.strerror}") from error
 

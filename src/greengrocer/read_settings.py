@@ -19,9 +19,9 @@ from pydantic_settings import (
 )
 
 from greengrocer.errors import UsageError
-from greengrocer.plain_files import SETTINGS_BYTES, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.settings import PREFIX, RATE, Settings
-from greengrocer.spelling import meant, shown
+from greengrocer.suggestions import meant, shown
 
 # The names that settings had before, each with the name of today and, where the unit has changed,
 # how much of the new unit one of the old is. They are accepted, with a warning, until 1.0.
@@ -179,7 +179,7 @@ def _read_file(config: Path) -> dict[str, Any]:
             f"{where} {'is not a plain file' if config.exists() else 'does not exist'}"
         )
     try:
-        values = tomllib.loads(read_plain(config, SETTINGS_BYTES).decode())
+        values = tomllib.loads(read_regular(config, MAX_SETTINGS_BYTES).decode())
     except OSError as error:
         raise UsageError(f"{where}: {error.strerror or error}") from error
     except ValueError as error:

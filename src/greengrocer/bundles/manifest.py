@@ -17,7 +17,7 @@ from pydantic import (
 
 from greengrocer.bundles.files import read, refused
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.plain_text import check_name, check_text, one_line
+from greengrocer.safe_text import check_name, check_text, one_line
 
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"

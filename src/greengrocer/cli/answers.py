@@ -7,8 +7,8 @@ from pathlib import Path
 
 from greengrocer.cli.output import say, say_json, warn
 from greengrocer.errors import Refusal
-from greengrocer.plain_text import escaped
 from greengrocer.ranking import Answer
+from greengrocer.safe_text import escaped
 from greengrocer.web.problems import problem
 from greengrocer.web.schemas import prediction_body
 

@@ -9,9 +9,9 @@ from typing import NoReturn
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go, warn
 from greengrocer.errors import GreengrocerError
-from greengrocer.plain_text import one_line
-from greengrocer.spelling import meant, shown
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.safe_text import one_line
+from greengrocer.suggestions import meant, shown
+from greengrocer.telemetry.library_warnings import report_warnings
 from greengrocer.version import __version__
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit code: 0, or 2 for a mistake."""
     arguments = build_parser().parse_args(argv)
-    tell_warnings(warn)
+    report_warnings(warn)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import suffixes
-from greengrocer.plain_files import LIST_BYTES, read_plain
-from greengrocer.plain_text import check_name
+from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
+from greengrocer.safe_text import check_name
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = suffixes()
@@ -109,7 +109,7 @@ def _read_taxonomy(listing: Path) -> Taxonomy:
 def _lines(listing: Path) -> Iterator[str]:
     """Its lines; a ValueError comes with the first that is no UTF-8."""
     try:
-        data = read_plain(listing, LIST_BYTES)
+        data = read_regular(listing, MAX_LIST_BYTES)
     except OSError as error:
         raise DatasetUnusable(f"{listing}: {error.strerror or error}") from error
     return (line.decode() for line in data.splitlines(keepends=True))

@@ -11,7 +11,7 @@ from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings, with_current_names
 from greengrocer.serving.threads import picture_threads
 from greengrocer.settings import PREFIX, Settings
-from greengrocer.spelling import meant, shown
+from greengrocer.suggestions import meant, shown
 
 NAME = "Greengrocer"
 QUICKEST = 0.001  # seconds in a thread: no image takes less

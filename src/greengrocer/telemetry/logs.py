@@ -14,8 +14,8 @@ from typing import Literal, TextIO
 
 import structlog
 
-from greengrocer.plain_text import escaped, one_line
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.safe_text import escaped, one_line
+from greengrocer.telemetry.library_warnings import report_warnings
 
 LogFormat = Literal["text", "json"]
 
@@ -61,7 +61,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
     # It has a line for each entry of each image's EXIF.
     logging.getLogger("PIL").setLevel(max(_level(level), logging.WARNING))
     warned = structlog.get_logger("warnings")
-    tell_warnings(lambda text: warned.warning("a library warns", text=text))
+    report_warnings(lambda text: warned.warning("a library warns", text=text))
 
 
 class Lossy:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from greengrocer.errors import UsageError
-from greengrocer.plain_files import SETTINGS_BYTES, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 
 
 class Part(BaseModel):
@@ -115,7 +115,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises UsageError, in one line, for a file that is missing, not TOML, or not a recipe.
     """
     try:
-        return Recipe.model_validate(tomllib.loads(read_plain(path, SETTINGS_BYTES).decode()))
+        return Recipe.model_validate(tomllib.loads(read_regular(path, MAX_SETTINGS_BYTES).decode()))
     except OSError as error:
         raise UsageError(f"recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 
 from greengrocer.datasets.gallery import Gallery
 from greengrocer.errors import NotReady
-from greengrocer.plain_files import open_plain
+from greengrocer.regular_files import open_regular
 from greengrocer.web.headers import header_text
 
 BLOCK = 1 << 16  # bytes
@@ -36,7 +36,7 @@ async def random_image(gallery: Gallery) -> StreamingResponse:
 
 
 def _open(path: Path) -> tuple[BinaryIO, int]:
-    file = open_plain(path)
+    file = open_regular(path)
     return file, file.seek(0, 2)
 
 

@@ -17,7 +17,7 @@ _FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning,
 Tell = Callable[[str], None]
 
 
-def tell_warnings(tell: Tell) -> None:
+def report_warnings(tell: Tell) -> None:
     """From now on ``tell`` gets each place's first warning, in one line.
 
     What is asked for by Python's own means (-W, PYTHONWARNINGS) is left as it is.

@@ -1,6 +1,6 @@
 import pytest
 
-from greengrocer.plain_text import check_name, check_text, escaped, one_line
+from greengrocer.safe_text import check_name, check_text, escaped, one_line
 
 
 def test_what_a_terminal_obeys_is_shown_as_an_escape() -> None:

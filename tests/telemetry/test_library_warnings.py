@@ -14,10 +14,10 @@ from support.stills import still
 
 WARNED = """
 import warnings
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.telemetry.library_warnings import report_warnings
 
 told = []
-tell_warnings(told.append)
+report_warnings(told.append)
 path = "/x/site-packages/PIL/a.py"
 for k in range(100):
     text = f"entry {k}\\n\\x1b[31m" + "x" * 9999
