@@ -20,8 +20,9 @@ from pydantic_settings import (
 
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.settings import PREFIX, RATE, Settings
-from greengrocer.suggestions import meant, shown
+from greengrocer.suggestions import did_you_mean
 
 # The names that settings had before, each with the name of today and, where the unit has changed,
 # how much of the new unit one of the old is. They are accepted, with a warning, until 1.0.
@@ -100,7 +101,8 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
             continue
         if spelt not in known:
             raise UsageError(
-                f"the environment has {shown(name)}, which is no setting{meant(spelt, known)}"
+                f"the environment has {one_line(name, MAX_NAME)}, "
+                f"which is no setting{did_you_mean(spelt, known)}"
             )
         names.append(spelt.removeprefix(PREFIX).lower())
     return names
@@ -206,7 +208,8 @@ def _refused(
     in_file = f"configuration file {config}: "
     if first["type"] == "extra_forbidden":
         where = in_file if config is not None and name not in flags else ""
-        return f"{where}there is no setting {shown(name)}{meant(name, Settings.model_fields)}"
+        meant = did_you_mean(name, Settings.model_fields)
+        return f"{where}there is no setting {one_line(name, MAX_NAME)}{meant}"
     given = [name, *(old for old, (new, _) in RENAMED.items() if new == name)]
     if name in flags:
         where = ""

@@ -1,8 +1,9 @@
-"""Text that others wrote: what of it may be shown as it is, and how the rest is shown.
+"""Make foreign text safe to show: in a terminal, a log line or a message.
 
-Unsafe is what a terminal obeys or what changes how its neighbours look: control characters (C0,
-C1, DEL), line and paragraph separators, surrogates, and Unicode's format characters, of which are
-the bidirectional overrides and isolates. Of those, scripts need the ones in ``SPELT``.
+Unsafe characters are those that control a terminal or change how their neighbours look: control
+characters (C0, C1, DEL), line and paragraph separators, surrogates, and Unicode's format
+characters, such as the bidirectional overrides. Format characters that scripts need are in
+``NEEDED``.
 """
 
 import re
@@ -10,52 +11,53 @@ import unicodedata
 
 # The zero-width joiner and non-joiner (Persian, Indic scripts, emoji), Mongolian's vowel separator,
 # and the signs that stand around Arabic, Syriac and Kaithi numbers.
-SPELT = frozenset(
+NEEDED = frozenset(
     "\u200c\u200d\u180e\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"
     "\U000110bd\U000110cd"
 )
-BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")  # letters and signs that show nothing
+BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")  # letters and signs that are not visible
 UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # Unicode's general categories
-MOST_LINE = 2000  # characters of one line that a person is to read
+MAX_LINE = 2000  # characters of a line of a log or a message
+MAX_NAME = 80  # characters of an unknown name in a message
 
 
 def unsafe(character: str) -> bool:
-    """Whether ``character`` may not be shown as it is."""
-    return unicodedata.category(character) in UNSAFE and character not in SPELT
+    """Whether ``character`` must be escaped."""
+    return unicodedata.category(character) in UNSAFE and character not in NEEDED
 
 
 def escaped(text: str, keep: str = "") -> str:
-    r"""``text`` with its unsafe characters, but for those in ``keep``, as ``\n`` or ``\u202e``."""
+    r"""``text`` with its unsafe characters escaped as ``\u202e``, except those in ``keep``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(c) if unsafe(c) and c not in keep else c for c in text)
 
 
-def one_line(text: str, most: int = MOST_LINE) -> str:
-    """``text`` escaped and on one line; over ``most`` characters, it lacks its middle."""
-    line = escaped(text if len(text) <= 2 * most else text[:most] + text[-most:])
-    if len(line) <= most:
+def one_line(text: str, limit: int = MAX_LINE) -> str:
+    """``text`` escaped, on one line; over ``limit`` characters its middle is left out."""
+    line = escaped(text if len(text) <= 2 * limit else text[:limit] + text[-limit:])
+    if len(line) <= limit:
         return line
-    return f"{line[: most * 2 // 3]} [...] {line[-most // 3 :]}"
+    return f"{line[: limit * 2 // 3]} [...] {line[-limit // 3 :]}"
 
 
-def check_name(name: str, most: int = 200) -> str:
-    """``name``, which is to be shown; raises ValueError, in one line, where it may not be."""
-    if not name or len(name) > most:
+def check_name(name: str, limit: int = 200) -> str:
+    """``name``, checked: raises ValueError if it is too long, unsafe or invisible."""
+    if not name or len(name) > limit:
         raise ValueError(
-            f"{one_line(name, 80)!r} has {len(name)} characters: it must have 1 to {most}"
+            f"{one_line(name, 80)!r} has {len(name)} characters: it must have 1 to {limit}"
         )
-    check_text(name, most, keep="")
-    if all(c in BLANK or c in SPELT or c.isspace() for c in name):
+    check_text(name, limit, keep="")
+    if all(c in BLANK or c in NEEDED or c.isspace() for c in name):
         raise ValueError(f"{name!r} has no visible character")
     return name
 
 
-def check_text(text: str, most: int, keep: str = "\n\t") -> str:
-    """The same for text of up to ``most`` characters that may have several lines, or be empty."""
-    if len(text) > most:
+def check_text(text: str, limit: int, keep: str = "\n\t") -> str:
+    """The same for text of up to ``limit`` characters that may be empty or have several lines."""
+    if len(text) > limit:
         raise ValueError(
-            f"{one_line(text, 80)!r} has {len(text)} characters: at most {most} are allowed"
+            f"{one_line(text, 80)!r} has {len(text)} characters: at most {limit} are allowed"
         )
     found = next((c for c in text if unsafe(c) and c not in keep), None)
     if found is not None:

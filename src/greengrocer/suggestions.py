@@ -1,28 +1,21 @@
-"""Which name a person may have meant by one that is unknown."""
+"""Suggest the nearest known name for an unknown one."""
 
 import difflib
 from collections.abc import Iterable
 
-MOST = 80  # characters of a name that is shown
-ALIKE = 0.6  # of difflib's ratio
+CUTOFF = 0.6  # the least similarity, difflib's ratio
 
 
-def shown(name: str) -> str:
-    """``name`` so that a line can hold it, whatever is in it."""
-    cut = name if len(name) <= MOST else name[:MOST] + "..."
-    return cut if cut.isprintable() and cut else repr(cut)
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about the unknown ``name``: ``: did you mean ...?``, or nothing.
 
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence on the unknown ``name``: the nearest of the ``known`` ones, if any.
-
-    Case, and which of - and _ stands between words, make no name unlike another.
+    Case, and - or _ between words, make no difference.
     """
-    plain = {_plain(each): each for each in known}
-    found = difflib.get_close_matches(_plain(name), plain, 1, ALIKE)
-    return f": did you mean {plain[found[0]]}?" if found else ""
+    normal = {_normal(each): each for each in known}
+    found = difflib.get_close_matches(_normal(name), normal, 1, CUTOFF)
+    return f": did you mean {normal[found[0]]}?" if found else ""
 
 
-def _plain(name: str) -> str:
-    """Names share a prefix or two dashes, which would make all of them alike."""
+def _normal(name: str) -> str:
+    """Without the prefix or dashes that all names share, which would make all of them similar."""
     return name.lower().replace("-", "_").strip("_").removeprefix("greengrocer_")

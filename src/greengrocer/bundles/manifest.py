@@ -29,7 +29,7 @@ MAX_FILE = 200  # characters of a file's path
 MAX_TEXT = 10_000  # characters of a text that people read, or of one in the provenance
 
 Name = Annotated[str, AfterValidator(check_name)]
-Text = Annotated[str, AfterValidator(partial(check_text, most=MAX_TEXT))]
+Text = Annotated[str, AfterValidator(partial(check_text, limit=MAX_TEXT))]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -9,8 +9,8 @@ from typing import NoReturn
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go, warn
 from greengrocer.errors import GreengrocerError
-from greengrocer.safe_text import one_line
-from greengrocer.suggestions import meant, shown
+from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.suggestions import did_you_mean
 from greengrocer.telemetry.library_warnings import report_warnings
 from greengrocer.version import __version__
 
@@ -38,7 +38,7 @@ class OneLineParser(argparse.ArgumentParser):
         """Flags may be shortened."""
         known = [name for name in self._option_string_actions if name.startswith("--")]
         if not any(name.startswith(flag) for name in self._option_string_actions):
-            self.error(f"there is no flag {shown(flag)}{meant(flag, known)}")
+            self.error(f"there is no flag {one_line(flag, MAX_NAME)}{did_you_mean(flag, known)}")
 
     def error(self, message: str) -> NoReturn:
         """Leave with the mistake's exit code."""

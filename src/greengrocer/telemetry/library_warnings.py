@@ -1,7 +1,7 @@
-"""Warnings of libraries: one line for each place in their code, however often it warns.
+"""Report the warnings of libraries: one line for each place in their code, however often it warns.
 
-A stranger's image can have a library warn as often as it likes, in words of its own: Python
-would print each with a path and a line of source, and keep every text that it has seen for good.
+An uploaded image can make a library warn any number of times, with text from the image. Python
+would print each warning with a path and a line of source, and remember every text forever.
 """
 
 import sys
@@ -10,19 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-MAX_TEXT = 300  # characters of a warning that are told
-# Those are for whoever writes the library's callers, and Python hides them by default.
+from greengrocer.safe_text import one_line
+
+MAX_TEXT = 300  # characters of a warning
+# For developers: Python hides them by default.
 _FOR_DEVELOPERS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
-Tell = Callable[[str], None]
 
+def report_warnings(report: Callable[[str], None]) -> None:
+    """From now on, call ``report`` with the first warning of each place, as one line.
 
-def report_warnings(tell: Tell) -> None:
-    """From now on ``tell`` gets each place's first warning, in one line.
-
-    What is asked for by Python's own means (-W, PYTHONWARNINGS) is left as it is.
+    Filters that the user set with -W or PYTHONWARNINGS stay.
     """
-    told: set[tuple[str, int]] = set()
+    reported: set[tuple[str, int]] = set()
 
     def show(
         message: Warning | str,
@@ -32,9 +32,10 @@ def report_warnings(tell: Tell) -> None:
         file: TextIO | None = None,  # noqa: ARG001  # as Python calls it
         line: str | None = None,  # noqa: ARG001
     ) -> None:
-        if (filename, lineno) not in told:
-            told.add((filename, lineno))
-            tell(f"{_place(filename)}: {category.__name__}: {_one_line(str(message))}")
+        if (filename, lineno) not in reported:
+            reported.add((filename, lineno))
+            text = " ".join(str(message).split())
+            report(f"{_place(filename)}: {category.__name__}: {one_line(text, MAX_TEXT)}")
 
     warnings.showwarning = show
     if not sys.warnoptions:
@@ -45,15 +46,9 @@ def report_warnings(tell: Tell) -> None:
 
 
 def _place(filename: str) -> str:
-    """The library's name, without where it is installed."""
+    """The library's name, without the path where it is installed."""
     parts = Path(filename).parts
     for home in ("site-packages", "dist-packages"):
         if home in parts[:-1]:
             return parts[parts.index(home) + 1].removesuffix(".py")
     return Path(filename).stem
-
-
-def _one_line(text: str) -> str:
-    shown = " ".join(text.split())
-    printable = "".join(each if each.isprintable() else "?" for each in shown)
-    return printable if len(printable) <= MAX_TEXT else f"{printable[:MAX_TEXT]}..."
