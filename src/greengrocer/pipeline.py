@@ -1,4 +1,4 @@
-"""The spine: an image's bytes go in, a named answer comes out.
+"""The inference pipeline: an image's bytes go in, a ranked answer comes out.
 
 The service, ``greengrocer predict`` and evaluation all run this one method, each in whatever
 thread it likes; the heavy parts release the GIL.
@@ -22,7 +22,7 @@ OVERLAY_SIZE = 1024, 1024  # pixels, the largest
 
 
 class Observer(Protocol):
-    """Whoever wants to know how long the stages take, in seconds; called from any thread."""
+    """Receives the duration of each stage, in seconds; called from any thread."""
 
     def decoded(self, seconds: float) -> None:
         """An image was decoded and fitted."""
