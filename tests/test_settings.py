@@ -218,9 +218,9 @@ MISTAKES = {
     ),
     "unknown variable": ([], {"GREENGROCER_CI": "1"}, "GREENGROCER_CI, which is no setting"),
     "small letters": ([], {"greengrocer_prot": "1"}, "did you mean GREENGROCER_PORT?"),
-    "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"'GREENGROCER_A\nB\x1b'"),
-    "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"'GREENGROCER_\udcff'"),
-    "a long one": ([], {"GREENGROCER_" + 5000 * "A": "1"}, "AAA..., which"),
+    "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"GREENGROCER_A\nB\u001b, which"),
+    "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"GREENGROCER_\udcff, which"),
+    "a long one": ([], {"GREENGROCER_" + 5000 * "A": "1"}, "AAA [...] AAA"),
     "no such file": (["--config", "/no/such.toml"], {}, "/no/such.toml"),
     "no such bundle": (["--bundle", "/no/bundle", "--port", "0"], {}, "/no/bundle"),
 }

@@ -1,4 +1,4 @@
-"""The spine: an image's bytes go in, a named answer comes out.
+"""The inference pipeline: an image's bytes go in, a ranked answer comes out.
 
 The service, ``greengrocer predict`` and evaluation all run this one method, each in whatever
 thread it likes; the heavy parts release the GIL.
@@ -8,23 +8,21 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
 
-from PIL import Image
-
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.engines.in_flight import InFlightCount
-from greengrocer.imaging.budget import DecodeBudget, Share
-from greengrocer.imaging.decode import DecodeLimits, Picture, allowed_bytes, decode
+from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
 
-SHOWN = 1024, 1024  # most pixels of an overlay's sides
+OVERLAY_SIZE = 1024, 1024  # pixels, the largest
 
 
 class Observer(Protocol):
-    """Whoever wants to know how long the stages take, in seconds; called from any thread."""
+    """Receives the duration of each stage, in seconds; called from any thread."""
 
     def decoded(self, seconds: float) -> None:
         """An image was decoded and fitted."""
@@ -71,9 +69,10 @@ class Pipeline:
         """
         context.check()
         with self._in_flight.image() as image:
-            with self._share(picture, self.geometry.size, context):
+            plan = plan_decode(picture, self.geometry.size, self.limits)
+            with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
-                pixels = self._pixels(picture, context)
+                pixels = fit(plan.decode(context.check), self.geometry)
                 decoded = perf_counter()
             context.check()
             inference = self._infer(pixels, context, image.alone)
@@ -95,23 +94,12 @@ class Pipeline:
             return self.batcher.infer(pixels, context)
         return self.engine.infer(pixels[None], alone)
 
-    def _pixels(self, picture: Picture, context: Context) -> Pixels:
-        upright = decode(picture, self.geometry.size, self.limits, context.check)
-        return fit(upright, self.geometry)
-
     def _overlaid(self, picture: Picture, answer: Answer, context: Context) -> Answer:
-        """``answer`` with its overlay, on the image decoded anew: finer than the model saw it."""
+        """``answer`` with its overlay, on the image decoded again at a larger size."""
         context.check()
         assert answer.evidence is not None
-        with self._share(picture, SHOWN, context):
-            shown = self._shown(picture, context)
-        return replace(answer, overlay=overlay_png(shown, answer.evidence))
-
-    def _shown(self, picture: Picture, context: Context) -> Image.Image:
-        shown = decode(picture, SHOWN, self.limits, context.check)
-        shown.thumbnail(SHOWN)
-        return shown
-
-    def _share(self, picture: Picture, target: tuple[int, int], context: Context) -> Share:
-        """The memory that decoding takes; raises an ImageRefused for too much of it."""
-        return self.memory.share(allowed_bytes(picture, target, self.limits), context)
+        plan = plan_decode(picture, OVERLAY_SIZE, self.limits)
+        with self.memory.reserve(plan.memory_bytes, context):
+            below = plan.decode(context.check)
+            below.thumbnail(OVERLAY_SIZE)
+        return replace(answer, overlay=overlay_png(below, answer.evidence))

@@ -20,9 +20,10 @@ from pydantic_settings import (
 
 from greengrocer.engines.registry import find_engine
 from greengrocer.errors import UsageError
-from greengrocer.plain_files import SETTINGS_BYTES, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.settings import PREFIX, RATE, Settings
-from greengrocer.spelling import meant, shown
+from greengrocer.suggestions import did_you_mean
 
 # The names that settings had before, each with the name of today and, where the unit has changed,
 # how much of the new unit one of the old is. They are accepted, with a warning, until 1.0.
@@ -101,7 +102,8 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
             continue
         if spelt not in known:
             raise UsageError(
-                f"the environment has {shown(name)}, which is no setting{meant(spelt, known)}"
+                f"the environment has {one_line(name, MAX_NAME)}, "
+                f"which is no setting{did_you_mean(spelt, known)}"
             )
         names.append(spelt.removeprefix(PREFIX).lower())
     return names
@@ -181,7 +183,7 @@ def _read_file(config: Path) -> dict[str, Any]:
             f"{where} {'is not a plain file' if config.exists() else 'does not exist'}"
         )
     try:
-        values = tomllib.loads(read_plain(config, SETTINGS_BYTES).decode())
+        values = tomllib.loads(read_regular(config, MAX_SETTINGS_BYTES).decode())
     except OSError as error:
         raise UsageError(f"{where}: {error.strerror or error}") from error
     except ValueError as error:
@@ -208,7 +210,8 @@ def _refused(
     in_file = f"configuration file {config}: "
     if first["type"] == "extra_forbidden":
         where = in_file if config is not None and name not in flags else ""
-        return f"{where}there is no setting {shown(name)}{meant(name, Settings.model_fields)}"
+        meant = did_you_mean(name, Settings.model_fields)
+        return f"{where}there is no setting {one_line(name, MAX_NAME)}{meant}"
     given = [name, *(old for old, (new, _) in RENAMED.items() if new == name)]
     if name in flags:
         where = ""

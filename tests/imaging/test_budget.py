@@ -21,7 +21,7 @@ class Holder:
         self.done: Future[None] = pool.submit(self._hold, budget, amount)
 
     def _hold(self, budget: DecodeBudget, amount: int) -> None:
-        with budget.share(amount, self.context):
+        with budget.reserve(amount, self.context):
             self.has.set()
             assert self.end.wait(SECONDS)
 
@@ -107,7 +107,7 @@ def test_a_deadline_ends_the_wait(budget: DecodeBudget, hold: Hold) -> None:
     assert first.has.wait(SECONDS)
     with (
         pytest.raises(DeadlineExceeded),
-        budget.share(80, Context(seconds=0.02)),
+        budget.reserve(80, Context(seconds=0.02)),
     ):
         pass
     assert budget.waiting == 0
@@ -115,6 +115,6 @@ def test_a_deadline_ends_the_wait(budget: DecodeBudget, hold: Hold) -> None:
 
 
 def test_what_fails_gives_back(budget: DecodeBudget) -> None:
-    with pytest.raises(ZeroDivisionError), budget.share(80, Context()):
+    with pytest.raises(ZeroDivisionError), budget.reserve(80, Context()):
         raise ZeroDivisionError
     assert budget.used == 0

@@ -12,8 +12,8 @@ from conformance import exif, jpegs, pngs, webps
 from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.exif import read_orientation
-from greengrocer.imaging.png import shown as png_shown
-from greengrocer.imaging.webp import shown as webp_shown
+from greengrocer.imaging.png import strip as strip_png
+from greengrocer.imaging.webp import strip as strip_webp
 from support.orientation import stored
 from support.pictures import encoded, photo
 from support.png import GREY, PALETTE, RGB, RGBA, png
@@ -86,10 +86,10 @@ def test_what_is_handed_on_of_a_png_is_a_few_pieces(kind: bytes) -> None:
         for behind in (False, True):
             data = beside(PIXEL, *chunks, behind=behind)
             tracemalloc.start()
-            handed = png_shown(data)
+            handed = strip_png(data)
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            assert len(handed.pieces) <= 5
+            assert len(handed.parts) <= 5
             assert most < 20_000
 
 
@@ -114,7 +114,7 @@ def test_what_is_handed_on_of_a_webp_is_a_few_pieces() -> None:
     more = (b"ALPH" + struct.pack("<I", 2) + bytes(2)) * 15_000
     data = extended[:30] + more + extended[30:]
     data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
-    assert len(webp_shown(data).pieces) <= 6
+    assert len(strip_webp(data).parts) <= 6
 
 
 def test_transparency_with_a_wrong_checksum_is_left_out_as_browsers_do() -> None:

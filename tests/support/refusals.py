@@ -66,7 +66,7 @@ PICTURES = [
         post(b"\0\0\0\x18ftypheic" + bytes(40)),
         "HEIC",
     ),
-    Refused("a film", 415, "unsupported-format", post(b"\0\0\0\x18ftypisom" + bytes(40)), "film"),
+    Refused("a film", 415, "unsupported-format", post(b"\0\0\0\x18ftypisom" + bytes(40)), "video"),
 ]
 UPLOADS = [
     Refused(

@@ -24,7 +24,7 @@ from support.engines import HeldEngine
 from support.live import engine_of
 
 HANG = 60.0
-PICTURE_BYTES = 1 << 20
+MAX_IMAGE_BYTES = 1 << 20
 ROOMY = AdmissionLimits(1 << 30, 60.0)
 
 
@@ -53,7 +53,7 @@ async def pair(
     path = directory / "engine.sock"
     admission = Admission(limits, 1, 0.01)
     models = Models(pipeline_of(engine))
-    server = EngineServer(models, admission, 1, PICTURE_BYTES, Metrics(), limiter)
+    server = EngineServer(models, admission, 1, MAX_IMAGE_BYTES, Metrics(), limiter)
     suspicions: list[float] = []
     remote = RemoteClassifier(path, lambda: suspicions.append(server.hopeless()))
     with listen_privately(path) as listener:
@@ -89,7 +89,7 @@ class ScriptedEngine:
         async with asyncio.timeout(HANG):
             self.client, _ = await loop.sock_accept(self.listener)
         self.client.setblocking(False)
-        self.stream = FrameStream((Classify, Cancel), PICTURE_BYTES)
+        self.stream = FrameStream((Classify, Cancel), MAX_IMAGE_BYTES)
 
     async def describe(self) -> None:
         await asyncio.get_running_loop().sock_sendall(self.client, encode(Described(self.labels)))

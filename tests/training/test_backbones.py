@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.cli.main import main
 from greengrocer.context import Context

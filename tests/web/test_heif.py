@@ -57,9 +57,9 @@ def test_without_the_extra_it_is_named_and_its_type_refused(without: Server, kin
     with without.client() as client:
         form = client.post("/predict", files={"file": ("a", still(kind, GREY))})
         assert form.status_code == 415
-        assert f"this is {kind}" in form.json()["detail"]
+        assert f"the file is {kind}" in form.json()["detail"]
         assert "greengrocer[heif]" in form.json()["detail"]
-        assert form.json()["detail"].endswith("send a JPEG, PNG or WebP")
+        assert form.json()["detail"].endswith("send JPEG, PNG or WebP")
         described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
         assert not set(TYPES) & set(described["content"])
         assert "image/heic" not in client.get("/").text

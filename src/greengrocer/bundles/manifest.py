@@ -17,7 +17,7 @@ from pydantic import (
 
 from greengrocer.bundles.files import read, refused
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.plain_text import check_name, check_text, one_line
+from greengrocer.safe_text import check_name, check_text, one_line
 
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
@@ -29,7 +29,7 @@ MAX_FILE = 200  # characters of a file's path
 MAX_TEXT = 10_000  # characters of a text that people read, or of one in the provenance
 
 Name = Annotated[str, AfterValidator(check_name)]
-Text = Annotated[str, AfterValidator(partial(check_text, most=MAX_TEXT))]
+Text = Annotated[str, AfterValidator(partial(check_text, limit=MAX_TEXT))]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.cli.output import say, say_json, warn
 from greengrocer.errors import Refusal
-from greengrocer.plain_text import escaped
 from greengrocer.ranking import Answer
+from greengrocer.safe_text import escaped
 
 Tell = Callable[[Path, Answer | Refusal], None]
 COLUMNS = (

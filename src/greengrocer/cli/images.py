@@ -10,7 +10,7 @@ from greengrocer.cli.output import warn
 from greengrocer.datasets.dataset import SUFFIXES
 from greengrocer.errors import EmptyImage, UnreadableImage
 from greengrocer.imaging.formats import suffixes_of_extra
-from greengrocer.plain_files import PICTURE_BYTES, read_plain
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
@@ -38,8 +38,8 @@ def read_image(path: Path) -> bytes:
     """The file's bytes; raises UnreadableImage where it cannot be read."""
     try:
         if str(path) in STANDARD_INPUT:
-            return sys.stdin.buffer.read(PICTURE_BYTES)
-        return read_plain(path, PICTURE_BYTES)
+            return sys.stdin.buffer.read(MAX_IMAGE_BYTES)
+        return read_regular(path, MAX_IMAGE_BYTES)
     except IsADirectoryError as error:
         kinds = ", ".join(sorted(SUFFIXES))
         raise EmptyImage(f"the folder has no image files ({kinds})") from error

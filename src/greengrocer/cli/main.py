@@ -9,9 +9,9 @@ from typing import NoReturn
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go, warn
 from greengrocer.errors import GreengrocerError
-from greengrocer.plain_text import one_line
-from greengrocer.spelling import meant, shown
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.suggestions import did_you_mean
+from greengrocer.telemetry.library_warnings import report_warnings
 from greengrocer.version import __version__
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
@@ -38,7 +38,7 @@ class OneLineParser(argparse.ArgumentParser):
         """Refuse an unknown flag; a flag may be shortened."""
         known = [name for name in self._option_string_actions if name.startswith("--")]
         if not any(name.startswith(flag) for name in self._option_string_actions):
-            self.error(f"there is no flag {shown(flag)}{meant(flag, known)}")
+            self.error(f"there is no flag {one_line(flag, MAX_NAME)}{did_you_mean(flag, known)}")
 
     def error(self, message: str) -> NoReturn:
         """Exit with the code of a mistake."""
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit code: 0, or 2 for a mistake."""
     arguments = build_parser().parse_args(argv)
-    tell_warnings(warn)
+    report_warnings(warn)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

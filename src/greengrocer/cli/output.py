@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from greengrocer.plain_text import escaped, one_line, unsafe
+from greengrocer.safe_text import escaped, one_line, unsafe
 
 MISTAKE = 2  # exit code of what the user can fix
 INTERRUPTED = 130  # exit code of Ctrl-C

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from greengrocer.cli.process import end_on_signals, http_server
-from greengrocer.floors import check_floors
-from greengrocer.foundations import check_foundations
+from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
 from greengrocer.settings import PREFIX, Settings
+from greengrocer.uvicorn_overrides import check_overrides
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -58,8 +58,8 @@ def _run(arguments: argparse.Namespace) -> int:
         if name in Settings.model_fields or name in RENAMED
     }
     settings = read_settings(flags, arguments.config)
-    check_floors({settings.engine})
-    check_foundations()
+    check_minimum_versions({settings.engine})
+    check_overrides()
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
     from greengrocer.serving.reloading.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415

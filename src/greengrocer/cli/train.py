@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import MissingExtra
-from greengrocer.floors import check_floors
+from greengrocer.minimum_versions import check_minimum_versions
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -61,7 +61,7 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, quantise, check and save; a run that was stopped is continued."""
-    check_floors({"torch", "train"})
+    check_minimum_versions({"torch", "train"})
     try:
         from greengrocer.training.train import train  # noqa: PLC0415
     except ModuleNotFoundError as error:

@@ -9,8 +9,8 @@ from pathlib import Path
 from greengrocer.datasets.checksums import shipped_checksums
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import suffixes
-from greengrocer.plain_files import LIST_BYTES, read_plain
-from greengrocer.plain_text import check_name
+from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
+from greengrocer.safe_text import check_name
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = suffixes()
@@ -124,7 +124,7 @@ def _lines(listing: Path) -> Iterator[str]:
 
 def _read(listing: Path) -> bytes:
     try:
-        return read_plain(listing, LIST_BYTES)
+        return read_regular(listing, MAX_LIST_BYTES)
     except OSError as error:
         raise DatasetUnusable(f"{listing}: {error.strerror or error}") from error
 

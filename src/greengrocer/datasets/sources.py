@@ -9,7 +9,7 @@ from greengrocer.datasets.archives import MEMBER_LIMIT, Files, read_archive
 from greengrocer.datasets.checksums import listed_path
 from greengrocer.datasets.fetch import fetch, forget
 from greengrocer.errors import DownloadFailed
-from greengrocer.plain_files import NotPlain, read_plain
+from greengrocer.regular_files import NotRegularFile, read_regular
 
 # Tells the data set's root from other directories.
 LANDMARK = Path("dataset", "classes.csv")
@@ -73,8 +73,8 @@ def _from_directory(root: Path, wanted: Mapping[str, str]) -> Files:
             if not file.is_file():
                 continue
             try:
-                content = read_plain(file, MEMBER_LIMIT)
-            except NotPlain as error:
+                content = read_regular(file, MEMBER_LIMIT)
+            except NotRegularFile as error:
                 raise DownloadFailed(f"{file} is refused: it {error.strerror}") from error
         yield path, content
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Protocol
 
 from greengrocer.errors import UsageError
-from greengrocer.spelling import shown
+from greengrocer.safe_text import one_line
 
 if TYPE_CHECKING:  # a name is checked before anything heavy is imported
     from pathlib import Path
@@ -41,7 +41,7 @@ def find_engine(name: str) -> EntryPoint:
         known = sorted(found.names)
         if not known:
             raise UsageError("no engine is installed, not even ours: install greengrocer again")
-        raise UsageError(f"there is no engine {shown(name)}: choose one of {', '.join(known)}")
+        raise UsageError(f"there is no engine {one_line(name)}: choose one of {', '.join(known)}")
     first, *others = found.select(name=name)
     if others:
         packages = ", ".join(sorted(_package(each) for each in (first, *others)))

@@ -8,7 +8,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from greengrocer.errors import DatasetUnusable, ImageRefused
-from greengrocer.plain_files import PICTURE_BYTES, read_plain
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def map_images(
 
     def one(index: int, path: Path) -> T:
         try:
-            return work(index, read_plain(path, PICTURE_BYTES))
+            return work(index, read_regular(path, MAX_IMAGE_BYTES))
         except OSError as error:
             raise DatasetUnusable(f"{path}: {error.strerror}") from error
         except ImageRefused as error:

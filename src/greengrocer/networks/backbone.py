@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from greengrocer.errors import UsageError
-from greengrocer.spelling import meant
+from greengrocer.suggestions import did_you_mean
 
 GROUP = "greengrocer.backbones"
 
@@ -68,7 +68,7 @@ def make_backbone(name: str) -> Backbone:
     found = next(iter(entry_points(group=GROUP, name=name)), None)
     if found is None:
         raise UsageError(
-            f"there is no backbone {name!r}{meant(name, backbone_names())}; installed are: "
+            f"there is no backbone {name!r}{did_you_mean(name, backbone_names())}; installed are: "
             f"{', '.join(backbone_names()) or 'none'}"
         )
     try:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.assemble import Assembled, assemble
 from greengrocer.errors import NotReady, UsageError
-from greengrocer.floors import check_floors
+from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.scale.metrics_port import free_listener, serve_beside
 from greengrocer.scale.proxied import Proxied
 from greengrocer.scale.replicas import NAME, read_arguments, serve_options, wanted_bundle
@@ -34,7 +34,7 @@ def application(arguments: dict[str, object]) -> "serve.Application":
     Raises UsageError, in one line, which ``serve status`` shows.
     """
     replicas, settings = read_arguments(arguments)
-    check_floors({settings.engine})
+    check_minimum_versions({settings.engine})
     # As they are here they are in every replica, whatever the environment of its node.
     values = settings.model_dump()
     return serve.deployment(serve.ingress()(Replica), **serve_options(replicas, settings)).bind(
@@ -49,7 +49,7 @@ class Replica:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = Settings(**settings)
-        check_floors({self.settings.engine})  # its node may have other libraries
+        check_minimum_versions({self.settings.engine})  # its node may have other libraries
         self._bundle = ""
         configure_logs(self.settings.log_level, self.settings.log_format)
         allot(int(get_runtime_context().get_assigned_resources().get("CPU", 1)))

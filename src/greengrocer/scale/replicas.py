@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings, with_current_names
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.serving.threads import picture_threads
 from greengrocer.settings import PREFIX, Settings
-from greengrocer.spelling import meant, shown
+from greengrocer.suggestions import did_you_mean
 
 NAME = "Greengrocer"
 QUICKEST = 0.001  # seconds in a thread: no image takes less
@@ -56,7 +57,7 @@ def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]
     with_current_names(ours, "args")
     for name in ours.keys() - Settings.model_fields.keys():
         known = [*Replicas.model_fields, *Settings.model_fields]
-        raise UsageError(f"args: there is no {shown(name)}{meant(name, known)}")
+        raise UsageError(f"args: there is no {one_line(name, MAX_NAME)}{did_you_mean(name, known)}")
     for name in ours.keys() & ELSEWHERE.keys():
         raise UsageError(f"setting {name} does not belong in args: {ELSEWHERE[name]}")
     try:

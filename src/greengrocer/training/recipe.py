@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
-from greengrocer.plain_files import SETTINGS_BYTES, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 
 
 class Part(BaseModel):
@@ -173,7 +173,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises UsageError, in one line, for a file that is missing, not TOML, or not a recipe.
     """
     try:
-        settings = tomllib.loads(read_plain(path, SETTINGS_BYTES).decode())
+        settings = tomllib.loads(read_regular(path, MAX_SETTINGS_BYTES).decode())
         old = with_current_names(settings, path)
         recipe = Recipe.model_validate(settings)
     except OSError as error:

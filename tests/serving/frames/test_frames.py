@@ -31,7 +31,7 @@ from greengrocer.serving.frames.frames import (
 from greengrocer.serving.frames.stream import CLASSIFY_BYTES, FrameStream
 from greengrocer.serving.limits import Standing
 
-PICTURE_BYTES = 4096
+MAX_IMAGE_BYTES = 4096
 numbers = st.integers(0, 2**64 - 1)
 texts = st.text(max_size=40)
 reals = st.floats(allow_nan=False)
@@ -69,7 +69,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         reals,
         st.booleans(),
         texts,
-        st.binary(max_size=PICTURE_BYTES) | pixels,
+        st.binary(max_size=MAX_IMAGE_BYTES) | pixels,
     ),
     st.builds(Answered, numbers, reals, answers),
     st.builds(Refused, numbers, texts, texts, finite, finite),
@@ -86,7 +86,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
 
 def stream() -> FrameStream:
     """One that takes all kinds."""
-    return FrameStream(KINDS, PICTURE_BYTES)
+    return FrameStream(KINDS, MAX_IMAGE_BYTES)
 
 
 @given(st.lists(frames, max_size=4), st.data())
@@ -152,7 +152,7 @@ def test_a_body_that_is_cut_short_is_malformed_or_shorter_by_its_last_bytes(fram
 
 def test_a_frame_over_its_kind_s_limit_is_refused_by_its_head_alone() -> None:
     for kind in KINDS:
-        most = PICTURE_BYTES + CLASSIFY_BYTES if kind is Classify else 64 << 20
+        most = MAX_IMAGE_BYTES + CLASSIFY_BYTES if kind is Classify else 64 << 20
         with pytest.raises(Malformed):
             list(stream().feed(HEAD.pack(KIND_OF[kind], 1, most + 1)))
 

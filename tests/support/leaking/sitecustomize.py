@@ -15,4 +15,5 @@ if "serve" in sys.orig_argv or "greengrocer.cli.child" in sys.orig_argv:
 
     from greengrocer.imaging import decode
 
-    decode.decode = decode._decode  # type: ignore[assignment]
+    leaking = decode.DecodePlan.decode.__wrapped__  # type: ignore[attr-defined]
+    decode.DecodePlan.decode = leaking  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
-from greengrocer.plain_files import PICTURE_BYTES, read_plain
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 
@@ -53,7 +53,7 @@ def read_fitted(path: Path, geometry: Geometry) -> Pixels:
 
 def _read(path: Path) -> bytes:
     try:
-        return read_plain(path, PICTURE_BYTES)
+        return read_regular(path, MAX_IMAGE_BYTES)
     except OSError as error:
         raise DatasetUnusable(f"{path}: {error.strerror}") from error
 

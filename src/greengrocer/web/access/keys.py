@@ -21,7 +21,7 @@ import structlog
 
 from greengrocer.errors import KeysRefused
 from greengrocer.locks import locked
-from greengrocer.plain_files import SETTINGS_BYTES, open_plain, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, open_regular, read_regular
 
 PREFIX = "gg_"  # people, and scanners for leaked secrets, recognise a key by it
 RANDOM_BYTES = 32
@@ -63,15 +63,15 @@ def read_keys(file: Path) -> Keys:
     Raises KeysRefused, in one line, for a file that is malformed or that others may write.
     """
     try:
-        with open_plain(file) as opened:
+        with open_regular(file) as opened:
             mode = os.fstat(opened.fileno()).st_mode
-            text = opened.read(SETTINGS_BYTES + 1).decode("ascii")
+            text = opened.read(MAX_SETTINGS_BYTES + 1).decode("ascii")
     except OSError as error:
         raise _refused(file, (error.strerror or str(error)).lower()) from error
     except ValueError as error:
         raise _refused(file, "is not ASCII text") from error
-    if len(text) > SETTINGS_BYTES:
-        raise _refused(file, f"has over {SETTINGS_BYTES} bytes")
+    if len(text) > MAX_SETTINGS_BYTES:
+        raise _refused(file, f"has over {MAX_SETTINGS_BYTES} bytes")
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _refused(file, "group or others may write it: run chmod go-w on it")
     return _parse(file, text)
@@ -138,7 +138,7 @@ def _changing(file: Path) -> Iterator[list[str]]:
 
 
 def _lines(file: Path) -> list[str]:
-    return read_plain(file, SETTINGS_BYTES).decode("ascii").splitlines()
+    return read_regular(file, MAX_SETTINGS_BYTES).decode("ascii").splitlines()
 
 
 def _replace(file: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from greengrocer.errors import NotReady
-from greengrocer.plain_files import open_plain
+from greengrocer.regular_files import open_regular
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
 from greengrocer.web.openapi import image
@@ -41,7 +41,7 @@ async def random_image(service: Service, request: Request) -> StreamingResponse:
 
 
 def _open(path: Path) -> tuple[BinaryIO, int]:
-    file = open_plain(path)
+    file = open_regular(path)
     return file, file.seek(0, 2)
 
 

@@ -1,4 +1,4 @@
-"""What a library warns of, because of an image or of itself, is one line or none."""
+"""A warning of a library is one line or none."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ from support.stills import still
 
 WARNED = """
 import warnings
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.telemetry.library_warnings import report_warnings
 
 told = []
-tell_warnings(told.append)
+report_warnings(told.append)
 path = "/x/site-packages/PIL/a.py"
 for k in range(100):
     text = f"entry {k}\\n\\x1b[31m" + "x" * 9999
@@ -56,7 +56,7 @@ def test_a_place_warns_once_in_one_line_and_nothing_is_kept() -> None:
         [sys.executable, "-c", WARNED], capture_output=True, text=True, check=True
     )
     first, second, kept = done.stdout.splitlines()
-    assert first.startswith("PIL: UserWarning: entry 0 ?[31mxxx")
+    assert first.startswith("PIL: UserWarning: entry 0 \\u001b[31mxxx")
     assert len(first) < 400
     assert (second, kept) == ("PIL: RuntimeWarning: another", "0")
     assert done.stderr == ""

@@ -1,7 +1,7 @@
-"""What of other people's libraries the server overrides: where it is gone, nothing may start.
+"""The methods and attributes of uvicorn that the server overrides or uses, checked at the start.
 
-A method that is overridden and that the library does not call any more is never run, and nobody is
-told: uploads would be cut off, and clients that leave would be worked for.
+If uvicorn stops calling a method that is overridden, ours never runs, without any error: uploads
+would be cut off, and work for disconnected clients would go on.
 """
 
 import ast
@@ -13,8 +13,8 @@ from packaging.specifiers import SpecifierSet
 
 from greengrocer.errors import UnsuitableLibrary
 
-# By package: what pyproject.toml allows, and by module what must be there. Nothing is imported for
-# it, for a supervisor of processes has no use for a server.
+# The versions that pyproject.toml allows, and by module the names that must exist. The modules are
+# parsed, not imported: a supervisor of processes needs no server.
 ALLOWED = {"uvicorn": ">=0.53,<0.55", "httptools": ">=0.8,<0.10"}
 OVERRIDDEN = {
     "protocols/http/httptools_impl.py": (
@@ -51,21 +51,21 @@ OVERRIDDEN = {
 }
 
 
-def check_foundations() -> None:
-    """Raise UnsuitableLibrary, in one line, where the server would not do what it says."""
+def check_overrides() -> None:
+    """Raise UnsuitableLibrary if a library is too old or lacks a name that the server needs."""
     for package, allowed in ALLOWED.items():
         lowest = next(part for part in SpecifierSet(allowed) if part.operator == ">=")
         found = version(package)
         if not lowest.contains(found, prereleases=True):
-            raise _unsuitable(package, "is too old for what is built on it")
+            raise _unsuitable(package, "is too old")
     spec = find_spec("uvicorn")
     assert spec is not None
     assert spec.origin is not None
     for module, names in OVERRIDDEN.items():
-        there = _names(Path(spec.origin).parent / module)
-        gone = [name for name in names if name not in there]
-        if gone:
-            raise _unsuitable("uvicorn", f"has no {gone[0]}, on which the server is built")
+        defined = _names(Path(spec.origin).parent / module)
+        missing = [name for name in names if name not in defined]
+        if missing:
+            raise _unsuitable("uvicorn", f"has no {missing[0]}, which the server overrides or uses")
 
 
 def _unsuitable(package: str, reason: str) -> UnsuitableLibrary:
@@ -74,7 +74,7 @@ def _unsuitable(package: str, reason: str) -> UnsuitableLibrary:
 
 
 def _names(file: Path) -> set[str]:
-    """The names in a module, and with their class those of methods and of what is set on self."""
+    """The names that a module defines; methods and attributes as ``Class.name``."""
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError):

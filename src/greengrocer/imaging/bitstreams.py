@@ -24,16 +24,16 @@ def check_hevc(stream: bytes, configuration: bytes) -> None:
     How large it is the decoder holds against the file. Raises Damaged.
     """
     if len(configuration) < 23:
-        raise Damaged("ends within its header")
+        raise Damaged("is truncated within its header")
     pictures = 0
     for unit in _hevc_units(stream, 1 + (configuration[21] & 3)):
         kind = unit[0] >> 1 & 0x3F
         if kind in _SLICES:
             if kind not in _INTRA:
-                raise Damaged("is a film where an image must be")
+                raise Damaged("is a video, not an image")
             pictures += unit[2] >> 7  # the first slice of an image says so
     if pictures != 1:
-        raise Damaged(f"has {pictures} images where one must be")
+        raise Damaged(f"has {pictures} images in a stream: there must be one")
 
 
 def check_av1(stream: bytes, width: int, height: int) -> None:
@@ -43,17 +43,17 @@ def check_av1(stream: bytes, width: int, height: int) -> None:
     for kind, unit in _av1_units(stream):
         if kind == _SEQUENCE:
             if sequence is not None:
-                raise Damaged("has two headers where one must be")
+                raise Damaged("has two sequence headers")
             sequence = _Sequence(unit)
             if sequence.width > width or sequence.height > height:
-                raise Damaged("has two headers that disagree")
+                raise Damaged("has two headers with different sizes")
         elif kind in (_FRAME_HEADER, _FRAME):
             if sequence is None:
-                raise Damaged("has pixels before their header")
+                raise Damaged("has a frame before its header")
             sequence.check_frame(unit)
             frames += 1
     if not 0 < frames <= MAX_LAYERS:
-        raise Damaged(f"has {frames} images where one must be")
+        raise Damaged(f"has {frames} images in a stream: there must be one")
 
 
 def _hevc_units(stream: bytes, wide: int) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ def _hevc_units(stream: bytes, wide: int) -> Iterator[bytes]:
             raise Damaged("is truncated or damaged")
         yield unit
         at += wide + size
-    raise Damaged("has a stream of too many pieces")
+    raise Damaged("has a stream with too many units")
 
 
 def _av1_units(stream: bytes) -> Iterator[tuple[int, bytes]]:
@@ -84,7 +84,7 @@ def _av1_units(stream: bytes) -> Iterator[tuple[int, bytes]]:
             size, at = _leb128(stream, at)
         yield head >> 3 & 15, stream[at : at + min(size, 256)]
         at += size
-    raise Damaged("has a stream of too many pieces")
+    raise Damaged("has a stream with too many units")
 
 
 def _leb128(stream: bytes, at: int) -> tuple[int, int]:
@@ -150,7 +150,7 @@ class _Sequence:
             if bits.take(1):
                 bits.skip_uvlc()
             if bits.take(1):
-                raise Damaged("is a film where an image must be")
+                raise Damaged("is a video, not an image")
         initial_delay = bits.take(1)
         for _ in range(bits.take(5) + 1):
             bits.take(12)
@@ -165,7 +165,7 @@ class _Sequence:
             return
         bits = _Bits(unit)
         if bits.take(1):
-            raise Damaged("shows an image twice")
+            raise Damaged("repeats a frame")
         kind, shown = bits.take(2), bits.take(1)
         if not shown:
             bits.take(1)
@@ -177,4 +177,4 @@ class _Sequence:
             bits.take(1)
         bits.take(self.frame_id)
         if kind == _SWITCH or bits.take(1):
-            raise Damaged("has images of several sizes where one must be")
+            raise Damaged("has frames of different sizes")

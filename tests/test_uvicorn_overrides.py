@@ -1,4 +1,4 @@
-"""A uvicorn on which the server cannot be built ends the start, in one line."""
+"""A uvicorn that lacks what the server overrides ends the start with one line."""
 
 import inspect
 import shutil
@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from greengrocer.errors import UnsuitableLibrary
-from greengrocer.foundations import ALLOWED, OVERRIDDEN, check_foundations
+from greengrocer.uvicorn_overrides import ALLOWED, OVERRIDDEN, check_overrides
 from greengrocer.web.wire.protocol import LimitedProtocol
 from greengrocer.web.wire.response import Cycle, Flow
 from greengrocer.web.wire.server import Server
@@ -51,13 +51,11 @@ def start(directory: Path, *flags: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")])
-def test_a_method_that_has_another_name_ends_the_start(
-    tmp_path: Path, flags: tuple[str, ...]
-) -> None:
+def test_a_renamed_method_ends_the_start(tmp_path: Path, flags: tuple[str, ...]) -> None:
     uvicorn_without(tmp_path, "protocols/http/httptools_impl.py", "X.on_response_complete")
     done = start(tmp_path, *flags)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    said = "has no HttpToolsProtocol.on_response_complete, on which the server is built: "
+    said = "has no HttpToolsProtocol.on_response_complete, which the server overrides or uses: "
     assert f"{said}pip install 'uvicorn{ALLOWED['uvicorn']}'" in done.stderr
 
 
@@ -71,7 +69,7 @@ def test_an_older_library_ends_the_start(tmp_path: Path, package: str, version: 
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
-def test_every_name_is_looked_for(
+def test_every_name_is_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, name: str
 ) -> None:
     file = tmp_path / "uvicorn" / module
@@ -81,9 +79,9 @@ def test_every_name_is_looked_for(
         copy.write_text((uvicorn_home() / each).read_text())
     last = name.rpartition(".")[2]
     file.write_text(file.read_text().replace(last, f"{last}_new"))
-    monkeypatch.setattr("greengrocer.foundations.find_spec", found_in(tmp_path))
+    monkeypatch.setattr("greengrocer.uvicorn_overrides.find_spec", found_in(tmp_path))
     with pytest.raises(UnsuitableLibrary, match=r"uvicorn .* has no \S+"):
-        check_foundations()
+        check_overrides()
 
 
 def uvicorn_home() -> Path:
@@ -107,24 +105,24 @@ def found_in(directory: Path) -> Callable[[str], object]:
     ("ours", "theirs"),
     [(LimitedProtocol, HttpToolsProtocol), (Cycle, RequestResponseCycle), (Flow, FlowControl)],
 )
-def test_all_that_is_overridden_is_looked_for(ours: type, theirs: type) -> None:
+def test_every_override_is_checked(ours: type, theirs: type) -> None:
     told = {name for _, name in NAMES}
     for name, _ in inspect.getmembers(ours, inspect.isfunction):
         if name in vars(ours) and name in vars(theirs) and name != "__init__":
             assert f"{theirs.__name__}.{name}" in told
 
 
-def test_all_that_the_server_overrides_is_looked_for() -> None:
+def test_every_override_of_the_server_is_checked() -> None:
     overridden = {name for name in vars(Server) if name in vars(Server.__base__ or object)}
     told = {name.rpartition(".")[2] for name in OVERRIDDEN["server.py"]}
     assert {name for name in overridden if not name.startswith("__")} <= told
 
 
-def test_what_is_here_is_taken() -> None:
-    check_foundations()
+def test_the_installed_uvicorn_is_accepted() -> None:
+    check_overrides()
 
 
-def test_what_is_allowed_is_what_is_declared() -> None:
+def test_the_allowed_versions_are_those_of_pyproject_toml() -> None:
     said = {line.replace(" ", "") for line in declared(ROOT / "pyproject.toml")}
     for package, allowed in ALLOWED.items():
         assert f"{package}{allowed}" in said
