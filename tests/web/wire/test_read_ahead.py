@@ -1,10 +1,10 @@
-"""Bytes that wait for the parser: where they are cut, and when they came."""
+"""Bytes that wait for the parser: where they are cut, and their arrival times."""
 
 import time
 
 import pytest
 
-from greengrocer.web.wire.read_ahead import ALIKE, MOMENTS, ReadAhead
+from greengrocer.web.wire.read_ahead import MAX_TIMES, SAME_READ_SECONDS, ReadAhead
 
 
 @pytest.fixture
@@ -44,22 +44,22 @@ def test_a_body_of_a_known_length_is_not_cut_at_blank_lines() -> None:
     assert ahead.take(9) == b"GET"
 
 
-def test_each_piece_has_the_time_of_its_own_read(clock: list[float]) -> None:
+def test_bytes_keep_the_arrival_time_of_their_read(clock: list[float]) -> None:
     ahead = ReadAhead()
     for text in (b"a\n\nb", b"\n\nc\n\n", b"d"):
         ahead.add(text)
         clock[0] += 1
     pieces = []
     while len(ahead):
-        pieces.append((bytes(ahead.take(0)), ahead.came()))
+        pieces.append((bytes(ahead.take(0)), ahead.arrived()))
     assert pieces == [(b"a\n\n", 100), (b"b\n\n", 101), (b"c\n\n", 101), (b"d", 102)]
 
 
-def test_only_so_many_moments_are_told_apart(clock: list[float]) -> None:
+def test_the_number_of_arrival_times_is_bounded(clock: list[float]) -> None:
     ahead = ReadAhead()
-    for _ in range(10 * MOMENTS):
+    for _ in range(10 * MAX_TIMES):
         ahead.add(b"\n\n")
-        clock[0] += 2 * ALIKE
-    assert len(ahead._came) == MOMENTS
+        clock[0] += 2 * SAME_READ_SECONDS
+    assert len(ahead._times) == MAX_TIMES
     ahead.take(len(ahead))
-    assert ahead.came() == pytest.approx(100 + (MOMENTS - 1) * 2 * ALIKE)
+    assert ahead.arrived() == pytest.approx(100 + (MAX_TIMES - 1) * 2 * SAME_READ_SECONDS)

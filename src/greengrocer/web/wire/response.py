@@ -1,4 +1,4 @@
-"""How an answer is written, and how far ahead of it a connection is read."""
+"""How an answer is written, and the flow control of its connection."""
 
 import asyncio
 import socket
@@ -13,23 +13,23 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from greengrocer.serving.readiness import Readiness, State
 
 WITHOUT_BODY = frozenset({204, 304})
-AHEAD = 1 << 17  # bytes; at most one read more than these wait
-RESET = struct.pack("ii", 1, 0)  # what SO_LINGER calls to wait for nothing
+AHEAD = 1 << 17  # bytes; a connection reads ahead at most these and one read more
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER with 0 seconds: the close sends a reset
 
 
 class Cycle(RequestResponseCycle):
-    """uvicorn's, with a sender that writes head and body at once: one system call, one packet.
+    """uvicorn's cycle of request and answer; writes head and body in one system call.
 
-    A request that is answered before its body's end is the last of its connection: the answer says
-    so, and the closing is the protocol's.
+    A request that is answered before its body's end is the last one of its connection: the answer
+    says "connection: close", and the protocol closes it.
     """
 
     readiness: Readiness
-    behind: Sized  # what was sent behind this request
-    _head = b""  # of the answer, until its body comes
+    behind: Sized  # what the client sent behind this request
+    _head = b""  # of the answer, kept until its body comes
 
     async def send(self, message: Message) -> None:  # type: ignore[override]  # the same, untyped
-        """Send an answer's head, or some of its body."""
+        """Send an answer's head, or a chunk of its body."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
@@ -39,7 +39,7 @@ class Cycle(RequestResponseCycle):
         elif self.response_started and not self.response_complete:
             self._go_on(message.get("body", b""), message.get("more_body", False))
         else:
-            raise RuntimeError(f"{message['type']} is out of turn")
+            raise RuntimeError(f"the application sent {message['type']} out of turn")
 
     def _begin(self, status: int, headers: Any) -> None:
         self.response_started, self.waiting_for_100_continue = True, False
@@ -58,7 +58,7 @@ class Cycle(RequestResponseCycle):
             lines.append(b"connection: close\r\n")
         self._head = b"".join(lines)
         if self._head.count(b"\n") != len(lines) or self._head.count(b"\r") != len(lines):
-            raise RuntimeError("a header has a line break")
+            raise RuntimeError("a header of the answer has a line break")
         self._head += b"\r\n"
 
     def _go_on(self, body: bytes, more: bool) -> None:
@@ -70,7 +70,7 @@ class Cycle(RequestResponseCycle):
         else:
             self.expected_content_length -= len(body)
         if self.expected_content_length < 0 or (self.expected_content_length and not more):
-            raise RuntimeError("the answer's body is not as long as its head said")
+            raise RuntimeError("the answer's body is not as long as its Content-Length says")
         self.transport.write(self._head + body)
         self._head = b""
         if not more:
@@ -82,13 +82,14 @@ class Cycle(RequestResponseCycle):
 
 
 class Flow(FlowControl):
-    """uvicorn's, with two bounds.
+    """uvicorn's flow control, with two bounds.
 
-    While an answer is due, what its client sends behind the request waits as bytes. It is read, so
-    that it is seen when the client leaves, until ``AHEAD`` of it wait: more is left to the kernel.
+    While an answer is due, the connection still reads, so that it notices when the client
+    disconnects. What it reads waits as bytes. At ``AHEAD`` bytes it stops, and the kernel holds
+    more.
 
-    An answer of which nothing is taken for ``seconds`` ends the connection, unless the client is
-    ``still_sending`` what is answered: then the pace of its upload is what bounds it.
+    A connection whose client reads nothing of an answer for ``seconds`` is closed, unless the
+    client is ``still_sending`` the request: then the pace of its upload bounds it.
     """
 
     def __init__(
@@ -103,27 +104,27 @@ class Flow(FlowControl):
         self._still_sending = still_sending
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
-        # Writing is paused as soon as the kernel takes no more, until it has all: so an answer that
-        # waits here has a clock, whether its connection is in use, idle or about to be closed.
+        # Writing is paused as soon as the kernel accepts no more, until it has all: so every answer
+        # that waits has a timer, on a connection that is in use, idle or about to close.
         transport.set_write_buffer_limits(0)
 
     def resume_reading(self) -> None:
-        """Read on, unless enough waits."""
+        """Read again, unless enough waits."""
         if len(self._ahead) <= AHEAD:
             super().resume_reading()
 
-    def hold_back(self) -> None:
-        """Leave more to the kernel."""
+    def limit_reading(self) -> None:
+        """Stop reading where enough waits; the kernel holds the rest."""
         if len(self._ahead) > AHEAD:
             self.pause_reading()
 
     def pause_writing(self) -> None:
-        """Start the clock."""
+        """Start the timer."""
         super().pause_writing()
         self._start_timer()
 
     def resume_writing(self) -> None:
-        """All is taken, or the connection is lost: stop the clock."""
+        """The kernel has all, or the connection is lost: stop the timer."""
         super().resume_writing()
         if self._timer is not None:
             self._timer.cancel()
@@ -131,17 +132,17 @@ class Flow(FlowControl):
 
     def _start_timer(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._look, self._left())
+        self._timer = loop.call_later(self._seconds, self._check_progress, self._unsent())
 
-    def _look(self, before: int) -> None:
-        if self._left() < before or self._still_sending():
+    def _check_progress(self, before: int) -> None:
+        if self._unsent() < before or self._still_sending():
             self._start_timer()
         else:
-            # reset, or the kernel would keep what it has for a reader who may never come
+            # with a reset: else the kernel would keep what it has for a client that never reads
             self._transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, RESET
             )
             self._transport.abort()
 
-    def _left(self) -> int:
+    def _unsent(self) -> int:
         return self._transport.get_write_buffer_size()
