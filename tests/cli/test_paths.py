@@ -88,7 +88,7 @@ def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
 
 def test_a_nul_in_a_setting_is_told_in_one_line(greengrocer: Command, tmp_path: Path) -> None:
     config = tmp_path / "greengrocer.toml"
-    for name in ("bundle", "data", "control", "api_keys", "host"):
+    for name in ("bundle", "data", "control_socket", "api_keys", "host"):
         config.write_text(f'{name} = "a\\u0000b"\nport = 0\n')
         done = greengrocer("serve", "--config", config)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr

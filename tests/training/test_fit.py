@@ -51,7 +51,7 @@ def stand_still(self, pixels, labels):
 Run._train_batch = stand_still
 split = read_split(Path(data), "train")
 recipe = Recipe.model_validate_json(recipe)
-fit(recipe, split.taxonomy, split.images, Path(checkpoint), threads=1)
+fit(recipe, split.taxonomy, split.pictures, Path(checkpoint), threads=1)
 """
 
 

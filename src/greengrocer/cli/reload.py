@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Send the order, wait until it is done, and say what serves now."""
     from greengrocer.serving.reloading.control import ask, control_path  # noqa: PLC0415
 
-    flags = {name: value for name, value in vars(arguments).items() if name in ("control", "port")}
+    flags = {name: value for name, value in vars(arguments).items() if name in ("control_socket", "port")}
     settings = read_settings(flags, arguments.config)
     path = settings.control_socket or control_path(settings.port)
     if path is None:

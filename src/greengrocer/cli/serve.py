@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
             from greengrocer.cli.supervise import supervise  # noqa: PLC0415
 
             # All processes must know it: they remove it where the supervisor is killed.
-            settings = settings.model_copy(update={"control": path})
+            settings = settings.model_copy(update={"control_socket": path})
             return supervise(settings, listeners, control)
         _serve(settings, listeners, control)
     return 0
