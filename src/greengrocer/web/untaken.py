@@ -11,7 +11,7 @@ def hold(service: Service, request: Request, answer: bytes) -> bytes:
 
     The upload must have been given back: so an answer that is no larger has room.
     """
-    receipt = request.scope["state"]["held"].enter_context(service.admission.receiving())
+    receipt = request.scope["state"]["held"].enter_context(service.admission.reserve_bytes())
     receipt.hold(len(answer))
     return answer
 

@@ -7,7 +7,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from greengrocer.serving.limits import Limiter, Rate
+from greengrocer.serving.rate_limits import Rate, RateLimiter
 from greengrocer.web.access.address import as_seen
 from greengrocer.web.access.apart import MetricsApart
 from greengrocer.web.access.guard import Guard
@@ -30,7 +30,7 @@ class Access:
     """Who may do what. By default everyone may do everything that there is a route for."""
 
     keys: KeyFile | None = None
-    limiter: Limiter | None = None
+    limiter: RateLimiter | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
     cors_origins: tuple[str, ...] = ()

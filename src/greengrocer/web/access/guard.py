@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greengrocer.errors import RateLimited, Refusal, Unauthorized
-from greengrocer.serving.limits import Limiter, Rates, Standing
+from greengrocer.serving.rate_limits import RateLimiter, RateLimitState, Rates
 from greengrocer.web.access.address import address_of
 from greengrocer.web.access.key_file import KeyFile
 from greengrocer.web.problems import refusal_response
@@ -23,7 +23,7 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, keys: KeyFile | None, limiter: Limiter | None, rates: Rates
+        self, app: ASGIApp, keys: KeyFile | None, limiter: RateLimiter | None, rates: Rates
     ) -> None:
         self.app = app
         self.keys = keys
@@ -41,9 +41,9 @@ class Guard:
             name = state["client"] = self.keys.name_of(scope["headers"]) if self.keys else None
             if self.limiter is not None:
                 address = address_of(scope)
-                standings = await self.limiter.take(address, name)
-                send = self._telling(standings, send)
-                _check_left(standings)  # first: who tries keys is held up, too
+                states = await self.limiter.take(address, name)
+                send = self._telling(states, send)
+                _check_left(states)  # first: who tries keys is held up, too
                 state["charge"] = partial(_charge, self.limiter, address, name)
             if self.keys is not None and name is None:
                 raise _no_key(scope)
@@ -52,10 +52,10 @@ class Guard:
         else:
             await self.app(scope, receive, send)
 
-    def _telling(self, standings: tuple[Standing, ...], send: Send) -> Send:
+    def _telling(self, states: tuple[RateLimitState, ...], send: Send) -> Send:
         """``send``, with the limits and what is left of them in the answer's head."""
-        left = (b"ratelimit", ", ".join(map(_told, standings)).encode())
-        told = (self.policy, left) if standings else (self.policy,)
+        left = (b"ratelimit", ", ".join(map(_told, states)).encode())
+        told = (self.policy, left) if states else (self.policy,)
 
         async def send_telling(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -70,14 +70,14 @@ def is_open(path: str) -> bool:
     return path in OPEN or path.startswith(OPEN_BELOW)
 
 
-async def _charge(limiter: Limiter, address: str, name: str | None) -> None:
+async def _charge(limiter: RateLimiter, address: str, name: str | None) -> None:
     """Count a further image of a request as a request of its own; raises RateLimited."""
     _check_left(await limiter.take(address, name))
 
 
-def _check_left(standings: tuple[Standing, ...]) -> None:
+def _check_left(states: tuple[RateLimitState, ...]) -> None:
     """Raise RateLimited where nothing is left of a limit."""
-    for limit, _, _, wait in standings:
+    for limit, _, _, wait in states:
         if wait:
             seconds = math.ceil(wait)
             detail = f"this {limit} has no request left: ask again in {seconds} seconds"
@@ -90,5 +90,5 @@ def _no_key(scope: Scope) -> Unauthorized:
     return Unauthorized("send a key, with the header Authorization: Bearer KEY")
 
 
-def _told(standing: Standing) -> str:
-    return f'"{standing.limit}";r={standing.remaining};t={math.ceil(round(standing.reset, 3))}'
+def _told(state: RateLimitState) -> str:
+    return f'"{state.limit}";r={state.remaining};t={math.ceil(round(state.reset, 3))}'

@@ -25,7 +25,7 @@ from greengrocer.errors import (
     Refusal,
 )
 from greengrocer.ranking import Ask
-from greengrocer.serving.limits import Charge
+from greengrocer.serving.rate_limits import Charge
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.pictures import Pictures
@@ -124,7 +124,7 @@ class Batch:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
-        self._receipt = self._held.enter_context(service.admission.receiving())
+        self._receipt = self._held.enter_context(service.admission.reserve_bytes())
         state["when_departed"].append(self._leave)
 
     def begin(self, boundary: str) -> None:
