@@ -20,8 +20,8 @@ from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.budgets import decode_bytes, upload_bytes
 from greengrocer.serving.classifier import Classifier, LocalClassifier
-from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
 from greengrocer.serving.memory import return_large_blocks
+from greengrocer.serving.rate_limits import Rate, RateLimiter, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
@@ -36,7 +36,7 @@ from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
 
 if TYPE_CHECKING:
-    from greengrocer.serving.local_limiter import LocalLimiter
+    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
 
 
 IN_BASE64 = 4 / 3  # as long as an image is its base64, in which /v2 may have it
@@ -106,7 +106,7 @@ def make_service(
     admission: Admission,
     gallery: Gallery,
     metrics: Metrics,
-    limiter: Limiter | None,
+    limiter: RateLimiter | None,
 ) -> Service:
     """What the routes need."""
     return Service(
@@ -154,14 +154,14 @@ def rates_of(settings: Settings) -> dict[str, Rate]:
     return {name: parse_rate(rate) for name, rate in given.items() if rate is not None}
 
 
-def make_limiter(rates: Rates) -> "LocalLimiter | None":
+def make_limiter(rates: Rates) -> "LocalRateLimiter | None":
     """Who counts by ``rates``; None where there are none."""
     if not rates:
         return None
     # For most services it is not needed.
-    from greengrocer.serving.local_limiter import LocalLimiter  # noqa: PLC0415
+    from greengrocer.serving.local_rate_limiter import LocalRateLimiter  # noqa: PLC0415
 
-    return LocalLimiter(rates)
+    return LocalRateLimiter(rates)
 
 
 Starter = Callable[[Bundle], tuple[Pipeline, float]]

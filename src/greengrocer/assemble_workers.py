@@ -26,8 +26,8 @@ from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.reloading.reload import Reloader
 from greengrocer.serving.threads import picture_threads
+from greengrocer.serving.workers.bundle_store import BundleStore
 from greengrocer.serving.workers.engine import EngineServer
-from greengrocer.serving.workers.kept import KeptBundles
 from greengrocer.serving.workers.remote import RemoteClassifier
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
@@ -52,9 +52,9 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     """
     return_large_blocks()
     metrics = Metrics()
-    kept = KeptBundles(directory)
+    store = BundleStore(directory)
     start = starter(settings, metrics)
-    source, pipeline, service_seconds = _first(kept, settings.bundle, start)
+    source, pipeline, service_seconds = _first(store, settings.bundle, start)
     metrics.serves(*pipeline.labels.model)
     models = Models(pipeline)
     threads = threads_of(settings, pipeline)
@@ -66,20 +66,20 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
         bundle = load_bundle(find_bundle(source))
         pipeline, _ = start(bundle)
         try:
-            kept.stage(source, bundle)
+            store.stage(source, bundle)
         except BaseException:
             pipeline.close()
             raise
         return pipeline
 
     attempt = attempt_of(settings)
-    reloader = Reloader(models, load, source, metrics, attempt, kept.remember, server.announce)
+    reloader = Reloader(models, load, source, metrics, attempt, store.remember, server.announce)
     return AssembledEngine(server, reloader, models)
 
 
-def _first(kept: KeptBundles, default: str, start: Starter) -> tuple[str, Pipeline, float]:
+def _first(store: BundleStore, default: str, start: Starter) -> tuple[str, Pipeline, float]:
     """What served last, or else the bundle ``default``: source, pipeline and service seconds."""
-    serving = kept.current
+    serving = store.current
     if serving is not None and serving.copy is not None:
         try:
             bundle = load_bundle(serving.copy)
@@ -89,9 +89,9 @@ def _first(kept: KeptBundles, default: str, start: Starter) -> tuple[str, Pipeli
     source = default if serving is None else serving.source
     bundle = load_bundle(find_bundle(source))
     pipeline, seconds = start(bundle)
-    kept.stage(source, bundle)
+    store.stage(source, bundle)
     with suppress(OSError):  # without it the next engine reads the bundle itself
-        kept.remember(source)
+        store.remember(source)
     return source, pipeline, seconds
 
 

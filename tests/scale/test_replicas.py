@@ -39,7 +39,7 @@ def let_in(settings: Settings, threads: int) -> int:
     admission = Admission(admission_limits(settings, threads), threads, QUICKEST)
     for number in itertools.count():
         try:
-            admission.admitted()
+            admission.admit()
         except Overloaded:
             return number
     raise AssertionError

@@ -14,11 +14,11 @@ from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described, encode
 from greengrocer.serving.frames.stream import FrameStream
-from greengrocer.serving.local_limiter import LocalLimiter
+from greengrocer.serving.local_rate_limiter import LocalRateLimiter
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer
-from greengrocer.serving.workers.private import listen_privately
 from greengrocer.serving.workers.remote import RemoteClassifier
+from greengrocer.serving.workers.runtime_directory import listen_privately
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import HeldEngine
 from support.live import engine_of
@@ -48,7 +48,7 @@ async def pair(
     directory: Path,
     engine: FakeEngine,
     limits: AdmissionLimits = ROOMY,
-    limiter: LocalLimiter | None = None,
+    limiter: LocalRateLimiter | None = None,
 ) -> AsyncIterator[Pair]:
     path = directory / "engine.sock"
     admission = Admission(limits, 1, 0.01)

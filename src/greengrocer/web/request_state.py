@@ -64,7 +64,7 @@ class RequestState:
         Raises Overloaded where there is no room for it. The upload must have been given back: so an
         answer that is no larger has room.
         """
-        receipt = self.held.enter_context(admission.receiving())
+        receipt = self.held.enter_context(admission.reserve_bytes())
         receipt.hold(len(answer))
         return answer
 

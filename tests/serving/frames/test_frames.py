@@ -22,14 +22,14 @@ from greengrocer.serving.frames.frames import (
     Described,
     Frame,
     Ping,
+    RateLimitReply,
+    RateLimitRequest,
     Refused,
-    Take,
-    Taken,
     decode,
     encode,
 )
 from greengrocer.serving.frames.stream import CLASSIFY_BYTES, FrameStream
-from greengrocer.serving.limits import Standing
+from greengrocer.serving.rate_limits import RateLimitState
 
 MAX_IMAGE_BYTES = 4096
 numbers = st.integers(0, 2**64 - 1)
@@ -59,7 +59,7 @@ pixels = st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)).flatmap(
     lambda shape: arrays(np.uint8, shape)
 )
 finite = st.floats(allow_nan=False, allow_infinity=False)
-standings = st.builds(Standing, texts, st.integers(0, 2**32 - 1), finite, finite)
+states = st.builds(RateLimitState, texts, st.integers(0, 2**32 - 1), finite, finite)
 frames: st.SearchStrategy[Frame] = st.one_of(
     *(st.builds(kind, numbers) for kind in BARE),
     st.builds(
@@ -74,8 +74,8 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Answered, numbers, reals, answers),
     st.builds(Refused, numbers, texts, texts, finite, finite),
     st.builds(Ping, numbers),
-    st.builds(Take, numbers, texts, st.none() | texts),
-    st.builds(Taken, numbers, st.lists(standings, max_size=3).map(tuple)),
+    st.builds(RateLimitRequest, numbers, texts, st.none() | texts),
+    st.builds(RateLimitReply, numbers, st.lists(states, max_size=3).map(tuple)),
     st.builds(
         Described,
         st.builds(Labels, models, names, st.none() | names, reals, reals, reals),

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greengrocer.serving.workers.kept import COPIES
-from greengrocer.serving.workers.private import METRICS
+from greengrocer.serving.workers.bundle_store import COPIES
+from greengrocer.serving.workers.runtime_directory import METRICS
 from support.bundles import write_fake_bundle
 from support.commands import run
 from support.pictures import encoded, jpeg, photo

@@ -94,7 +94,7 @@ def test_the_engine_admits_and_says_when_to_come_again(tmp_path: Path, held: Hel
 
 
 def waiting_in_line(admission: Admission) -> int:
-    return len(admission._line)
+    return len(admission._queue)
 
 
 def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEngine) -> None:

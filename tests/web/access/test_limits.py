@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greengrocer.serving.limits import Rate, parse_rate
-from greengrocer.serving.local_limiter import LocalLimiter
+from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+from greengrocer.serving.rate_limits import Rate, parse_rate
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live
@@ -161,7 +161,7 @@ def test_who_tries_keys_is_held_up(
 
 def test_any_number_of_clients_takes_bounded_memory_and_nothing_runs_beside() -> None:
     threads = threading.active_count()
-    limiter = LocalLimiter({"address": Rate(2, 3600)}, most_clients=100)
+    limiter = LocalRateLimiter({"address": Rate(2, 3600)}, most_clients=100)
     for number in range(1000):
         limiter.count(f"10.0.{number // 256}.{number % 256}", None)
     (limit,) = limiter._limits.values()

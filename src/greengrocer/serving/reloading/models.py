@@ -16,8 +16,8 @@ class Models:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._lock = Lock()
-        self._current = _Hosted(pipeline)
-        self._previous: _Hosted | None = None
+        self._current = _LoadedModel(pipeline)
+        self._previous: _LoadedModel | None = None
 
     @property
     def current(self) -> Pipeline:
@@ -28,22 +28,22 @@ class Models:
     def taken(self) -> Iterator[Pipeline]:
         """The current pipeline for one image, open until that image is done."""
         with self._lock:
-            hosted = self._current
-            hosted.pictures += 1
+            model = self._current
+            model.pictures += 1
         try:
-            yield hosted.pipeline
+            yield model.pipeline
         finally:
             with self._lock:
-                hosted.pictures -= 1
-                last = hosted.dropped and not hosted.pictures
+                model.pictures -= 1
+                last = model.dropped and not model.pictures
             if last:
-                hosted.pipeline.close()
+                model.pipeline.close()
 
     def swap(self, pipeline: Pipeline) -> None:
         """Let ``pipeline`` serve; the one before it is kept for ``roll_back``."""
         with self._lock:
             oldest, self._previous = self._previous, self._current
-            self._current = _Hosted(pipeline)
+            self._current = _LoadedModel(pipeline)
         self._drop(oldest)
 
     def check_previous(self) -> None:
@@ -63,17 +63,17 @@ class Models:
         self._drop(self._current)
         self._drop(self._previous)
 
-    def _drop(self, hosted: "_Hosted | None") -> None:
-        if hosted is None:
+    def _drop(self, model: "_LoadedModel | None") -> None:
+        if model is None:
             return
         with self._lock:
-            idle = not hosted.dropped and not hosted.pictures
-            hosted.dropped = True
+            idle = not model.dropped and not model.pictures
+            model.dropped = True
         if idle:
-            hosted.pipeline.close()
+            model.pipeline.close()
 
 
-class _Hosted:
+class _LoadedModel:
     """A pipeline, the number of images on it, and whether it has been let go."""
 
     __slots__ = ("dropped", "pictures", "pipeline")

@@ -27,21 +27,21 @@ from greengrocer.serving.frames.frames import (
     Failed,
     Frame,
     Ping,
+    RateLimitReply,
     Refused,
-    Taken,
 )
 from greengrocer.serving.frames.link import Link
 from greengrocer.serving.frames.stream import FrameStream
-from greengrocer.serving.workers.remote_limiter import RemoteLimiter
+from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 
-FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, Taken)
+FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, RateLimitReply)
 RETRY_SECONDS = 0.1  # where even the socket's queue is full
 PING_SECONDS = 1.0  # in which an engine that does not hang answers, however busy
 LATE_SECONDS = 1.0  # after its deadline, until an unanswered image makes the engine suspect
 CRASHES = "the image crashes the decoder, twice and on its own: save it anew as a JPEG"
 
 
-class Call:
+class PendingImage:
     """An image that is to be answered, for as long as somebody waits; perhaps by another engine.
 
     Its bytes are counted by whoever waits: a call that nobody waits for is let go at once.
@@ -93,12 +93,12 @@ class RemoteClassifier:
     def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
         self.path = path
         self.suspect_engine = suspect_engine
-        self.limiter = RemoteLimiter()  # over the same connection
+        self.limiter = RemoteRateLimiter()  # over the same connection
         self._labels: Labels | None = None
         self._link: Link | None = None  # one that is connected
         self._described = False  # the engine behind the link has said that it is ready
         self._open = True
-        self._calls: dict[int, Call] = {}  # that somebody waits for
+        self._calls: dict[int, PendingImage] = {}  # that somebody waits for
         self._late: set[int] = set()  # whose deadline has passed, and the engine has said nothing
         self._numbers = count(1)
         self._first = asyncio.Event()
@@ -148,7 +148,7 @@ class RemoteClassifier:
         if not self._open:
             raise NotReady("the service is stopping")
         loop, number = asyncio.get_running_loop(), next(self._numbers)
-        call = Call(picture, context, ask, loop.create_future())
+        call = PendingImage(picture, context, ask, loop.create_future())
         self._calls[number] = call
         context.on_cancel = partial(
             self._withdraw, number, ClientDisconnected("the client disconnected")
@@ -206,7 +206,7 @@ class RemoteClassifier:
     def _has_room(self) -> bool:
         return self._described and self._link is not None and not self._link.full
 
-    def _send(self, number: int, call: Call) -> None:
+    def _send(self, number: int, call: PendingImage) -> None:
         assert self._link is not None
         call.link = self._link
         self._link.send(call.frame(number))
@@ -266,7 +266,7 @@ class RemoteClassifier:
                     self._calls[frame.id].begun = True
             case Ping():
                 self._pong.set()
-            case Taken():
+            case RateLimitReply():
                 self.limiter.receive(frame)
             case Answered() | Refused() | Failed():
                 self._late.discard(frame.id)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from greengrocer.errors import RateLimited, Refusal, Unauthorized
-from greengrocer.serving.limits import Limiter, Rate, Rates, Standing
+from greengrocer.serving.rate_limits import Rate, RateLimiter, RateLimitState, Rates
 from greengrocer.web.access.address import address_of, as_seen
 from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.problems import http_exception_response, refusal_response
@@ -112,7 +112,7 @@ class Guard:
         self,
         app: ASGIApp,
         keys: KeyFile | None,
-        limiter: Limiter | None,
+        limiter: RateLimiter | None,
         rates: Rates,
         is_open: Callable[[str], bool],
     ) -> None:
@@ -133,9 +133,9 @@ class Guard:
             name = state.key_name = self.keys.name_of(scope["headers"]) if self.keys else None
             if self.limiter is not None:
                 address = address_of(scope)
-                standings = await self.limiter.take(address, name)
-                send = self._with_headers(standings, send)
-                _check_limits(standings)  # before the key: guesses are limited, too
+                states = await self.limiter.take(address, name)
+                send = self._with_headers(states, send)
+                _check_limits(states)  # before the key: guesses are limited, too
                 state.charge = partial(_charge, self.limiter, address, name)
             if self.keys is not None and name is None:
                 raise _no_key(scope)
@@ -144,10 +144,10 @@ class Guard:
         else:
             await self.app(scope, receive, send)
 
-    def _with_headers(self, standings: tuple[Standing, ...], send: Send) -> Send:
+    def _with_headers(self, states: tuple[RateLimitState, ...], send: Send) -> Send:
         """``send``, with the rate-limit headers in the answer's head."""
-        remaining = (b"ratelimit", ", ".join(map(_header, standings)).encode())
-        headers = (self.policy, remaining) if standings else (self.policy,)
+        remaining = (b"ratelimit", ", ".join(map(_header, states)).encode())
+        headers = (self.policy, remaining) if states else (self.policy,)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -157,14 +157,14 @@ class Guard:
         return send_with_headers
 
 
-async def _charge(limiter: Limiter, address: str, name: str | None) -> None:
+async def _charge(limiter: RateLimiter, address: str, name: str | None) -> None:
     """Count a further image of a request as a request of its own; raises RateLimited."""
     _check_limits(await limiter.take(address, name))
 
 
-def _check_limits(standings: tuple[Standing, ...]) -> None:
+def _check_limits(states: tuple[RateLimitState, ...]) -> None:
     """Raise RateLimited where a limit is used up."""
-    for limit, _, _, wait in standings:
+    for limit, _, _, wait in states:
         if wait:
             seconds = math.ceil(wait)
             detail = f"the rate limit of this {limit} is used up: retry in {seconds} seconds"
@@ -177,7 +177,7 @@ def _no_key(scope: Scope) -> Unauthorized:
     return Unauthorized("this path needs an API key: send it as Authorization: Bearer KEY")
 
 
-def _header(standing: Standing) -> str:
+def _header(standing: RateLimitState) -> str:
     return f'"{standing.limit}";r={standing.remaining};t={math.ceil(round(standing.reset, 3))}'
 
 
@@ -186,7 +186,7 @@ class Access:
     """Who may send requests, and how many. By default everyone may use every route."""
 
     keys: KeyFile | None = None
-    limiter: Limiter | None = None
+    limiter: RateLimiter | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)
     trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
     cors_origins: tuple[str, ...] = ()

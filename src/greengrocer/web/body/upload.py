@@ -22,7 +22,7 @@ from greengrocer.errors import (
     UploadRefused,
 )
 from greengrocer.imaging.formats import media_types
-from greengrocer.serving.admission import Receipt
+from greengrocer.serving.admission import ReservedBytes
 from greengrocer.web.body.form import OVERHEAD, Event, Form, Part, parameters
 from greengrocer.web.quoted import quoted
 
@@ -56,7 +56,7 @@ async def read_picture(
     receive: Receive,
     headers: Mapping[bytes, bytes],
     limits: UploadLimits,
-    receipt: Receipt,
+    receipt: ReservedBytes,
     end: float = math.inf,
 ) -> bytes:
     """The image's bytes, as they were sent: nothing is decoded.
@@ -141,7 +141,7 @@ async def receive_body(
     take: Callable[[bytes], Awaitable[None] | None],
     allowed: int,
     limits: UploadLimits,
-    receipt: Receipt | None,
+    receipt: ReservedBytes | None,
     end: float,
 ) -> None:
     """Give the body to ``take`` as it comes: at most ``allowed`` bytes, and in time.

@@ -11,7 +11,7 @@ from greengrocer.context import Context
 from greengrocer.errors import ImageRefused, MalformedUpload, NotReady, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
-from greengrocer.serving.limits import Charge
+from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.body.upload import (
     UploadLimits,
     check_declared_length,
@@ -48,7 +48,7 @@ async def infer(service: Service, request: Request) -> Response:
     json_length = _json_length(headers)
     allowed = _allowed(service, json_length)
     check_declared_length(headers, allowed)
-    with service.admission.receiving() as receipt:
+    with service.admission.reserve_bytes() as receipt:
         chunks: list[bytes] = []
         await receive_body(request.receive, chunks.append, allowed, limits, receipt, end)
         asked, pictures = _read(chunks, json_length, limits)

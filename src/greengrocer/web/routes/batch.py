@@ -126,7 +126,7 @@ class Batch:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
-        self._receipt = self._held.enter_context(service.admission.receiving())
+        self._receipt = self._held.enter_context(service.admission.reserve_bytes())
         state.on_disconnect(self._leave)
 
     def begin(self, boundary: str) -> None:

@@ -6,7 +6,7 @@ from greengrocer.context import Context
 from greengrocer.errors import RateLimited
 from greengrocer.imaging.decode import Picture, count_pixels
 from greengrocer.ranking import Answer, Ask
-from greengrocer.serving.limits import Charge
+from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.service import Service
 
 
@@ -15,7 +15,7 @@ async def classify_admitted(
 ) -> Answer:
     """Admit one image and classify it; raises a Refusal."""
     count_pixels(picture, service.decode_limits)
-    with await service.admission.place(context):
+    with await service.admission.admit_in_turn(context):
         served = await service.classifier.classify(picture, context, ask)
     service.admission.served(served.seconds)
     service.metrics.predicted(served.answer.known)

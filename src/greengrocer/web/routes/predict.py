@@ -45,7 +45,7 @@ async def explain(service: Service, request: Request) -> Response:
 async def _answer(service: Service, request: Request, ask: Ask) -> Answer:
     state, headers = state_of(request.scope), dict(request.scope["headers"])
     end = state.arrived + read_patience(headers)
-    with service.admission.receiving() as receipt:
+    with service.admission.reserve_bytes() as receipt:
         picture = await read_picture(request.receive, headers, service.upload_limits, receipt, end)
         service.metrics.upload_bytes.observe(len(picture))
         seconds = min(service.deadline, end - time.monotonic())

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack, suppress
 from greengrocer.errors import UsageError
 from greengrocer.serving.reloading.control import ControlServer, Message
 from greengrocer.serving.reloading.reload import Change, Reloader
-from greengrocer.serving.signals import heard
+from greengrocer.serving.signals import on_signal
 
 
-class Orders:
+class ReloadTriggers:
     """Turns messages and SIGHUP into changes of the model, from ``async with`` to its end."""
 
     def __init__(self, reloader: Reloader, listener: socket.socket | None) -> None:
@@ -21,7 +21,7 @@ class Orders:
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
 
     async def __aenter__(self) -> None:
-        self._stack.enter_context(heard(signal.SIGHUP, self._hung_up))
+        self._stack.enter_context(on_signal(signal.SIGHUP, self._hung_up))
         if self.listener is not None:
             await self._stack.enter_async_context(ControlServer(self.listener, self.obey))
 

@@ -1,4 +1,4 @@
-"""How often one client may ask. Whoever counts, here or in another process, is a Limiter."""
+"""How often one client may ask. Whoever counts, here or in another process, is a RateLimiter."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ class Rate(NamedTuple):
     seconds: int
 
 
-class Standing(NamedTuple):
+class RateLimitState(NamedTuple):
     """What is left to a client by one of the limits that count it. Times are in seconds."""
 
     limit: str  # its name: address or key
@@ -22,10 +22,10 @@ class Standing(NamedTuple):
     wait: float  # until this one may come again; 0: it may pass
 
 
-class Limiter(Protocol):
+class RateLimiter(Protocol):
     """Counts the requests of a client: of its address, and of the key that it has shown."""
 
-    async def take(self, address: str, key: str | None) -> tuple[Standing, ...]:
+    async def take(self, address: str, key: str | None) -> tuple[RateLimitState, ...]:
         """Count one request; where the last standing has to wait it must not pass.
 
         Raises NotReady where nobody can count now.

@@ -8,7 +8,7 @@ from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded
 
 
-class Line:
+class WaitQueue:
     """A line in front of something that ``take`` takes an amount of, or says that there is none.
 
     ``advance`` is to be called whenever there may be more of it: who is first is woken then.

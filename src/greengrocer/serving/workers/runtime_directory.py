@@ -24,7 +24,7 @@ METRIC_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # a f
 METRICS_BYTES = 1 << 17  # of a file: some hundred series
 
 
-def make_private_directory(processes: int) -> Path:
+def make_runtime_directory(processes: int) -> Path:
     """A fresh directory of mode 0700, with room for the metrics of so many processes.
 
     Raises UsageError where there is no place for it.
@@ -37,13 +37,13 @@ def make_private_directory(processes: int) -> Path:
         (directory / "room").unlink()
     except OSError as error:
         if directory is not None:
-            remove_private_directory(directory)
+            remove_runtime_directory(directory)
         raise UsageError(
             "--workers needs a directory to write to, which TMPDIR may name: "
             f"{error.strerror or error}"
         ) from error
     if len(os.fsencode(directory)) > MAX_DIRECTORY:
-        remove_private_directory(directory)
+        remove_runtime_directory(directory)
         raise UsageError(
             "--workers needs a directory whose path is short enough for a socket: have TMPDIR name "
             f"one of at most {MAX_DIRECTORY - len(directory.name) - 1} bytes"
@@ -70,7 +70,7 @@ def _reserve(path: Path, size: int) -> None:
             file.write(bytes(max(0, size - file.seek(0, os.SEEK_END))))
 
 
-def remove_private_directory(directory: Path) -> None:
+def remove_runtime_directory(directory: Path) -> None:
     """Remove it with all that is in it; several processes may try at once."""
     shutil.rmtree(directory, ignore_errors=True)
 

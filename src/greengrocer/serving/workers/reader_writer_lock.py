@@ -6,41 +6,41 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Gate:
+class ReaderWriterLock:
     """Many may be inside together, or one alone; whoever wants to be alone goes first.
 
     All of it runs on one event loop.
     """
 
     def __init__(self) -> None:
-        self._inside = 0
-        self._alone = False
-        self._lonely: deque[asyncio.Future[None]] = deque()
-        self._others: deque[asyncio.Future[None]] = deque()
+        self._holders = 0
+        self._exclusive = False
+        self._writers: deque[asyncio.Future[None]] = deque()
+        self._readers: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def together(self) -> AsyncIterator[None]:
+    async def shared(self) -> AsyncIterator[None]:
         """Be inside with others of this kind."""
-        if self._alone or self._lonely:
-            await self._wait(self._others)
+        if self._exclusive or self._writers:
+            await self._wait(self._readers)
         else:
-            self._inside += 1
+            self._holders += 1
         try:
             yield
         finally:
             self._leave()
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """Be inside with nobody else."""
-        if self._inside:
-            await self._wait(self._lonely)
+        if self._holders:
+            await self._wait(self._writers)
         else:
-            self._alone, self._inside = True, 1
+            self._exclusive, self._holders = True, 1
         try:
             yield
         finally:
-            self._alone = False
+            self._exclusive = False
             self._leave()
 
     async def _wait(self, queue: "deque[asyncio.Future[None]]") -> None:
@@ -53,20 +53,20 @@ class Gate:
                 queue.remove(turn)
                 self._admit()
             else:
-                self._alone = False
+                self._exclusive = False
                 self._leave()
             raise
 
     def _leave(self) -> None:
-        self._inside -= 1
+        self._holders -= 1
         self._admit()
 
     def _admit(self) -> None:
-        if self._lonely:
-            if not self._inside:
-                self._alone, self._inside = True, 1
-                self._lonely.popleft().set_result(None)
+        if self._writers:
+            if not self._holders:
+                self._exclusive, self._holders = True, 1
+                self._writers.popleft().set_result(None)
             return
-        while self._others and not self._alone:
-            self._inside += 1
-            self._others.popleft().set_result(None)
+        while self._readers and not self._exclusive:
+            self._holders += 1
+            self._readers.popleft().set_result(None)

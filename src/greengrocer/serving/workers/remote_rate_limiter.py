@@ -4,30 +4,32 @@ import asyncio
 from itertools import count
 
 from greengrocer.errors import NotReady
-from greengrocer.serving.frames.frames import Take, Taken
+from greengrocer.serving.frames.frames import RateLimitReply, RateLimitRequest
 from greengrocer.serving.frames.link import Link
-from greengrocer.serving.limits import Standing
+from greengrocer.serving.rate_limits import RateLimitState
 
 COUNT_SECONDS = 2.0  # many times what the engine's event loop takes
 AWAY = "the engine is being replaced: ask again"
 
 
-class RemoteLimiter:
+class RemoteRateLimiter:
     """Asks over the link of the process's classifier, which tells when there is one."""
 
     def __init__(self) -> None:
         self._link: Link | None = None
-        self._asked: dict[int, asyncio.Future[tuple[Standing, ...]]] = {}
+        self._asked: dict[int, asyncio.Future[tuple[RateLimitState, ...]]] = {}
         self._numbers = count(1)
 
-    async def take(self, address: str, key: str | None) -> tuple[Standing, ...]:
-        """Count one request, as a Limiter; raises NotReady while there is no engine."""
+    async def take(self, address: str, key: str | None) -> tuple[RateLimitState, ...]:
+        """Count one request, as a RateLimiter; raises NotReady while there is no engine."""
         if self._link is None:
             raise NotReady(AWAY)
         number = next(self._numbers)
-        asked: asyncio.Future[tuple[Standing, ...]] = asyncio.get_running_loop().create_future()
+        asked: asyncio.Future[tuple[RateLimitState, ...]] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._asked[number] = asked
-        self._link.send(Take(number, address, key))
+        self._link.send(RateLimitRequest(number, address, key))
         try:
             async with asyncio.timeout(COUNT_SECONDS):
                 return await asked
@@ -47,8 +49,8 @@ class RemoteLimiter:
             if not asked.done():
                 asked.set_exception(NotReady(AWAY))
 
-    def receive(self, taken: Taken) -> None:
+    def receive(self, reply: RateLimitReply) -> None:
         """The engine has counted."""
-        asked = self._asked.get(taken.id)
+        asked = self._asked.get(reply.id)
         if asked is not None and not asked.done():
-            asked.set_result(taken.standings)
+            asked.set_result(reply.states)

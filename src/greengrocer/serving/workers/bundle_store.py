@@ -13,7 +13,7 @@ import structlog
 
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.errors import BundleRefused
-from greengrocer.serving.workers.private import replace_privately
+from greengrocer.serving.workers.runtime_directory import replace_privately
 
 SERVING = "serving"  # in the private directory: what serves
 COPIES = "bundles"
@@ -22,26 +22,26 @@ ROOM = 16_000_000  # bytes that must be left: for the metrics of processes, abov
 log = structlog.get_logger("greengrocer.engine")
 
 
-class Kept(NamedTuple):
+class StoredBundle(NamedTuple):
     """A bundle's name or directory as a person said it, and its copy; None where it has none."""
 
     source: str
     copy: Path | None
 
 
-class KeptBundles:
+class BundleStore:
     """What serves and what ``roll_back`` would return to. For one thread at a time."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / SERVING
         self.copies = directory / COPIES
-        self.current: Kept | None = None
-        self._previous: Kept | None = None
-        self._staged: Kept | None = None
+        self.current: StoredBundle | None = None
+        self._previous: StoredBundle | None = None
+        self._staged: StoredBundle | None = None
         self._number = 0
         if self.file.exists():
             source, name = json.loads(self.file.read_text())
-            self.current = Kept(source, name and self.copies / name)
+            self.current = StoredBundle(source, name and self.copies / name)
         self._tidy()
 
     def stage(self, source: str, bundle: Bundle) -> None:
@@ -57,9 +57,9 @@ class KeptBundles:
         except (OSError, BundleRefused) as error:
             shutil.rmtree(copy, ignore_errors=True)
             log.warning("no copy of the bundle is kept", bundle=source, reason=str(error))
-            self._staged = Kept(source, None)
+            self._staged = StoredBundle(source, None)
         else:
-            self._staged = Kept(source, copy)
+            self._staged = StoredBundle(source, copy)
 
     def remember(self, source: str) -> None:
         """What is staged serves from now on, or what served before; raises OSError.
@@ -67,7 +67,7 @@ class KeptBundles:
         Whatever comes of it, nothing is staged any more.
         """
         staged, self._staged = self._staged, None
-        serving = staged or self._previous or Kept(source, None)
+        serving = staged or self._previous or StoredBundle(source, None)
         name = serving.copy and serving.copy.name
         replace_privately(self.file, json.dumps([serving.source, name]))
         self.current, self._previous = serving, self.current
@@ -83,7 +83,7 @@ class KeptBundles:
     def _tidy(self) -> None:
         """Remove what nobody will ask for again."""
         self._staged = None
-        wanted = {kept.copy for kept in (self.current, self._previous) if kept}
+        wanted = {stored.copy for stored in (self.current, self._previous) if stored}
         self.copies.mkdir(mode=0o700, exist_ok=True)
         for copy in self.copies.iterdir():
             if copy not in wanted:

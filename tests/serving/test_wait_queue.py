@@ -8,7 +8,7 @@ import pytest
 
 from greengrocer.context import Context
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded, Overloaded
-from greengrocer.serving.admission import Admission, AdmissionLimits, Place
+from greengrocer.serving.admission import Admission, AdmissionLimits, AdmittedImage
 from support.waiting import SECONDS
 
 ONE_PLACE = AdmissionLimits(upload_bytes=100, wait_seconds=0)
@@ -36,19 +36,19 @@ def test_who_waits_is_let_in_in_order_and_nobody_overtakes() -> None:
         order: list[int] = []
 
         async def come(number: int) -> None:
-            with await admission.place(patient()):
+            with await admission.admit_in_turn(patient()):
                 order.append(number)
                 with pytest.raises(Overloaded):  # others wait, or this one is there
-                    admission.admitted()
+                    admission.admit()
                 await asyncio.sleep(0)
 
-        with admission.admitted():
+        with admission.admit():
             tasks = [asyncio.create_task(come(number)) for number in range(5)]
             await asyncio.sleep(0)
             assert admission.expected_wait() == 1
             assert admission.retry_after() == 6  # behind all who are there and who wait
         with pytest.raises(Overloaded):  # the place is the first one's in line
-            admission.admitted()
+            admission.admit()
         await asyncio.gather(*tasks)
         assert order == [0, 1, 2, 3, 4]
 
@@ -59,9 +59,10 @@ def test_who_has_gone_leaves_the_line() -> None:
     async def scenario(admission: Admission) -> None:
         gone, late, cancelled, last = patient(), patient(0.01), patient(), patient()
         with ExitStack() as stack:
-            stack.enter_context(admission.admitted())
-            tasks: list[asyncio.Task[Place]] = [
-                asyncio.create_task(admission.place(each)) for each in (gone, late, cancelled, last)
+            stack.enter_context(admission.admit())
+            tasks: list[asyncio.Task[AdmittedImage]] = [
+                asyncio.create_task(admission.admit_in_turn(each))
+                for each in (gone, late, cancelled, last)
             ]
             await asyncio.sleep(0)
             gone.cancel()
@@ -80,9 +81,9 @@ def test_who_has_gone_leaves_the_line() -> None:
 
 def test_a_place_that_comes_with_the_end_is_given_on() -> None:
     async def scenario(admission: Admission) -> None:
-        with admission.admitted():
-            first = asyncio.create_task(admission.place(patient()))
-            second = asyncio.create_task(admission.place(patient()))
+        with admission.admit():
+            first = asyncio.create_task(admission.admit_in_turn(patient()))
+            second = asyncio.create_task(admission.admit_in_turn(patient()))
             await asyncio.sleep(0)
         first.cancel()  # it has a place, and does not know it yet
         with pytest.raises(asyncio.CancelledError):
@@ -96,8 +97,8 @@ def test_a_place_that_comes_with_the_end_is_given_on() -> None:
 def test_a_quicker_pace_makes_room_as_well() -> None:
     async def scenario(admission: Admission) -> None:
         admission.limits = AdmissionLimits(100, wait_seconds=0.9)
-        with admission.admitted():
-            waiting = asyncio.create_task(admission.place(patient()))
+        with admission.admit():
+            waiting = asyncio.create_task(admission.admit_in_turn(patient()))
             await asyncio.sleep(0)
             for _ in range(10):
                 admission.served(0)
@@ -109,11 +110,11 @@ def test_a_quicker_pace_makes_room_as_well() -> None:
 
 def test_bytes_are_waited_for_in_order_too() -> None:
     async def scenario(admission: Admission) -> None:
-        with admission.receiving() as first, admission.receiving() as second:
+        with admission.reserve_bytes() as first, admission.reserve_bytes() as second:
             first.grow(80)
             waiting = asyncio.create_task(second.grow_in_turn(50, Context(seconds=SECONDS)))
             await asyncio.sleep(0)
-            with admission.receiving() as third, pytest.raises(Overloaded, match="bytes"):
+            with admission.reserve_bytes() as third, pytest.raises(Overloaded, match="bytes"):
                 third.grow(10)
             first.shrink(40)
             await waiting
@@ -126,13 +127,13 @@ def test_bytes_are_waited_for_in_order_too() -> None:
 
 def test_a_finished_answer_stands_behind_no_upload_that_waits() -> None:
     async def scenario(admission: Admission) -> None:
-        with admission.receiving() as held, admission.receiving() as waiting:
+        with admission.reserve_bytes() as held, admission.reserve_bytes() as waiting:
             held.grow(60)
             task = asyncio.create_task(waiting.grow_in_turn(50, patient()))
             await asyncio.sleep(0)
-            with admission.receiving() as upload, pytest.raises(Overloaded):
+            with admission.reserve_bytes() as upload, pytest.raises(Overloaded):
                 upload.grow(1)
-            with admission.receiving() as answer:
+            with admission.reserve_bytes() as answer:
                 answer.hold(40)
                 with pytest.raises(Overloaded):
                     answer.hold(1)
@@ -146,12 +147,12 @@ def test_a_finished_answer_stands_behind_no_upload_that_waits() -> None:
 def test_those_who_wait_fill_half_of_the_queue_and_single_images_have_the_rest() -> None:
     async def scenario() -> None:
         admission = Admission(AdmissionLimits(100, wait_seconds=8), threads=1, service_seconds=1)
-        tasks = [asyncio.create_task(admission.place(patient())) for _ in range(20)]
+        tasks = [asyncio.create_task(admission.admit_in_turn(patient())) for _ in range(20)]
         await asyncio.sleep(0)
         assert admission.pictures == 5  # twice as many would wait for as long as is allowed
-        singles = [admission.admitted() for _ in range(4)]
+        singles = [admission.admit() for _ in range(4)]
         with pytest.raises(Overloaded):
-            admission.admitted()
+            admission.admit()
         with singles.pop():
             pass
         assert admission.pictures == 8  # a place of single images stays theirs

@@ -10,7 +10,7 @@ from typing import Self, cast
 MESSAGE = struct.Struct(">Bd")
 
 
-class Word(IntEnum):
+class SupervisorMessage(IntEnum):
     """What is said. Only HEALTHY has a number that means anything."""
 
     READY = 1  # a process: my start succeeded
@@ -19,10 +19,10 @@ class Word(IntEnum):
     HEALTHY = 4  # the engine: alive, and for so many seconds its oldest work has been hopeless
 
 
-Receive = Callable[[Word, float], None]
+Receive = Callable[[SupervisorMessage, float], None]
 
 
-class Control(asyncio.Protocol):
+class SupervisorChannel(asyncio.Protocol):
     """One end of the socket pair between the supervisor and a process of its own."""
 
     def __init__(self, receive: Receive) -> None:
@@ -33,9 +33,9 @@ class Control(asyncio.Protocol):
     @classmethod
     async def over(cls, end: socket.socket, receive: Receive) -> Self:
         """The control over ``end``, which it closes when it is done."""
-        control = cls(receive)
-        await asyncio.get_running_loop().create_unix_connection(lambda: control, sock=end)
-        return control
+        channel = cls(receive)
+        await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=end)
+        return channel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to write."""
@@ -47,22 +47,22 @@ class Control(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what is said; whoever says what is no word is not listened to any more."""
+        """Hand on what is said; whoever says what is no message is not listened to any more."""
         self._buffer += data
         while len(self._buffer) >= MESSAGE.size:
             number, value = MESSAGE.unpack_from(self._buffer)
             self._buffer = self._buffer[MESSAGE.size :]
             try:
-                word = Word(number)
+                message = SupervisorMessage(number)
             except ValueError:
                 self.close()
                 return
-            self._receive(word, value)
+            self._receive(message, value)
 
-    def say(self, word: Word, value: float = 0.0) -> None:
+    def send(self, message: SupervisorMessage, value: float = 0.0) -> None:
         """Say ``word``, if the other side is still there."""
         if self._transport is not None:
-            self._transport.write(MESSAGE.pack(word, value))
+            self._transport.write(MESSAGE.pack(message, value))
 
     def close(self) -> None:
         """Close at once."""

@@ -1,4 +1,4 @@
-"""Keeps one process alive: starts it by exec, and starts it again when it has died."""
+"""One process of a service: starts it by exec, and starts it again when it has died."""
 
 import asyncio
 import signal
@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import structlog
 
-from greengrocer.serving.workers.control import Control, Word
-from greengrocer.serving.workers.private import forget_metrics_of_dead
+from greengrocer.serving.workers.runtime_directory import forget_metrics_of_dead
+from greengrocer.serving.workers.supervisor_channel import SupervisorChannel, SupervisorMessage
 
 QUICK_DEATHS = 5  # in a row, before a start has succeeded: then starting again is in vain
 FIRST_PAUSE = 0.2  # seconds after the second such death; doubled after each
@@ -33,8 +33,11 @@ class GaveUp(Exception):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a process is started; the number of its control socket goes before those of others."""
+class ProcessSpec:
+    """How a process is started.
+
+    The descriptor of its channel to the supervisor goes before those of ``sockets``.
+    """
 
     role: str
     slot: str  # its metrics' place, which outlives it
@@ -44,16 +47,18 @@ class Recipe:
     environment: Mapping[str, str]
 
 
-class Keeper:
-    """Keeps the process of ``recipe``; ``receive`` hears what it says."""
+class ManagedProcess:
+    """Keeps the process of ``spec`` running; ``receive`` is called with its messages."""
 
-    def __init__(self, recipe: Recipe, receive: Callable[[Word, float], None]) -> None:
-        self.recipe = recipe
+    def __init__(
+        self, spec: ProcessSpec, receive: Callable[[SupervisorMessage, float], None]
+    ) -> None:
+        self.spec = spec
         self.receive = receive
         self.ready = False  # the process that runs has said that its start succeeded
         self.deaths = 0  # in a row, of processes that never were ready
         self._process: Process | None = None
-        self._control: Control | None = None
+        self._channel: SupervisorChannel | None = None
         self._stopping = asyncio.Event()
 
     @property
@@ -61,7 +66,7 @@ class Keeper:
         """The running process's."""
         return self._process.pid if self._process else None
 
-    async def keep(self) -> None:
+    async def keep_running(self) -> None:
         """Until told to stop; raises GaveUp where it cannot be started."""
         ever_ready = False
         while not self._stopping.is_set():
@@ -69,23 +74,23 @@ class Keeper:
                 code = await self._run()
             except OSError as error:  # there are no descriptors, processes or memory left
                 code = NOT_STARTED
-                log.warning("cannot start", role=self.recipe.role, reason=error.strerror)
+                log.warning("cannot start", role=self.spec.role, reason=error.strerror)
             ever_ready |= self.ready
             if self._stopping.is_set():
                 return
             if code == MISTAKE and not ever_ready:
                 raise GaveUp(MISTAKE)
             self.deaths = 0 if self.ready else self.deaths + 1
-            log.error("died", role=self.recipe.role, code=code, quick_deaths=self.deaths)
+            log.error("died", role=self.spec.role, code=code, quick_deaths=self.deaths)
             if self.deaths >= QUICK_DEATHS:
                 self._give_up()
             if self.deaths > 1:
                 await self._pause(FIRST_PAUSE * 2 ** (self.deaths - 2))
 
-    def say(self, word: Word) -> None:
+    def send(self, message: SupervisorMessage) -> None:
         """Say ``word`` to the process."""
-        if self._control is not None:
-            self._control.say(word)
+        if self._channel is not None:
+            self._channel.send(message)
 
     def stop(self, signum: int) -> None:
         """Start it no more, and send it ``signum``.
@@ -106,14 +111,14 @@ class Keeper:
         self.ready = False
         ours, theirs = socket.socketpair()
         with theirs:
-            numbers = [end.fileno() for end in (theirs, *self.recipe.sockets)]
+            numbers = [end.fileno() for end in (theirs, *self.spec.sockets)]
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *self.recipe.command,
+                    *self.spec.command,
                     *map(str, numbers),
                     pass_fds=numbers,
                     stdin=subprocess.DEVNULL,
-                    env=dict(self.recipe.environment),
+                    env=dict(self.spec.environment),
                     process_group=0,  # a terminal's Ctrl-C is ours to pass on
                 )
             except OSError:
@@ -121,18 +126,18 @@ class Keeper:
                 raise
         if self._stopping.is_set():  # it came while the process was being started
             self._process.kill()
-        self._control = await Control.over(ours, self._receive)
-        log.info("started", role=self.recipe.role, pid=self._process.pid)
+        self._channel = await SupervisorChannel.over(ours, self._receive)
+        log.info("started", role=self.spec.role, pid=self._process.pid)
         try:
             return await self._process.wait()
         finally:
-            self._control.close()
-            forget_metrics_of_dead(self.recipe.directory, self.recipe.slot)
+            self._channel.close()
+            forget_metrics_of_dead(self.spec.directory, self.spec.slot)
 
-    def _receive(self, word: Word, value: float) -> None:
-        if word is Word.READY:
+    def _receive(self, message: SupervisorMessage, value: float) -> None:
+        if message is SupervisorMessage.READY:
             self.ready = True
-        self.receive(word, value)
+        self.receive(message, value)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -142,5 +147,5 @@ class Keeper:
             return
 
     def _give_up(self) -> NoReturn:
-        log.critical("giving up: it dies at every start", role=self.recipe.role, times=self.deaths)
+        log.critical("giving up: it dies at every start", role=self.spec.role, times=self.deaths)
         raise GaveUp(GAVE_UP)

@@ -3,19 +3,19 @@ import random
 
 import pytest
 
-from greengrocer.serving.workers.gate import Gate
+from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
 
 
 def test_many_are_inside_together_and_one_alone() -> None:
     async def scenario() -> None:
-        gate = Gate()
+        lock = ReaderWriterLock()
         inside: list[str] = []
         worst = 0
         chance = random.Random(5)
 
         async def enter(alone: bool) -> None:
             nonlocal worst
-            async with gate.alone() if alone else gate.together():
+            async with lock.exclusive() if alone else lock.shared():
                 inside.append("alone" if alone else "together")
                 worst = max(worst, len(inside))
                 try:
@@ -32,7 +32,7 @@ def test_many_are_inside_together_and_one_alone() -> None:
         await asyncio.wait(tasks)
         assert not [task for task in tasks if not task.cancelled() and task.exception()]
         assert worst > 1
-        async with asyncio.timeout(60), gate.alone():
+        async with asyncio.timeout(60), lock.exclusive():
             assert not inside
 
     asyncio.run(scenario())
@@ -40,17 +40,17 @@ def test_many_are_inside_together_and_one_alone() -> None:
 
 def test_who_wants_to_be_alone_goes_before_those_who_come_later() -> None:
     async def scenario() -> list[str]:
-        gate, order = Gate(), []
+        lock, order = ReaderWriterLock(), []
         first_in, go_on = asyncio.Event(), asyncio.Event()
 
         async def first() -> None:
-            async with gate.together():
+            async with lock.shared():
                 first_in.set()
                 await go_on.wait()
                 order.append("first")
 
         async def enter(name: str, alone: bool) -> None:
-            async with gate.alone() if alone else gate.together():
+            async with lock.exclusive() if alone else lock.shared():
                 order.append(name)
 
         tasks = [asyncio.create_task(first())]
@@ -69,11 +69,11 @@ def test_who_wants_to_be_alone_goes_before_those_who_come_later() -> None:
 
 def test_an_error_inside_lets_the_next_one_in() -> None:
     async def scenario() -> None:
-        gate = Gate()
+        lock = ReaderWriterLock()
         with pytest.raises(ZeroDivisionError):
-            async with gate.alone():
+            async with lock.exclusive():
                 raise ZeroDivisionError
-        async with asyncio.timeout(60), gate.together():
+        async with asyncio.timeout(60), lock.shared():
             pass
 
     asyncio.run(scenario())
