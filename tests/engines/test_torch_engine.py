@@ -34,11 +34,12 @@ import sys
 sys.modules[{library!r}] = None
 from pathlib import Path
 from greengrocer.bundles.manifest import read_manifest
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import MissingExtra
 directory = Path(sys.argv[1])
 try:
-    make_engine("torch", directory, read_manifest(directory))
+    make_engine("torch", directory, read_manifest(directory), "cpu", ONE_THREAD)
 except MissingExtra as error:
     print(error)
 """
