@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from starlette.types import Message, Receive, Scope
 
 from greengrocer.serving.admission import Admission
-from greengrocer.serving.limits import Charge
+from greengrocer.serving.rate_limits import Charge
 
 KEY = "greengrocer.request"  # of the scope
 
