@@ -157,7 +157,7 @@ def _pictures(origin: dict[str, Any]) -> str:
     """Such as "2,640 images (train)"."""
     count, split = _count(origin.get("pictures")), _value(origin.get("split"))
     told = f"{count:,} images" if count else ""
-    return f"{told or 'pictures'} ({split})" if split else told
+    return f"{told or 'images'} ({split})" if split else told
 
 
 def _out_of_fold(manifest: Manifest) -> str:
