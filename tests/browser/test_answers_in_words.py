@@ -93,7 +93,7 @@ def test_a_refusal_in_the_services_own_words(
     shop.choose(pictures["text"])
     assert shop.names() == ["The image cannot be read"]
     expect(shop.card.get_by_text(f"send {accepted()}.")).to_be_visible()
-    expect(shop.status).to_contain_text("The image cannot be read. The bytes are no image")
+    expect(shop.status).to_contain_text("The image cannot be read. The file is not an image")
     expect(shop.page.get_by_role("button", name="Try again")).to_be_hidden()
     large = tmp_path / "large.jpg"
     large.write_bytes(pictures["grey-3"].read_bytes() + bytes(21_000_000))

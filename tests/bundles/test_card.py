@@ -93,7 +93,7 @@ def test_it_says_how_the_model_was_trained(manifest: Manifest) -> None:
     for line in (
         "- **network**: efficientnet-lite0, pretrained on ImageNet",
         "- **trained on**: 2,936 images (train + val)",
-        "- **out of fold**: folds 5, pictures 2900",
+        "- **out of fold**: folds 5, images 2900",
         "- **teachers**: big + bigger",
         "- **recipe**: greys, seed 7",
         "- **augmentation**: size 224, area 0.35 to 1",

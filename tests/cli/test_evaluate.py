@@ -31,7 +31,7 @@ def test_a_folder_a_class_is_scored_as_text(
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
     assert done.returncode == 0
-    assert done.stdout.startswith(f"greys 1 on 3 images of {data}:\n  Whether greys was trained")
+    assert done.stdout.startswith(f"greys 1 on 3 images of {data}:\n  The bundle ")
     assert "fine_top1         66.67%" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("  fine ")
 

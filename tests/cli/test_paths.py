@@ -57,7 +57,7 @@ def make(kind: str, home: Path) -> str:
 def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
     """Every flag that takes a path, given ``odd``."""
     recipe = home / "recipe.toml"
-    recipe.write_text('name = "a"\nnetwork = "efficientnet-lite0"\n')
+    recipe.write_text('name = "a"\nbackbone = "efficientnet-lite0"\n')
     lines = [
         *(["serve", "--port", "0", flag, odd] for flag in ("--config", "--api-keys", "--bundle")),
         ["serve", "--port", "0", "--data", odd],

@@ -115,7 +115,7 @@ def test_a_refused_image_is_a_line_too(
     else:
         first, second, third = csv.DictReader(io.StringIO(done.stdout))
         assert (first["file"], first["prediction"]) == (str(bad), "")
-        assert "no image" in first["error"]
+        assert "not an image" in first["error"]
         assert (second["prediction"], second["coarse"], second["known"]) == (
             "grey-0",
             "dark",

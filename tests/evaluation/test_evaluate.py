@@ -75,5 +75,5 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
 def test_an_image_that_cannot_be_read_is_named(fake_bundle: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"grey-1": [30]})
     (data / "grey-1" / "broken.png").write_bytes(b"broken")
-    with pytest.raises(DatasetUnusable, match=r"broken\.png: the bytes are no image"):
+    with pytest.raises(DatasetUnusable, match=r"broken\.png: the file is not an image"):
         evaluated(fake_bundle, data)

@@ -70,5 +70,5 @@ def test_batches_have_one_size_and_bytes_for_pixels(labelled: tuple[LabelledImag
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"dark": [10, 20], "light": [200, 210]})
     (data / "light" / "200.jpg").write_bytes(b"no image")
-    with pytest.raises(DatasetUnusable, match=r"200\.jpg: the bytes are no image"):
+    with pytest.raises(DatasetUnusable, match=r"200\.jpg: the file is not an image"):
         epoch(read_split(data, "train").pictures, 0, 2)

@@ -96,7 +96,7 @@ def test_plain_images_are_like_nothing(tmp_path: Path) -> None:
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnusable, match=r"1\.jpg: the bytes are no image"):
+    with pytest.raises(DatasetUnusable, match=r"1\.jpg: the file is not an image"):
         scenes_of(written(tmp_path, {"1.jpg": b"no image"}))
 
 
