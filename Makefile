@@ -5,7 +5,7 @@ DEV := .venv-dev/bin
 RAY := .venv-ray/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test accept conformance soak check wheels docs bench bench-peers train sbom requirements clean
+.PHONY: help serve test accept conformance soak check wheels release docs bench bench-peers train sbom requirements clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -37,10 +37,13 @@ check: docs  ## lint, types, layers, sizes, floors, manifests, the wheels and th
 	$(DEV)/python tools/check_manifests.py
 	$(MAKE) wheels
 
-wheels: .venv-dev/installed  ## build into dist/ the wheel, and that of the weights for a GPU
+wheels: .venv-dev/installed  ## build into dist/ the sdist, its wheel, and that of the weights for a GPU
 	rm -rf dist
-	$(DEV)/python -m build --wheel --no-isolation --outdir dist .
+	$(DEV)/python -m build --no-isolation --outdir dist .
 	$(DEV)/python -m build --wheel --no-isolation --outdir dist packages/weights
+
+release: .venv-dev/installed  ## build, check and tag VERSION; nothing is uploaded
+	$(DEV)/python -m tools.release $(VERSION)
 
 docs: .venv-dev/installed  ## build the documentation into build/docs; a broken link fails
 	$(DEV)/python -m sphinx -q -E -a -W --keep-going docs build/docs

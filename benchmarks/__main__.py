@@ -28,7 +28,7 @@ SCENARIOS = {
   `of bare` at many clients is a lower bound.
 - `net of bare` is the processor time a request of the service's whole process tree, less that of
   the bare pipeline on two threads in the same round: HTTP, scheduling, metrics and JSON. With one
-  client it has the work of a second thread besides: a picture that is alone gets all processors.
+  client it has the work of a second thread besides: an image that is alone gets all processors.
 """,
         spine.run,
     ),
@@ -36,28 +36,28 @@ SCENARIOS = {
         "The bare pipeline against the plain loop",
         """\
 - The plain loop is what tutorials show: Pillow, float32, one ONNX Runtime session with its default
-  options, one picture at a time on all processors. The bare pipeline works on two at a time.
-- The photos are data-set pictures enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
+  options, one image at a time on all processors. The bare pipeline works on two at a time.
+- The photos are data-set images enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
 """,
         plain_loop.run,
     ),
     "overload": (
-        "Three times as many pictures as the service can answer",
+        "Three times as many images as the service can answer",
         """\
-- The peak is measured by a closed loop of 16 clients; then pictures come at three times its rate,
+- The peak is measured by a closed loop of 16 clients; then images come at three times its rate,
   answered or not (an open loop), for 4 s until the queue is full and then for the time measured.
 - A processor second spent on a refusal or on the load generator, which runs on the same machine,
-  is none for a picture. So what is affordable under overload is the processor time a second of
+  is none for an image. So what is affordable under overload is the processor time a second of
   the peak (service and generator), less that of the refusals and of the generator now, divided by
-  a picture's at the peak. The generator's column counts the probe of `/livez` in.
+  an image's at the peak. The generator's column counts the probe of `/livez` in.
 - A refusal's processor time is measured in the same round on a second service whose queue is full
   for ever, at the rate of refusals that the overload saw; all else there is the same. Taken as the
   rest of the overloaded service's time it would prove nothing: all waste would count as refusals.
 - `others` is what anything else on the machine took meanwhile, the kernel's work on its own behalf
   included. What they took more under overload than at the peak, the service did not have: where
   that is much, the last ratio, which allows for it, says more than the first.
-- Where `CPU ms a picture then` is above `CPU ms a picture`, something is wasted under overload.
-- Latencies count from the moment at which a picture was due. An answer past the deadline, a status
+- Where `CPU ms an image then` is above `CPU ms an image`, something is wasted under overload.
+- Latencies count from the moment at which an image was due. An answer past the deadline, a status
   other than 200 and 429, a 429 without `Retry-After`, and a broken connection are faults.
 """,
         overload.run,
@@ -67,7 +67,7 @@ SCENARIOS = {
         """\
 - All services run side by side, and 16 clients load one after the other.
 - `memory` is the proportional memory (Pss) of a service's whole process tree: pages that services
-  share, as those of libraries, count in parts. `CPU ms a picture` is of the tree, too.
+  share, as those of libraries, count in parts. `CPU ms an image` is of the tree, too.
 """,
         workers.run,
     ),
@@ -85,16 +85,16 @@ SCENARIOS = {
         """\
 - Means of wall-clock time. `client, network, parsing` is what the client waited for beyond the
   service's own stages. With 16 clients on a few processors nearly all of it is waiting.
-- The photos are data-set pictures enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
+- The photos are data-set images enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
 """,
         anatomy.run,
     ),
     "capacity": (
         "What one process can do",
         """\
-- `pictures/s a core` is what a second of processor time is good for, of the service's own while 16
+- `images/s a core` is what a second of processor time is good for, of the service's own while 16
   clients load it; the load generator's is not in it.
-- At 70 % of the rate of those clients pictures come as people do who know nothing of each other (a
+- At 70 % of the rate of those clients images come as people do who know nothing of each other (a
   Poisson process). The generator takes its share of the same processors.
 - `start` is from the command to the open port: verified, warm and ready. `memory` is proportional
   (Pss), after that load.
@@ -111,14 +111,14 @@ SCENARIOS = {
     "ray": (
         "A plain process against a replica of Ray Serve",
         """\
-- Each has all processors for its pictures; two replicas have half of them each. All run side by
+- Each has all processors for its images; two replicas have half of them each. All run side by
   side, and 16 clients load one after the other; what clusters do while idle is in every row.
-- `CPU ms a picture` and `memory` (Pss) are of the whole node: proxy, replica, and all of Ray's own.
+- `CPU ms an image` and `memory` (Pss) are of the whole node: proxy, replica, and all of Ray's own.
 """,
         ray_replica.run,
     ),
     "memory": (
-        "A hundred thousand pictures",
+        "A hundred thousand images",
         """\
 - One run of 16 clients each, whose connections last for two seconds; no rounds.
 - `memory` is the proportional memory (Pss) of the service's whole process tree.
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the product as it ships.")
     parser.add_argument("scenario", choices=SCENARIOS, nargs="?", default="spine")
     parser.add_argument("--bundle", default="grocery")
-    parser.add_argument("--data", type=Path, help="pictures to send (default: the gallery)")
+    parser.add_argument("--data", type=Path, help="images to send (default: the gallery)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="of each run")
     arguments = parser.parse_args()

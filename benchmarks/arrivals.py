@@ -1,7 +1,7 @@
-"""An open-loop load generator in a process of its own: pictures come at a given rate.
+"""An open-loop load generator in a process of its own: images come at a given rate.
 
-A closed loop slows down with the service that it measures; crowds of clients do not. Each picture
-takes a connection that is idle, or a new one. A latency counts from the moment at which the picture
+A closed loop slows down with the service that it measures; crowds of clients do not. Each image
+takes a connection that is idle, or a new one. A latency counts from the moment at which the image
 was due, so that a generator that falls behind does not flatter the service.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.companion import serve
 from benchmarks.load import picture_request
 from benchmarks.pictures import read_pictures
 
-LAST_ANSWERS = 30.0  # seconds after the last picture, in which its answer must have come
+LAST_ANSWERS = 30.0  # seconds after the last image, in which its answer must have come
 BROKEN = "broken"  # in the place of a status: the connection ended without an answer
 MISSING = "missing"  # no answer came
 
@@ -99,7 +99,7 @@ class Generator:
         self._openings: set[asyncio.Task[None]] = set()
 
     async def run(self, rate: float, warmup: float, seconds: float, poisson: bool) -> Seen:
-        """``rate`` pictures a second; the window of ``seconds`` opens after the ``warmup``.
+        """``rate`` images a second; the window of ``seconds`` opens after the ``warmup``.
 
         They come evenly or, as a Poisson process, as people do who know nothing of each other.
         """
@@ -164,7 +164,7 @@ class Generator:
 
 
 def _moments(rate: float, poisson: bool) -> Iterator[float]:
-    """When pictures come, in seconds from the first."""
+    """When images come, in seconds from the first."""
     if poisson:
         gaps = (random.expovariate(rate) for _ in itertools.count())
         return itertools.accumulate(gaps, initial=0.0)

@@ -1,6 +1,6 @@
 """The bare pipeline in a process of its own: what the service could do if HTTP cost nothing.
 
-Each line of standard input names a number of seconds and of threads, and may say that a picture
+Each line of standard input names a number of seconds and of threads, and may say that an image
 which is alone gets all processors, as in the service; the answer is a ``Bare``.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.companion import Companion, companion, serve
 from benchmarks.pictures import read_pictures
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.pipeline import Pipeline
@@ -23,7 +23,7 @@ from greengrocer.serving.threads import engine_threads
 
 @dataclass(frozen=True)
 class Bare:
-    """What the bare pipeline did: pictures a second and processor seconds a picture."""
+    """What the bare pipeline did: images a second and processor seconds an image."""
 
     rate: float
     processor_seconds: float

@@ -1,6 +1,6 @@
 """Clients in a process of their own, for measurements inside the service's process.
 
-Arguments: the service's port, then the files of the pictures. Each line of standard input names a
+Arguments: the service's port, then the files of the images. Each line of standard input names a
 number of clients and of seconds; the answer is the mean latency in seconds.
 """
 

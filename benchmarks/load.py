@@ -58,7 +58,7 @@ def run_load(port: int, requests: Sequence[bytes], clients: int, seconds: float)
 
 
 def picture_request(picture: bytes) -> bytes:
-    """A picture as the plain body of a request to ``/predict``."""
+    """An image as the plain body of a request to ``/predict``."""
     head = (
         "POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/jpeg\r\n"
         f"content-length: {len(picture)}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Photos of 12 megapixels as a phone takes them: a small picture, enlarged, with noise."""
+"""Photos of 12 megapixels as a phone takes them: a small image, enlarged, with noise."""
 
 import io
 import math
@@ -28,7 +28,7 @@ def enlarge(picture: bytes, seed: int) -> bytes:
 
 
 def write_sizes(home: Path, pictures: list[bytes]) -> tuple[Path, Path]:
-    """The pictures as they are and, of some, as a phone would have taken them."""
+    """The images as they are and, of some, as a phone would have taken them."""
     small, large = home / "small", home / "large"
     small.mkdir()
     large.mkdir()

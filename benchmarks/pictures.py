@@ -1,4 +1,4 @@
-"""The pictures that are sent: a data set's validation split, a folder's, or the gallery's."""
+"""The images that are sent: a data set's validation split, a folder's, or the gallery's."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from greengrocer.datasets.gallery import built_in_gallery, open_gallery
 
 
 def read_pictures(data: Path | None, most: int = 200) -> list[bytes]:
-    """The bytes of up to ``most`` pictures of the data set, or plain folder of JPEGs, ``data``."""
+    """The bytes of up to ``most`` images of the data set, or plain folder of JPEGs, ``data``."""
     if data is not None and (plain := sorted(data.glob("*.jpg"))):
         return [path.read_bytes() for path in plain[:most]]
     gallery = built_in_gallery() if data is None else open_gallery(data)

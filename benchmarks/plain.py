@@ -1,7 +1,7 @@
 """The plain loop in a process of its own: Pillow, float32 and ONNX Runtime as tutorials show them.
 
 The same int8 network, its input prepared as float32; one loop with the session's default options,
-so that ONNX Runtime uses all processors for one picture at a time. Speaks the language of
+so that ONNX Runtime uses all processors for one image at a time. Speaks the language of
 ``benchmarks.bare``: seconds in, JSON out.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.pictures import read_pictures
 
 
 def plain_classifier(graph: Path) -> Callable[[bytes], int]:
-    """A function from a picture's bytes to its class id."""
+    """A function from an image's bytes to its class id."""
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     height, width = session.get_inputs()[0].shape[2:]
 
@@ -51,7 +51,7 @@ def measure(classify: Callable[[bytes], int], pictures: Sequence[bytes], seconds
 
 
 def main() -> None:
-    """Answer until standard input ends; arguments: the graph, then a folder of pictures."""
+    """Answer until standard input ends; arguments: the graph, then a folder of images."""
     classify = plain_classifier(Path(sys.argv[1]))
     pictures = read_pictures(Path(sys.argv[2]))
     serve(lambda seconds, *_: vars(measure(classify, pictures, seconds)))

@@ -33,7 +33,7 @@ def service(*flags: str, module: str = "greengrocer") -> Iterator[Service]:
     """Run ``greengrocer serve`` on a free port, with its access log off."""
     command = [
         *(sys.executable, "-m", module, "serve", "--port", "0"),
-        *("--access-log", "false", "--drain-delay", "0", *flags),
+        *("--access-log", "false", "--drain-delay-seconds", "0", *flags),
     ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

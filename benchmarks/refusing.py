@@ -1,4 +1,4 @@
-"""Greengrocer, but for its queue, which is full for ever: every picture is refused with a 429.
+"""Greengrocer, but for its queue, which is full for ever: every image is refused with a 429.
 
 Takes Greengrocer's own command line. A refusal goes the whole way that it goes under overload.
 """
@@ -12,7 +12,7 @@ from greengrocer.cli.main import main
 from greengrocer.serving.admission import AdmissionLimits
 from greengrocer.settings import Settings
 
-NONE_IS_SHORT_ENOUGH = -1.0  # seconds that a picture may wait
+NONE_IS_SHORT_ENOUGH = -1.0  # seconds that an image may wait
 
 
 def _full(settings: Settings, threads: int) -> AdmissionLimits:

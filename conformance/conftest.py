@@ -20,9 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
     group.addoption("--base-url", help="where the service is, as http://127.0.0.1:8000")
     group.addoption("--pid", type=int, help="its first process, where it runs on this machine")
-    group.addoption("--seed", type=int, default=1, help="makes other damaged pictures")
+    group.addoption("--seed", type=int, default=1, help="makes other damaged images")
     group.addoption(
-        "--pictures", type=int, default=100, help="damaged ones of each of 45 sorts [%(default)s]"
+        "--images", type=int, default=100, help="damaged ones of each of 45 sorts [%(default)s]"
     )
 
 

@@ -1,6 +1,6 @@
-"""Damaged pictures by the thousand, each made anew from its name.
+"""Damaged images by the thousand, each made anew from its name.
 
-``python -m conformance.corpus FOLDER [PICTURE ...]`` writes those of these names, or the crafted
+``python -m conformance.corpus FOLDER [IMAGE ...]`` writes those of these names, or the crafted
 ones all, for whoever wants to look at one.
 """
 
@@ -36,7 +36,7 @@ SOUND: dict[str, Callable[[], bytes]] = {
 
 @cache
 def sound(kind: str) -> bytes:
-    """The undamaged picture of this kind."""
+    """The undamaged image of this kind."""
     return SOUND[kind]()
 
 
@@ -69,7 +69,7 @@ def splice(picture: bytes, chance: random.Random) -> bytes:
 
 
 def graft(picture: bytes, chance: random.Random) -> bytes:
-    """Its beginning goes on as another picture."""
+    """Its beginning goes on as another image."""
     other = sound(chance.choice(list(SOUND)))
     return picture[: chance.randrange(len(picture))] + other[chance.randrange(len(other)) :]
 
@@ -84,18 +84,18 @@ DAMAGES: dict[str, Damage] = {
 
 
 def damaged(name: str) -> bytes:
-    """The picture called ``name``: a kind, a damage and a seed, as ``lossy-flip_3``."""
+    """The image called ``name``: a kind, a damage and a seed, as ``lossy-flip_3``."""
     kind, _, damage = name.rpartition("_")[0].partition("-")
     return DAMAGES[damage](sound(kind), random.Random(name))
 
 
 def names(kind: str, damage: str, seed: int, count: int) -> Iterator[str]:
-    """The names of ``count`` damaged pictures; every ``seed`` makes others."""
+    """The names of ``count`` damaged images; every ``seed`` makes others."""
     return (f"{kind}-{damage}_{seed}.{k}" for k in range(count))
 
 
 def main(folder: str, *chosen: str) -> None:
-    """Write pictures into ``folder``."""
+    """Write images into ``folder``."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name in chosen or CRAFTED:
         content = CRAFTED[name].build() if name in CRAFTED else damaged(name)

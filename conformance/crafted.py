@@ -1,4 +1,4 @@
-"""Pictures crafted to be expensive, contradictory or something else, and what each must be told."""
+"""Images crafted to be expensive, contradictory or something else, and what each must be told."""
 
 import struct
 import zlib
@@ -13,9 +13,9 @@ from conformance.jpegs import APP1, APP2, COMMENT, segment, with_segments
 from conformance.photos import encoded, jpeg, photo, plain
 
 OK = frozenset({"ok"})
-UNREADABLE = frozenset({"unreadable-picture"})
+UNREADABLE = frozenset({"unreadable-image"})
 EITHER = OK | UNREADABLE  # a decoder may forgive it
-SLOW = frozenset({"picture-too-slow"})
+SLOW = frozenset({"image-too-slow"})
 PIXELS = frozenset({"too-many-pixels"})
 FOREIGN = frozenset({"unsupported-format"})
 WITH_EXTRA = FOREIGN | OK  # as the extra heif is installed or not
@@ -32,7 +32,7 @@ WEBP = encoded(photo(1, SQUARE), "WEBP")
 
 
 class Crafted(NamedTuple):
-    """A picture, and the outcomes that are right for it. ``build`` may take a second."""
+    """An image, and the outcomes that are right for it. ``build`` may take a second."""
 
     name: str
     outcomes: frozenset[str]
@@ -155,7 +155,7 @@ JPEGS = [
     ),
     Crafted("bytes behind its end", OK, lambda: SOUND + bytes(100_000)),
     Crafted(
-        "300 segments of other pictures",
+        "300 segments of other images",
         OK,
         lambda: with_segments(SOUND, *[segment(APP2, b"MPF\0MM\0*" + bytes(60_000))] * 300),
     ),

@@ -1,21 +1,21 @@
 """The limits that the service has unless it is told others: the suite is for these."""
 
-BODY = 20_000_000  # bytes of a picture
-JSON_BODY = BODY * 4 // 3 + (1 << 16)  # bytes: a picture in base64, and what is said of it
+BODY = 20_000_000  # bytes of an image
+JSON_BODY = BODY * 4 // 3 + (1 << 16)  # bytes: an image in base64, and what is said of it
 JSON_LISTS = 200_000  # of it, with objects and keys
 JSON_VALUES = 1_000_000  # of it: one more than there are commas
 TENSORS_BODY = 256_000_000  # bytes, where they are binary: as many as may be in flight
-BATCH = 1000  # pictures of a request that may have many
+BATCH = 1000  # images of a request that may have many
 BATCH_BODY = 500_000_000  # bytes of a form of them
 URL = 8192  # bytes
 HEADERS = 100
 HEADER_BYTES = 32768  # names and values together
-PARTS = 101  # of a form: the picture and 100 others
+PARTS = 101  # of a form: the image and 100 others
 PART_HEADERS = 8
 PART_HEADER_BYTES = 4096  # of each
-FORM_OVERHEAD = 1 << 17  # bytes of a form that are no picture
+FORM_OVERHEAD = 1 << 17  # bytes of a form that are no image
 PIXEL = 8  # bytes that a JPEG takes of memory for each of its pixels, at most
 DEADLINE = 10.0  # seconds
-DECODE = 4.0  # seconds of processor time for a picture
+DECODE = 4.0  # seconds of processor time for an image
 PATIENCE = 10.0  # seconds for a head, and in which a body may stand still
 SENDING = 30.0  # seconds in which none of an answer is taken

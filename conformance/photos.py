@@ -1,4 +1,4 @@
-"""Sound pictures, and their bytes as good encoders write them."""
+"""Sound images, and their bytes as good encoders write them."""
 
 import io
 
@@ -7,24 +7,24 @@ from PIL import Image
 
 
 def photo(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
-    """A smooth random picture, different for every seed."""
+    """A smooth random image, different for every seed."""
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
 
 
 def plain(level: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A picture of one grey."""
+    """An image of one grey."""
     return Image.new("RGB", size, (level, level, level))
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """A picture's bytes in the format ``kind``."""
+    """An image's bytes in the format ``kind``."""
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
 
 
 def jpeg(picture: Image.Image, **options: object) -> bytes:
-    """A picture as a JPEG."""
+    """An image as a JPEG."""
     return encoded(picture, "JPEG", **options)

@@ -3,7 +3,7 @@
 import base64
 import struct
 
-# A drawn picture of 64 x 48 pixels, encoded once: the suite runs without a HEIC encoder.
+# A drawn image of 64 x 48 pixels, encoded once: the suite runs without a HEIC encoder.
 HEIC = base64.b64decode(
     "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA"
     "AAAAAAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAAKkAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAA"

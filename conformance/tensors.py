@@ -12,7 +12,7 @@ from conformance.wire import Answer, exchange, post
 LENGTH = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
 FILE = jpeg(plain(100))
-PIXELS = bytes(range(0, 240, 10))  # two pictures of 2 x 2 pixels
+PIXELS = bytes(range(0, 240, 10))  # two images of 2 x 2 pixels
 
 
 def model(url: str) -> str:
@@ -28,7 +28,7 @@ def image(*files: bytes, **other: object) -> dict[str, Any]:
 
 
 def pixels(**other: object) -> dict[str, Any]:
-    """The input of two small pictures, in JSON."""
+    """The input of two small images, in JSON."""
     shape = [2, 2, 2, 3]
     return {"name": "pixels", "shape": shape, "datatype": "UINT8", "data": list(PIXELS)} | other
 

@@ -51,7 +51,7 @@ def test_chunks_may_be_small(base_url: str, size: int) -> None:
         *("binary/octet-stream", "Image/JPEG; charset=x", ""),
     ],
 )
-def test_the_type_of_a_picture_is_not_looked_at(base_url: str, kind: str) -> None:
+def test_the_type_of_an_image_is_not_looked_at(base_url: str, kind: str) -> None:
     request = post(PICTURE, kind=kind)
     assert outcome(exchange(base_url, request)) == "ok"
     untyped = request.replace(f"Content-Type: {kind}\r\n".encode(), b"")
@@ -62,7 +62,7 @@ def test_the_type_of_a_picture_is_not_looked_at(base_url: str, kind: str) -> Non
     "kind",
     ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed"],
 )
-def test_a_body_that_says_it_is_no_picture_is_told_what_to_send(base_url: str, kind: str) -> None:
+def test_a_body_that_says_it_is_no_image_is_told_what_to_send(base_url: str, kind: str) -> None:
     answer = exchange(base_url, post(PICTURE, kind=kind))
     assert (answer.status, refused(answer)) == (415, "unsupported-content-type")
     assert "multipart/form-data" in json.loads(answer.body)["detail"]

@@ -54,7 +54,7 @@ def sent(**request: object) -> dict[str, Any]:
 
 
 SOUND: dict[str, tuple[str, dict[str, Any]]] = {
-    "a picture": ("/predict", {"media_type": "image/jpeg", "body": PICTURE}),
+    "an image": ("/predict", {"media_type": "image/jpeg", "body": PICTURE}),
     "evidence": (
         "/predict",
         {"media_type": "image/jpeg", "body": PICTURE, "query": {"explain": "true", "top": 2}},

@@ -59,7 +59,7 @@ def in_chunks(body: bytes, kind: str) -> bytes:
         (form(field("x")), "missing-field"),
         (form(part(PICTURE, name="picture")), "missing-field"),
         (form(FILE, FILE), "repeated-field"),
-        (form(part(b"")), "empty-picture"),
+        (form(part(b"")), "empty-image"),
         (form(FILE)[: -len(END)], "malformed-upload"),
         (form(FILE)[:-100], "malformed-upload"),
         (b"", "malformed-upload"),
@@ -165,24 +165,24 @@ def test_a_file_name_may_be_in_any_encoding(base_url: str, disposition: bytes) -
     ],
     ids=["no disposition", "no header", "many headers", "a long header"],
 )
-def test_behind_a_part_that_cannot_be_read_pictures_are_answered(base_url: str, bad: bytes) -> None:
+def test_behind_a_part_that_cannot_be_read_images_are_answered(base_url: str, bad: bytes) -> None:
     assert lines(base_url, form(FILE, bad, FILE)) == ["ok", "malformed-upload", "ok"]
 
 
 def lines(url: str, body: bytes) -> list[str]:
-    """What is said to each picture of a form."""
+    """What is said to each image of a form."""
     answer = exchange(url, post(body, kind=FORM, target="/predict/batch"))
     return [json.loads(line).get("code", "ok") for line in answer.body.splitlines()]
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_form_of_many_pictures_is_answered_up_to_its_limit(base_url: str, more: int) -> None:
+def test_a_form_of_many_images_is_answered_up_to_its_limit(base_url: str, more: int) -> None:
     body = form(*[FILE] * (BATCH + more))
     assert lines(base_url, body) == ["ok"] * BATCH + ["repeated-field"] * more
 
 
 @pytest.mark.wire
-def test_a_form_of_many_pictures_that_is_too_long_is_refused_before_it_comes(base_url: str) -> None:
+def test_a_form_of_many_images_that_is_too_long_is_refused_before_it_comes(base_url: str) -> None:
     length = f"Content-Length: {BATCH_BODY + 1}"
     request = head("POST", "/predict/batch", f"Content-Type: {FORM}", length)
     assert refused(exchange(base_url, request)) == "too-many-bytes"

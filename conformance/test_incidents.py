@@ -89,13 +89,11 @@ def test_pickle_cve_2025_32434_and_kin_nothing_sent_is_unpickled(base_url: str) 
                     call, "Payload-Container: NdarrayContainer", kind=kind, target=target
                 )
                 assert 400 <= exchange(base_url, request).status < 500
-        assert (
-            refused(exchange(base_url, post(form(part(call)), kind=FORM))) == "unreadable-picture"
-        )
+        assert refused(exchange(base_url, post(form(part(call)), kind=FORM))) == "unreadable-image"
         assert not watched.disturbed()
 
 
-def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_picture(
+def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_image(
     base_url: str, tmp_path: Path
 ) -> None:
     packed, mark = io.BytesIO(), tmp_path / "mark"
@@ -105,7 +103,7 @@ def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_picture(
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tape:
         tape.addfile(tarfile.TarInfo(str(mark)), io.BytesIO())
-    assert refused(exchange(base_url, post(packed.getvalue()))) == "unreadable-picture"
+    assert refused(exchange(base_url, post(packed.getvalue()))) == "unreadable-image"
     assert not mark.exists()
 
 
@@ -151,7 +149,7 @@ def test_pillow_bombs_are_refused_by_their_header(
         assert refused(exchange(base_url, post(CRAFTED[name].build()))) == "too-many-pixels"
 
 
-def test_pillow_cve_2026_112403_and_kin_odd_pictures_crash_nothing(base_url: str) -> None:
+def test_pillow_cve_2026_112403_and_kin_odd_images_crash_nothing(base_url: str) -> None:
     odd = [one.build() for one in (*JPEGS, *PNGS, *WEBPS) if "mega" not in one.name]
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(exchange, [base_url] * len(odd), map(post, odd)))
@@ -275,7 +273,7 @@ def test_infinity_telemetry_no_connection_goes_out(base_url: str, service: Proce
     assert {local for local, remote in service.connections() if remote} <= {port}
 
 
-def test_ultralytics_6174_each_of_500_pictures_has_its_own_answer(base_url: str) -> None:
+def test_ultralytics_6174_each_of_500_images_has_its_own_answer(base_url: str) -> None:
     requests = [post(jpeg(photo(number))) for number in range(500)]
 
     def told(answer: Answer) -> object:

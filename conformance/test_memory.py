@@ -31,7 +31,7 @@ def png(depth: int = 8, colour: int = pngs.RGBA) -> bytes:
 
 
 def half(kind: str, **options: object) -> bytes:
-    """The first half of a large picture."""
+    """The first half of a large image."""
     whole = encoded(photo(1, SIDE), kind, **options)
     return whole[: len(whole) // 2]
 
@@ -57,7 +57,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "progressive jpeg": lambda: half("JPEG", progressive=True),
     "jpeg and zeros": zeros,
     "too many pixels": lambda: with_size(jpeg(plain(1)), 60_000, 60_000),
-    "no picture": lambda: UPLOAD,
+    "no image": lambda: UPLOAD,
     "an old format": lambda: b"GIF89a" + UPLOAD,
 }
 
@@ -68,12 +68,12 @@ def batch(picture: bytes) -> bytes:
 
 
 def behind_json(path: str, picture: bytes) -> bytes:
-    """The picture as a binary tensor."""
+    """The image as a binary tensor."""
     tail = packed(picture)
     return infer(path, asking(behind(image(picture), len(tail))), tail)
 
 
-# How a picture that is refused may come, by the path of the model.
+# How an image that is refused may come, by the path of the model.
 WAYS: dict[str, tuple[int, Callable[[str], bytes]]] = {
     "form": (400, lambda _: post(form(part(png())), kind=FORM)),
     "in chunks": (400, lambda _: chunked(png(), 1 << 16)),
@@ -84,7 +84,7 @@ WAYS: dict[str, tuple[int, Callable[[str], bytes]]] = {
     "tensors": (400, lambda path: infer(path, asking(image(png())))),
     "tensors behind": (400, lambda path: behind_json(path, png())),
 }
-# What is refused before there is a picture.
+# What is refused before there is an image.
 UPLOADS: dict[str, tuple[int, Callable[[str], bytes]]] = {
     "too many bytes": (413, lambda _: post(bytes(BODY + 1))),
     "too many in chunks": (413, lambda _: chunked(bytes(BODY + 1), 1 << 16)),
@@ -100,7 +100,7 @@ UPLOADS: dict[str, tuple[int, Callable[[str], bytes]]] = {
 FLOODED: dict[str, tuple[int, Callable[[str], bytes]]] = {
     "health": (200, lambda _: head("GET", "/livez")),
     "no such path": (404, lambda _: head("GET", "/nope")),
-    "no picture": (415, lambda _: post(b"GIF89a")),
+    "no image": (415, lambda _: post(b"GIF89a")),
     "no form": (400, lambda _: post(b"x", kind=FORM)),
     "no batch": (400, lambda _: post(b"x", kind=FORM, target="/predict/batch")),
     "no map": (415, lambda _: post(b"GIF89a", target="/explain")),
@@ -117,7 +117,7 @@ def again_and_again(url: str, service: Processes, request: bytes, status: int) -
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_that_are_refused_leave_nothing(
+def test_images_that_are_refused_leave_nothing(
     base_url: str, service: Processes, name: str
 ) -> None:
     request = post(PICTURES[name]())
@@ -127,7 +127,7 @@ def test_pictures_that_are_refused_leave_nothing(
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_a_picture_that_is_refused_leaves_nothing_whichever_way_it_comes(
+def test_an_image_that_is_refused_leaves_nothing_whichever_way_it_comes(
     base_url: str, service: Processes, name: str
 ) -> None:
     status, build = WAYS[name]

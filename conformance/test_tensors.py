@@ -37,7 +37,7 @@ HUGE = 2**62
 TWO = packed(FILE, FILE)
 SIDE = 1600  # pixels each way
 NESTED: tuple[object, ...] = ([], {}, {"": 0})
-TAKEN = {200, 504}  # all pictures have one deadline, for which many may be too much work
+TAKEN = {200, 504}  # all images have one deadline, for which many may be too much work
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def values(url: str, request: bytes) -> list[Any]:
     return [output["data"] for output in answered(exchange(url, request))["outputs"]]
 
 
-def test_a_picture_is_told_alike_whichever_way_it_comes(base_url: str, path: str) -> None:
+def test_an_image_is_told_alike_whichever_way_it_comes(base_url: str, path: str) -> None:
     in_json = values(base_url, infer(path, asking(image(FILE, FILE))))
     assert values(base_url, infer(path, asking(behind(image(FILE, FILE), len(TWO))), TWO)) == (
         in_json
@@ -89,7 +89,7 @@ BAD: dict[str, tuple[int, bytes, bytes | None]] = {
     "huge sides": (413, asking(pixels(shape=[1, HUGE, HUGE, 3])), None),
     "sides that wrap around": (413, asking(pixels(shape=[1, 2**32, 2**32, 3])), None),
     "huge sides behind": (413, asking(behind(pixels(shape=[1, HUGE, 1, 3]), 24)), PIXELS),
-    "very many pictures": (413, asking(image(FILE, shape=[HUGE])), None),
+    "very many images": (413, asking(image(FILE, shape=[HUGE])), None),
     "a side of 300 digits": (413, asking(image(FILE, shape=[10**300])), None),
     "NaN": (400, asking(pixels(data=[float("nan")] * 24)), None),
     "infinity": (400, asking(pixels(data=[float("inf")] * 24)), None),
@@ -99,7 +99,7 @@ BAD: dict[str, tuple[int, bytes, bytes | None]] = {
     "1e999": (400, asking(pixels(data=[0] * 24)).replace(b"[0,", b"[1e999,"), None),
     "ragged": (400, asking(pixels(data=[[0] * 23, 0])), None),
     "no base64": (400, asking(image(data=["?"], shape=[1])), None),
-    "an empty picture": (400, asking(image(b"")), None),
+    "an empty image": (400, asking(image(b"")), None),
     "a bomb": (413, asking(image(with_size(FILE, 60000, 60000))), None),
     "a bomb of two": (413, asking(image(FILE, with_size(FILE, 60000, 60000))), None),
     "too little behind": (400, asking(behind(image(FILE, FILE), len(TWO))), TWO[:-1]),
@@ -205,7 +205,7 @@ def test_json_may_have_as_much_as_the_limit(
         assert refused(exchange(base_url, past)) == 413
 
 
-def test_a_request_may_have_as_many_pictures_as_the_limit(base_url: str, path: str) -> None:
+def test_a_request_may_have_as_many_images_as_the_limit(base_url: str, path: str) -> None:
     for count, statuses in ((BATCH, TAKEN), (BATCH + 1, {413})):
         octets = bytes(3 * count)
         text = asking(behind(pixels(shape=[count, 1, 1, 3]), len(octets)))
@@ -251,7 +251,7 @@ def test_a_request_may_be_as_long_as_the_limit(base_url: str, path: str) -> None
     assert refused(exchange(base_url, infer(path, text.ljust(JSON_BODY + 1)))) == 413
 
 
-def test_a_picture_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
+def test_an_image_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
     for size, status in ((BODY, 200), (BODY + 1, 413)):
         file = packed(FILE.ljust(size, b"\0"))
         request = infer(path, asking(behind(image(FILE), len(file))), file)

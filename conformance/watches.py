@@ -13,14 +13,14 @@ from conformance.wire import Answer, Wire, exchange, head
 QUICK = 5.0  # seconds: far more than health takes, on a busy machine and behind a proxy, too
 WORK = 1.5  # seconds of processor time: to read what may come takes a third of it
 PEAK = 150_000  # kilobytes: what an upload of 20 megabytes may cost for a moment
-KEPT = 60_000  # kilobytes: less than three large pictures, and more than an allocator keeps
+KEPT = 60_000  # kilobytes: less than three large images, and more than an allocator keeps
 IDLE = 10.0  # seconds, in which memory must have come to rest
 POLL = 0.1  # seconds
 SLACK = 5.0  # seconds beyond a deadline, for what is not the service's
 
 
 def in_time(url: str, requests: Iterable[bytes]) -> Iterator[Answer]:
-    """The answers, on one connection: each is whole within a picture's deadline."""
+    """The answers, on one connection: each is whole within an image's deadline."""
     with Wire(url, DEADLINE + SLACK) as wire:
         for request in requests:
             started = time.monotonic()

@@ -7,7 +7,7 @@ from enum import Enum
 
 from soak.messages import FORM, behind, form, head, in_json, post, posts
 
-MEGABYTE = 1_000_000  # the service's --max-megabytes is 1
+MEGABYTE = 1_000_000  # the service's --max-image-bytes
 
 OK = "200"
 FULL = "429 overloaded"
@@ -17,6 +17,7 @@ FLOOD = 500  # requests that are sent at once, and as many bytes as one read tak
 FLOOD_BYTES = 256_000
 UNREAD = 6000  # those behind answers that are never read
 ASSETS = 4  # a megabyte and a half each: more than the system takes for who does not read
+ASSET = "/docs/assets/{name}"  # their route in the metrics
 INFER = "/v2/models/{name}/infer"
 
 
@@ -60,7 +61,7 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
     return [
         Kind("picture", 40, "/predict", posts("/predict", pictures), or_full(OK)),
         Kind(
-            "picture in a form",
+            "image in a form",
             8,
             "/predict",
             [post("/predict", form(picture), FORM) for picture in pictures],
@@ -75,7 +76,7 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
             or_full(f"{OK} of 200, 400, 200"),
         ),
         Kind(
-            "picture in a hurry",
+            "image in a hurry",
             4,
             "/predict",
             [post("/predict", picture, more=("X-Deadline-Ms: 60",)) for picture in pictures],
@@ -135,8 +136,8 @@ def _slow_readers() -> list[Kind]:
     """They ask for a megabyte and a half, which no buffer between us holds."""
     asked = [head("GET", "/docs/assets/swagger-ui-bundle.js")]
     return [
-        Kind("slow reader", 1, "unmatched", asked, frozenset({OK}), Manner.READS_SLOWLY),
-        Kind("never read", 1, "unmatched", asked, frozenset({LEFT}), Manner.NEVER_READS),
+        Kind("slow reader", 1, ASSET, asked, frozenset({OK}), Manner.READS_SLOWLY),
+        Kind("never read", 1, ASSET, asked, frozenset({LEFT}), Manner.NEVER_READS),
     ]
 
 
@@ -151,7 +152,7 @@ def _floods() -> list[Kind]:
         Kind(
             "unread flood",
             2,
-            "unmatched",
+            ASSET,
             unread,
             frozenset({LEFT}),
             Manner.NEVER_READS,
@@ -167,7 +168,7 @@ def _small() -> list[Kind]:
         Kind("liveness probe", 4, "/livez", [head("GET", "/livez")], ok),
         Kind("readiness probe", 4, "/readyz", [head("GET", "/readyz")], ok),
         Kind("scrape", 1, "/metrics", [head("GET", "/metrics")], ok),
-        Kind("picture to try", 2, "/random-image", [head("GET", "/random-image")], ok),
+        Kind("image to try", 2, "/random-image", [head("GET", "/random-image")], ok),
     ]
 
 

@@ -9,7 +9,7 @@ from soak.kinds import Kind
 CUT = "cut"  # the connection ended without a whole answer
 UNANSWERED = "unanswered"  # the run has ended, and nothing came
 
-# What a killed process of this role may do to a request: a probe is told 503, and so is a picture
+# What a killed process of this role may do to a request: a probe is told 503, and so is an image
 # whose deadline ends before there is another engine.
 BY_KILL = {"http": frozenset({CUT}), "engine": frozenset({"503", "503 not-ready"})}
 

@@ -15,7 +15,7 @@ NOW, HIGHEST = "VmRSS", "VmHWM"  # lines of /proc/PID/status
 class Figures:
     """Resident bytes of all processes together; what they share counts once for each."""
 
-    start: int  # once it serves, before the first picture
+    start: int  # once it serves, before the first image
     peak: int  # each process at its own moment
     rest: int  # some moments after the last request
 

@@ -32,7 +32,7 @@ def head(method: str, target: str, *headers: str) -> bytes:
 
 
 def form(*pictures: bytes) -> bytes:
-    """A form of these pictures, for the type FORM."""
+    """A form of these images, for the type FORM."""
     start = f'--{FRONTIER}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
     parts = [start.encode() + picture + b"\r\n" for picture in pictures]
     return b"".join(parts) + f"--{FRONTIER}--\r\n".encode()

@@ -52,7 +52,7 @@ def compare(
     """The differences between two scrapes, of which the first was taken before the ledger."""
     found = [
         f"{name} is {after[name, frozenset()]:g} at rest"
-        for name in ("in_flight", "pictures_in_flight")
+        for name in ("in_flight", "images_in_flight")
         if after[name, frozenset()]
     ]
     for result, count in reloads.items():

@@ -12,7 +12,7 @@ from PIL import Image
 from soak.kinds import INFER, LEFT, MEGABYTE, OK, UNKNOWN, Kind, Manner, or_full
 from soak.messages import FORM, behind, chunked, form, head, in_json, post, posts
 
-CUT_SHORT = "400 unreadable-picture"
+CUT_SHORT = "400 unreadable-image"
 SIDE = 3600  # pixels: 52 megabytes in RGBA
 TEXTS = 63  # of a mebibyte each
 HALF = MEGABYTE // 2
@@ -30,7 +30,7 @@ def endless_pictures() -> list[Kind]:
     large = _large()
     batch = form(large[0], large[0])
     return [
-        Kind("endless picture", 4, "/predict", posts("/predict", large), or_full(CUT_SHORT)),
+        Kind("endless image", 4, "/predict", posts("/predict", large), or_full(CUT_SHORT)),
         Kind("endless, to explain", 1, "/explain", posts("/explain", large), or_full(CUT_SHORT)),
         Kind(
             "endless, in a form",
@@ -83,7 +83,7 @@ def _tensors(large: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
 def _damaged(pictures: Sequence[bytes]) -> list[Kind]:
     damaged = [picture[: len(picture) // 2] for picture in pictures]
     return [
-        Kind("damaged picture", 8, "/predict", posts("/predict", damaged), or_full(CUT_SHORT)),
+        Kind("damaged image", 8, "/predict", posts("/predict", damaged), or_full(CUT_SHORT)),
         Kind(
             "other format",
             3,
@@ -144,7 +144,7 @@ def _forms(pictures: Sequence[bytes]) -> list[Kind]:
             frozenset({"400 malformed-upload"}),
         ),
         Kind(
-            "two pictures for one",
+            "two images for one",
             1,
             "/predict",
             [post("/predict", form(*pictures[:2]), FORM)],

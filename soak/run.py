@@ -18,7 +18,7 @@ from soak.watch import LEAST, Trend, Watch, growths, trends
 CLIENTS = 16
 SEED = 1
 PATIENCE = 300.0  # seconds
-ALONE = 60  # refused pictures that come one after the other, with nothing else beside them
+ALONE = 60  # refused images that come one after the other, with nothing else beside them
 IDLE_SECONDS = 5.0  # after the last request, before memory is at rest
 
 

@@ -20,14 +20,14 @@ START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.05
 # Small, so that what is slow or large is soon refused, and the queue is full now and then.
-UPLOADS, DECODING = 64, 256  # megabytes
+UPLOADS, DECODING = 64_000_000, 256_000_000  # bytes
 LIMITS = (
-    *("--upload-grace", "3", "--head-seconds", "3", "--max-megabytes", "1"),
-    *("--megabytes-in-flight", str(UPLOADS), "--decode-megabytes", str(DECODING)),
-    *("--max-wait", "0.3", "--deadline", "30"),
+    *("--upload-grace-seconds", "3", "--header-timeout-seconds", "3", "--max-image-bytes", "1MB"),
+    *("--upload-memory-bytes", str(UPLOADS), "--decode-memory-bytes", str(DECODING)),
+    *("--max-queue-seconds", "0.3", "--request-timeout-seconds", "30"),
 )
-IN_FLIGHT = (UPLOADS + DECODING) * 1_000_000  # bytes
-USUAL = ("--access-log", "false", "--drain-delay", "0", "--port", "0")
+IN_FLIGHT = UPLOADS + DECODING
+USUAL = ("--access-log", "false", "--drain-delay-seconds", "0", "--port", "0")
 URL = re.compile(r"http://[\d.]+:(\d+)")
 
 
@@ -70,7 +70,7 @@ def started(bundle: str, workers: int) -> Iterator[Service]:
     """Start it, and wait until it serves; killed at the end if it has not stopped by then."""
     with tempfile.TemporaryDirectory() as home:  # private: mode 0700
         control, log = Path(home, "control.sock"), Path(home, "log")
-        flags = [*USUAL, *LIMITS, "--bundle", bundle, "--control", str(control)]
+        flags = [*USUAL, *LIMITS, "--bundle", bundle, "--control-socket", str(control)]
         flags += ["--workers", str(workers)] if workers else []
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GREENGROCER_")}
         with log.open("wb") as written:

@@ -14,7 +14,10 @@ from support.legs import (  # noqa: F401  # hooks
     pytest_runtest_makereport,
     pytest_terminal_summary,
 )
+from support.plugins import python_path
 from support.servers import Server, StartServer, start_server
+
+os.environ.update(python_path())  # the processes that tests start find the engine `fake`
 
 
 @pytest.fixture(scope="session")

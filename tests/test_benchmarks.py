@@ -12,7 +12,7 @@ SECONDS = 0.3
 
 
 class Moody(socketserver.StreamRequestHandler):
-    """Does to a request what its picture says: answers well, answers 503, or hangs up."""
+    """Does to a request what its image says: answers well, answers 503, or hangs up."""
 
     def handle(self) -> None:
         while length := self._length():

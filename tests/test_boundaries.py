@@ -42,6 +42,12 @@ def test_the_serving_side_imports_without_torch() -> None:
     assert not loaded & {"torch", "onnx", "onnxruntime"}
 
 
+def test_a_model_in_python_loads_no_http() -> None:
+    loaded = loaded_after("import greengrocer; greengrocer.load('fast').close()")
+    assert {"greengrocer", "onnxruntime"} <= loaded
+    assert not loaded & {"fastapi", "starlette", "uvicorn", "prometheus_client", "structlog"}
+
+
 def test_help_loads_no_engine_and_no_numbers() -> None:
     code = (
         "from greengrocer.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(0)"

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from support.clocks import SettableClock
 
 
@@ -31,12 +31,12 @@ def test_without_seconds_there_is_no_deadline() -> None:
 def test_a_cancelled_context_says_that_the_client_has_gone() -> None:
     context = Context("id", seconds=10, clock=SettableClock())
     context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         context.check()
 
 
 def test_departure_is_told_before_the_deadline() -> None:
     context = Context("id", seconds=0, clock=SettableClock())
     context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         context.check()

@@ -40,7 +40,7 @@ def test_the_interpreter_lacks_what_it_is_to_lack() -> None:
     assert "FileNotFoundError" in done.stderr
 
 
-def test_predict_names_a_picture() -> None:
+def test_predict_names_an_image() -> None:
     done = python("-m", "greengrocer", "predict", "--bundle", "fast", str(PICTURE))
     assert done.returncode == 0, done.stderr
     assert PICTURE.stem in done.stdout

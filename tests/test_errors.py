@@ -2,8 +2,8 @@ import re
 from collections.abc import Iterator
 
 from greengrocer import errors
-from greengrocer.errors import GreengrocerError, PictureRefused, Refusal, UploadRefused
-from greengrocer.web.problems import KINDS
+from greengrocer.answer_json import KINDS
+from greengrocer.errors import GreengrocerError, ImageRefused, Refusal, UploadRefused
 
 Tree = set[tuple[str, str]]  # child and parent
 
@@ -31,7 +31,7 @@ def below(root: type[GreengrocerError]) -> Iterator[type[GreengrocerError]]:
 def refusals() -> set[type[Refusal]]:
     """The refusals that are raised: all but the two that only group others."""
     found = {child for child in below(Refusal) if issubclass(child, Refusal)}
-    return found - {PictureRefused, UploadRefused}
+    return found - {ImageRefused, UploadRefused}
 
 
 def test_the_drawn_tree_is_the_real_one() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import built_in_gallery
@@ -39,7 +39,7 @@ def logit(pipeline: Pipeline, picture: Pixels, label: int) -> float:
 
 
 def covered(picture: Pixels, at: tuple[float, float]) -> Pixels:
-    """The picture with a grey square around a place, from 0 to 1 down and across."""
+    """The image with a grey square around a place, from 0 to 1 down and across."""
     height, width = picture.shape[:2]
     tall, wide = round(height * COVER), round(width * COVER)
     top = round(min(max(at[0] - COVER / 2, 0), 1 - COVER) * height)

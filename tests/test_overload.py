@@ -27,7 +27,7 @@ CALM = Run(
     probe=[0.01],
     probe_failures=0,
 )
-# A picture takes 18 ms; (2.0 - 200 x 1 ms - 0.36) / 18 ms = 80 of them are affordable.
+# An image takes 18 ms; (2.0 - 200 x 1 ms - 0.36) / 18 ms = 80 of them are affordable.
 LOADED = replace(CALM, sent=300, answered=78, refused=200, service=1.6, generator=0.36)
 
 

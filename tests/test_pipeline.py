@@ -13,11 +13,11 @@ from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
-    PictureTooSlow,
+    ImageTooSlow,
     TooManyPixels,
-    UnreadablePicture,
+    UnreadableImage,
 )
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
@@ -61,7 +61,7 @@ def pipeline_of(
 
 @pytest.mark.parametrize("level", [5, 100, 250])
 @pytest.mark.parametrize("size", [(64, 48), (1000, 30)])
-def test_a_picture_goes_in_and_its_name_comes_out(
+def test_an_image_goes_in_and_its_name_comes_out(
     engine: CountingEngine, level: int, size: tuple[int, int]
 ) -> None:
     answer = pipeline_of(engine).classify(jpeg(level, size), Context(), Ask(top=3))
@@ -71,7 +71,7 @@ def test_a_picture_goes_in_and_its_name_comes_out(
     assert answer.coarse.name == ("dark" if level < 128 else "light")
 
 
-def test_a_picture_that_comes_as_pixels_is_the_picture(engine: CountingEngine) -> None:
+def test_an_image_that_comes_as_pixels_is_the_image(engine: CountingEngine) -> None:
     pixels = np.asarray(photo(1))
     pipeline = pipeline_of(engine)
     as_file = pipeline.classify(encoded(photo(1), "PNG"), Context())
@@ -81,7 +81,7 @@ def test_a_picture_that_comes_as_pixels_is_the_picture(engine: CountingEngine) -
 
 
 @pytest.mark.parametrize(("size", "shown"), [((2000, 500), (1024, 256)), ((64, 48), (64, 48))])
-def test_an_overlay_is_a_png_of_the_picture_and_not_too_large(
+def test_an_overlay_is_a_png_of_the_image_and_not_too_large(
     engine: CountingEngine, size: tuple[int, int], shown: tuple[int, int]
 ) -> None:
     pipeline = pipeline_of(engine)
@@ -98,17 +98,17 @@ def test_the_observer_hears_of_each_stage(engine: CountingEngine) -> None:
     assert recorder.stages == ["decoded", "inferred"]
 
 
-def test_a_refused_picture_never_reaches_the_engine(engine: CountingEngine) -> None:
-    with pytest.raises(UnreadablePicture):
+def test_a_refused_image_never_reaches_the_engine(engine: CountingEngine) -> None:
+    with pytest.raises(UnreadableImage):
         pipeline_of(engine).classify(jpeg(1)[:200], Context())
     with pytest.raises(TooManyPixels):
         pipeline_of(engine, DecodeLimits(pixels=10)).classify(jpeg(1), Context())
-    with pytest.raises(PictureTooSlow):
+    with pytest.raises(ImageTooSlow):
         pipeline_of(engine, DecodeLimits(seconds=0)).classify(jpeg(1), Context())
     assert engine.calls == 0
 
 
-def test_a_picture_past_its_deadline_is_not_computed(engine: CountingEngine) -> None:
+def test_an_image_past_its_deadline_is_not_computed(engine: CountingEngine) -> None:
     with pytest.raises(DeadlineExceeded):
         pipeline_of(engine).classify(jpeg(1), Context(seconds=0, clock=SettableClock()))
     assert engine.calls == 0
@@ -117,7 +117,7 @@ def test_a_picture_past_its_deadline_is_not_computed(engine: CountingEngine) -> 
 def test_nobody_computes_for_a_client_that_has_gone(engine: CountingEngine) -> None:
     context = Context()
     context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         pipeline_of(engine).classify(b"not even looked at", context)
     assert engine.calls == 0
 
@@ -138,7 +138,7 @@ def test_a_deadline_that_passes_while_decoding_stops_before_the_engine(
     assert engine.calls == 0
 
 
-def test_pictures_of_two_threads_run_together_and_a_bad_one_never_joins(
+def test_images_of_two_threads_run_together_and_a_bad_one_never_joins(
     engine: CountingEngine,
 ) -> None:
     batcher = Batcher(engine, BatchLimits(largest=2, wait=60))
@@ -146,7 +146,7 @@ def test_pictures_of_two_threads_run_together_and_a_bad_one_never_joins(
     assert pipeline.largest_batch == 2
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(pipeline.classify, jpeg(5), Context())
-        with pytest.raises(UnreadablePicture):
+        with pytest.raises(UnreadableImage):
             pipeline.classify(jpeg(5)[:200], Context())
         second = pool.submit(pipeline.classify, jpeg(250), Context())
         assert [one.result(SECONDS).top[0].name for one in (first, second)] == ["grey-0", "grey-9"]
@@ -156,7 +156,7 @@ def test_pictures_of_two_threads_run_together_and_a_bad_one_never_joins(
     assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
 
 
-def test_a_picture_that_is_alone_is_told_to_the_engine_and_one_in_company_is_not(
+def test_an_image_that_is_alone_is_told_to_the_engine_and_one_in_company_is_not(
     fake_bundle: Path,
 ) -> None:
     engine = HeldEngine(fake_bundle, read_manifest(fake_bundle), "cpu", ONE_THREAD).hold()

@@ -10,7 +10,7 @@ PROBABILITIES = [[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.25, 0.25]]
 
 
 def inference(known: float = 0.5) -> Inference:
-    """Two pictures' answers."""
+    """Two images' answers."""
     return Inference(
         np.array(PROBABILITIES, np.float32),
         np.array([known, 0.0], np.float32),
@@ -63,7 +63,7 @@ def test_rounding_never_makes_a_confidence_larger_than_one() -> None:
     assert answer.top[0].confidence == 1
 
 
-def test_the_evidence_is_the_pictures_own_and_that_of_its_best_class() -> None:
+def test_the_evidence_is_the_images_own_and_that_of_its_best_class() -> None:
     first, second = (rank(inference(), k, LABELS, Ask(evidence=True)).evidence for k in (0, 1))
     assert first is not None
     assert second is not None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.settings import PREFIX, Settings, read_settings
+from greengrocer.read_settings import RENAMED, read_settings
+from greengrocer.settings import PREFIX, Settings
 from support.servers import StartServer, clean_environment
 from support.service_links import service_links
 
@@ -20,9 +21,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration file that sets a port, a host and a deadline."""
+    """A configuration file that sets a port, a host and a time-out."""
     path = tmp_path / "greengrocer.toml"
-    path.write_text('port = 1001\nhost = "file"\ndeadline = 11.5\n')
+    path.write_text('port = 1001\nhost = "file"\nrequest_timeout_seconds = 11.5\n')
     return path
 
 
@@ -44,8 +45,12 @@ def test_a_flag_goes_over_the_environment_and_that_over_the_file(
     monkeypatch.setenv("GREENGROCER_PORT", "1002")
     monkeypatch.setenv("GREENGROCER_HOST", "environment")
     settings = read_settings({"port": "1003"}, config)
-    assert (settings.port, settings.host, settings.deadline) == (1003, "environment", 11.5)
-    assert settings.drain == Settings.model_fields["drain"].default
+    assert (settings.port, settings.host, settings.request_timeout_seconds) == (
+        1003,
+        "environment",
+        11.5,
+    )
+    assert settings.threads is Settings.model_fields["threads"].default
 
 
 def test_every_setting_has_a_description_and_a_flag_that_help_shows() -> None:
@@ -68,19 +73,21 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--port", "-1"], "port"),
         (["--threads", "0"], "threads"),
         (["--threads", "many"], "threads"),
-        (["--max-megapixels", "151"], "max_megapixels"),
-        (["--max-wait", "nan"], "max_wait"),
-        (["--megabytes-in-flight", "inf"], "megabytes_in_flight"),
+        (["--max-image-pixels", "151M"], "max_image_pixels"),
+        (["--max-queue-seconds", "nan"], "max_queue_seconds"),
+        (["--upload-memory-bytes", "inf"], "upload_memory_bytes"),
+        (["--upload-memory-bytes", "20-5"], "upload_memory_bytes"),
+        (["--max-image-bytes", "20 MegaB"], "max_image_bytes"),
         (["--engine", "magic"], "engine"),
         (["--access-log", "perhaps"], "access_log"),
-        (["--decode-seconds", "6"], "decode_seconds"),
-        (["--max-megabytes", "300", "--megabytes-in-flight", "299"], "megabytes_in_flight"),
-        (["--megapixels-in-flight", "99"], "decode_megabytes"),
-        (["--decode-megabytes", "0"], "decode_megabytes"),
+        (["--decode-timeout-seconds", "6"], "decode_timeout_seconds"),
+        (["--max-image-bytes", "300MB", "--upload-memory-bytes", "299MB"], "upload_memory_bytes"),
+        (["--decode-memory-bytes", "0"], "decode_memory_bytes"),
+        (["--decode-megabytes", "many"], "decode_memory_bytes"),
         (["--workers", "0"], "workers"),
-        (["--max-batch", "0"], "max_batch"),
-        (["--batch-wait", "-0.001"], "batch_wait"),
-        (["--workers", "13", "--megabytes-in-flight", "256"], "megabytes_in_flight"),
+        (["--max-batch-size", "0"], "max_batch_size"),
+        (["--batch-wait-seconds", "-0.001"], "batch_wait_seconds"),
+        (["--workers", "13", "--upload-memory-bytes", "256MB"], "upload_memory_bytes"),
         (["--rate-limit-per-address", "5/fortnight"], "rate_limit_per_address"),
         (["--rate-limit-per-address", "0/second"], "rate_limit_per_address"),
         (["--rate-limit-per-key", "5/day"], "api_keys"),
@@ -100,15 +107,69 @@ def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: st
     assert "\n" not in str(refused.value)
 
 
-def test_a_name_of_old_is_refused_wherever_it_stands(
+def test_an_old_name_is_accepted_wherever_it_stands(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.write_text("megapixels_in_flight = 200\n")
-    with pytest.raises(UsageError, match="set decode_megabytes"):
+    config.write_text("max_megabytes = 2.5\ndrain = 7\n")
+    monkeypatch.setenv("GREENGROCER_MAX_MEGAPIXELS", "12.5")
+    settings = read_settings({"deadline": "20"}, config)
+    assert (settings.max_image_bytes, settings.drain_timeout_seconds) == (2_500_000, 7)
+    assert settings.max_image_pixels == 12_500_000
+    assert settings.request_timeout_seconds == 20
+    assert settings.old_names == ("deadline", "drain", "max_megabytes", "max_megapixels")
+
+
+def test_every_old_name_has_the_name_of_a_setting_and_is_none_itself() -> None:
+    assert {new for new, _ in RENAMED.values()} <= Settings.model_fields.keys()
+    assert not RENAMED.keys() & Settings.model_fields.keys()
+
+
+def test_an_old_name_beside_its_new_one_is_refused(config: Path) -> None:
+    config.write_text("max_megabytes = 2\nmax_image_bytes = 3\n")
+    with pytest.raises(UsageError, match="keep max_image_bytes"):
         read_settings({}, config)
-    monkeypatch.setenv("GREENGROCER_MEGAPIXELS_IN_FLIGHT", "200")
-    with pytest.raises(UsageError, match="set decode_megabytes"):
-        read_settings({})
+
+
+def test_a_flag_goes_over_an_old_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGROCER_MAX_WAIT", "5")
+    assert read_settings({"max_queue_seconds": "6"}).max_queue_seconds == 6
+
+
+def test_an_old_name_is_warned_of_in_the_log(serve: StartServer, fake_bundle: Path) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-megabytes", "1")
+    assert "max_image_bytes" in "".join(server.log)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("20MB", 20_000_000),
+        ("20 MiB", 20 << 20),
+        ("1.5GB", 1_500_000_000),
+        ("500kB", 500_000),
+        ("20_000_000", 20_000_000),
+        ("64Ki", 65536),
+    ],
+)
+def test_an_amount_may_have_a_unit(text: str, count: int) -> None:
+    assert read_settings({"max_request_bytes": text}).max_request_bytes == count
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGROCER_WORKERS", "")
+    assert read_settings({}).workers is None
+
+
+def test_a_mistake_names_the_place_where_it_stands(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text("threads = 'x'\n")
+    with pytest.raises(UsageError, match=f"configuration file {config}: setting threads .*whole"):
+        read_settings({}, config)
+    config.write_text("")
+    monkeypatch.setenv("GREENGROCER_DEADLINE", "0")
+    with pytest.raises(UsageError, match=r"environment: setting request_timeout_seconds .*above 0"):
+        read_settings({}, config)
 
 
 def test_a_list_is_one_text_with_commas_or_a_list_of_toml(
@@ -157,9 +218,9 @@ MISTAKES = {
     ),
     "unknown variable": ([], {"GREENGROCER_CI": "1"}, "GREENGROCER_CI, which is no setting"),
     "small letters": ([], {"greengrocer_prot": "1"}, "did you mean GREENGROCER_PORT?"),
-    "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"'GREENGROCER_A\nB\x1b'"),
-    "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"'GREENGROCER_\udcff'"),
-    "a long one": ([], {"GREENGROCER_" + 5000 * "A": "1"}, "AAA..., which"),
+    "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"GREENGROCER_A\nB\u001b, which"),
+    "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"GREENGROCER_\udcff, which"),
+    "a long one": ([], {"GREENGROCER_" + 5000 * "A": "1"}, "AAA [...] AAA"),
     "no such file": (["--config", "/no/such.toml"], {}, "/no/such.toml"),
     "no such bundle": (["--bundle", "/no/bundle", "--port", "0"], {}, "/no/bundle"),
 }
@@ -180,7 +241,7 @@ def test_a_mistake_is_told_in_one_line_and_ends_with_2(mistake: str) -> None:
     [
         ("colour", "there is no setting colour\n"),
         ("prot", "there is no setting prot: did you mean port?"),
-        ("max-megapixels", "max-megapixels: did you mean max_megapixels?"),
+        ("max-image-pixels", "max-image-pixels: did you mean max_image_pixels?"),
         ("GREENGROCER_API_KEY", "GREENGROCER_API_KEY: did you mean api_keys?"),
     ],
 )
@@ -200,25 +261,26 @@ def test_a_command_that_reads_settings_refuses_a_misspelt_variable() -> None:
         [sys.executable, "-m", "greengrocer", "reload"],
         capture_output=True,
         text=True,
-        env=clean_environment() | {"GREENGROCER_CONTROLL": "/tmp/socket"},
+        env=clean_environment() | {"GREENGROCER_CONTROLL_SOCKET": "/tmp/socket"},
         check=False,
         timeout=60,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "did you mean GREENGROCER_CONTROL?" in done.stderr
+    assert "did you mean GREENGROCER_CONTROL_SOCKET?" in done.stderr
 
 
 SERVICES = ("greengrocer", "greengrocer-metrics", "greengrocer-2", "greengrocer-service-host")
 
 
 def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings().model_dump()
     for number, service in enumerate(SERVICES):
         for port in ("TCP", "UDP", "SCTP"):
             links = service_links(service, f"10.96.0.{number}", [("http", 80), ("", 8443)], port)
             for name, value in links.items():
                 monkeypatch.setenv(name, value)
             settings = read_settings({})
-            assert settings.model_dump() == Settings().model_dump()
+            assert settings.model_dump() == defaults
             assert not settings.model_fields_set
 
 

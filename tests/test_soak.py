@@ -107,7 +107,7 @@ def samples(
     return {
         ("requests_total", labels): requests,
         ("in_flight", frozenset()): busy,
-        ("pictures_in_flight", frozenset()): 0,
+        ("images_in_flight", frozenset()): 0,
         ("reloads_total", frozenset({("result", "ok")})): reloads,
     }
 
@@ -313,7 +313,7 @@ def test_the_service_stands_a_minute_of_everything() -> None:
         told = {(row["kind"], row["outcome"]) for row in result["rows"]}
         assert len({kind for kind, _ in told}) > 15
         assert {("tensors", OK), ("slow reader", OK), ("never read", LEFT)} < told
-        assert {("flood", OK), ("unread flood", LEFT), ("endless picture", CUT_SHORT)} < told
+        assert {("flood", OK), ("unread flood", LEFT), ("endless image", CUT_SHORT)} < told
         assert 0 < result["memory"]["start"] < result["memory"]["peak"]
         assert result["memory"]["rest"] < result["memory"]["peak"]
     assert one["kills"] == {"engine": 0, "http": 0}

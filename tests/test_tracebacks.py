@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from greengrocer.errors import UnreadablePicture
+from greengrocer.errors import UnreadableImage
 from greengrocer.tracebacks import release_frames
 
 
@@ -37,7 +37,7 @@ def caused(seen: Seen) -> None:
     try:
         failing(seen)
     except ValueError as error:
-        raise UnreadablePicture("damaged") from error
+        raise UnreadableImage("damaged") from error
 
 
 def grouped(seen: Seen) -> None:
@@ -54,7 +54,7 @@ def held_by_itself(seen: Seen) -> None:
     held: list[Exception] = []
     try:
         caused(seen)
-    except UnreadablePicture as error:
+    except UnreadableImage as error:
         held.append(error)
     raise held[0]
 

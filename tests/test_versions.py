@@ -13,6 +13,7 @@ from support.environments import build, find_python
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OLDEST, NEWEST = PROJECT["requires-python"].removeprefix(">="), "3.13"
 LOWEST = ROOT / "requirements" / "lowest.txt"
 SECONDS = 2400.0  # only a hang takes as long
 # What these environments are without: PyTorch, Ray, browsers, Sphinx, what builds and checks.
@@ -21,6 +22,7 @@ APART = [
     *(
         "engines/test_torch_engine.py",
         "test_benchmarks.py",
+        "test_release.py",
         "test_soak.py",
         "test_versions.py",
         "test_wheel.py",
@@ -33,6 +35,11 @@ def test_the_lowest_versions_are_those_that_are_allowed() -> None:
     for wanted in map(Requirement, PROJECT["dependencies"]):
         (bound,) = [each.version for each in wanted.specifier if each.operator == ">="]
         assert pinned[wanted.name].contains(bound), f"{wanted}: {LOWEST.name} has another"
+
+
+def test_the_versions_of_python_that_we_name_are_those_that_are_tested() -> None:
+    named = {each.rpartition(" ")[2] for each in PROJECT["classifiers"] if ":: 3." in each}
+    assert named == {OLDEST, NEWEST}
 
 
 def quick_tests(name: str, version: str, wanted: Path) -> None:
@@ -59,11 +66,10 @@ def quick_tests(name: str, version: str, wanted: Path) -> None:
 @pytest.mark.accept
 @pytest.mark.leg("lowest versions")
 def test_they_pass_on_the_lowest_versions() -> None:
-    oldest = PROJECT["requires-python"].removeprefix(">=")
-    quick_tests("lowest", oldest, LOWEST)
+    quick_tests("lowest", OLDEST, LOWEST)
 
 
 @pytest.mark.accept
 @pytest.mark.leg("Python 3.13")
 def test_they_pass_on_another_python() -> None:
-    quick_tests("3.13", "3.13", ROOT / "requirements" / "serve.txt")
+    quick_tests(NEWEST, NEWEST, ROOT / "requirements" / "serve.txt")

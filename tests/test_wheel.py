@@ -1,10 +1,12 @@
-"""The wheel: what a stranger gets from pip."""
+"""The wheel and the sdist: what a stranger gets from pip."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -12,18 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tools.release import read_metadata
 
 from greengrocer import __version__
-from greengrocer.bundles.apart import PACKAGE
 from greengrocer.bundles.bundle import shipped_bundles
+from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
+from support.commands import mistake, run
 from support.servers import start_server
 
 pytestmark = pytest.mark.leg("wheel")
 
 ROOT = Path(__file__).parents[1]
 MAX_ENVIRONMENT = 250_000_000  # bytes, pip included
+BARE = {"PYTHONPATH": ""}
 MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000}
 
 
@@ -39,24 +44,34 @@ def weights(wheel: Path) -> Path:
     return built(ROOT / "packages" / "weights", wheel.parent)
 
 
-def built(project: Path, directory: Path) -> Path:
-    before = {*directory.glob("*.whl")}
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory)]
-    subprocess.run([*build, str(project)], check=True, capture_output=True, cwd=directory)
-    (found,) = {*directory.glob("*.whl")} - before
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(ROOT, tmp_path_factory.mktemp("sdist"), "sdist")
+
+
+def built(project: Path, directory: Path, kind: str = "wheel") -> Path:
+    before = {*directory.iterdir()}
+    build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation"]
+    command = [*build, "--outdir", str(directory), str(project)]
+    subprocess.run(command, check=True, capture_output=True, cwd=directory)
+    (found,) = {*directory.iterdir()} - before
     return found
+
+
+def installed(directory: Path, distribution: Path) -> Path:
+    """An environment in ``directory`` that holds ``distribution`` and the pinned requirements."""
+    venv.create(directory, with_pip=True)
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "--quiet"]
+    pins = str(ROOT / "requirements" / "serve.txt")
+    for command in (["install", "-c", pins, str(distribution)], ["uninstall", "-y", "setuptools"]):
+        subprocess.run([*pip, *command], check=True, capture_output=True)
+    return directory
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty environment that holds the wheel and the pinned requirements, as make builds it."""
-    directory = tmp_path_factory.mktemp("environment")
-    venv.create(directory, with_pip=True)
-    pip = [str(directory / "bin" / "python"), "-m", "pip", "--quiet"]
-    constraints = str(ROOT / "requirements" / "serve.txt")
-    for command in (["install", "-c", constraints, str(wheel)], ["uninstall", "-y", "setuptools"]):
-        subprocess.run([*pip, *command], check=True, capture_output=True)
-    return directory
+    """That of the wheel, as make builds it."""
+    return installed(tmp_path_factory.mktemp("environment"), wheel)
 
 
 def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_float_weights(
@@ -71,6 +86,42 @@ def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_
     assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
     assert not [name for name in sizes if name.endswith(".safetensors")]
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
+
+
+def test_the_sdist_holds_the_package_and_its_notices_alone(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        paths = [Path(name) for name in archive.getnames()]
+    beside = {path.parts[1] for path in paths} - {"src"}
+    papers = {"README.md", "CHANGELOG.md", "LICENSE", "NOTICE"}
+    assert beside == papers | {"pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert {path.parts[2] for path in paths if path.parts[1] == "src"} == {"greengrocer"}
+    assert not [path for path in paths if path.name == WEIGHTS]
+
+
+def test_the_sdist_makes_the_wheel_of_the_tree_byte_for_byte(
+    sdist: Path, wheel: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    assert built(tree, sdist.parent).read_bytes() == wheel.read_bytes()
+
+
+def test_what_is_published_describes_itself(wheel: Path, weights: Path) -> None:
+    ours = read_metadata(wheel)
+    assert (ours.name, str(ours.version), ours.license_expression) == (
+        "greengrocer",
+        __version__,
+        "Apache-2.0",
+    )
+    assert ours.summary
+    assert ours.keywords
+    assert ours.project_urls
+    assert (ours.description or "").startswith("# Greengrocer")
+    assert "Typing :: Typed" in (ours.classifiers or [])
+    with zipfile.ZipFile(wheel) as archive:
+        assert "greengrocer/py.typed" in archive.namelist()
+    assert (read_metadata(weights).description or "").strip()
 
 
 def test_the_other_wheel_holds_the_float_weights_that_the_manifests_name(weights: Path) -> None:
@@ -90,7 +141,7 @@ def test_the_extra_wants_the_weights_of_this_version() -> None:
 
 @pytest.mark.accept
 def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) -> None:
-    server = start_server(python=str(environment / "bin" / "python"))
+    server = start_server(python=str(environment / "bin" / "python"), **BARE)
     picture = built_in_gallery().pictures[0].path
     try:
         with server.client() as client:
@@ -100,6 +151,23 @@ def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) 
             assert client.get("/random-image").headers["x-gallery"] == "built-in"
     finally:
         assert server.stop() == 0
+
+
+@pytest.mark.accept
+def test_an_installed_wheel_has_no_engine_for_tests(environment: Path) -> None:
+    # an empty PYTHONPATH: the processes that tests start find the tests' own plugins by it
+    python = str(environment / "bin" / "python")
+    done = run("serve", "--port", "0", "--engine", "fake", python=python, environment=BARE)
+    assert mistake(done).endswith("there is no engine fake: choose one of onnx, torch")
+
+
+@pytest.mark.accept
+def test_an_installed_sdist_recognises_images(sdist: Path, tmp_path: Path) -> None:
+    python = str(installed(tmp_path / "environment", sdist) / "bin" / "python")
+    picture = built_in_gallery().pictures[0].path
+    done = run("predict", "--json", str(picture), python=python, environment=BARE)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["prediction"]
 
 
 @pytest.mark.accept
@@ -138,7 +206,7 @@ def with_torch(environment: Path) -> Iterator[Path]:
 
 
 def asked(environment: Path, bundle: str) -> str:
-    """What the engine torch of the environment answers for a picture, over HTTP."""
+    """What the engine torch of the environment answers for an image, over HTTP."""
     flags = ("--engine", "torch", "--device", "cpu", "--bundle", bundle)
     server = start_server(*flags, python=str(environment / "bin" / "python"))
     picture = built_in_gallery().pictures[0].path

@@ -9,10 +9,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from greengrocer.floors import FLOORS
+from greengrocer.minimum_versions import MINIMUM_VERSIONS
 
 LEAST = {">=", "==", "~="}  # what bounds a version from below
-WANTED = {floor.package: Version(floor.version) for floor in FLOORS}
+WANTED = {floor.package: Version(floor.version) for floor in MINIMUM_VERSIONS}
 
 
 def complaints(source: str, lines: Iterable[str]) -> list[str]:
@@ -45,7 +45,10 @@ def main() -> int:
     pyproject, pinned = Path("pyproject.toml"), sorted(Path("requirements").glob("*.txt"))
     sources = {pyproject: declared(pyproject)} | {file: requirements(file) for file in pinned}
     found = [line for file, lines in sources.items() for line in complaints(str(file), lines)]
-    sys.stdout.write("\n".join([*found, f"{len(sources)} files, {len(FLOORS)} floors"]) + "\n")
+    sys.stdout.write(
+        "\n".join([*found, f"{len(sources)} files, {len(MINIMUM_VERSIONS)} minimum versions"])
+        + "\n"
+    )
     return 1 if found else 0
 
 

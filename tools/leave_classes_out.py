@@ -1,10 +1,10 @@
-"""How well scores tell pictures of classes that a model never saw: the choice of a known score.
+"""How well scores tell images of classes that a model never saw: the choice of a known score.
 
     python tools/leave_classes_out.py --recipe recipes/fast.toml --data DIR --work DIR
 
 Trains one model for each group of classes, without that group and without a quarter of the scenes
 of the others. The known are the held-out scenes of the classes that it learned, the unknown are all
-pictures of the group. Prints the AUROC of each score and writes ``scores.json``; a rerun goes on
+images of the group. Prints the AUROC of each score and writes ``scores.json``; a rerun goes on
 where a killed one stopped.
 """
 
@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy
+from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import auroc
+from greengrocer.training.data.embeddings import embed_images
+from greengrocer.training.data.scenes import scene_hold_out
+from greengrocer.training.data.splits import read_together
 from greengrocer.training.learning.fit import fit
-from greengrocer.training.pictures.looks import looks_of
-from greengrocer.training.pictures.scenes import scene_hold_out
-from greengrocer.training.pictures.splits import read_together
 from greengrocer.training.recipe import Recipe, read_recipe
 from greengrocer.training.release.calibrate import calibrated
 from greengrocer.training.release.finish import export, published
@@ -31,7 +31,7 @@ from greengrocer.training.release.measure import answer_pictures, pool_features
 GROUPS = 3
 SEED = 5  # of the division into groups, so that it is not drawn anew with each recipe
 
-Pictures = Sequence[LabelledPicture]
+Pictures = Sequence[LabelledImage]
 
 
 def main() -> None:
@@ -44,8 +44,8 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
     everything = read_together(arguments.data, recipe.data.splits)
-    looks = looks_of(everything.pictures, recipe)
-    training, held_out = scene_hold_out(everything.pictures, looks, recipe.seed)
+    embeddings = embed_images(everything.pictures, recipe)
+    training, held_out = scene_hold_out(everything.pictures, embeddings, recipe.seed)
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = {}
     for group in arguments.groups:
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _judge(
     recipe: Recipe,
-    everything: LabelledSet,
+    everything: Dataset,
     split: tuple[Pictures, Pictures],
     group: int,
     checkpoint: Path,
@@ -71,7 +71,7 @@ def _judge(
     kept = [label for label in range(len(classes)) if label not in left_out]
     new = {old: label for label, old in enumerate(kept)}
     learned, known = (
-        [LabelledPicture(p.path, new[p.label]) for p in part if p.label in new] for part in split
+        [LabelledImage(p.path, new[p.label]) for p in part if p.label in new] for part in split
     )
     unknown = [p for p in everything.pictures if p.label in left_out]
     taxonomy = Taxonomy(tuple(classes[label] for label in kept))
@@ -83,9 +83,9 @@ def _judge(
         paths = [p.path for p in part]
         answers = answer_pictures(graph, paths, exported.geometry)
         features = pool_features(exported.in_int8, paths, exported.geometry)
-        offset = features - exported.familiar.centre.numpy()
+        offset = features - exported.prototypes.centre.numpy()
         offset /= np.linalg.norm(offset, axis=1, keepdims=True)
-        nearest = (offset @ exported.familiar.prototypes.numpy().T).max(axis=1)
+        nearest = (offset @ exported.prototypes.directions.numpy().T).max(axis=1)
         scores.append(_scores(answers.logits, nearest) | {"known_score": answers.known_score})
     return {name: auroc(scores[0][name], scores[1][name]) for name in scores[0]}
 

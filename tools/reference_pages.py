@@ -19,15 +19,16 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 
+from greengrocer.answer_json import CLIENT_CLOSED_REQUEST, KINDS
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.cli.main import COMMANDS, main
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.training.recipe import Recipe
-from greengrocer.web.problems import CLIENT_CLOSED_REQUEST, KINDS
 
 PLACE = re.compile(r"^<!-- made from the code: ([a-z-]+) -->$", re.MULTILINE)
 BOUNDS = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below", MinLen: "at least"}
+LONG = 100_000  # a number whose digits are better grouped
 COLUMNS = 96  # of the commands' help
 
 
@@ -140,7 +141,12 @@ def _written(value: Any) -> str:
     if isinstance(value, tuple):
         inside = (f'"{each}"' if isinstance(each, str) else _written(each) for each in value)
         return f"[{', '.join(inside)}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, int | float) else str(value)
+
+
+def _number(value: float) -> str:
+    """As TOML writes it: long whole numbers in groups."""
+    return f"{int(value):_}" if value == int(value) and abs(value) >= LONG else f"{value:g}"
 
 
 def _allowed(field: FieldInfo) -> str:
@@ -153,8 +159,8 @@ def _allowed(field: FieldInfo) -> str:
     }
     words = [_kind(field.annotation)]
     if Ge in bounds and Le in bounds:
-        words += [f"{bounds.pop(Ge):g} to {bounds.pop(Le):g}"]
-    words += [f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items()]
+        words += [f"{_number(bounds.pop(Ge))} to {_number(bounds.pop(Le))}"]
+    words += [f"{BOUNDS[kind]} {_number(bound)}" for kind, bound in bounds.items()]
     return ", ".join(words)
 
 

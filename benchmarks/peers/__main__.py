@@ -18,7 +18,7 @@ def main() -> None:
     """Measure unless only the page is wanted, and write it."""
     parser = argparse.ArgumentParser(description="Measure the product beside its peers.")
     parser.add_argument("--bundle", default="fast")
-    parser.add_argument("--data", type=Path, help="pictures to send (default: the gallery)")
+    parser.add_argument("--data", type=Path, help="images to send (default: the gallery)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each run")
     parser.add_argument("--out", type=Path, default=PAGES, help="folder of the page")

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from benchmarks.peers.running import Running
 
-# Resizing, float or int8 and decoding at a smaller scale tip a picture here and there.
+# Resizing, float or int8 and decoding at a smaller scale tip an image here and there.
 REQUIRED = 0.95
 AT_ONCE = 8  # so that an answer can go astray
 NONE = "no answer"

@@ -40,7 +40,7 @@ def contenders(bundle: str, model: Path) -> list[Contender]:
             "as it ships, its access log off",
             (
                 *(sys.executable, "-m", "greengrocer", "serve", "--port", "{port}"),
-                *("--bundle", bundle, "--access-log", "false", "--drain-delay", "0"),
+                *("--bundle", bundle, "--access-log", "false", "--drain-delay-seconds", "0"),
             ),
         ),
         *_both(
@@ -82,7 +82,7 @@ def _both(
     one = {**variables, "THREADS": "1"}
     return [
         _peer(name, folder, note, command, variables),
-        _peer(name + TUNED, folder, f"{note}; one thread a picture", command, one),
+        _peer(name + TUNED, folder, f"{note}; one thread an image", command, one),
     ]
 
 

@@ -24,7 +24,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.serving.processors import usable_processors
 
 CLIENTS = (1, 4, 16)
-COMPARED = 40  # pictures whose labels are compared, and all photos
+COMPARED = 40  # images whose labels are compared, and all photos
 WARMUP_SECONDS = 1.0
 
 
@@ -35,7 +35,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        names = (f"{'data-set' if data else 'gallery'} pictures", "12-megapixel photos")
+        names = (f"{'data-set' if data else 'gallery'} images", "12-megapixel photos")
         folders = dict(zip(names, write_sizes(home, read_pictures(data)), strict=True))
         sizes = {size: read_pictures(folder) for size, folder in folders.items()}
         small, large = sizes.values()
@@ -81,7 +81,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
 
 
 def _some(pictures: Sequence[bytes], most: int) -> list[bytes]:
-    """Up to ``most`` of the pictures, from all over them."""
+    """Up to ``most`` of the images, from all over them."""
     return list(pictures[:: max(1, len(pictures) // most)][:most])
 
 
@@ -99,7 +99,7 @@ def _write_model(bundle: str, home: Path) -> Path:
 
 
 def _bare_rate(loop: Loop, seconds: float) -> float:
-    """Pictures a second of the bare pipeline with a picture on each processor."""
+    """Images a second of the bare pipeline with an image on each processor."""
     return loop.run(seconds, usable_processors()).rate
 
 

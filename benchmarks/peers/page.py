@@ -9,21 +9,21 @@ from benchmarks.peers.results import Results
 CAVEATS = """\
 - The load generator runs on the same machine as the servers and takes its share of the same
   processors, the same for everyone: a closed loop of raw sockets, each client sending its next
-  picture when the last is answered.
+  image when the last is answered.
 - Every server gets the same bytes, a multipart form with one JPEG, and serves the bundle's own
   network at its own input size: the same int8 graph in ONNX Runtime, which for the peers takes
   float32 as they prepare it; the founding backend has the same trained weights in float32.
 - The peers decode and resize (bilinear) with plain Pillow, as their documentation shows.
-- The peers' ONNX Runtime has its default options, as documented: all processors for each picture.
-  Whoever measures finds that one thread for each picture is better here: the same servers with
+- The peers' ONNX Runtime has its default options, as documented: all processors for each image.
+  Whoever measures finds that one thread for each image is better here: the same servers with
   that one setting are measured too, as `tuned`. Batches helped LitServe little, so it goes
   without. Telemetry and access logs are off. Another machine may want other settings.
 - One server works at a time. The others are started but held still (SIGSTOP), because some of them
   poll while idle. A server's turn lasts a few seconds, so a slow one's first answers, which find
   no queue, flatter its latencies.
-- `the bare pipeline` is ours without HTTP, a picture on each processor: what we would come to if
+- `the bare pipeline` is ours without HTTP, an image on each processor: what we would come to if
   requests cost nothing. The network is the same for everyone and takes most of that time.
-- The 12-megapixel photos are pictures enlarged, with a sensor's noise.
+- The 12-megapixel photos are images enlarged, with a sensor's noise.
 - The machine is shared and noisy: trust the ratios, which compare runs of the same round, and not
   the absolute figures.\
 """
@@ -32,14 +32,14 @@ METHOD = """\
 rounds; latencies, processor time and errors are of all rounds together. {results.machine}.\
 """
 LABELS = f"""\
-Pictures of both sizes, and for each the label that most servers give. Who gives fewer than
+Images of both sizes, and for each the label that most servers give. Who gives fewer than
 {REQUIRED:.0%} of these labels does not count and is not measured.\
 """
-HEADINGS = ("", "clients", "pictures/s", "p50 ms", "p99 ms", "CPU ms a picture", "errors")
+HEADINGS = ("", "clients", "images/s", "p50 ms", "p99 ms", "CPU ms an image", "errors")
 
 
 def page(results: Results, plots: dict[str, str]) -> str:
-    """All as Markdown; ``plots`` are the files of the plots, by the size of the pictures."""
+    """All as Markdown; ``plots`` are the files of the plots, by the size of the images."""
     parts = [
         f"# Greengrocer beside its peers, bundle `{results.bundle}`",
         CAVEATS,

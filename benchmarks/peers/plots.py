@@ -1,4 +1,4 @@
-"""The plots of the page: rate, p50 and p99 against clients, a file for each size of pictures."""
+"""The plots of the page: rate, p50 and p99 against clients, a file for each size of images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,14 @@ from benchmarks.peers.results import Figures, Results
 COLOURS = ("#00795c", "#e69f00", "#56b4e9", "#cc79a7", "#555555")
 MARKERS = ("o", "s", "^", "D", "v")
 PANELS: tuple[tuple[str, str, Callable[[Figures], float]], ...] = (
-    ("pictures a second", "linear", lambda figures: figures.rate),
+    ("images a second", "linear", lambda figures: figures.rate),
     ("p50, milliseconds", "log", lambda figures: figures.percentile(50)),
     ("p99, milliseconds", "log", lambda figures: figures.percentile(99)),
 )
 
 
 def draw(results: Results, size: str, out: Path) -> None:
-    """Write the plot for one size of pictures as SVG."""
+    """Write the plot for one size of images as SVG."""
     # Text stays text, and the same results give the same file.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "peers", "font.size": 9}):
         figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -29,11 +29,11 @@ class Results(BaseModel):
     pictures: dict[str, str]  # size -> how many and how large, in words
     agreement: dict[str, float]  # contender -> share of the labels that most others gave
     notes: dict[str, str]  # contender -> how it was run, in words
-    bare: dict[str, list[float]]  # size -> pictures a second of the bare pipeline, by round
+    bare: dict[str, list[float]]  # size -> images a second of the bare pipeline, by round
     runs: list[Run] = []
 
     def sizes(self) -> list[str]:
-        """The sizes of pictures, in order."""
+        """The sizes of images, in order."""
         return list(self.pictures)
 
     def clients(self) -> list[int]:

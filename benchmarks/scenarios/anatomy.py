@@ -1,4 +1,4 @@
-"""Where a request's time goes, from the client's first byte to its last: a table and a picture."""
+"""Where a request's time goes, from the client's first byte to its last: a table and an image."""
 
 import signal
 import tempfile
@@ -19,14 +19,15 @@ from benchmarks.companion import companion
 from benchmarks.photos import enlarge
 from benchmarks.pictures import read_pictures
 from greengrocer.assemble import assemble
-from greengrocer.cli.serve import http_server
+from greengrocer.cli.process import http_server
 from greengrocer.context import Context
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Observer
 from greengrocer.ranking import Ask, Labels
+from greengrocer.read_settings import read_settings
 from greengrocer.serving.classifier import Classifier, LocalClassifier, Served
-from greengrocer.settings import read_settings
 from greengrocer.web.app import create_app
+from greengrocer.web.request_state import state_of
 from greengrocer.web.wire.listener import bind
 
 STAGES = {  # in the order of a request's way; the colours are Okabe and Ito's
@@ -40,8 +41,8 @@ STAGES = {  # in the order of a request's way; the colours are Okabe and Ito's
 }
 DARK = {"model", "answer"}
 LOADS = (  # words, photos or not, clients
-    ("a picture, 1 client", False, 1),
-    ("a picture, 16 clients", False, 16),
+    ("an image, 1 client", False, 1),
+    ("an image, 16 clients", False, 16),
     ("a 12-megapixel photo, 1 client", True, 1),
 )
 PICTURE = Path(__file__).parents[1] / "results" / "anatomy.svg"
@@ -96,7 +97,7 @@ class NotedApp:
             await send(message)
             if message["type"] == "http.response.body":
                 self.ledger.sent += time.monotonic()
-                self.ledger.arrived += scope["state"]["arrived"]
+                self.ledger.arrived += state_of(scope).arrived
                 self.ledger.requests += 1
 
         await self.app(scope, receive, send_noted)
@@ -115,7 +116,7 @@ class NotedClassifier:
         return self.classifier.labels
 
     async def check(self) -> bool:
-        """Whether a picture that came now would be answered."""
+        """Whether an image that came now would be answered."""
         return await self.classifier.check()
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
@@ -140,7 +141,7 @@ class NotedStages:
     ledger: Ledger
 
     def decoded(self, seconds: float) -> None:
-        """A picture was decoded and fitted."""
+        """An image was decoded and fitted."""
         self.observer.decoded(seconds)
         self.ledger.decoding += seconds
 
@@ -192,7 +193,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Foun
 @contextmanager
 def noted_service(bundle: str, ledger: Ledger) -> Iterator[int]:
     """Serve in a thread of this process, at this port."""
-    settings = read_settings({"bundle": bundle, "access_log": False, "drain_delay": 0.0})
+    settings = read_settings({"bundle": bundle, "access_log": False, "drain_delay_seconds": 0.0})
     service = assemble(settings).service
     assert isinstance(service.classifier, LocalClassifier)
     pipeline = service.classifier.models.current

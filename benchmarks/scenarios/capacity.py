@@ -22,15 +22,15 @@ WARMUP_SECONDS = 2.0
 STARTS = 5
 POISSON = 1.0
 MEGA = 1e6
-SIZES = ("data-set pictures", "12-megapixel photos")
+SIZES = ("data-set images", "12-megapixel photos")
 
 
 @dataclass
 class Run:
-    """One size of pictures in one round. Times are in seconds."""
+    """One size of images in one round. Times are in seconds."""
 
-    rate: float  # pictures a second, by 16 clients
-    processor_seconds: float  # of the service's process tree, a picture
+    rate: float  # images a second, by 16 clients
+    processor_seconds: float  # of the service's process tree, an image
     latencies: list[float]  # at 70 % of the rate
     errors: int
     memory: int  # bytes, after that
@@ -79,7 +79,7 @@ def _round(served: Service, arrivals: Companion, requests: list[bytes], seconds:
 
 
 HEADINGS = (
-    *("", "pictures/s a core", "pictures/s, 16 clients"),
+    *("", "images/s a core", "images/s, 16 clients"),
     *("p50 ms at 70 %", "p99 ms at 70 %", "memory, MB", "start, s", "errors"),
 )
 

@@ -11,14 +11,15 @@ from tqdm import tqdm
 
 from benchmarks.bare import bare_process
 from benchmarks.pictures import read_pictures
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.bundles.manifest import WEIGHTS
 from greengrocer.context import Context
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import fit
-from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.networks.weights import load_float16, split_familiar
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.networks.weights import load_float16, split_prototypes
 
 PICTURES = 60  # for the questions to the network
 MEGA = 1e6
@@ -44,7 +45,7 @@ Row = tuple[str, str]
 
 
 def _planes(bundle: Bundle, data: Path | None) -> list[torch.Tensor]:
-    """Pictures as the network takes them, float32 [1, 3, H, W] each."""
+    """Images as the network takes them, float32 [1, 3, H, W] each."""
     geometry = bundle.manifest.geometry
     fitted = [fit(decode(p, geometry.size), geometry) for p in read_pictures(data)[:PICTURES]]
     return [normalise(torch.tensor(pixels)[None].permute(0, 3, 1, 2)) for pixels in fitted]
@@ -55,7 +56,7 @@ def _network(bundle: Bundle) -> Recogniser:
     described = bundle.manifest.network
     assert described is not None
     network = Recogniser(described.architecture, len(bundle.manifest.classes))
-    load_float16(network, split_familiar(load_file(bundle.directory / WEIGHTS))[0])
+    load_float16(network, split_prototypes(load_file(bundle.directory / WEIGHTS))[0])
     return network.eval()
 
 
@@ -73,12 +74,12 @@ def _loading(bundle: Bundle, rounds: int) -> Row:
     times = median(a / b for a, b in zip(taken, predicting, strict=True))
     return (
         "the model loaded for every request",
-        f"loading and warming it takes {times:.0f} times as long as a picture",
+        f"loading and warming it takes {times:.0f} times as long as an image",
     )
 
 
 def _training_mode(network: Recogniser, planes: list[torch.Tensor]) -> Row:
-    """In training mode a batch norm takes the picture's own statistics for all pictures'."""
+    """In training mode a batch norm takes the image's own statistics for all images'."""
     with torch.inference_mode():
         right = [int(network(picture).argmax()) for picture in planes]
         training = deepcopy(network).train()  # a copy: it would learn from what it is asked
@@ -86,7 +87,7 @@ def _training_mode(network: Recogniser, planes: list[torch.Tensor]) -> Row:
     changed = sum(a != b for a, b in zip(right, labels, strict=True))
     return (
         "`model.eval()` forgotten",
-        f"{changed} of {len(planes)} pictures are named otherwise",
+        f"{changed} of {len(planes)} images are named otherwise",
     )
 
 
@@ -115,7 +116,7 @@ def _gradients(network: Recogniser, planes: list[torch.Tensor], rounds: int) -> 
     return [
         (
             "`torch.no_grad()` forgotten: memory",
-            f"{held / MEGA:.0f} MB a picture are kept for a backward pass that never comes",
+            f"{held / MEGA:.0f} MB an image are kept for a backward pass that never comes",
         ),
         (
             "`torch.no_grad()` forgotten: time",
@@ -134,9 +135,9 @@ def _threads(bundle: str, data: Path | None, rounds: int, seconds: float) -> lis
             second.begin(seconds, 1)
             processes.append((first.end().rate + second.end().rate) / one)
     return [
-        ("two threads, one model", f"{median(threads):.2f} times the pictures of one thread"),
+        ("two threads, one model", f"{median(threads):.2f} times the images of one thread"),
         (
             "two processes, a model each",
-            f"{median(processes):.2f} times the pictures of one, and twice the memory",
+            f"{median(processes):.2f} times the images of one, and twice the memory",
         ),
     ]

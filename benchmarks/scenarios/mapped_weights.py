@@ -30,7 +30,7 @@ MODES = {
 
 
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
-    """Measure, and return the table; bundle and pictures have no part in it."""
+    """Measure, and return the table; bundle and images have no part in it."""
     del bundle, data
     lines = [f"| {PROCESSES} processes | each, MB | a run, ms |", "|---|---:|---:|"]
     with tempfile.TemporaryDirectory() as home, ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A hundred thousand pictures: does a service take more and more memory as it goes on?"""
+"""A hundred thousand images: does a service take more and more memory as it goes on?"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ MEGA = 1e6
 
 @dataclass
 class State:
-    """What the process tree of a service has, once it has answered so many pictures."""
+    """What the process tree of a service has, once it has answered so many images."""
 
     answered: int
     memory: int  # proportional, in bytes
@@ -38,12 +38,12 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure once, whatever ``rounds`` and ``seconds`` are, and return the table."""
     del rounds, seconds
     requests = [picture_request(picture) for picture in read_pictures(data)]
-    flags = ("--bundle", bundle, "--max-wait", "60", "--deadline", "60")
+    flags = ("--bundle", bundle, "--max-queue-seconds", "60", "--request-timeout-seconds", "60")
     return table({name: measure((*flags, *own), requests) for name, own in ARRANGEMENTS.items()})
 
 
 def measure(flags: tuple[str, ...], requests: list[bytes]) -> list[State]:
-    """The states after each ``STEP`` pictures."""
+    """The states after each ``STEP`` images."""
     states: list[State] = []
     answered = errors = 0
     with service(*flags) as server, tqdm(total=PICTURES, desc=" ".join(flags)) as progress:
@@ -62,7 +62,7 @@ def measure(flags: tuple[str, ...], requests: list[bytes]) -> list[State]:
 
 def table(results: dict[str, list[State]]) -> str:
     """Each state, as a Markdown table."""
-    lines = ["| | pictures | memory, MB | descriptors | threads | errors |"]
+    lines = ["| | images | memory, MB | descriptors | threads | errors |"]
     lines.append("|---|---:|---:|---:|---:|---:|")
     for name, states in results.items():
         for state in states:

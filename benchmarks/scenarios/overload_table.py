@@ -12,7 +12,7 @@ TIMES = 3  # the peak
 CLIENTS = 16  # of the closed loop that measures the peak
 LEAST = 0.95  # of what the processors have time for
 PROBE_SECONDS = 1.0  # a kubelet's patience with a probe, unless told otherwise
-DEADLINE: float = Settings.model_fields["deadline"].default
+DEADLINE: float = Settings.model_fields["request_timeout_seconds"].default
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Round:
 
     @property
     def picture_seconds(self) -> float:
-        """Processor seconds that the service takes for a picture at its peak."""
+        """Processor seconds that the service takes for an image at its peak."""
         return self.peak.service / self.peak.answered
 
     @property
@@ -62,7 +62,7 @@ class Round:
 
     @property
     def affordable(self) -> float:
-        """Pictures a second for which the processor time of the peak suffices under overload."""
+        """Images a second for which the processor time of the peak suffices under overload."""
         left = self.busy_at_peak - self.refusals - self.overload.generator
         return left / self.picture_seconds
 
@@ -88,9 +88,9 @@ SEEN = (
     *("service, CPU s/s", "generator", "others", "/livez p50 ms", "p99 ms", "worst ms"),
 )
 ARITHMETIC = (
-    *("round", "peak/s", "CPU ms a picture", "CPU ms a refusal", "refused/s", "CPU s/s at peak"),
+    *("round", "peak/s", "CPU ms an image", "CPU ms a refusal", "refused/s", "CPU s/s at peak"),
     *("less refusals", "less generator", "affordable/s", "answered/s", "ratio"),
-    *("CPU ms a picture then", "others, more than at peak", "ratio without them"),
+    *("CPU ms an image then", "others, more than at peak", "ratio without them"),
 )
 
 

@@ -14,12 +14,12 @@ from benchmarks.pictures import read_pictures
 from greengrocer.bundles.bundle import find_bundle
 
 WARMUP_SECONDS = 1.0
-SIZES = ("data-set pictures", "12-megapixel photos")
+SIZES = ("data-set images", "12-megapixel photos")
 
 
 @dataclass
 class Results:
-    """All rounds, by the size of the pictures."""
+    """All rounds, by the size of the images."""
 
     bare: dict[str, list[Bare]] = field(default_factory=lambda: {size: [] for size in SIZES})
     plain: dict[str, list[Bare]] = field(default_factory=lambda: {size: [] for size in SIZES})
@@ -51,7 +51,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
 
 def table(results: Results) -> str:
     """The medians and ratios as a Markdown table."""
-    lines = ["| | plain loop, pictures/s | bare pipeline | ratio |", "|---|---:|---:|---:|"]
+    lines = ["| | plain loop, images/s | bare pipeline | ratio |", "|---|---:|---:|---:|"]
     for size in SIZES:
         rounds = list(zip(results.bare[size], results.plain[size], strict=True))
         ratio = median(bare.rate / plain.rate for bare, plain in rounds)

@@ -1,8 +1,8 @@
-"""Does decoding at a smaller scale change what a picture is called?
+"""Does decoding at a smaller scale change what an image is called?
 
     python -m benchmarks.scenarios.scaled_decoding --data DIR [--bundles NAME...] [--count N]
 
-Each picture of train and val is enlarged to 12 megapixels, with noise, and encoded anew; then it
+Each image of train and val is enlarged to 12 megapixels, with noise, and encoded anew; then it
 is named twice, decoded at a smaller scale as the service does it, and decoded in full.
 """
 
@@ -15,21 +15,21 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.photos import enlarge
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import fit
 from greengrocer.pipeline import Pipeline
 
 
 def main() -> None:
-    """Name all pictures twice and print how many names differ."""
+    """Name all images twice and print how many names differ."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bundles", nargs="+", default=["grocery", "fast"])
-    parser.add_argument("--count", type=int, help="of the pictures, evenly chosen; default: all")
+    parser.add_argument("--count", type=int, help="of the images, evenly chosen; default: all")
     arguments = parser.parse_args()
     pictures = [p for split in ("train", "val") for p in read_split(arguments.data, split).pictures]
     step = max(1, len(pictures) // (arguments.count or len(pictures)))
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _differ(pipelines: Sequence[Pipeline], number: int, path: Path) -> list[bool]:
-    """Whether each model names the enlarged picture otherwise when it is decoded in full."""
+    """Whether each model names the enlarged image otherwise when it is decoded in full."""
     photo = enlarge(path.read_bytes(), number)
     whole = decode(photo)
     differ = []

@@ -58,8 +58,8 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
 
 
 HEADINGS = (
-    *("", "pictures/s", "of bare", "p50 ms", "p99 ms"),
-    *("CPU ms a picture", "net of bare", "errors"),
+    *("", "images/s", "of bare", "p50 ms", "p99 ms"),
+    *("CPU ms an image", "net of bare", "errors"),
 )
 
 

@@ -1,4 +1,4 @@
-"""One process against ``--workers``: what does crossing to the engine process cost a picture?"""
+"""One process against ``--workers``: what does crossing to the engine process cost an image?"""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -28,7 +28,7 @@ class Run:
     """One arrangement in one round."""
 
     outcome: Outcome
-    processor_seconds: float  # of the service's process tree, a picture
+    processor_seconds: float  # of the service's process tree, an image
     memory: int  # in bytes, at the end of the run
 
 
@@ -74,8 +74,8 @@ def run_once(server: Service, requests: list[bytes], seconds: float) -> Run:
 
 
 HEADINGS = (
-    *("", "pictures/s", "of one process", "p50 ms", "p99 ms"),
-    *("CPU ms a picture", "more than one process", "memory, MB", "errors"),
+    *("", "images/s", "of one process", "p50 ms", "p99 ms"),
+    *("CPU ms an image", "more than one process", "memory, MB", "errors"),
 )
 
 

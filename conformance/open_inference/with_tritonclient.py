@@ -1,6 +1,6 @@
 """Ask a server all that ``tritonclient`` can over HTTP, and print what it says as JSON.
 
-Arguments: the server's host and port, the model's name, and pictures that are files.
+Arguments: the server's host and port, the model's name, and images that are files.
 """
 
 import base64

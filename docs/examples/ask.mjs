@@ -4,9 +4,9 @@ const ATTEMPTS = 5;
 const FULL = [429, 503]; // what is refused otherwise is not worth asking again
 
 /** The service's answer for a Blob or File; throws an Error that says why there is none. */
-export async function ask(picture, url = "") {
+export async function ask(image, url = "") {
   const form = new FormData();
-  form.append("file", picture);
+  form.append("file", image);
   for (let left = ATTEMPTS - 1; ; left--) {
     const response = await fetch(`${url}/predict`, { method: "POST", body: form });
     if (response.ok) return response.json();

@@ -14,7 +14,7 @@ FULL = (429, 503)
 
 
 def ask(client: httpx.Client, pictures: list[bytes]) -> Iterator[dict]:
-    """A line for each picture, in order, as soon as the service sends it.
+    """A line for each image, in order, as soon as the service sends it.
 
     Raises httpx.HTTPStatusError for a refusal of all of them.
     """

@@ -24,7 +24,7 @@ def load(bundle: "str | os.PathLike[str]" = "grocery", *, device: str = "auto") 
     where the device needs a package that is not installed.
     """
     # Importing the package costs nothing; what the model needs is imported here.
-    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.model import Model  # noqa: PLC0415
 

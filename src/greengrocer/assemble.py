@@ -1,4 +1,4 @@
-"""The composition root: settings become a bundle, an engine, a pipeline, a service, an app."""
+"""The composition root: settings become a pipeline, a service, an app."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,42 +7,39 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
-from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
-from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
-from greengrocer.engines.registry import make_engine
+from greengrocer.engines.engine import Engine
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
-from greengrocer.imaging.heif import check_installation
-from greengrocer.pipeline import Observer, Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.budgets import decode_bytes, upload_bytes
 from greengrocer.serving.classifier import Classifier, LocalClassifier
-from greengrocer.serving.limits import Limiter, Rate, Rates, parse_rate
 from greengrocer.serving.memory import return_large_blocks
+from greengrocer.serving.rate_limits import Rate, RateLimiter, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.threads import engine_threads, picture_threads
-from greengrocer.settings import MEGA, Settings
+from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
-from greengrocer.web.access.key_file import KeyFile
+from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.app import create_app
 from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
 
 if TYPE_CHECKING:
-    from greengrocer.serving.local_limiter import LocalLimiter
+    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
 
 
-IN_BASE64 = 4 / 3  # as long as a picture is its base64, in which /v2 may have it
+IN_BASE64 = 4 / 3  # as long as an image is its base64, in which /v2 may have it
 
 
 @dataclass(frozen=True)
@@ -86,21 +83,21 @@ def assemble(settings: Settings) -> Assembled:
 
 
 def threads_of(settings: Settings, pipeline: Pipeline) -> int:
-    """How many pictures are worked on at once."""
+    """How many images are worked on at once."""
     return settings.threads or picture_threads(pipeline.largest_batch)
 
 
 def admission_limits(settings: Settings, threads: int) -> AdmissionLimits:
     """What may be in flight at once, in all; raises UsageError."""
-    return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_wait)
+    return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_queue_seconds)
 
 
 def in_flight_bytes(settings: Settings, threads: int) -> int:
     """Bytes of the uploads that all processes may hold; raises UsageError."""
-    if settings.megabytes_in_flight is None:
-        largest = int(settings.max_megabytes * MEGA * IN_BASE64) + OVERHEAD
+    if settings.upload_memory_bytes is None:
+        largest = int(settings.max_image_bytes * IN_BASE64) + OVERHEAD
         return upload_bytes(threads, largest * (settings.workers or 1))
-    return int(settings.megabytes_in_flight * MEGA)
+    return settings.upload_memory_bytes
 
 
 def make_service(
@@ -109,7 +106,7 @@ def make_service(
     admission: Admission,
     gallery: Gallery,
     metrics: Metrics,
-    limiter: Limiter | None,
+    limiter: RateLimiter | None,
 ) -> Service:
     """What the routes need."""
     return Service(
@@ -119,14 +116,14 @@ def make_service(
         readiness=Readiness(),
         metrics=metrics,
         upload_limits=UploadLimits(
-            int(settings.max_megabytes * MEGA),
-            settings.upload_grace,
-            settings.upload_rate,
-            int(settings.max_request_megabytes * MEGA),
-            settings.max_request_pictures,
+            settings.max_image_bytes,
+            settings.upload_grace_seconds,
+            settings.min_upload_bytes_per_second,
+            settings.max_request_bytes,
+            settings.max_request_images,
         ),
         decode_limits=_decode_limits(settings),
-        deadline=settings.deadline,
+        deadline=settings.request_timeout_seconds,
         access_log=settings.access_log,
         log_addresses=settings.log_addresses,
         access=Access(
@@ -157,14 +154,14 @@ def rates_of(settings: Settings) -> dict[str, Rate]:
     return {name: parse_rate(rate) for name, rate in given.items() if rate is not None}
 
 
-def make_limiter(rates: Rates) -> "LocalLimiter | None":
+def make_limiter(rates: Rates) -> "LocalRateLimiter | None":
     """Who counts by ``rates``; None where there are none."""
     if not rates:
         return None
     # For most services it is not needed.
-    from greengrocer.serving.local_limiter import LocalLimiter  # noqa: PLC0415
+    from greengrocer.serving.local_rate_limiter import LocalRateLimiter  # noqa: PLC0415
 
-    return LocalLimiter(rates)
+    return LocalRateLimiter(rates)
 
 
 Starter = Callable[[Bundle], tuple[Pipeline, float]]
@@ -172,7 +169,7 @@ Loader = Callable[[str], tuple[Pipeline, float]]
 
 
 def starter(settings: Settings, metrics: Metrics) -> Starter:
-    """What makes warm pipelines of verified bundles, with the seconds of a picture.
+    """What makes warm pipelines of verified bundles, with the seconds of an image.
 
     They share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
     """
@@ -203,68 +200,22 @@ def loader(settings: Settings, metrics: Metrics) -> Loader:
 def attempt_of(settings: Settings) -> Attempt | None:
     """How a service that runs has a bundle tried before it loads it.
 
-    The other engines run networks of our own, and take nothing but their weights from a bundle.
+    Only the engine onnx runs a graph that a bundle brings: torch takes nothing but weights from it,
+    and an engine of another package may need more than a trial allows.
     """
     return try_bundle if settings.engine == "onnx" else None
 
 
-def build_pipeline(
-    bundle: Bundle,
-    engine_name: str = "onnx",
-    device: str = "auto",
-    limits: DecodeLimits | None = None,
-    observer: Observer | None = None,
-    threads: Threads = ONE_THREAD,
-    make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
-    memory: DecodeBudget | None = None,
-) -> Pipeline:
-    """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
-
-    Raises BundleRefused where the graph or an answer is not what the manifest says, BrokenExtra.
-    """
-    check_installation()
-    manifest = bundle.manifest
-    engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
-    engine.start()
-    labels = Labels(
-        ModelId(manifest.name, manifest.version),
-        manifest.classes,
-        manifest.coarse,
-        manifest.known_threshold,
-        manifest.fine_threshold,
-        manifest.coarse_threshold,
-    )
-    pipeline = Pipeline(
-        engine,
-        manifest.geometry,
-        labels,
-        limits or DecodeLimits(bytes=decode_bytes(picture_threads())),
-        observer,
-        make_batcher(engine),
-        memory,
-    )
-
-    def best(picture: bytes) -> tuple[str, float]:
-        return pipeline.classify(picture, Context()).top[0]
-
-    try:
-        replay_goldens(bundle, best)
-    except BaseException:
-        pipeline.close()
-        raise
-    return pipeline
-
-
 def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batcher | None:
     """None where the engine does not gain by batches, or none are wanted."""
-    largest = settings.max_batch or engine.largest_batch
+    largest = settings.max_batch_size or engine.largest_batch
     if largest == 1:
         return None
-    return Batcher(engine, BatchLimits(largest, settings.batch_wait), metrics.batched)
+    return Batcher(engine, BatchLimits(largest, settings.batch_wait_seconds), metrics.batched)
 
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
-    """What one picture takes once everything is warm: the first guess of the running mean."""
+    """What one image takes once everything is warm: the first guess of the running mean."""
     picture = bundle.read(bundle.manifest.goldens[0].file)
     started = perf_counter()
     pipeline.classify(picture, Context())
@@ -272,7 +223,8 @@ def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
 
 
 def _decode_limits(settings: Settings) -> DecodeLimits:
-    seconds = min(settings.decode_seconds, settings.deadline / 2)
-    most = settings.decode_megabytes
-    memory = decode_bytes(settings.threads or picture_threads()) if most is None else most * MEGA
-    return DecodeLimits(int(settings.max_megapixels * MEGA), seconds, int(memory))
+    seconds = min(settings.decode_timeout_seconds, settings.request_timeout_seconds / 2)
+    memory = settings.decode_memory_bytes
+    if memory is None:
+        memory = decode_bytes(settings.threads or picture_threads())
+    return DecodeLimits(settings.max_image_pixels, seconds, memory)

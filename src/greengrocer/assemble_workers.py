@@ -26,10 +26,10 @@ from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.reloading.reload import Reloader
 from greengrocer.serving.threads import picture_threads
+from greengrocer.serving.workers.bundle_store import BundleStore
 from greengrocer.serving.workers.engine import EngineServer
-from greengrocer.serving.workers.kept import KeptBundles
 from greengrocer.serving.workers.remote import RemoteClassifier
-from greengrocer.settings import MEGA, Settings
+from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.service import Service
 
@@ -52,35 +52,34 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
     """
     return_large_blocks()
     metrics = Metrics()
-    kept = KeptBundles(directory)
+    store = BundleStore(directory)
     start = starter(settings, metrics)
-    source, pipeline, service_seconds = _first(kept, settings.bundle, start)
+    source, pipeline, service_seconds = _first(store, settings.bundle, start)
     metrics.serves(*pipeline.labels.model)
     models = Models(pipeline)
     threads = threads_of(settings, pipeline)
     admission = Admission(admission_limits(settings, threads), threads, service_seconds)
-    picture_bytes = int(settings.max_megabytes * MEGA)
     limiter = make_limiter(rates_of(settings))
-    server = EngineServer(models, admission, threads, picture_bytes, metrics, limiter)
+    server = EngineServer(models, admission, threads, settings.max_image_bytes, metrics, limiter)
 
     def load(source: str) -> Pipeline:
         bundle = load_bundle(find_bundle(source))
         pipeline, _ = start(bundle)
         try:
-            kept.stage(source, bundle)
+            store.stage(source, bundle)
         except BaseException:
             pipeline.close()
             raise
         return pipeline
 
     attempt = attempt_of(settings)
-    reloader = Reloader(models, load, source, metrics, attempt, kept.remember, server.announce)
+    reloader = Reloader(models, load, source, metrics, attempt, store.remember, server.announce)
     return AssembledEngine(server, reloader, models)
 
 
-def _first(kept: KeptBundles, default: str, start: Starter) -> tuple[str, Pipeline, float]:
+def _first(store: BundleStore, default: str, start: Starter) -> tuple[str, Pipeline, float]:
     """What served last, or else the bundle ``default``: source, pipeline and service seconds."""
-    serving = kept.current
+    serving = store.current
     if serving is not None and serving.copy is not None:
         try:
             bundle = load_bundle(serving.copy)
@@ -90,9 +89,9 @@ def _first(kept: KeptBundles, default: str, start: Starter) -> tuple[str, Pipeli
     source = default if serving is None else serving.source
     bundle = load_bundle(find_bundle(source))
     pipeline, seconds = start(bundle)
-    kept.stage(source, bundle)
+    store.stage(source, bundle)
     with suppress(OSError):  # without it the next engine reads the bundle itself
-        kept.remember(source)
+        store.remember(source)
     return source, pipeline, seconds
 
 
@@ -102,7 +101,7 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     return_large_blocks()
     threads = settings.threads or picture_threads()
     share = in_flight_bytes(settings, threads) // settings.workers
-    # the engine decides who waits: it alone knows of all pictures
+    # the engine decides who waits: it alone knows of all images
     admission = Admission(AdmissionLimits(share, wait_seconds=float("inf")), threads, 0.0)
     gallery = open_gallery(settings.data)
     limiter = classifier.limiter if rates_of(settings) else None

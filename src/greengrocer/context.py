@@ -1,9 +1,9 @@
-"""What travels with a picture: whose it is, until when, and whether anybody still waits."""
+"""The context of a request: its id, deadline and cancellation."""
 
 import time
 from collections.abc import Callable
 
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 
 Clock = Callable[[], float]
 
@@ -11,9 +11,9 @@ Clock = Callable[[], float]
 class Context:
     """One request's identity, deadline and cancellation, read from any thread.
 
-    ``deadline`` is a moment of ``clock`` (monotonic seconds); tests set a clock of their own.
-    ``on_cancel`` is called once, by whoever cancels: for whoever works for it elsewhere, or waits.
-    A ``patient`` one waits for a place where others are refused.
+    ``deadline`` is a time of ``clock`` (monotonic seconds); tests pass their own clock.
+    ``on_cancel`` is called once, in the thread that cancels: it wakes a waiting thread or forwards
+    the cancellation. A ``patient`` request waits for a place in the queue instead of being refused.
     """
 
     __slots__ = ("_cancelled", "clock", "deadline", "on_cancel", "patient", "request_id")
@@ -29,7 +29,7 @@ class Context:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Say that nobody waits for the answer any more."""
+        """Cancel the request: the client disconnected."""
         self._cancelled = True
         on_cancel, self.on_cancel = self.on_cancel, None
         if on_cancel is not None:
@@ -37,7 +37,7 @@ class Context:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the client disconnected."""
         return self._cancelled
 
     def remaining(self) -> float:
@@ -45,8 +45,10 @@ class Context:
         return self.deadline - self.clock()
 
     def check(self) -> None:
-        """Raise Departed or DeadlineExceeded where going on would be in vain."""
+        """Raise ClientDisconnected if the request was cancelled, DeadlineExceeded if it is late."""
         if self._cancelled:
-            raise Departed("the client has gone")
+            raise ClientDisconnected("the client disconnected before its answer was ready")
         if self.remaining() <= 0:
-            raise DeadlineExceeded("the deadline passed before an answer was ready")
+            raise DeadlineExceeded(
+                "the deadline passed before an answer was ready: retry, or allow more time"
+            )

@@ -1,25 +1,25 @@
-"""Every error that Greengrocer raises on purpose. No HTTP in here: ``web.problems`` maps it.
+"""Every error that Greengrocer raises on purpose. ``answer_json`` maps them to HTTP.
 
 GreengrocerError
-├── UsageError                   a person's mistake: one clear line, exit code 2
+├── UsageError                   wrong use of the command line or of a file: exit code 2
 │   ├── MissingExtra             an optional part is not installed
-│   ├── BrokenExtra              an optional part is installed, and cannot be loaded
-│   ├── OutdatedLibrary          somebody else's library, with a known hole
-│   ├── UnsuitableLibrary        somebody else's library, without what the server is built on
-│   ├── DatasetUnusable          a data set that is missing or malformed
-│   ├── DownloadFailed           a source that is out of reach or is not the data set
-│   ├── BundleRefused            a bundle that is damaged, malformed or answers wrongly
-│   ├── KeysRefused              a file of API keys that is malformed, or that others may write
-│   ├── ReloadRefused            the model that serves cannot be changed now
-│   └── ControlRefused           a control socket that is taken, not private, or not there
-└── Refusal                      a request that gets no answer, and why
-    ├── PictureRefused           the picture itself
-    │   ├── EmptyPicture
-    │   ├── UnreadablePicture
-    │   ├── PictureTooSlow       decoding outlived its budget
+│   ├── BrokenExtra              an optional part is installed, but cannot be loaded
+│   ├── OutdatedLibrary          a library is older than its minimum version
+│   ├── UnsuitableLibrary        a library lacks something that the server overrides
+│   ├── DatasetUnusable          the data set is missing or malformed
+│   ├── DownloadFailed           a download failed, or is not the data set
+│   ├── BundleRefused            the bundle is damaged, malformed or gives wrong answers
+│   ├── KeysRefused              the file of API keys is malformed, or others can write it
+│   ├── ReloadRefused            the model cannot be changed now
+│   └── ControlRefused           the control socket is in use, not private, or missing
+└── Refusal                      a request is not answered
+    ├── ImageRefused             because of the image
+    │   ├── EmptyImage
+    │   ├── UnreadableImage
+    │   ├── ImageTooSlow
     │   ├── TooManyPixels
     │   └── UnsupportedFormat
-    ├── UploadRefused            the way it was sent
+    ├── UploadRefused            because of the way the image was sent
     │   ├── MalformedUpload
     │   ├── TooManyBytes
     │   ├── UnsupportedContentType
@@ -27,25 +27,25 @@ GreengrocerError
     │   ├── RepeatedField
     │   ├── ParameterOutOfRange
     │   └── SlowUpload
-    ├── Unauthorized             no key came, or none that is known
-    ├── Overloaded               try again in ``retry_after`` seconds
-    │   └── RateLimited          this client alone asks too often
-    ├── NotReady
-    ├── DeadlineExceeded         the time was lost waiting, not by the picture
-    └── Departed                 the client has gone: nobody reads the answer
+    ├── Unauthorized             the API key is missing or unknown
+    ├── Overloaded               the service is full: retry in ``retry_after`` seconds
+    │   └── RateLimited          this client is over its rate limit
+    ├── NotReady                 the service is starting or stopping
+    ├── DeadlineExceeded         no answer was ready before the deadline
+    └── ClientDisconnected       the client disconnected
 """
 
 
 class GreengrocerError(Exception):
-    """The root. ``str(error)`` says what was wrong, with which input, and what to do."""
+    """The base class. ``str(error)`` says what was wrong, with which input, and what to do."""
 
 
 class UsageError(GreengrocerError):
-    """A person's mistake, on the command line or in a file that it names."""
+    """Wrong use of the command line or of a file that it names. Commands exit with code 2."""
 
 
 class MissingExtra(UsageError):
-    """An optional part of the product is needed but not installed."""
+    """An optional part of the product is needed, but not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra: pip install 'greengrocer[{extra}]'")
@@ -62,80 +62,80 @@ class BrokenExtra(UsageError):
 
 
 class OutdatedLibrary(UsageError):
-    """A library of somebody else's that is older than its floor, and has a known hole."""
+    """An installed library is older than its minimum version, and has a known vulnerability."""
 
 
 class UnsuitableLibrary(UsageError):
-    """A library of somebody else's that lacks what the server is built on."""
+    """An installed library lacks a method or attribute that the server overrides."""
 
 
 class DatasetUnusable(UsageError):
-    """A data set that is missing or malformed."""
+    """The data set is missing or malformed."""
 
 
 class DownloadFailed(UsageError):
-    """A source of the data set that is out of reach, damaged, or not the data set."""
+    """A download of the data set failed, is damaged, or is not the data set."""
 
 
 class BundleRefused(UsageError):
-    """A bundle that is damaged, malformed, or does not answer as its goldens say."""
+    """The bundle is missing, damaged or malformed, or gives wrong answers to known images."""
 
 
 class KeysRefused(UsageError):
-    """A file of API keys that cannot be read, is malformed, or that others may write."""
+    """The file of API keys cannot be read, is malformed, or can be written by others."""
 
 
 class ReloadRefused(UsageError):
-    """The model that serves stays: another change is under way, or there is nothing to go to."""
+    """The model is not changed: another reload is running, or there is no other model to load."""
 
 
 class ControlRefused(UsageError):
-    """A control socket that another service has, that others could reach, or that is not there."""
+    """The control socket is used by another service, accessible to others, or missing."""
 
 
 class Refusal(GreengrocerError):
-    """A request gets no answer. ``code`` is stable: clients and metrics may rely on it."""
+    """A request is not answered. ``code`` is stable: clients and metrics may rely on it."""
 
     code = "refused"
-    seconds = 0.0  # that a thread spent on it, where the work came to its own end
+    seconds = 0.0  # processor time spent on the request before it was refused, where known
 
 
-class PictureRefused(Refusal):
-    """The picture itself is the reason."""
+class ImageRefused(Refusal):
+    """The request is refused because of the image itself."""
 
 
-class EmptyPicture(PictureRefused):
-    """There are no bytes at all."""
+class EmptyImage(ImageRefused):
+    """The image has 0 bytes."""
 
-    code = "empty-picture"
-
-
-class UnreadablePicture(PictureRefused):
-    """Truncated, damaged, or no picture."""
-
-    code = "unreadable-picture"
+    code = "empty-image"
 
 
-class PictureTooSlow(PictureRefused):
-    """Decoding took longer than its budget."""
+class UnreadableImage(ImageRefused):
+    """The file is truncated or damaged, or is not an image."""
 
-    code = "picture-too-slow"
+    code = "unreadable-image"
 
 
-class TooManyPixels(PictureRefused):
-    """The picture's width times height, or the memory to decode it, is over the limit."""
+class ImageTooSlow(ImageRefused):
+    """The image takes longer to decode than the limit allows."""
+
+    code = "image-too-slow"
+
+
+class TooManyPixels(ImageRefused):
+    """The image's width times height, or the memory to decode it, is over the limit."""
 
     code = "too-many-pixels"
 
 
-class UnsupportedFormat(PictureRefused):
-    """The bytes are recognisably something that is not accepted."""
+class UnsupportedFormat(ImageRefused):
+    """The file is in a known format that is not supported."""
 
     code = "unsupported-format"
 
 
 class UploadRefused(Refusal):
-    """The way in which the picture was sent is the reason."""
+    """The request is refused because of the way in which the image was sent."""
 
 
 class MalformedUpload(UploadRefused):
@@ -145,49 +145,49 @@ class MalformedUpload(UploadRefused):
 
 
 class TooManyBytes(UploadRefused):
-    """The upload is over the limit."""
+    """The upload has more bytes than the limit allows."""
 
     code = "too-many-bytes"
 
 
 class UnsupportedContentType(UploadRefused):
-    """The body's declared content type is not accepted."""
+    """The body's content type is not supported."""
 
     code = "unsupported-content-type"
 
 
 class MissingField(UploadRefused):
-    """The form has no part of the required name."""
+    """The form lacks its required field."""
 
     code = "missing-field"
 
 
 class RepeatedField(UploadRefused):
-    """The form has the part more than once."""
+    """The form has a field more than once that must be there once."""
 
     code = "repeated-field"
 
 
 class ParameterOutOfRange(UploadRefused):
-    """A parameter is no number, or not one of those that are allowed."""
+    """A parameter has a value that is not allowed."""
 
     code = "parameter-out-of-range"
 
 
 class SlowUpload(UploadRefused):
-    """The body came too slowly."""
+    """The body was sent too slowly."""
 
     code = "slow-upload"
 
 
 class Unauthorized(Refusal):
-    """No API key came, or none that is known."""
+    """The API key is missing or unknown."""
 
     code = "unauthorized"
 
 
 class Overloaded(Refusal):
-    """There is no room now."""
+    """The service is full: it accepts no more work now."""
 
     code = "overloaded"
 
@@ -197,24 +197,24 @@ class Overloaded(Refusal):
 
 
 class RateLimited(Overloaded):
-    """The client asks more often than it may."""
+    """The client is over its rate limit."""
 
     code = "rate-limited"
 
 
 class NotReady(Refusal):
-    """Starting, or about to stop."""
+    """The service is starting or stopping."""
 
     code = "not-ready"
 
 
 class DeadlineExceeded(Refusal):
-    """The answer would have come after the deadline."""
+    """No answer was ready before the deadline of the request."""
 
     code = "deadline-exceeded"
 
 
-class Departed(Refusal):
-    """The client has gone."""
+class ClientDisconnected(Refusal):
+    """The client disconnected before its answer."""
 
-    code = "client-departed"
+    code = "client-disconnected"

@@ -1,4 +1,4 @@
-"""A directory that processes take in turn."""
+"""A lock on a directory, between processes."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold ``directory``, once nobody else does; whoever dies lets go. Raises OSError."""
+    """Hold an exclusive lock on ``directory``; a process that dies releases it. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

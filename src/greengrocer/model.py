@@ -14,13 +14,13 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from greengrocer.context import Context
-from greengrocer.errors import PictureRefused, UnreadablePicture
+from greengrocer.errors import ImageRefused, UnreadableImage
 from greengrocer.imaging.colour import upright_rgb
 from greengrocer.imaging.decode import Picture
 from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
-from greengrocer.plain_files import PICTURE_BYTES, read_plain
 from greengrocer.ranking import Answer, Ask
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.serving.threads import picture_threads, side_by_side
 from greengrocer.tracebacks import release_frames
 
@@ -30,7 +30,11 @@ ImageLike: TypeAlias = (
 
 
 class Model:
-    """A loaded model. Its methods may be called from any number of threads."""
+    """A loaded model: a context manager whose methods may be called from any thread.
+
+    ``name`` and ``version`` identify the model. ``classes`` are the names of its classes, in the
+    order of class ids; ``coarse_classes`` those of its coarse classes, or None without a hierarchy.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -44,37 +48,45 @@ class Model:
 
         ``image`` is a path, the bytes of an image file, a Pillow image, or an array: uint8
         [height, width, 3] in RGB or [height, width] in grey, upright. ``evidence`` adds the class
-        activation map of the best class.
+        activation map of the best class to the answer: float32 [h, w].
 
-        Raises PictureRefused for what is no image, damaged or too large, and TypeError or
-        ValueError for another type, an array of another dtype or shape, a ``top`` below 1, or a
-        model that is closed.
+        Raises ImageRefused for a file that is missing, damaged, too large or not an image;
+        TypeError for another type or an array of another dtype; ValueError for an array of another
+        shape, an empty path, a ``top`` below 1, or a model that is closed.
         """
         self._check(top)
         return self._pipeline.classify(_picture(image), Context(), Ask(top, evidence))
 
     def predict_many(
-        self, images: Iterable[ImageLike], *, top: int = 5, threads: int | None = None
-    ) -> Iterator[Answer | PictureRefused]:
+        self,
+        images: Iterable[ImageLike],
+        *,
+        top: int = 5,
+        evidence: bool = False,
+        threads: int | None = None,
+    ) -> Iterator[Answer | ImageRefused]:
         """The answers for many images, in order, computed on all processors.
 
-        ``images`` may be a generator: it is read only a little ahead, so it may be of any length.
-        An image that is refused yields its error in its place, and the others go on. ``threads``
-        images are worked on at once (default: one a processor).
+        ``images`` may be a generator of any length: it is read only a little ahead. ``top`` and
+        ``evidence`` are as for ``predict``. An image that is refused yields its ImageRefused
+        in its place, and the others go on. ``threads`` images are processed at once; by default as
+        many as there are processors.
+
+        Raises TypeError or ValueError as ``predict`` does.
         """
 
-        def classify(image: ImageLike) -> Answer | PictureRefused:
+        def classify(image: ImageLike) -> Answer | ImageRefused:
             try:
-                return self.predict(image, top=top)
-            except PictureRefused as refusal:
-                release_frames(refusal)  # or it would hold the picture
+                return self.predict(image, top=top, evidence=evidence)
+            except ImageRefused as refusal:
+                release_frames(refusal)  # its frames hold the image
                 return refusal
 
         self._check(top)
         return side_by_side(classify, images, threads or picture_threads())
 
     def close(self) -> None:
-        """Free the model's memory. It cannot be used again."""
+        """Free the model's memory. No prediction may be running; the model cannot be used again."""
         self._open = False
         self._pipeline.close()
 
@@ -113,9 +125,9 @@ def _picture(image: ImageLike) -> Picture:
     if not os.fspath(image):
         raise ValueError("the path of the image is empty")
     try:
-        return read_plain(Path(image), PICTURE_BYTES)
+        return read_regular(Path(image), MAX_IMAGE_BYTES)
     except OSError as error:
-        raise UnreadablePicture(f"{os.fspath(image)}: {error.strerror}") from error
+        raise UnreadableImage(f"{os.fspath(image)}: {error.strerror}") from error
 
 
 def _pixels(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""The spine: a picture's bytes go in, a named answer comes out.
+"""The inference pipeline: an image's bytes go in, a ranked answer comes out.
 
 The service, ``greengrocer predict`` and evaluation all run this one method, each in whatever
 thread it likes; the heavy parts release the GIL.
@@ -8,35 +8,33 @@ from dataclasses import replace
 from time import perf_counter
 from typing import Protocol
 
-from PIL import Image
-
 from greengrocer.context import Context
-from greengrocer.engines.at_work import AtWork
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
-from greengrocer.imaging.budget import DecodeBudget, Share
-from greengrocer.imaging.decode import DecodeLimits, Picture, allowed_bytes, decode
+from greengrocer.engines.in_flight import InFlightCount
+from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
 
-SHOWN = 1024, 1024  # most pixels of an overlay's sides
+OVERLAY_SIZE = 1024, 1024  # pixels, the largest
 
 
 class Observer(Protocol):
-    """Whoever wants to know how long the stages take, in seconds; called from any thread."""
+    """Receives the duration of each stage, in seconds; called from any thread."""
 
     def decoded(self, seconds: float) -> None:
-        """A picture was decoded and fitted."""
+        """An image was decoded and fitted."""
 
     def inferred(self, seconds: float) -> None:
         """The model ran; with the wait for a batch."""
 
 
 class Pipeline:
-    """Decode, fit, infer, rank: one model's way from a picture to an answer.
+    """Decode, fit, infer, rank: one model's way from an image to an answer.
 
-    With a ``batcher`` of ``engine``'s, pictures of several threads run on it together. ``memory``
+    With a ``batcher`` of ``engine``'s, images of several threads run on it together. ``memory``
     is what they may take together while they are decoded; another pipeline may share it.
     """
 
@@ -57,26 +55,27 @@ class Pipeline:
         self.observer = observer
         self.batcher = batcher
         self.memory = memory or DecodeBudget(limits.bytes)
-        self._at_work = AtWork()
+        self._in_flight = InFlightCount()
 
     @property
     def largest_batch(self) -> int:
-        """How many pictures may run on the engine together."""
+        """How many images may run on the engine together."""
         return self.batcher.limits.largest if self.batcher else 1
 
     def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
-        """The answer for one picture, with what ``ask`` wants of it.
+        """The answer for one image, with what ``ask`` wants of it.
 
-        Raises a PictureRefused, DeadlineExceeded or Departed.
+        Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
         """
         context.check()
-        with self._at_work.picture() as work:
-            with self._share(picture, self.geometry.size, context):
+        with self._in_flight.image() as image:
+            plan = plan_decode(picture, self.geometry.size, self.limits)
+            with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
-                pixels = self._pixels(picture, context)
+                pixels = fit(plan.decode(context.check), self.geometry)
                 decoded = perf_counter()
             context.check()
-            inference = self._infer(pixels, context, work.alone)
+            inference = self._infer(pixels, context, image.alone)
             inferred = perf_counter()
             if self.observer:
                 self.observer.decoded(decoded - started)
@@ -85,7 +84,7 @@ class Pipeline:
             return self._overlaid(picture, answer, context) if ask.overlay else answer
 
     def close(self) -> None:
-        """Give back the engine's memory and all threads; no picture may be on its way."""
+        """Give back the engine's memory and all threads; no image may be on its way."""
         if self.batcher:
             self.batcher.close()
         self.engine.close()
@@ -95,23 +94,12 @@ class Pipeline:
             return self.batcher.infer(pixels, context)
         return self.engine.infer(pixels[None], alone)
 
-    def _pixels(self, picture: Picture, context: Context) -> Pixels:
-        upright = decode(picture, self.geometry.size, self.limits, context.check)
-        return fit(upright, self.geometry)
-
     def _overlaid(self, picture: Picture, answer: Answer, context: Context) -> Answer:
-        """``answer`` with its overlay, on the picture decoded anew: finer than the model saw it."""
+        """``answer`` with its overlay, on the image decoded again at a larger size."""
         context.check()
         assert answer.evidence is not None
-        with self._share(picture, SHOWN, context):
-            shown = self._shown(picture, context)
-        return replace(answer, overlay=overlay_png(shown, answer.evidence))
-
-    def _shown(self, picture: Picture, context: Context) -> Image.Image:
-        shown = decode(picture, SHOWN, self.limits, context.check)
-        shown.thumbnail(SHOWN)
-        return shown
-
-    def _share(self, picture: Picture, target: tuple[int, int], context: Context) -> Share:
-        """The memory that decoding takes; raises a PictureRefused for too much of it."""
-        return self.memory.share(allowed_bytes(picture, target, self.limits), context)
+        plan = plan_decode(picture, OVERLAY_SIZE, self.limits)
+        with self.memory.reserve(plan.memory_bytes, context):
+            below = plan.decode(context.check)
+            below.thumbnail(OVERLAY_SIZE)
+        return replace(answer, overlay=overlay_png(below, answer.evidence))

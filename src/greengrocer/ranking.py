@@ -1,4 +1,4 @@
-"""Probabilities become named, ordered, honest answers: one pure function."""
+"""From probabilities to a ranked answer with class names: one pure function."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from greengrocer.engines.engine import Floats, Inference
 
 
 class Ranked(NamedTuple):
-    """A class and how sure the model is of it, 0 to 1."""
+    """A class and its calibrated probability, 0 to 1."""
 
     name: str
     confidence: float
@@ -25,7 +25,7 @@ class ModelId(NamedTuple):
 
 
 class Level(StrEnum):
-    """How closely an answer names what a picture shows."""
+    """How specific an answer is: a class, a coarse class, or neither."""
 
     FINE = "fine"
     COARSE = "coarse"
@@ -33,7 +33,7 @@ class Level(StrEnum):
 
 
 class Named(NamedTuple):
-    """What the model stands for: a class of the level, or no name where that is unknown."""
+    """The most specific class that the model is confident of; ``name`` is None for UNKNOWN."""
 
     level: Level
     name: str | None
@@ -41,9 +41,10 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """What ranking must know of a model. ``coarse`` is None without a hierarchy.
+    """The class names and thresholds of a model. ``coarse`` is None without a hierarchy.
 
-    A threshold is the least score, or confidence at its level, that is believed.
+    An image is known if its score is at least ``known_threshold``. A class of a level is named if
+    its confidence is at least the threshold of that level.
     """
 
     model: ModelId
@@ -55,7 +56,7 @@ class Labels:
 
 
 class Ask(NamedTuple):
-    """What an answer is to hold: its ``top`` best classes, and more only where it is asked for."""
+    """What the caller wants in an answer: the ``top`` best classes, and optional parts."""
 
     top: int = 5
     evidence: bool = False
@@ -63,19 +64,21 @@ class Ask(NamedTuple):
     tensors: tuple[str, ...] = ()  # names of an Inference's fields
 
 
-ASK = Ask()  # the usual
+ASK = Ask()  # the default
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one picture.
+    """The answer for one image.
 
-    ``top`` is in order of confidence and never empty. ``coarse`` is the largest summed
-    probability, which may belong to another coarse class than ``top[0]``.
+    ``top`` is in order of confidence and never empty. ``coarse`` is the coarse class with the
+    largest summed probability, which may not be that of ``top[0]``; None without a hierarchy.
+    ``known_score`` is the out-of-distribution score, 0 to 1 (higher: more familiar). ``known`` says
+    whether it reaches the model's threshold. ``named`` is the class that the model is confident of.
 
-    Where it was asked for: ``evidence`` for ``top[0]``, float32 [h, w], whose mean is that class's
-    calibrated logit; ``overlay``, a PNG of it over the picture; ``tensors``, what the graph said of
-    this picture, each as in an Inference without its first dimension.
+    Only on request: ``evidence``, the class activation map of ``top[0]``, float32 [h, w], whose
+    mean is that class's calibrated logit; ``overlay``, a PNG of it over the image; ``tensors``, the
+    raw outputs for this image, each as in an Inference without its first dimension.
     """
 
     model: ModelId
@@ -90,7 +93,7 @@ class Answer:
 
     @property
     def prediction(self) -> str:
-        """The likeliest class."""
+        """The name of the class with the highest probability."""
         return self.top[0].name
 
     @property
@@ -100,7 +103,7 @@ class Answer:
 
 
 def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> Answer:
-    """The answer for picture ``index`` of ``inference``, with what ``ask`` wants but an overlay.
+    """The answer for image ``index`` of ``inference``, with what ``ask`` wants but an overlay.
 
     Equal probabilities are ordered by class id.
     """
@@ -131,7 +134,7 @@ def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> An
 
 
 def name(fine: Ranked, coarse: Ranked | None, known: bool, labels: Labels) -> Named:
-    """The fine class, the coarse one where the fine one is unsure, or nothing at all."""
+    """The fine class if the model is confident of it, else the coarse one if so, else UNKNOWN."""
     if known and fine.confidence >= labels.fine_threshold:
         return Named(Level.FINE, fine.name)
     if known and coarse is not None and coarse.confidence >= labels.coarse_threshold:

@@ -1,4 +1,4 @@
-"""An error outlives the work that it came from; what that work held in memory must not."""
+"""Free the memory that the traceback of an error keeps alive."""
 
 from traceback import clear_frames
 from types import TracebackType

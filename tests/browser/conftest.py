@@ -56,11 +56,11 @@ def shop(open_shop: OpenShop) -> Shop:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, Path]:
-    """Files by what the fake engine says of them; and one that is no picture."""
+    """Files by what the fake engine says of them; and one that is no image."""
     levels = {"grey-3": 89, "grey-7": 191, "dark": 79, "unknown": 128}
     found = {name: tmp_path / f"{name}.jpg" for name in levels}
     for name, level in levels.items():
         found[name].write_bytes(jpeg(level, (400, 300)))
     found["text"] = tmp_path / "text.jpg"
-    found["text"].write_text("no picture")
+    found["text"].write_text("no image")
     return found

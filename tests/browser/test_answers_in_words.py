@@ -1,4 +1,4 @@
-"""What the page says of a picture, and how it says that there is no answer."""
+"""What the page says of an image, and how it says that there is no answer."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -56,10 +56,10 @@ def test_plainly_that_it_does_not_know(shop: Shop, pictures: dict[str, Path]) ->
     expect(shop.page.locator(".sure")).to_be_hidden()
 
 
-def test_a_random_picture_with_its_true_name_beside_the_answer(shop: Shop) -> None:
+def test_a_random_image_with_its_true_name_beside_the_answer(shop: Shop) -> None:
     with shop.page.expect_response("**/random-image") as response:
         shop.page.get_by_role("button", name="Random").click()
-    shop.answered(["A random picture, drawn"])
+    shop.answered(["A random image, drawn"])
     true_class = unquote(response.value.headers["x-class"])
     assert true_class in {shown.true_class for shown in built_in_gallery().pictures}
     expect(shop.page.locator(".truth")).to_contain_text(true_class.replace("-", " "))
@@ -83,7 +83,7 @@ def test_right_and_wrong_are_told_apart(shop: Shop, said: str, verdict: str) -> 
     shop.page.route("**/random-image", lambda route: route.fulfill(body=body, headers=headers))
     shop.page.route(PREDICT, lambda route: route.fulfill(json=answer))
     shop.page.get_by_role("button", name="Random").click()
-    shop.answered(["A random picture"])
+    shop.answered(["A random image"])
     expect(shop.card.get_by_text(verdict, exact=True)).to_be_visible()
 
 
@@ -91,9 +91,9 @@ def test_a_refusal_in_the_services_own_words(
     shop: Shop, pictures: dict[str, Path], tmp_path: Path
 ) -> None:
     shop.choose(pictures["text"])
-    assert shop.names() == ["The picture cannot be read"]
-    expect(shop.card.get_by_text(f"send a {accepted()}.")).to_be_visible()
-    expect(shop.status).to_contain_text("The picture cannot be read. The bytes are no picture")
+    assert shop.names() == ["The image cannot be read"]
+    expect(shop.card.get_by_text(f"send {accepted()}.")).to_be_visible()
+    expect(shop.status).to_contain_text("The image cannot be read. The file is not an image")
     expect(shop.page.get_by_role("button", name="Try again")).to_be_hidden()
     large = tmp_path / "large.jpg"
     large.write_bytes(pictures["grey-3"].read_bytes() + bytes(21_000_000))
@@ -104,7 +104,7 @@ def test_a_refusal_in_the_services_own_words(
 def test_without_a_connection_it_can_be_tried_again(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.page.context.set_offline(True)
     shop.choose(pictures["grey-3"])
-    assert shop.names() == ["No answer came"]
+    assert shop.names() == ["The service did not answer"]
     expect(shop.card.get_by_text("check the connection")).to_be_visible()
     shop.page.context.set_offline(False)
     shop.page.get_by_role("button", name="Try again").click()
@@ -123,7 +123,7 @@ def test_a_busy_service_is_asked_again_when_it_says(shop: Shop, pictures: dict[s
         route.fulfill(
             status=429,
             headers={"Retry-After": "1"},
-            json={"title": "The service is full", "detail": "come back later"},
+            json={"title": "The service is overloaded", "detail": "come back later"},
         )
 
     shop.page.route(PREDICT, busy_once)

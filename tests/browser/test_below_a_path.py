@@ -30,7 +30,7 @@ def test_the_page_works_below_a_path(url: str, browser: Browser, pictures: dict[
     shop.page.goto(url)
     shop.choose(pictures["grey-3"])
     assert shop.names() == ["grey 3"]
-    shop.page.get_by_text("What can it tell apart?").click()
+    shop.page.get_by_text("Which items does it know?").click()
     expect(shop.page.locator("#classes p")).to_contain_text("grey 7")
     shop.page.get_by_role("link", name="HTTP interface").click()
     expect(shop.page.locator(".opblock", has_text="/class-names")).to_be_visible()

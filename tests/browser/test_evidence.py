@@ -1,4 +1,4 @@
-"""The evidence laid over the picture, from an answer with a map that the test makes up."""
+"""The evidence laid over the image, from an answer with a map that the test makes up."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def lit(shop: Shop) -> Shop:
 
 
 def difference(one: Image.Image, other: Image.Image) -> np.ndarray:
-    """How far two pictures are apart, per pixel and colour, 0 to 255."""
+    """How far two images are apart, per pixel and colour, 0 to 255."""
     return np.abs(np.asarray(one, np.float64) - np.asarray(other, np.float64))
 
 
@@ -58,7 +58,7 @@ def test_the_button_lays_it_over_and_takes_it_away(lit: Shop, pictures: dict[str
     for pressed in (False, True, False):
         expect(button).to_have_attribute("aria-pressed", str(pressed).lower())
         expect(canvas).to_be_visible(visible=pressed)
-        expect(lit.page.get_by_text("Bright places speak most for grey 3.")).to_be_visible(
+        expect(lit.page.get_by_text("Bright areas count most for grey 3.")).to_be_visible(
             visible=pressed
         )
         button.press("Space")
@@ -80,7 +80,7 @@ def test_it_is_the_overlay_of_the_reports(lit: Shop, tmp_path: Path, size: tuple
     assert difference(found, white.convert("RGB")).max() > 80
 
 
-def test_it_lies_where_the_picture_is(lit: Shop, tmp_path: Path) -> None:
+def test_it_lies_where_the_image_is(lit: Shop, tmp_path: Path) -> None:
     picture = photo(3, (500, 400))
     file = tmp_path / "photo.png"
     file.write_bytes(encoded(picture, "PNG"))
@@ -94,9 +94,7 @@ def test_it_lies_where_the_picture_is(lit: Shop, tmp_path: Path) -> None:
     assert difference(shot, mirrored).mean() > 20
 
 
-def test_each_picture_of_several_has_its_own(
-    open_shop: OpenShop, pictures: dict[str, Path]
-) -> None:
+def test_each_image_of_several_has_its_own(open_shop: OpenShop, pictures: dict[str, Path]) -> None:
     shop = open_shop(viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True)
     with_evidence(shop, {"class": "grey-3", "shape": [1, 2], "values": [0, 1]})
     shop.choose(pictures["grey-3"], pictures["grey-7"])

@@ -36,7 +36,7 @@ def test_axe_finds_nothing_and_all_of_it_fits(
 ) -> None:
     shop = with_evidence(open_shop(color_scheme=scheme, **device), EVIDENCE)
     assert not findings(shop)
-    shop.page.get_by_text("What can it tell apart?").click()
+    shop.page.get_by_text("Which items does it know?").click()
     expect(shop.page.get_by_text("10 things:")).to_be_visible()
     for names in (["grey-3"], ["unknown"], ["text"], ["grey-3", "dark", "text", "unknown"]):
         shop.choose(*(pictures[name] for name in names))
@@ -45,7 +45,7 @@ def test_axe_finds_nothing_and_all_of_it_fits(
         assert not findings(shop), names
         assert sideways(shop) <= 0, names
     shop.page.get_by_role("button", name="Random").click()
-    shop.answered(["A random picture, drawn"])
+    shop.answered(["A random image, drawn"])
     assert not findings(shop)
 
 

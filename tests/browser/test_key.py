@@ -1,4 +1,4 @@
-"""The page of a service that wants a key."""
+"""The page of a service that needs an API key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,13 +47,13 @@ def enter(shop: Shop, key: str) -> None:
     shop.page.get_by_role("button", name="Use it").click()
 
 
-def test_a_key_is_asked_for_and_then_the_picture_is_answered(
+def test_a_key_is_asked_for_and_then_the_image_is_answered(
     shop: Shop, pictures: dict[str, Path], key: str
 ) -> None:
     expect(shop.page.locator("#key")).to_be_hidden()
     shop.choose(pictures["grey-3"], pictures["grey-7"])
-    assert shop.names() == ["A key is needed"] * 2
-    expect(shop.page.get_by_label("This service wants a key:")).to_be_focused()
+    assert shop.names() == ["An API key is needed"] * 2
+    expect(shop.page.get_by_label("This service needs an API key:")).to_be_focused()
     assert not findings(shop)
     enter(shop, "gg_wrong")
     expect(
@@ -69,7 +69,7 @@ def test_a_key_can_be_pasted(shop: Shop, pictures: dict[str, Path], key: str) ->
     shop.choose(pictures["grey-3"])
     shop.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shop.page.evaluate(f"navigator.clipboard.writeText('{key}')")
-    expect(shop.page.get_by_label("This service wants a key:")).to_be_focused()
+    expect(shop.page.get_by_label("This service needs an API key:")).to_be_focused()
     shop.page.keyboard.press("Control+V")
     shop.page.keyboard.press("Enter")
     expect(shop.page.locator("h2", has_text="grey")).to_have_count(1)
@@ -78,7 +78,7 @@ def test_a_key_can_be_pasted(shop: Shop, pictures: dict[str, Path], key: str) ->
 def test_the_key_lasts_as_long_as_the_tab(
     browser: Browser, shop: Shop, pictures: dict[str, Path], key: str
 ) -> None:
-    shop.page.get_by_text("What can it tell apart?").click()
+    shop.page.get_by_text("Which items does it know?").click()
     enter(shop, key)
     expect(shop.page.get_by_text("10 things: grey 0, grey 1,")).to_be_visible()
     shop.page.reload()
@@ -86,5 +86,5 @@ def test_the_key_lasts_as_long_as_the_tab(
     assert shop.names() == ["grey 3"]
     other = Shop(browser, shop.url).open()
     other.choose(pictures["grey-3"])
-    assert other.names() == ["A key is needed"]
+    assert other.names() == ["An API key is needed"]
     other.close()

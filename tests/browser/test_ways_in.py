@@ -1,4 +1,4 @@
-"""How pictures get into the page."""
+"""How images get into the page."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
 COPY_A_PICTURE = """async () => {
   const canvas = document.createElement("canvas");
-  const picture = await new Promise((resolve) => canvas.toBlob(resolve));
-  await navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
+  const image = await new Promise((resolve) => canvas.toBlob(resolve));
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": image })]);
 }"""
 
 
@@ -24,7 +24,7 @@ def drag(devtools: CDPSession, kind: str, *files: Path) -> None:
     devtools.send("Input.dispatchDragEvent", event)
 
 
-def test_a_chosen_picture_is_answered(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_a_chosen_image_is_answered(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.choose(pictures["grey-3"])
     assert shop.names() == ["grey 3"]
     expect(shop.page.get_by_role("img", name="grey-3.jpg")).to_be_visible()
@@ -33,7 +33,7 @@ def test_a_chosen_picture_is_answered(shop: Shop, pictures: dict[str, Path]) -> 
     shop.choose(pictures["grey-7"])
 
 
-def test_pictures_can_be_dropped_anywhere(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_images_can_be_dropped_anywhere(shop: Shop, pictures: dict[str, Path]) -> None:
     devtools = shop.page.context.new_cdp_session(shop.page)
     files = (pictures["grey-3"], pictures["grey-7"])
     welcome = shop.page.get_by_text("Drop it anywhere")
@@ -58,7 +58,7 @@ def test_a_drag_that_goes_away_leaves_the_page_as_it_was(
     expect(welcome).to_be_hidden()
 
 
-def test_a_picture_can_be_pasted(shop: Shop) -> None:
+def test_an_image_can_be_pasted(shop: Shop) -> None:
     shop.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shop.page.evaluate(COPY_A_PICTURE)
     shop.page.keyboard.press("Control+V")
@@ -66,16 +66,16 @@ def test_a_picture_can_be_pasted(shop: Shop) -> None:
     expect(shop.card.get_by_role("listitem")).to_have_count(5)
 
 
-def test_what_holds_no_picture_is_said_so(shop: Shop) -> None:
+def test_what_holds_no_image_is_said_so(shop: Shop) -> None:
     shop.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shop.page.evaluate("navigator.clipboard.writeText('a pear')")
     shop.page.keyboard.press("Control+V")
-    expect(shop.page.locator("#notice")).to_contain_text("There was no picture in that")
-    expect(shop.status).to_contain_text("There was no picture in that")
+    expect(shop.page.locator("#notice")).to_contain_text("No image file was received")
+    expect(shop.status).to_contain_text("No image file was received")
     expect(shop.page.locator(".card")).to_have_count(0)
 
 
-def test_a_phones_camera_is_asked_for_one_picture(
+def test_a_phones_camera_is_asked_for_one_image(
     open_shop: OpenShop, pictures: dict[str, Path]
 ) -> None:
     shop = open_shop(
@@ -94,11 +94,11 @@ def test_at_a_desk_without_a_camera_button(shop: Shop) -> None:
     expect(shop.page.get_by_role("button", name="Photograph")).to_be_hidden()
 
 
-def test_several_pictures_stand_in_a_grid(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_several_images_stand_in_a_grid(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.choose(*(pictures[name] for name in ("grey-3", "text", "grey-7", "dark")))
-    assert shop.names() == ["grey 3", "The picture cannot be read", "grey 7", "Some kind of dark"]
+    assert shop.names() == ["grey 3", "The image cannot be read", "grey 7", "Some kind of dark"]
     expect(shop.status).to_have_text(
-        "4 pictures: grey 3, The picture cannot be read, grey 7, Some kind of dark."
+        "4 images: grey 3, The image cannot be read, grey 7, Some kind of dark."
     )
     boxes = [card.bounding_box() for card in shop.page.locator(".card").all()]
     places = [(box["x"], box["y"]) for box in boxes if box]
@@ -108,7 +108,7 @@ def test_several_pictures_stand_in_a_grid(shop: Shop, pictures: dict[str, Path])
     assert places[3][1] > places[0][1]
 
 
-def test_no_more_than_two_pictures_are_under_way(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_no_more_than_two_images_are_under_way(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.page.evaluate("""() => {
       const send = window.fetch;
       window.most = window.underWay = 0;
@@ -125,7 +125,7 @@ def test_no_more_than_two_pictures_are_under_way(shop: Shop, pictures: dict[str,
 def test_a_keyboard_is_enough(shop: Shop, pictures: dict[str, Path]) -> None:
     keys = shop.page.keyboard
     keys.press("Tab")
-    expect(shop.page.get_by_role("button", name="Choose pictures")).to_be_focused()
+    expect(shop.page.get_by_role("button", name="Choose images")).to_be_focused()
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert shop.page.evaluate(outline) == "solid"  # the focus is seen
     with shop.page.expect_file_chooser() as chooser:
@@ -133,10 +133,10 @@ def test_a_keyboard_is_enough(shop: Shop, pictures: dict[str, Path]) -> None:
     chooser.value.set_files(pictures["grey-3"])
     shop.answered(["grey-3.jpg"])
     keys.press("Tab")
-    expect(shop.page.get_by_role("button", name="Random picture")).to_be_focused()
+    expect(shop.page.get_by_role("button", name="Random image")).to_be_focused()
     keys.press("Space")
-    shop.answered(["A random picture, drawn"])
-    expect(shop.page.get_by_role("button", name="Random picture")).to_be_focused()
+    shop.answered(["A random image, drawn"])
+    expect(shop.page.get_by_role("button", name="Random image")).to_be_focused()
     keys.press("Tab")
     expect(shop.page.get_by_role("button", name="Show evidence")).to_be_focused()
     keys.press("Space")

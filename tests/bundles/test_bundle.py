@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, read_manifest, write_manifest
 from greengrocer.errors import BundleRefused

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from greengrocer.bundles.attribution import GROCERY, is_grocery
 from greengrocer.bundles.bundle import Bundle, load_bundle
 from greengrocer.bundles.card import CARD, MAX_CARD_BYTES, card, read_card
-from greengrocer.bundles.facts import is_grocery
 from greengrocer.bundles.manifest import Manifest, Network, read_manifest, write_manifest
 from greengrocer.errors import BundleRefused
 from support.bundles import digests
@@ -92,8 +92,8 @@ def test_it_says_how_the_model_was_trained(manifest: Manifest) -> None:
     text = card(manifest)
     for line in (
         "- **network**: efficientnet-lite0, pretrained on ImageNet",
-        "- **trained on**: 2,936 pictures (train + val)",
-        "- **out of fold**: folds 5, pictures 2900",
+        "- **trained on**: 2,936 images (train + val)",
+        "- **out of fold**: folds 5, images 2900",
         "- **teachers**: big + bigger",
         "- **recipe**: greys, seed 7",
         "- **augmentation**: size 224, area 0.35 to 1",
@@ -109,7 +109,7 @@ def test_figures_say_where_they_were_measured_and_how_sure_they_are(manifest: Ma
     text = card(manifest)
     folded, refit = (
         text.index("\nOut of fold, on"),
-        text.index("\nOn the pictures that it was trained"),
+        text.index("\nOn the images that it was trained"),
     )
     # Wilson's intervals of 2,610 and of 2,697 in 2,900.
     for row in (
@@ -119,16 +119,16 @@ def test_figures_say_where_they_were_measured_and_how_sure_they_are(manifest: Ma
     ):
         assert folded < text.index(row) < refit
     assert text.index("| int8 answers as float does | 99.5 % |  |") > refit
-    assert "on 2,900 pictures, each answered by one of 5 models" in flat(text)
+    assert "on 2,900 images, each answered by one of 5 models" in flat(text)
 
 
 def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> None:
     metrics = {"held_out_top1": 86.8, "strange": 4.0}
     provenance = {"held_out": {"split": "the split val", "pictures": 296}}
     text = card(manifest.model_copy(update={"metrics": metrics, "provenance": provenance}))
-    assert "Held out, on pictures that are not counted (the split val)" in flat(text)
+    assert "Held out, on images that are not counted (the split val)" in flat(text)
     assert "| top-1 | 86.8 % |  |" in text, "without a count there is no interval"
-    assert text.index("\nOn pictures that the bundle does not tell of:") < text.index(
+    assert text.index("\nOn images that the bundle does not name:") < text.index(
         "| strange | 4 |  |"
     )
 
@@ -136,7 +136,7 @@ def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> 
 @pytest.mark.parametrize(
     ("fine", "hierarchy", "told"),
     [
-        (0.0, True, "every known picture is named by its class"),
+        (0.0, True, "every known image is named by its class"),
         (0.6, True, "at least 0.600 names the class; below, the coarse class may be."),
         (0.6, True, "at least 0.700 names the coarse class instead; below, the answer is `unkn"),
         (0.6, False, "at least 0.600 names the class; below, the answer is `unknown`."),
@@ -160,24 +160,52 @@ def test_the_pretrained_weights_have_their_licence_named(manifest: Manifest) -> 
     assert "ImageNet" not in card(manifest.model_copy(update={"provenance": scratch}))
 
 
-def test_only_the_data_sets_own_classes_call_it_by_its_name(
-    manifest: Manifest, grocery_bundle: Path
+def with_provenance(manifest: Manifest, **fields: object) -> Manifest:
+    return manifest.model_copy(update={"provenance": {**PROVENANCE, **fields}})
+
+
+def test_the_manifest_names_the_pretrained_weights_origin(manifest: Manifest) -> None:
+    named = with_provenance(manifest, pretrained_origin="These weights began with <mine>.")
+    assert r"These weights began with \<mine\>." in flat(card(named))
+    assert "Google" not in card(named)
+    assert "- **network**: efficientnet-lite0, pretrained\n" in card(named)
+
+
+def test_the_manifest_names_the_data_set_and_its_licence(manifest: Manifest) -> None:
+    assert "Dataset" not in card(manifest)
+    other = {"name": "Shelves", "url": "https://example.org/shelves", "licence": "CC BY 4.0"}
+    text = flat(card(with_provenance(manifest, dataset=other)))
+    assert "Its classes are those of the [Shelves](https://example.org/shelves)." in text
+    assert "The Shelves is under the CC BY 4.0." in text
+    evil = {"name": "<b>", "url": "javascript:alert(1)", "licence": 3}
+    text = flat(card(with_provenance(manifest, dataset=evil)))
+    assert r"Its classes are those of the \<b\>." in text
+    assert "javascript" not in text
+    grocery = with_provenance(manifest, dataset=GROCERY._asdict())
+    assert is_grocery(grocery)
+    assert "The Grocery Store Dataset is under the MIT License" in flat(card(grocery))
+
+
+def test_a_shipped_bundle_from_before_the_field_existed_names_its_data_set(
+    shipped_bundle: Path,
 ) -> None:
-    shipped = read_manifest(grocery_bundle)
-    for each in (manifest, shipped):
-        assert ("Grocery Store Dataset" in card(each)) == is_grocery(each.classes)
-    assert is_grocery(shipped.classes)
+    shipped = read_manifest(shipped_bundle)
+    assert "dataset" not in shipped.provenance
+    assert is_grocery(shipped)
+    assert "The Grocery Store Dataset is under the MIT License" in flat(card(shipped))
+    assert "Google trained on ImageNet" in flat(card(shipped))
+    assert not is_grocery(shipped.model_copy(update={"version": "2"}))
 
 
 def test_sizes_are_told_where_they_are_known(manifest: Manifest) -> None:
     assert "- **model.onnx**\n" in card(manifest)
     text = card(manifest, {"model.onnx": 4_190_000, "golden.jpg": 40_000})
-    assert "- **model.onnx**, 4.19 MB\n- **goldens** (1), 0.04 MB: pictures" in text
+    assert "- **model.onnx**, 4.19 MB\n- **goldens** (1), 0.04 MB: images" in text
 
 
 def test_a_bare_manifest_has_a_card_that_owns_up(fake_bundle: Path) -> None:
     text = card(read_manifest(fake_bundle))
-    assert "The bundle does not tell." in text
+    assert "The bundle does not say." in text
     assert "The bundle holds no figures." in text
 
 
@@ -207,7 +235,17 @@ def test_it_is_markdown_of_a_readable_width(shipped_bundle: Path) -> None:
     ],
 )
 def test_an_odd_provenance_is_left_out_and_never_an_error(manifest: Manifest, odd: object) -> None:
-    names = ("recipe", "training", "held_out", "out_of_fold", "teachers", "date", "versions")
+    names = (
+        "recipe",
+        "training",
+        "held_out",
+        "out_of_fold",
+        "teachers",
+        "date",
+        "versions",
+        "dataset",
+        "pretrained_origin",
+    )
     for provenance in (dict.fromkeys(names, odd), {"recipe": dict.fromkeys(RECIPE, odd)}):
         text = card(manifest.model_copy(update={"provenance": provenance}))
         assert "## How it was trained" in text

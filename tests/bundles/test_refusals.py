@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles import bundle as bundles
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, MANIFEST, read_manifest, write_manifest
@@ -174,7 +174,7 @@ def test_a_start_does_not_wait_for_a_pipe(bundle: Path) -> None:
 
 @pytest.fixture
 def server(serve: StartServer, bundle: Path, runtime: Path) -> Server:
-    return serve("--bundle", str(bundle), "--max-wait", "60", XDG_RUNTIME_DIR=str(runtime))
+    return serve("--bundle", str(bundle), "--max-queue-seconds", "60", XDG_RUNTIME_DIR=str(runtime))
 
 
 def refused(server: Server, runtime: Path, directory: Path) -> str:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.card import CARD, card, read_card
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
-from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.bundles.save import GoldenImage, Model, save_bundle
 from greengrocer.bundles.trained_on import TRAINED_ON, read_trained_on
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
@@ -40,16 +40,16 @@ def model() -> Model:
 
 
 @pytest.fixture
-def goldens(tmp_path: Path) -> list[GoldenPicture]:
+def goldens(tmp_path: Path) -> list[GoldenImage]:
     for name, level in (("a b.JPG", 15), ("ü.jpeg", 240)):
         (tmp_path / name).write_bytes(jpeg(level))
     return [
-        GoldenPicture(tmp_path / "a b.JPG", "grey-0", 0.6),
-        GoldenPicture(tmp_path / "ü.jpeg", "grey-9", 0.7),
+        GoldenImage(tmp_path / "a b.JPG", "grey-0", 0.6),
+        GoldenImage(tmp_path / "ü.jpeg", "grey-9", 0.7),
     ]
 
 
-def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenPicture]) -> None:
+def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenImage]) -> None:
     written = save_bundle(model, goldens, tmp_path / "deep" / "greys", MADE)
     bundle = load_bundle(tmp_path / "deep" / "greys")
     assert bundle.manifest == written
@@ -64,7 +64,7 @@ def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenP
 
 
 def test_its_card_is_signed_for_and_says_what_the_manifest_says(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     written = save_bundle(model, goldens, tmp_path / "greys", MADE)
     stored = (tmp_path / "greys" / CARD).read_bytes()
@@ -75,7 +75,7 @@ def test_its_card_is_signed_for_and_says_what_the_manifest_says(
 
 
 def test_nothing_else_is_left_behind(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     remains = tmp_path / "out" / "greys.part"
     remains.mkdir(parents=True)
@@ -91,7 +91,7 @@ def test_nothing_else_is_left_behind(
 
 
 def test_a_save_that_fails_leaves_no_bundle(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     goldens[1].path.unlink()
     with pytest.raises(FileNotFoundError):
@@ -100,7 +100,7 @@ def test_a_save_that_fails_leaves_no_bundle(
 
 
 def test_an_existing_bundle_is_not_overwritten(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     save_bundle(model, goldens, tmp_path / "greys", MADE)
     with pytest.raises(UsageError, match="greys exists: delete it"):
@@ -109,7 +109,7 @@ def test_an_existing_bundle_is_not_overwritten(
 
 @pytest.mark.parametrize("file", [GRAPH, WEIGHTS])
 def test_a_file_over_its_limit_is_refused(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture], file: str
+    tmp_path: Path, model: Model, goldens: list[GoldenImage], file: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{file} would have .* bytes, over 50"):
         save_bundle(replace(model, limits={file: 50}), goldens, tmp_path / "greys", MADE)
@@ -117,7 +117,7 @@ def test_a_file_over_its_limit_is_refused(
 
 
 def test_a_name_that_no_manifest_may_hold_is_refused_in_one_line(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     named = replace(model, classes=("a\tb", *model.classes[1:]))
     with pytest.raises(UsageError, match=r"manifest\.json: classes\.0: ") as refused:
@@ -126,15 +126,15 @@ def test_a_name_that_no_manifest_may_hold_is_refused_in_one_line(
 
 
 def test_a_link_to_nothing_is_in_the_way(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     (tmp_path / "greys").symlink_to(tmp_path / "nothing")
     with pytest.raises(UsageError, match="greys exists: delete it"):
         save_bundle(model, goldens, tmp_path / "greys", MADE)
 
 
-def test_a_bundle_tells_which_pictures_trained_it(
-    tmp_path: Path, model: Model, goldens: list[GoldenPicture]
+def test_a_bundle_tells_which_images_trained_it(
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     seen, other = (sha256(name).hexdigest() for name in (b"seen", b"other"))
     save_bundle(replace(model, trained_on=[seen, seen]), goldens, tmp_path / "greys", MADE)

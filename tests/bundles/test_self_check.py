@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from greengrocer import assemble
+from fake_engine import FakeEngine
+from greengrocer import assemble_pipeline
 from greengrocer.bundles.bundle import Bundle, load_bundle
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.engines.engine import Threads
-from greengrocer.engines.fake_engine import FakeEngine
-from greengrocer.errors import BundleRefused, UnreadablePicture
+from greengrocer.errors import BundleRefused, UnreadableImage
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_another_answer_is_refused_in_one_line(
 
 def test_a_golden_that_cannot_be_read_is_the_bundles_fault(bundle: Bundle) -> None:
     def refuse(_: bytes) -> tuple[str, float]:
-        raise UnreadablePicture("the JPEG is damaged")
+        raise UnreadableImage("the JPEG is damaged")
 
     with pytest.raises(BundleRefused, match=r"golden\.jpg: the JPEG is damaged"):
         replay_goldens(bundle, refuse)
@@ -66,10 +66,10 @@ def test_after_a_refusal_the_engine_is_closed(
     ) -> FakeEngine:
         return Recorded(directory, manifest, device, threads)
 
-    monkeypatch.setattr(assemble, "make_engine", recorded)
+    monkeypatch.setattr(assemble_pipeline, "make_engine", recorded)
     directory, manifest = load_bundle(fake_bundle)
     golden = manifest.goldens[0].model_copy(update={"prediction": "grey-9"})
     wrong = Bundle(directory, manifest.model_copy(update={"goldens": (golden,)}))
     with pytest.raises(BundleRefused, match="not grey-9"):
-        assemble.build_pipeline(wrong, "fake")
+        assemble_pipeline.build_pipeline(wrong, "fake")
     assert len(closed) == 1

@@ -1,4 +1,4 @@
-"""``greengrocer evaluate --corruptions``, with the model that ships and its golden pictures."""
+"""``greengrocer evaluate --corruptions``, with the model that ships and its golden images."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def test_json_and_report_hold_the_corruptions(
     loss = 1 - sum(judged) / len(judged) / figures["fine_top1"]
     assert found["relative_loss_1_to_3"] == pytest.approx(loss)
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    assert "When the pictures are bad" in page
+    assert "When the images are bad" in page
     assert "JPEG quality at severity 5, answered" in page
     assert "corruptions: 100%" in done.stderr
 

@@ -22,7 +22,7 @@ FIGURES = {
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Three pictures, of which the second lies in the wrong folder."""
+    """Three images, of which the second lies in the wrong folder."""
     return write_folders(tmp_path / "data", {"grey-0": [12], "grey-9": [100, 240]})
 
 
@@ -31,7 +31,7 @@ def test_a_folder_a_class_is_scored_as_text(
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
     assert done.returncode == 0
-    assert done.stdout.startswith(f"greys 1 on 3 pictures of {data}:\n  Whether greys was trained")
+    assert done.stdout.startswith(f"greys 1 on 3 images of {data}:\n  The bundle ")
     assert "fine_top1         66.67%" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("  fine ")
 
@@ -49,7 +49,7 @@ def test_json_holds_every_figure(greengrocer: Command, onnx_bundle: Path, data: 
 
 @pytest.fixture
 def telling_bundle(onnx_bundle: Path, data: Path, tmp_path: Path) -> Path:
-    """The same, trained on the second and the third of the pictures."""
+    """The same, trained on the second and the third of the images."""
     bundle = shutil.copytree(onnx_bundle, tmp_path / "telling")
     seen = (data / "grey-9").iterdir()
     (bundle / TRAINED_ON).write_bytes(pack(sha256(p.read_bytes()).hexdigest() for p in seen))
@@ -59,41 +59,41 @@ def telling_bundle(onnx_bundle: Path, data: Path, tmp_path: Path) -> Path:
     return bundle
 
 
-def test_pictures_that_trained_are_told_of(
+def test_images_that_trained_are_told_of(
     greengrocer: Command, telling_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
     command = ("evaluate", "--data", data, "--bundle", telling_bundle)
     done = greengrocer(*command, "--report", tmp_path / "report")
-    told = "greys was trained on 2 of these pictures, so the figures flatter it."
+    told = "greys was trained on 2 of these images, so the figures flatter it."
     assert done.stdout.splitlines()[1] == f"  {told}"
     assert told in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     scores = json.loads(greengrocer(*command, "--json").stdout)
     assert (scores["n"], scores["trained_on"], scores["left_out"]) == (3, 2, 0)
 
 
-def test_pictures_that_trained_are_left_out_where_they_lie_elsewhere(
+def test_images_that_trained_are_left_out_where_they_lie_elsewhere(
     greengrocer: Command, telling_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
     for split in ("val", "test"):
         shutil.copytree(data, tmp_path / "moved" / split)
     command = ("evaluate", "--data", tmp_path / "moved", "--bundle", telling_bundle, "--unseen")
     done = greengrocer(*command, "--split", "test")
-    assert done.stdout.startswith("greys 1 on 1 pictures of test:\n")
+    assert done.stdout.startswith("greys 1 on 1 images of test:\n")
     assert "trained on none of them: the 2 that it was trained on are left out." in done.stdout
     scores = json.loads(greengrocer(*command, "--json").stdout)
     assert (scores["n"], scores["trained_on"], scores["left_out"]) == (1, 0, 2)
 
 
-def test_unseen_pictures_that_are_not_there_or_not_known_are_refused_in_one_line(
+def test_unseen_images_that_are_not_there_or_not_known_are_refused_in_one_line(
     greengrocer: Command, telling_bundle: Path, onnx_bundle: Path, data: Path
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("the bundle greys does not tell which pictures trained it\n")
+    assert done.stderr.endswith("the bundle greys does not say which images trained it\n")
     (data / "grey-0" / "012.jpg").unlink()
     done = greengrocer("evaluate", "--data", data, "--bundle", telling_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("greys was trained on all of these 2 pictures\n")
+    assert done.stderr.endswith("greys was trained on all of these 2 images\n")
 
 
 def test_a_class_that_the_model_lacks_is_refused_in_one_line(
@@ -128,19 +128,19 @@ def test_a_report_is_written_beside_the_figures(
     assert "AUROC" in written
 
 
-def test_unknown_pictures_without_a_report_are_refused_in_one_line(
+def test_unknown_images_without_a_report_are_refused_in_one_line(
     greengrocer: Command, data: Path
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--unknown", data)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "greengrocer: --unknown is for the report: say --report DIR, too\n"
+    assert done.stderr == "greengrocer: --unknown needs --report DIR\n"
 
 
-def test_a_folder_without_unknown_pictures_is_refused_in_one_line(
+def test_a_folder_without_unknown_images_is_refused_in_one_line(
     greengrocer: Command, onnx_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
     flags = ("--report", tmp_path / "report", "--unknown", tmp_path / "empty")
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, *flags)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].endswith("empty holds no pictures")
+    assert done.stderr.splitlines()[-1].endswith("empty holds no images")

@@ -36,7 +36,7 @@ def test_a_bundle_is_described(greengrocer: Command, fake_bundle: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"greys 1, verified, 0.0 MB, in {fake_bundle}\n" in done.stdout
     assert "knows:    10 classes in 2 coarse ones: dark, light\n" in done.stdout
-    assert "trained:  the bundle does not tell how\n" in done.stdout
+    assert "trained:  the bundle does not say how\n" in done.stdout
     assert "32 x 32 pixels, squeeze\n" in done.stdout
     assert "known:    a score of at least 0.500; below, `known: false`\n" in done.stdout
     assert "figures:" not in done.stdout
@@ -53,8 +53,8 @@ def test_figures_come_with_their_source_and_their_interval(
     )
     found = greengrocer("info", "--bundle", copy).stdout
     assert "\nTen levels of grey.\n" in found
-    assert "trained:  2,640 pictures (train)\n" in found
-    assert "figures:  held out, on 296 pictures, which trained nothing but set the" in found
+    assert "trained:  2,640 images (train)\n" in found
+    assert "figures:  held out, on 296 images, which trained nothing but set the" in found
     assert "  top-1        86.8 %  (95 %: 82.5 to 90.2)\n" in found
 
 

@@ -57,12 +57,18 @@ def make(kind: str, home: Path) -> str:
 def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
     """Every flag that takes a path, given ``odd``."""
     recipe = home / "recipe.toml"
-    recipe.write_text('name = "a"\nnetwork = "efficientnet-lite0"\n')
+    recipe.write_text('name = "a"\nbackbone = "efficientnet-lite0"\n')
     lines = [
         *(["serve", "--port", "0", flag, odd] for flag in ("--config", "--api-keys", "--bundle")),
         ["serve", "--port", "0", "--data", odd],
-        ["serve", "--port", "0", "--control", f"{odd}/s.sock" if kind == "directory" else odd],
-        *(["reload", flag, odd] for flag in ("--config", "--control")),
+        [
+            "serve",
+            "--port",
+            "0",
+            "--control-socket",
+            f"{odd}/s.sock" if kind == "directory" else odd,
+        ],
+        *(["reload", flag, odd] for flag in ("--config", "--control-socket")),
         *(["keys", what, "--file", odd] for what in ("list",)),
         *(["keys", what, "name", "--file", odd] for what in ("add", "remove")),
         ["info", "--bundle", odd],
@@ -76,13 +82,13 @@ def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
         ["train", "--recipe", str(recipe), "--data", str(home), "--out", odd],
     ]
     if kind == "directory":  # which is what these want, or make
-        lines = [line for line in lines if "--control" not in line]
+        lines = [line for line in lines if "--control-socket" not in line]
     return lines
 
 
 def test_a_nul_in_a_setting_is_told_in_one_line(greengrocer: Command, tmp_path: Path) -> None:
     config = tmp_path / "greengrocer.toml"
-    for name in ("bundle", "data", "control", "api_keys", "host"):
+    for name in ("bundle", "data", "control_socket", "api_keys", "host"):
         config.write_text(f'{name} = "a\\u0000b"\nport = 0\n')
         done = greengrocer("serve", "--config", config)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr

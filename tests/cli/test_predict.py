@@ -38,7 +38,7 @@ def pictures(tmp_path: Path) -> list[Path]:
     return [dark, bright]
 
 
-def test_each_picture_is_named_on_a_line(
+def test_each_image_is_named_on_a_line(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path]
 ) -> None:
     done = greengrocer("predict", *pictures, "--bundle", onnx_bundle)
@@ -59,6 +59,7 @@ def test_json_is_an_object_a_line(
     assert [answer["coarse"]["prediction"] for answer in answers] == ["dark", "light"]
     assert [ranked["class"] for ranked in answers[0]["top"]] == ["grey-0", "grey-1", "grey-2"]
     assert answers[0]["model"] == {"name": "greys", "version": "1"}
+    assert "request_id" not in answers[0]
 
 
 def test_a_bad_file_fails_alone(
@@ -75,11 +76,11 @@ def test_a_bad_file_fails_alone(
     assert done.stderr.splitlines() == [
         f"greengrocer: {broken}: the JPEG is truncated or damaged",
         f"greengrocer: {missing}: No such file or directory",
-        f"greengrocer: {empty}: the folder holds no picture ({KINDS})",
+        f"greengrocer: {empty}: the folder has no image files ({KINDS})",
     ]
 
 
-def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
+def test_a_folders_images_are_told_in_order_whatever_they_are_called(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
@@ -87,7 +88,7 @@ def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
         path = folder / f"{number % 3}" / f"{number:02}.{('jpg', 'JPEG', 'Jpg')[number % 3]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(int((number % 10 + 0.5) * 25.5)))
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     done = greengrocer("predict", folder, "--bundle", onnx_bundle, "--json", "--top", 1)
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -98,7 +99,7 @@ def test_a_folders_pictures_are_told_in_order_whatever_they_are_called(
 
 
 @pytest.mark.parametrize("form", ["--json", "--csv"])
-def test_a_refused_picture_is_a_line_too(
+def test_a_refused_image_is_a_line_too(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path, form: str
 ) -> None:
     bad, missing = tmp_path / "a, bad.png", tmp_path / "missing.jpg"
@@ -107,13 +108,14 @@ def test_a_refused_picture_is_a_line_too(
     assert (done.returncode, done.stderr) == (2, "")
     if form == "--json":
         first, second, third = map(json.loads, done.stdout.splitlines())
-        assert Problem.model_validate(first).code == "unreadable-picture"
+        assert (first["code"], first["status"]) == ("unreadable-image", 400)
+        assert first.keys() == Problem.model_fields.keys() - {"instance", "request_id"} | {"file"}
         assert (first["file"], second["file"]) == (str(bad), str(pictures[0]))
         assert (second["prediction"], third["detail"]) == ("grey-0", "No such file or directory")
     else:
         first, second, third = csv.DictReader(io.StringIO(done.stdout))
         assert (first["file"], first["prediction"]) == (str(bad), "")
-        assert "no picture" in first["error"]
+        assert "not an image" in first["error"]
         assert (second["prediction"], second["coarse"], second["known"]) == (
             "grey-0",
             "dark",
@@ -157,24 +159,63 @@ def test_a_terminal_shows_how_far_it_is(
     assert b"2/2" in shown
 
 
-def test_a_name_that_is_no_text_is_told_all_the_same(
+def test_a_file_name_that_is_not_utf8_is_printed_with_escapes(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     odd = tmp_path / "caf\udce9.jpg"
     odd.write_bytes(jpeg(5))
-    for flags in ([], ["--json"]):
-        done = greengrocer("predict", odd, "--bundle", onnx_bundle, *flags)
+    shown = f"{tmp_path}/caf\\xe9.jpg"
+    plain, as_json, as_csv = (
+        greengrocer("predict", odd, "--bundle", onnx_bundle, *flags)
+        for flags in ([], ["--json"], ["--csv"])
+    )
+    for done in (plain, as_json, as_csv):
         assert (done.returncode, done.stderr) == (0, "")
-        assert "grey-0" in done.stdout
+    assert plain.stdout.startswith(f"{shown}: grey-0")
+    assert json.loads(as_json.stdout)["file"] == shown
+    assert next(csv.DictReader(io.StringIO(as_csv.stdout)))["file"] == shown
 
 
-def test_a_picture_of_nothing_known_is_called_so(
+def too_deep(folder: Path) -> None:
+    """Make folders below ``folder`` whose path is too long for the system to open."""
+    home = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("n" * 250, dir_fd=home)
+        below = os.open("n" * 250, os.O_RDONLY, dir_fd=home)
+        os.close(home)
+        home = below
+    os.close(home)
+
+
+def test_a_folder_that_cannot_be_read_is_skipped_with_a_warning(
+    greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    too_deep(tmp_path)
+    done = greengrocer("predict", tmp_path, "--bundle", onnx_bundle)
+    assert done.returncode == 2
+    (warning,) = done.stderr.splitlines()
+    assert "nnn" in warning
+    assert warning.endswith(": File name too long: folder skipped")
+    found = [line.partition(": ")[0] for line in done.stdout.splitlines()]
+    assert found == sorted(map(str, pictures))
+
+
+def test_where_no_folder_can_be_read_nothing_is_printed(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    too_deep(tmp_path)
+    done = greengrocer("predict", tmp_path, "--bundle", onnx_bundle)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_image_of_nothing_known_is_called_so(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     between = tmp_path / "between.jpg"
     between.write_bytes(jpeg(128))  # between two levels: neither is likely enough
     done = greengrocer("predict", between, "--bundle", onnx_bundle)
-    assert done.stdout.startswith(f"{between}: nothing that the model knows; nearest is grey-5 (")
+    assert done.stdout.startswith(f"{between}: none of the known classes; nearest is grey-5 (")
 
 
 def test_the_shipped_bundle_answers(
@@ -204,7 +245,7 @@ def test_a_file_s_name_moves_no_terminal(
     assert files == [str(evil), str(broken)]  # to a program they are what they are
 
 
-def test_pipes_and_devices_are_no_pictures_but_standard_input_is_one(
+def test_pipes_and_devices_are_no_images_but_standard_input_is_one(
     greengrocer: Command, greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -225,7 +266,7 @@ def test_pipes_and_devices_are_no_pictures_but_standard_input_is_one(
 def test_an_empty_path_is_not_the_current_directory(greengrocer: Command) -> None:
     done = greengrocer("predict", "")
     assert done.returncode == 2
-    assert "a path is empty" in done.stderr
+    assert "the path is empty" in done.stderr
 
 
 def test_what_the_extra_would_read_is_said_to_be_left_out(
@@ -240,5 +281,5 @@ def test_what_the_extra_would_read_is_said_to_be_left_out(
         check=True,
         env={**os.environ, **environment()},
     )
-    assert "2 HEIC or AVIF left out: install the extra heif" in done.stderr
+    assert "2 HEIC or AVIF files skipped: install the extra heif" in done.stderr
     assert len(done.stdout.splitlines()) == 1

@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.accept, pytest.mark.leg("black-box suite")]
 LONG = 600  # seconds: only a hang takes as long
 SOME = [name for kind in SOUND for damage in DAMAGES for name in names(kind, damage, 1, 20)]
 ROUNDS = 6
-KEPT = 20_000  # kilobytes, of all rounds, beyond what sound pictures have taken
-LEFT = 2000  # kilobytes, of a round: less than one of each picture
+KEPT = 20_000  # kilobytes, of all rounds, beyond what sound images have taken
+LEFT = 2000  # kilobytes, of a round: less than one of each image
 
 
 def held_against(server: Server, scratch: Path, *chosen: str) -> None:
@@ -74,7 +74,7 @@ def test_the_shipped_model_mixes_no_answers_up(
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_damaged_pictures_leave_nothing_in_memory(
+def test_damaged_images_leave_nothing_in_memory(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     """What is kept for good grows in steps, and then no more; a leak grows in every round."""

@@ -18,7 +18,7 @@ from greengrocer.datasets.download import download_listed
 from greengrocer.errors import DownloadFailed
 
 Files = dict[str, bytes]
-Listing = dict[str, str]
+Checksums = dict[str, str]
 Pack = Callable[..., bytes]
 
 
@@ -41,7 +41,7 @@ def read(archive: Path) -> Files:
 
 
 def test_bundle_extraction_cve_2026_27905_links_devices_and_escaping_names_are_never_written(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path, pack_tar: Pack
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack_tar: Pack
 ) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -71,7 +71,7 @@ def test_bundle_extraction_cve_2026_27905_links_devices_and_escaping_names_are_n
 
 
 def test_bundle_extraction_cve_2026_27905_a_listed_file_under_an_escaping_name_is_missing(
-    listing: Listing, destination: Path, tmp_path: Path, pack: Pack, files: Files
+    listing: Checksums, destination: Path, tmp_path: Path, pack: Pack, files: Files
 ) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(pack(files, "../"))

@@ -14,7 +14,7 @@ from greengrocer.datasets.writing import directory_held
 from greengrocer.errors import DownloadFailed, UsageError
 
 Files = dict[str, bytes]
-Listing = dict[str, str]
+Checksums = dict[str, str]
 Pack = Callable[..., bytes]
 
 
@@ -36,7 +36,7 @@ def lay_out(files: Files, directory: Path) -> Path:
 
 @pytest.mark.parametrize("below", [".", "GroceryStoreDataset-abc"])
 def test_takes_the_listed_files_of_a_directory(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path, below: str
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path, below: str
 ) -> None:
     source = tmp_path / "source"
     lay_out({**files, "unlisted.txt": b"x", "dataset/train/other.jpg": b"y"}, source / below)
@@ -51,7 +51,7 @@ def test_takes_the_listed_files_of_a_directory(
 
 @pytest.mark.parametrize("folder", ["", "./", "GroceryStoreDataset-abc/"])
 def test_takes_the_listed_files_of_an_archive(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path, pack: Pack, folder: str
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack: Pack, folder: str
 ) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(pack({"extra/README.md": b"stray", "z.txt": b"x", **files}, folder))
@@ -63,7 +63,7 @@ def test_takes_the_listed_files_of_an_archive(
 
 
 def test_accepts_and_says_that_the_test_split_is_missing(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path
 ) -> None:
     rest = {path: content for path, content in files.items() if "test" not in path}
     source = lay_out(rest, tmp_path / "source")
@@ -77,7 +77,7 @@ def test_accepts_and_says_that_the_test_split_is_missing(
 
 @pytest.mark.parametrize("gone", ["dataset/train.txt", "dataset/test.txt"])
 def test_names_a_listed_file_that_is_missing(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path, pack: Pack, gone: str
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack: Pack, gone: str
 ) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(pack({path: files[path] for path in files if path != gone}))
@@ -89,7 +89,7 @@ def test_names_a_listed_file_that_is_missing(
 
 
 def test_names_a_file_whose_digest_differs_and_never_writes_it(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path, pack: Pack
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack: Pack
 ) -> None:
     archive = tmp_path / "archive"
     archive.write_bytes(pack({**files, "dataset/train.txt": b"other"}))
@@ -103,7 +103,7 @@ def test_names_a_file_whose_digest_differs_and_never_writes_it(
 
 
 def test_second_run_opens_no_source_and_a_damaged_file_is_written_again(
-    files: Files, listing: Listing, destination: Path, tmp_path: Path
+    files: Files, listing: Checksums, destination: Path, tmp_path: Path
 ) -> None:
     source = lay_out(files, tmp_path / "source")
     download_listed(destination, str(source), listing)
@@ -123,7 +123,7 @@ def test_second_run_opens_no_source_and_a_damaged_file_is_written_again(
     ],
 )
 def test_says_that_a_source_is_nothing_of_the_kind(
-    listing: Listing, destination: Path, tmp_path: Path, source: str, told: str
+    listing: Checksums, destination: Path, tmp_path: Path, source: str, told: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "page.html").write_text("<html>")
@@ -137,7 +137,7 @@ def test_says_that_a_source_is_nothing_of_the_kind(
 
 
 def test_refuses_a_destination_that_is_a_file(
-    files: Files, listing: Listing, tmp_path: Path
+    files: Files, listing: Checksums, tmp_path: Path
 ) -> None:
     source = lay_out(files, tmp_path / "source")
     (tmp_path / "file").touch()
@@ -150,7 +150,7 @@ def test_refuses_a_destination_that_is_a_file(
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     files: Files,
-    listing: Listing,
+    listing: Checksums,
     destination: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     assert not destination.exists()
 
 
-def test_one_run_at_a_time(listing: Listing, destination: Path) -> None:
+def test_one_run_at_a_time(listing: Checksums, destination: Path) -> None:
     with (
         directory_held(destination),
         pytest.raises(UsageError, match=r"another download into .* is running"),

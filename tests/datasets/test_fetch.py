@@ -21,7 +21,7 @@ def test_default_source_is_fetched_by_its_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "DEFAULT_SOURCE", server.url)
-    monkeypatch.setattr(module, "shipped_listing", lambda: listing)
+    monkeypatch.setattr(module, "shipped_checksums", lambda: listing)
 
     assert download(destination).written == len(files)
 

@@ -10,7 +10,7 @@ from support.folders import write_folders
 from support.pictures import encoded, photo
 
 
-def test_a_data_sets_validation_pictures_are_shown_under_their_true_names(tmp_path: Path) -> None:
+def test_a_data_sets_validation_images_are_shown_under_their_true_names(tmp_path: Path) -> None:
     write_folders(tmp_path / "val", {"pear": [1, 2], "fig": [3]})
     write_folders(tmp_path / "train", {"plum": [4]})
     gallery = open_gallery(tmp_path)
@@ -28,18 +28,18 @@ def test_only_jpegs_are_shown(tmp_path: Path) -> None:
 def test_a_directory_without_jpegs_is_refused(tmp_path: Path) -> None:
     write_folders(tmp_path, {"pear": []})
     (tmp_path / "pear" / "x.png").write_bytes(encoded(photo(1), "PNG"))
-    with pytest.raises(DatasetUnusable, match="lacks JPEG pictures"):
+    with pytest.raises(DatasetUnusable, match="lacks JPEG images"):
         open_gallery(tmp_path)
 
 
-def test_a_listed_picture_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_listed_image_that_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("name,id,coarse,id\nKiwi,0,Fruit,0\n")
     (tmp_path / "val.txt").write_text("val/Kiwi_1.jpg, 0, 0\n")
     with pytest.raises(DatasetUnusable, match=r"lacks .*Kiwi_1\.jpg"):
         open_gallery(tmp_path)
 
 
-def test_without_a_data_set_the_built_in_pictures_are_shown(
+def test_without_a_data_set_the_built_in_images_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "default_data_dir", lambda: tmp_path / "nowhere")
@@ -47,7 +47,7 @@ def test_without_a_data_set_the_built_in_pictures_are_shown(
     assert open_gallery(None).built_in
 
 
-def test_a_downloaded_data_set_goes_over_the_built_in_pictures(
+def test_a_downloaded_data_set_goes_over_the_built_in_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folders(tmp_path, {"pear": [1]})
@@ -55,9 +55,9 @@ def test_a_downloaded_data_set_goes_over_the_built_in_pictures(
     assert open_gallery(None).pictures[0].true_class == "pear"
 
 
-def test_the_built_in_pictures_are_sound_jpegs() -> None:
+def test_the_built_in_images_are_sound_jpegs() -> None:
     pictures = built_in_gallery().pictures
     if not pictures:
-        pytest.skip("the built-in pictures are not there: src/greengrocer/gallery/*.jpg")
+        pytest.skip("the built-in images are not there: src/greengrocer/gallery/*.jpg")
     for shown in pictures:
         assert read_header(shown.path.read_bytes()).format is Format.JPEG

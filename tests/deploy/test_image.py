@@ -12,7 +12,8 @@ from tools.check_floors import requirements
 
 from greengrocer import __version__
 from greengrocer.datasets.gallery import built_in_gallery
-from greengrocer.settings import PREFIX, Settings, read_settings
+from greengrocer.read_settings import read_settings
+from greengrocer.settings import PREFIX, Settings
 from greengrocer.web.access.keys import add_key
 from support.containers import may_mount, start_container
 from support.dockerfile import Image, steps
@@ -88,7 +89,7 @@ def test_its_environment_is_light(image: Image) -> None:
 
 
 def asked(server: Server, key: str = "") -> None:
-    """It is ready and names a picture."""
+    """It is ready and names an image."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     pictures = {each.true_class: each.path for each in built_in_gallery().pictures}
     with server.client() as client:
@@ -104,7 +105,7 @@ def asked(server: Server, key: str = "") -> None:
 @pytest.mark.parametrize("workers", ["", "2"], ids=["one-process", "workers"])
 def test_it_serves_on_a_read_only_root_as_nobody(image: Image, workers: str) -> None:
     told = {"GREENGROCER_WORKERS": workers} if workers else {}
-    server = start_container(image, writable=True, GREENGROCER_DRAIN_DELAY="0", **told)
+    server = start_container(image, writable=True, GREENGROCER_DRAIN_DELAY_SECONDS="0", **told)
     try:
         process = Path("/proc", str(server.process.pid))
         status = dict(
@@ -124,7 +125,7 @@ def test_it_serves_on_a_read_only_root_as_nobody(image: Image, workers: str) -> 
 
 @pytest.mark.accept
 def test_one_process_needs_no_place_to_write(image: Image) -> None:
-    server = start_container(image, writable=False, GREENGROCER_DRAIN_DELAY="0")
+    server = start_container(image, writable=False, GREENGROCER_DRAIN_DELAY_SECONDS="0")
     try:
         asked(server)
     finally:
@@ -140,7 +141,7 @@ def test_it_serves_as_production_tells_it(image: Image) -> None:
     key = add_key(keys, "till-1")
     os.chown(keys, 0, int(image.user.partition(":")[2]))  # as a secret's file is
     keys.chmod(0o440)
-    free = {"GREENGROCER_METRICS_PORT": "0", "GREENGROCER_DRAIN_DELAY": "0"}
+    free = {"GREENGROCER_METRICS_PORT": "0", "GREENGROCER_DRAIN_DELAY_SECONDS": "0"}
     server = start_container(
         image, writable=True, **told | free | {"GREENGROCER_API_KEYS": str(keys)}
     )
@@ -158,7 +159,9 @@ def test_it_serves_as_production_tells_it(image: Image) -> None:
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="torch's wheel is that of Python 3.11")
 def test_built_for_a_gpu_it_serves_the_float_network(image_with_torch: Image) -> None:
     told = {"GREENGROCER_ENGINE": "torch", "GREENGROCER_DEVICE": "cpu"}
-    server = start_container(image_with_torch, writable=True, GREENGROCER_DRAIN_DELAY="0", **told)
+    server = start_container(
+        image_with_torch, writable=True, GREENGROCER_DRAIN_DELAY_SECONDS="0", **told
+    )
     try:
         asked(server)
     finally:

@@ -13,7 +13,7 @@ from greengrocer import __version__
 from greengrocer.assemble import in_flight_bytes
 from greengrocer.serving import budgets
 from greengrocer.serving.budgets import decode_bytes
-from greengrocer.settings import MEGA, PREFIX, Settings
+from greengrocer.settings import PREFIX, Settings
 from greengrocer.web.access.keys import add_key
 from support.dockerfile import steps
 from support.manifests import DEPLOY, Pod, objects, pods, quantity
@@ -65,7 +65,7 @@ def test_the_service_starts_in_a_pod_that_hears_of_services(
         f"{PREFIX}{name}": value for name, value in here.items() if f"{PREFIX}{name}" in told
     }
     environment |= {f"{PREFIX}HOST": "127.0.0.1", f"{PREFIX}ENGINE": "fake"}
-    environment |= {f"{PREFIX}DRAIN_DELAY": "0", f"{PREFIX}BUNDLE": str(fake_bundle)}
+    environment |= {f"{PREFIX}DRAIN_DELAY_SECONDS": "0", f"{PREFIX}BUNDLE": str(fake_bundle)}
     if workers:
         environment[f"{PREFIX}WORKERS"] = workers
     also_here = {"8080": "0", "/mnt/models": str(fake_bundle)}
@@ -90,10 +90,10 @@ def test_the_service_starts_in_a_pod_that_hears_of_services(
 @every_pod
 def test_a_pod_is_left_to_end(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = pod.settings(monkeypatch)
-    assert pod.grace >= settings.drain_delay + settings.drain + MARGIN
+    assert pod.grace >= settings.drain_delay_seconds + settings.drain_timeout_seconds + MARGIN
     probe = pod.probes["readinessProbe"]
     unready = probe["periodSeconds"] * probe["failureThreshold"] + probe.get("timeoutSeconds", 1)
-    assert unready < settings.drain_delay
+    assert unready < settings.drain_delay_seconds
 
 
 @every_pod
@@ -114,7 +114,7 @@ def test_a_pod_has_the_memory_that_the_limits_let_it_take(
     settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
     threads, memory = int(quantity(limits["cpu"])), quantity(limits["memory"])
     monkeypatch.setattr(budgets, "usable_memory", lambda: memory)
-    decoding = (settings.decode_megabytes or 0) * MEGA or decode_bytes(threads)
+    decoding = settings.decode_memory_bytes or decode_bytes(threads)
     uploads = in_flight_bytes(settings, threads)
     disks = [each["emptyDir"] for each in pod.spec["volumes"] if "emptyDir" in each]
     files = sum(quantity(disk["sizeLimit"]) for disk in disks if disk.get("medium") == "Memory")
@@ -188,7 +188,10 @@ def test_production_is_complete() -> None:
 def test_production_keeps_connections_for_longer_than_the_ingress(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert PODS["kubernetes/production"].settings(monkeypatch).keep_alive > INGRESS_KEEPS
+    assert (
+        PODS["kubernetes/production"].settings(monkeypatch).keep_alive_timeout_seconds
+        > INGRESS_KEEPS
+    )
 
 
 def test_the_metrics_are_scraped_under_the_name_that_the_alerts_ask_for() -> None:

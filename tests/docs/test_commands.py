@@ -23,7 +23,7 @@ DOCUMENTS = [
 # The data set is needed, or a network trained, or other packages, or a GPU.
 LONG = (
     *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve"),
-    *("make wheels", "docker ", "--device cuda"),
+    *("make wheels", "docker ", "--device cuda", "uvx "),
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
 WHOLE = {"training"}  # where all later commands need what a long one made
@@ -34,7 +34,7 @@ INSTEAD = {
     ".venv/bin/greengrocer evaluate --data groceries --split test": (
         ".venv/bin/greengrocer evaluate --data groceries --split val"
     ),
-    # 35 versions of 296 pictures: a few of them do.
+    # 35 versions of 296 images: a few of them do.
     ".venv/bin/greengrocer evaluate --data groceries --split val --report report --corruptions": (
         "cd groceries/dataset && head -n 4 val.txt > few && mv few val.txt && cd ../.. && "
         ".venv/bin/greengrocer evaluate --data groceries --split val --report report --corruptions"
@@ -48,6 +48,8 @@ INSTEAD = {
     ),
     # tests/test_wheel.py builds and installs them. No GPU is here.
     "make wheels": "",
+    "pip install greengrocer": "",
+    "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
     "greengrocer serve --engine torch --device cuda": (
         "greengrocer serve --engine torch --device cpu"
@@ -75,7 +77,7 @@ def reader(tmp_path: Path, grocery_bundle: Path) -> Iterator[Reader]:
 
 
 def write_photos(directory: Path) -> None:
-    """A folder a class, with pictures in a colour of its own."""
+    """A folder a class, with images in a colour of its own."""
     for name, tint in TINTS.items():
         (directory / name).mkdir(parents=True)
         for seed in range(20):
@@ -122,7 +124,7 @@ def test_what_takes_long_works_too(
         dataset: Path = request.getfixturevalue("dataset")
         download = ".venv/bin/greengrocer data download --data groceries"
         reader.instead = {**INSTEAD, download: f"{download} --from {dataset}"}
-    asks = [command for command in long_commands(document) if command.startswith("python ask_")]
+    asks = [command for command in long_commands(document) if "/ask_" in command]
     if asks:
         clients = environment("clients", ROOT / "requirements" / "clients.txt")
         reader.instead = {**INSTEAD, **{command: f"{clients}/{command}" for command in asks}}

@@ -65,7 +65,7 @@ def full_once() -> Iterator[tuple[str, list[tuple[float, bytes]]]]:
 
 
 def command(example: str, directory: Path, file: Path, url: str) -> list[str]:
-    """How to run an example, in a directory of its own, for one picture."""
+    """How to run an example, in a directory of its own, for one image."""
     shutil.copy(EXAMPLES / example, directory)
     match example:
         case "ask.sh":
@@ -116,6 +116,6 @@ def test_an_example_asks_again_when_the_service_has_said_so(example: str, tmp_pa
 
 @every_example
 def test_an_example_fails_on_a_refusal(example: str, tmp_path: Path, fake_server: Server) -> None:
-    code, printed = run(example, tmp_path, b"no picture", fake_server.url)
+    code, printed = run(example, tmp_path, b"no image", fake_server.url)
     assert code != 0
-    assert "unreadable-picture" in printed or "400" in printed
+    assert "unreadable-image" in printed or "400" in printed

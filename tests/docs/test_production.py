@@ -15,7 +15,8 @@ import yaml
 from tools.reference_pages import metrics
 
 from greengrocer.cli.main import build_parser
-from greengrocer.settings import Settings, read_settings
+from greengrocer.read_settings import read_settings
+from greengrocer.settings import Settings
 from support.documents import ROOT, blocks, needed
 from support.pictures import jpeg
 from support.servers import Server, StartServer
@@ -27,7 +28,9 @@ GUIDE = ROOT / "docs" / "guides" / "production.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+)` \| \w+ \| (.*?) \|", re.MULTILINE)  # of the table of metrics
 # in a sentence, or in the next cell of a table
-DEFAULT = re.compile(r"`--([a-z-]+)`(?: \(|[^|`\n]*(?:, `--[a-z-]+`)? \| )(\d+)(?: s\b| \|)")
+DEFAULT = re.compile(
+    r"`--([a-z-]+)`(?: \(|[^|`\n]*(?:, `--[a-z-]+`)? \| )(\d+(?: MB|M)?)(?: s\b| \|)"
+)
 LABEL = re.compile(r"`(\w+)`")
 CERTIFICATE = "/etc/haproxy/shop.pem"
 
@@ -134,7 +137,7 @@ def test_the_balancer_keeps_the_metrics_away_however_they_are_written(
 def test_the_balancer_sees_a_service_that_stops(
     tmp_path: Path, serve: StartServer, fake_bundle: Path, certificate: Path
 ) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay", "600")
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", "600")
     with balancer(tmp_path, server, certificate) as url, httpx.Client(verify=False) as client:
         until(lambda: client.get(f"{url}/livez").status_code == 200)
         server.process.terminate()
@@ -148,15 +151,16 @@ def test_the_balancer_is_in_time() -> None:
     (text,) = shown("haproxy")
     times = {name: float(value) for name, value in re.findall(r"(server|inter) (\d+)s", text)}
     defaults = Settings()
-    assert times["server"] > defaults.deadline
-    assert times["inter"] < defaults.drain_delay
+    assert times["server"] > defaults.request_timeout_seconds
+    assert times["inter"] < defaults.drain_delay_seconds
 
 
 def test_the_defaults_that_are_told_are_true() -> None:
     told = DEFAULT.findall(TEXT)
     assert len(told) > 10
     for flag, number in told:
-        assert float(number) == getattr(Settings(), flag.replace("-", "_")), flag
+        default = read_settings({flag.replace("-", "_"): number}).model_dump()
+        assert default == Settings().model_dump(), flag
 
 
 def test_the_unit_starts_what_there_is_and_waits_long_enough() -> None:
@@ -165,9 +169,11 @@ def test_the_unit_starts_what_there_is_and_waits_long_enough() -> None:
     assert program.endswith("/.venv/bin/greengrocer")
     flags = vars(build_parser().parse_args(arguments))
     settings = read_settings({k: v for k, v in flags.items() if k in Settings.model_fields})
-    assert settings.control is not None
-    assert settings.control.parent == Path("/run", said["RuntimeDirectory"])
-    assert int(said["TimeoutStopSec"]) > settings.drain_delay + settings.drain
+    assert settings.control_socket is not None
+    assert settings.control_socket.parent == Path("/run", said["RuntimeDirectory"])
+    assert (
+        int(said["TimeoutStopSec"]) > settings.drain_delay_seconds + settings.drain_timeout_seconds
+    )
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
@@ -194,16 +200,19 @@ def test_the_probes_exist_and_the_pod_is_left_to_end(fake_server: Server) -> Non
         for probe in ("readinessProbe", "livenessProbe"):
             assert client.get(pod[probe]["httpGet"]["path"]).status_code == 200
     settings = Settings()
-    assert pod["terminationGracePeriodSeconds"] > settings.drain_delay + settings.drain
+    assert (
+        pod["terminationGracePeriodSeconds"]
+        > settings.drain_delay_seconds + settings.drain_timeout_seconds
+    )
     unready = pod["readinessProbe"]["periodSeconds"] * pod["readinessProbe"]["failureThreshold"]
-    assert unready < settings.drain_delay
+    assert unready < settings.drain_delay_seconds
 
 
 def test_every_metric_that_is_asked_for_is_told(serve: StartServer, fake_bundle: Path) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-batch", "2")
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-batch-size", "2")
     with server.client() as client:
         client.post("/predict", files={"file": jpeg(100)})
-        client.post("/predict", files={"file": b"no picture"})
+        client.post("/predict", files={"file": b"no image"})
         told = set(re.findall(r"^([a-z_]+)", client.get("/metrics").text, re.MULTILINE))
     asked = set(re.findall(r"\bgreengrocer_[a-z_]+", TEXT))
     assert len(asked) > 5

@@ -7,7 +7,7 @@ from collections import Counter
 from tools.reference_pages import PLACE, TABLES, filled
 
 from greengrocer.serving.budgets import UPLOADS
-from greengrocer.settings import MEGA, Settings
+from greengrocer.settings import Settings
 from greengrocer.web.body.form import (
     MAX_PART_HEADER_BYTES,
     MAX_PART_HEADERS,
@@ -22,6 +22,7 @@ from support.documents import ROOT
 from support.servers import Server
 from support.wire import exchange
 
+MEGA = 1_000_000
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md")}
 
@@ -40,8 +41,9 @@ def test_every_table_has_its_place() -> None:
 
 
 def test_a_place_becomes_its_table() -> None:
-    assert "| `--max-megapixels` | `120` | number, above 0, at most 150 |" in filled(
-        PAGES["settings"]
+    assert (
+        "| `--max-image-pixels` | `120_000_000` | whole number, above 0, at most 150_000_000 |"
+        in filled(PAGES["settings"])
     )
     assert "| 429 | `overloaded` |" in filled(PAGES["errors"])
     assert "usage: greengrocer reload" in filled(PAGES["command-line"])
@@ -54,7 +56,7 @@ def test_every_path_is_described(fake_server: Server) -> None:
     assert not paths.keys() - described, "docs/reference/protocol.md says nothing of these"
 
 
-def test_what_a_route_for_pictures_may_be_refused_as_is_true(fake_server: Server) -> None:
+def test_what_a_route_for_images_may_be_refused_as_is_true(fake_server: Server) -> None:
     with fake_server.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
     posts = {path: about["post"]["responses"] for path, about in paths.items() if "post" in about}
@@ -78,22 +80,22 @@ def test_every_tensor_is_described(fake_server: Server) -> None:
         assert first_column(PAGES["protocol"], f"### {kind.title()}") == names
 
 
-def test_the_limits_of_many_pictures_are_true() -> None:
+def test_the_limits_of_many_images_are_true() -> None:
     defaults = Settings()
-    most = f"{defaults.max_megabytes:g} MB"
-    most_json = (defaults.max_megabytes * MEGA * 4 / 3 + JSON_OVERHEAD) / MEGA
+    most = f"{defaults.max_image_bytes / MEGA:g} MB"
+    most_json = (defaults.max_image_bytes * 4 / 3 + JSON_OVERHEAD) / MEGA
     for words in (
-        f"at most {defaults.max_request_pictures}; one more",
-        f"N is at most {defaults.max_request_pictures}.",
-        f"at most {defaults.max_request_megabytes:g} MB in all, {most} a picture",
-        f"at most {defaults.max_request_pictures + OTHER_PARTS} in all; those",
-        f"at most {OTHER_PARTS} beside the picture; all that is not the picture has at most",
+        f"at most {defaults.max_request_images}; one more",
+        f"N is at most {defaults.max_request_images}.",
+        f"at most {defaults.max_request_bytes / MEGA:g} MB in all, {most} an image",
+        f"at most {defaults.max_request_images + OTHER_PARTS} in all; those",
+        f"at most {OTHER_PARTS} beside the image; all that is not the image has at most",
         f"has at most {OVERHEAD:,} bytes",
         f"at most {MAX_PART_HEADERS}, of {MAX_PART_HEADER_BYTES:,} bytes each",
-        f"at most {MOST_EXPLAINED} pictures a request",
-        f"about {most_json:.0f} MB (a picture of {most} in base64)",
+        f"at most {MOST_EXPLAINED} images a request",
+        f"about {most_json:.0f} MB (an image of {most} in base64)",
         f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values",
-        f"{defaults.max_request_megabytes:g} MB, and no more than all uploads at once",
+        f"{defaults.max_request_bytes / MEGA:g} MB, and no more than all uploads at once",
         f"may have ({UPLOADS[0] / MEGA:g} MB; with",
     ):
         assert words in PAGES["protocol"]

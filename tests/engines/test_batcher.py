@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fake_engine import FakeEngine
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import Inference
-from greengrocer.engines.fake_engine import FakeEngine
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from greengrocer.imaging.geometry import Pixels
 from support.engines import HeldEngine
 from support.live import engine_of
@@ -37,7 +37,7 @@ class RecordingEngine(HeldEngine):
 
 
 class Crowd:
-    """Threads that each bring one picture to a batcher whose engine is held."""
+    """Threads that each bring one image to a batcher whose engine is held."""
 
     def __init__(self, engine: RecordingEngine, batcher: Batcher, pool: ThreadPoolExecutor) -> None:
         self.engine = engine
@@ -45,13 +45,13 @@ class Crowd:
         self.pool = pool
 
     def occupy(self) -> Future[Inference]:
-        """Let the engine be busy with a picture of its own."""
+        """Let the engine be busy with an image of its own."""
         first = self.pool.submit(self.batcher.infer, grey(5), Context())
         assert self.engine.busy.wait(SECONDS)
         return first
 
     def bring(self, *levels: int, context: Context | None = None) -> list[Future[Inference]]:
-        """Pictures that are queued when this returns, in this order."""
+        """Images that are queued when this returns, in this order."""
         brought: list[Future[Inference]] = []
         already = len(self.batcher._queue)
         for level in levels:
@@ -99,7 +99,7 @@ def test_what_is_queued_while_the_engine_is_busy_runs_together(crowd: Callable[.
     assert made.engine.sizes == [1, 4, 2]
 
 
-def test_a_picture_alone_does_not_wait_for_others(crowd: Callable[..., Crowd]) -> None:
+def test_an_image_alone_does_not_wait_for_others(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=4)
     made.engine.release.set()
     assert best(made.batcher.infer(grey(250), Context())) == 9
@@ -114,14 +114,14 @@ def test_with_a_wait_a_batch_goes_as_soon_as_it_is_full(crowd: Callable[..., Cro
     assert made.engine.sizes == [3]
 
 
-def test_after_its_wait_a_picture_runs_alone(crowd: Callable[..., Crowd]) -> None:
+def test_after_its_wait_an_image_runs_alone(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=3, wait=0.01)
     made.engine.release.set()
     assert best(made.batcher.infer(grey(100), Context())) == 3
     assert made.engine.sizes == [1]
 
 
-def test_a_poisonous_picture_harms_only_itself(crowd: Callable[..., Crowd]) -> None:
+def test_a_poisonous_image_harms_only_itself(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=8)
     made.occupy()
     good, bad, fine = made.bring(30, POISON, 250)
@@ -144,7 +144,7 @@ def test_who_left_or_is_too_late_never_reaches_the_engine(crowd: Callable[..., C
     until(lambda: late.remaining() <= 0)
     made.engine.release.set()
     assert best(served.result(SECONDS)) == 9
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         left.result(SECONDS)
     with pytest.raises(DeadlineExceeded):
         expired.result(SECONDS)
@@ -182,7 +182,7 @@ def test_an_idle_batcher_does_not_wake_up(crowd: Callable[..., Crowd]) -> None:
     assert switches() == before
 
 
-def test_each_batch_is_told_with_the_waits_of_its_pictures(fake_bundle: Path) -> None:
+def test_each_batch_is_told_with_the_waits_of_its_images(fake_bundle: Path) -> None:
     told: list[Sequence[float]] = []
     batcher = Batcher(engine_of(FakeEngine, fake_bundle), BatchLimits(4), told.append)
     batcher.infer(grey(1), Context())
@@ -201,7 +201,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(crowd: Callable[..., Crowd]
         np.testing.assert_array_equal(found, expected)
 
 
-def test_whatever_fails_beside_the_engine_the_next_picture_is_answered(fake_bundle: Path) -> None:
+def test_whatever_fails_beside_the_engine_the_next_image_is_answered(fake_bundle: Path) -> None:
     fails = iter([True, False])
 
     def told(_: Sequence[float]) -> None:

@@ -19,7 +19,7 @@ class Picture(NamedTuple):
 
 @st.composite
 def queues(draw: st.DrawFn) -> list[Picture]:
-    """Pictures that have come by now, the oldest first."""
+    """Images that have come by now, the oldest first."""
     count = draw(st.integers(0, 12))
     arrivals = sorted(min(draw(times), NOW) for _ in range(count))
     deadlines = st.one_of(times, st.just(float("inf")))
@@ -44,7 +44,7 @@ def test_nothing_is_lost_or_doubled_and_every_part_keeps_the_order(
     parts = (turn.take, turn.drop, turn.keep)
     assert sorted(picture for part in parts for picture in part) == queue
     assert all(part == sorted(part) for part in parts)
-    assert not turn.keep or turn.take <= turn.keep, "a younger picture overtook an older one"
+    assert not turn.keep or turn.take <= turn.keep, "a younger image overtook an older one"
 
 
 @given(queues(), all_limits)

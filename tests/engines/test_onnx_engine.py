@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from greengrocer.assemble import build_pipeline
+from fake_engine import FakeEngine
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.engines.engine import ONE_THREAD, Threads
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.errors import BundleRefused, UsageError
 from support.graphs import OUTPUTS, grey_graph, write_onnx_bundle
@@ -31,7 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> OnnxEngine:
     return engine
 
 
-def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
+def test_a_batch_is_answered_image_by_image(engine: OnnxEngine) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     pixels[1] = 10
     found = engine.infer(pixels)
@@ -45,7 +45,7 @@ def test_a_batch_is_answered_picture_by_picture(engine: OnnxEngine) -> None:
     np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
 
 
-def test_a_picture_that_is_alone_gets_the_same_answer_from_more_threads(
+def test_an_image_that_is_alone_gets_the_same_answer_from_more_threads(
     shipped_bundle: Path,
 ) -> None:
     manifest = read_manifest(shipped_bundle)

@@ -11,19 +11,20 @@ import torch
 from safetensors.numpy import save_file
 
 from greengrocer import __version__
-from greengrocer.bundles.apart import PACKAGE
+from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
-from greengrocer.bundles.save import GoldenPicture, Model, save_bundle
+from greengrocer.bundles.save import GoldenImage, Model, save_bundle
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.batching import BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
-from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.networks.weights import familiar_to_float16, to_float16
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.networks.weights import prototypes_to_float16, to_float16
 from support.bundles import digests
-from support.networks import COARSE_OF, familiar, pictures, square, untrained
+from support.networks import COARSE_OF, pictures, prototypes, square, untrained
 from support.pictures import jpeg
 from support.servers import clean_environment
 
@@ -33,11 +34,12 @@ import sys
 sys.modules[{library!r}] = None
 from pathlib import Path
 from greengrocer.bundles.manifest import read_manifest
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import MissingExtra
 directory = Path(sys.argv[1])
 try:
-    make_engine("torch", directory, read_manifest(directory))
+    make_engine("torch", directory, read_manifest(directory), "cpu", ONE_THREAD)
 except MissingExtra as error:
     print(error)
 """
@@ -71,11 +73,11 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
         coarse_threshold=0.0,
         network=Network(architecture="efficientnet-lite0", temperature=TEMPERATURE),
         graph=b"the torch engine needs none",
-        weights=to_float16(network) | familiar_to_float16(familiar()),
+        weights=to_float16(network) | prototypes_to_float16(prototypes()),
         provenance={},
         metrics={},
     )
-    goldens = [GoldenPicture(picture, "a", 0.5)]
+    goldens = [GoldenImage(picture, "a", 0.5)]
     save_bundle(model, goldens, tmp_path / "bundle", datetime.now(UTC))
     return tmp_path / "bundle"
 
@@ -119,7 +121,9 @@ def test_the_shipped_bundles_weights_are_told_of_by_what_to_install(
     bundle: Path, apart: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bundle / WEIGHTS).unlink()
-    monkeypatch.setattr("greengrocer.bundles.apart.shipped_bundles", lambda: {"untrained": bundle})
+    monkeypatch.setattr(
+        "greengrocer.bundles.float_weights.shipped_bundles", lambda: {"untrained": bundle}
+    )
     with pytest.raises(MissingExtra, match=r"pip install 'greengrocer\[torch\]'"):
         started(bundle)
     apart.write_bytes(b"of another version")
@@ -138,8 +142,8 @@ def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> No
     # float16 weights differ from the network's own by up to one part in two thousand
     np.testing.assert_allclose(found.evidence.mean((1, 2)), logits.numpy(), rtol=0, atol=0.05)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
-    away = network.backbone(planes).mean(dim=(2, 3)) - familiar().centre
-    cosines = torch.nn.functional.cosine_similarity(away[:, None], familiar().prototypes, dim=2)
+    away = network.backbone(planes).mean(dim=(2, 3)) - prototypes().centre
+    cosines = torch.nn.functional.cosine_similarity(away[:, None], prototypes().directions, dim=2)
     decided = network(planes).softmax(dim=1).amax(dim=1).sqrt()
     score = (cosines.amax(dim=1) * decided).numpy()
     assert score.min() > 0
@@ -150,7 +154,7 @@ def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> No
     )
 
 
-def test_a_picture_that_cannot_be_written_to_is_taken(bundle: Path) -> None:
+def test_an_image_that_cannot_be_written_to_is_taken(bundle: Path) -> None:
     pixels = pictures(1, square(64))
     pixels.flags.writeable = False
     assert started(bundle).infer(pixels).probabilities.shape == (1, 6)
@@ -202,7 +206,7 @@ def of_another_network(path: Path) -> None:
 
 
 def for_more_classes(path: Path) -> None:
-    save_file(to_float16(untrained(classes=7)) | familiar_to_float16(familiar()), path)
+    save_file(to_float16(untrained(classes=7)) | prototypes_to_float16(prototypes()), path)
 
 
 @pytest.mark.parametrize("damage", [cut_short, emptied, of_another_network, for_more_classes])

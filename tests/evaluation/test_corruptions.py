@@ -12,7 +12,7 @@ SIZES = [(348, 348), (348, 464), (61, 40), (1, 1)]
 
 @pytest.fixture(scope="module")
 def detailed() -> Image.Image:
-    """A picture with detail at every scale, so that blur and scaling have something to take."""
+    """An image with detail at every scale, so that blur and scaling have something to take."""
     smooth = np.asarray(photo(3, (348, 348)), np.float32)
     stripes = 40 * np.sign(np.sin(np.arange(348) / 2.3))
     return Image.fromarray((0.6 * smooth + 51 + stripes[:, None]).clip(0, 255).astype(np.uint8))
@@ -60,13 +60,13 @@ def test_noise_has_the_deviation_that_the_table_says() -> None:
     assert corrupt(grey, "noise", 1, 0).tobytes() != corrupt(grey, "noise", 1, 2).tobytes()
 
 
-def test_pictures_go_lighter_and_darker_in_turn() -> None:
+def test_images_go_lighter_and_darker_in_turn() -> None:
     grey = Image.new("RGB", (8, 8), (128, 128, 128))
     means = [np.asarray(corrupt(grey, "brightness", 1, seed)).mean() for seed in range(4)]
     assert means == pytest.approx([153.5, 102.5, 153.5, 102.5], abs=0.5)
 
 
-def test_pictures_turn_either_way_in_turn_and_leave_no_blank_corners(
+def test_images_turn_either_way_in_turn_and_leave_no_blank_corners(
     detailed: Image.Image,
 ) -> None:
     white = Image.new("RGB", (64, 48), (255, 255, 255))
@@ -87,7 +87,7 @@ def test_contrast_keeps_the_mean_and_its_share_of_the_spread(detailed: Image.Ima
     ("size", "expected"),
     [((348, 464), (348, 464)), ((700, 1400), (SIDE, 2 * SIDE)), ((4000, 3000), (467, SIDE))],
 )
-def test_large_pictures_are_shrunk_to_what_the_levels_are_meant_for(
+def test_large_images_are_shrunk_to_what_the_levels_are_meant_for(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     assert shrink(Image.new("RGB", size)).size == expected

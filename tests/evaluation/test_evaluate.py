@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.evaluate import Evaluation, evaluate, known_scores
 from support.bundles import write_fake_bundle
@@ -45,7 +45,7 @@ def test_known_scores_of_a_plain_folder(fake_bundle: Path, tmp_path: Path) -> No
     expected = evaluated(fake_bundle, write_folders(tmp_path / "c", {"grey-0": [12, 100]}))
     assert known_scores(pipeline, data, 2).tolist() == expected.known_scores.tolist()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DatasetUnusable, match="empty holds no pictures"):
+    with pytest.raises(DatasetUnusable, match="empty holds no images"):
         known_scores(pipeline, tmp_path / "empty", 2)
 
 
@@ -72,8 +72,8 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_a_picture_that_cannot_be_read_is_named(fake_bundle: Path, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_is_named(fake_bundle: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"grey-1": [30]})
     (data / "grey-1" / "broken.png").write_bytes(b"broken")
-    with pytest.raises(DatasetUnusable, match=r"broken\.png: the bytes are no picture"):
+    with pytest.raises(DatasetUnusable, match=r"broken\.png: the file is not an image"):
         evaluated(fake_bundle, data)

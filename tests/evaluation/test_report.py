@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
+from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.bundle import load_bundle
-from greengrocer.bundles.manifest import read_manifest
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from greengrocer.evaluation.evaluate import evaluate
@@ -68,14 +68,14 @@ def make_run(bundle_directory: Path, data: Path) -> Run:
 
 @pytest.fixture
 def run(fake_bundle: Path, tmp_path: Path) -> Run:
-    """Five pictures: two of them lie in the wrong folder, one within its half and one beyond."""
+    """Five images: two of them lie in the wrong folder, one within its half and one beyond."""
     levels = {"grey-0": [12, 15], "grey-4": [90, 100], "grey-9": [100, 240]}
     return make_run(fake_bundle, write_folders(tmp_path / "data", levels))
 
 
 @pytest.fixture
 def damaged(run: Run) -> Run:
-    """The same, with every version of the rightly named pictures right up to severity 3."""
+    """The same, with every version of the rightly named images right up to severity 3."""
     corrupted = np.zeros((6, len(CORRUPTIONS), len(SEVERITIES)), bool)
     corrupted[run.correct, :, :3] = True
     corrupted[np.flatnonzero(run.correct)[0], :, 2] = False
@@ -107,12 +107,12 @@ def test_the_page_asks_no_host_for_anything(damaged: Run) -> None:
     for mark in ("http:", "https:", "//", "url(", "@import", "<script", "<link"):
         assert mark not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", rendered)
     sources = [attributes["src"] or "" for tag, attributes in Page(rendered).tags if tag == "img"]
-    # Each mistake and its evidence, and one picture in all its damaged versions.
+    # Each mistake and its evidence, and one image in all its damaged versions.
     assert len(sources) == 2 * 3 + len(CORRUPTIONS) * len(SEVERITIES)
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
 
 
-def test_pictures_charts_and_tables_say_what_they_show(damaged: Run) -> None:
+def test_images_charts_and_tables_say_what_they_show(damaged: Run) -> None:
     page = Page(render(damaged))
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -135,19 +135,19 @@ def test_names_are_escaped(run: Run) -> None:
     assert HOSTILE in page.text
     assert "<i>" in page.text
     alts = {attributes.get("alt") for tag, attributes in page.tags if tag == "img"}
-    assert f"The same picture with the evidence for {HOSTILE} laid over" in alts
+    assert f"The same image with the evidence for {HOSTILE} laid over" in alts
 
 
-def test_unknown_pictures_hang_below_with_their_auroc(run: Run) -> None:
+def test_unknown_images_hang_below_with_their_auroc(run: Run) -> None:
     assert "AUROC" not in render(run)
     unknown = np.zeros(4, np.float32)
     text = Page(render(replace(run, unknown=unknown))).text
     assert "AUROC 1.000" in text
-    assert "Unknown turned away 100.0 % 4 of 4 pictures" in text
+    assert "Unknown turned away 100.0 % 4 of 4 images" in text
 
 
-def test_damaged_pictures_have_a_section_where_they_were_evaluated(run: Run, damaged: Run) -> None:
-    assert "When the pictures are bad" not in render(run)
+def test_damaged_images_have_a_section_where_they_were_evaluated(run: Run, damaged: Run) -> None:
+    assert "When the images are bad" not in render(run)
     rendered = render(damaged)
     text = Page(rendered).text
     # Right of six: three clean, at severities 1 to 3 three, three and two.
@@ -173,17 +173,11 @@ def test_without_a_mistake_or_a_hierarchy_the_page_is_whole(tmp_path: Path) -> N
     assert "every answer is right" in text
 
 
-def test_only_the_grocery_taxonomy_stands_beside_what_is_published(
-    run: Run, grocery_bundle: Path
-) -> None:
+def test_only_a_model_of_the_grocery_data_set_stands_beside_what_is_published(run: Run) -> None:
     assert "DenseNet" not in render(run)
-    real = read_manifest(grocery_bundle)
-    classes = (*real.classes[:10], *run.manifest.classes)
-    other = run.manifest.model_copy(update={"classes": classes, "coarse": None, "coarse_of": None})
+    other = run.manifest.model_copy(update={"provenance": {"dataset": {"name": "Shelves"}}})
     assert "DenseNet" not in render(replace(run, manifest=other))
-    same = run.manifest.model_copy(
-        update={"classes": real.classes, "coarse": real.coarse, "coarse_of": real.coarse_of}
-    )
+    same = run.manifest.model_copy(update={"provenance": {"dataset": GROCERY._asdict()}})
     text = Page(render(replace(run, manifest=same))).text
     assert "DenseNet-201 86.04 % 91.99 % Antioquia, PCSC 2021" in text
     assert "Ours is from the split val" in text
@@ -192,16 +186,16 @@ def test_only_the_grocery_taxonomy_stands_beside_what_is_published(
 @pytest.mark.parametrize(
     ("provenance", "told"),
     [
-        ({}, "Trained on pictures that the bundle does not tell of."),
-        ({"training": "no object"}, "Trained on pictures that the bundle does not tell of."),
-        ({"training": {"split": "train + val"}}, "trained on pictures of this very split"),
+        ({}, "Trained on images that the bundle does not name."),
+        ({"training": "no object"}, "Trained on images that the bundle does not name."),
+        ({"training": {"split": "train + val"}}, "trained on images of this very split"),
         (
             {"training": {"split": "train"}, "held_out": {"split": "the split val"}},
             "This split set the temperature and the threshold",
         ),
     ],
 )
-def test_the_page_says_what_the_pictures_had_to_do_with_the_model(
+def test_the_page_says_what_the_images_had_to_do_with_the_model(
     run: Run, provenance: dict[str, object], told: str
 ) -> None:
     manifest = run.manifest.model_copy(update={"provenance": provenance})

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.corruptions import CORRUPTIONS
 from greengrocer.evaluation.evaluate import evaluate
@@ -58,7 +58,7 @@ def test_without_a_right_answer_there_is_nothing_to_lose() -> None:
     assert found.relative_loss_interval is None
 
 
-def test_a_picture_that_has_gone_is_named(fake_bundle: Path, tmp_path: Path) -> None:
+def test_an_image_that_has_gone_is_named(fake_bundle: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"grey-4": [115]})
     bundle = load_bundle(fake_bundle)
     pipeline = build_pipeline(bundle, "fake")

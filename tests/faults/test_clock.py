@@ -14,7 +14,14 @@ LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 DAY = 86_400
 DAYS = 3
 LIVEZ = head("GET", "/livez")
-PATIENT = ("--upload-grace", "60", "--keep-alive", "60", "--head-seconds", "60")
+PATIENT = (
+    "--upload-grace-seconds",
+    "60",
+    "--keep-alive-timeout-seconds",
+    "60",
+    "--header-timeout-seconds",
+    "60",
+)
 
 
 class WallClock:
@@ -76,7 +83,14 @@ def test_who_is_sending_waiting_or_silent_does_not_notice(
 def test_a_jump_backwards_lets_nobody_be_slow(
     serve: StartServer, fake_bundle: Path, clock: WallClock
 ) -> None:
-    pace = ("--upload-grace", "1", "--head-seconds", "1", "--keep-alive", "1")
+    pace = (
+        "--upload-grace-seconds",
+        "1",
+        "--header-timeout-seconds",
+        "1",
+        "--keep-alive-timeout-seconds",
+        "1",
+    )
     flags = ("--engine", "fake", "--bundle", str(fake_bundle), *pace)
     server = serve(*flags, **clock.environment)
     request = post(jpeg(250))

@@ -27,7 +27,7 @@ def test_one_that_is_not_there_ends_the_start_in_one_line(
     assert f"there is no data set at {tmp_path / 'nowhere'}" in mistake(done)
 
 
-def test_one_that_goes_takes_only_its_pictures_with_it_and_may_come_back(
+def test_one_that_goes_takes_only_its_images_with_it_and_may_come_back(
     serve: StartServer, tmp_path: Path, fake_bundle: Path
 ) -> None:
     data = write_folders(tmp_path / "data", {"pear": [10, 20]})

@@ -24,16 +24,16 @@ FULL = Path("/dev/full")
 NO_ROOM = "No space left on device"
 RECIPE = """
 name = "tones"
-network = "efficientnet-lite0"
+backbone = "efficientnet-lite0"
 pretrained = false
-augmentation = { size = 32 }
-optimisation = { epochs = 1, batch = 4, average = 0.5 }
-export = { size = 32, calibration_pictures = 4 }
+augmentation = { image_size = 32 }
+optimisation = { epochs = 1, batch_size = 4, ema_decay = 0.5 }
+export = { image_size = 32, calibration_images = 4 }
 """
 # Each makes a new series of metrics.
 EVERY_SERIES = [
     (post(jpeg(250)), 200),
-    (post(b"no picture"), 400),
+    (post(b"no image"), 400),
     (post(b"GIF89a"), 415),
     (post(b""), 400),
     (post(jpeg(100), target="/explain"), 200),
@@ -97,7 +97,7 @@ def test_what_info_has_no_room_to_say_is_not_lost_in_silence(
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> list[str]:
-    """Flags that name a small bundle, and a picture of each of its classes."""
+    """Flags that name a small bundle, and an image of each of its classes."""
     levels = {f"grey-{k}": [k * 25 + 12] for k in range(10)}
     write_folders(tmp_path / "data" / "val", levels)
     bundle = write_onnx_bundle(tmp_path / "greys")

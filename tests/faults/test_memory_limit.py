@@ -1,4 +1,4 @@
-"""A limit of memory that a picture hits: it is refused, and the next is answered."""
+"""A limit of memory that an image hits: it is refused, and the next is answered."""
 
 from pathlib import Path
 from resource import RLIMIT_DATA
@@ -28,12 +28,12 @@ def huge() -> bytes:
 def assert_full(answer: WireAnswer) -> None:
     problem = problem_of(answer.status, answer.headers, answer.body)
     assert (answer.status, problem.code) == (429, "overloaded")
-    assert problem.detail == "there is no memory for this picture now"
+    assert problem.detail == "there is no memory for this image now"
     assert int(answer.headers["retry-after"]) >= 1
 
 
 @pytest.mark.accept
-def test_the_picture_that_has_no_room_is_refused_and_the_next_is_answered(
+def test_the_image_that_has_no_room_is_refused_and_the_next_is_answered(
     serve: StartServer, fake_bundle: Path, huge: bytes
 ) -> None:
     server = serve("--engine", "fake", "--bundle", str(fake_bundle))
@@ -44,7 +44,7 @@ def test_the_picture_that_has_no_room_is_refused_and_the_next_is_answered(
         for _ in range(20):
             assert exchange(server.url, post(jpeg(250))).status == 200
     assert exchange(server.url, post(huge)).status == 200
-    assert any("no memory for a picture" in line for line in server.log)
+    assert any("no memory for an image" in line for line in server.log)
 
 
 @pytest.mark.accept

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from greengrocer.errors import PictureRefused
+from greengrocer.errors import ImageRefused
 from greengrocer.imaging.formats import Format, read_header
 from greengrocer.imaging.isobmff import LONGEST, Damaged, Meta
 from support.grids import Grid
@@ -64,9 +64,9 @@ def lines() -> Iterator[Callable[[], int]]:
 
 
 def looked_at(data: bytes) -> int:
-    """Lines that ``read_header`` runs, whether it takes the picture or refuses it."""
+    """Lines that ``read_header`` runs, whether it takes the image or refuses it."""
     with lines() as ran:
-        with suppress(PictureRefused):
+        with suppress(ImageRefused):
             read_header(data)
         return ran()
 
@@ -77,7 +77,7 @@ def work(data: bytes) -> tuple[int, int]:
     try:
         looked_at(data[:64])  # what is loaded once is none of it
         tracemalloc.reset_peak()
-        with suppress(PictureRefused):
+        with suppress(ImageRefused):
             read_header(data)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -111,7 +111,7 @@ def test_any_sum_of_parts_is_little_work() -> None:
             before=chance.choice(most) * FREE,
         )
         assert looked_at(grid.file()) < MAX_LINES, grid
-        with suppress(PictureRefused):
+        with suppress(ImageRefused):
             taken += read_header(grid.file()).width > 0
     assert 0 < taken < 30
 
@@ -129,13 +129,13 @@ def test_a_property_that_is_not_read_may_be_of_any_size() -> None:
 @pytest.mark.parametrize("kind", LONGEST)
 def test_a_property_that_is_longer_than_its_kind_is_refused(kind: bytes) -> None:
     data = Grid(named=2, more=box(kind, bytes(LONGEST[kind] + 1))).file()
-    with pytest.raises(PictureRefused, match=f"{kind.decode()}.*too long"):
+    with pytest.raises(ImageRefused, match=f"{kind.decode()}.*too long"):
         read_header(data)
 
 
 def test_pieces_of_an_item_may_not_lie_over_each_other() -> None:
     grid = Grid(1, extents=100, length=1000, spare=box(b"free", bytes(2000)))
-    with pytest.raises(PictureRefused, match="bytes too often"):
+    with pytest.raises(ImageRefused, match="bytes too often"):
         read_header(grid.file())
 
 

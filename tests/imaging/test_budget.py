@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from greengrocer.imaging.budget import DecodeBudget
 from support.waiting import SECONDS, until
 
@@ -21,7 +21,7 @@ class Holder:
         self.done: Future[None] = pool.submit(self._hold, budget, amount)
 
     def _hold(self, budget: DecodeBudget, amount: int) -> None:
-        with budget.share(amount, self.context):
+        with budget.reserve(amount, self.context):
             self.has.set()
             assert self.end.wait(SECONDS)
 
@@ -94,7 +94,7 @@ def test_who_leaves_makes_room_for_the_next(budget: DecodeBudget, hold: Hold) ->
     small = hold(40)
     assert until(lambda: budget.waiting == 2)
     large.context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         large.done.result(SECONDS)
     assert small.has.wait(SECONDS)
     first.let_go()
@@ -107,7 +107,7 @@ def test_a_deadline_ends_the_wait(budget: DecodeBudget, hold: Hold) -> None:
     assert first.has.wait(SECONDS)
     with (
         pytest.raises(DeadlineExceeded),
-        budget.share(80, Context(seconds=0.02)),
+        budget.reserve(80, Context(seconds=0.02)),
     ):
         pass
     assert budget.waiting == 0
@@ -115,6 +115,6 @@ def test_a_deadline_ends_the_wait(budget: DecodeBudget, hold: Hold) -> None:
 
 
 def test_what_fails_gives_back(budget: DecodeBudget) -> None:
-    with pytest.raises(ZeroDivisionError), budget.share(80, Context()):
+    with pytest.raises(ZeroDivisionError), budget.reserve(80, Context()):
         raise ZeroDivisionError
     assert budget.used == 0

@@ -20,7 +20,7 @@ def words(*values: int) -> bytes:
 
 
 def row(data: bytes) -> list[Colour]:
-    """The first row of the decoded picture."""
+    """The first row of the decoded image."""
     decoded = decode(data)
     assert decoded.mode == "RGB"
     return [decoded.getpixel((x, 0)) for x in range(decoded.width)]  # type: ignore[misc]

@@ -6,18 +6,17 @@ from conformance.jpegs import APP1, segment, with_segments
 from PIL import Image
 
 from greengrocer.errors import (
-    EmptyPicture,
-    PictureRefused,
-    UnreadablePicture,
+    EmptyImage,
+    ImageRefused,
+    UnreadableImage,
     UnsupportedFormat,
 )
 from greengrocer.imaging.formats import (
-    MAX_JPEG_FILL,
-    MAX_JPEG_SEGMENTS,
     Format,
     accepted,
     read_header,
 )
+from greengrocer.imaging.jpeg import MAX_FILL, MAX_SEGMENTS
 from support.pictures import encoded, photo
 from support.png import GREY, SIGNATURE, header
 
@@ -76,7 +75,7 @@ FOREIGN = {
     "Matroska": b"\x1aE\xdf\xa3\1\0\0",
     "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     "XML or SVG": b"<?xml version='1.0'?><svg/>",
-    "HTML": b"<!DOCTYPE html><title>a picture</title>",
+    "HTML": b"<!DOCTYPE html><title>an image</title>",
     "ZIP": b"PK\3\4\x14\0",
     "gzip": b"\x1f\x8b\x08\0",
 }
@@ -84,12 +83,12 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_other_formats_are_called_by_their_names(name: str) -> None:
-    with pytest.raises(UnsupportedFormat, match=f"{name}.*: send a {accepted()}$"):
+    with pytest.raises(UnsupportedFormat, match=f"{name}.*: send {accepted()}$"):
         read_header(FOREIGN[name])
 
 
-def test_no_bytes_are_an_empty_picture() -> None:
-    with pytest.raises(EmptyPicture, match="0 bytes"):
+def test_no_bytes_are_an_empty_image() -> None:
+    with pytest.raises(EmptyImage, match="0 bytes"):
         read_header(b"")
 
 
@@ -104,7 +103,7 @@ def test_no_bytes_are_an_empty_picture() -> None:
     ],
 )
 def test_what_no_magic_fits_is_unreadable(data: bytes) -> None:
-    with pytest.raises(UnreadablePicture, match="no picture that is known"):
+    with pytest.raises(UnreadableImage, match="not an image in a supported format"):
         read_header(data)
 
 
@@ -112,16 +111,16 @@ def test_what_no_magic_fits_is_unreadable(data: bytes) -> None:
 def test_a_file_that_ends_within_its_header_is_unreadable(kind: Format) -> None:
     data = encoded(photo(1), kind)
     for length in range(1, 24):
-        with pytest.raises(UnreadablePicture):
+        with pytest.raises(UnreadableImage):
             read_header(data[:length])
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
 def test_a_side_of_no_pixels_is_unreadable(size: tuple[int, int]) -> None:
-    with pytest.raises(UnreadablePicture, match=f"{size[0]} x {size[1]}"):
+    with pytest.raises(UnreadableImage, match=f"{size[0]} x {size[1]}"):
         read_header(SIGNATURE + header(size, 8, GREY))
     frame = b"\xff\xd8\xff\xc0\0\x0b\x08" + struct.pack(">HH", size[1], size[0]) + b"\1\1\x11\0"
-    with pytest.raises(UnreadablePicture, match=f"{size[0]} x {size[1]}"):
+    with pytest.raises(UnreadableImage, match=f"{size[0]} x {size[1]}"):
         read_header(frame)
 
 
@@ -137,18 +136,18 @@ def test_a_side_of_no_pixels_is_unreadable(size: tuple[int, int]) -> None:
     ids=["PNG without IHDR", "WebP without image", "JPEG scan first", "JPEG end", "JPEG of zeros"],
 )
 def test_a_file_without_a_size_is_unreadable(data: bytes) -> None:
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         read_header(data)
 
 
 def test_a_jpeg_has_a_bounded_number_of_segments() -> None:
     data = encoded(photo(1), "JPEG")
-    for _ in range(MAX_JPEG_SEGMENTS // 2):
+    for _ in range(MAX_SEGMENTS // 2):
         data = with_segments(data, segment(APP1, b"x"))
     assert read_header(data) == (Format.JPEG, 320, 240)
-    for _ in range(MAX_JPEG_SEGMENTS // 2):
+    for _ in range(MAX_SEGMENTS // 2):
         data = with_segments(data, segment(APP1, b"x"))
-    with pytest.raises(PictureRefused):
+    with pytest.raises(ImageRefused):
         read_header(data)
 
 
@@ -161,9 +160,9 @@ def test_a_jpeg_may_have_stray_bytes_and_fill_between_segments() -> None:
 
 def test_a_jpeg_has_a_bounded_length_of_fill() -> None:
     data = encoded(photo(1), "JPEG")
-    fill = b"\xff" * (MAX_JPEG_FILL - 1)
+    fill = b"\xff" * (MAX_FILL - 1)
     assert read_header(data[:2] + fill + data[2:]) == (Format.JPEG, 320, 240)
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         read_header(data[:2] + fill + b"\xff" + data[2:])
 
 
@@ -179,5 +178,5 @@ def test_a_stuffed_byte_between_segments_is_stray_as_the_decoder_has_it() -> Non
 def test_a_jpeg_of_a_rare_kind_is_unreadable(kind: int) -> None:
     data = encoded(photo(1), "JPEG")
     assert read_header(data.replace(b"\xff\xc0", b"\xff\xc1", 1)) == (Format.JPEG, 320, 240)
-    with pytest.raises(UnreadablePicture, match="arithmetic"):
+    with pytest.raises(UnreadableImage, match="arithmetic"):
         read_header(data.replace(b"\xff\xc0", bytes([0xFF, kind]), 1))

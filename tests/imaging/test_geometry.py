@@ -14,12 +14,12 @@ def test_any_shape_becomes_the_models_input(size: tuple[int, int]) -> None:
     assert pixels.dtype == np.uint8
 
 
-def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
+def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
     picture = photo(1, (40, 24))
     assert np.array_equal(fit(picture, Geometry(width=40, height=24)), np.asarray(picture))
 
 
-def test_squeezing_keeps_every_corner_of_the_picture() -> None:
+def test_squeezing_keeps_every_corner_of_the_image() -> None:
     picture = Image.new("RGB", (400, 100))
     for x, y, colour in ((0, 0, "red"), (200, 0, "lime"), (0, 50, "blue"), (200, 50, "white")):
         picture.paste(colour, (x, y, x + 200, y + 50))

@@ -1,9 +1,9 @@
-"""Whatever the bytes, the answer is a picture or a refusal, never another error."""
+"""Whatever the bytes, the answer is an image or a refusal, never another error."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greengrocer.errors import PictureRefused
+from greengrocer.errors import ImageRefused
 from greengrocer.imaging.decode import DecodeLimits, decode
 from greengrocer.imaging.formats import read_header
 from support.orientation import stored
@@ -33,10 +33,10 @@ edits = st.lists(st.tuples(st.integers(0, 5000), st.binary(min_size=1, max_size=
 def picture_or_refusal(data: bytes) -> None:
     try:
         decoded = decode(data, (8, 8), LIMITS)
-    except PictureRefused as refusal:
+    except ImageRefused as refusal:
         message = str(refusal)
     else:
-        message = f"a picture of mode {decoded.mode}"
+        message = f"an image of mode {decoded.mode}"
         assert decoded.mode == "RGB"
         assert 0 < decoded.width * decoded.height <= LIMITS.pixels
     assert len(message.splitlines()) == 1
@@ -44,7 +44,7 @@ def picture_or_refusal(data: bytes) -> None:
 
 @settings(max_examples=600, deadline=None)
 @given(seed=st.sampled_from(SEEDS), changes=edits, keep=st.floats(0, 1))
-def test_a_mutated_or_cut_picture_is_decoded_or_refused(
+def test_a_mutated_or_cut_image_is_decoded_or_refused(
     seed: bytes, changes: list[Edit], keep: float
 ) -> None:
     data = bytearray(seed)
@@ -78,5 +78,5 @@ def test_a_header_is_read_or_refused(data: bytes) -> None:
     for start in (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBPVP8X"):
         try:
             assert read_header(start + data).pixels > 0
-        except PictureRefused:
+        except ImageRefused:
             continue

@@ -1,4 +1,4 @@
-"""What a picture takes of memory is known from its header: held against real processes."""
+"""What an image takes of memory is known from its header: held against real processes."""
 
 import zlib
 from collections.abc import Callable
@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from conformance import jpegs, pngs, webps
-from greengrocer.errors import PictureRefused, TooManyPixels
-from greengrocer.imaging.decode import DecodeLimits, decode, decoding_bytes
+from greengrocer.errors import ImageRefused, TooManyPixels
+from greengrocer.imaging.decode import DecodeLimits, decode, plan_decode
 from support.orientation import stored
 from support.peaks import peak_bytes
 from support.pictures import encoded, photo
 from support.png import GREY_ALPHA
 
-SIDE = 224  # pixels of what the picture is squeezed to
+SIDE = 224  # pixels of what the image is squeezed to
 SMALL = (40, 30)
 SLACK = 12_000_000  # bytes that the bound may be too large, and half as much again as is taken
 TURNED = pngs.chunk(b"eXIf", stored(photo(1, (4, 4)), 6)[1][6:])
@@ -91,7 +91,7 @@ def hold_to_it(build: Build, size: Size, folder: Path) -> None:
     picture, small = folder / "picture", folder / "small"
     picture.write_bytes(build(size))
     small.write_bytes(build(SMALL))
-    bound = decoding_bytes(picture.read_bytes(), (SIDE, SIDE))
+    bound = plan_decode(picture.read_bytes(), (SIDE, SIDE)).memory_bytes
     taken = peak_bytes(picture, SIDE, small)
     assert taken <= bound
     assert bound <= 1.5 * taken + SLACK + 8 * sum(size)
@@ -104,7 +104,7 @@ def test_a_png_takes_no_more_than_its_header_says(tmp_path: Path, name: str, sha
 
 
 @pytest.mark.parametrize("name", ["JPEG", "progressive CMYK", "lossless WebP with alpha"])
-def test_any_picture_takes_no_more_than_its_header_says(tmp_path: Path, name: str) -> None:
+def test_any_image_takes_no_more_than_its_header_says(tmp_path: Path, name: str) -> None:
     hold_to_it(OTHERS[name], square(2_000_000), tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_every_png_takes_no_more_than_its_header_says(
 @pytest.mark.accept
 @pytest.mark.parametrize("pixels", [500_000, 20_000_000, 110_000_000])
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_picture_takes_no_more_than_its_header_says(
+def test_every_image_takes_no_more_than_its_header_says(
     tmp_path: Path, name: str, pixels: int
 ) -> None:
     hold_to_it(OTHERS[name], square(pixels), tmp_path)
@@ -136,7 +136,7 @@ def test_the_longest_jpeg_takes_no_more_than_its_header_says(
     picture.write_bytes(encoded(photo(1, size), "JPEG", progressive=progressive))
     small.write_bytes(encoded(photo(1), "JPEG", progressive=progressive))
     taken = peak_bytes(picture, SIDE, small)
-    assert taken <= decoding_bytes(picture.read_bytes(), (SIDE, SIDE))
+    assert taken <= plan_decode(picture.read_bytes(), (SIDE, SIDE)).memory_bytes
 
 
 def cheap(size: Size) -> dict[str, bytes]:
@@ -155,16 +155,16 @@ def cheap(size: Size) -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", cheap(SMALL))
 def test_a_phones_largest_photo_is_within_the_default_limits(kind: str, size: Size) -> None:
     data = cheap(size)[kind]
-    assert decoding_bytes(data, (SIDE, SIDE)) < DecodeLimits().bytes
+    assert plan_decode(data, (SIDE, SIDE)).memory_bytes < DecodeLimits().bytes
     assert size[0] * size[1] < DecodeLimits().pixels
 
 
 @pytest.mark.parametrize("kind", cheap(SMALL))
-def test_any_picture_of_as_many_pixels_as_are_taken_fits_if_its_shape_is_ordinary(
+def test_any_image_of_as_many_pixels_as_are_taken_fits_if_its_shape_is_ordinary(
     kind: str,
 ) -> None:
     data = cheap((10_950, 10_950))[kind] + bytes(20_000_000)
-    assert decoding_bytes(data, (SIDE, SIDE)) < DecodeLimits().bytes
+    assert plan_decode(data, (SIDE, SIDE)).memory_bytes < DecodeLimits().bytes
 
 
 @pytest.mark.parametrize("size", [(100_000_000, 1), (1, 100_000_000)])
@@ -176,20 +176,20 @@ def test_a_shape_that_would_take_too_much_is_refused_in_words_that_say_so(size: 
 
 def test_a_jpeg_decoded_at_a_smaller_scale_takes_less() -> None:
     data = encoded(photo(1, (4000, 3000)), "JPEG")
-    assert decoding_bytes(data, (SIDE, SIDE)) < decoding_bytes(data) / 7
+    assert plan_decode(data, (SIDE, SIDE)).memory_bytes < plan_decode(data).memory_bytes / 7
 
 
-def test_pixels_take_what_a_picture_of_them_takes() -> None:
+def test_pixels_take_what_an_image_of_them_takes() -> None:
     pixels = np.zeros((3000, 2000, 3), np.uint8)
-    assert 24_000_000 <= decoding_bytes(pixels, (SIDE, SIDE)) < 40_000_000
+    assert 24_000_000 <= plan_decode(pixels, (SIDE, SIDE)).memory_bytes < 40_000_000
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"GIF89a", pngs.SIGNATURE + bytes(9), jpegs.SOI + jpegs.EOI, b"\xff\xd8\xff"]
 )
-def test_what_is_no_picture_has_no_price(data: bytes) -> None:
-    with pytest.raises(PictureRefused):
-        decoding_bytes(data)
+def test_what_is_no_image_has_no_price(data: bytes) -> None:
+    with pytest.raises(ImageRefused):
+        plan_decode(data)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -197,6 +197,6 @@ def test_a_cut_header_has_a_price_or_is_refused(kind: str) -> None:
     whole = encoded(photo(1), kind)
     for length in range(700):
         try:
-            assert decoding_bytes(whole[:length]) > 0
-        except PictureRefused:
+            assert plan_decode(whole[:length]).memory_bytes > 0
+        except ImageRefused:
             continue

@@ -9,11 +9,11 @@ from conformance.jpegs import APP1, APP2, COMMENT, segment, with_segments
 from PIL import Image
 
 from conformance import exif, jpegs, pngs, webps
-from greengrocer.errors import UnreadablePicture
+from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.exif import read_orientation
-from greengrocer.imaging.png import shown as png_shown
-from greengrocer.imaging.webp import shown as webp_shown
+from greengrocer.imaging.png import strip as strip_png
+from greengrocer.imaging.webp import strip as strip_webp
 from support.orientation import stored
 from support.pictures import encoded, photo
 from support.png import GREY, PALETTE, RGB, RGBA, png
@@ -25,7 +25,7 @@ PIXEL = png((1, 1), 8, RGB, [bytes(3)])
 
 
 def peak(data: bytes) -> int:
-    """Bytes that Python has allocated at most while it decodes a small picture."""
+    """Bytes that Python has allocated at most while it decodes a small image."""
     decode(data)
     tracemalloc.start()
     decode(data)
@@ -73,7 +73,7 @@ def test_other_chunks_of_a_png_cost_nothing_and_do_no_harm(name: str, behind: bo
 
 
 def test_a_png_has_a_bounded_number_of_chunks() -> None:
-    with pytest.raises(UnreadablePicture, match="100000 chunks"):
+    with pytest.raises(UnreadableImage, match="100000 chunks"):
         decode(beside(PIXEL, *[pngs.chunk(b"tEXt")] * 100_001))
 
 
@@ -86,10 +86,10 @@ def test_what_is_handed_on_of_a_png_is_a_few_pieces(kind: bytes) -> None:
         for behind in (False, True):
             data = beside(PIXEL, *chunks, behind=behind)
             tracemalloc.start()
-            handed = png_shown(data)
+            handed = strip_png(data)
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-            assert len(handed.pieces) <= 5
+            assert len(handed.parts) <= 5
             assert most < 20_000
 
 
@@ -114,7 +114,7 @@ def test_what_is_handed_on_of_a_webp_is_a_few_pieces() -> None:
     more = (b"ALPH" + struct.pack("<I", 2) + bytes(2)) * 15_000
     data = extended[:30] + more + extended[30:]
     data = data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
-    assert len(webp_shown(data).pieces) <= 6
+    assert len(strip_webp(data).parts) <= 6
 
 
 def test_transparency_with_a_wrong_checksum_is_left_out_as_browsers_do() -> None:
@@ -127,7 +127,7 @@ def test_a_palette_with_a_wrong_checksum_is_refused_where_the_pixels_need_it() -
     palette = pngs.chunk(b"PLTE", bytes(6))
     coloured = png((1, 1), 8, PALETTE, [bytes(1)])
     assert decode(beside(coloured, palette)).getpixel((0, 0)) == (0, 0, 0)
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         decode(beside(coloured, palette[:-1] + b"?"))
     for colour, row in ((GREY, bytes(1)), (RGB, bytes(3)), (RGBA, bytes(4))):
         decode(beside(png((1, 1), 8, colour, [row]), palette[:-1] + b"?"))
@@ -158,7 +158,7 @@ JPEG_SEGMENTS = {
     ]
     * 300,
     "300 segments of EXIF": [segment(APP1, EXIF + bytes(60_000))] * 300,
-    "a list of other pictures": [segment(APP2, b"MPF\0MM\0*" + bytes(60_000))] * 10,
+    "a list of other images": [segment(APP2, b"MPF\0MM\0*" + bytes(60_000))] * 10,
 }
 
 

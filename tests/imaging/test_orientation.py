@@ -1,4 +1,4 @@
-"""EXIF orientation comes first, then the size: a turned picture is the same picture."""
+"""EXIF orientation comes first, then the size: a turned image is the same image."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ ALL = range(1, 9)
 
 @pytest.mark.parametrize("orientation", ALL)
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_a_lossless_picture_gives_identical_pixels_however_it_was_held(
+def test_a_lossless_image_gives_identical_pixels_however_it_was_held(
     kind: str, orientation: int
 ) -> None:
     upright = photo(8, (91, 53))

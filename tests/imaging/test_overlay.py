@@ -15,13 +15,13 @@ def change(picture: Image.Image, evidence: npt.NDArray[np.float32]) -> npt.NDArr
 
 
 @pytest.mark.parametrize("size", [(64, 48), (31, 97), (1, 1)])
-def test_the_overlay_has_the_pictures_size_and_mode(size: tuple[int, int]) -> None:
+def test_the_overlay_has_the_images_size_and_mode(size: tuple[int, int]) -> None:
     laid = overlay(photo(1, size), np.eye(3, dtype=np.float32))
     assert (laid.size, laid.mode) == (size, "RGB")
 
 
 def test_it_is_hottest_where_the_evidence_is_highest() -> None:
-    # A picture that is wider than high shows that rows stay rows.
+    # An image that is wider than high shows that rows stay rows.
     evidence = np.zeros((3, 5), np.float32)
     evidence[0, 4] = 7
     grey = Image.new("RGB", (200, 60), (90, 90, 90))

@@ -1,4 +1,4 @@
-"""What is raised for a picture holds nothing of it: neither file, nor pixels, nor frames."""
+"""What is raised for an image holds nothing of it: neither file, nor pixels, nor frames."""
 
 import gc
 import sys
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from conformance import pngs
-from greengrocer.errors import DeadlineExceeded, PictureTooSlow, Refusal
+from greengrocer.errors import DeadlineExceeded, ImageTooSlow, Refusal
 from greengrocer.imaging.decode import DecodeLimits, decode
 from support.pictures import encoded, photo
 
@@ -46,7 +46,7 @@ def frames(traceback: TracebackType | None) -> Iterator[dict[str, object]]:
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("how", ["cut", "late", "slow", "large", "greedy", "twice", "junk"])
-def test_a_refusal_holds_nothing_of_the_picture(kind: str, how: str) -> None:
+def test_a_refusal_holds_nothing_of_the_image(kind: str, how: str) -> None:
     whole = FILES[kind]
     data = {
         "cut": whole[: len(whole) // 2],
@@ -75,9 +75,7 @@ def _pictures() -> int:
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("error", [DeadlineExceeded("late"), MemoryError()])
-def test_what_stops_the_decoder_holds_nothing_of_the_picture(
-    kind: str, error: BaseException
-) -> None:
+def test_what_stops_the_decoder_holds_nothing_of_the_image(kind: str, error: BaseException) -> None:
     calls = 0
 
     def check() -> None:
@@ -112,7 +110,7 @@ def test_a_refusal_midway_leaves_no_pixels_behind(monkeypatch: pytest.MonkeyPatc
     decode(data, check=check)
     whole, calls = calls, 0
     pictures = _pictures()
-    with pytest.raises(PictureTooSlow):
+    with pytest.raises(ImageTooSlow):
         decode(data, check=check)
     assert calls == whole - 2
     assert _pictures() == pictures

@@ -5,7 +5,7 @@ import pytest
 from conformance.jpegs import APP1, SCAN, segment, with_segments
 from PIL import Image
 
-from greengrocer.errors import UnreadablePicture
+from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.decode import decode
 from support.pictures import encoded, photo
 
@@ -51,19 +51,19 @@ def test_it_is_refused_if_pixels_are_missing(name: str, target: tuple[int, int] 
     near = [len(whole) - missing for missing in (5, 6, 7, 8, 9, 10, 12, 16, 24, 32, 64, 128)]
     random = np.random.default_rng(1).integers(scan, len(whole) - 5, 30)
     for length in (*near, *map(int, random)):
-        with pytest.raises(UnreadablePicture):
+        with pytest.raises(UnreadableImage):
             decode(whole[:length], target)
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", [name for name in JPEGS if "progressive" in name])
 def test_it_is_refused_between_two_scans(name: str, target: tuple[int, int] | None) -> None:
-    """Every pixel is there, but coarse; a decoder would take it for the whole picture."""
+    """Every pixel is there, but coarse; a decoder would take it for the whole image."""
     whole = JPEGS[name]
     at = whole.index(SCAN)
     while (at := whole.find(SCAN, at + 1)) > 0:
         for length in (at, at + 1, at + 2, at + 6):
-            with pytest.raises(UnreadablePicture):
+            with pytest.raises(UnreadableImage):
                 decode(whole[:length], target)
 
 
@@ -74,7 +74,7 @@ def test_it_is_refused_at_any_restart_marker(name: str, target: tuple[int, int] 
     markers = [whole.rfind(bytes([0xFF, 0xD0 + k]), 0, len(whole) - 40) for k in range(8)]
     for at in markers:
         for length in (at, at + 1, at + 2):
-            with pytest.raises(UnreadablePicture):
+            with pytest.raises(UnreadableImage):
                 decode(whole[:length], target)
 
 
@@ -84,18 +84,18 @@ def test_zeros_in_the_place_of_pixels_are_none(name: str, target: tuple[int, int
     """A file whose size was set before its content came, and stopped coming."""
     whole = JPEGS[name]
     for missing in (10, 100, len(whole) // 3):
-        with pytest.raises(UnreadablePicture):
+        with pytest.raises(UnreadableImage):
             decode(whole[:-missing] + bytes(max(missing, 50_000)), target)
     filled = whole[:-2] + bytes(100_000)
     assert decode(filled, target).tobytes() == decode(whole, target).tobytes()
 
 
 @pytest.mark.parametrize("name", ["baseline", "progressive"])
-def test_the_end_of_a_thumbnail_is_not_the_pictures(name: str) -> None:
+def test_the_end_of_a_thumbnail_is_not_the_images(name: str) -> None:
     thumbnail = encoded(photo(1, (16, 16)), "JPEG")
     whole = with_segments(JPEGS[name], segment(APP1, b"Exif\0\0" + thumbnail))
     assert decode(whole[:-2]).tobytes() == decode(whole).tobytes()
-    with pytest.raises(UnreadablePicture):
+    with pytest.raises(UnreadableImage):
         decode(whole[:-600])
 
 

@@ -27,5 +27,5 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def heavy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle on which one picture takes long enough for others to queue."""
+    """A bundle on which one image takes long enough for others to queue."""
     return write_heavy_bundle(tmp_path_factory.mktemp("bundles") / "heavy", 150)

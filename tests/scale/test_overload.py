@@ -26,7 +26,12 @@ STAY = 3  # of whom so many wait for their answers, where others leave
 @pytest.fixture(scope="module")
 def url(cluster: Cluster, heavy_bundle: Path) -> str:
     """Where the one replica is reached, in which nobody may wait for more than two seconds."""
-    arguments = {"max_wait": 2, "deadline": 60, "metrics_port": free_ports(1), "num_cpus": 1}
+    arguments = {
+        "max_queue_seconds": 2,
+        "request_timeout_seconds": 60,
+        "metrics_port": free_ports(1),
+        "num_cpus": 1,
+    }
     cluster.deploy(heavy_bundle, {**arguments, "min_replicas": 1, "max_replicas": 1})
     cluster.until_running(1)
     return cluster.head.url
@@ -71,17 +76,17 @@ def test_what_clients_leave_behind_is_dropped_before_it_is_computed(
         leaving = [leave.enter_context(Wire(url)) for _ in range(QUEUE - STAY)]
         for wire in waiting + leaving:
             wire.send(post(jpeg(250)))
-        until(lambda: sample(metrics(cluster), "pictures_in_flight") > QUEUE / 2)
+        until(lambda: sample(metrics(cluster), "images_in_flight") > QUEUE / 2)
         leave.close()
         answers = [wire.answer() for wire in waiting]
     assert [json.loads(answer.body)["prediction"] for answer in answers] == ["grey-9"] * STAY
-    until(lambda: sample(metrics(cluster), "pictures_in_flight") == 0)
+    until(lambda: sample(metrics(cluster), "images_in_flight") == 0)
     after = metrics(cluster)
 
     def grown(name: str, **labels: str) -> float:
         return sample(after, name, **labels) - sample(before, name, **labels)
 
-    left = grown("rejections_total", reason="client-departed")
+    left = grown("rejections_total", reason="client-disconnected")
     assert left > QUEUE / 4
     assert left == grown("requests_total", route="/predict", status="499")
     assert grown("requests_total", route="/predict", status="503") == 0

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from greengrocer.scale.proxied import Proxied
+from greengrocer.web.request_state import state_of
 
 Messages = list[MutableMapping[str, Any]]
 
@@ -31,7 +32,7 @@ def test_a_cancelled_request_is_told_as_a_client_that_left() -> None:
 
     async def application(scope: Scope, _: Receive, __: Send) -> None:
         left = asyncio.Event()
-        scope["state"]["when_departed"].append(left.set)
+        state_of(scope).on_disconnect(left.set)
         waits.set()
         await left.wait()
         told.append("dropped")

@@ -35,37 +35,46 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def let_in(settings: Settings, threads: int) -> int:
-    """How many pictures the real admission has in flight when it refuses the next."""
+    """How many images the real admission has in flight when it refuses the next."""
     admission = Admission(admission_limits(settings, threads), threads, QUICKEST)
     for number in itertools.count():
         try:
-            admission.admitted()
+            admission.admit()
         except Overloaded:
             return number
     raise AssertionError
 
 
-@pytest.mark.parametrize("max_wait", [0.05, 3, 60])
+@pytest.mark.parametrize("max_queue_seconds", [0.05, 3, 60])
 @pytest.mark.parametrize("cpus", [1, 4])
-def test_the_admission_refuses_before_serve_does(max_wait: float, cpus: int) -> None:
-    replicas, settings = read_arguments({"max_wait": max_wait, "num_cpus": cpus})
+def test_the_admission_refuses_before_serve_does(max_queue_seconds: float, cpus: int) -> None:
+    replicas, settings = read_arguments({"max_queue_seconds": max_queue_seconds, "num_cpus": cpus})
     options = serve_options(replicas, settings)
     admitted = let_in(settings, cpus)
     assert admitted <= options["max_ongoing_requests"] <= admitted + cpus + 1
     # and when Serve has to, it says what the admission would say
-    assert options["backpressure_config"] == {"status_code": 429, "retry_after_s": max_wait}
+    assert options["backpressure_config"] == {
+        "status_code": 429,
+        "retry_after_s": max_queue_seconds,
+    }
     assert options["max_queued_requests"] == options["max_ongoing_requests"]
 
 
 def test_times_are_ours() -> None:
-    options = serve_options(Replicas(), Settings(drain=77, deadline=17, max_wait=2))
+    options = serve_options(
+        Replicas(),
+        Settings(drain_timeout_seconds=77, request_timeout_seconds=17, max_queue_seconds=2),
+    )
     assert options["graceful_shutdown_timeout_s"] == 77
     assert options["health_check_timeout_s"] == 17
-    assert serve_options(Replicas(), Settings(deadline=1))["health_check_timeout_s"] == PATIENCE
+    assert (
+        serve_options(Replicas(), Settings(request_timeout_seconds=1))["health_check_timeout_s"]
+        == PATIENCE
+    )
     assert options["autoscaling_config"]["upscale_delay_s"] == 2
 
 
-def test_a_replica_has_a_picture_on_each_processor_that_it_reserves(
+def test_a_replica_has_an_image_on_each_processor_that_it_reserves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     replicas = Replicas(num_cpus=4, min_replicas=2, max_replicas=5)
@@ -84,11 +93,11 @@ def test_a_replica_has_a_picture_on_each_processor_that_it_reserves(
 def test_the_environment_is_honoured_and_arguments_go_over_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("GREENGROCER_DEADLINE", "20")
+    monkeypatch.setenv("GREENGROCER_REQUEST_TIMEOUT_SECONDS", "20")
     monkeypatch.setenv("GREENGROCER_BUNDLE", "fast")
-    monkeypatch.setenv("GREENGROCER_MAX_WAIT", "9")
-    replicas, settings = read_arguments({"max_wait": 4})
-    assert (settings.deadline, settings.max_wait) == (20, 4)
+    monkeypatch.setenv("GREENGROCER_MAX_QUEUE_SECONDS", "9")
+    replicas, settings = read_arguments({"max_queue_seconds": 4})
+    assert (settings.request_timeout_seconds, settings.max_queue_seconds) == (20, 4)
     assert serve_options(replicas, settings)["user_config"] == {"bundle": "fast"}
 
 
@@ -107,8 +116,8 @@ def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.Mon
         ({"num_cpus": "many"}, "num_cpus"),
         ({"min_replicas": 3, "max_replicas": 2}, "min_replicas must be at most"),
         ({"max_replica": 3}, "max_replica: did you mean max_replicas?"),
-        ({"deadlin": 3}, "deadlin: did you mean deadline?"),
-        ({"deadline": -1}, "deadline"),
+        ({"num_cpu": 3}, "num_cpu: did you mean num_cpus?"),
+        ({"request_timeout_seconds": -1}, "request_timeout_seconds"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(arguments: dict[str, object], words: str) -> None:
@@ -142,7 +151,7 @@ def test_what_ships_is_accepted_and_agrees_with_the_settings() -> None:
     (deployment,) = application["deployments"]
     assert deployment["name"] == NAME
     assert wanted_bundle(deployment["user_config"]) == Settings().bundle
-    assert SHIPPED["http_options"]["keep_alive_timeout_s"] == settings.keep_alive
+    assert SHIPPED["http_options"]["keep_alive_timeout_s"] == settings.keep_alive_timeout_seconds
     # One clock over all of a request would cut off a long batch: ours run on its parts.
     assert "request_timeout_s" not in SHIPPED["http_options"]
     assert SHIPPED["http_options"]["host"] == "127.0.0.1"

@@ -31,7 +31,11 @@ SCALING = {
 
 
 def test_replicas_grow_and_shrink_with_the_load(cluster: Cluster, heavy_bundle: Path) -> None:
-    cluster.deploy(heavy_bundle, {"max_wait": 60, "deadline": 60}, {"autoscaling_config": SCALING})
+    cluster.deploy(
+        heavy_bundle,
+        {"max_queue_seconds": 60, "request_timeout_seconds": 60},
+        {"autoscaling_config": SCALING},
+    )
     cluster.until_running(1)
     with load(cluster.head.url, jpeg(250), 1) as few:
         with load(cluster.head.url, jpeg(250), 5 * MOST) as many:

@@ -45,7 +45,7 @@ BALANCERS = {
     "test_bodies.py::test_chunks_are_refused_as_soon_as_they_are_too_many",
     "test_bodies.py::test_one_byte_more_is_refused_before_it_comes",
     "test_bodies.py::test_what_goes_with_a_chunk_is_bounded",
-    "test_forms.py::test_a_form_of_many_pictures_that_is_too_long_is_refused_before_it_comes",
+    "test_forms.py::test_a_form_of_many_images_that_is_too_long_is_refused_before_it_comes",
     "test_incidents.py::test_h11_cve_2025_43859_a_bad_chunk_end",
     "test_incidents.py::test_slow_upload_two_hundred_clients_of_one_byte_a_second",
     "test_incidents.py::test_starlette_cve_2026_48710_a_bad_host",
@@ -59,13 +59,13 @@ PROCESSES = {
     "test_incidents.py::test_starlette_cve_2023_30798_cve_2024_47874_large_forms",
     "test_incidents.py::test_triton_cve_2025_33201_one_byte_over_the_cap",
     "test_memory.py::test_a_flood_of_pipelined_requests_takes_little_memory_and_delays_nobody",
-    "test_memory.py::test_a_picture_that_is_refused_leaves_nothing_whichever_way_it_comes",
-    "test_memory.py::test_pictures_that_are_refused_leave_nothing",
+    "test_memory.py::test_a_image_that_is_refused_leaves_nothing_whichever_way_it_comes",
+    "test_memory.py::test_images_that_are_refused_leave_nothing",
     "test_memory.py::test_uploads_that_are_refused_leave_nothing",
     "test_memory.py::test_uploads_that_stand_still_leave_nothing",
-    "test_pictures.py::test_a_bomb_takes_no_more_memory_than_its_pixels_may",
-    "test_pictures.py::test_a_decode_that_outlives_its_budget_is_stopped",
-    "test_pictures.py::test_memory_settles",
+    "test_images.py::test_a_bomb_takes_no_more_memory_than_its_pixels_may",
+    "test_images.py::test_a_decode_that_outlives_its_budget_is_stopped",
+    "test_images.py::test_memory_settles",
     "test_tensors.py::test_what_would_take_long_to_read_is_refused_at_once",
 }
 
@@ -106,7 +106,7 @@ def test_its_proxies_are_those_that_were_asked_for(service: Cluster) -> None:
 def test_it_passes_the_suite_but_for_what_is_the_balancers(
     service: Cluster, tmp_path: Path
 ) -> None:
-    printed = pass_suite(service.head.url, tmp_path, "-m", "not wire", "--pictures=3", "-vv")
+    printed = pass_suite(service.head.url, tmp_path, "-m", "not wire", "--images=3", "-vv")
     suite = whole_suite()
     balancers = BALANCERS | {test for test in suite if test.startswith(BALANCERS_FILES)}
     assert suite - passed(printed) == balancers | PROCESSES
@@ -118,7 +118,7 @@ def test_a_setting_in_the_environment_of_the_nodes_is_honoured(url: str) -> None
 
 
 def test_a_request_keeps_its_id(url: str) -> None:
-    for body, status in ((jpeg(100), 200), (b"no picture", 400)):
+    for body, status in ((jpeg(100), 200), (b"no image", 400)):
         answer = exchange(url, post(body, "X-Request-Id: till-7"))
         assert answer.status == status
         assert answer.headers.get_list("x-request-id") == ["till-7"]
@@ -130,7 +130,7 @@ def test_a_request_without_an_id_gets_one(url: str) -> None:
     (request_id,) = answer.headers.get_list("x-request-id")
     assert json.loads(answer.body)["request_id"] == request_id
     refused = exchange(url, post(b""))
-    assert problem_of(refused.status, refused.headers, refused.body).code == "empty-picture"
+    assert problem_of(refused.status, refused.headers, refused.body).code == "empty-image"
 
 
 def test_probes_are_answered_by_a_replica_and_by_the_proxy(url: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadablePicture
+from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadableImage
 from greengrocer.serving.admission import Admission, AdmissionLimits, Budget
 
 LIMITS = AdmissionLimits(upload_bytes=100, wait_seconds=3)
@@ -15,12 +15,12 @@ def admission(threads: int = 2, service_seconds: float = 1.0) -> Admission:
 
 
 def used(admission: Admission) -> tuple[int, int]:
-    """Bytes and pictures in flight."""
+    """Bytes and images in flight."""
     return admission._bytes.used, admission.pictures
 
 
 class Traffic(RuleBasedStateMachine):
-    """Uploads grow, pictures come in and leave, in any order."""
+    """Uploads grow, images come in and leave, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Traffic(RuleBasedStateMachine):
     def come(self) -> None:
         stack = ExitStack()
         try:
-            stack.enter_context(self.admission.admitted())
+            stack.enter_context(self.admission.admit())
         except Overloaded as refusal:
             assert refusal.retry_after >= 1  # noqa: PT017 - either outcome is allowed
         else:
@@ -41,7 +41,7 @@ class Traffic(RuleBasedStateMachine):
     @rule(amounts=st.lists(st.integers(0, 60), max_size=4))
     def upload(self, amounts: list[int]) -> None:
         stack, size = ExitStack(), 0
-        receipt = stack.enter_context(self.admission.receiving())
+        receipt = stack.enter_context(self.admission.reserve_bytes())
         try:
             for amount in amounts:
                 receipt.grow(amount)
@@ -96,7 +96,7 @@ def test_retry_after_grows_with_what_is_in_flight() -> None:
     with ExitStack() as stack:
         for _ in range(8):
             told.append(busy.retry_after())
-            stack.enter_context(busy.admitted())
+            stack.enter_context(busy.admit())
     assert told == [1, 1, 1, 2, 2, 3, 3, 4]
     assert busy.retry_after() == 1
 
@@ -105,25 +105,25 @@ def test_a_queue_that_is_too_long_is_full() -> None:
     busy = admission(threads=2, service_seconds=2.0)
     with ExitStack() as stack:
         for _ in range(5):
-            stack.enter_context(busy.admitted())
+            stack.enter_context(busy.admit())
         assert busy.expected_wait() == 4
         with pytest.raises(Overloaded, match=r"4\.0 seconds long") as refused:
-            stack.enter_context(busy.admitted())
+            stack.enter_context(busy.admit())
         assert refused.value.retry_after == 5
         assert busy.pictures == 5
 
 
 def test_with_a_free_thread_nobody_waits() -> None:
     slow = admission(threads=2, service_seconds=1000)
-    with slow.admitted():
+    with slow.admit():
         assert slow.expected_wait() == 0
-        with slow.admitted():
+        with slow.admit():
             assert slow.expected_wait() == 500
 
 
 def test_whatever_fails_inside_the_place_is_given_back() -> None:
     busy = admission()
-    with suppress(ZeroDivisionError), busy.receiving() as receipt, busy.admitted():
+    with suppress(ZeroDivisionError), busy.reserve_bytes() as receipt, busy.admit():
         receipt.grow(50)
         assert used(busy) == (50, 1)
         raise ZeroDivisionError
@@ -132,9 +132,9 @@ def test_whatever_fails_inside_the_place_is_given_back() -> None:
 
 def test_an_upload_over_the_budget_gives_back_what_it_held() -> None:
     busy = admission()
-    with busy.receiving() as first:
+    with busy.reserve_bytes() as first:
         first.grow(60)
-        with busy.receiving() as second:
+        with busy.reserve_bytes() as second:
             second.grow(40)
             with pytest.raises(Overloaded, match="bytes"):
                 second.grow(1)
@@ -152,8 +152,8 @@ def test_the_pace_is_learnt_from_what_was_served() -> None:
 @pytest.mark.parametrize(
     ("refusal", "seconds", "learnt"),
     [
-        (UnreadablePicture("bad"), 3.0, 3),
-        (UnreadablePicture("bad"), 0, 1),
+        (UnreadableImage("bad"), 3.0, 3),
+        (UnreadableImage("bad"), 0, 1),
         (DeadlineExceeded("waited"), 0, 1),
     ],
 )
@@ -163,6 +163,6 @@ def test_the_pace_is_learnt_from_what_was_refused_after_a_thread_had_worked_on_i
     learning = admission(service_seconds=1.0)
     refusal.seconds = seconds
     for _ in range(200):
-        with suppress(Refusal), learning.admitted():
+        with suppress(Refusal), learning.admit():
             raise refusal
     assert learning.service_seconds == pytest.approx(learnt, abs=0.01)

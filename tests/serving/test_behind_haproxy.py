@@ -21,7 +21,7 @@ LONG = 600.0  # seconds: for thousands of answers, on a machine that has much el
 def test_none_of_ten_thousand_requests_fails_while_servers_are_replaced(
     serve: StartServer, fake_bundle: Path, tmp_path: Path, workers: tuple[str, ...]
 ) -> None:
-    patient = ("--drain-delay", "3", "--access-log", "false", "--max-wait", "60")
+    patient = ("--drain-delay-seconds", "3", "--access-log", "false", "--max-queue-seconds", "60")
     flags = ("--bundle", str(fake_bundle), "--engine", "fake", *patient, *workers)
     servers = [serve(*flags), serve(*flags)]
     ports = [server.port for server in servers]

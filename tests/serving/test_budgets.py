@@ -1,4 +1,4 @@
-"""What memory pictures and uploads may take: by threads, and never more than the machine has."""
+"""What memory images and uploads may take: by threads, and never more than the machine has."""
 
 import os
 from pathlib import Path
@@ -57,4 +57,4 @@ def test_they_stay_within_the_memory(machine: Path) -> None:
     (machine / "memory.max").write_text("1000000000")
     assert decode_bytes(64) == 600 * MEGA
     assert upload_bytes(64, 20 * MEGA) == 100 * MEGA
-    assert upload_bytes(64, 320 * MEGA) == 320 * MEGA  # or no such picture would get in
+    assert upload_bytes(64, 320 * MEGA) == 320 * MEGA  # or no such image would get in

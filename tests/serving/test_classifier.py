@@ -8,7 +8,7 @@ import pytest
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.engines.engine import ONE_THREAD
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady, UnreadablePicture
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded, NotReady, UnreadableImage
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ASK, Ask, Labels, ModelId
@@ -57,9 +57,9 @@ def test_an_answer_tells_how_long_its_thread_took(
     assert classifier.labels.classes == engine.manifest.classes
 
 
-def test_a_refused_picture_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
-    with pytest.raises(UnreadablePicture):
-        asyncio.run(classifier.classify(b"no picture", Context(), ASK))
+def test_a_refused_image_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
+    with pytest.raises(UnreadableImage):
+        asyncio.run(classifier.classify(b"no image", Context(), ASK))
 
 
 def test_past_its_deadline_nothing_is_computed(
@@ -80,7 +80,7 @@ def test_nothing_is_computed_for_a_client_that_has_gone(
 ) -> None:
     context = Context()
     context.cancel()
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         asyncio.run(classifier.classify(jpeg(1), context, ASK))
     assert not engine.busy.is_set()
 
@@ -94,7 +94,7 @@ def test_a_deadline_that_passes_in_the_queue_is_kept_while_all_threads_are_busy(
         waiting = Context(seconds=SOON)
         with pytest.raises(DeadlineExceeded):
             await asyncio.wait_for(classifier.classify(jpeg(2), waiting, ASK), HANG)
-        with pytest.raises(Departed):
+        with pytest.raises(ClientDisconnected):
             waiting.check()
         assert not first.done()
         engine.release.set()
@@ -133,7 +133,7 @@ def test_a_cancelled_request_gives_up_its_place_in_the_queue(
         return context
 
     context = asyncio.run(scenario())
-    with pytest.raises(Departed):
+    with pytest.raises(ClientDisconnected):
         context.check()
     classifier.close()
     assert engine.calls == 1

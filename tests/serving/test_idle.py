@@ -41,6 +41,6 @@ def test_a_service_at_rest_is_given_no_processor(
 ) -> None:
     server = serve("--bundle", str(grocery_bundle), *flags)
     server.until_serving(2 if flags else 1)
-    for seed in range(4):  # alone, so that the threads within a picture have worked, too
+    for seed in range(4):  # alone, so that the threads within an image have worked, too
         assert exchange(server.url, post(encoded(photo(seed), "JPEG"))).status == 200
     until(lambda: rests(server.process.pid))  # once what is left of the start has been done

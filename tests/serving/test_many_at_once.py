@@ -15,7 +15,7 @@ from support.wire import exchange, post
 
 PHOTOS, THREADS = 100, 32
 UNDER_LOAD = 60.0  # seconds that may be waited, on a machine of few processors
-DECODING = 300_000  # kilobytes: room for six of the large pictures
+DECODING = 300_000  # kilobytes: room for six of the large images
 AROUND = 250_000  # kilobytes: uploads, buffers of the engine and of 32 threads
 
 
@@ -34,8 +34,8 @@ def test_a_hundred_at_once_are_all_answered(
     serve: StartServer, fake_bundle: Path, make: Callable[[], bytes], workers: int | None
 ) -> None:
     flags = ["--workers", str(workers)] if workers else []
-    flags += ["--threads", str(THREADS), "--decode-megabytes", str(DECODING / 1000)]
-    flags += ["--max-wait", str(UNDER_LOAD), "--deadline", str(UNDER_LOAD)]
+    flags += ["--threads", str(THREADS), "--decode-memory-bytes", f"{DECODING}kB"]
+    flags += ["--max-queue-seconds", str(UNDER_LOAD), "--request-timeout-seconds", str(UNDER_LOAD)]
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     server.until_serving(workers or 1)
     pids = tree(server.process.pid)

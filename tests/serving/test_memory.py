@@ -21,13 +21,13 @@ CLIENTS = 4
 LONG = 600.0  # seconds: for thousands of answers, on a machine that has much else to do
 FURTHER_WORKER = 60_000  # kilobytes
 GROWTH = 2_000  # kilobytes of a process: an eighth of a kilobyte for each request
-LEFT_BEHIND = 20_000  # kilobytes, of pictures of which each takes as much while it is decoded
-FAULTS = 10  # a picture: a model's buffers alone would be some hundred pages
+LEFT_BEHIND = 20_000  # kilobytes, of images of which each takes as much while it is decoded
+FAULTS = 10  # an image: a model's buffers alone would be some hundred pages
 WARM, MORE = 5_000, 15_000  # requests
 
 
 def of_service(bundle: Path, workers: int) -> int:
-    """The proportional memory of all processes together, once each has answered pictures."""
+    """The proportional memory of all processes together, once each has answered images."""
     running = start_workers(workers, "--bundle", str(bundle), "--threads", "2")
     try:
         for _ in range(12 * workers):
@@ -39,7 +39,16 @@ def of_service(bundle: Path, workers: int) -> int:
 
 def started(serve: StartServer, bundle: Path, workers: int | None) -> Server:
     """A service of so many processes, all of which are there."""
-    flags = ["--bundle", str(bundle), "--engine", "fake", "--max-wait", "60", "--threads", "2"]
+    flags = [
+        "--bundle",
+        str(bundle),
+        "--engine",
+        "fake",
+        "--max-queue-seconds",
+        "60",
+        "--threads",
+        "2",
+    ]
     flags += ["--access-log", "false", *(["--workers", str(workers)] if workers else [])]
     server = serve(*flags)
     server.until_serving(workers or 1)
@@ -57,7 +66,7 @@ def test_a_further_worker_costs_little_whatever_the_model_weighs(tmp_path: Path)
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_large_pictures_leave_no_memory_behind(
+def test_large_images_leave_no_memory_behind(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     server = started(serve, fake_bundle, workers)
@@ -95,7 +104,7 @@ def test_uploads_that_are_broken_off_leave_no_memory_behind(
 
 
 @pytest.mark.parametrize("bundle", ["fast", "grocery"])
-def test_pictures_alike_take_the_same_memory_again(serve: StartServer, bundle: str) -> None:
+def test_images_alike_take_the_same_memory_again(serve: StartServer, bundle: str) -> None:
     server = serve("--bundle", bundle, "--threads", "2", "--access-log", "false")
     pid = server.process.pid
     with load(server.url, jpeg(250), CLIENTS, kept=True) as clients:

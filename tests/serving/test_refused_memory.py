@@ -20,7 +20,7 @@ from support.wire import Wire, head, post
 
 TIMES = 40
 SIDE = 2400  # pixels: 23 MB in RGBA
-KEPT = 60_000  # kilobytes: less than three pictures, where forty would be ten times as much
+KEPT = 60_000  # kilobytes: less than three images, where forty would be ten times as much
 CUT = 400  # bytes that the end lacks
 
 
@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int]] = {
 
 
 def poisonable(serve: StartServer, bundle: Path, *flags: str) -> Server:
-    """A service with one thread, whose engine fails for pictures of a certain grey."""
+    """A service with one thread, whose engine fails for images of a certain grey."""
     usual = ("--bundle", str(bundle), "--engine", "fake", "--threads", "1")
     return serve(*usual, *flags, **poison_environment())
 
@@ -126,7 +126,7 @@ def assert_nothing_stays(server: Server, refuse: Callable[[], None]) -> None:
         assert after.now < before[pid].now + KEPT, (before[pid], after)
 
 
-def test_a_picture_without_its_end_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
+def test_an_image_without_its_end_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
     server, request = poisonable(serve, fake_bundle), as_png(cut_png())
     assert_nothing_stays(server, lambda: refused(server, request, 400))
 
@@ -152,8 +152,8 @@ def test_nothing_of_what_was_refused_stays(
 
 
 @pytest.mark.accept
-def test_a_picture_that_is_too_slow_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
-    server = poisonable(serve, fake_bundle, "--decode-seconds", "0.01")
+def test_an_image_that_is_too_slow_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
+    server = poisonable(serve, fake_bundle, "--decode-timeout-seconds", "0.01")
     request = as_png(noisy())
     assert_nothing_stays(server, lambda: refused(server, request, 400))
 
@@ -178,13 +178,13 @@ def test_a_client_that_has_gone_leaves_nothing(
 
 @pytest.mark.accept
 def test_a_slow_upload_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
-    server = poisonable(serve, fake_bundle, "--upload-grace", "0.1")
+    server = poisonable(serve, fake_bundle, "--upload-grace-seconds", "0.1")
     cut = post(MEGABYTES)[:-1]
     assert_nothing_stays(server, lambda: refused(server, cut, 408))
 
 
 @pytest.mark.accept
-def test_a_batch_of_large_pictures_without_their_end_takes_as_much_as_those_decoded_at_once(
+def test_a_batch_of_large_images_without_their_end_takes_as_much_as_those_decoded_at_once(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--threads", "2")

@@ -31,12 +31,12 @@ def tasks() -> set[str]:
 
 
 @pytest.mark.usefixtures("say")
-def test_every_processor_has_a_picture_and_one_that_is_alone_has_several_of_them() -> None:
+def test_every_processor_has_an_image_and_one_that_is_alone_has_several_of_them() -> None:
     assert engine_threads() == Threads(each=1, alone=MOST_ALONE)
     assert picture_threads() == 8
 
 
-def test_one_processor_is_all_that_a_picture_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_processor_is_all_that_an_image_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_processors", lambda: 1)
     monkeypatch.delenv(ENGINE_THREADS, raising=False)
     assert engine_threads() == ONE_THREAD
@@ -45,7 +45,7 @@ def test_one_processor_is_all_that_a_picture_may_have(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("text", "inside", "side_by_side"), [("1", 1, 8), ("2", 2, 4), ("3", 3, 2), ("9", 9, 1)]
 )
-def test_the_processors_are_shared_out_between_and_within_pictures(
+def test_the_processors_are_shared_out_between_and_within_images(
     say: Callable[[str], None], text: str, inside: int, side_by_side: int
 ) -> None:
     say(text)
@@ -53,7 +53,7 @@ def test_the_processors_are_shared_out_between_and_within_pictures(
     assert picture_threads() == side_by_side
 
 
-def test_pictures_that_wait_for_a_batch_take_no_processor(say: Callable[[str], None]) -> None:
+def test_images_that_wait_for_a_batch_take_no_processor(say: Callable[[str], None]) -> None:
     assert picture_threads(largest_batch=32) == 8 + 64
     say("2")
     assert picture_threads(largest_batch=32) == 4 + 64
@@ -86,5 +86,5 @@ def test_the_session_has_the_threads_that_the_environment_says(
         return len(after - before)
 
     begun(1)  # the library may start some of its own, once
-    # The thread that brings the picture is one of them.
+    # The thread that brings the image is one of them.
     assert [begun(1), begun(4), begun(None)] == [0, 3, MOST_ALONE - 1]

@@ -1,1 +1,1 @@
-"""What many tests share: pictures, bundles and servers that they make."""
+"""What many tests share: images, bundles and servers that they make."""

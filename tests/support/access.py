@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from greengrocer.serving.limits import parse_rate
-from greengrocer.serving.local_limiter import LocalLimiter
+from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+from greengrocer.serving.rate_limits import parse_rate
 from greengrocer.web.access.access import Access
-from greengrocer.web.access.key_file import KeyFile
+from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.service import Service
 from support.live import make_service
 
@@ -25,7 +25,7 @@ def closed(
         make_service(bundle),
         access=Access(
             keys=KeyFile(keys) if keys else None,
-            limiter=LocalLimiter(given) if given else None,
+            limiter=LocalRateLimiter(given) if given else None,
             rates=given,
             trusted_proxies=trusted_proxies,
             cors_origins=cors_origins,

@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from fake_engine import FakeEngine
 from greengrocer.bundles.manifest import GRAPH, Golden, Manifest, write_manifest
 from greengrocer.engines.engine import ONE_THREAD
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, fit
 from support.pictures import jpeg

@@ -73,7 +73,7 @@ class Shop:
 
     @property
     def card(self) -> Locator:
-        """The one picture's card."""
+        """The one image's card."""
         return self.page.get_by_role("article")
 
     @property

@@ -2,8 +2,8 @@
 
 import threading
 
+from fake_engine import FakeEngine
 from greengrocer.engines.engine import Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.geometry import Pixels
 
 

@@ -13,7 +13,7 @@ def full(kind: bytes, content: bytes, version: int = 0) -> bytes:
 
 @dataclass(frozen=True)
 class Grid:
-    """How often what is in the file; no picture can be decoded from it."""
+    """How often what is in the file; no image can be decoded from it."""
 
     tiles: int = 4
     shown: int = 1  # times that all tiles are
@@ -24,7 +24,7 @@ class Grid:
     alpha_of: int = 0  # the item to which these are; 0: each to another tile
     size: tuple[int, int] = (512, 512)
     more: bytes = b""  # the last property
-    spare: bytes = b""  # boxes behind those of the picture
+    spare: bytes = b""  # boxes behind those of the image
     before: bytes = b""  # boxes before it
 
     def file(self) -> bytes:

@@ -11,10 +11,10 @@ from typing import TypeVar
 import httpx
 from starlette.types import ASGIApp
 
+from fake_engine import FakeEngine
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.gallery import Gallery
 from greengrocer.engines.engine import ONE_THREAD, Engine, Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.pipeline import Pipeline

@@ -1,4 +1,4 @@
-"""Clients that post pictures one after the other, and what they are answered."""
+"""Clients that post images one after the other, and what they are answered."""
 
 import json
 import threading

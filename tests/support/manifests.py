@@ -8,7 +8,8 @@ import pytest
 from tools.check_manifests import Manifest, manifests
 
 from greengrocer.cli.main import build_parser
-from greengrocer.settings import PREFIX, Settings, read_settings
+from greengrocer.read_settings import read_settings
+from greengrocer.settings import PREFIX, Settings
 from support.dockerfile import steps
 from support.service_links import service_links
 

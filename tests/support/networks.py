@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
+from greengrocer.networks.backbone import normalise
 from greengrocer.networks.efficientnet_lite import FEATURES
-from greengrocer.networks.recogniser import Familiar, Recogniser, normalise
-from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.networks.recogniser import Prototypes, Recogniser
+from greengrocer.training.data.reading import read_fitted
 from support.pictures import photo
 
 CLASSES = 6
@@ -24,13 +25,13 @@ def square(side: int) -> Geometry:
 
 
 def pictures(count: int, geometry: Geometry) -> Pixels:
-    """Smooth random pictures: uint8 [count, H, W, 3]."""
+    """Smooth random images: uint8 [count, H, W, 3]."""
     return np.stack([fit(photo(seed), geometry) for seed in range(count)])
 
 
 @torch.no_grad()
 def untrained(variant: str = "efficientnet-lite0", classes: int = CLASSES) -> Recogniser:
-    """A random network with batch norms that have seen pictures, in eval mode."""
+    """A random network with batch norms that have seen images, in eval mode."""
     torch.manual_seed(5)
     network = Recogniser(variant, classes).train()
     for module in network.modules():
@@ -45,16 +46,16 @@ def untrained(variant: str = "efficientnet-lite0", classes: int = CLASSES) -> Re
     return network.eval()
 
 
-def familiar(count: int = 5) -> Familiar:
+def prototypes(count: int = 5) -> Prototypes:
     """Random prototypes, rounded as a bundle rounds them."""
     random = torch.Generator().manual_seed(9)
     prototypes = F.normalize(torch.randn(count, FEATURES, generator=random), dim=1)
     centre = torch.rand(FEATURES, generator=random)
-    return Familiar(centre.half().float(), prototypes.half().float())
+    return Prototypes(centre.half().float(), prototypes.half().float())
 
 
 @torch.no_grad()
-def fit_two(network: Recogniser, pictures: Sequence[LabelledPicture], side: int) -> Recogniser:
+def fit_two(network: Recogniser, pictures: Sequence[LabelledImage], side: int) -> Recogniser:
     """``network``, its head taught two classes by a ridge regression: not minutes of training.
 
     ``pictures`` are seen as squares of ``side`` pixels.

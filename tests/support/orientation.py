@@ -1,4 +1,4 @@
-"""Pictures as cameras store them: turned, with a note in EXIF on how to hold them."""
+"""Images as cameras store them: turned, with a note in EXIF on how to hold them."""
 
 from PIL import ExifTags, Image
 
@@ -14,7 +14,7 @@ _STORED = {
 
 
 def stored(upright: Image.Image, orientation: int) -> tuple[Image.Image, bytes]:
-    """The picture as it is stored under ``orientation``, and its EXIF block."""
+    """The image as it is stored under ``orientation``, and its EXIF block."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     method = _STORED.get(orientation)

@@ -1,4 +1,4 @@
-"""The most memory that decoding and fitting a picture takes, measured in a process of its own."""
+"""The most memory that decoding and fitting an image takes, measured in a process of its own."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 _CHILD = """
 import sys
 from pathlib import Path
-from greengrocer.errors import PictureRefused
+from greengrocer.errors import ImageRefused
 from greengrocer.imaging.decode import DecodeLimits, decode
 from greengrocer.imaging.geometry import Geometry, fit
 
@@ -26,7 +26,7 @@ Path("/proc/self/clear_refs").write_text("5")
 before = kilobytes("VmRSS")
 try:
     squeeze(data, int(sys.argv[3]))
-except PictureRefused as refused:
+except ImageRefused as refused:
     sys.exit(str(refused))
 print((kilobytes("VmHWM") - before) * 1024)
 """
@@ -35,7 +35,7 @@ print((kilobytes("VmHWM") - before) * 1024)
 def peak_bytes(picture: Path, side: int, small: Path) -> int:
     """What decoding ``picture`` and squeezing it to a square adds to a process at its peak.
 
-    ``small`` is a picture of the same kind, by which the process is warm.
+    ``small`` is an image of the same kind, by which the process is warm.
     """
     command = [sys.executable, "-c", _CHILD, str(picture), str(small), str(side)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

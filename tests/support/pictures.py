@@ -1,4 +1,4 @@
-"""Pictures that tests make, and their bytes."""
+"""Images that tests make, and their bytes."""
 
 import io
 
@@ -12,14 +12,14 @@ def jpeg(level: int, size: tuple[int, int] = (64, 48), quality: int = 90) -> byt
 
 
 def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """A picture's bytes in the format ``kind``."""
+    """An image's bytes in the format ``kind``."""
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
 
 
 def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """A smooth random picture, different for every seed."""
+    """A smooth random image, different for every seed."""
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)

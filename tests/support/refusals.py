@@ -38,14 +38,14 @@ def _top(value: str) -> bytes:
 
 MANY_HEADERS = tuple(f"X-{k}: {k}" for k in range(10_000))
 PICTURES = [
-    Refused("empty body", 400, "empty-picture", post(b"")),
-    Refused("empty part", 400, "empty-picture", _form(form(part(b"")))),
-    Refused("truncated", 400, "unreadable-picture", post(PHOTO[: len(PHOTO) // 2])),
-    Refused("truncated in a form", 400, "unreadable-picture", _form(form(part(PHOTO[:-300])))),
-    Refused("cut in its header", 400, "unreadable-picture", post(PHOTO[:30])),
-    Refused("text", 400, "unreadable-picture", post(b"a pear, I swear")),
+    Refused("empty body", 400, "empty-image", post(b"")),
+    Refused("empty part", 400, "empty-image", _form(form(part(b"")))),
+    Refused("truncated", 400, "unreadable-image", post(PHOTO[: len(PHOTO) // 2])),
+    Refused("truncated in a form", 400, "unreadable-image", _form(form(part(PHOTO[:-300])))),
+    Refused("cut in its header", 400, "unreadable-image", post(PHOTO[:30])),
+    Refused("text", 400, "unreadable-image", post(b"a pear, I swear")),
     Refused(
-        "a PNG without pixels", 400, "unreadable-picture", post(SIGNATURE + header((9, 9), 8, RGB))
+        "a PNG without pixels", 400, "unreadable-image", post(SIGNATURE + header((9, 9), 8, RGB))
     ),
     Refused(
         "a bomb",
@@ -62,11 +62,11 @@ PICTURES = [
     Refused(
         "a HEIC",
         400 if is_installed() else 415,
-        "unreadable-picture" if is_installed() else "unsupported-format",
+        "unreadable-image" if is_installed() else "unsupported-format",
         post(b"\0\0\0\x18ftypheic" + bytes(40)),
         "HEIC",
     ),
-    Refused("a film", 415, "unsupported-format", post(b"\0\0\0\x18ftypisom" + bytes(40)), "film"),
+    Refused("a film", 415, "unsupported-format", post(b"\0\0\0\x18ftypisom" + bytes(40)), "video"),
 ]
 UPLOADS = [
     Refused(
@@ -160,7 +160,7 @@ UPLOADS = [
         _body("application/x-www-form-urlencoded", PICTURE),
         "curl -F file=@photo.jpg",
     ),
-    Refused("no type and no body", 400, "empty-picture", _body("", b"")),
+    Refused("no type and no body", 400, "empty-image", _body("", b"")),
     Refused(
         "compressed",
         415,
@@ -210,6 +210,33 @@ PARAMETERS = [
         )
         for value in ("0", "00", "-5", "+5", "1_0", "soon", "1.5", "", "1e3")
     ],
+    *[
+        Refused(
+            f"{target} is unknown or repeated",
+            422,
+            "parameter-out-of-range",
+            post(PICTURE, target=target),
+            said,
+        )
+        for target, said in (
+            (
+                "/predict?topp=3",
+                'no query parameter "topp": this path takes the query parameters top',
+            ),
+            ("/predict?top=2&top=3", "the query parameter top is repeated"),
+            ("/predict?explain=true&explain=true", "the query parameter explain is repeated"),
+            ("/predict?=", 'no query parameter ""'),
+            ("/explain?top=3", 'no query parameter "top": this path takes none'),
+            ("/predict/batch?%C3%A9=", r'no query parameter "\u00e9"'),
+        )
+    ],
+    Refused(
+        "a query for a random image",
+        422,
+        "parameter-out-of-range",
+        head("GET", "/random-image?level=fine"),
+        "takes none",
+    ),
     Refused(
         "no such level", 422, "parameter-out-of-range", head("GET", "/class-names?level=x"), "level"
     ),

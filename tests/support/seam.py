@@ -7,24 +7,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greengrocer.engines.fake_engine import FakeEngine
+from fake_engine import FakeEngine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described, encode
 from greengrocer.serving.frames.stream import FrameStream
-from greengrocer.serving.local_limiter import LocalLimiter
+from greengrocer.serving.local_rate_limiter import LocalRateLimiter
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer
-from greengrocer.serving.workers.private import listen_privately
 from greengrocer.serving.workers.remote import RemoteClassifier
+from greengrocer.serving.workers.runtime_directory import listen_privately
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import HeldEngine
 from support.live import engine_of
 
 HANG = 60.0
-PICTURE_BYTES = 1 << 20
+MAX_IMAGE_BYTES = 1 << 20
 ROOMY = AdmissionLimits(1 << 30, 60.0)
 
 
@@ -48,12 +48,12 @@ async def pair(
     directory: Path,
     engine: FakeEngine,
     limits: AdmissionLimits = ROOMY,
-    limiter: LocalLimiter | None = None,
+    limiter: LocalRateLimiter | None = None,
 ) -> AsyncIterator[Pair]:
     path = directory / "engine.sock"
     admission = Admission(limits, 1, 0.01)
     models = Models(pipeline_of(engine))
-    server = EngineServer(models, admission, 1, PICTURE_BYTES, Metrics(), limiter)
+    server = EngineServer(models, admission, 1, MAX_IMAGE_BYTES, Metrics(), limiter)
     suspicions: list[float] = []
     remote = RemoteClassifier(path, lambda: suspicions.append(server.hopeless()))
     with listen_privately(path) as listener:
@@ -89,7 +89,7 @@ class ScriptedEngine:
         async with asyncio.timeout(HANG):
             self.client, _ = await loop.sock_accept(self.listener)
         self.client.setblocking(False)
-        self.stream = FrameStream((Classify, Cancel), PICTURE_BYTES)
+        self.stream = FrameStream((Classify, Cancel), MAX_IMAGE_BYTES)
 
     async def describe(self) -> None:
         await asyncio.get_running_loop().sock_sendall(self.client, encode(Described(self.labels)))

@@ -83,7 +83,7 @@ def start_server(*flags: str, python: str = sys.executable, **environment: str) 
 
     It stops without a delay, unless a flag says otherwise.
     """
-    usual = ("--port", "0", "--drain-delay", "0")
+    usual = ("--port", "0", "--drain-delay-seconds", "0")
     process = subprocess.Popen(
         [python, "-m", "greengrocer", "serve", *usual, *flags],
         stderr=subprocess.PIPE,
@@ -98,7 +98,17 @@ def start_server(*flags: str, python: str = sys.executable, **environment: str) 
 def logging_to(log: IO[bytes] | int, *flags: str) -> Iterator[str]:
     """The URL of a ``greengrocer serve`` that logs to the file ``log``; it must end as ever."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "greengrocer", "serve", "--port", "0", "--drain-delay", "0", *flags],
+        [
+            sys.executable,
+            "-m",
+            "greengrocer",
+            "serve",
+            "--port",
+            "0",
+            "--drain-delay-seconds",
+            "0",
+            *flags,
+        ],
         stderr=log,
         env=clean_environment(),
     )

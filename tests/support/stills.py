@@ -1,4 +1,4 @@
-"""HEIC and AVIF that tests draw, whole and changed. A picture is red, white, white and blue."""
+"""HEIC and AVIF that tests draw, whole and changed. An image is red, white, white and blue."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ CORNERS = ("red", "white", "white", "blue")
 
 
 def quarters(size: tuple[int, int] = SIZE) -> Image.Image:
-    """A picture of four quarters, so that it is seen how it was turned."""
+    """An image of four quarters, so that it is seen how it was turned."""
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, size[0] // 2 - 1, size[1] // 2 - 1), fill="red")

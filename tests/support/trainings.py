@@ -40,7 +40,7 @@ sys.exit(main(arguments))
 
 
 class Training(NamedTuple):
-    """What to train: the recipe, the pictures, and further flags."""
+    """What to train: the recipe, the images, and further flags."""
 
     recipe: Path
     data: Path

@@ -84,7 +84,7 @@ def start_workers(
     python: str = sys.executable,
     environment: Mapping[str, str] | None = None,
 ) -> Workers:
-    """Start ``serve --workers``; with ``poison``, some pictures crash or hang its fake engine."""
+    """Start ``serve --workers``; with ``poison``, some images crash or hang its fake engine."""
     own = dict(environment or {})
     if poison:
         own |= poison_environment()

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from greengrocer.telemetry.logs import Lossy
+from greengrocer.telemetry.logs import NonBlockingWriter
 from support.servers import clean_environment
 
 PROGRAM = """
 import sys, structlog
 from greengrocer.telemetry.logs import configure_logs
 
-def fail(picture):
+def fail(image):
     raise RuntimeError("no such thing")
 
 configure_logs("info", sys.argv[1])
@@ -44,7 +44,7 @@ def test_a_line_that_was_cut_off_takes_no_other_with_it() -> None:
     read, write = os.pipe()
     room = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 2 * select.PIPE_BUF)
     with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "w") as writer:
-        log = Lossy(writer)
+        log = NonBlockingWriter(writer)
         log.write("x" * 2 * room + "\n")
         log.write("lost\n")
         cut = reader.read(2 * room)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from greengrocer.training.pictures.augment import augment
+from greengrocer.training.data.augment import augment
 from greengrocer.training.recipe import Augmentation
 from support.pictures import photo
 
-ALWAYS = Augmentation(size=48, degrade=1.0, flip=0.5)
+ALWAYS = Augmentation(image_size=48, degrade_prob=1.0, hflip=0.5)
 
 
 def varied(seed: int, picture: Image.Image, how: Augmentation = ALWAYS) -> np.ndarray:
@@ -27,15 +27,23 @@ def test_any_shape_becomes_the_square(size: tuple[int, int]) -> None:
         assert found.dtype == np.uint8
 
 
-def test_the_picture_itself_is_left_alone() -> None:
+def test_the_image_itself_is_left_alone() -> None:
     picture = photo(1)
     before = picture.tobytes()
     varied(0, picture)
     assert picture.tobytes() == before
 
 
-def test_nothing_varied_is_the_picture_resized() -> None:
-    how = Augmentation(size=48, area=(1, 1), aspect=(1, 1), rotation=0, flip=0, colour=0, degrade=0)
+def test_nothing_varied_is_the_image_resized() -> None:
+    how = Augmentation(
+        image_size=48,
+        scale=(1, 1),
+        ratio=(1, 1),
+        rotation_degrees=0,
+        hflip=0,
+        color_jitter=0,
+        degrade_prob=0,
+    )
     picture = photo(1, (96, 96))
     expected = picture.resize((48, 48), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(varied(0, picture, how), np.asarray(expected))

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Floats
+from greengrocer.figures.score import Labels
 from greengrocer.training.recipe import Export
 from greengrocer.training.release.calibrate import (
     COLDEST,
     HOTTEST,
-    Labels,
     calibrated,
     fit_temperature,
     fit_thresholds,
@@ -78,7 +78,7 @@ def test_each_level_is_as_precise_as_asked_and_nothing_is_withheld_needlessly() 
     assert fit_thresholds(probabilities, score, truth, None, how) == (found.known, found.fine, 0)
 
 
-def test_at_most_the_quantile_of_known_pictures_is_called_unknown() -> None:
+def test_at_most_the_quantile_of_known_images_is_called_unknown() -> None:
     scores = np.random.default_rng(0).random(1000).astype(np.float32)
     threshold = known_threshold(scores, 0.03)
     assert 0.025 < np.mean(scores < threshold) <= 0.03

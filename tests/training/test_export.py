@@ -8,15 +8,16 @@ import torch
 from safetensors.numpy import load_file
 
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
-from greengrocer.networks.recogniser import AnswerHead, Recogniser, normalise
-from greengrocer.networks.weights import load_float16, split_familiar
-from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import AnswerHead, Recogniser
+from greengrocer.networks.weights import load_float16, split_prototypes
+from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.release.export import answer_graph, backbone_graph
-from support.networks import COARSE_OF, familiar, pictures, square, untrained
+from support.networks import COARSE_OF, pictures, prototypes, square, untrained
 
 pytestmark = pytest.mark.leg("training")
 
@@ -43,7 +44,7 @@ OPERATORS = {
 
 
 def exported(network: Recogniser, geometry: Geometry, hierarchy: bool = True) -> onnx.ModelProto:
-    head = AnswerHead(network.head, familiar(), TEMPERATURE, COARSE_OF if hierarchy else None)
+    head = AnswerHead(network.head, prototypes(), TEMPERATURE, COARSE_OF if hierarchy else None)
     return answer_graph(backbone_graph(network.backbone, geometry), head, geometry)
 
 
@@ -61,7 +62,7 @@ def torch_logits(network: Recogniser, pixels: Pixels) -> np.ndarray:
 
 @torch.inference_mode()
 def torch_answers(network: Recogniser, pixels: Pixels) -> Inference:
-    head = AnswerHead(network.head, familiar(), TEMPERATURE, COARSE_OF)
+    head = AnswerHead(network.head, prototypes(), TEMPERATURE, COARSE_OF)
     found = head(network.backbone(normalise(torch.tensor(pixels).permute(0, 3, 1, 2))))
     return Inference(**{name: value.numpy() for name, value in found._asdict().items()})
 
@@ -81,7 +82,7 @@ def assert_alike(found: Inference, expected: Inference) -> None:
 def test_onnx_and_torch_agree_at_any_size(network: Recogniser, geometry: Geometry) -> None:
     pixels = pictures(2, geometry)
     expected = torch_answers(network, pixels)
-    assert expected.evidence.std() > 0.1, "the pictures must not all be the same to the network"
+    assert expected.evidence.std() > 0.1, "the images must not all be the same to the network"
     assert_alike(run(exported(network, geometry), pixels), expected)
 
 
@@ -92,7 +93,7 @@ def test_onnx_and_torch_agree_for_larger_networks(variant: str) -> None:
 
 
 @pytest.mark.accept
-def test_onnx_and_torch_agree_on_every_validation_picture(
+def test_onnx_and_torch_agree_on_every_validation_image(
     dataset: Path, shipped_bundle: Path
 ) -> None:
     weights = shipped_bundle / WEIGHTS
@@ -101,7 +102,7 @@ def test_onnx_and_torch_agree_on_every_validation_picture(
     manifest = read_manifest(shipped_bundle)
     assert manifest.network is not None
     network = Recogniser(manifest.network.architecture, len(manifest.classes)).eval()
-    halves, known = split_familiar(load_file(weights))
+    halves, known = split_prototypes(load_file(weights))
     load_float16(network, halves)
     head = AnswerHead(network.head, known, manifest.network.temperature, manifest.coarse_of)
     backbone = backbone_graph(network.backbone, manifest.geometry)
@@ -122,7 +123,7 @@ def test_onnx_and_torch_agree_on_every_validation_picture(
         assert_alike(found, engine.infer(pixels))
 
 
-def test_the_graph_takes_any_number_of_pictures(network: Recogniser) -> None:
+def test_the_graph_takes_any_number_of_images(network: Recogniser) -> None:
     graph, pixels = exported(network, square(64)), pictures(3, square(64))
     together = run(graph, pixels)
     assert together.probabilities.shape == (3, 6)

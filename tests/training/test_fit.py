@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from greengrocer.datasets.labelled import LabelledSet, read_split
+from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.errors import UsageError
-from greengrocer.networks.recogniser import Recogniser, normalise
-from greengrocer.training.learning.fit import Run, fit
-from greengrocer.training.pictures.batches import training_batches
+from greengrocer.networks.backbone import normalise
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.data.batches import training_batches
+from greengrocer.training.learning.fit import Trainer, fit
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
 from support.servers import clean_environment
@@ -21,12 +22,12 @@ from support.servers import clean_environment
 RECIPE = Recipe(
     name="greys",
     seed=3,
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=3, batch=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=3, batch_size=4),
 )
-STEPS = 2  # an epoch: 8 pictures in batches of 4
+STEPS = 2  # an epoch: 8 images in batches of 4
 
 # Trains as ``greengrocer train`` does, but stands still in the second epoch's second batch, and
 # says so.
@@ -34,13 +35,13 @@ VICTIM = """
 import sys, threading
 from pathlib import Path
 import torch
-from greengrocer.datasets.labelled import read_split
-from greengrocer.training.learning.fit import Run, fit
+from greengrocer.datasets.dataset import read_split
+from greengrocer.training.learning.fit import Trainer, fit
 from greengrocer.training.recipe import Recipe
 
 data, checkpoint, recipe = sys.argv[1:]
 torch.set_num_threads(1)
-train_batch = Run._train_batch
+train_batch = Trainer._train_batch
 
 def stand_still(self, pixels, labels):
     if self.step == 3:
@@ -48,7 +49,7 @@ def stand_still(self, pixels, labels):
         threading.Event().wait()
     return train_batch(self, pixels, labels)
 
-Run._train_batch = stand_still
+Trainer._train_batch = stand_still
 split = read_split(Path(data), "train")
 recipe = Recipe.model_validate_json(recipe)
 fit(recipe, split.taxonomy, split.pictures, Path(checkpoint), threads=1)
@@ -71,24 +72,24 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def split(data: Path) -> LabelledSet:
+def split(data: Path) -> Dataset:
     return read_split(data, "train")
 
 
 @pytest.fixture(scope="module")
-def finished(split: LabelledSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(split: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a run that nothing interrupted."""
     checkpoint = tmp_path_factory.mktemp("finished") / "checkpoint.pt"
     fitted(split, checkpoint)
     return checkpoint
 
 
-def fitted(split: LabelledSet, checkpoint: Path, recipe: Recipe = RECIPE) -> Recogniser:
+def fitted(split: Dataset, checkpoint: Path, recipe: Recipe = RECIPE) -> Recogniser:
     return fit(recipe, split.taxonomy, split.pictures, checkpoint, threads=2).network
 
 
 def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(
-    data: Path, split: LabelledSet, finished: Path, tmp_path: Path
+    data: Path, split: Dataset, finished: Path, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
     arguments = [str(data), str(checkpoint), RECIPE.model_dump_json()]
@@ -118,22 +119,22 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(
 
 
 def test_a_finished_run_is_not_run_again(
-    split: LabelledSet, finished: Path, monkeypatch: pytest.MonkeyPatch
+    split: Dataset, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(Run, "train_epoch")
+    monkeypatch.delattr(Trainer, "train_epoch")
     assert not fitted(split, finished).training
 
 
 def test_a_loss_that_is_no_number_ends_it_at_once(
-    split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Run, "_train_batch", lambda *_: float("nan"))
-    with pytest.raises(UsageError, match="went astray in epoch 1, where the loss is nan: try a"):
+    monkeypatch.setattr(Trainer, "_train_batch", lambda *_: float("nan"))
+    with pytest.raises(UsageError, match="diverged in epoch 1: the loss is nan; try a lower lr"):
         fitted(split, tmp_path / "checkpoint.pt")
     assert not list(tmp_path.iterdir())
 
 
-def test_another_recipes_checkpoint_is_refused(split: LabelledSet, finished: Path) -> None:
+def test_another_recipes_checkpoint_is_refused(split: Dataset, finished: Path) -> None:
     with pytest.raises(UsageError, match=r"written under another recipe \(seed was 3, is 4\)"):
         fitted(split, finished, RECIPE.model_copy(update={"seed": 4}))
 
@@ -144,13 +145,13 @@ def test_a_checkpoint_for_other_classes_is_refused(finished: Path, tmp_path: Pat
         fitted(read_split(three, "train"), finished)
 
 
-def test_a_checkpoint_of_other_pictures_is_refused(
-    data: Path, split: LabelledSet, finished: Path, tmp_path: Path
+def test_a_checkpoint_of_other_images_is_refused(
+    data: Path, split: Dataset, finished: Path, tmp_path: Path
 ) -> None:
     moved = shutil.copytree(data, tmp_path / "elsewhere")
-    fitted(read_split(moved, "train"), finished)  # the same pictures, wherever they lie
-    fewer = LabelledSet(split.taxonomy, split.pictures[:-1])
-    with pytest.raises(UsageError, match="written for other pictures"):
+    fitted(read_split(moved, "train"), finished)  # the same images, wherever they lie
+    fewer = Dataset(split.taxonomy, split.pictures[:-1])
+    with pytest.raises(UsageError, match="written for other images"):
         fitted(fewer, finished)
 
 
@@ -160,22 +161,26 @@ def varied(**levers: object) -> Recipe:
 
 
 def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
-    split: LabelledSet, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Dataset, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = torch.load(finished, weights_only=True)
     recipe = json.loads(state["recipe"])
     del recipe["data"], recipe["optimisation"]["layer_decay"]
+    recipe["network"] = recipe.pop("backbone")  # and under the names of then
+    recipe["optimisation"]["rate"] = recipe["optimisation"].pop("lr")
     torch.save(state | {"recipe": json.dumps(recipe)}, tmp_path / "earlier.pt")
-    monkeypatch.delattr(Run, "train_epoch")
+    monkeypatch.delattr(Trainer, "train_epoch")
     fitted(split, tmp_path / "earlier.pt")
     with pytest.raises(UsageError, match="written under another recipe"):
         fitted(split, tmp_path / "earlier.pt", varied(layer_decay=0.8))
 
 
-def test_a_probe_starts_the_head_near_its_end(split: LabelledSet) -> None:
+def test_a_probe_starts_the_head_near_its_end(split: Dataset) -> None:
     losses = []
     for epochs in (0, 2):
-        run = Run(varied(probe_epochs=epochs, label_smoothing=0.0), split.taxonomy, STEPS, "cpu")
+        run = Trainer(
+            varied(linear_probe_epochs=epochs, label_smoothing=0.0), split.taxonomy, STEPS, "cpu"
+        )
         before = {name: value.clone() for name, value in run.network.backbone.state_dict().items()}
         if epochs:
             run.probe(split.pictures, threads=1)
@@ -190,24 +195,24 @@ def test_a_probe_starts_the_head_near_its_end(split: LabelledSet) -> None:
 
 
 def test_a_run_goes_on_from_its_probe(
-    split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = varied(probe_epochs=1, epochs=1)
+    recipe = varied(linear_probe_epochs=1, epochs=1)
     whole = fitted(split, tmp_path / "whole.pt", recipe).state_dict()
     with monkeypatch.context() as patch:
-        patch.delattr(Run, "train_epoch")
+        patch.delattr(Trainer, "train_epoch")
         with pytest.raises(AttributeError):
             fitted(split, tmp_path / "stopped.pt", recipe)
-    monkeypatch.delattr(Run, "probe")
+    monkeypatch.delattr(Trainer, "probe")
     resumed = fitted(split, tmp_path / "stopped.pt", recipe).state_dict()
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_frozen_norms_keep_their_statistics_and_learn_their_scales(
-    split: LabelledSet, frozen: bool
+    split: Dataset, frozen: bool
 ) -> None:
-    run = Run(varied(frozen_norms=frozen), split.taxonomy, STEPS, "cpu")
+    run = Trainer(varied(frozen_batch_norm=frozen), split.taxonomy, STEPS, "cpu")
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     run.train_epoch(split.pictures, threads=1)
     after = run.network.state_dict()
@@ -216,8 +221,8 @@ def test_frozen_norms_keep_their_statistics_and_learn_their_scales(
         assert kept is (frozen and name != "weight"), name
 
 
-def test_frozen_stages_learn_nothing_and_the_others_do(split: LabelledSet) -> None:
-    run = Run(varied(frozen_stages=2), split.taxonomy, STEPS, "cpu")
+def test_frozen_stages_learn_nothing_and_the_others_do(split: Dataset) -> None:
+    run = Trainer(varied(frozen_stages=2), split.taxonomy, STEPS, "cpu")
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     run.train_epoch(split.pictures, threads=1)
     after = run.network.state_dict()

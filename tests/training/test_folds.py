@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy, read_split
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.serving.processors import usable_processors
+from greengrocer.training.data.embeddings import embed_images
+from greengrocer.training.data.scenes import group_scenes
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
-from greengrocer.training.pictures.looks import looks_of
-from greengrocer.training.pictures.scenes import group_scenes
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
 from support.networks import fit_two, untrained
@@ -27,19 +27,19 @@ pytestmark = pytest.mark.leg("training")
 
 RECIPE = Recipe(
     name="tones",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    export=Export(size=64, calibration_pictures=8),
+    export=Export(image_size=64, calibration_images=8),
 )
 FOLDS = 3
 TONES = {"dark": 50, "light": 200}
-SEEDS = [scene for scene in range(10) for _ in range(2)]  # each picture twice: a scene of two
+SEEDS = [scene for scene in range(10) for _ in range(2)]  # each image twice: a scene of two
 
 Fits = dict[str, list[Path]]
 
 
 def toned(seed: int, tone: str) -> bytes:
-    """A random picture, faint on a plain ground: even an untrained network tells the grounds."""
+    """A random image, faint on a plain ground: even an untrained network tells the grounds."""
     plain = Image.new("RGB", (96, 72), (TONES[tone],) * 3)
     return encoded(Image.blend(plain, photo(seed, plain.size), 0.2), "JPEG", quality=90)
 
@@ -60,13 +60,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stub_fit(
     monkeypatch: pytest.MonkeyPatch, before: Callable[[Path], None] = lambda _: None
 ) -> Fits:
-    """Let a fit take an instant, after ``before``; return the pictures of each, by checkpoint."""
+    """Let a fit take an instant, after ``before``; return the images of each, by checkpoint."""
     done: Fits = {}
 
     def fit(
         recipe: Recipe,
         taxonomy: Taxonomy,
-        pictures: Sequence[LabelledPicture],
+        pictures: Sequence[LabelledImage],
         checkpoint: Path,
         device: str,
         threads: int,
@@ -79,10 +79,10 @@ def stub_fit(
         assert precision is not None
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
-        network = fit_two(untrained(recipe.network, 2), pictures, recipe.export.size)
+        network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
         return Fitted(network, device, precision)
 
-    monkeypatch.setattr("greengrocer.training.work.fit", fit)
+    monkeypatch.setattr("greengrocer.training.job.fit", fit)
     return done
 
 
@@ -103,7 +103,7 @@ def finished(data: Path) -> tuple[Path, Fits]:
         return trained(data, data.with_name("bundle")), fits
 
 
-def test_a_bundle_of_all_pictures_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
+def test_a_bundle_of_all_images_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     assert sum(len(pictures) for pictures in fits.values()) == (FOLDS - 1) * 40 + 40
     assert list(fits) == [
@@ -128,7 +128,7 @@ def test_a_bundle_of_all_pictures_is_calibrated_by_folds(finished: tuple[Path, F
 def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     pictures = read_split(data, "train").pictures
-    groups = group_scenes(pictures, looks_of(pictures, RECIPE))
+    groups = group_scenes(pictures, embed_images(pictures, RECIPE))
     scenes = dict(zip((p.path for p in pictures), groups, strict=True))
     assert len(set(scenes.values())) == 20
     answers = stored(bundle)
@@ -185,7 +185,7 @@ def test_answers_of_another_training_are_refused(
     fits = stub_fit(monkeypatch)
     with pytest.raises(UsageError, match=r"of 3 folds, not 2: delete .*, or name another --out"):
         trained(data, tmp_path / "bundle", folds=2)
-    with pytest.raises(UsageError, match=r"of another recipe \(seed was 0, is 9\): delete"):
+    with pytest.raises(UsageError, match=r"under another recipe \(seed was 0, is 9\): delete"):
         trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"seed": 9}))
     (tmp_path / "bundle.out_of_fold.npz").write_bytes(b"PK damaged")
     with pytest.raises(UsageError, match="cannot be read, delete it"):

@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
 RECIPE = """
 name = "tones"
 seed = 3
-network = "efficientnet-lite0"
+backbone = "efficientnet-lite0"
 pretrained = false
-augmentation = { size = 32 }
-optimisation = { epochs = 2, batch = 4, average = 0.5 }
-export = { size = 32, calibration_pictures = 4 }
+augmentation = { image_size = 32 }
+optimisation = { epochs = 2, batch_size = 4, ema_decay = 0.5 }
+export = { image_size = 32, calibration_images = 4 }
 """
 TONES = {"dark": 50, "light": 200}
 EPOCH = "epoch 1: loss"  # printed after its checkpoint is written
@@ -36,7 +36,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random pictures, faint on a dark or a light ground; each twice, which makes it a scene."""
+    """Random images, faint on a dark or a light ground; each twice, which makes it a scene."""
     directory = tmp_path_factory.mktemp("data")
     for tone, level in TONES.items():
         (directory / tone).mkdir()

@@ -8,7 +8,7 @@ STAGES = 9  # the stem, 7 runs of blocks, the last convolution
 
 
 def test_without_decay_the_backbone_has_one_rate(network: Recogniser) -> None:
-    *backbone, head = weight_groups(network, Optimisation(rate=0.1, head_rate=0.2))
+    *backbone, head = weight_groups(network, Optimisation(lr=0.1, head_lr=0.2))
     assert {group["peak"] for group in backbone} == {0.1}
     assert head["peak"] == 0.2
     assert len(list(head["params"])) == 2
@@ -17,12 +17,13 @@ def test_without_decay_the_backbone_has_one_rate(network: Recogniser) -> None:
 @pytest.mark.parametrize("variant", ["efficientnet-lite0", "efficientnet-lite2"])
 def test_each_stage_below_the_head_learns_more_slowly(variant: str) -> None:
     network = Recogniser(variant, classes=2)
-    groups = weight_groups(network, Optimisation(rate=0.1, head_rate=0.2, layer_decay=0.5))
+    groups = weight_groups(network, Optimisation(lr=0.1, head_lr=0.2, layer_decay=0.5))
     expected = [0.1 * 0.5**depth for depth in range(STAGES)]
     assert [group["peak"] for group in groups] == pytest.approx([*expected, 0.2])
     of = {id(w): group["peak"] for group in groups for w in group["params"]}
-    assert of[id(network.backbone.stem[0].weight)] == pytest.approx(0.1 * 0.5**8)
-    assert of[id(network.backbone.head[0].weight)] == 0.1
+    weights = dict(network.backbone.named_parameters())
+    assert of[id(weights["stem.0.weight"])] == pytest.approx(0.1 * 0.5**8)
+    assert of[id(weights["head.0.weight"])] == 0.1
     assert of.keys() == {id(weight) for weight in network.parameters()}
 
 

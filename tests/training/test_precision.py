@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from greengrocer.datasets.labelled import LabelledSet, read_split
+from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.job import HOLD_OUT, TrainingJob, checkpoint
 from greengrocer.training.learning import precision as choosing
-from greengrocer.training.learning.fit import Fitted, Run, fit
+from greengrocer.training.learning.fit import Fitted, Trainer, fit
 from greengrocer.training.learning.precision import (
     Asked,
     Precision,
@@ -21,17 +22,16 @@ from greengrocer.training.learning.precision import (
     has_bfloat16,
 )
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
-from greengrocer.training.work import HOLD_OUT, Work, checkpoint
 from support.folders import write_folders
 from support.servers import clean_environment
 
 RECIPE = Recipe(
     name="greys",
     seed=3,
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=2, batch=4, probe_epochs=1),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=2, batch_size=4, linear_probe_epochs=1),
 )
 
 
@@ -45,7 +45,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
+def split(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     levels = {"dark": [10, 20, 30, 40], "light": [200, 210, 220, 230]}
     return read_split(write_folders(tmp_path_factory.mktemp("data"), levels), "train")
 
@@ -121,23 +121,23 @@ def test_a_network_computes_in_what_is_taken(taken: Precision) -> None:
     assert logits.dtype == getattr(torch, taken)
 
 
-def fitted(split: LabelledSet, out: Path, recipe: Recipe = RECIPE) -> Fitted:
+def fitted(split: Dataset, out: Path, recipe: Recipe = RECIPE) -> Fitted:
     return fit(recipe, split.taxonomy, split.pictures, checkpoint(out, HOLD_OUT), threads=2)
 
 
 def test_a_run_goes_on_in_the_precision_that_it_began_with(
-    split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, False)
     whole = fitted(split, tmp_path / "whole")
     assert whole.precision == "float32"
     with monkeypatch.context() as patch:
-        patch.delattr(Run, "train_epoch")
+        patch.delattr(Trainer, "train_epoch")
         with pytest.raises(AttributeError):
             fitted(split, tmp_path / "moved")
     pretend(monkeypatch, True)
-    work = Work(RECIPE, Path(), tmp_path / "moved", "cpu", 1)
-    assert work.begun([HOLD_OUT, "refit"]) == "float32"
+    job = TrainingJob(RECIPE, Path(), tmp_path / "moved", "cpu", 1)
+    assert job.begun([HOLD_OUT, "refit"]) == "float32"
     moved = fitted(split, tmp_path / "moved")
     assert moved.precision == "float32"
     expected = whole.network.state_dict()
@@ -146,7 +146,7 @@ def test_a_run_goes_on_in_the_precision_that_it_began_with(
 
 
 def test_a_checkpoint_from_before_there_was_a_choice_is_of_bfloat16(
-    split: LabelledSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, True)
     fitted(split, tmp_path / "old")

@@ -10,7 +10,7 @@ from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.quantise import quantise
 from support.graphs import optimised
-from support.networks import COARSE_OF, familiar, pictures, square
+from support.networks import COARSE_OF, pictures, prototypes, square
 
 GEOMETRY = square(64)
 CONVOLUTIONS = 49  # of EfficientNet-Lite0
@@ -27,16 +27,16 @@ def in_int8(in_float: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def logits(backbone: onnx.ModelProto, network: Recogniser) -> np.ndarray:
-    graph = answer_graph(backbone, AnswerHead(network.head, familiar(), 1.0, COARSE_OF), GEOMETRY)
+    graph = answer_graph(backbone, AnswerHead(network.head, prototypes(), 1.0, COARSE_OF), GEOMETRY)
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     (evidence,) = session.run(["evidence"], {"pixels": pictures(24, GEOMETRY)})
     return np.asarray(evidence.mean((1, 2)))
 
 
-def test_the_picture_goes_into_the_first_convolution_as_bytes(
+def test_the_image_goes_into_the_first_convolution_as_bytes(
     network: Recogniser, in_int8: onnx.ModelProto, tmp_path: Path
 ) -> None:
-    whole = answer_graph(in_int8, AnswerHead(network.head, familiar(), 1.0, COARSE_OF), GEOMETRY)
+    whole = answer_graph(in_int8, AnswerHead(network.head, prototypes(), 1.0, COARSE_OF), GEOMETRY)
     graph = optimised(whole, tmp_path)
     count = Counter(node.op_type for node in graph.node)
     assert count["QLinearConv"] == CONVOLUTIONS

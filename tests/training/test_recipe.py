@@ -3,20 +3,32 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import UsageError
-from greengrocer.training.recipe import Augmentation, Recipe, read_back, read_recipe
+from greengrocer.training.recipe import (
+    RENAMED,
+    Augmentation,
+    Export,
+    Optimisation,
+    Recipe,
+    read_back,
+    read_recipe,
+)
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SOUND = 'name = "mine"\nnetwork = "efficientnet-lite0"\n'
+SOUND = 'name = "mine"\nbackbone = "efficientnet-lite0"\n'
 
 MISTAKES = {
     "not TOML": ("name = ", "is not TOML"),
     "not text": ("\udcff", "is not TOML"),
-    "no network": ('name = "mine"', "network: Field required"),
-    "an unknown network": (SOUND.replace("lite0", "lite9"), "network: Input should be"),
+    "no backbone": ('name = "mine"', "backbone: Field required"),
     "an unknown setting": (SOUND + "[optimisation]\nepoch = 3", "optimisation.epoch: Extra"),
-    "a number out of range": (SOUND + "[export]\nsize = 8", "export.size: .* greater than"),
+    "a number out of range": (
+        SOUND + "[export]\nimage_size = 8",
+        "export.image_size: .* greater than",
+    ),
     "a split to judge by": (SOUND + '[data]\nsplits = ["test"]', "data.splits.0: Input should"),
+    "an old and a new name": (SOUND + 'network = "x"', "has both network and backbone, its new"),
     "val alone": (SOUND + '[data]\nsplits = ["val"]', "data.splits: .* choose"),
     "a bad name": (SOUND.replace("mine", "My Own"), "name: String should match"),
 }
@@ -43,21 +55,101 @@ def test_every_published_recipe_is_sound(path: Path) -> None:
 
 
 def test_an_earlier_runs_recipe_means_what_it_meant() -> None:
-    recipe = Recipe(name="mine", network="efficientnet-lite0")
+    recipe = Recipe(name="mine", backbone="efficientnet-lite0")
     state = recipe.model_dump(mode="json")
     assert read_back(json.dumps(state)) == recipe
     del state["data"]
-    for lever in ("probe_epochs", "layer_decay", "frozen_norms"):
+    for lever in ("linear_probe_epochs", "layer_decay", "frozen_batch_norm"):
         del state["optimisation"][lever]
     assert read_back(json.dumps(state)) == recipe
     assert read_back(json.dumps(state | {"mirror": True})) is None
 
 
+OLD = """
+name = "mine"
+network = "efficientnet-lite0"
+[augmentation]
+size = 64
+first_size = 32
+area = [0.5, 1.0]
+aspect = [0.5, 2.0]
+rotation = 1
+flip = 0.0
+colour = 0.1
+degrade = 0.2
+[optimisation]
+batch = 4
+rate = 0.1
+head_rate = 0.2
+coarse_weight = 0.5
+average = 0.9
+probe_epochs = 1
+frozen_norms = true
+[export]
+size = 96
+calibration_pictures = 4
+"""
+NEW = Recipe(
+    name="mine",
+    backbone="efficientnet-lite0",
+    augmentation=Augmentation(
+        image_size=64,
+        initial_image_size=32,
+        scale=(0.5, 1.0),
+        ratio=(0.5, 2.0),
+        rotation_degrees=1,
+        hflip=0.0,
+        color_jitter=0.1,
+        degrade_prob=0.2,
+    ),
+    optimisation=Optimisation(
+        batch_size=4,
+        lr=0.1,
+        head_lr=0.2,
+        coarse_loss_weight=0.5,
+        ema_decay=0.9,
+        linear_probe_epochs=1,
+        frozen_batch_norm=True,
+    ),
+    export=Export(image_size=96, calibration_images=4),
+)
+
+
+def test_old_names_are_accepted_with_one_line_of_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(OLD)
+    assert read_recipe(path) == NEW
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: recipe {path} has settings with old names, which 1.0 will")
+    for old, new in RENAMED.items():
+        assert f"{old} is now {new}" in line
+
+
+def test_current_names_give_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in RECIPES.glob("*.toml"):
+        read_recipe(path)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_recipe_of_a_shipped_bundle_is_the_one_in_recipes(
+    shipped_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read_manifest(shipped_bundle)
+    then = read_back(json.dumps(manifest.provenance["recipe"]))
+    assert then is not None
+    now = read_recipe(RECIPES / f"{manifest.name}.toml")
+    limits = {"max_graph_megabytes": None, "max_weights_megabytes": None}  # of a later version
+    assert then == now.model_copy(update={"export": now.export.model_copy(update=limits)})
+    assert capsys.readouterr().err == ""
+
+
 def test_crops_grow_from_the_first_size_to_the_last() -> None:
-    how = Augmentation(first_size=192, size=270)
-    sizes = [how.grown(epoch, 12).size for epoch in range(13)]
+    how = Augmentation(initial_image_size=192, image_size=270)
+    sizes = [how.grown(epoch, 12).image_size for epoch in range(13)]
     assert sizes[0] == 192
     assert sizes == sorted(sizes)
     assert sizes[9:] == [270] * 4
     assert all(size % 16 == 0 for size in sizes[:9])
-    assert Augmentation(size=270).grown(0, 12).size == 270
+    assert Augmentation(image_size=270).grown(0, 12).image_size == 270

@@ -22,11 +22,11 @@ from support.pictures import encoded, jpeg, photo
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
-    export=Export(size=32, calibration_pictures=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
+    export=Export(image_size=32, calibration_images=4),
 )
 Usage = namedtuple("Usage", "total used free")
 
@@ -42,11 +42,11 @@ def first_step(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(*_: object) -> None:
         raise Step
 
-    monkeypatch.setattr("greengrocer.training.work.fit", fit)
+    monkeypatch.setattr("greengrocer.training.job.fit", fit)
 
 
 def write_classes(directory: Path, *names: str) -> Path:
-    """A folder with two pictures for each name."""
+    """A folder with two images for each name."""
     for label, name in enumerate(names):
         (directory / name).mkdir(parents=True)
         for number in range(2):
@@ -62,7 +62,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
-    """Pictures that fall into several scenes."""
+    """Images that fall into several scenes."""
     for name in ("dark", "light"):
         (tmp_path / "scenes" / name).mkdir(parents=True)
         for seed in range(4):
@@ -119,9 +119,9 @@ def test_more_classes_than_any_bundle_may_have_are_refused(
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        pytest.param("new\nline", "holds U+000A", marks=pytest.mark.accept),
+        pytest.param("new\nline", "has U+000A", marks=pytest.mark.accept),
         pytest.param("x" * 201, "has 201 characters, not 1 to 200", marks=pytest.mark.accept),
-        (os.fsdecode(b"caf\xe9"), r"'caf\udce9' holds U+DCE9"),
+        (os.fsdecode(b"caf\xe9"), r"'caf\udce9' has U+DCE9"),
     ],
 )
 def test_a_class_that_no_manifest_may_name_is_refused(tmp_path: Path, name: str, told: str) -> None:
@@ -144,9 +144,7 @@ def test_a_disk_without_room_is_refused(
 
 
 @pytest.mark.parametrize("place", ["val/light/0.jpg", "train/light/1.jpg"])
-def test_a_damaged_picture_is_refused_whenever_it_would_be_needed(
-    tmp_path: Path, place: str
-) -> None:
+def test_a_damaged_image_is_refused_whenever_it_would_be_needed(tmp_path: Path, place: str) -> None:
     for split in ("train", "val"):
         write_classes(tmp_path / "data" / split, "dark", "light")
     path = tmp_path / "data" / place
@@ -154,10 +152,10 @@ def test_a_damaged_picture_is_refused_whenever_it_would_be_needed(
     assert str(path) in refusal(tmp_path / "data", tmp_path / "out")
 
 
-def test_pictures_that_leave_none_to_hold_out_are_refused(data: Path, tmp_path: Path) -> None:
+def test_images_that_leave_none_to_hold_out_are_refused(data: Path, tmp_path: Path) -> None:
     for path in data.rglob("1.jpg"):
         path.unlink()
-    assert "too few pictures" in refusal(data, tmp_path / "out")
+    assert "too few images" in refusal(data, tmp_path / "out")
     recipe = RECIPE.model_copy(update={"data": Data(splits=("train", "val"))})
     assert "no split 'val'" in refusal(data, tmp_path / "out", recipe)
 
@@ -176,7 +174,7 @@ def test_a_later_stages_checkpoint_is_looked_at_first(
     path.write_bytes(b"PK damaged")
     assert refusal(scenes, tmp_path / "out", folds=2).startswith(f"{path} cannot be read, delete")
     torch.save({"epoch": 1}, path)
-    assert "is no checkpoint of a training" in refusal(scenes, tmp_path / "out", folds=2)
+    assert "is not a checkpoint of a training" in refusal(scenes, tmp_path / "out", folds=2)
 
 
 def test_a_teacher_that_lacks_a_later_stage_is_refused(scenes: Path, tmp_path: Path) -> None:

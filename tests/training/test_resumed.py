@@ -12,12 +12,12 @@ from PIL import Image
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.cli import train as command
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy, read_split
+from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy, read_split
 from greengrocer.errors import UsageError
-from greengrocer.evaluation.seen import scored_pictures
-from greengrocer.training.fold_answers import FoldAnswers
-from greengrocer.training.learning.checkpoint import Taught, read_state, weights_digest
-from greengrocer.training.learning.fit import Run
+from greengrocer.evaluation.training_overlap import scored_images
+from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
+from greengrocer.training.learning.fit import Trainer
+from greengrocer.training.out_of_fold import FoldAnswers
 from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
 from greengrocer.training.release.finish import RawAnswers
@@ -26,11 +26,11 @@ from support.pictures import encoded, photo
 
 TEACHER = Recipe(
     name="tones",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
-    export=Export(size=32, calibration_pictures=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
+    export=Export(image_size=32, calibration_images=4),
 )
 STUDENT = TEACHER.model_copy(update={"distillation": Distillation(weight=0.5)})
 TONES = {"dark": 50, "light": 200}
@@ -58,7 +58,7 @@ def again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it in which the student's bundle is missing, and nothing may be trained anew."""
     copy = shutil.copytree(home, tmp_path / "again")
     shutil.rmtree(copy / "student")
-    monkeypatch.delattr(Run, "train_epoch")
+    monkeypatch.delattr(Trainer, "train_epoch")
     return copy
 
 
@@ -92,11 +92,11 @@ def test_a_bundle_names_its_teacher_and_what_computed_it(home: Path) -> None:
 
 
 @pytest.mark.accept
-def test_a_bundle_knows_which_pictures_trained_it(home: Path) -> None:
+def test_a_bundle_knows_which_images_trained_it(home: Path) -> None:
     labelled = read_split(home / "data", "val")
     bundle = load_bundle(home / "teacher")
-    assert scored_pictures(bundle, labelled, unseen=False)[1].trained_on == 16
-    left, seen = scored_pictures(bundle, labelled, unseen=True)
+    assert scored_images(bundle, labelled, unseen=False)[1].trained_on == 16
+    left, seen = scored_images(bundle, labelled, unseen=True)
     assert (len(left.pictures), seen) == (4, (0, 16))
 
 
@@ -127,14 +127,14 @@ def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> No
     state = read_state(path)
     del state["teachers"]
     torch.save(state, path)
-    assert "does not tell which teacher it learned from: delete it" in refusal(again)
+    assert "does not say which teacher it learned from: delete it" in refusal(again)
 
 
 @pytest.mark.accept
-def test_pictures_of_the_same_names_are_others(again: Path) -> None:
+def test_images_of_the_same_names_are_others(again: Path) -> None:
     path = again / "data" / "dark" / "3.jpg"
     path.write_bytes(path.read_bytes() + b"\0")
-    assert "was written for other pictures: their bytes differ" in refusal(again)
+    assert "was written for other images: their bytes differ" in refusal(again)
 
 
 @pytest.mark.accept
@@ -153,13 +153,13 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
     again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("greengrocer.training.train.refuse_lossy", refuse)
+        patch.setattr("greengrocer.training.train.check_held_out", refuse)
         told = refusal(again)
     kept = again / CHECKPOINT.format("student")
     assert (
-        told == f"int8 lost; what has been trained is kept in {kept}: go on with the same training"
+        told == f"int8 lost; the training so far is kept in {kept}: continue with the same training"
     )
-    more = STUDENT.export.model_copy(update={"calibration_pictures": 8})
+    more = STUDENT.export.model_copy(update={"calibration_images": 8})
     learn(again, "teacher", STUDENT.model_copy(update={"export": more}))
 
 
@@ -179,7 +179,7 @@ def test_whatever_ends_the_last_phase_the_network_is_kept(
         with pytest.raises(error):
             learn(again, "teacher")
     kept = again / CHECKPOINT.format("student")
-    line = f"greengrocer: what has been trained is kept in {kept}: go on with the same training"
+    line = f"greengrocer: the training so far is kept in {kept}: continue with the same training"
     assert line in capsys.readouterr().err.splitlines()
 
 
@@ -196,20 +196,20 @@ def test_the_command_that_goes_on_is_the_one_that_was_given() -> None:
 
 
 class TestAnswersOfFolds:
-    """The file of out-of-fold answers, of four pictures in two folds."""
+    """The file of out-of-fold answers, of four images in two folds."""
 
-    PICTURES = tuple(LabelledPicture(Path(f"a/{k}.jpg"), k % 2, f"{k:064}") for k in range(4))
-    TAUGHT = (Taught("one", "1" * 64), Taught("one", "2" * 64))
+    PICTURES = tuple(LabelledImage(Path(f"a/{k}.jpg"), k % 2, f"{k:064}") for k in range(4))
+    TAUGHT = (TeacherId("one", "1" * 64), TeacherId("one", "2" * 64))
 
     def answers(
         self,
         path: Path,
         recipe: Recipe = STUDENT,
-        pictures: tuple[LabelledPicture, ...] = PICTURES,
+        pictures: tuple[LabelledImage, ...] = PICTURES,
         where: tuple[int, ...] = (0, 0, 1, 1),
-        teachers: tuple[Taught, ...] = TAUGHT,
+        teachers: tuple[TeacherId, ...] = TAUGHT,
     ) -> FoldAnswers:
-        labelled = LabelledSet(Taxonomy(("x", "y")), pictures)
+        labelled = Dataset(Taxonomy(("x", "y")), pictures)
         return FoldAnswers(path, recipe, Folds(2, labelled, np.array(where)), teachers)
 
     @pytest.fixture
@@ -226,13 +226,13 @@ class TestAnswersOfFolds:
         assert [found.complete(fold) for fold in (0, 1)] == [True, False]
 
     def test_another_teacher_is_refused(self, path: Path) -> None:
-        for teachers in ((self.TAUGHT[0], Taught("two", "3" * 64)), self.TAUGHT[::-1], ()):
+        for teachers in ((self.TAUGHT[0], TeacherId("two", "3" * 64)), self.TAUGHT[::-1], ()):
             with pytest.raises(UsageError, match="name the teacher that it began with"):
                 self.answers(path, teachers=teachers)
 
-    def test_pictures_of_other_bytes_are_refused(self, path: Path) -> None:
-        other = (LabelledPicture(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
-        with pytest.raises(UsageError, match="of other pictures: their bytes differ: delete it"):
+    def test_images_of_other_bytes_are_refused(self, path: Path) -> None:
+        other = (LabelledImage(Path("a/0.jpg"), 0, "f" * 64), *self.PICTURES[1:])
+        with pytest.raises(UsageError, match="for other images: their bytes differ: delete it"):
             self.answers(path, pictures=other)
 
     def test_other_folds_are_refused(self, path: Path) -> None:
@@ -242,10 +242,10 @@ class TestAnswersOfFolds:
     def test_another_export_has_the_same_networks_answer_anew(
         self, path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        more = STUDENT.export.model_copy(update={"calibration_pictures": 8})
+        more = STUDENT.export.model_copy(update={"calibration_images": 8})
         found = self.answers(path, STUDENT.model_copy(update={"export": more}))
         assert not found.complete(0)
-        told = "the folds answer anew (export.calibration_pictures was 4, is 8)\n"
+        told = "the fold models answer again (export.calibration_images was 4, is 8)\n"
         assert capsys.readouterr().out == told
         assert self.answers(path).complete(0)  # nothing is lost before they have begun to
         limit = STUDENT.export.model_copy(update={"max_graph_megabytes": 9.0})

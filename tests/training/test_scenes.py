@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from greengrocer.datasets.labelled import LabelledPicture, read_split
+from greengrocer.datasets.dataset import LabelledImage, read_split
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.looks import looks_of
-from greengrocer.training.pictures.scenes import (
+from greengrocer.training.data.embeddings import embed_images
+from greengrocer.training.data.scenes import (
     NEVER_HELD_OUT,
     group_scenes,
     scene_folds,
@@ -17,9 +17,9 @@ from greengrocer.training.pictures.scenes import (
 from greengrocer.training.recipe import Recipe
 from support.pictures import encoded, jpeg, photo
 
-Pictures = tuple[LabelledPicture, ...]
+Pictures = tuple[LabelledImage, ...]
 
-BY_THUMBNAILS = Recipe(name="any", network="efficientnet-lite0", pretrained=False)
+BY_THUMBNAILS = Recipe(name="any", backbone="efficientnet-lite0", pretrained=False)
 
 # Frames a scene, for each class; pear has but one scene.
 BURSTS = {"apple": [3, 1, 2, 1, 1, 4], "pear": [5], "quince": [2, 2]}
@@ -33,12 +33,12 @@ def frame(seed: int, number: int, noise: float = 12) -> bytes:
 
 
 def scenes_of(pictures: Pictures) -> list[int]:
-    return group_scenes(pictures, looks_of(pictures, BY_THUMBNAILS))
+    return group_scenes(pictures, embed_images(pictures, BY_THUMBNAILS))
 
 
 @pytest.fixture(scope="module")
 def bursts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pictures, list[int]]:
-    """Pictures of several bursts, and the burst that each is of."""
+    """Images of several bursts, and the burst that each is of."""
     home, burst, truth = tmp_path_factory.mktemp("bursts"), 0, []
     for name, scenes in BURSTS.items():
         (home / name).mkdir()
@@ -56,7 +56,7 @@ def written(folder: Path, contents: dict[str, bytes]) -> Pictures:
     for name, content in contents.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-    return tuple(LabelledPicture(folder / name, 0) for name in contents)
+    return tuple(LabelledImage(folder / name, 0) for name in contents)
 
 
 def test_a_burst_is_one_scene(bursts: tuple[Pictures, list[int]]) -> None:
@@ -72,32 +72,32 @@ def test_frames_of_a_burst_are_found_wherever_they_stand(tmp_path: Path) -> None
 def test_what_an_imagenet_network_sees_alike_is_a_scene(tmp_path: Path) -> None:
     contents = {f"{s}{n}.jpg": frame(s, n, noise=3) for s, n in ((1, 1), (1, 2), (2, 1))}
     pictures = written(tmp_path, contents)
-    looks = looks_of(pictures, BY_THUMBNAILS.model_copy(update={"pretrained": True}))
-    assert looks.shape == (3, 1280)
-    np.testing.assert_allclose(np.linalg.norm(looks, axis=1), 1, rtol=1e-5)
-    assert looks[0] @ looks[1] > looks[0] @ looks[2]
+    embeddings = embed_images(pictures, BY_THUMBNAILS.model_copy(update={"pretrained": True}))
+    assert embeddings.shape == (3, 1280)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+    assert embeddings[0] @ embeddings[1] > embeddings[0] @ embeddings[2]
 
 
 def test_neighbours_of_neighbours_share_a_scene() -> None:
-    pictures = [LabelledPicture(Path(f"{number}.jpg"), 0) for number in range(4)]
+    pictures = [LabelledImage(Path(f"{number}.jpg"), 0) for number in range(4)]
     angles = np.deg2rad([0, 27, 54, 84])  # a cosine of 0.89 from each to the next, then 0.87
-    looks = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    assert group_scenes(pictures, looks) == [0, 0, 0, 1]
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    assert group_scenes(pictures, embeddings) == [0, 0, 0, 1]
 
 
-def test_the_same_picture_under_two_labels_is_two_scenes(tmp_path: Path) -> None:
+def test_the_same_image_under_two_labels_is_two_scenes(tmp_path: Path) -> None:
     (path,) = (picture.path for picture in written(tmp_path, {"1.jpg": frame(1, 1)}))
-    assert scenes_of((LabelledPicture(path, 0), LabelledPicture(path, 1))) == [0, 1]
+    assert scenes_of((LabelledImage(path, 0), LabelledImage(path, 1))) == [0, 1]
 
 
-def test_plain_pictures_are_like_nothing(tmp_path: Path) -> None:
+def test_plain_images_are_like_nothing(tmp_path: Path) -> None:
     pictures = written(tmp_path, {"1.jpg": jpeg(10), "2.jpg": jpeg(10)})
     assert scenes_of(pictures) == [0, 1]
 
 
-def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnusable, match=r"1\.jpg: the bytes are no picture"):
-        scenes_of(written(tmp_path, {"1.jpg": b"no picture"}))
+def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetUnusable, match=r"1\.jpg: the file is not an image"):
+        scenes_of(written(tmp_path, {"1.jpg": b"no image"}))
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
@@ -131,7 +131,7 @@ def test_folds_depend_on_the_seed_alone(bursts: tuple[Pictures, list[int]]) -> N
 
 def test_a_quarter_of_the_scenes_is_held_out(bursts: tuple[Pictures, list[int]]) -> None:
     pictures, scenes = bursts
-    training, held_out = scene_hold_out(pictures, looks_of(pictures, BY_THUMBNAILS), seed=2)
+    training, held_out = scene_hold_out(pictures, embed_images(pictures, BY_THUMBNAILS), seed=2)
     assert sorted(map(str, training + held_out)) == sorted(map(str, pictures))
     scene_of = dict(zip(pictures, scenes, strict=True))
     assert held_out

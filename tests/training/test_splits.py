@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.splits import read_splits
+from greengrocer.training.data.splits import read_splits
 from greengrocer.training.recipe import Data, Recipe
 from support.folders import write_folders
 
 TEN = list(range(0, 200, 20))
-RECIPE = Recipe(name="grey", network="efficientnet-lite0", pretrained=False, seed=1)
+RECIPE = Recipe(name="grey", backbone="efficientnet-lite0", pretrained=False, seed=1)
 BOTH = RECIPE.model_copy(update={"data": Data(splits=("train", "val"))})
 
 
@@ -30,7 +30,7 @@ def test_what_is_held_out_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert len({read_splits(data, seeded(seed)).held_out for seed in range(5)}) > 1
 
 
-def test_a_class_of_one_picture_trains(tmp_path: Path) -> None:
+def test_a_class_of_one_image_trains(tmp_path: Path) -> None:
     splits = read_splits(write_folders(tmp_path, {"apple": TEN, "pear": [7]}), RECIPE)
     assert {p.label for p in splits.training} == {0, 1}
 

@@ -3,36 +3,36 @@ from pathlib import Path
 import pytest
 import torch
 
-from greengrocer.datasets.labelled import LabelledSet, read_split
+from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.errors import UsageError
-from greengrocer.training.learning.checkpoint import told_apart
-from greengrocer.training.learning.fit import Run, fit
+from greengrocer.training.data.batches import training_batches
+from greengrocer.training.job import TrainingJob
+from greengrocer.training.learning.checkpoint import names_digest
+from greengrocer.training.learning.fit import Trainer, fit
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
-from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Augmentation, Distillation, Optimisation, Recipe
 from greengrocer.training.train import train
-from greengrocer.training.work import Work
 from support.folders import write_folders
 
 RECIPE = Recipe(
     name="greys",
-    network="efficientnet-lite0",
+    backbone="efficientnet-lite0",
     pretrained=False,
-    augmentation=Augmentation(size=32),
-    optimisation=Optimisation(epochs=1, batch=4),
+    augmentation=Augmentation(image_size=32),
+    optimisation=Optimisation(epochs=1, batch_size=4),
 )
 STUDENT = RECIPE.model_copy(update={"distillation": Distillation(weight=1.0, temperature=2.0)})
 STEPS = 2
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> LabelledSet:
+def split(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     levels = {"dark": [10, 20, 30, 40], "light": [200, 210, 220, 230]}
     return read_split(write_folders(tmp_path_factory.mktemp("data"), levels), "train")
 
 
 @pytest.fixture(scope="module")
-def checkpoint(split: LabelledSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(split: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teacher") / "teacher.holdout.checkpoint.pt"
     fit(RECIPE, split.taxonomy, split.pictures, path)
     return path
@@ -58,17 +58,17 @@ def test_the_loss_is_least_where_the_student_says_what_is_taught() -> None:
 
 def test_teachers_answer_with_their_mean(checkpoint: Path, tmp_path: Path) -> None:
     two = [biased(checkpoint, towards, tmp_path / f"{towards}.pt") for towards in (0, 1)]
-    x = torch.zeros(3, 3, 32, 32)
-    taught = Teacher(two, RECIPE, 2, "cpu").answer(x, temperature=2.0)
+    pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    taught = Teacher(two, RECIPE, 2, "cpu").answer(pixels, temperature=2.0)
     torch.testing.assert_close(taught, torch.full((3, 2), 0.5))
-    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(x, 2.0)[:, 0].min() > 0.99
+    assert Teacher(two[:1], RECIPE, 2, "cpu").answer(pixels, 2.0)[:, 0].min() > 0.99
 
 
 def test_a_student_follows_its_teacher_rather_than_the_labels(
-    split: LabelledSet, checkpoint: Path, tmp_path: Path
+    split: Dataset, checkpoint: Path, tmp_path: Path
 ) -> None:
     teacher = Teacher([biased(checkpoint, 1, tmp_path / "1.pt")], RECIPE, 2, "cpu")
-    run = Run(STUDENT, split.taxonomy, STEPS, "cpu", teacher)
+    run = Trainer(STUDENT, split.taxonomy, STEPS, "cpu", teacher)
     before = _share_of_second(run, split)
     for _ in range(4):
         run.train_epoch(split.pictures, threads=1)
@@ -76,7 +76,7 @@ def test_a_student_follows_its_teacher_rather_than_the_labels(
 
 
 @torch.no_grad()
-def _share_of_second(run: Run, split: LabelledSet) -> float:
+def _share_of_second(run: Trainer, split: Dataset) -> float:
     pixels = torch.cat([batch for batch, _ in training_batches(split.pictures, RECIPE, 0, 1)])
     run.network.train()  # with the batch's own statistics, for the running ones lag behind
     return float(run.network((pixels.float() - 127) / 128).softmax(dim=1)[:, 1].mean())
@@ -87,7 +87,7 @@ def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path:
         Teacher([tmp_path / "none.pt"], RECIPE, 2, "cpu")
     with pytest.raises(UsageError, match="of other classes"):
         Teacher([checkpoint], RECIPE, 3, "cpu")
-    with pytest.raises(UsageError, match="may have seen what its student is judged by"):
+    with pytest.raises(UsageError, match="may have trained on the student's held-out images"):
         Teacher([checkpoint], RECIPE.model_copy(update={"seed": 1}), 2, "cpu")
     state = torch.load(checkpoint, weights_only=True)
     torch.save(state | {"epoch": 0}, tmp_path / "begun.pt")
@@ -95,7 +95,7 @@ def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path:
         Teacher([tmp_path / "begun.pt"], RECIPE, 2, "cpu")
 
 
-def test_another_teacher_is_noticed(split: LabelledSet, checkpoint: Path, tmp_path: Path) -> None:
+def test_another_teacher_is_noticed(split: Dataset, checkpoint: Path, tmp_path: Path) -> None:
     one, other = (
         Teacher([path], RECIPE, 2, "cpu")
         for path in (checkpoint, biased(checkpoint, 1, tmp_path / "other.holdout.checkpoint.pt"))
@@ -108,26 +108,26 @@ def test_another_teacher_is_noticed(split: LabelledSet, checkpoint: Path, tmp_pa
             fit(STUDENT, split.taxonomy, split.pictures, student, teacher=teacher)
 
 
-def test_a_teacher_of_other_pictures_is_refused(split: LabelledSet, checkpoint: Path) -> None:
-    Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures))
-    with pytest.raises(UsageError, match="it trained on other pictures"):
-        Teacher([checkpoint], RECIPE, 2, "cpu", told_apart(split.pictures[1:]))
+def test_a_teacher_of_other_images_is_refused(split: Dataset, checkpoint: Path) -> None:
+    Teacher([checkpoint], RECIPE, 2, "cpu", names_digest(split.pictures))
+    with pytest.raises(UsageError, match="it trained on other images"):
+        Teacher([checkpoint], RECIPE, 2, "cpu", names_digest(split.pictures[1:]))
 
 
 def test_each_stage_learns_from_the_same_stage(
-    split: LabelledSet, checkpoint: Path, tmp_path: Path
+    split: Dataset, checkpoint: Path, tmp_path: Path
 ) -> None:
     teacher = checkpoint.with_name("teacher")
-    work = Work(STUDENT, Path(), tmp_path / "student", "cpu", 1, (teacher,))
-    work.fit("holdout", split.taxonomy, split.pictures)
+    job = TrainingJob(STUDENT, Path(), tmp_path / "student", "cpu", 1, (teacher,))
+    job.fit("holdout", split.taxonomy, split.pictures)
     assert (tmp_path / "student.holdout.checkpoint.pt").exists()
     with pytest.raises(UsageError, match=r"there is no .*teacher\.fold1of3\.checkpoint\.pt"):
-        work.fit("fold1of3", split.taxonomy, split.pictures)
+        job.fit("fold1of3", split.taxonomy, split.pictures)
 
 
 @pytest.mark.parametrize(("recipe", "teachers"), [(STUDENT, []), (RECIPE, [Path("teacher")])])
 def test_a_teacher_and_its_weight_come_together(
     recipe: Recipe, teachers: list[Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="come together"):
+    with pytest.raises(UsageError, match="need each other: give both, or neither"):
         train(recipe, tmp_path, tmp_path / "out", "cpu", teachers=teachers)

@@ -6,16 +6,15 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from greengrocer.assemble import build_pipeline
+from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
-from greengrocer.networks.pretrained import load_pretrained
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.learning.fit import Fitted
@@ -29,13 +28,13 @@ from support.pictures import encoded, photo
 TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
 RECIPE = Recipe(
     name="tints",
-    network="efficientnet-lite0",
-    export=Export(size=64, calibration_pictures=24),
+    backbone="efficientnet-lite0",
+    export=Export(image_size=64, calibration_images=24),
 )
 
 
 def tinted(seed: int, tint: str) -> bytes:
-    """A random picture in one colour."""
+    """A random image in one colour."""
     pixels = np.asarray(photo(seed, (96, 72))) * np.array(TINTS[tint])
     return encoded(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90)
 
@@ -43,7 +42,7 @@ def tinted(seed: int, tint: str) -> bytes:
 def fit_head(
     recipe: Recipe,
     taxonomy: Taxonomy,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     checkpoint: Path,
     device: str,
     threads: int,
@@ -54,8 +53,8 @@ def fit_head(
     assert (len(taxonomy.classes), device, teacher) == (2, "cpu", None)
     assert threads == usable_processors()
     assert precision is not None
-    network = Recogniser(recipe.network, classes=2).eval()
-    load_pretrained(network.backbone, recipe.network)
+    network = Recogniser(recipe.backbone, classes=2).eval()
+    network.backbone.load_pretrained()
     checkpoint.touch()
     return Fitted(fit_two(network, pictures, 64), device, precision)
 
@@ -70,7 +69,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for seed in range(20):
             (home / "data" / tint / f"{seed}.jpg").write_bytes(tinted(seed, tint))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("greengrocer.training.work.fit", fit_head)
+        patch.setattr("greengrocer.training.job.fit", fit_head)
         return train(RECIPE, home / "data", home / "bundle", "cpu")
 
 
@@ -93,14 +92,14 @@ def test_the_manifest_says_where_the_model_comes_from(manifest: Manifest) -> Non
         "split": "a fifth of each class of train, drawn with the seed 0",
         "pictures": 8,
     }
-    assert manifest.provenance["recipe"]["export"]["calibration_pictures"] == 24
+    assert manifest.provenance["recipe"]["export"]["calibration_images"] == 24
     assert {"torch", "onnx", "onnxruntime", "greengrocer"} <= set(manifest.provenance["versions"])
     assert manifest.metrics["held_out_pictures"] == 8
     assert manifest.metrics["held_out_top1"] == 100
     assert manifest.metrics["held_out_nll"] <= manifest.metrics["held_out_nll_before_calibration"]
 
 
-def test_goldens_are_held_out_pictures_where_the_gallery_shows_no_class(
+def test_goldens_are_held_out_images_where_the_gallery_shows_no_class(
     manifest: Manifest,
 ) -> None:
     assert sorted(golden.prediction for golden in manifest.goldens) == ["blue", "red"]

@@ -40,13 +40,13 @@ def test_health_answers_while_the_engine_is_blocked(fake_bundle: Path) -> None:
         for probe in ("/livez", "/readyz", "/metrics", "/class-names"):
             assert client.get(probe).status_code == 200
         assert "greengrocer_in_flight 1.0" in client.get("/metrics").text
-        assert "greengrocer_pictures_in_flight 1.0" in client.get("/metrics").text
+        assert "greengrocer_images_in_flight 1.0" in client.get("/metrics").text
         assert not blocked.done()
         engine.release.set()
         assert blocked.result().status_code == 200
 
 
-def test_a_client_that_leaves_while_its_picture_waits_cancels_it(fake_bundle: Path) -> None:
+def test_a_client_that_leaves_while_its_image_waits_cancels_it(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     service = make_service(fake_bundle, engine)
     with live(service) as server, server.client() as client, ThreadPoolExecutor() as pool:
@@ -55,10 +55,10 @@ def test_a_client_that_leaves_while_its_picture_waits_cancels_it(fake_bundle: Pa
         with Wire(server.url) as leaver:
             leaver.send(post(jpeg(250)))
             until(lambda: service.admission.pictures == 2)
-        assert rejections(server, "client-departed") == 0
+        assert rejections(server, "client-disconnected") == 0
         engine.release.set()
         assert first.result().status_code == 200
-        until(lambda: rejections(server, "client-departed") == 1)
+        until(lambda: rejections(server, "client-disconnected") == 1)
     assert engine.calls == 1
 
 
@@ -66,11 +66,11 @@ def test_a_client_that_leaves_while_it_sends_is_noted(fake_bundle: Path) -> None
     with live(make_service(fake_bundle)) as server:
         with Wire(server.url) as leaver:
             leaver.send(post(jpeg(250))[:-10])
-        until(lambda: rejections(server, "client-departed") == 1)
+        until(lambda: rejections(server, "client-disconnected") == 1)
 
 
 def answers_of(url: str, pictures: list[bytes], at_once: int) -> list[dict[str, object]]:
-    """What each picture is answered, its request id aside."""
+    """What each image is answered, its request id aside."""
     with ThreadPoolExecutor(at_once) as pool:
         bodies = list(pool.map(lambda picture: exchange(url, post(picture)).body, pictures))
     return [Prediction.model_validate_json(b).model_dump(exclude={"request_id"}) for b in bodies]
@@ -88,7 +88,14 @@ def test_sixty_four_clients_at_once_each_get_their_own_answer(fake_bundle: Path)
 def test_the_shipped_model_gives_each_of_many_clients_their_own_answer(
     serve: StartServer, grocery_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(grocery_bundle), "--max-wait", "60", "--deadline", "60")
+    server = serve(
+        "--bundle",
+        str(grocery_bundle),
+        "--max-queue-seconds",
+        "60",
+        "--request-timeout-seconds",
+        "60",
+    )
     pictures = [encoded(photo(seed), "JPEG") for seed in range(32)]
     alone = answers_of(server.url, pictures, at_once=1)
     together = answers_of(server.url, pictures, at_once=32)

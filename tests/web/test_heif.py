@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from support import bare
+from support.plugins import python_path
 from support.servers import Server, clean_environment, serve_command, start_server
 from support.stills import KINDS, still
 
@@ -48,7 +49,7 @@ def test_a_damaged_one_is_unreadable(client: httpx.Client, kind: str) -> None:
     data = still(kind, GREY)
     for cut in (20, 100, 300, len(data) - 5):
         reply = client.post("/predict", files={"file": ("a", data[:cut])})
-        assert (reply.status_code, reply.json()["code"]) == (400, "unreadable-picture")
+        assert (reply.status_code, reply.json()["code"]) == (400, "unreadable-image")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,9 +57,9 @@ def test_without_the_extra_it_is_named_and_its_type_refused(without: Server, kin
     with without.client() as client:
         form = client.post("/predict", files={"file": ("a", still(kind, GREY))})
         assert form.status_code == 415
-        assert f"this is {kind}" in form.json()["detail"]
+        assert f"the file is {kind}" in form.json()["detail"]
         assert "greengrocer[heif]" in form.json()["detail"]
-        assert form.json()["detail"].endswith("send a JPEG, PNG or WebP")
+        assert form.json()["detail"].endswith("send JPEG, PNG or WebP")
         described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
         assert not set(TYPES) & set(described["content"])
         assert "image/heic" not in client.get("/").text
@@ -84,7 +85,7 @@ def test_a_corrupted_installation_ends_the_start_in_a_line(
     (tmp_path / "pillow_heif" / "__init__.py").write_text("raise OSError('libheif.so: no ELF')\n")
     done = subprocess.run(
         [*serve_command(fake_bundle), "--engine", "fake"],
-        env=clean_environment() | {"PYTHONPATH": str(tmp_path)},
+        env=clean_environment() | python_path(tmp_path),
         capture_output=True,
         text=True,
         check=False,

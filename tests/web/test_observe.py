@@ -45,22 +45,22 @@ def test_the_metrics_count_what_came(server: Server) -> None:
     assert sample(samples, "requests_total", route="/predict", status="400") == 3
     assert sample(samples, "requests_total", route="/class-names", status="200") == 1
     assert sample(samples, "requests_total", route="unmatched", status="404") == 1
-    assert sample(samples, "rejections_total", reason="empty-picture") == 1
-    assert sample(samples, "rejections_total", reason="unreadable-picture") == 2
+    assert sample(samples, "rejections_total", reason="empty-image") == 1
+    assert sample(samples, "rejections_total", reason="unreadable-image") == 2
     assert sample(samples, "rejections_total", reason="not-found") == 1
     assert sample(samples, "request_seconds_count", route="/predict") == 6
-    assert sample(samples, "upload_bytes_count") == 5  # the empty one is no picture
+    assert sample(samples, "upload_bytes_count") == 5  # the empty one is no image
     model = frozenset({("name", "greys"), ("version", "1")})
     assert samples["greengrocer_model_info", model] == 1
     for stage in ("decode_seconds", "inference_seconds"):
-        began = sample(before, f"{stage}_count")  # the checks at the start run pictures too
+        began = sample(before, f"{stage}_count")  # the checks at the start run images too
         assert sample(samples, f"{stage}_count") - began == 3
         assert sample(samples, f"{stage}_sum") > sample(before, f"{stage}_sum")
     assert (
         sum(v for (name, _), v in samples.items() if name == "greengrocer_predictions_total") == 3
     )
     assert sample(samples, "in_flight") == 0
-    assert sample(samples, "pictures_in_flight") == 0
+    assert sample(samples, "images_in_flight") == 0
 
 
 def test_paths_of_the_clients_choice_make_no_new_series(server: Server) -> None:
@@ -86,7 +86,7 @@ def test_a_line_is_logged_for_every_request_but_probes(server: Server) -> None:
     predicted = [("POST", "/predict", 200)] * 3 + [("POST", "/predict", 400)] * 3
     assert told == [*predicted, ("GET", "/nope", 404), ("GET", "/class-names", 200)]
     refused = [line["refused"] for line in requests if "refused" in line]
-    assert refused == ["empty-picture", "unreadable-picture", "unreadable-picture", "not-found"]
+    assert refused == ["empty-image", "unreadable-image", "unreadable-image", "not-found"]
     assert len({line["request_id"] for line in requests}) == len(requests)
     assert all(line["milliseconds"] >= 0 for line in requests)
 

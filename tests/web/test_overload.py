@@ -41,12 +41,12 @@ def test_a_full_queue_is_a_429_that_says_when_to_come_back(fake_bundle: Path) ->
         second = predict(client)
         assert refused(second).code == "overloaded"
         assert second.status_code == 429
-        assert second.headers["retry-after"] == "10"  # one picture, ten seconds each, one thread
+        assert second.headers["retry-after"] == "10"  # one image, ten seconds each, one thread
         engine.release.set()
         assert first.result().status_code == 200
 
 
-def test_the_pace_is_learnt_from_refused_pictures(fake_bundle: Path) -> None:
+def test_the_pace_is_learnt_from_refused_images(fake_bundle: Path) -> None:
     slow = Admission(PLENTY, threads=1, service_seconds=1000)
     service = replace(make_service(fake_bundle), admission=slow)
     with live(service) as server, server.client() as client:
@@ -83,12 +83,12 @@ def test_a_passed_deadline_is_a_504(fake_bundle: Path) -> None:
         assert refused(response).code == "deadline-exceeded"
 
 
-def test_a_picture_that_decodes_too_slowly_is_a_400(fake_bundle: Path) -> None:
+def test_an_image_that_decodes_too_slowly_is_a_400(fake_bundle: Path) -> None:
     service = with_decode_limits(make_service(fake_bundle), DecodeLimits(seconds=1e-9))
     with live(service) as server, server.client() as client:
         response = predict(client)
         assert response.status_code == 400
-        assert refused(response).code == "picture-too-slow"
+        assert refused(response).code == "image-too-slow"
 
 
 @pytest.mark.parametrize("sent", [0, 1, 100])
@@ -132,7 +132,7 @@ def test_an_unforeseen_failure_tells_nothing_of_itself(fake_bundle: Path) -> Non
         assert refused(response).code == "internal-error"
         assert "secret" not in response.text
         assert "broken" not in response.text
-        assert predict(client, b"no picture").status_code == 400  # and the service goes on
+        assert predict(client, b"no image").status_code == 400  # and the service goes on
 
 
 def test_what_does_not_end_in_time_when_stopping_is_a_503(fake_bundle: Path) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from greengrocer import errors
-from greengrocer.web.problems import KINDS
+from greengrocer.answer_json import KINDS
 from support.problems import problem_of
 from support.refusals import REFUSED, ROUTES, Refused
 from support.servers import Server
@@ -66,12 +66,12 @@ def test_a_connection_outlives_a_refusal_whose_body_was_read(fake_server: Server
 
 def test_no_kind_of_refusal_is_left_out() -> None:
     for_want_of_time_or_room = {
-        errors.PictureTooSlow.code,
+        errors.ImageTooSlow.code,
         errors.SlowUpload.code,
         errors.Overloaded.code,
         errors.NotReady.code,
         errors.DeadlineExceeded.code,
-        errors.Departed.code,
+        errors.ClientDisconnected.code,
     }
     for_want_of_leave = {errors.Unauthorized.code, errors.RateLimited.code}  # of tests/web/access
     provoked = {refused.code for refused in REFUSED}

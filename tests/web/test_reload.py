@@ -179,7 +179,7 @@ def test_a_socket_that_a_service_has_is_not_taken_and_one_of_a_dead_service_is(
     serve: StartServer, bundle: Path, runtime: Path
 ) -> None:
     path = runtime / "private" / "control.sock"
-    flags = ("--bundle", str(bundle), "--engine", "fake", "--control", str(path))
+    flags = ("--bundle", str(bundle), "--engine", "fake", "--control-socket", str(path))
     first = serve(*flags)
     done = subprocess.run(
         [sys.executable, "-m", "greengrocer", "serve", "--port", "0", *flags],
@@ -195,7 +195,7 @@ def test_a_socket_that_a_service_has_is_not_taken_and_one_of_a_dead_service_is(
     first.ended()
     assert path.exists()
     second = serve(*flags)
-    done = command(second, runtime, "--control", str(path))
+    done = command(second, runtime, "--control-socket", str(path))
     assert done.stdout == "now greys 1 serves, after greys 1\n"
     assert second.stop() == 0
 

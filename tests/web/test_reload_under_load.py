@@ -50,7 +50,14 @@ def test_none_of_ten_thousand_requests_fails_while_the_shipped_model_is_changed(
     other = tmp_path / "other"
     shutil.copytree(bundle, other)
     write_manifest(shipped.model_copy(update={"version": "other"}), other)
-    patient = ("--deadline", "60", "--max-wait", "60", "--access-log", "false")
+    patient = (
+        "--request-timeout-seconds",
+        "60",
+        "--max-queue-seconds",
+        "60",
+        "--access-log",
+        "false",
+    )
     flags = ("--bundle", str(bundle), *patient, *workers)
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
     with load(server.url, encoded(photo(1), "JPEG"), CLIENTS, kept=True) as clients:

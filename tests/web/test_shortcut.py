@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.web.access.access import CanonicalPath
 from greengrocer.web.app import create_app
 from greengrocer.web.observe import Observe
 from greengrocer.web.shortcut import Shortcut
-from greengrocer.web.spelling import OneSpelling
 from support.live import FailingEngine, engine_of, make_service, served
 from support.pictures import jpeg
 from support.refusals import PARAMETERS, PICTURES, UPLOADS
@@ -55,7 +55,7 @@ def ways(fake_bundle: Path, request: pytest.FixtureRequest) -> Iterator[Ways]:
     service = make_service(fake_bundle, engine)
     short, long = create_app(service), create_app(service)
     assert isinstance(long, Observe)
-    assert isinstance(long.app, OneSpelling)
+    assert isinstance(long.app, CanonicalPath)
     assert isinstance(long.app.app, Shortcut)
     long.app.app = long.app.app.app
     with served(short, service.readiness) as first, served(long, service.readiness) as second:

@@ -34,7 +34,7 @@ def test_a_clients_words_are_repeated_without_what_controls(
 
 
 WRONG = {
-    "the request is no JSON": b'{"inputs": [',
+    "the request is not JSON": b'{"inputs": [',
     "the request must be an object": b"[]",
     "inputs is missing": b"{}",
     "inputs must be a list": b'{"inputs": {}}',
@@ -43,7 +43,7 @@ WRONG = {
     "inputs.0.name is missing": b'{"inputs": [{}]}',
     "inputs.0.shape.0 must be a whole number": b'{"inputs": [{"name": "image", "shape": [1.5]}]}',
     "inputs.0.shape.0 is too small a number": b'{"inputs": [{"name": "image", "shape": [0]}]}',
-    "id must be a text": b'{"id": 1, "inputs": []}',
+    "id must be a string": b'{"id": 1, "inputs": []}',
 }
 
 

@@ -112,5 +112,5 @@ def _check_digest(directory: Path, name: str, digest: str, found: str) -> None:
             directory,
             name,
             f"has the SHA-256 {found[:12]}..., not {digest[:12]}... as the manifest says: "
-            "fetch or export it anew",
+            "fetch or export it again",
         )

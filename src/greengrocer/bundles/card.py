@@ -9,15 +9,14 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from string import Template
 
+from greengrocer.bundles.attribution import data_set, pretrained_origin
 from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.facts import (
     Measured,
     doubts,
-    is_grocery,
     knows,
     measured,
     plain,
-    pretrained,
     trained,
 )
 from greengrocer.bundles.manifest import Manifest
@@ -40,8 +39,8 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
         description=_escape(manifest.description),
         knows=f"It knows {knows(manifest)}. {_hierarchy(manifest)}",
         classes=_classes(manifest),
-        origin=_GROCERY if is_grocery(manifest.classes) else _ELSEWHERE,
-        training=_points(trained(manifest)) or "The bundle does not tell.",
+        origin=_origin(manifest),
+        training=_points(trained(manifest)) or "The bundle does not say.",
         figures=_figures(measured(manifest)),
         calibration=_calibration(manifest),
         width=geometry.width,
@@ -64,12 +63,18 @@ def read_card(bundle: Bundle) -> str | None:
     return plain(bundle.read(CARD, MAX_CARD_BYTES).decode(errors="replace"))
 
 
-_GROCERY = (
-    "Its classes are those of the [Grocery Store Dataset]"
-    "(https://github.com/marcusklasson/GroceryStoreDataset), whose pictures were taken with a "
-    "smartphone in grocery shops; the cartons among them are of brands sold in Sweden."
-)
-_ELSEWHERE = "It can be relied on only for pictures like those that it was trained on."
+URL = re.compile(r"https?://[\w./~%-]+", re.ASCII)
+
+
+def _origin(manifest: Manifest) -> str:
+    """Which data set it was trained on, if the manifest says so."""
+    found = data_set(manifest)
+    if found is None:
+        return "It can be relied on only for images like those that it was trained on."
+    name = _escape(found.name)
+    linked = f"[{name}]({found.url})" if URL.fullmatch(found.url) else name
+    about = f", {_escape(found.about)}" if found.about else ""
+    return f"Its classes are those of the {linked}{about}."
 
 
 def _hierarchy(manifest: Manifest) -> str:
@@ -124,7 +129,7 @@ def _files(manifest: Manifest, sizes: Mapping[str, int]) -> str:
         if name not in goldens | {CARD}
     ]
     replayed = f"- **goldens** ({len(goldens)}){_size(goldens, sizes)}"
-    return "\n".join([*rows, f"{replayed}: pictures whose answers are checked at every start"])
+    return "\n".join([*rows, f"{replayed}: images whose answers are checked at every start"])
 
 
 def _size(names: Collection[str], sizes: Mapping[str, int]) -> str:
@@ -135,15 +140,13 @@ def _size(names: Collection[str], sizes: Mapping[str, int]) -> str:
 def _licence(manifest: Manifest) -> str:
     said = (
         "Greengrocer and the model that comes with it are under the Apache License, Version 2.0. "
-        "The weights of a model that you train are yours, as far as your pictures' licences go."
+        "The weights of a model that you train are yours, as far as your images' licences go."
     )
-    if pretrained(manifest):
-        said += (
-            " These weights are derived from ones that Google trained on ImageNet, which are under "
-            "the Apache License, Version 2.0, too."
-        )
-    if is_grocery(manifest.classes):
-        said += " The Grocery Store Dataset is under the MIT License (Klasson et al., WACV 2019)."
+    found = data_set(manifest)
+    if begun := pretrained_origin(manifest):
+        said += f" {_escape(begun)}"
+    if found is not None and found.licence:
+        said += f" The {_escape(found.name)} is under the {_escape(found.licence)}."
     return said
 
 

@@ -3,18 +3,14 @@
 The provenance is any JSON and may be a stranger's: what is missing or odd in it is left out.
 """
 
-import hashlib
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from greengrocer.bundles.attribution import data_set, pretrained_origin
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.figures.intervals import wilson
 
 MAX_VALUE = 300  # characters of one value of the provenance
 MAX_NUMBER = 1e12  # what is larger counts nothing here, and may not even fit into a float
-
-# A manifest does not name its data set, and a recipe's name is no proof of it.
-GROCERY_CLASSES = "76a864f6c67511b220036156bdcc8a057fa60e4fa3584d4238b683c8dbe50790"
 
 
 class Fact(NamedTuple):
@@ -33,7 +29,7 @@ class Figure(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Figures that were measured on the same pictures, and which pictures those were."""
+    """Figures that were measured on the same images, and which images those were."""
 
     where: str
     figures: tuple[Figure, ...]
@@ -56,12 +52,6 @@ _MEANINGS = {
 }
 
 
-def is_grocery(classes: Sequence[str]) -> bool:
-    """Whether these are the Grocery Store Dataset's 81, by the SHA-256 of their sorted names."""
-    names = "\n".join(sorted(classes)).encode(errors="replace")
-    return hashlib.sha256(names).hexdigest() == GROCERY_CLASSES
-
-
 def plain(text: str) -> str:
     """``text`` without what a terminal would obey: a replacement character in its place."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
@@ -78,7 +68,7 @@ def trained(manifest: Manifest) -> list[Fact]:
     origin, recipe = manifest.provenance, _table(manifest.provenance, "recipe")
     facts = [
         Fact("network", _network(manifest)),
-        Fact("trained on", _pictures(_table(origin, "training"))),
+        Fact("trained on", _trained_on(manifest)),
         Fact("held out", _pictures(_table(origin, "held_out"))),
         Fact("out of fold", _settings(_table(origin, "out_of_fold"))),
         Fact("teachers", _value(origin.get("teachers"))),
@@ -95,18 +85,18 @@ def trained(manifest: Manifest) -> list[Fact]:
 
 
 def pretrained(manifest: Manifest) -> bool:
-    """Whether the recipe says that training began with weights from ImageNet."""
+    """Whether the recipe says that training began with pretrained weights."""
     return _table(manifest.provenance, "recipe").get("pretrained") is True
 
 
 def measured(manifest: Manifest) -> list[Measured]:
-    """The metrics by the pictures that they were measured on; those left over come last."""
+    """The metrics by the images that they were measured on; those left over come last."""
     rest, found = dict(manifest.metrics), []
     for source, where in (
         ("out_of_fold", _out_of_fold(manifest)),
         ("held_out", _held_out(manifest)),
-        ("refit", "on the pictures that it was trained on, which flatter it"),
-        ("", "on pictures that the bundle does not tell of"),
+        ("refit", "on the images that it was trained on, which flatter it"),
+        ("", "on images that the bundle does not name"),
     ):
         prefix = f"{source}_" if source else ""
         names = [name for name in rest if name.startswith(prefix)]
@@ -127,7 +117,7 @@ def doubts(manifest: Manifest) -> list[Fact]:
     facts.append(
         Fact("fine", f"a confidence of at least {fine:.3f} names the class; below, {below}")
         if fine
-        else Fact("fine", "every known picture is named by its class, however unsure")
+        else Fact("fine", "every known image is named by its class, however unsure")
     )
     if fine and manifest.coarse:
         coarse = f"a confidence of at least {manifest.coarse_threshold:.3f} names the coarse class"
@@ -143,21 +133,30 @@ def _set_by(manifest: Manifest) -> str:
     share = _table(recipe, "export").get("known_quantile")
     if not isinstance(share, float) or not 0 < share < 1:
         return ""
-    return f" (set so that at most {100 * share:.3g} % of known pictures fall below)"
+    return f" (set so that at most {100 * share:.3g} % of known images fall below)"
 
 
 def _network(manifest: Manifest) -> str:
     if manifest.network is None:
         return ""
-    begun = ", pretrained on ImageNet" if pretrained(manifest) else ""
-    return _value(manifest.network.architecture) + begun
+    began = ", pretrained" if pretrained(manifest) else ""
+    if began and "ImageNet" in pretrained_origin(manifest):
+        began += " on ImageNet"
+    return _value(manifest.network.architecture) + began
 
 
 def _pictures(origin: dict[str, Any]) -> str:
-    """Such as "2,640 pictures (train)"."""
+    """Such as "2,640 images (train)"."""
     count, split = _count(origin.get("pictures")), _value(origin.get("split"))
-    told = f"{count:,} pictures" if count else ""
-    return f"{told or 'pictures'} ({split})" if split else told
+    told = f"{count:,} images" if count else ""
+    return f"{told or 'images'} ({split})" if split else told
+
+
+def _trained_on(manifest: Manifest) -> str:
+    """Such as "2,640 images (train) of the Grocery Store Dataset"."""
+    named = data_set(manifest) if "dataset" in manifest.provenance else None
+    pictures = _pictures(_table(manifest.provenance, "training"))
+    return _joined(" of the ", pictures, _value(named.name) if named else "")
 
 
 def _out_of_fold(manifest: Manifest) -> str:
@@ -178,7 +177,7 @@ def _held_out(manifest: Manifest) -> str:
 def _measured_on(manifest: Manifest, source: str) -> str:
     count = _count(manifest.metrics.get(f"{source}_pictures"))
     split = _value(_table(manifest.provenance, source).get("split"))
-    pictures = f"on {count:,} pictures" if count else "on pictures that are not counted"
+    pictures = f"on {count:,} images" if count else "on images that are not counted"
     return f"{pictures} ({split})" if split else pictures
 
 
@@ -215,7 +214,8 @@ def _settings(table: dict[str, Any]) -> str:
     """Such as "epochs 15, batch 32": settings that are off, or no plain values, are left out."""
     settings = ((name, value) for name, value in table.items() if value not in (0, False))
     told = ((name, "on" if value is True else _value(value)) for name, value in settings)
-    return ", ".join(f"{_value(name)} {value}" for name, value in told if value)
+    words = {"pictures": "images"}  # a key of the manifest, which keeps its name
+    return ", ".join(f"{words.get(name, _value(name))} {value}" for name, value in told if value)
 
 
 def _value(value: object) -> str:

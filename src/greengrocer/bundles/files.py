@@ -7,7 +7,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from greengrocer.errors import BundleRefused
-from greengrocer.plain_files import NotPlain, open_plain
+from greengrocer.regular_files import NotRegularFile, open_regular
 
 MAX_BYTES = 200_000_000  # of all files together; of the bundles that ship the larger has 20 MB
 
@@ -23,9 +23,9 @@ def opened(directory: Path, name: str) -> Iterator[BufferedReader]:
     try:
         if path.is_symlink() or not path.resolve().is_relative_to(directory.resolve()):
             raise refused(directory, name, "is a link")
-        with open_plain(path, os.O_NOFOLLOW) as file:
+        with open_regular(path, os.O_NOFOLLOW) as file:
             yield file
-    except (NotPlain, IsADirectoryError) as error:
+    except (NotRegularFile, IsADirectoryError) as error:
         raise refused(directory, name, "is no plain file") from error
     except OSError as error:
         raise refused(directory, name, error.strerror or str(error), ":") from error

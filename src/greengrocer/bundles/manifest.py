@@ -17,7 +17,7 @@ from pydantic import (
 
 from greengrocer.bundles.files import read, refused
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.plain_text import check_name, check_text, one_line
+from greengrocer.safe_text import check_name, check_text, one_line
 
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
@@ -29,7 +29,7 @@ MAX_FILE = 200  # characters of a file's path
 MAX_TEXT = 10_000  # characters of a text that people read, or of one in the provenance
 
 Name = Annotated[str, AfterValidator(check_name)]
-Text = Annotated[str, AfterValidator(partial(check_text, most=MAX_TEXT))]
+Text = Annotated[str, AfterValidator(partial(check_text, limit=MAX_TEXT))]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -57,7 +57,7 @@ class Part(BaseModel):
 
 
 class Golden(Part):
-    """A picture and the answer that every sound copy of the bundle gives for it."""
+    """An image and the answer that every sound copy of the bundle gives for it."""
 
     file: str
     prediction: Name
@@ -156,4 +156,4 @@ def _check_inside(file: str) -> None:
     path = PurePosixPath(file)
     plain = len(file) <= MAX_FILE and file.isprintable() and "\\" not in file and str(path) == file
     if not plain or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{one_line(file, 80)!r} is no plain relative path")
+        raise ValueError(f"{one_line(file, 80)!r} is not a plain relative path")

@@ -33,8 +33,8 @@ LONGEST = 80  # characters of what is not fit for a manifest
 
 
 @dataclass(frozen=True)
-class GoldenPicture:
-    """A picture on disk and what the graph answers for it."""
+class GoldenImage:
+    """An image on disk and what the graph answers for it."""
 
     path: Path
     prediction: str
@@ -45,7 +45,7 @@ class GoldenPicture:
 class Model:
     """What a bundle is made of. ``graph`` is an ONNX file, ``weights`` the network's in float16.
 
-    ``trained_on`` has the SHA-256 of each picture that trained it, in hexadecimal; ``limits`` the
+    ``trained_on`` has the SHA-256 of each image that trained it, in hexadecimal; ``limits`` the
     most bytes that a file of the bundle may have, by its name.
     """
 
@@ -67,7 +67,7 @@ class Model:
 
 
 def save_bundle(
-    model: Model, goldens: Sequence[GoldenPicture], out: Path, made: datetime
+    model: Model, goldens: Sequence[GoldenImage], out: Path, made: datetime
 ) -> Manifest:
     """Write ``model`` with its ``goldens`` and a card to the new directory ``out``, atomically.
 
@@ -103,7 +103,7 @@ def check_new(out: Path) -> None:
         raise UsageError(f"{out} exists: delete it, or name another --out")
 
 
-def _contents(model: Model, goldens: Sequence[GoldenPicture]) -> dict[str, bytes]:
+def _contents(model: Model, goldens: Sequence[GoldenImage]) -> dict[str, bytes]:
     """Every file but the manifest and the card, by its name in the bundle."""
     contents = {GRAPH: model.graph, WEIGHTS: save(dict(model.weights))}
     if model.trained_on:
@@ -120,12 +120,12 @@ def _digests(contents: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def _golden_file(number: int, golden: GoldenPicture) -> str:
+def _golden_file(number: int, golden: GoldenImage) -> str:
     return f"goldens/{number}{golden.path.suffix.lower()}"
 
 
 def _manifest(
-    model: Model, goldens: Sequence[GoldenPicture], digests: dict[str, str], made: datetime
+    model: Model, goldens: Sequence[GoldenImage], digests: dict[str, str], made: datetime
 ) -> Manifest:
     return Manifest(
         name=model.name,

@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
-from greengrocer.errors import BundleRefused, PictureRefused, UsageError
+from greengrocer.errors import BundleRefused, ImageRefused, UsageError
 
 MOST_REASON = 300  # characters of what a library says
 
-# What is asked of a pipeline: the picture's bytes in, the best class and its confidence out.
+# What is asked of a pipeline: the image's bytes in, the best class and its confidence out.
 Classify = Callable[[bytes], tuple[str, float]]
 
 
 def replay_goldens(bundle: Bundle, classify: Classify) -> None:
-    """Classify every golden picture; raises BundleRefused at the first other answer.
+    """Classify every golden image; raises BundleRefused at the first other answer.
 
     The label must be the same and the confidence within the manifest's tolerance, which leaves
     room for the rounding of processors with and without int8 dot products (VNNI).
@@ -21,7 +21,7 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
     for golden in bundle.manifest.goldens:
         try:
             label, confidence = classify(bundle.read(golden.file))
-        except PictureRefused as error:
+        except ImageRefused as error:
             raise refused(bundle.directory, golden.file, str(error), ":") from error
         except UsageError:
             raise
@@ -35,5 +35,6 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
             raise BundleRefused(
                 f"bundle {bundle.directory}: {golden.file} is answered {label} "
                 f"({confidence:.3f}), not {golden.prediction} ({golden.confidence:.3f}) "
-                f"within {bundle.manifest.golden_tolerance:g}: the graph or this processor is amiss"
+                f"within {bundle.manifest.golden_tolerance:g}: the graph is damaged, or this "
+                "processor computes it differently"
             )

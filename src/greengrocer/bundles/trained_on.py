@@ -1,7 +1,7 @@
-"""Which pictures trained a model: the start of each one's SHA-256, in a file of its bundle.
+"""Which images trained a model: the start of each one's SHA-256, in a file of its bundle.
 
-8 bytes a picture, sorted. So that an evaluation can tell whether it scores what the model has seen,
-without a picture, or its name, in the bundle.
+8 bytes an image, sorted. So that an evaluation can tell whether it scores what the model has seen,
+without an image, or its name, in the bundle.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ LENGTH = 8  # bytes; among a million that trained and a million others, 1 in 18 
 
 
 def pack(digests: Iterable[str]) -> bytes:
-    """The file that tells of pictures with these SHA-256, in hexadecimal."""
+    """The file that tells of images with these SHA-256, in hexadecimal."""
     return b"".join(sorted({_start(digest) for digest in digests}))
 
 
 class TrainedOn:
-    """The pictures that the file ``packed`` tells of."""
+    """The images that the file ``packed`` tells of."""
 
     def __init__(self, packed: bytes) -> None:
         starts = range(0, len(packed), LENGTH)
@@ -30,7 +30,7 @@ class TrainedOn:
 
 
 def read_trained_on(bundle: Bundle) -> TrainedOn | None:
-    """Which pictures trained the model of ``bundle``; None where it does not tell.
+    """Which images trained the model of ``bundle``; None where it does not tell.
 
     Raises BundleRefused where the file is no such list.
     """

@@ -1,16 +1,16 @@
-"""How ``greengrocer predict`` tells of a picture: a sentence, a JSON object or a row of CSV."""
+"""How ``greengrocer predict`` reports an image: as a sentence, a JSON object or a row of CSV."""
 
 import csv
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.cli.output import say, say_json, warn
 from greengrocer.errors import Refusal
-from greengrocer.plain_text import escaped
 from greengrocer.ranking import Answer
-from greengrocer.web.problems import problem
-from greengrocer.web.schemas import prediction_body
+from greengrocer.safe_text import escaped
 
 Tell = Callable[[Path, Answer | Refusal], None]
 COLUMNS = (
@@ -20,33 +20,37 @@ COLUMNS = (
 
 
 def tell_in_words(path: Path, outcome: Answer | Refusal) -> None:
-    """A sentence; why there is no answer goes to standard error."""
+    """A sentence; a refusal goes to standard error."""
     if isinstance(outcome, Refusal):
-        warn(f"greengrocer: {path}: {outcome}")
+        warn(f"greengrocer: {path_text(path)}: {outcome}")
         return
     best = outcome.top[0]
     sentence = f"{best.name} ({best.confidence:.0%})"
-    unknown = "" if outcome.known else "nothing that the model knows; nearest is "
-    say(escaped(f"{path}: {unknown}{sentence}"))
+    unknown = "" if outcome.known else "none of the known classes; nearest is "
+    say(escaped(f"{path_text(path)}: {unknown}{sentence}"))
 
 
 def tell_in_json(path: Path, outcome: Answer | Refusal) -> None:
-    """What ``/predict`` would answer, and the file."""
-    if isinstance(outcome, Refusal):
-        body = problem(outcome, str(path))
-    else:
-        body = prediction_body(outcome, str(path))
-    say_json({"file": str(path), **body})
+    """What ``/predict`` would answer, with the file in place of a request id."""
+    body = problem_json(outcome) if isinstance(outcome, Refusal) else answer_json(outcome)
+    say_json({"file": path_text(path), **body})
 
 
 def tell_in_csv(path: Path, outcome: Answer | Refusal) -> None:
     """A row below the ``COLUMNS``."""
     if isinstance(outcome, Refusal):
-        say_row(str(path), *[""] * (len(COLUMNS) - 2), str(outcome))
+        say_row(path_text(path), *[""] * (len(COLUMNS) - 2), str(outcome))
         return
     coarse = outcome.coarse or ("", "")
     known = str(outcome.known).lower()
-    say_row(str(path), *outcome.top[0], *coarse, *outcome.named, known, outcome.known_score, "")
+    say_row(
+        path_text(path), *outcome.top[0], *coarse, *outcome.named, known, outcome.known_score, ""
+    )
+
+
+def path_text(path: Path) -> str:
+    r"""``path`` as text: bytes that are not UTF-8 become escapes such as ``\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def say_row(*cells: object) -> None:

@@ -1,7 +1,7 @@
-"""What the supervisor of ``serve --workers`` starts: an engine process or an HTTP process.
+"""The process that the supervisor of ``serve --workers`` starts: for the engine or for HTTP.
 
 Its arguments are the role, the private directory, the slot of its metrics, the supervisor's
-process id, and the numbers of inherited sockets: the control socket first.
+process id, and the numbers of inherited sockets: that of the supervisor's channel first.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ from types import FrameType
 from typing import NoReturn
 
 from greengrocer.cli.output import MISTAKE, complain, lacking, let_go
-from greengrocer.cli.serve import http_server
+from greengrocer.cli.process import http_server
 from greengrocer.errors import ControlRefused, UsageError
-from greengrocer.serving.workers.control import Control, Word
-from greengrocer.serving.workers.private import (
+from greengrocer.serving.workers.runtime_directory import (
     ENGINE_SOCKET,
     SETTINGS,
     end_with,
-    remove_private_directory,
+    remove_runtime_directory,
     reserve_metrics,
 )
+from greengrocer.serving.workers.supervisor_channel import SupervisorChannel, SupervisorMessage
 from greengrocer.settings import Settings
 from greengrocer.telemetry.logs import configure_logs
 from greengrocer.telemetry.metrics import take_slot
@@ -36,25 +36,25 @@ from greengrocer.telemetry.metrics import take_slot
 def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
     """Serve the model until the supervisor says SIGTERM, or dies."""
     from greengrocer.assemble_workers import assemble_engine  # noqa: PLC0415
-    from greengrocer.serving.reloading.orders import Orders  # noqa: PLC0415
+    from greengrocer.serving.reloading.reload_triggers import ReloadTriggers  # noqa: PLC0415
 
     assembled = assemble_engine(settings, directory)
-    control_end, listener, *orders = sockets
+    channel_end, listener, *orders = sockets
 
     async def serve() -> None:
         told = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
         server = assembled.server
-        control: Control
+        channel: SupervisorChannel
 
-        def hear(word: Word, _: float) -> None:
-            if word is Word.HEALTH:
-                control.say(Word.HEALTHY, server.hopeless())
+        def hear(message: SupervisorMessage, _: float) -> None:
+            if message is SupervisorMessage.HEALTH:
+                channel.send(SupervisorMessage.HEALTHY, server.hopeless())
 
-        control = await Control.over(control_end, hear)
+        channel = await SupervisorChannel.over(channel_end, hear)
         await server.start(listener)
-        async with Orders(assembled.reloader, orders[0] if orders else None):
-            control.say(Word.READY)
+        async with ReloadTriggers(assembled.reloader, orders[0] if orders else None):
+            channel.send(SupervisorMessage.READY)
             await told.wait()
         server.stop()
 
@@ -72,17 +72,17 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
     from greengrocer.serving.workers.watchdog import Watchdog  # noqa: PLC0415
     from greengrocer.web.app import create_app  # noqa: PLC0415
 
-    control_end, *listeners = sockets
+    channel_end, *listeners = sockets
 
     async def serve() -> None:
-        control = await Control.over(control_end, _hear_nothing)
-        suspect_engine = partial(control.say, Word.SUSPICION)
+        channel = await SupervisorChannel.over(channel_end, _hear_nothing)
+        suspect_engine = partial(channel.send, SupervisorMessage.SUSPICION)
         classifier = RemoteClassifier(directory / ENGINE_SOCKET, suspect_engine)
         await classifier.start()
         service = assemble_http(settings, classifier)
         app = Watchdog(create_app(service))
         server = http_server(settings, app, listeners, service)
-        control.say(Word.READY)
+        channel.send(SupervisorMessage.READY)
         try:
             await server.serve(listeners)
         finally:
@@ -92,7 +92,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         runner.run(serve())
 
 
-def _hear_nothing(word: Word, value: float) -> None:
+def _hear_nothing(message: SupervisorMessage, value: float) -> None:
     """Nothing is ever said to an HTTP process."""
 
 
@@ -105,9 +105,9 @@ def _end(signum: int, frame: FrameType | None) -> NoReturn:
 def _remove_control(settings: Settings) -> None:
     from greengrocer.serving.reloading.control import remove_stale  # noqa: PLC0415
 
-    if settings.control is not None:
+    if settings.control_socket is not None:
         with suppress(ControlRefused):  # the next service has it by now
-            remove_stale(settings.control)
+            remove_stale(settings.control_socket)
 
 
 Role = Callable[[Settings, Path, list[socket.socket]], None]
@@ -141,7 +141,7 @@ def main(arguments: list[str]) -> int:
     finally:
         let_go(sys.stderr)
         if os.getppid() != int(supervisor):  # it died without cleaning up
-            remove_private_directory(directory)
+            remove_runtime_directory(directory)
             _remove_control(settings)
     return 0
 

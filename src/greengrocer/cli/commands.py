@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
+BUNDLE_HELP = (
+    "a shipped bundle's name, as fast, or a bundle's directory, as runs/shop (default: grocery)"
+)
+
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that runs a model."""
@@ -13,11 +17,17 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--bundle",
         default="grocery",
         metavar="NAME|DIR",
-        help="a shipped bundle's name, or a bundle's directory (default: grocery)",
+        help=BUNDLE_HELP,
     )
     parser.add_argument(
-        "--engine", default="onnx", choices=("onnx", "torch"), help="what runs the model"
+        "--engine",
+        default="onnx",
+        metavar="NAME",
+        help="library that runs the model: onnx, torch, or one that a package adds (default: onnx)",
     )
     parser.add_argument(
-        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="where it runs"
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="hardware; auto: a GPU where the engine can use one (default: auto)",
     )

@@ -1,4 +1,4 @@
-"""``greengrocer evaluate``: how good a bundle is on labelled pictures."""
+"""``greengrocer evaluate``: scores a bundle on labelled images."""
 
 import argparse
 from dataclasses import asdict
@@ -13,39 +13,47 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.evaluation.evaluate import Evaluation
     from greengrocer.evaluation.robustness import Robustness
-    from greengrocer.evaluation.seen import Seen
     from greengrocer.evaluation.stopwatch import Stopwatch
+    from greengrocer.evaluation.training_overlap import TrainingOverlap
     from greengrocer.pipeline import Pipeline
 
 
 def register(commands: "Commands") -> None:
     """Declare the command."""
-    parser = commands.add_parser("evaluate", help="score a bundle on labelled pictures")
+    parser = commands.add_parser("evaluate", help="score a bundle on labelled images")
     parser.add_argument(
         "--data",
         type=Path,
         metavar="DIR",
-        help="the data set's root or its dataset/, or a folder a class "
-        "(default: where `data download` puts it)",
+        help="the data set, or a folder with one sub-folder of images per class, as ~/shop "
+        "(default: where `data download` puts the data set)",
     )
-    parser.add_argument("--split", default="val", choices=("val", "test", "train"))
     parser.add_argument(
-        "--unseen", action="store_true", help="leave out the pictures that trained the model"
+        "--split",
+        default="val",
+        choices=("val", "test", "train"),
+        help="which images of the data set; a folder without splits is scored whole (default: val)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument(
-        "--report", type=Path, metavar="DIR", help="write a page of figures and charts into DIR"
+        "--unseen", action="store_true", help="leave out images that the model was trained on"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write an HTML report with charts into DIR, as report",
     )
     parser.add_argument(
         "--unknown",
         type=Path,
         metavar="DIR",
-        help="pictures that show nothing the model knows, for the report",
+        help="folder of images that show none of the classes, as street; for --report",
     )
     parser.add_argument(
         "--corruptions",
         action="store_true",
-        help="score 35 damaged versions of each picture, too: 7 corruptions at 5 severities",
+        help="score 35 damaged versions of each image as well: 7 corruptions at 5 severities",
     )
     add_model_flags(parser)
     parser.set_defaults(run=run)
@@ -53,40 +61,42 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate with the serving pipeline and print the figures."""
-    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
-    from greengrocer.datasets.labelled import has_splits, read_split  # noqa: PLC0415
+    from greengrocer.datasets.dataset import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
     from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
-    from greengrocer.evaluation.seen import scored_pictures  # noqa: PLC0415
     from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
+    from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
     from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
 
     if arguments.unknown and not arguments.report:
-        raise UsageError("--unknown is for the report: say --report DIR, too")
+        raise UsageError("--unknown needs --report DIR")
     data = arguments.data or default_data_dir()
     labelled = read_split(data, arguments.split)
     split = arguments.split if has_splits(data) else None
     bundle = load_bundle(find_bundle(arguments.bundle))
-    scored, seen = scored_pictures(bundle, labelled, arguments.unseen)
+    scored, overlap = scored_images(bundle, labelled, arguments.unseen)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, usable_processors())
-    pipeline.observer = None  # the cost is that of the labelled pictures
+    pipeline.observer = None  # times are those of the labelled images only
     damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
     if arguments.report:
-        _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, seen)
+        _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, overlap)
     if arguments.json:
         figures = asdict(found.scores) | asdict(found.named)
-        say_json(figures | seen._asdict() | ({"corruptions": damaged.figures} if damaged else {}))
+        say_json(
+            figures | overlap._asdict() | ({"corruptions": damaged.figures} if damaged else {})
+        )
         return 0
     say(
-        f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} pictures of "
+        f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} images of "
         f"{split or data}:"
     )
-    say(f"  {seen.told(bundle.manifest, split, found.scores.n)}")
+    say(f"  {overlap.sentence(bundle.manifest, split, found.scores.n)}")
     _say_figures(found)
     if damaged:
         _say_corruptions(damaged)
@@ -101,7 +111,7 @@ def _say_figures(found: "Evaluation") -> None:
 
 
 def _say_corruptions(damaged: "Robustness") -> None:
-    """A row a corruption, a column a severity."""
+    """One row per corruption, one column per severity."""
     rows = {**damaged.fine_top1, "mean": damaged.by_severity}
     say("fine_top1 under corruptions, at severities 1 to 5:")
     for name, shares in rows.items():
@@ -118,7 +128,7 @@ def _report(
     stopwatch: "Stopwatch",
     damaged: "Robustness | None",
     split: str | None,
-    seen: "Seen",
+    overlap: "TrainingOverlap",
 ) -> None:
     from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
@@ -137,6 +147,6 @@ def _report(
         stopwatch=stopwatch,
         unknown=unknown,
         robustness=damaged,
-        seen=seen,
+        overlap=overlap,
     )
     warn(f"the report is {write_report(run, arguments.report)}")

@@ -1,9 +1,10 @@
-"""``greengrocer info``: what a bundle is, from its manifest and its card."""
+"""``greengrocer info``: describes a bundle, from its manifest and its model card."""
 
 import argparse
 import textwrap
 from typing import TYPE_CHECKING
 
+from greengrocer.cli.commands import BUNDLE_HELP
 from greengrocer.cli.output import say, say_json
 from greengrocer.version import __version__
 
@@ -22,17 +23,19 @@ MAX_NAMES = 500  # characters
 def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser("info", help="describe a bundle")
-    parser.add_argument("--bundle", default="grocery", metavar="NAME|DIR", help="which bundle")
+    parser.add_argument("--bundle", default="grocery", metavar="NAME|DIR", help=BUNDLE_HELP)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="the whole manifest and the card as JSON")
-    form.add_argument("--card", action="store_true", help="the whole model card, in Markdown")
+    form.add_argument(
+        "--json", action="store_true", help="print the manifest and the model card as JSON"
+    )
+    form.add_argument("--card", action="store_true", help="print the model card, in Markdown")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify the bundle and print its heart, its card, or all of it as JSON.
+    """Verify the bundle and print its main facts, its card, or all of it as JSON.
 
-    Raises BundleRefused for a bundle that is not sound.
+    Raises BundleRefused for a bundle that is damaged or incomplete.
     """
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.bundles.card import card, read_card  # noqa: PLC0415
@@ -57,13 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
         stored = read_card(bundle)
         say((card(manifest, sizes) if stored is None else stored).rstrip("\n"))
         return 0
-    for line in _heart(bundle, sum(sizes.values())):
+    for line in _summary(bundle, sum(sizes.values())):
         say(plain(line))
     return 0
 
 
-def _heart(bundle: "Bundle", size: int) -> "Iterator[str]":
-    """The lines that tell a person what this model is."""
+def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
+    """The lines that describe the model to a person."""
     from greengrocer.bundles.facts import doubts, knows, measured, trained  # noqa: PLC0415
 
     directory, manifest = bundle
@@ -74,7 +77,7 @@ def _heart(bundle: "Bundle", size: int) -> "Iterator[str]":
     yield from _row("knows", f"{knows(manifest)}: {names}")
     facts = dict(trained(manifest))
     told = [facts[label] for label in ("network", "trained on", "made") if label in facts]
-    yield from _row("trained", "; ".join(told) or "the bundle does not tell how")
+    yield from _row("trained", "; ".join(told) or "the bundle does not say how")
     for where, figures in measured(manifest):
         yield from _row("figures", where)
         yield from _table(figures)

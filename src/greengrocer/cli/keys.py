@@ -1,4 +1,4 @@
-"""``greengrocer keys``: who may ask a service whose ``--api-keys`` is this file."""
+"""``greengrocer keys``: the API keys in the file that ``serve --api-keys`` reads."""
 
 import argparse
 from pathlib import Path
@@ -15,38 +15,44 @@ def register(commands: "Commands") -> None:
     """Declare the command and what it can do."""
     parser = commands.add_parser(
         "keys",
-        help="give and take back API keys",
-        description="Change the file that a service's --api-keys names. The service need not be "
-        "started again: it sees the change within a second.",
+        help="add, remove and list API keys",
+        description="Change the file of API keys that `serve --api-keys` reads. A running service "
+        "applies the change within a second.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     for name, run, meaning in (
-        ("add", add, "make a key and print it, this once: the file has only its hash"),
-        ("remove", remove, "take a key back"),
-        ("list", show, "print the names of all keys"),
+        ("add", add, "create a key and print it once: the file keeps only its hash"),
+        ("remove", remove, "remove a key: its requests get 401"),
+        ("list", show, "print the name of each key"),
     ):
         action = actions.add_parser(name, help=meaning, description=meaning)
         if run is not show:
-            action.add_argument("name", metavar="NAME", help="whose it is, for the log")
-        action.add_argument("--file", type=Path, required=True, help="the file of keys")
+            action.add_argument(
+                "name",
+                metavar="NAME",
+                help="the key's name, as till-1: it is logged with each request",
+            )
+        action.add_argument(
+            "--file", type=Path, required=True, help="the file of keys, as /etc/greengrocer/keys"
+        )
         action.set_defaults(run=run)
 
 
 def add(arguments: argparse.Namespace) -> int:
-    """Print a new key: on standard output nothing else, so that a script can keep it."""
+    """Print a new key, and nothing else on standard output, so that a script can store it."""
     say(add_key(arguments.file, arguments.name))
     warn("keep it safe: it cannot be shown again")
     return 0
 
 
 def remove(arguments: argparse.Namespace) -> int:
-    """Take a key back."""
+    """Remove a key."""
     remove_key(arguments.file, arguments.name)
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print the names, in the file's order."""
+    """Print the names in the order of the file."""
     for name in read_keys(arguments.file):
         say(name)
     return 0

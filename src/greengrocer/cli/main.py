@@ -1,4 +1,4 @@
-"""``greengrocer``: finds the command, runs it, and turns a mistake into one line."""
+"""``greengrocer``: runs a command, and reports a mistake in one line."""
 
 import argparse
 import re
@@ -9,9 +9,9 @@ from typing import NoReturn
 from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go, warn
 from greengrocer.errors import GreengrocerError
-from greengrocer.plain_text import one_line
-from greengrocer.spelling import meant, shown
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.suggestions import did_you_mean
+from greengrocer.telemetry.library_warnings import report_warnings
 from greengrocer.version import __version__
 
 COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
@@ -20,12 +20,12 @@ FLAG = re.compile(r"--?[^-\d]")  # not a negative number
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse, with a mistake told in one line."""
+    """argparse, which reports a mistake in one line."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """The same, but a flag that is unknown is told before what is missing besides."""
+        """As argparse, but an unknown flag is reported before a missing one."""
         given = sys.argv[1:] if args is None else args
         for each in given:
             if each == "--" or (self._subparsers is not None and not each.startswith("-")):
@@ -35,19 +35,21 @@ class OneLineParser(argparse.ArgumentParser):
         return super().parse_known_args(given, namespace)
 
     def _check_flag(self, flag: str) -> None:
-        """Flags may be shortened."""
+        """Refuse an unknown flag; a flag may be shortened."""
         known = [name for name in self._option_string_actions if name.startswith("--")]
         if not any(name.startswith(flag) for name in self._option_string_actions):
-            self.error(f"there is no flag {shown(flag)}{meant(flag, known)}")
+            self.error(f"there is no flag {one_line(flag, MAX_NAME)}{did_you_mean(flag, known)}")
 
     def error(self, message: str) -> NoReturn:
-        """Leave with the mistake's exit code."""
+        """Exit with the code of a mistake."""
         self.exit(MISTAKE, one_line(f"{self.prog}: {message} (see {self.prog} --help)") + "\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = OneLineParser(prog="greengrocer", description="Tells what grocery item a photo shows.")
+    parser = OneLineParser(
+        prog="greengrocer", description="Tells which grocery item a photo shows."
+    )
     parser.add_argument("--version", action="version", version=f"greengrocer {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -58,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return the exit code: 0, or 2 for a mistake."""
     arguments = build_parser().parse_args(argv)
-    tell_warnings(warn)
+    report_warnings(warn)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return MISTAKE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         return 0
     except OSError as error:
         return lacking(error)

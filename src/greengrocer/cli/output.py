@@ -1,4 +1,4 @@
-"""What the commands print and return: words for a person, JSON for a program."""
+"""What the commands print, and their exit codes."""
 
 import errno
 import json
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
-from greengrocer.plain_text import escaped, one_line, unsafe
+from greengrocer.safe_text import escaped, one_line, unsafe
 
-MISTAKE = 2  # the exit code of whatever a person can mend
-INTERRUPTED = 130  # that of Ctrl-C
-# A disk that is full or may not be written to, and descriptors or memory that are used up.
+MISTAKE = 2  # exit code of what the user can fix
+INTERRUPTED = 130  # exit code of Ctrl-C
+# The disk is full or read-only, or descriptors or memory are used up.
 LACKS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
@@ -20,12 +20,12 @@ LACKS = {
 
 
 def say(line: str = "") -> None:
-    """A line of the answer, or several, on standard output; nothing in it moves a terminal."""
+    """Print to standard output, one line or several; control characters are escaped."""
     sys.stdout.write(escaped(line, keep="\n\t") + "\n")
 
 
 def say_json(value: object) -> None:
-    """One JSON object on one line, on standard output."""
+    """Print one JSON object on one line to standard output."""
     # what is unsafe can only stand in its strings, where this is an escape of JSON's own
     text = json.dumps(value, ensure_ascii=False)
     sys.stdout.write("".join(json.dumps(c)[1:-1] if unsafe(c) else c for c in text) + "\n")
@@ -33,7 +33,7 @@ def say_json(value: object) -> None:
 
 @contextmanager
 def until_nobody_reads() -> Iterator[None]:
-    """Whoever reads standard output may stop: then the block ends, and nothing is said of it."""
+    """End the block quietly when the reader of standard output closes it."""
     try:
         yield
         sys.stdout.flush()
@@ -42,7 +42,7 @@ def until_nobody_reads() -> Iterator[None]:
 
 
 def let_go(stream: TextIO) -> None:
-    """Write what is left, or lose it: Python would try once more at its end, and fail."""
+    """Flush ``stream``, or drop what is left: Python would try again at exit, and fail."""
     try:
         stream.flush()
     except OSError:
@@ -50,7 +50,7 @@ def let_go(stream: TextIO) -> None:
 
 
 def lacking(error: OSError) -> int:
-    """Complain of what the machine lacks, or of a path; another ``error`` is raised on."""
+    """Report what the machine lacks or which path failed; other errors are raised again."""
     if error.errno not in LACKS and error.filename is None:
         raise error
     where = "" if error.filename is None else f": {error.filename}"
@@ -59,11 +59,11 @@ def lacking(error: OSError) -> int:
 
 
 def complain(line: str) -> None:
-    """Why there is no answer, on standard error."""
+    """Print why the command failed to standard error."""
     with suppress(OSError):
         warn(f"greengrocer: {line}")
 
 
 def warn(line: str) -> None:
-    """A line about the way to the answer, on standard error."""
+    """Print one line to standard error."""
     sys.stderr.write(one_line(line) + "\n")

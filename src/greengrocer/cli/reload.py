@@ -1,4 +1,4 @@
-"""``greengrocer reload``: another model for a running service, without a pause."""
+"""``greengrocer reload``: a running service changes its model without downtime."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import ControlRefused, ReloadRefused
-from greengrocer.settings import read_settings
+from greengrocer.read_settings import read_settings
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -16,37 +16,43 @@ def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "reload",
-        help="give a running service another model",
-        description="Have a running service of yours load, verify and warm a bundle, and serve it "
-        "from then on; a bundle that is refused changes nothing.",
+        help="change the model of a running service",
+        description="Have a running service load, verify and warm a bundle, then serve it, without "
+        "downtime. If the bundle is refused, the service keeps its model.",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--bundle",
         metavar="NAME|DIR",
-        help="a shipped bundle's name, or a bundle's directory (default: what serves, read anew)",
+        help="a shipped bundle's name, as fast, or a bundle's directory, as runs/shop "
+        "(default: the bundle that serves, read again)",
     )
-    which.add_argument(
-        "--rollback", action="store_true", help="go back to the model that served before"
-    )
+    which.add_argument("--rollback", action="store_true", help="return to the previous model")
     for name, metavar, meaning in (
-        ("--control", "PATH", "the service's socket, where it was given one"),
-        ("--port", "N", "the service's port"),
+        ("--control-socket", "PATH", "the service's --control-socket, as /run/greengrocer.sock"),
+        ("--port", "N", "the service's port, as 8000"),
     ):
         parser.add_argument(name, default=argparse.SUPPRESS, metavar=metavar, help=meaning)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the service's settings")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="the service's --config, as service.toml"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Send the order, wait until it is done, and say what serves now."""
+    """Send the order, wait until it is carried out, and print which model serves."""
     from greengrocer.serving.reloading.control import ask, control_path  # noqa: PLC0415
 
-    flags = {name: value for name, value in vars(arguments).items() if name in ("control", "port")}
+    flags = {
+        name: value for name, value in vars(arguments).items() if name in ("control_socket", "port")
+    }
     settings = read_settings(flags, arguments.config)
-    path = settings.control or control_path(settings.port)
+    path = settings.control_socket or control_path(settings.port)
     if path is None:
-        raise ControlRefused("there is no directory for control sockets here: use SIGHUP")
+        raise ControlRefused(
+            "there is no directory for a control socket: start the service with "
+            "--control-socket PATH, or send it SIGHUP"
+        )
     answer = ask(path, _order(arguments))
     if not answer.get("ok"):
         raise ReloadRefused(str(answer.get("error")))

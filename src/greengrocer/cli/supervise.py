@@ -5,15 +5,15 @@ import os
 import socket
 import sys
 
-from greengrocer.cli.serve import ignore_signals
-from greengrocer.serving.workers.keeper import Recipe
-from greengrocer.serving.workers.private import (
+from greengrocer.cli.process import ignore_signals
+from greengrocer.serving.workers.managed_process import ProcessSpec
+from greengrocer.serving.workers.runtime_directory import (
     ENGINE_SOCKET,
     METRICS,
     SETTINGS,
     listen_privately,
-    make_private_directory,
-    remove_private_directory,
+    make_runtime_directory,
+    remove_runtime_directory,
     write_privately,
 )
 from greengrocer.serving.workers.supervisor import Supervisor
@@ -27,25 +27,25 @@ def supervise(
 ) -> int:
     """Run until a signal comes, or until a process cannot be started; returns the exit code."""
     assert settings.workers is not None
-    directory = make_private_directory(1 + settings.workers)
+    directory = make_runtime_directory(1 + settings.workers)
     try:
         write_privately(directory / SETTINGS, settings.model_dump_json())
         # prometheus_client puts its files where this says
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory / METRICS)}
 
-        def recipe(role: str, slot: str, *sockets: socket.socket) -> Recipe:
+        def spec(role: str, slot: str, *sockets: socket.socket) -> ProcessSpec:
             program = [sys.executable, "-P", "-m", "greengrocer.cli.child"]
             command = [*program, role, str(directory), slot, str(os.getpid())]
-            return Recipe(role, slot, command, sockets, directory, environment)
+            return ProcessSpec(role, slot, command, sockets, directory, environment)
 
         with listen_privately(directory / ENGINE_SOCKET) as engine_listener:
             supervisor = Supervisor(
-                recipe("engine", "engine", engine_listener, *([orders] if orders else [])),
-                [recipe("http", f"http{k}", *listeners) for k in range(settings.workers)],
+                spec("engine", "engine", engine_listener, *([orders] if orders else [])),
+                [spec("http", f"http{k}", *listeners) for k in range(settings.workers)],
                 listeners,
-                settings.drain_delay + settings.drain + MARGIN_SECONDS,
+                settings.drain_delay_seconds + settings.drain_timeout_seconds + MARGIN_SECONDS,
             )
             return asyncio.run(supervisor.run())
     finally:
         ignore_signals()
-        remove_private_directory(directory)
+        remove_runtime_directory(directory)

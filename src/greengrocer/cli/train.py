@@ -1,4 +1,4 @@
-"""``greengrocer train``: from labelled pictures and a recipe to a bundle."""
+"""``greengrocer train``: trains a bundle from labelled images and a recipe."""
 
 import argparse
 import shlex
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import MissingExtra
-from greengrocer.floors import check_floors
+from greengrocer.minimum_versions import check_minimum_versions
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -17,18 +17,36 @@ if TYPE_CHECKING:
 def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser(
-        "train", help="train a bundle", description="Needs the extra `train`."
+        "train",
+        help="train a bundle",
+        description="Train a bundle from labelled images. A run that was stopped goes on when it "
+        "is started again with the same flags. Needs the extra `train`.",
     )
-    parser.add_argument("--recipe", type=Path, required=True, metavar="FILE.toml")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="labelled pictures")
-    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="to be written")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="recipe in TOML, as recipes/grocery.toml",
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="labelled images, as ~/groceries"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="BUNDLE", help="directory to write, as runs/shop"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+        help="hardware to train on; auto: the GPU where there is one (default: auto)",
+    )
     parser.add_argument(
         "--folds",
         type=int,
         choices=range(2, 11),
         metavar="N",
-        help="train on all pictures; calibrate by N models that each leave a fold out (2 to 10)",
+        help="train on all images and calibrate by cross-validation with N folds, 2 to 10, as 5",
     )
     parser.add_argument(
         "--teacher",
@@ -36,14 +54,14 @@ def register(commands: "Commands") -> None:
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="learn from the networks of an earlier --out, on the same data and folds; repeatable",
+        help="distil from an earlier --out of the same data and folds, as runs/large; repeatable",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, export, quantise, check and save; a rerun goes on where a killed one stopped."""
-    check_floors({"torch", "train"})
+    """Train, export, quantise, check and save; a run that was stopped is continued."""
+    check_minimum_versions({"torch", "train"})
     try:
         from greengrocer.training.train import train  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -65,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def command_line(arguments: argparse.Namespace) -> str:
-    """The command line that goes on where this one stopped."""
+    """The command line that continues this run."""
     flags = ["--recipe", arguments.recipe, "--data", arguments.data, "--out", arguments.out]
     if arguments.device != "auto":
         flags += ["--device", arguments.device]

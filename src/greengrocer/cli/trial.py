@@ -1,4 +1,4 @@
-"""What a service that runs starts before it lets another model in: this process runs it first.
+"""The trial process of a reload: a bundle runs here before the running service loads it.
 
 Its argument is a bundle's name or directory.
 """
@@ -13,7 +13,7 @@ from greengrocer.serving.reloading.trial import limit_trial
 def main(source: str) -> int:
     """Load the bundle, replay its goldens, and return the exit code."""
     limit_trial()
-    from greengrocer.assemble import build_pipeline  # noqa: PLC0415
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
 
     try:

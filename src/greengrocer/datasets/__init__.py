@@ -1,1 +1,1 @@
-"""Labelled pictures on disk: what is where, and how the public data set gets there."""
+"""Labelled images on disk: what is where, and how the public data set gets there."""

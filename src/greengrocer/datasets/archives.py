@@ -1,7 +1,8 @@
-"""Reading chosen files out of a .tar.gz or .zip archive that may be hostile, within bounds.
+"""Read chosen files of a .tar.gz or .zip archive that may be hostile, within bounds.
 
 Nothing is unpacked here: a caller gets the content of regular files, under names of its own
-choosing, and writes what it has checked.
+choosing, and writes what it has checked. ``tarfile``'s data filter and pooch, which unpacks by
+``extractall``, keep paths inside a directory, but bound neither bytes nor headers.
 """
 
 import gzip
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from greengrocer.errors import DownloadFailed
-from greengrocer.plain_files import open_plain
+from greengrocer.regular_files import open_regular
 
 MEMBER_LIMIT = 64 * 2**20  # bytes of one file; the data set's largest has a fifth of a megabyte
 TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
@@ -33,7 +34,7 @@ def read_archive(archive: Path, label: str, choose: Choose) -> Files:
     Raises DownloadFailed, naming ``label``, where ``archive`` is damaged, no archive at all, or
     holds more than the limits allow.
     """
-    with _damage_told(label), open_plain(archive) as file:
+    with _damage_as_download_failed(label), open_regular(archive) as file:
         magic = file.read(2)
         file.seek(0)
         if magic == b"\x1f\x8b":
@@ -45,7 +46,7 @@ def read_archive(archive: Path, label: str, choose: Choose) -> Files:
 
 
 @contextmanager
-def _damage_told(label: str) -> Iterator[None]:
+def _damage_as_download_failed(label: str) -> Iterator[None]:
     try:
         yield
     except DownloadFailed:

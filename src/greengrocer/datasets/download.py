@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greengrocer.datasets.archives import Files
-from greengrocer.datasets.listing import Listing, is_test, shipped_listing
+from greengrocer.datasets.checksums import Checksums, is_test, shipped_checksums
 from greengrocer.datasets.progress import files_bar
 from greengrocer.datasets.sources import opened
-from greengrocer.datasets.writing import directory_held, write_whole, writing_told
+from greengrocer.datasets.writing import directory_held, write_errors_as_usage_errors, write_whole
 from greengrocer.errors import DownloadFailed
 
 COMMIT = "fc80ba90f803d79d0383df52c5a4ac5de99ff6fc"
@@ -37,10 +37,10 @@ def download(destination: Path, source: str | None = None) -> DownloadReport:
     Raises DownloadFailed where the source is out of reach or damaged, or where a listed file is
     missing from it or differs, and UsageError where the destination cannot be written.
     """
-    return download_listed(destination, source or DEFAULT_SOURCE, shipped_listing())
+    return download_listed(destination, source or DEFAULT_SOURCE, shipped_checksums())
 
 
-def download_listed(destination: Path, source: str, listing: Listing) -> DownloadReport:
+def download_listed(destination: Path, source: str, listing: Checksums) -> DownloadReport:
     """``download``, with a list of the caller's own."""
     destination = destination.absolute()
     with directory_held(destination):
@@ -56,10 +56,10 @@ def download_listed(destination: Path, source: str, listing: Listing) -> Downloa
     )
 
 
-def _sizes_there(destination: Path, listing: Listing) -> dict[str, int]:
+def _sizes_there(destination: Path, listing: Checksums) -> dict[str, int]:
     """Measure, in bytes, each listed file that is in ``destination`` with its digest."""
     sizes = {}
-    with writing_told(destination):
+    with write_errors_as_usage_errors(destination):
         present = [path for path in listing if (destination / path).is_file()]
         with files_bar("Checking", len(present)) as advance:
             for path in present:
@@ -81,7 +81,7 @@ def _keep(files: Files, destination: Path, wanted: dict[str, str], source: str) 
                 # No error yet: another member may be the one, a stray README.md for example.
                 differing[path] = digest
                 continue
-            with writing_told(destination):
+            with write_errors_as_usage_errors(destination):
                 write_whole(destination / path, content)
             sizes[path] = len(content)
             del wanted[path]
@@ -96,7 +96,7 @@ def _keep(files: Files, destination: Path, wanted: dict[str, str], source: str) 
     return sizes
 
 
-def _check_rest(wanted: Iterable[str], listing: Listing, source: str) -> None:
+def _check_rest(wanted: Iterable[str], listing: Checksums, source: str) -> None:
     """Accept that the whole test split is missing, and nothing else."""
     missing = set(wanted)
     if missing == {path for path in listing if is_test(path)}:

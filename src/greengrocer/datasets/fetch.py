@@ -1,6 +1,8 @@
-"""Fetching one archive over HTTP, from where an interrupted fetch of it stopped.
+"""Download one archive over HTTP; an interrupted download is resumed where it stopped.
 
-What has come lies in ``NAME.partial`` until it is whole; ``NAME.note`` says which URL it is of.
+The bytes received so far lie in ``NAME.partial``; ``NAME.note`` has the URL's digest. Written here
+because pooch, the usual library for this, deletes a partial file and starts again, and bounds no
+download's size.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from greengrocer.datasets.progress import bytes_bar
-from greengrocer.datasets.writing import write_whole, writing_told
+from greengrocer.datasets.writing import write_errors_as_usage_errors, write_whole
 from greengrocer.errors import DownloadFailed
 
 ARCHIVE_LIMIT = 512 * 2**20  # bytes
@@ -64,13 +66,13 @@ def fetch(url: str, archive: Path) -> None:
             f"cannot download {url}: {reason}; check the connection and the address, try again, "
             "or name a directory or an archive with --from"
         ) from error
-    with writing_told(archive):
+    with write_errors_as_usage_errors(archive):
         os.replace(_partial(archive), archive)
 
 
 def forget(archive: Path) -> None:
     """Remove what ``fetch`` keeps. Raises UsageError where it cannot be removed."""
-    with writing_told(archive):
+    with write_errors_as_usage_errors(archive):
         for path in (archive, _partial(archive), _note_of(archive)):
             path.unlink(missing_ok=True)
 
@@ -104,7 +106,7 @@ def _attempt(client: httpx.Client, url: str, archive: Path) -> None:
             if response.status_code in (206, 416):  # what we have is of no use
                 forget(archive)
             raise
-        with writing_told(archive):
+        with write_errors_as_usage_errors(archive):
             _save(response, url, archive, start)
 
 

@@ -1,17 +1,17 @@
-"""Pictures to show: a data set's validation split, or the built-in ones that ship with us."""
+"""Images to show: a data set's validation split, or the built-in ones that ship with us."""
 
 import random
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from greengrocer.datasets.labelled import read_split
+from greengrocer.datasets.dataset import read_split
 from greengrocer.datasets.locations import default_data_dir
 from greengrocer.errors import DatasetUnusable
 
 
 @dataclass(frozen=True)
-class ShownPicture:
+class ShownImage:
     """A JPEG on disk and the name of its true class."""
 
     path: Path
@@ -20,18 +20,18 @@ class ShownPicture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures that are shown, and whether they are the built-in ones."""
+    """The images that are shown, and whether they are the built-in ones."""
 
-    pictures: tuple[ShownPicture, ...]
+    pictures: tuple[ShownImage, ...]
     built_in: bool
 
-    def choose(self) -> ShownPicture:
-        """One picture, each as likely as any other."""
-        return random.choice(self.pictures)  # noqa: S311 - a picture to look at, not a secret
+    def choose(self) -> ShownImage:
+        """One image, each as likely as any other."""
+        return random.choice(self.pictures)  # noqa: S311 - an image to look at, not a secret
 
 
 def open_gallery(directory: Path | None) -> Gallery:
-    """The validation pictures below ``directory``, or the built-in ones where it is None.
+    """The validation images below ``directory``, or the built-in ones where it is None.
 
     Where it is None and the data set lies whole where ``greengrocer data download`` puts it, that
     is used. Raises DatasetUnusable for a directory that a person named and that cannot be used.
@@ -48,19 +48,19 @@ def _validation_gallery(directory: Path) -> Gallery:
     split = read_split(directory, "val")
     classes = split.taxonomy.classes
     pictures = tuple(
-        ShownPicture(picture.path, classes[picture.label])
+        ShownImage(picture.path, classes[picture.label])
         for picture in split.pictures
         if picture.path.suffix.lower() in (".jpg", ".jpeg")
     )
     missing = next((shown.path for shown in pictures if not shown.path.is_file()), None)
     if missing or not pictures:
-        raise DatasetUnusable(f"the data set at {directory} lacks {missing or 'JPEG pictures'}")
+        raise DatasetUnusable(f"the data set at {directory} lacks {missing or 'JPEG images'}")
     return Gallery(pictures, built_in=False)
 
 
 def built_in_gallery() -> Gallery:
-    """The pictures that ship with the product; a file's name is its class."""
+    """The images that ship with the product; a file's name is its class."""
     home = Path(str(files("greengrocer") / "gallery"))
     return Gallery(
-        tuple(ShownPicture(path, path.stem) for path in sorted(home.glob("*.jpg"))), built_in=True
+        tuple(ShownImage(path, path.stem) for path in sorted(home.glob("*.jpg"))), built_in=True
     )

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 from greengrocer.datasets.archives import MEMBER_LIMIT, Files, read_archive
+from greengrocer.datasets.checksums import listed_path
 from greengrocer.datasets.fetch import fetch, forget
-from greengrocer.datasets.listing import listed_path
 from greengrocer.errors import DownloadFailed
-from greengrocer.plain_files import NotPlain, read_plain
+from greengrocer.regular_files import NotRegularFile, read_regular
 
 # Tells the data set's root from other directories.
 LANDMARK = Path("dataset", "classes.csv")
@@ -28,7 +28,7 @@ def opened(source: str, destination: Path, wanted: Mapping[str, str]) -> Iterato
         with _fetched(source, destination) as archive:
             yield _from_archive(archive, source, wanted)
         return
-    with _reading_told(source):
+    with _read_errors_as_download_failed(source):
         is_directory = Path(source).is_dir()
         if not is_directory and not Path(source).is_file():
             raise DownloadFailed(
@@ -41,7 +41,7 @@ def opened(source: str, destination: Path, wanted: Mapping[str, str]) -> Iterato
 
 
 @contextmanager
-def _reading_told(what: object) -> Iterator[None]:
+def _read_errors_as_download_failed(what: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -69,18 +69,18 @@ def _from_archive(archive: Path, label: str, wanted: Mapping[str, str]) -> Files
 def _from_directory(root: Path, wanted: Mapping[str, str]) -> Files:
     for path in list(wanted):
         file = root / path
-        with _reading_told(file):
+        with _read_errors_as_download_failed(file):
             if not file.is_file():
                 continue
             try:
-                content = read_plain(file, MEMBER_LIMIT)
-            except NotPlain as error:
+                content = read_regular(file, MEMBER_LIMIT)
+            except NotRegularFile as error:
                 raise DownloadFailed(f"{file} is refused: it {error.strerror}") from error
         yield path, content
 
 
 def _root_of(directory: Path) -> Path:
-    with _reading_told(directory):
+    with _read_errors_as_download_failed(directory):
         for candidate in (directory, *sorted(directory.iterdir())):
             if (candidate / LANDMARK).is_file():
                 return candidate

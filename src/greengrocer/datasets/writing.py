@@ -10,7 +10,7 @@ from greengrocer.errors import UsageError
 
 
 @contextmanager
-def writing_told(target: Path) -> Iterator[None]:
+def write_errors_as_usage_errors(target: Path) -> Iterator[None]:
     """Turn an OSError (full disk, read-only, no permission) into a UsageError on ``target``."""
     try:
         yield
@@ -28,7 +28,7 @@ def directory_held(directory: Path) -> Iterator[None]:
 
     Raises UsageError where it is no directory, cannot be created, or another run has it.
     """
-    with writing_told(directory):
+    with write_errors_as_usage_errors(directory):
         created = not directory.exists()
         if not created and not directory.is_dir():
             raise UsageError(f"{directory} is not a directory: name another with --data")
@@ -36,12 +36,12 @@ def directory_held(directory: Path) -> Iterator[None]:
         # The lock is on the directory itself: nothing to clean up, and it ends with the process.
         held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with writing_told(directory):
+        with write_errors_as_usage_errors(directory):
             _lock(held, directory)
         yield
     finally:
         os.close(held)
-        if created:  # an empty directory would look like a data set without pictures
+        if created:  # an empty directory would look like a data set without images
             with suppress(OSError):
                 directory.rmdir()
 

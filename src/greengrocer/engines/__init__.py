@@ -1,1 +1,1 @@
-"""What runs a bundle's network: ONNX Runtime, PyTorch, or a fake for tests."""
+"""What runs a bundle's network: ONNX Runtime, PyTorch, or what another package adds."""

@@ -1,4 +1,4 @@
-"""Pictures of many threads, run together on an engine that gains by it."""
+"""Images of many threads, run together on an engine that gains by it."""
 
 import threading
 import time
@@ -14,20 +14,22 @@ from greengrocer.errors import Refusal
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.tracebacks import release_frames
 
-# Told of each batch: the seconds that each of its pictures has waited in the queue.
-Told = Callable[[Sequence[float]], None]
+# Called with the seconds for which each image of a batch has waited in the queue.
+Observe = Callable[[Sequence[float]], None]
 
 
 class Batcher:
     """A queue in front of ``engine``, and the one thread that calls it.
 
-    While a batch runs, others gather. Idle, the thread sleeps until a picture comes.
+    While a batch runs, others gather. Idle, the thread sleeps until an image comes.
     """
 
-    def __init__(self, engine: Engine, limits: BatchLimits, told: Told = lambda _: None) -> None:
+    def __init__(
+        self, engine: Engine, limits: BatchLimits, observe: Observe = lambda _: None
+    ) -> None:
         self.engine = engine
         self.limits = limits
-        self.told = told
+        self.observe = observe
         self._queue: list[_Picture] = []
         self._closed = False
         self._changed = threading.Condition()
@@ -37,8 +39,8 @@ class Batcher:
     def infer(self, pixels: Pixels, context: Context) -> Inference:
         """The inference, N = 1, for uint8 pixels [H, W, 3]; the calling thread waits for it.
 
-        Raises DeadlineExceeded or Departed where it had to wait too long, and what the engine
-        raises for this picture when it runs alone.
+        Raises DeadlineExceeded or ClientDisconnected where it had to wait too long, and what the
+        engine raises for this image when it runs alone.
         """
         picture = _Picture(pixels, context)
         with self._changed:
@@ -58,7 +60,7 @@ class Batcher:
         while batch := self._next_batch():
             try:
                 now = time.monotonic()
-                self.told([now - picture.arrived for picture in batch])
+                self.observe([now - picture.arrived for picture in batch])
                 self._answer(batch)
             # Whatever it is, somebody waits for it, and there is no other thread for the next one.
             except Exception as error:
@@ -99,7 +101,7 @@ class Batcher:
 
 
 class _Picture:
-    """One picture in the queue, and what its thread waits for."""
+    """One image in the queue, and what its thread waits for."""
 
     def __init__(self, pixels: Pixels, context: Context) -> None:
         self.pixels = pixels

@@ -1,20 +1,20 @@
-"""Which of the waiting pictures run together now: a decision of values alone, with no threads."""
+"""Which of the waiting images run together now: a decision of values alone, with no threads."""
 
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-LARGEST_ON_GPU = 32  # pictures, unless a setting says otherwise
+LARGEST_ON_GPU = 32  # images, unless a setting says otherwise
 
 
 class BatchLimits(NamedTuple):
-    """At most ``largest`` pictures run together; the first waits ``wait`` seconds for others."""
+    """At most ``largest`` images run together; the first waits ``wait`` seconds for others."""
 
     largest: int
     wait: float = 0.0
 
 
 class Waiting(Protocol):
-    """A picture in the queue. Times are moments of one monotonic clock, in seconds."""
+    """An image in the queue. Times are moments of one monotonic clock, in seconds."""
 
     @property
     def arrived(self) -> float:

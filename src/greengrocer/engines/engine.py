@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Inference(NamedTuple):
-    """What the graph returns for N pictures, all float32.
+    """What the graph returns for N images, all float32.
 
     ``probabilities`` [N, classes] and ``coarse`` [N, coarse classes] (None without a hierarchy)
     are calibrated; ``known_score`` [N] runs from 0 to 1, higher is more known; ``evidence``
@@ -24,7 +24,7 @@ class Inference(NamedTuple):
     coarse: Floats | None = None
 
     def only(self, place: int) -> "Inference":
-        """What it says of one of the N pictures, with N = 1."""
+        """What it says of one of the N images, with N = 1."""
         one = slice(place, place + 1)
         coarse = None if self.coarse is None else self.coarse[one]
         return Inference(self.probabilities[one], self.known_score[one], self.evidence[one], coarse)
@@ -33,8 +33,8 @@ class Inference(NamedTuple):
 class Threads(NamedTuple):
     """An engine's own threads for one run; the one that calls it counts."""
 
-    each: int = 1  # for pictures side by side
-    alone: int = 1  # for a picture that has the machine for itself
+    each: int = 1  # for images side by side
+    alone: int = 1  # for an image that has the machine for itself
 
 
 ONE_THREAD = Threads()
@@ -43,7 +43,7 @@ ONE_THREAD = Threads()
 class Engine(Protocol):
     """Runs one bundle. ``infer`` may be called from several threads at once.
 
-    Up to ``largest_batch`` pictures at once it gains by more of them; 1: it gains by none. Known
+    Up to ``largest_batch`` images at once it gains by more of them; 1: it gains by none. Known
     once it has started.
     """
 
@@ -55,7 +55,7 @@ class Engine(Protocol):
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer for uint8 pixels [N, H, W, 3].
 
-        ``alone``: no other picture is worked on, so all processors may be used.
+        ``alone``: no other image is worked on, so all processors may be used.
         """
 
     def close(self) -> None:

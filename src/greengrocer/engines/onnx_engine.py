@@ -15,9 +15,9 @@ ONNX_ONLY = "session.load_model_format", "ONNX"
 # Where to look for weights outside of the graph. The manifest lists none: they would be whatever
 # lies in the working directory.
 NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
-# A waiting thread that spins takes the processor from the one that works on another picture.
+# A waiting thread that spins takes the processor from the one that works on another image.
 NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
-# Where there is no other picture, it is awake for the next node; once the run is over, it sleeps.
+# Where there is no other image, it is awake for the next node; once the run is over, it sleeps.
 SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
 BATCH = "N"  # stands for a dimension that may vary
 
@@ -27,11 +27,11 @@ Shape = tuple[int | str, ...]
 class OnnxEngine:
     """A session that every worker thread shares, and with it the weights.
 
-    A second one, with weights of its own, is for a picture that is alone, on up to four processors
+    A second one, with weights of its own, is for an image that is alone, on up to four processors
     (docs/decisions/012). Where a run has the same number of threads either way, there is none.
     """
 
-    largest_batch = 1  # pictures side by side, each on its processor, are as fast
+    largest_batch = 1  # images side by side, each on its processor, are as fast
 
     def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         self.directory = directory

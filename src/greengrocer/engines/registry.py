@@ -1,42 +1,77 @@
-"""Engines by name. An engine's libraries are imported only when it is chosen."""
+"""Engines by name, found by entry points of the group ``greengrocer.engines``.
 
-import importlib
-from pathlib import Path
-from typing import Protocol
+A package that is installed beside this one adds an engine: its entry point names a class that is
+built and used as ``engines.engine`` says. An engine is imported only when it is chosen.
+"""
 
-from greengrocer.bundles.manifest import Manifest
-from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Protocol
+
 from greengrocer.errors import UsageError
+from greengrocer.safe_text import one_line
 
-ENGINES = {
-    "onnx": "greengrocer.engines.onnx_engine:OnnxEngine",
-    "torch": "greengrocer.engines.torch_engine:TorchEngine",
-    "fake": "greengrocer.engines.fake_engine:FakeEngine",
-}
+if TYPE_CHECKING:  # a name is checked before anything heavy is imported
+    from pathlib import Path
+
+    from greengrocer.bundles.manifest import Manifest
+    from greengrocer.engines.engine import Engine, Threads
+
+GROUP = "greengrocer.engines"
 
 
 class EngineType(Protocol):
     """How every engine is built. Building stores; ``start`` loads."""
 
     def __call__(
-        self, directory: Path, manifest: Manifest, device: str, threads: Threads
-    ) -> Engine:
-        """An engine for the verified bundle in ``directory``."""
+        self, directory: "Path", manifest: "Manifest", device: str, threads: "Threads"
+    ) -> "Engine":
+        """An engine for the verified bundle in ``directory``.
+
+        ``device`` is "auto", "cpu" or "cuda": an engine that has no such device raises UsageError.
+        """
+
+
+def find_engine(name: str) -> EntryPoint:
+    """The entry point of the engine called ``name``; it is not loaded.
+
+    Raises UsageError where no installed package has such an engine, or where several have one.
+    """
+    found = entry_points(group=GROUP)
+    if name not in found.names:
+        known = sorted(found.names)
+        if not known:
+            raise UsageError("no engine is installed, not even ours: install greengrocer again")
+        raise UsageError(f"there is no engine {one_line(name)}: choose one of {', '.join(known)}")
+    first, *others = found.select(name=name)
+    if others:
+        packages = ", ".join(sorted(_package(each) for each in (first, *others)))
+        raise UsageError(
+            f"the engine {name!r} is in more than one package ({packages}): uninstall all but one"
+        )
+    return first
 
 
 def make_engine(
-    name: str,
-    directory: Path,
-    manifest: Manifest,
-    device: str = "auto",
-    threads: Threads = ONE_THREAD,
-) -> Engine:
+    name: str, directory: "Path", manifest: "Manifest", device: str, threads: "Threads"
+) -> "Engine":
     """The engine called ``name``, not yet started.
 
-    Raises UsageError for an unknown name, and what the engine's import raises (MissingExtra).
+    Raises UsageError where ``find_engine`` does, where the engine's entry point does not load,
+    and what the engine's import raises itself (MissingExtra).
     """
-    if name not in ENGINES:
-        raise UsageError(f"there is no engine {name!r}: choose one of {', '.join(ENGINES)}")
-    module, _, attribute = ENGINES[name].partition(":")
-    engine: EngineType = getattr(importlib.import_module(module), attribute)
+    found = find_engine(name)
+    try:
+        engine: EngineType = found.load()
+    except UsageError:
+        raise
+    # a package of somebody else's: its import may raise anything
+    except Exception as error:
+        raise UsageError(
+            f"the engine {name!r} of the package {_package(found)} does not load: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return engine(directory, manifest, device, threads)
+
+
+def _package(found: EntryPoint) -> str:
+    return "of unknown name" if found.dist is None else f"{found.dist.name} {found.dist.version}"

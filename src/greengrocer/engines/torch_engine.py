@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from greengrocer.bundles.apart import read_weights
+from greengrocer.bundles.float_weights import read_weights
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
@@ -14,17 +14,16 @@ try:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    from greengrocer.networks.backbone import Backbone, backbone_names
     from greengrocer.networks.device import choose_device
-    from greengrocer.networks.efficientnet_lite import VARIANTS, EfficientNetLite
     from greengrocer.networks.recogniser import (
         AnswerHead,
-        Familiar,
         Outputs,
+        Prototypes,
         Recogniser,
         channels_last,
-        normalise,
     )
-    from greengrocer.networks.weights import load_float16, split_familiar
+    from greengrocer.networks.weights import load_float16, split_prototypes
 except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
 
@@ -40,7 +39,7 @@ class TorchEngine:
         self.device = device
         self.threads = threads
         self._target = torch.device("cpu")
-        self._network: tuple[EfficientNetLite, AnswerHead] | None = None
+        self._network: tuple[Backbone, AnswerHead] | None = None
 
     def start(self) -> None:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
@@ -48,13 +47,15 @@ class TorchEngine:
         self.largest_batch = 1 if self._target.type == "cpu" else LARGEST_ON_GPU
         torch.set_num_threads(self.threads.each)  # it knows but one number for all runs
         described = self.manifest.network
-        if described is None or described.architecture not in VARIANTS:
+        if described is None or described.architecture not in backbone_names():
             raise BundleRefused(
                 f"bundle {self.directory}: the manifest names no network that the torch engine "
                 "knows: use the engine onnx"
             )
-        recogniser, familiar = self._load(described)
-        head = AnswerHead(recogniser.head, familiar, described.temperature, self.manifest.coarse_of)
+        recogniser, prototypes = self._load(described)
+        head = AnswerHead(
+            recogniser.head, prototypes, described.temperature, self.manifest.coarse_of
+        )
         self._network = (
             channels_last(recogniser.backbone.eval().to(self._target)),
             head.eval().to(self._target),
@@ -67,7 +68,7 @@ class TorchEngine:
         backbone, head = self._network
         with torch.inference_mode():
             planes = torch.tensor(pixels, device=self._target).permute(0, 3, 1, 2)
-            outputs: Outputs = head(backbone(normalise(planes)))
+            outputs: Outputs = head(backbone(backbone.normalise(planes)))
         return Inference(
             probabilities=outputs.probabilities.cpu().numpy(),
             known_score=outputs.known_score.cpu().numpy(),
@@ -79,12 +80,12 @@ class TorchEngine:
         """Let the weights go."""
         self._network = None
 
-    def _load(self, described: Network) -> tuple[Recogniser, Familiar]:
+    def _load(self, described: Network) -> tuple[Recogniser, Prototypes]:
         data = read_weights(self.directory, self.manifest)
         recogniser = Recogniser(described.architecture, len(self.manifest.classes))
         try:
-            weights, familiar = split_familiar(load(data))
+            weights, prototypes = split_prototypes(load(data))
             load_float16(recogniser, weights)
         except (ValueError, SafetensorError) as error:
             raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
-        return recogniser, familiar
+        return recogniser, prototypes

@@ -9,7 +9,7 @@ from greengrocer.ranking import Answer, Level
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Fractions of the pictures; the precision is of those named, None where none was."""
+    """Fractions of the images; the precision is of those named, None where none was."""
 
     known_rate: float
     answer_precision: float | None
@@ -19,7 +19,7 @@ class AnswerScores:
 def score_answers(
     answers: Sequence[Answer], fine: Sequence[str], coarse: Sequence[str] | None
 ) -> AnswerScores:
-    """Score what was named against the true ``fine`` and ``coarse`` class of every picture.
+    """Score what was named against the true ``fine`` and ``coarse`` class of every image.
 
     ``unknown`` counts as abstention: it lowers the coverage, not the precision.
     """

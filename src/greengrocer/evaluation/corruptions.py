@@ -1,10 +1,10 @@
-"""Seven ways in which a photo goes wrong, five severities each: pure functions on pictures.
+"""Seven ways in which a photo goes wrong, five severities each: pure functions on images.
 
 The corruptions are our own, after the idea of ImageNet-C: Hendrycks and Dietterich, Benchmarking
 Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019. None of their code is
 used and most of our levels are milder than theirs: the figures do not compare with published ones.
 
-The levels suit pictures of about 350 pixels a side. They were chosen by eye, before any model was
+The levels suit images of about 350 pixels a side. They were chosen by eye, before any model was
 measured: severity 1 is just seen, at 3 one would rather take the photo again, yet a person names
 what it shows at once, and at 5 a person hesitates.
 """
@@ -26,7 +26,7 @@ SIDE = 350  # pixels of the shorter side that the parameters are meant for
 class Corruption:
     """One way of going wrong: ``levels`` are its parameter at severities 1 to 5, in ``unit``.
 
-    ``apply`` takes an RGB picture, a level and a seed; it returns a new one of the same size.
+    ``apply`` takes an RGB image, a level and a seed; it returns a new one of the same size.
     """
 
     title: str
@@ -48,7 +48,7 @@ def corrupt(picture: Image.Image, name: str, severity: int, seed: int) -> Image.
 
 
 def shrink(picture: Image.Image) -> Image.Image:
-    """A picture whose shorter side is at most 350 pixels, as the parameters expect.
+    """An image whose shorter side is at most 350 pixels, as the parameters expect.
 
     A blur of three pixels, or their noise, would be lost in a photo of twelve megapixels.
     """
@@ -75,7 +75,7 @@ def _brightness(picture: Image.Image, shift: float, seed: int) -> Image.Image:
 
 
 def _contrast(picture: Image.Image, kept: float, seed: int) -> Image.Image:
-    """Every pixel nearer to the picture's mean grey, as in fog or behind a greasy lens."""
+    """Every pixel nearer to the image's mean grey, as in fog or behind a greasy lens."""
     del seed
     pixels = _floats(picture)
     mean = pixels.mean()
@@ -97,9 +97,9 @@ def _downscaling(picture: Image.Image, factor: float, seed: int) -> Image.Image:
 
 
 def _rotation(picture: Image.Image, degrees: float, seed: int) -> Image.Image:
-    """Turned about its centre; the corners show the picture mirrored at its edges.
+    """Turned about its centre; the corners show the image mirrored at its edges.
 
-    Training turns pictures too, and fills the corners with grey: grey here would flatter.
+    Training turns images too, and fills the corners with grey: grey here would flatter.
     """
     width, height = picture.size
     margin = math.ceil((math.hypot(width, height) - min(width, height)) / 2)

@@ -8,11 +8,11 @@ import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
-from greengrocer.datasets.labelled import SUFFIXES, LabelledSet
+from greengrocer.datasets.dataset import SUFFIXES, Dataset
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.answers import AnswerScores, score_answers
-from greengrocer.evaluation.each_picture import each_picture
+from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask
@@ -20,7 +20,7 @@ from greengrocer.ranking import Answer, Ask
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures and what they were computed from, picture by picture."""
+    """The figures and what they were computed from, image by image."""
 
     scores: Scores
     named: AnswerScores
@@ -31,12 +31,10 @@ class Evaluation:
     paths: tuple[Path, ...]  # [N]
 
 
-def evaluate(
-    pipeline: Pipeline, manifest: Manifest, labelled: LabelledSet, threads: int
-) -> Evaluation:
-    """Classify every picture on ``threads`` threads, with a progress bar, and score the answers.
+def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads: int) -> Evaluation:
+    """Classify every image on ``threads`` threads, with a progress bar, and score the answers.
 
-    Raises DatasetUnusable for a class that the model does not have, or a picture that is refused.
+    Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
     """
     labels = _model_labels(manifest, labelled)
     paths = tuple(picture.path for picture in labelled.pictures)
@@ -59,18 +57,18 @@ def evaluate(
 
 
 def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
-    """The known score of every picture below ``directory``, in order of their paths, float [N].
+    """The known score of every image below ``directory``, in order of their paths, float [N].
 
-    Raises DatasetUnusable where there is none, or for a picture that is refused.
+    Raises DatasetUnusable where there is none, or for an image that is refused.
     """
     paths = [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in SUFFIXES]
     if not paths:
-        raise DatasetUnusable(f"{directory} holds no pictures")
+        raise DatasetUnusable(f"{directory} holds no images")
     answers = _classify(pipeline, paths, threads)
     return np.array([answer.known_score for answer in answers], np.float32)
 
 
-def _model_labels(manifest: Manifest, labelled: LabelledSet) -> Labels:
+def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
     """Class ids by name: a data set may have fewer classes than the model, never others."""
     ids = {name: index for index, name in enumerate(manifest.classes)}
     names = [labelled.taxonomy.classes[picture.label] for picture in labelled.pictures]
@@ -89,7 +87,7 @@ def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[A
     def classify(_: int, data: bytes) -> Answer:
         return pipeline.classify(data, Context(), ask)
 
-    return each_picture(paths, classify, threads, "evaluate")
+    return map_images(paths, classify, threads, "evaluate")
 
 
 def _by_class(top: Sequence[tuple[str, float]], classes: Sequence[str]) -> Floats:

@@ -1,4 +1,4 @@
-"""How much accuracy is left when the pictures go wrong: every corruption at every severity."""
+"""How much accuracy is left when the images go wrong: every corruption at every severity."""
 
 import io
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from PIL import Image
 from greengrocer.context import Context
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt, shrink
-from greengrocer.evaluation.each_picture import each_picture
 from greengrocer.evaluation.evaluate import Evaluation
+from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.intervals import Interval, bootstrap
 from greengrocer.imaging.decode import decode
 from greengrocer.pipeline import Pipeline
@@ -56,7 +56,7 @@ class Robustness:
 
     @property
     def relative_loss_interval(self) -> Interval | None:
-        """The bootstrap's 95 % interval over the pictures; None as for the loss itself."""
+        """The bootstrap's 95 % interval over the images; None as for the loss itself."""
         return bootstrap(self._loss, len(self.clean)) if self.clean.any() else None
 
     def _loss(self, drawn: npt.NDArray[np.intp]) -> float:
@@ -66,18 +66,18 @@ class Robustness:
 
     @property
     def _kept(self) -> Floats:
-        """The share of each picture's corrupted versions that were answered rightly, [N]."""
+        """The share of each image's corrupted versions that were answered rightly, [N]."""
         kept: Floats = self.corrupted[:, :, :JUDGED].mean(axis=(1, 2))
         return kept
 
 
 def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robustness:
-    """Classify each evaluated picture in all its corrupted versions, on ``threads`` threads.
+    """Classify each evaluated image in all its corrupted versions, on ``threads`` threads.
 
-    Clean answers are those of ``evaluation``. A picture is decoded once and shrunk to what the
+    Clean answers are those of ``evaluation``. An image is decoded once and shrunk to what the
     corruptions expect; its index is the seed, so that two models meet the same pixels. The
-    versions reach the pipeline as PNG, which adds no wear of its own. Raises DatasetUnusable for a
-    picture that cannot be read any more.
+    versions reach the pipeline as PNG, which adds no wear of its own. Raises DatasetUnusable for an
+    image that cannot be read any more.
     """
     truth = [pipeline.labels.classes[label] for label in evaluation.labels]
 
@@ -91,7 +91,7 @@ def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robu
             for name in CORRUPTIONS
         ]
 
-    corrupted = each_picture(evaluation.paths, rights, threads, "corruptions")
+    corrupted = map_images(evaluation.paths, rights, threads, "corruptions")
     clean = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return Robustness(clean, np.array(corrupted))
 

@@ -7,11 +7,10 @@ from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
-from greengrocer.evaluation.report.findings import Flags
 from greengrocer.evaluation.robustness import Robustness
-from greengrocer.evaluation.seen import Seen
 from greengrocer.evaluation.stopwatch import Stopwatch
-from greengrocer.figures.score import Labels
+from greengrocer.evaluation.training_overlap import TrainingOverlap
+from greengrocer.figures.score import Flags, Labels
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,13 @@ class Run:
     bundle_bytes: int
     evaluation: Evaluation
     stopwatch: Stopwatch
-    unknown: Floats | None = None  # known scores [M] of pictures that show nothing known
+    unknown: Floats | None = None  # known scores [M] of images that show nothing known
     robustness: Robustness | None = None
-    seen: Seen = field(default_factory=Seen)
+    overlap: TrainingOverlap = field(default_factory=TrainingOverlap)
 
     @cached_property
     def predicted(self) -> Labels:
-        """The likeliest class of every picture, [N]."""
+        """The likeliest class of every image, [N]."""
         predicted: Labels = self.evaluation.probabilities.argmax(axis=1)
         return predicted
 

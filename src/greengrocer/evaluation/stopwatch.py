@@ -11,7 +11,7 @@ class Stopwatch:
         self._inferred: list[float] = []
 
     def decoded(self, seconds: float) -> None:
-        """A picture was decoded and fitted."""
+        """An image was decoded and fitted."""
         self._decoded.append(seconds)
 
     def inferred(self, seconds: float) -> None:
@@ -20,10 +20,10 @@ class Stopwatch:
 
     @property
     def decode_milliseconds(self) -> float:
-        """The median of decode and fit; NaN before the first picture."""
+        """The median of decode and fit; NaN before the first image."""
         return 1000 * median(self._decoded or [float("nan")])
 
     @property
     def infer_milliseconds(self) -> float:
-        """The median of inference; NaN before the first picture."""
+        """The median of inference; NaN before the first image."""
         return 1000 * median(self._inferred or [float("nan")])

@@ -36,7 +36,7 @@ def wilson(hits: int, n: int) -> Interval:
 
 
 def bootstrap(statistic: Callable[[npt.NDArray[np.intp]], float], n: int) -> Interval:
-    """The percentile interval of a ``statistic`` of picture indices, over 1000 resamples of n.
+    """The percentile interval of a ``statistic`` of image indices, over 1000 resamples of n.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3. The same input
     gives the same interval: the resamples are drawn from a fixed seed.

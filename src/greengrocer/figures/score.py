@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64]  # the class id of each image
 Flags = npt.NDArray[np.bool_]
 
 ECE_BINS = 15

@@ -1,1 +1,1 @@
-"""The built-in pictures, drawn by a program (see NOTICE). Each is named for what it shows."""
+"""The built-in images, drawn by a program (see NOTICE). Each is named for what it shows."""

@@ -1,1 +1,1 @@
-"""From a picture's bytes to the pixels that a model sees."""
+"""From an image's bytes to the pixels that a model sees."""

@@ -1,4 +1,4 @@
-"""The memory that pictures take while they are decoded, shared by all threads of a process."""
+"""The memory for decoding images, shared by all threads of a process."""
 
 import threading
 from collections import deque
@@ -10,67 +10,68 @@ from greengrocer.tracebacks import release_frames
 
 
 class DecodeBudget:
-    """At most ``capacity`` bytes are held at once; who finds too little left waits in line.
+    """At most ``capacity`` bytes are reserved at once; a thread that needs more waits in line.
 
-    ``told`` hears of the bytes that are held whenever they change, from any thread.
+    ``on_change`` is called with the reserved bytes whenever they change, from any thread.
     """
 
-    def __init__(self, capacity: int, told: Callable[[int], object] = lambda _: None) -> None:
+    def __init__(self, capacity: int, on_change: Callable[[int], object] = lambda _: None) -> None:
         self.capacity = capacity
         self.used = 0
-        self._told = told
+        self._on_change = on_change
         self._lock = threading.Lock()
-        self._line: deque[Share] = deque()
+        self._line: deque[Reservation] = deque()
 
-    def share(self, amount: int, context: Context) -> "Share":
-        """``amount`` bytes for the time of a ``with``; all there are, where that is more.
+    def reserve(self, amount: int, context: Context) -> "Reservation":
+        """A context manager that holds ``amount`` bytes, or the whole capacity if that is less.
 
-        The thread waits for them. Raises DeadlineExceeded or Departed, as ``context`` does.
+        Entering it waits for them. Raises DeadlineExceeded or ClientDisconnected, as ``context``
+        does.
         """
-        return Share(self, min(amount, self.capacity), context)
+        return Reservation(self, min(amount, self.capacity), context)
 
     @property
     def waiting(self) -> int:
         """How many threads wait."""
         return len(self._line)
 
-    def enter(self, share: "Share") -> bool:
-        """Have a share, or stand in line for it."""
+    def enter(self, reservation: "Reservation") -> bool:
+        """Take the bytes of ``reservation`` or wait in line for them; True if they are held."""
         with self._lock:
-            self._line.append(share)
+            self._line.append(reservation)
             self._admit()
-            return share.held
+            return reservation.held
 
-    def leave(self, share: "Share") -> None:
-        """Give a share back, or leave the line."""
+    def leave(self, reservation: "Reservation") -> None:
+        """Give the bytes of ``reservation`` back, or leave the line."""
         with self._lock:
-            if share.held:
-                self.used -= share.amount
-                share.held = False
+            if reservation.held:
+                self.used -= reservation.amount
+                reservation.held = False
             else:
-                self._line.remove(share)
+                self._line.remove(reservation)
             self._admit()
-            self._told(self.used)
+            self._on_change(self.used)
 
     def _admit(self) -> None:
-        """Let those in who are first, while there is room."""
+        """Grant the first reservations in line, while there is room."""
         while self._line and self.used + self._line[0].amount <= self.capacity:
-            share = self._line.popleft()
-            self.used += share.amount
-            share.held = True
-            self._told(self.used)
-            share.woken.set()
+            reservation = self._line.popleft()
+            self.used += reservation.amount
+            reservation.held = True
+            self._on_change(self.used)
+            reservation.woken.set()
 
 
-class Share:
-    """One picture's part of the budget."""
+class Reservation:
+    """The bytes for one image; used by ``with``."""
 
     __slots__ = ("_budget", "_context", "amount", "held", "woken")
 
     def __init__(self, budget: DecodeBudget, amount: int, context: Context) -> None:
         self.amount = amount
         self.held = False
-        self.woken = threading.Event()  # by room, or because nobody waits for the picture any more
+        self.woken = threading.Event()  # when the bytes are held, or when the client disconnected
         self._budget = budget
         self._context = context
 
@@ -87,7 +88,7 @@ class Share:
         self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
     ) -> None:
         if error is not None:
-            release_frames(error)  # what is given back must be free
+            release_frames(error)  # its frames hold the memory that is given back
         self._budget.leave(self)
 
     def _wait(self) -> None:

@@ -1,7 +1,7 @@
-"""From a decoded picture to upright RGB, part by part.
+"""Convert a decoded image to upright RGB, band by band.
 
-EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
-CMYK are converted. Besides the picture and the result no more than a part is in memory.
+EXIF orientation is applied, alpha is composited over white, 16 bit is scaled to 8, palettes, grey
+and CMYK are converted. Besides the image and the result only one band is in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from PIL import Image
 from greengrocer.imaging.exif import UPRIGHT
 
 BAND = 1 << 18  # pixels that are converted at a time
-FORMS = 32  # bytes that a pixel of a part takes in all the forms that it has on its way
+BAND_BYTES = 32  # that a pixel of a band takes in all modes between the image and the result
 
 Box = tuple[int, int, int, int]
 
@@ -25,13 +25,13 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # where a turned picture's sides begin
+_FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # orientations that begin there
 
 
 def upright_rgb(picture: Image.Image, orientation: int, check: Callable[[], None]) -> Image.Image:
-    """``picture`` in RGB, held as EXIF's ``orientation`` (1 to 8) says; itself, if it is so.
+    """``picture`` in RGB, turned by EXIF's ``orientation`` (1 to 8); itself, if it already is.
 
-    ``check`` is called before each part, and may raise to stop.
+    ``check`` is called before each band, and may raise to stop.
     """
     is_rgb = picture.mode == "RGB" and "transparency" not in picture.info
     if is_rgb and orientation == UPRIGHT:
@@ -39,17 +39,17 @@ def upright_rgb(picture: Image.Image, orientation: int, check: Callable[[], None
     width, height = picture.size
     turned = (height, width) if orientation >= 5 else (width, height)
     rgb = Image.new("RGB", turned)
-    for box in parts(width, height):
+    for box in bands(width, height):
         check()
-        part = _to_rgb(picture.crop(box))
+        band = _to_rgb(picture.crop(box))
         if orientation != UPRIGHT:
-            part = part.transpose(_ORIENTATIONS[orientation])
-        rgb.paste(part, _place(box, turned, orientation))
+            band = band.transpose(_ORIENTATIONS[orientation])
+        rgb.paste(band, _place(box, turned, orientation))
     return rgb
 
 
-def parts(width: int, height: int) -> Iterator[Box]:
-    """Boxes of at most BAND pixels, for pictures of any shape."""
+def bands(width: int, height: int) -> Iterator[Box]:
+    """Boxes of at most BAND pixels that cover an image of any shape."""
     across = min(width, BAND)
     down = max(1, BAND // across)
     for top in range(0, height, down):

@@ -1,81 +1,80 @@
-"""What decoding a picture takes of memory and of time, by its header: upper bounds.
+"""Upper bounds on the memory and processor time of decoding an image, from its header.
 
-The sums follow what the decoders allocate; ``tests/imaging/test_memory.py`` measures real
+The sums follow the allocations of the decoders; ``tests/imaging/test_memory.py`` measures real
 processes against them.
 """
 
 from greengrocer.imaging import jpeg, png
-from greengrocer.imaging.colour import BAND, FORMS
+from greengrocer.imaging.colour import BAND, BAND_BYTES
 from greengrocer.imaging.formats import Format, Header
 
-FIXED = 2_000_000  # bytes: the decoder's own
-WEBP_SECONDS = 25e-9, 40e-9  # a pixel and a byte of the file take, at most (measured)
-STILL_SECONDS = 55e-9, 80e-9  # likewise, of what is decoded of a HEIC or AVIF
-DEEP_STILL_SECONDS = 95e-9, 80e-9  # likewise, of more than 8 bits a sample
-STILL_BYTES = 18  # that a pixel of those takes besides the result (measured)
+FIXED = 2_000_000  # bytes that a decoder takes for any image
+WEBP_SECONDS = 25e-9, 40e-9  # for a pixel and for a byte of the file, at most (measured)
+HEIF_SECONDS = 55e-9, 80e-9  # likewise, of a HEIC or AVIF
+DEEP_HEIF_SECONDS = 95e-9, 80e-9  # likewise, of more than 8 bits a sample
+HEIF_BYTES = 18  # that a pixel of a HEIC or AVIF takes besides the result (measured)
 
-_ROW = 8  # bytes of a pointer to it
+_ROW = 8  # bytes of the pointer to a row
 _RGB = 4  # bytes of a pixel, the fourth of which is unused
 _BICUBIC = 32  # bytes of weights that each row and each column takes where it is squeezed
 
 
-def decode_bytes(data: bytes, header: Header, target: tuple[int, int] | None) -> int:
-    """What ``decode`` holds at its peak besides ``data``; raises UnreadablePicture."""
+def decode_bytes(data: bytes, header: Header) -> int:
+    """Bytes that decoding any format but JPEG holds at its peak besides ``data``.
+
+    Raises UnreadableImage.
+    """
     size = header.width, header.height
-    match header.format:
-        case Format.PNG:
-            layout = png.layout(data)
-            row = -(-header.width * layout.depth * layout.channels // 8)
-            stored = _image(size, 1 if layout.channels == 1 and layout.depth < 16 else _RGB)
-            return FIXED + stored + max(2 * row, rgb_bytes(size) + _part(size))
-        case Format.WEBP:
-            # Twice the canvas, its frame as bytes and as a picture; then the result for the frame
-            frames = 3 * _RGB * header.pixels
-            return FIXED + 3 * len(data) + frames + rgb_bytes(size) + _part(size)
-        case Format.HEIC | Format.AVIF:
-            # Planes of 16 bit, turned ones, their colours as bytes and as a picture; two files
-            return (
-                FIXED + 2 * len(data) + STILL_BYTES * header.pixels + rgb_bytes(size) + _part(size)
-            )
-        case Format.JPEG:
-            return FIXED + _jpeg(data, size, target)
+    result = rgb_bytes(size) + _band(size)
+    if header.format is Format.PNG:
+        layout = png.read_layout(data)
+        row = -(-header.width * layout.depth * layout.channels // 8)
+        stored = _image(size, 1 if layout.channels == 1 and layout.depth < 16 else _RGB)
+        return FIXED + stored + max(2 * row, result)
+    if header.format is Format.WEBP:
+        # Twice the canvas, its frame as bytes and as an image; then the result for the frame
+        return FIXED + 3 * len(data) + 3 * _RGB * header.pixels + result
+    # HEIC and AVIF: planes of 16 bit, turned ones, colours as bytes and as an image; two files
+    return FIXED + 2 * len(data) + HEIF_BYTES * header.pixels + result
 
 
-def _jpeg(data: bytes, size: tuple[int, int], target: tuple[int, int] | None) -> int:
-    frame = jpeg.read_frame(data)
+def jpeg_bytes(
+    length: int, image: jpeg.Jpeg, size: tuple[int, int], target: tuple[int, int] | None
+) -> int:
+    """The same for a JPEG of ``length`` bytes that is decoded for ``target``."""
     whole = 0
-    if jpeg.may_lack_end(memoryview(data)[frame.scan :]):  # it is looked whether pixels are missing
-        whole = 2 * len(data) + _image(size, _RGB) + _part(size)
+    if image.may_lack_end:  # then it is decoded at full size too, to see whether pixels are missing
+        whole = 2 * length + _image(size, _RGB) + _band(size)
     scaled = size if target is None else scaled_size(size, target)
     rows = 64 * 4 * size[0]  # some rows of each of four planes, in several stages
-    pixels = _image(scaled, _RGB) + rgb_bytes(scaled) + _part(scaled)
-    return rows + frame.coefficient_bytes + max(whole, pixels)
+    pixels = _image(scaled, _RGB) + rgb_bytes(scaled) + _band(scaled)
+    return FIXED + rows + image.coefficient_bytes + max(whole, pixels)
 
 
 def scaled_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """To which a JPEG of ``size`` is decoded for ``target``, held either way, at most."""
+    """The largest size to which a JPEG of ``size`` is decoded for ``target``, upright or turned."""
     scale = min(jpeg.scale(size, target), jpeg.scale(size, target[::-1]))
     return -(-size[0] // scale), -(-size[1] // scale)
 
 
-def _part(size: tuple[int, int]) -> int:
-    """Of the part whose colours are being changed."""
-    return FORMS * min(size[0] * size[1], BAND)
+def _band(size: tuple[int, int]) -> int:
+    """Bytes of the band whose colours are being converted."""
+    return BAND_BYTES * min(size[0] * size[1], BAND)
 
 
 def fit_bytes(size: tuple[int, int], target: tuple[int, int]) -> int:
-    """What ``fit`` holds at its peak of a picture of ``size``, itself included.
+    """Bytes that ``fit`` holds at its peak for an image of ``size``, the image included.
 
-    It is squeezed along one side and then along the other, in the order that costs less.
+    Pillow resizes along one side and then along the other, in the order that costs less.
     """
     width, height = size
     between = min(_image((target[0], height), _RGB), _image((width, target[1]), _RGB))
-    left = _part(size)  # which the allocator may not have given back
+    left = _band(size)  # which the allocator may not have given back
     return FIXED + left + rgb_bytes(size) + between + _BICUBIC * (width + height)
 
 
 def rgb_bytes(size: tuple[int, int]) -> int:
-    """Of an RGB picture of ``size``, upright or turned."""
+    """Bytes of an RGB image of ``size``, upright or turned."""
     return max(_image(size, _RGB), _image(size[::-1], _RGB))
 
 
@@ -85,16 +84,16 @@ def _image(size: tuple[int, int], pixel: int) -> int:
 
 
 def webp_seconds(pixels: int, length: int) -> float:
-    """What the one call that decodes a WebP of ``length`` bytes takes of a processor, at most."""
+    """The most processor time that decoding a WebP of ``length`` bytes takes, in one call."""
     pixel, byte = WEBP_SECONDS
     return pixel * pixels + byte * length
 
 
-def still_seconds(pixels: int, length: int, *, deep: bool) -> float:
-    """What the one call that decodes a HEIC or AVIF takes of a processor, at most.
+def heif_seconds(pixels: int, length: int, *, deep: bool) -> float:
+    """The most processor time that decoding a HEIC or AVIF takes, in one call.
 
-    ``pixels`` and ``length``, in bytes, are of all that is decoded: transparency counts as pixels,
-    and a tile as often as it is shown. ``deep``: samples have more than 8 bits.
+    ``pixels`` and ``length``, in bytes, are of all that is decoded: alpha counts as pixels, and a
+    tile as often as it is shown. ``deep``: samples have more than 8 bits.
     """
-    pixel, byte = DEEP_STILL_SECONDS if deep else STILL_SECONDS
+    pixel, byte = DEEP_HEIF_SECONDS if deep else HEIF_SECONDS
     return pixel * pixels + byte * length

@@ -1,274 +1,303 @@
-"""From a picture's bytes to upright RGB, under limits.
+"""Decode an image's bytes to upright RGB, under limits.
 
-EXIF orientation is applied, alpha is laid over white, 16 bit is scaled to 8, palettes, grey and
-CMYK are converted, and of an animation the first frame counts. ICC profiles are ignored. The
-decoder sees only the parts of a file that are needed: see ``png``, ``jpeg`` and ``webp``.
+EXIF orientation is applied, alpha is composited over white, 16 bit is scaled to 8, palettes, grey
+and CMYK are converted, and the first frame of an animation is decoded. ICC profiles are ignored.
+The decoder sees only the parts of a file that are needed: see ``png``, ``jpeg`` and ``webp``.
 """
 
 import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, cast
+from functools import wraps
+from typing import IO, ParamSpec, TypeAlias, TypeVar, cast
 
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from greengrocer.errors import (
-    PictureTooSlow,
-    Refusal,
-    TooManyPixels,
-    UnreadablePicture,
-)
+from greengrocer.errors import ImageTooSlow, Refusal, TooManyPixels, UnreadableImage
 from greengrocer.imaging import cost, jpeg, png, webp
-from greengrocer.imaging.colour import parts, upright_rgb
+from greengrocer.imaging.colour import bands, upright_rgb
 from greengrocer.imaging.exif import UPRIGHT
-from greengrocer.imaging.formats import STILLS, Format, Header, read_header
+from greengrocer.imaging.formats import Format, Header, read_header, read_structure
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.imaging.heif import decode_still
-from greengrocer.imaging.pieces import Pieces
-from greengrocer.imaging.shown import Shown
-from greengrocer.imaging.stills import read_still
+from greengrocer.imaging.heif import HeifImage, decode_heif
+from greengrocer.imaging.jpeg import Jpeg
+from greengrocer.imaging.stripped import PartsReader, Stripped
 
-Picture = bytes | Pixels  # a file's bytes, or upright RGB as it is: uint8 [height, width, 3]
+# An image as it was sent: a file's bytes, or upright RGB, uint8 [height, width, 3]. It is not
+# called Image, which is Pillow's decoded one.
+Picture = bytes | Pixels
 
-PNG_BLOCK = 1 << 14  # bytes of a PNG that are unpacked between two looks at the clock
+Size: TypeAlias = tuple[int, int]
+Parts: TypeAlias = list[bytes | memoryview]
+P = ParamSpec("P")
+R = TypeVar("R")
 
-# Image.open would hold pictures against Pillow's own limit, and warn; DecodeLimits takes its place.
+PNG_BLOCK = 1 << 14  # bytes of a PNG that are decompressed between two looks at the clock
+
+# Image.open would check images against Pillow's own limit, and warn; DecodeLimits replaces it.
 _OPEN: dict[Format, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     Format.JPEG: JpegImagePlugin.JpegImageFile,
     Format.PNG: PngImagePlugin.PngImageFile,
     Format.WEBP: WebPImagePlugin.WebPImageFile,
 }
-_SHOWN = {Format.PNG: png.shown, Format.JPEG: jpeg.shown, Format.WEBP: webp.shown}
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What a picture may cost."""
+    """Limits on the pixels, processor time and memory of decoding one image."""
 
     pixels: int = 120_000_000
-    seconds: float = 4.0
+    seconds: float = 4.0  # of processor time
     bytes: int = 2_000_000_000  # that decoding and fitting hold at their peak
 
     @property
     def scanned_pixels(self) -> int:
-        """Bound on pixels times scans: each scan of a progressive JPEG visits every pixel.
+        """Limit on pixels times scans: each scan of a progressive JPEG visits every pixel.
 
-        Scans with nothing in them are read before the clock is looked at. By default they take at
-        most 1.2 seconds (measured, 1.5 billion pixels a second), which come on top of the budget.
+        Empty scans are decoded before the clock is read. By default they take at most 1.2 seconds
+        (measured, 1.5 billion pixels a second), in addition to ``seconds``.
         """
         return 14 * self.pixels
 
 
 def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
-    """How many pixels it has, by its header; raises a PictureRefused, TooManyPixels above all."""
+    """The number of pixels, from the header; raises an ImageRefused, TooManyPixels among them."""
     if isinstance(picture, bytes):
         header = read_header(picture)
-        return _within(header.width, header.height, limits)
+        return _check_pixels(header.width, header.height, limits)
     height, width = picture.shape[:2]
-    return _within(width, height, limits)
+    return _check_pixels(width, height, limits)
 
 
-def allowed_bytes(picture: Picture, target: tuple[int, int] | None, limits: DecodeLimits) -> int:
-    """The same; raises TooManyPixels where ``limits`` do not allow as many."""
-    needed = decoding_bytes(picture, target)
-    if needed > limits.bytes:
-        raise TooManyPixels(
-            f"to decode the picture would take {needed / 1e6:,.0f} MB of memory: "
-            f"at most {limits.bytes / 1e6:,.0f} are allowed"
-        )
-    return needed
-
-
-def _within(width: int, height: int, limits: DecodeLimits) -> int:
+def _check_pixels(width: int, height: int, limits: DecodeLimits) -> int:
     pixels = width * height
     if pixels > limits.pixels:
         raise TooManyPixels(
-            f"the picture is {width} x {height} pixels, "
-            f"{pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are taken"
+            f"the image is {width} x {height} pixels, "
+            f"{pixels / 1e6:.1f} megapixels: at most {limits.pixels / 1e6:g} are accepted, "
+            "send a smaller image"
         )
     return pixels
 
 
-def decoding_bytes(picture: Picture, target: tuple[int, int] | None = None) -> int:
-    """Bytes that ``decode`` and ``fit`` hold at their peak, by the picture's header alone.
+def _check_bytes(needed: int, limits: DecodeLimits) -> int:
+    if needed > limits.bytes:
+        raise TooManyPixels(
+            f"decoding the image would take {needed / 1e6:,.0f} MB of memory: "
+            f"at most {limits.bytes / 1e6:,.0f} are allowed, send a smaller image"
+        )
+    return needed
 
-    ``target`` (width, height, pixels) is what both are given. An upper bound, without the bytes
-    of the picture itself. Raises a PictureRefused.
+
+def _without_frames(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, whose errors hold none of its frames.
+
+    Those would keep pixels and file in memory as long as somebody has the error.
     """
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except (Refusal, MemoryError) as error:
+            refusal: Exception = error.with_traceback(None)
+            refusal.__cause__ = refusal.__context__ = None
+        try:
+            raise refusal
+        finally:
+            del args, kwargs, refusal
+
+    return wrapper
+
+
+@dataclass(frozen=True, slots=True)
+class DecodePlan:
+    """An image whose header was read and is within the limits, ready to be decoded.
+
+    ``memory_bytes`` is an upper bound on what ``decode`` and ``fit`` hold at their peak, without
+    the bytes of the image itself.
+    """
+
+    picture: Picture
+    target: Size | None
+    limits: DecodeLimits
+    memory_bytes: int
+    header: Header | None = None  # None for pixels
+    jpeg: Jpeg | None = None  # the structure of a JPEG
+    heif: HeifImage | None = None  # that of a HEIC or AVIF
+
+    @_without_frames
+    def decode(self, check: Callable[[], None] = lambda: None) -> Image.Image:
+        """The upright image, in mode RGB; pixels are wrapped as they are.
+
+        ``check`` is called about every 64 KiB read and may raise a Refusal to stop. Raises an
+        ImageRefused, whatever ``check`` raises, or MemoryError. The error holds no frame of the
+        decoder.
+        """
+        if self.header is None:
+            return Image.fromarray(cast("Pixels", self.picture))
+        try:
+            return _decode(self, self.header, _Clock(self.limits.seconds, check))
+        except (Refusal, MemoryError):
+            raise
+        # Pillow's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
+        except Exception as error:
+            raise UnreadableImage(f"the {self.header.format} is truncated or damaged") from error
+
+
+@_without_frames
+def plan_decode(
+    picture: Picture, target: Size | None = None, limits: DecodeLimits | None = None
+) -> DecodePlan:
+    """Read the header of ``picture``, once, and check it against ``limits``; nothing is decoded.
+
+    ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
+    target. Raises an ImageRefused: TooManyPixels for too many pixels or too much memory.
+    """
+    limits = limits or DecodeLimits()
     if not isinstance(picture, bytes):
         height, width = picture.shape[:2]
-        return cost.fit_bytes((width, height), target or (1, 1))
-    header = read_header(picture)
-    needed = cost.decode_bytes(picture, header, target)
-    if target is None:
-        return needed
-    width, height = header.width, header.height
-    if header.format is Format.JPEG:
-        width, height = cost.scaled_size((width, height), target)
-    return max(
-        needed, *(cost.fit_bytes(each, target) for each in ((width, height), (height, width)))
-    )
+        _check_pixels(width, height, limits)
+        needed = cost.fit_bytes((width, height), target or (1, 1))
+        return DecodePlan(picture, target, limits, _check_bytes(needed, limits))
+    header, heif = read_structure(picture)
+    size = header.width, header.height
+    _check_pixels(*size, limits)
+    image = jpeg.read_jpeg(picture) if header.format is Format.JPEG else None
+    if image is None:
+        needed = cost.decode_bytes(picture, header)
+    else:
+        needed = cost.jpeg_bytes(len(picture), image, size, target)
+        size = size if target is None else cost.scaled_size(size, target)
+    if target is not None:
+        needed = max(needed, *(cost.fit_bytes(each, target) for each in (size, size[::-1])))
+    return DecodePlan(picture, target, limits, _check_bytes(needed, limits), header, image, heif)
 
 
+@_without_frames
 def decode(
-    data: Picture,
-    target: tuple[int, int] | None = None,
+    picture: Picture,
+    target: Size | None = None,
     limits: DecodeLimits | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Image.Image:
-    """Decode ``data`` to an upright picture of mode RGB; pixels are wrapped as they are.
-
-    ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
-    target. ``check`` is called about every 64 KiB read and may raise a Refusal to stop.
-
-    Raises a PictureRefused, whatever ``check`` raises, or MemoryError. What is raised holds none
-    of the decoder's frames: they would keep pixels and file in memory as long as somebody has it.
-    """
-    limits = limits or DecodeLimits()
-    try:
-        return _decode(data, target, limits, check)
-    except (Refusal, MemoryError) as error:
-        refusal: Exception = error.with_traceback(None)
-        refusal.__cause__ = refusal.__context__ = None
-    try:
-        raise refusal
-    finally:
-        del data, refusal
+    """Plan and decode: see ``plan_decode`` and ``DecodePlan.decode`` for arguments and errors."""
+    return plan_decode(picture, target, limits).decode(check)
 
 
-def _decode(
-    data: Picture,
-    target: tuple[int, int] | None,
-    limits: DecodeLimits,
-    check: Callable[[], None],
-) -> Image.Image:
-    count_pixels(data, limits)
-    allowed_bytes(data, target, limits)
-    if not isinstance(data, bytes):
-        return Image.fromarray(data)
-    header = read_header(data)
-    clock = _Clock(limits.seconds, check)
-    try:
-        if header.format in STILLS:
-            return _decode_still(data, header, limits, clock)
-        shown = _SHOWN[header.format](data)
-        if header.format is Format.JPEG:
-            picture = _decode_jpeg(header, shown, target, limits, clock)
-        elif header.format is Format.PNG:
-            picture = _decode_png(header, shown, data, clock)
-        else:
-            picture = _decode_webp(header, shown, limits, clock)
-        return upright_rgb(picture, shown.orientation, clock)
-    except (Refusal, MemoryError):
-        raise
-    # The decoder's plugins raise a dozen types, from SyntaxError to struct.error, for bad bytes.
-    except Exception as error:
-        raise UnreadablePicture(f"the {header.format} is truncated or damaged") from error
+def _decode(plan: DecodePlan, header: Header, clock: "_Clock") -> Image.Image:
+    data = cast("bytes", plan.picture)
+    if plan.heif is not None:
+        return _decode_heif(plan, plan.heif, header, clock)
+    if plan.jpeg is not None:
+        stripped = plan.jpeg.stripped
+        picture = _decode_jpeg(plan, plan.jpeg, header, clock)
+    elif header.format is Format.PNG:
+        stripped = png.strip(data)
+        picture = _decode_png(header, stripped, data, clock)
+    else:
+        stripped = webp.strip(data)
+        picture = _decode_webp(header, stripped, plan.limits, clock)
+    return upright_rgb(picture, stripped.orientation, clock)
 
 
-def _open(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> ImageFile.ImageFile:
-    reader = cast("IO[bytes]", Pieces(pieces, clock))
+def _open(header: Header, parts: Parts, clock: "_Clock") -> ImageFile.ImageFile:
+    reader = cast("IO[bytes]", PartsReader(parts, clock))
     picture = _OPEN[header.format](reader)
-    # What the header said was counted and admitted: a second one may not say otherwise.
+    # The size in the header was checked against the limits: the decoder must see the same one.
     if picture.size != (header.width, header.height):
-        raise UnreadablePicture(f"the {header.format} has two headers that disagree")
+        raise UnreadableImage(f"the {header.format} has two headers with different sizes")
     return picture
 
 
-def _decode_png(header: Header, shown: Shown, data: bytes, clock: "_Clock") -> ImageFile.ImageFile:
-    picture = _open(header, shown.pieces, clock)
+def _decode_png(
+    header: Header, stripped: Stripped, data: bytes, clock: "_Clock"
+) -> ImageFile.ImageFile:
+    picture = _open(header, stripped.parts, clock)
     picture.decodermaxblock = PNG_BLOCK
     picture.load()
-    _scale_transparent_colour(picture, png.layout(data).depth)
+    _scale_transparent_colour(picture, png.read_layout(data).depth)
     return picture
 
 
-def _decode_still(
-    data: bytes, header: Header, limits: DecodeLimits, clock: "_Clock"
+def _decode_heif(
+    plan: DecodePlan, image: HeifImage, header: Header, clock: "_Clock"
 ) -> Image.Image:
     """The clock cannot stop its decoder either."""
-    still = read_still(data)
-    _may_take(
-        cost.still_seconds(still.coded_pixels, still.coded_bytes, deep=still.is_deep),
-        header,
-        limits,
-    )
-    return upright_rgb(decode_still(data, still, clock), UPRIGHT, clock)
+    seconds = cost.heif_seconds(image.coded_pixels, image.coded_bytes, deep=image.is_deep)
+    _check_seconds(seconds, header, plan.limits)
+    picture = decode_heif(cast("bytes", plan.picture), image, clock)
+    return upright_rgb(picture, UPRIGHT, clock)
 
 
-def _may_take(seconds: float, header: Header, limits: DecodeLimits) -> None:
-    """``seconds`` are what one call may take that nobody can stop; raises PictureTooSlow."""
+def _check_seconds(seconds: float, header: Header, limits: DecodeLimits) -> None:
+    """Raise ImageTooSlow if a call that cannot be stopped may take too many ``seconds``."""
     if seconds > limits.seconds:
-        raise PictureTooSlow(
-            f"to decode this {header.format} may take {seconds:.1f} seconds by its size: "
-            f"at most {limits.seconds:g} are allowed"
+        raise ImageTooSlow(
+            f"decoding this {header.format} may take {seconds:.1f} seconds of processor time: "
+            f"at most {limits.seconds:g} are allowed, send a smaller image"
         )
 
 
 def _decode_webp(
-    header: Header, shown: Shown, limits: DecodeLimits, clock: "_Clock"
+    header: Header, stripped: Stripped, limits: DecodeLimits, clock: "_Clock"
 ) -> ImageFile.ImageFile:
-    """The clock cannot stop the one call that decodes all of it, so it is not let begin."""
-    _may_take(cost.webp_seconds(header.pixels, sum(map(len, shown.pieces))), header, limits)
-    picture = _open(header, shown.pieces, clock)
+    """The clock cannot stop the call that decodes it: so a call that may be slow is not begun."""
+    _check_seconds(cost.webp_seconds(header.pixels, sum(map(len, stripped.parts))), header, limits)
+    picture = _open(header, stripped.parts, clock)
     picture.load()
     clock()
-    picture.__dict__.pop("_decoder", None)  # it holds two more pictures of this size
+    picture.__dict__.pop("_decoder", None)  # which holds two more images of this size
     return picture
 
 
 def _decode_jpeg(
-    header: Header,
-    shown: Shown,
-    target: tuple[int, int] | None,
-    limits: DecodeLimits,
-    clock: "_Clock",
+    plan: DecodePlan, image: Jpeg, header: Header, clock: "_Clock"
 ) -> ImageFile.ImageFile:
-    pieces = shown.pieces
-    scans = jpeg.count_scans(pieces[-1])
-    if scans * header.pixels > limits.scanned_pixels:
-        raise UnreadablePicture(f"the JPEG has {scans} scans, too many for its size")
-    if jpeg.may_lack_end(pieces[-1]):
-        pieces = _ended(header, pieces, clock)
-    picture = _open(header, pieces, clock)
-    if target is not None:
-        picture.draft(None, target[::-1] if shown.orientation >= 5 else target)
+    parts, orientation = image.stripped
+    scans = jpeg.count_scans(parts[-1])
+    if scans * header.pixels > plan.limits.scanned_pixels:
+        raise UnreadableImage(f"the JPEG has {scans} scans: too many for its size")
+    if image.may_lack_end:
+        parts = _with_end(header, parts, clock)
+    picture = _open(header, parts, clock)
+    if plan.target is not None:
+        picture.draft(None, plan.target[::-1] if orientation >= 5 else plan.target)
     picture.load()
     return picture
 
 
-def _ended(
-    header: Header, pieces: list[bytes | memoryview], clock: "_Clock"
-) -> list[bytes | memoryview]:
-    """The JPEG with an end marker, if its pixels are all there.
+def _with_end(header: Header, parts: Parts, clock: "_Clock") -> Parts:
+    """The JPEG with an end marker; raises UnreadableImage if pixels are missing.
 
-    The decoder makes up what is missing, and does not tell. But where pixels are missing it takes
-    whatever follows for them; where all are there, what follows changes none.
+    The decoder fills in missing pixels without an error. But it takes whatever follows a truncated
+    scan for pixels, and ignores what follows a complete one: so the image must not depend on what
+    follows.
     """
-    scans = jpeg.without_filling(bytes(pieces[-1]))
-    pieces = [*pieces[:-1], scans]
-    if not jpeg.has_all_scans(b"".join(pieces)):
-        raise UnreadablePicture("the JPEG is truncated: it has no end, and scans are missing")
-    first, *others = jpeg.pads(scans)
-    whole = _checksum(header, [*pieces, first, jpeg.END], clock)
-    if any(_checksum(header, [*pieces, pad, jpeg.END], clock) != whole for pad in others):
-        raise UnreadablePicture("the JPEG is truncated: it has no end, and pixels are missing")
-    return [*pieces, jpeg.END]
+    scans = jpeg.strip_padding(bytes(parts[-1]))
+    parts = [*parts[:-1], scans]
+    if not jpeg.has_all_scans(b"".join(parts)):
+        raise UnreadableImage("the JPEG is truncated: it has no end marker, and scans are missing")
+    first, *others = jpeg.continuations(scans)
+    whole = _checksum(header, [*parts, first, jpeg.END], clock)
+    if any(_checksum(header, [*parts, other, jpeg.END], clock) != whole for other in others):
+        raise UnreadableImage("the JPEG is truncated: it has no end marker, and pixels are missing")
+    return [*parts, jpeg.END]
 
 
-def _checksum(header: Header, pieces: list[bytes | memoryview], clock: "_Clock") -> int:
-    picture = _open(header, pieces, clock)
+def _checksum(header: Header, parts: Parts, clock: "_Clock") -> int:
+    picture = _open(header, parts, clock)
     picture.load()
     total = 0
-    for part in parts(*picture.size):
+    for band in bands(*picture.size):
         clock()
-        total = zlib.crc32(picture.crop(part).tobytes(), total)
+        total = zlib.crc32(picture.crop(band).tobytes(), total)
     return total
 
 
 def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
-    """The one colour that a PNG calls transparent is given in its own depth; the pixels have 8."""
+    """Scale the transparent colour, which a PNG gives in its own depth, to 8 bits."""
     colour = picture.info.get("transparency")
     if isinstance(colour, int) and picture.mode == "L" and depth < 8:
         picture.info["transparency"] = colour * 255 // ((1 << depth) - 1)
@@ -277,7 +306,7 @@ def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
 
 
 class _Clock:
-    """Called now and then, it stops what takes too long of this thread's processor time."""
+    """Raises ImageTooSlow, when called, once this thread has used too much processor time."""
 
     def __init__(self, seconds: float, check: Callable[[], None]) -> None:
         self._deadline = time.thread_time() + seconds
@@ -287,4 +316,7 @@ class _Clock:
     def __call__(self) -> None:
         self._check()
         if time.thread_time() > self._deadline:
-            raise PictureTooSlow(f"decoding took over {self._seconds:g} seconds")
+            raise ImageTooSlow(
+                f"decoding took over {self._seconds:g} seconds of processor time: "
+                "send a smaller image"
+            )

@@ -1,4 +1,4 @@
-"""What fits a picture to the model: data in the bundle and one pure function.
+"""What fits an image to the model: data in the bundle and one pure function.
 
 Training, evaluation and serving all call it, so that they cannot drift apart.
 """
@@ -19,14 +19,14 @@ _FILTERS = {
 
 
 class Geometry(BaseModel):
-    """How a picture of any shape becomes the model's input. Sides are in pixels."""
+    """How an image of any shape becomes the model's input. Sides are in pixels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     width: int = Field(ge=16, le=2048)
     height: int = Field(ge=16, le=2048)
     shape: Literal["squeeze"] = Field(
-        "squeeze", description="squeeze: the whole picture, its aspect given up"
+        "squeeze", description="squeeze: the whole image, its aspect given up"
     )
     resample: Literal["bilinear", "bicubic"] = "bilinear"
 
@@ -37,5 +37,5 @@ class Geometry(BaseModel):
 
 
 def fit(picture: Image.Image, geometry: Geometry) -> Pixels:
-    """Squeeze an upright RGB picture to the model's input: uint8 [height, width, 3]."""
+    """Squeeze an upright RGB image to the model's input: uint8 [height, width, 3]."""
     return np.asarray(picture.resize(geometry.size, _FILTERS[geometry.resample]))

@@ -1,6 +1,6 @@
-"""Still pictures in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
+"""Still images in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
 
-Only what is needed before decoding is read: which item is the picture, of what it is made, how
+Only what is needed before decoding is read: which item is the image, of what it is made, how
 large it is and how it is turned. Everything is bounded, for the event loop may call it: the sum of
 the boxes and numbers that are read, whatever each list says of its own length.
 """
@@ -41,7 +41,7 @@ class Damaged(Exception):
 
 
 class Overfull(Damaged):
-    """There is more in the file than any picture has."""
+    """There is more in the file than any image has."""
 
 
 class Box(NamedTuple):
@@ -124,7 +124,7 @@ class Meta:
     def _read_property(self, index: int) -> Property:
         """Read once, however many items name it."""
         if not 0 < index <= len(self._boxed):
-            raise Damaged("names a property that it does not have")
+            raise Damaged("refers to a property that is missing")
         box = self._boxed[index - 1]
         content = b""
         if box.kind in LONGEST:
@@ -145,18 +145,18 @@ class Meta:
     def _count(self, steps: int) -> None:
         self._steps += steps
         if self._steps > MAX_STEPS:
-            raise Overfull("has more in it than a picture has")
+            raise Overfull("has too many boxes and values")
 
     def _number(self, at: int, length: int) -> int:
         self._count(1)
         if at + length > len(self._data):
-            raise Damaged("ends within its header")
+            raise Damaged("is truncated within its header")
         return int.from_bytes(self._data[at : at + length], "big")
 
     def _numbers(self, at: int, length: int, count: int) -> Iterator[int]:
         self._count(count)
         if at + count * length > self.data_size:
-            raise Damaged("ends within its header")
+            raise Damaged("is truncated within its header")
         part = self._data[at : at + count * length]
         return (int.from_bytes(part[k : k + length], "big") for k in range(0, len(part), length))
 
@@ -164,7 +164,7 @@ class Meta:
         for box in self._boxes(0, len(self._data)):
             if box.kind == b"meta":
                 return box
-        raise Damaged("has no still picture in it")
+        raise Damaged("has no still image")
 
     def _inside(self, full: Box) -> Iterator[Box]:
         """The boxes in one that begins with a version and flags; each type once."""
@@ -189,7 +189,7 @@ class Meta:
             elif size == 0:
                 size = end - at
             if size < start - at:
-                raise Damaged("has a box that is smaller than its own head")
+                raise Damaged("has a box that is smaller than its header")
             # what a file ends with may be cut: the decoder tells
             yield Box(kind, kind_at, start, min(at + size, end))
             at += size
@@ -211,7 +211,7 @@ class Meta:
             wide = 2 if version == 2 else 4
             number, at = self._number(infe.start + 4, wide), infe.start + 6 + wide
             if number in items or len(items) == MAX_ITEMS:
-                raise Damaged("has an item twice, or too many of them")
+                raise Damaged("has a repeated item or too many items")
             items[number] = Item(self._number(at, 4).to_bytes(4, "big"), at)
         return items
 
@@ -225,7 +225,7 @@ class Meta:
         for _ in range(count):
             item, many = self._number(at, wide), self._number(at + wide, 1)
             if item in indices or many > MAX_PROPERTIES:
-                raise Damaged("has properties of an item twice, or too many of them")
+                raise Damaged("has an item with repeated or too many properties")
             at += wide + 1
             low = (1 << 8 * step - 1) - 1  # the highest bit says how much the property matters
             indices[item] = [number & low for number in self._numbers(at, step, many)]
@@ -261,7 +261,7 @@ class Meta:
             at += base_size + 2
             spans += extents
             if item in found or spans > MAX_EXTENTS:
-                raise Damaged("says twice where an item lies, or in too many pieces")
+                raise Damaged("has an item with two locations, or too many extents")
             found[item] = []
             for _ in range(extents):
                 at += index_size
@@ -293,7 +293,7 @@ class Reference(NamedTuple):
 def name_of(data: bytes) -> str | None:
     """HEIC, AVIF or HEIF by the brands of a file that begins with ``ftyp``; None: a film.
 
-    The first brand counts most, where it says how pictures are coded; the others come after it.
+    The first brand counts most, where it says how images are coded; the others come after it.
     """
     size, start = int.from_bytes(data[:4], "big"), 8
     if size == 1:

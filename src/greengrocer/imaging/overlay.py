@@ -1,4 +1,4 @@
-"""A map of evidence laid over the picture that it is about: pure functions."""
+"""A map of evidence laid over the image that it is about: pure functions."""
 
 import io
 
@@ -14,16 +14,16 @@ _STOPS = np.array([0.0, 0.35, 0.7, 1.0])
 _RAMP = np.array([(46, 16, 101), (190, 42, 114), (250, 132, 48), (255, 238, 160)], np.float64)
 
 _OPACITY = 0.75  # of the hottest place: what lies below must stay recognisable
-_FALL = 1.5  # how fast the opacity falls with the heat: weak evidence leaves the picture alone
-_COLOUR_KEPT = 0.4  # of the picture's own, which would be taken for heat
+_FALL = 1.5  # how fast the opacity falls with the heat: weak evidence leaves the image alone
+_COLOUR_KEPT = 0.4  # of the image's own, which would be taken for heat
 _QUICK = 1  # zlib's level
 
 
 def overlay(picture: Image.Image, evidence: Floats) -> Image.Image:
-    """The upright RGB ``picture`` under a translucent heat map, at the picture's own size.
+    """The upright RGB ``picture`` under a translucent heat map, at the image's own size.
 
     ``evidence`` is float [h, w], any h and w, in any unit: its rows and columns are spread evenly
-    over the whole picture, as ``geometry.fit`` squeezes it, and its range becomes the range of
+    over the whole image, as ``geometry.fit`` squeezes it, and its range becomes the range of
     the colours. Evidence that is the same everywhere leaves no heat at all.
     """
     heat = _spread(evidence, picture.size)

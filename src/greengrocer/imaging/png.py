@@ -1,31 +1,32 @@
-"""What of a PNG is needed: its pixels, palette, transparency and orientation.
+"""PNG: size, pixel layout, and the chunks that are needed: pixels, palette, transparency, EXIF.
 
-Texts, profiles and whatever else a PNG may hold are left out before the decoder sees them, so
-they are neither unpacked nor checked, however many and large they are.
+Text, profiles and all other chunks are removed before decoding. So they are neither decompressed
+nor checked, however many and large they are.
 """
 
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from greengrocer.errors import UnreadablePicture
-from greengrocer.imaging.exif import UPRIGHT, read_orientation
-from greengrocer.imaging.shown import MAX_EXIF, Shown
+from greengrocer.errors import UnreadableImage
+from greengrocer.imaging.exif import MAX_EXIF, UPRIGHT, read_orientation
+from greengrocer.imaging.stripped import Stripped
 
-MAX_CHUNKS = 100_000  # to look through them takes 30 ms; encoders make some thousands
+MAX_CHUNKS = 100_000  # reading their headers takes 30 ms; encoders write some thousands
 PALETTE = 3
 
 _START = 33  # bytes of the signature and the header
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _CHANNELS = {0: 1, 2: 3, PALETTE: 1, 4: 2, 6: 4}
-_MOST = {b"PLTE": 768, b"tRNS": 256}  # bytes
+_MAX_BYTES = {b"PLTE": 768, b"tRNS": 256}
 
 
 class Layout(NamedTuple):
     """How a PNG stores its pixels."""
 
     depth: int  # bits a sample
-    colour: int  # the format's number of what the samples are
+    colour: int  # the colour type
     channels: int
 
 
@@ -41,27 +42,37 @@ class _Chunk(NamedTuple):
     def content(self, data: bytes) -> memoryview:
         return memoryview(data)[self.start + 8 : self.end - 4]
 
-    def is_sound(self, data: bytes) -> bool:
+    def has_valid_checksum(self, data: bytes) -> bool:
         told = int.from_bytes(data[self.end - 4 : self.end], "big")
         return self.end <= len(data) and told == zlib.crc32(
             memoryview(data)[self.start + 4 : self.end - 4]
         )
 
 
-def layout(data: bytes) -> Layout:
-    """Of a PNG that ``read_header`` has taken; raises UnreadablePicture."""
+def read_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels.
+
+    Raises UnreadableImage, and struct.error where the file ends before.
+    """
+    if data[12:16] != b"IHDR":
+        raise UnreadableImage("the PNG does not begin with an IHDR chunk")
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def read_layout(data: bytes) -> Layout:
+    """The layout of a PNG that ``read_header`` accepted; raises UnreadableImage."""
     depth, colour = data[24:25], data[25:26]
     if not colour or colour[0] not in _CHANNELS or depth[0] not in (1, 2, 4, 8, 16):
-        raise UnreadablePicture("the PNG has pixels of a kind that the format does not have")
+        raise UnreadableImage("the PNG has an invalid colour type or bit depth")
     return Layout(depth[0], colour[0], _CHANNELS[colour[0]])
 
 
-def shown(data: bytes) -> Shown:
-    """What the decoder is to see of a PNG that ``read_header`` has taken.
+def strip(data: bytes) -> Stripped:
+    """The parts that the decoder needs of a PNG that ``read_header`` accepted.
 
-    Of palettes, transparencies and EXIF blocks the first counts. One that is too long or, where
-    that is no reason to refuse the picture, has a wrong checksum is left out, as browsers do.
-    Raises UnreadablePicture.
+    The first palette, transparency and EXIF chunk count. One that is too long is left out. So is
+    a transparency or EXIF chunk with a wrong checksum, as browsers do. Raises UnreadableImage.
     """
     view = memoryview(data)
     colours: list[memoryview] = []
@@ -70,28 +81,28 @@ def shown(data: bytes) -> Shown:
     cut = False
     for chunk in _chunks(data):
         if chunk.kind == b"IHDR":
-            raise UnreadablePicture("the PNG has two headers that disagree")
+            raise UnreadableImage("the PNG has two IHDR chunks")
         if chunk.kind == b"IDAT":
             pixels, cut = view[chunk.start : chunk.end], chunk.end > len(data)
         elif chunk.kind == b"eXIf":
-            if chunk.length <= MAX_EXIF and chunk.is_sound(data):
+            if chunk.length <= MAX_EXIF and chunk.has_valid_checksum(data):
                 orientation = read_orientation(chunk.content(data))
-        elif not pixels and _tells_colours(chunk, data):
+        elif not pixels and _describes_colours(chunk, data):
             colours.append(view[chunk.start : chunk.end])
-    return Shown([view[:_START], *colours, pixels, b"" if cut else _END], orientation)
+    return Stripped([view[:_START], *colours, pixels, b"" if cut else _END], orientation)
 
 
-def _tells_colours(chunk: _Chunk, data: bytes) -> bool:
-    if chunk.length > _MOST.get(chunk.kind, -1):
+def _describes_colours(chunk: _Chunk, data: bytes) -> bool:
+    if chunk.length > _MAX_BYTES.get(chunk.kind, -1):
         return False
-    return data[25] == PALETTE if chunk.kind == b"PLTE" else chunk.is_sound(data)
+    return data[25] == PALETTE if chunk.kind == b"PLTE" else chunk.has_valid_checksum(data)
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """The first of each kind that counts, behind the header and up to the end.
+    """The first chunk of each kind that is needed, after the header and up to the end.
 
-    Neighbours that hold pixels are one; behind anything else pixels are not the picture's. The last
-    chunk may be cut.
+    Adjacent IDAT chunks are yielded as one; IDAT chunks after another chunk are ignored. The last
+    chunk may be truncated.
     """
     start = _START
     wanted = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"}
@@ -111,4 +122,4 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
             else:
                 yield _Chunk(kind, start, end)
         start = end
-    raise UnreadablePicture(f"the PNG has over {MAX_CHUNKS} chunks")
+    raise UnreadableImage(f"the PNG has over {MAX_CHUNKS} chunks: too many to be read")

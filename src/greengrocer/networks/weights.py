@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from greengrocer.networks.efficientnet_lite import FEATURES
-from greengrocer.networks.recogniser import Familiar, Recogniser
+from greengrocer.networks.recogniser import Prototypes, Recogniser
 
 Halves = npt.NDArray[np.float16]
 
@@ -15,14 +14,16 @@ Halves = npt.NDArray[np.float16]
 BATCHES_SEEN = "num_batches_tracked"
 
 
-# Not the network's: what is known beside it.
+# The prototypes' keys in weights.safetensors. They are part of bundle format 1, so they keep the
+# name that prototypes had when it was fixed.
 FAMILIAR = "familiar."
+KEYS = {"centre": f"{FAMILIAR}centre", "directions": f"{FAMILIAR}prototypes"}
 
 
 def to_float16(network: Recogniser) -> dict[str, Halves]:
     """The weights and statistics of ``network``, rounded to float16.
 
-    Raises ValueError for one that float16 cannot hold: training went astray.
+    Raises ValueError for one that float16 cannot hold: training diverged.
     """
     halves = {}
     for name, value in network.state_dict().items():
@@ -52,24 +53,25 @@ def load_float16(network: Recogniser, weights: Mapping[str, Halves]) -> None:
     network.load_state_dict(tensors, strict=False)
 
 
-def familiar_to_float16(familiar: Familiar) -> dict[str, Halves]:
-    """What a bundle's weights hold beside the network's, rounded to float16."""
-    return {FAMILIAR + name: value.half().numpy() for name, value in familiar._asdict().items()}
+def prototypes_to_float16(prototypes: Prototypes) -> dict[str, Halves]:
+    """The prototypes as ``weights.safetensors`` holds them, rounded to float16."""
+    return {KEYS[name]: value.half().numpy() for name, value in prototypes._asdict().items()}
 
 
-def split_familiar(
+def split_prototypes(
     weights: Mapping[str, Halves],
-) -> tuple[dict[str, Halves], Familiar]:
-    """A bundle's ``weights`` as the network's and what is familiar, in float32.
+) -> tuple[dict[str, Halves], Prototypes]:
+    """A bundle's ``weights`` as the network's weights and the prototypes, in float32.
 
-    Raises ValueError, in one line, where that is missing or of another shape.
+    Raises ValueError, in one line, where a prototype is missing or of another shape.
     """
     network = {name: value for name, value in weights.items() if not name.startswith(FAMILIAR)}
     try:
-        found = [weights[FAMILIAR + name] for name in Familiar._fields]
+        found = [weights[KEYS[name]] for name in Prototypes._fields]
+        channels = weights["head.weight"].shape[1:]
     except KeyError as error:
         raise ValueError(f"{error.args[0]} is missing") from error
-    familiar = Familiar(*(torch.from_numpy(value.astype(np.float32)) for value in found))
-    if familiar.centre.shape != (FEATURES,) or familiar.prototypes.shape[1:] != (FEATURES,):
-        raise ValueError(f"{FAMILIAR}centre or {FAMILIAR}prototypes has another shape")
-    return network, familiar
+    prototypes = Prototypes(*(torch.from_numpy(value.astype(np.float32)) for value in found))
+    if prototypes.centre.shape != channels or prototypes.directions.shape[1:] != channels:
+        raise ValueError(f"{KEYS['centre']} or {KEYS['directions']} has another shape")
+    return network, prototypes

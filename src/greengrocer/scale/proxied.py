@@ -1,9 +1,12 @@
 """Between an application and the proxy of Ray Serve, which is not the server that we know."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from greengrocer.web.request_state import RequestState, attach
 
 REQUEST_ID = b"x-request-id"
 
@@ -12,7 +15,7 @@ class Proxied:
     """Pure ASGI middleware. ``application`` is asked for anew each time: at first there is none.
 
     When a client leaves, Serve cancels the request's task. The application is told as our own
-    server tells it, so it drops the picture and counts a client that left, not an error of ours.
+    server tells it, so it drops the image and counts a client that left, not an error of ours.
 
     The proxy puts a request's id, which it made or the client chose, into request and answer: here
     it is left out, or it would be there twice.
@@ -26,14 +29,12 @@ class Proxied:
         if scope["type"] == "lifespan":
             await _live(receive, send)
             return
-        departed: list[Callable[[], None]] = []
-        scope.setdefault("state", {})["when_departed"] = departed
+        state = attach(scope, RequestState(time.monotonic()))
         answering = asyncio.ensure_future(self.application()(scope, receive, _without_id(send)))
         try:
             await asyncio.shield(answering)
         except asyncio.CancelledError:
-            for tell in departed:
-                tell()
+            state.disconnect()
             await answering  # soon: what it does is in vain, and what it reads has an end
 
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.assemble import Assembled, assemble
 from greengrocer.errors import NotReady, UsageError
-from greengrocer.floors import check_floors
+from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.scale.metrics_port import free_listener, serve_beside
 from greengrocer.scale.proxied import Proxied
 from greengrocer.scale.replicas import NAME, read_arguments, serve_options, wanted_bundle
@@ -34,7 +34,7 @@ def application(arguments: dict[str, object]) -> "serve.Application":
     Raises UsageError, in one line, which ``serve status`` shows.
     """
     replicas, settings = read_arguments(arguments)
-    check_floors({settings.engine})
+    check_minimum_versions({settings.engine})
     # As they are here they are in every replica, whatever the environment of its node.
     values = settings.model_dump()
     return serve.deployment(serve.ingress()(Replica), **serve_options(replicas, settings)).bind(
@@ -49,7 +49,7 @@ class Replica:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = Settings(**settings)
-        check_floors({self.settings.engine})  # its node may have other libraries
+        check_minimum_versions({self.settings.engine})  # its node may have other libraries
         self._bundle = ""
         configure_logs(self.settings.log_level, self.settings.log_format)
         allot(int(get_runtime_context().get_assigned_resources().get("CPU", 1)))
@@ -59,7 +59,7 @@ class Replica:
         return Proxied(lambda: self._there().app)
 
     async def reconfigure(self, user_config: object) -> None:
-        """Load the bundle that ``user_config`` names; later change to it, while pictures run.
+        """Load the bundle that ``user_config`` names; later change to it, while images run.
 
         A replica that serves keeps its bundle where the new one is refused: to raise would end it.
         Before that, UsageError is raised, and Serve starts no replica.
@@ -77,7 +77,7 @@ class Replica:
             log.warning("bundle kept", bundle=self._bundle, reason=str(refused))
 
     async def check_health(self) -> None:
-        """Raise where a picture that came now would not be answered: Serve replaces the replica."""
+        """Raise where an image that came now would not be answered: Serve replaces the replica."""
         if not await is_ready(self._there().service):
             raise NotReady("the replica is not ready")
 

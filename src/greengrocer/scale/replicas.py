@@ -8,24 +8,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from greengrocer.engines.batching import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
+from greengrocer.read_settings import read_settings, with_current_names
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.serving.threads import picture_threads
-from greengrocer.settings import PREFIX, Settings, read_settings
-from greengrocer.spelling import meant, shown
+from greengrocer.settings import PREFIX, Settings
+from greengrocer.suggestions import did_you_mean
 
 NAME = "Greengrocer"
-QUICKEST = 0.001  # seconds in a thread: no picture takes less
+QUICKEST = 0.001  # seconds in a thread: no image takes less
 PATIENCE = 10.0  # seconds: a replica that is merely busy is not to be replaced
 # Settings of a server that is not there, and who has the say about it under Serve.
 ELSEWHERE = {
     "bundle": "it is set below deployments, as user_config",
     "host": "it is set below http_options",
     "port": "it is set below http_options",
-    "keep_alive": "it is set below http_options, as keep_alive_timeout_s",
-    "head_seconds": "Serve's proxy has no such limit",
-    "send_seconds": "Serve's proxy has no such limit",
-    "drain_delay": "Serve takes a replica out of its list before it stops it",
+    "keep_alive_timeout_seconds": "it is set below http_options, as keep_alive_timeout_s",
+    "header_timeout_seconds": "Serve's proxy has no such limit",
+    "send_timeout_seconds": "Serve's proxy has no such limit",
+    "drain_delay_seconds": "Serve takes a replica out of its list before it stops it",
     "workers": "there are replicas in their place",
-    "control": "serve deploy changes the bundle",
+    "control_socket": "serve deploy changes the bundle",
 }
 
 
@@ -52,9 +54,10 @@ def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]
     The environment counts for settings as usual. Raises UsageError, in one line.
     """
     ours = {k: value for k, value in arguments.items() if k not in Replicas.model_fields}
+    with_current_names(ours, "args")
     for name in ours.keys() - Settings.model_fields.keys():
         known = [*Replicas.model_fields, *Settings.model_fields]
-        raise UsageError(f"args: there is no {shown(name)}{meant(name, known)}")
+        raise UsageError(f"args: there is no {one_line(name, MAX_NAME)}{did_you_mean(name, known)}")
     for name in ours.keys() & ELSEWHERE.keys():
         raise UsageError(f"setting {name} does not belong in args: {ELSEWHERE[name]}")
     try:
@@ -79,24 +82,24 @@ def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
     proxy while no replica is there to take them; the first that one takes is then let in, and the
     last one would be refused.
     """
-    largest_batch = settings.max_batch or (LARGEST_ON_GPU if replicas.num_gpus else 1)
+    largest_batch = settings.max_batch_size or (LARGEST_ON_GPU if replicas.num_gpus else 1)
     threads = settings.threads or picture_threads(largest_batch, replicas.num_cpus)
-    admitted = threads + ceil(settings.max_wait * threads / QUICKEST)
+    admitted = threads + ceil(settings.max_queue_seconds * threads / QUICKEST)
     return {
         "name": NAME,
         "ray_actor_options": {"num_cpus": replicas.num_cpus, "num_gpus": replicas.num_gpus},
         "max_ongoing_requests": admitted,
         "max_queued_requests": admitted,
-        "backpressure_config": {"status_code": 429, "retry_after_s": settings.max_wait},
+        "backpressure_config": {"status_code": 429, "retry_after_s": settings.max_queue_seconds},
         "autoscaling_config": {
             "min_replicas": replicas.min_replicas,
             "max_replicas": replicas.max_replicas,
-            # each thread has a picture, and the next one is there when it is done
+            # each thread has an image, and the next one is there when it is done
             "target_ongoing_requests": 2 * threads,
-            "upscale_delay_s": settings.max_wait,
+            "upscale_delay_s": settings.max_queue_seconds,
         },
-        "graceful_shutdown_timeout_s": settings.drain,
-        "health_check_timeout_s": max(PATIENCE, settings.deadline),
+        "graceful_shutdown_timeout_s": settings.drain_timeout_seconds,
+        "health_check_timeout_s": max(PATIENCE, settings.request_timeout_seconds),
         "user_config": {"bundle": settings.bundle},
     }
 

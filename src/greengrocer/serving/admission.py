@@ -9,7 +9,7 @@ from typing import Self
 
 from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal
-from greengrocer.serving.line import Line
+from greengrocer.serving.wait_queue import WaitQueue
 
 SMOOTHING = 0.05  # weight of the newest service time in the running mean
 
@@ -28,24 +28,24 @@ class Budget:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.used = 0
-        self._line = Line(self._take, self._give)
+        self._queue = WaitQueue(self._take, self._give)
 
     def take(self, amount: int) -> bool:
         """Take ``amount``, or nothing and return False where too little is left for who comes."""
-        return self._line.take(amount)
+        return self._queue.take(amount)
 
     def take_first(self, amount: int) -> bool:
         """The same, ahead of all who wait."""
         return self._take(amount)
 
     async def wait(self, amount: int, context: Context) -> None:
-        """Take ``amount`` as soon as it is our turn; raises DeadlineExceeded or Departed."""
-        await self._line.wait(amount, context)
+        """Take ``amount`` in turn; raises DeadlineExceeded or ClientDisconnected."""
+        await self._queue.wait(amount, context)
 
     def give(self, amount: int) -> None:
         """Give ``amount`` back."""
         self._give(amount)
-        self._line.advance()
+        self._queue.advance()
 
     def _take(self, amount: int) -> bool:
         if self.used + amount > self.capacity:
@@ -60,66 +60,66 @@ class Budget:
 class Admission:
     """Says yes, or no with the seconds after which asking again is worth while.
 
-    Patient pictures, the further ones of a batch, wait in a line for a place, and are first when
+    Patient images, the further ones of a batch, wait in a line for a place, and are first when
     one is free. They fill at most half of the queue, so that batches leave room for others.
     """
 
     def __init__(self, limits: AdmissionLimits, threads: int, service_seconds: float) -> None:
         self.limits = limits
         self.threads = threads
-        self.service_seconds = service_seconds  # running mean of a picture's time in a thread
+        self.service_seconds = service_seconds  # running mean of an image's time in a thread
         self.pictures = 0
         self._patient = 0  # of them
         self._bytes = Budget(limits.upload_bytes)
-        self._line = Line(self._take_place, self._give_place)
+        self._queue = WaitQueue(self._take_place, self._give_place)
 
     def expected_wait(self) -> float:
-        """Seconds until a thread is free for a picture that comes now."""
+        """Seconds until a thread is free for an image that comes now."""
         return self._wait_behind(self.pictures)
 
     def retry_after(self) -> int:
         """Whole seconds until what is in flight has gone, at the measured pace; at least 1."""
-        ahead = self.pictures + len(self._line)
+        ahead = self.pictures + len(self._queue)
         return max(1, math.ceil(ahead * self.service_seconds / self.threads))
 
-    def receiving(self) -> "Receipt":
+    def reserve_bytes(self) -> "ReservedBytes":
         """An upload's share of the bytes in flight, held until its answer is sent."""
-        return Receipt(self, self._bytes)
+        return ReservedBytes(self, self._bytes)
 
-    def admitted(self) -> "Place":
-        """A place for a picture; raises Overloaded where there is none."""
+    def admit(self) -> "AdmittedImage":
+        """A place for an image; raises Overloaded where there is none."""
         wait = self.expected_wait()
         if wait > self.limits.wait_seconds:
             raise Overloaded(f"the queue is full: {wait:.1f} seconds long", self.retry_after())
         self.pictures += 1
-        return Place(self, patient=False)
+        return AdmittedImage(self, patient=False)
 
-    async def place(self, context: Context) -> "Place":
+    async def admit_in_turn(self, context: Context) -> "AdmittedImage":
         """The same; who is patient waits for it.
 
-        Raises Overloaded, DeadlineExceeded or Departed.
+        Raises Overloaded, DeadlineExceeded or ClientDisconnected.
         """
         if not context.patient:
-            return self.admitted()
-        await self._line.wait(1, context)
-        return Place(self, patient=True)
+            return self.admit()
+        await self._queue.wait(1, context)
+        return AdmittedImage(self, patient=True)
 
     def served(self, seconds: float) -> None:
-        """Learn from a picture that spent ``seconds`` in a thread."""
+        """Learn from an image that spent ``seconds`` in a thread."""
         self.service_seconds += SMOOTHING * (seconds - self.service_seconds)
-        self._line.advance()
+        self._queue.advance()
 
     def left(self, patient: bool) -> None:
         """Take a place back."""
         self.pictures -= 1
         self._patient -= patient
-        self._line.advance()
+        self._queue.advance()
 
     def _wait_behind(self, pictures: int) -> float:
         return max(0, pictures + 1 - self.threads) * self.service_seconds / self.threads
 
     def _take_place(self, count: int) -> bool:
-        """A place for a patient picture; that many more of them must fit, or others would not."""
+        """A place for a patient image; that many more of them must fit, or others would not."""
         longest = max(self._wait_behind(self.pictures), self._wait_behind(2 * self._patient))
         if longest > self.limits.wait_seconds:
             return False
@@ -132,7 +132,7 @@ class Admission:
         self._patient -= count
 
 
-class Receipt:
+class ReservedBytes:
     """The bytes that one upload holds so far, given back at the end of its ``with``."""
 
     def __init__(self, admission: Admission, budget: Budget) -> None:
@@ -156,7 +156,10 @@ class Receipt:
         self.size += amount
 
     async def grow_in_turn(self, amount: int, context: Context) -> None:
-        """The same, but wait for them; raises Overloaded where that takes too long, or Departed."""
+        """The same, but wait for them.
+
+        Raises Overloaded where that takes too long, or ClientDisconnected.
+        """
         try:
             await self._budget.wait(amount, context)
         except DeadlineExceeded:
@@ -178,8 +181,8 @@ class Receipt:
         self._budget.give(self.size)
 
 
-class Place:
-    """An admitted picture's place, given back at the end of its ``with``.
+class AdmittedImage:
+    """An admitted image's place, given back at the end of its ``with``.
 
     A refusal that took a thread's time is learnt from: others wait for it as for an answer.
     """

@@ -1,4 +1,4 @@
-"""How much memory pictures and uploads may take, unless a setting says so."""
+"""How much memory images and uploads may take, unless a setting says so."""
 
 import os
 from contextlib import suppress
@@ -13,7 +13,7 @@ LIMITS = ("memory.max", "memory.limit_in_bytes")  # of the second and the first 
 
 
 def decode_bytes(threads: int) -> int:
-    """Bytes that the pictures being decoded on so many threads may hold."""
+    """Bytes that the images being decoded on so many threads may hold."""
     return _share(threads, *DECODING)
 
 

@@ -1,4 +1,4 @@
-"""The seam: a picture's bytes in, its answer out, wherever the model may stand."""
+"""The seam: an image's bytes in, its answer out, wherever the model may stand."""
 
 import asyncio
 from functools import partial
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, NotReady, Overloaded, PictureRefused
+from greengrocer.errors import DeadlineExceeded, ImageRefused, NotReady, Overloaded
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask, Labels
@@ -16,7 +16,7 @@ from greengrocer.serving.pool import Pool
 from greengrocer.serving.reloading.models import Models
 from greengrocer.tracebacks import release_frames
 
-NO_MEMORY_RETRY = 1  # seconds; what takes it is other pictures
+NO_MEMORY_RETRY = 1  # seconds; what takes it is other images
 
 log = structlog.get_logger("greengrocer.classifier")
 
@@ -36,34 +36,34 @@ def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Serve
             answer = pipeline.classify(picture, context, ask)
     except BaseException as error:
         release_frames(error)
-        if isinstance(error, PictureRefused):
+        if isinstance(error, ImageRefused):
             error.seconds = perf_counter() - started
         if not isinstance(error, MemoryError):
             raise
-        log.warning("no memory for a picture", request_id=context.request_id)
-        raise Overloaded("there is no memory for this picture now", NO_MEMORY_RETRY) from error
+        log.warning("no memory for an image", request_id=context.request_id)
+        raise Overloaded("there is no memory for this image now", NO_MEMORY_RETRY) from error
     return Served(answer, perf_counter() - started)
 
 
 class Classifier(Protocol):
-    """Answers for pictures; local, or a stand-in for one in another process."""
+    """Answers for images; local, or a stand-in for one in another process."""
 
     @property
     def labels(self) -> Labels:
         """The classes that answers are taken from; another model may come with others."""
 
     async def check(self) -> bool:
-        """Whether a picture that came now would be answered: asked of the model's process."""
+        """Whether an image that came now would be answered: asked of the model's process."""
 
     async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
-        """The answer; raises a PictureRefused, DeadlineExceeded, Departed or NotReady."""
+        """The answer; raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NotReady."""
 
     def close(self) -> None:
         """Finish what was taken and give back threads and memory."""
 
 
 class LocalClassifier:
-    """Runs the pipeline in this process, on ``threads`` pictures at once."""
+    """Runs the pipeline in this process, on ``threads`` images at once."""
 
     def __init__(self, pipeline: Pipeline, threads: int) -> None:
         self.models = Models(pipeline)

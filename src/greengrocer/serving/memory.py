@@ -16,9 +16,9 @@ def return_large_blocks() -> None:
     """Have the C library return every block of a megabyte or more to the system when it is free.
 
     glibc does so only until the first such block is free. From then on it keeps blocks of up to
-    32 MB for their like, so after some large pictures a process would be as large as they were.
+    32 MB for their like, so after some large images a process would be as large as they were.
     Whoever sets that bound has to set how much of smaller blocks is kept, too: it would stay at
-    128 kB, and what each picture takes would be fetched from the system anew.
+    128 kB, and what each image takes would be fetched from the system anew.
     """
     with suppress(OSError, AttributeError):  # another C library, which does it its own way
         library = ctypes.CDLL(None)

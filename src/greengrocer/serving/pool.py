@@ -16,7 +16,7 @@ class Pool:
     """Runs functions in some threads; their results come as futures of the caller's event loop.
 
     ``loop.run_in_executor`` makes a second future, with a lock, for each call and chains the two:
-    code that has gone cold each time, for a picture has been through the processor's cache since
+    code that has gone cold each time, for an image has been through the processor's cache since
     (docs/decisions/009).
     """
 
@@ -46,7 +46,7 @@ class Pool:
         while job := self._jobs.get():
             if not job.future.done():
                 job.run()
-            del job  # a picture is not kept until the next one comes
+            del job  # an image is not kept until the next one comes
 
 
 class _Job(Generic[T]):

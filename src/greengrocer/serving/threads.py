@@ -1,4 +1,4 @@
-"""How the processors are shared out: among pictures side by side, and within one of them."""
+"""How the processors are shared out: among images side by side, and within one of them."""
 
 import os
 from collections import deque
@@ -11,7 +11,7 @@ from greengrocer.errors import UsageError
 from greengrocer.serving.processors import usable_processors
 
 ENGINE_THREADS = "ORT_INTRA_OP_NUM_THREADS"
-AHEAD = 4  # pictures a thread that may be worked on before their turn
+AHEAD = 4  # images a thread that may be worked on before their turn
 MOST_ALONE = 4  # a small network cuts into no more; not measured beyond two
 
 T = TypeVar("T")
@@ -21,8 +21,8 @@ R = TypeVar("R")
 def engine_threads() -> Threads:
     """The engine's own threads for one run; the environment may give one number for all.
 
-    Pictures run side by side, each on a thread: that does more of them than all threads on one
-    picture. One that is alone has the other processors idle, so it gets them. Raises UsageError.
+    Images run side by side, each on a thread: that does more of them than all threads on one
+    image. One that is alone has the other processors idle, so it gets them. Raises UsageError.
     """
     text = os.environ.get(ENGINE_THREADS)
     if text is None:
@@ -35,11 +35,11 @@ def engine_threads() -> Threads:
 
 
 def picture_threads(largest_batch: int = 1, processors: int | None = None) -> int:
-    """Pictures worked on at once, so that all processors are busy; raises UsageError.
+    """Images worked on at once, so that all processors are busy; raises UsageError.
 
     ``processors`` are those that are usable, unless it is another process that is asked for.
 
-    A picture keeps its thread while it waits for a batch. So that the processors have work while
+    An image keeps its thread while it waits for a batch. So that the processors have work while
     one batch runs and the next gathers, there are threads for both batches besides.
     """
     side_by_side = max(1, (processors or usable_processors()) // engine_threads().each)

@@ -1,7 +1,7 @@
-"""One line an event on standard error: readable to a person, or JSON to a collector.
+"""Log events on standard error: a line each, as text for people or as JSON for a collector.
 
-Where it cannot be written, as on a full disk or to a pipe that nobody reads, the line is lost and
-nothing else.
+If a line cannot be written, as on a full disk or to a pipe that nobody reads, it is dropped: the
+service does not wait.
 """
 
 import io
@@ -14,8 +14,8 @@ from typing import Literal, TextIO
 
 import structlog
 
-from greengrocer.plain_text import escaped, one_line
-from greengrocer.telemetry.warned import tell_warnings
+from greengrocer.safe_text import escaped, one_line
+from greengrocer.telemetry.library_warnings import report_warnings
 
 LogFormat = Literal["text", "json"]
 
@@ -25,18 +25,18 @@ def configure_logs(level: str, style: LogFormat) -> None:
 
     ``level`` is a name of the standard library's, in any case.
     """
-    stream = Lossy(sys.stderr)
+    stream = NonBlockingWriter(sys.stderr)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        stream.tell_lost,
+        stream.add_lines_lost,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
-        # tracebacks without the values of variables: those are pictures and keys
-        else _harmless(
+        # tracebacks without the values of variables: those are images and keys
+        else _escaping(
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=_plain_traceback
             )
@@ -58,16 +58,16 @@ def configure_logs(level: str, style: LogFormat) -> None:
         structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     )
     logging.basicConfig(handlers=[handler], level=_level(level), force=True)
-    # It has a line for each entry of each picture's EXIF.
+    # Pillow logs a line for each entry of each image's EXIF.
     logging.getLogger("PIL").setLevel(max(_level(level), logging.WARNING))
     warned = structlog.get_logger("warnings")
-    tell_warnings(lambda text: warned.warning("a library warns", text=text))
+    report_warnings(lambda text: warned.warning("a library warns", text=text))
 
 
-class Lossy:
-    """``stream``, where whatever cannot be written at once is lost: nobody waits for its reader.
+class NonBlockingWriter:
+    """Writes lines to ``stream`` without blocking: what cannot be written at once is dropped.
 
-    The first line for which there is room again has the number of those lost before it.
+    The first line that is written again has the number of the lines dropped before it.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -81,12 +81,12 @@ class Lossy:
         self._lost = 0 if written else self._lost + 1
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: there is no buffer."""
 
-    def tell_lost(
+    def add_lines_lost(
         self, _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:
-        """A processor: tell in ``event`` of the lines lost before it."""
+        """A structlog processor: add the number of lines dropped before ``event``."""
         if self._lost:
             event["lines_lost"] = self._lost
         return event
@@ -96,7 +96,7 @@ class Lossy:
         whole = len(rest)
         with suppress(OSError):
             while rest and self._has_room():
-                # so much of a pipe is free where any of it is
+                # a pipe that is writable has room for PIPE_BUF bytes
                 rest = rest[os.write(self._file, rest[: select.PIPE_BUF]) :]
         if len(rest) < whole:
             self._torn = bool(rest)
@@ -110,8 +110,8 @@ def _level(name: str) -> int:
     return logging.getLevelNamesMapping()[name.upper()]
 
 
-def _harmless(render: structlog.typing.Processor) -> structlog.typing.Processor:
-    """``render``, where no value moves a terminal or begins a line. JSON escapes them itself."""
+def _escaping(render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """``render`` with the values of the event escaped. JSON escapes them itself."""
 
     def processor(
         logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict

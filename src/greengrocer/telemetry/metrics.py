@@ -52,19 +52,19 @@ class Metrics:
         self._declare_requests(registry)
         self.decode_seconds = Histogram(
             "greengrocer_decode_seconds",
-            "Decoding a picture and fitting it to the model.",
+            "Decoding an image and fitting it to the model.",
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
         self.inference_seconds = Histogram(
             "greengrocer_inference_seconds",
-            "Running the model on a picture, with its wait for a batch.",
+            "Running the model on an image, with its wait for a batch.",
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
         self.upload_bytes = Histogram(
             "greengrocer_upload_bytes",
-            "Size of a picture as uploaded.",
+            "Size of an image as uploaded.",
             buckets=SIZE_BUCKETS,
             registry=registry,
         )
@@ -75,14 +75,14 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.pictures_in_flight = Gauge(
-            "greengrocer_pictures_in_flight",
-            "Pictures admitted and not yet answered.",
+            "greengrocer_images_in_flight",
+            "Images admitted and not yet answered.",
             registry=registry,
             multiprocess_mode="livesum",
         )
         self.decode_bytes = Gauge(
             "greengrocer_decode_bytes",
-            "Memory set aside for the pictures that are being decoded.",
+            "Memory set aside for the images that are being decoded.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -106,7 +106,7 @@ class Metrics:
         )
         self.predictions = Counter(
             "greengrocer_predictions",
-            "Pictures answered, by whether they show something known.",
+            "Images answered, by whether they show something known.",
             ("known",),
             registry=registry,
         )
@@ -150,19 +150,19 @@ class Metrics:
         duration.observe(seconds)
 
     def predicted(self, known: bool) -> None:
-        """A picture was answered."""
+        """An image was answered."""
         self._predicted[known].inc()
 
     def decoded(self, seconds: float) -> None:
-        """A picture was decoded and fitted; called from worker threads."""
+        """An image was decoded and fitted; called from worker threads."""
         self.decode_seconds.observe(seconds)
 
     def inferred(self, seconds: float) -> None:
-        """The model ran on a picture; called from worker threads."""
+        """The model ran on an image; called from worker threads."""
         self.inference_seconds.observe(seconds)
 
     def batched(self, waits: Sequence[float]) -> None:
-        """As many pictures as there are ``waits``, in seconds, run together; from any thread."""
+        """As many images as there are ``waits``, in seconds, run together; from any thread."""
         self._batch_pictures.observe(len(waits))
         for wait in waits:
             self._batch_wait_seconds.observe(wait)
@@ -170,8 +170,8 @@ class Metrics:
     @cached_property  # only where batches run are there metrics of them
     def _batch_pictures(self) -> Histogram:
         return Histogram(
-            "greengrocer_batch_pictures",
-            "Pictures that the model ran on together.",
+            "greengrocer_batch_images",
+            "Images that the model ran on together.",
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
@@ -180,7 +180,7 @@ class Metrics:
     def _batch_wait_seconds(self) -> Histogram:
         return Histogram(
             "greengrocer_batch_wait_seconds",
-            "A decoded picture's wait for the model.",
+            "A decoded image's wait for the model.",
             buckets=STAGE_BUCKETS,
             registry=self.registry,
         )

@@ -1,1 +1,1 @@
-"""From labelled pictures and a recipe to a bundle; needs the extra ``train``."""
+"""From labelled images and a recipe to a bundle; needs the extra ``train``."""

@@ -12,7 +12,7 @@ import onnx
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import Model, save_bundle
 from greengrocer.networks.weights import Halves
-from greengrocer.training.learning.checkpoint import Taught
+from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.plan import Plan
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.release.finish import Calibration, geometry_of
@@ -24,24 +24,25 @@ MEGABYTE = 1_000_000
 
 
 class Finished(NamedTuple):
-    """What ships: weights, graph and calibration; and what computed them."""
+    """What ships: weights, graph and calibration; what computed them, and from what they began."""
 
     weights: Mapping[str, Halves]
     graph: onnx.ModelProto
     calibration: Calibration
     device: str
     precision: str
+    pretrained_origin: str
 
 
 def write_bundle(
     recipe: Recipe,
     plan: Plan,
     finished: Finished,
-    teachers: Sequence[Taught],
+    teachers: Sequence[TeacherId],
     candidates: Sequence[Path],
     out: Path,
 ) -> None:
-    """Write the bundle ``out``, with goldens from the pictures ``candidates``.
+    """Write the bundle ``out``, with goldens from the images ``candidates``.
 
     ``teachers`` are those of the network that ships. Raises UsageError where it is refused.
     """
@@ -57,7 +58,7 @@ def write_bundle(
         known_threshold=calibration.thresholds.known,
         fine_threshold=calibration.thresholds.fine,
         coarse_threshold=calibration.thresholds.coarse,
-        network=Network(architecture=recipe.network, temperature=calibration.temperature),
+        network=Network(architecture=recipe.backbone, temperature=calibration.temperature),
         graph=finished.graph.SerializeToString(),
         weights=finished.weights,
         provenance=_provenance(recipe, plan, finished, teachers, made),
@@ -74,12 +75,13 @@ def _limits(how: Export) -> dict[str, int]:
 
 
 def _provenance(
-    recipe: Recipe, plan: Plan, finished: Finished, teachers: Sequence[Taught], made: datetime
+    recipe: Recipe, plan: Plan, finished: Finished, teachers: Sequence[TeacherId], made: datetime
 ) -> dict[str, Any]:
     versions = {name: version(name) for name in LIBRARIES}
     return {
         "recipe": recipe.model_dump(mode="json"),
         **plan.origin,
+        **({"pretrained_origin": finished.pretrained_origin} if recipe.pretrained else {}),
         "teachers": [teacher.name for teacher in teachers],
         "teacher_weights": [teacher.weights for teacher in teachers],
         "device": finished.device,

@@ -1,4 +1,4 @@
-"""What a training will do: which pictures each of its fits sees, and which it is judged by."""
+"""What a training will do: which images each of its fits sees, and which it is judged by."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,35 +6,41 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.datasets.labelled import LabelledPicture, LabelledSet, Taxonomy
+from greengrocer.bundles.attribution import GROCERY
+from greengrocer.datasets.dataset import (
+    Dataset,
+    LabelledImage,
+    Taxonomy,
+    is_grocery_store_dataset,
+)
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.pictures.looks import looks_of
-from greengrocer.training.pictures.reading import read_all
-from greengrocer.training.pictures.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
-from greengrocer.training.pictures.splits import read_splits, read_together
-from greengrocer.training.work import HOLD_OUT, REFIT, Work, fold_stage
+from greengrocer.training.data.embeddings import embed_images
+from greengrocer.training.data.reading import read_all
+from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
+from greengrocer.training.data.splits import read_splits, read_together
+from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 
-Pictures = Sequence[LabelledPicture]
+Pictures = Sequence[LabelledImage]
 
 
 class Folds(NamedTuple):
-    """Their number, the pictures of all, and the fold of each: int64 [N]."""
+    """Their number, the images of all, and the fold of each: int64 [N]."""
 
     number: int
-    everything: LabelledSet
+    everything: Dataset
     where: npt.NDArray[np.int64]
 
-    def held_out(self, fold: int) -> list[LabelledPicture]:
-        """The pictures of ``fold``."""
+    def held_out(self, fold: int) -> list[LabelledImage]:
+        """The images of ``fold``."""
         return [
             self.everything.pictures[int(index)] for index in np.flatnonzero(self.where == fold)
         ]
 
 
 class Plan(NamedTuple):
-    """``fits`` has the pictures of each fit by its stage; the last is the one that ships.
+    """``fits`` has the images of each fit by its stage; the last is the one that ships.
 
-    ``held_out`` are pictures that the shipped network is judged by; with ``folds``, all. ``origin``
+    ``held_out`` are images that the shipped network is judged by; with ``folds``, all. ``origin``
     says, for the provenance, what trains and what is answered unseen.
     """
 
@@ -46,47 +52,50 @@ class Plan(NamedTuple):
 
     @property
     def shipped(self) -> Pictures:
-        """The pictures that train the network that ships."""
+        """The images that train the network that ships."""
         return list(self.fits.values())[-1]
 
 
-def plan(work: Work, folds: int | None) -> Plan:
-    """Read the data and decide; every picture has been read, and has its digest.
+def plan(job: TrainingJob, folds: int | None) -> Plan:
+    """Read the data and decide; every image has been read, and has its digest.
 
     Raises DatasetUnusable for whatever is wrong with the data.
     """
-    return _holding_out(work) if folds is None else _in_folds(work, folds)
+    return _holding_out(job) if folds is None else _in_folds(job, folds)
 
 
-def _holding_out(work: Work) -> Plan:
-    taxonomy, training, held_out, source = read_splits(work.data, work.recipe)
-    everything = read_all([*training, *held_out], work.threads)
+def _holding_out(job: TrainingJob) -> Plan:
+    taxonomy, training, held_out, source = read_splits(job.data, job.recipe)
+    everything = read_all([*training, *held_out], job.threads)
     training, held_out = everything[: len(training)], everything[len(training) :]
-    origin = _trained_on(work, training)
+    origin = _trained_on(job, training)
     origin["held_out"] = {"split": source, "pictures": len(held_out)}
     return Plan(taxonomy, {HOLD_OUT: training}, held_out, origin)
 
 
-def _in_folds(work: Work, count: int) -> Plan:
-    recipe = work.recipe
-    found = read_together(work.data, recipe.data.splits)
-    pictures = read_all(found.pictures, work.threads)
-    scenes = group_scenes(pictures, looks_of(pictures, recipe))
+def _in_folds(job: TrainingJob, count: int) -> Plan:
+    recipe = job.recipe
+    found = read_together(job.data, recipe.data.splits)
+    pictures = read_all(found.pictures, job.threads)
+    scenes = group_scenes(pictures, embed_images(pictures, recipe))
     where = np.array(scene_folds(pictures, scenes, count, recipe.seed))
     if (where == NEVER_HELD_OUT).all():
-        raise DatasetUnusable("too few pictures for folds: no class has two scenes")
-    folds = Folds(count, LabelledSet(found.taxonomy, pictures), where)
+        raise DatasetUnusable("too few images for folds: no class has two scenes")
+    folds = Folds(count, Dataset(found.taxonomy, pictures), where)
     fits = {
         fold_stage(fold, count): [pictures[int(index)] for index in np.flatnonzero(where != fold)]
         for fold in range(count)
         if (where == fold).any()  # or empty, where scenes are few
     }
-    origin = _trained_on(work, pictures)
+    origin = _trained_on(job, pictures)
     judged = int(np.count_nonzero(where != NEVER_HELD_OUT))
     origin["out_of_fold"] = {"folds": count, "pictures": judged}
     return Plan(found.taxonomy, {**fits, REFIT: pictures}, pictures, origin, folds)
 
 
-def _trained_on(work: Work, pictures: Pictures) -> dict[str, Any]:
-    split = " + ".join(work.recipe.data.splits)
-    return {"training": {"split": split, "pictures": len(pictures)}}
+def _trained_on(job: TrainingJob, pictures: Pictures) -> dict[str, Any]:
+    split = " + ".join(job.recipe.data.splits)
+    origin: dict[str, Any] = {"training": {"split": split, "pictures": len(pictures)}}
+    if is_grocery_store_dataset(job.data):
+        origin["dataset"] = GROCERY._asdict()
+    return origin

@@ -1,14 +1,17 @@
 """A recipe: everything that decides how a model is trained, in one TOML file."""
 
+import json
+import sys
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from tqdm import tqdm
 
 from greengrocer.errors import UsageError
-from greengrocer.plain_files import SETTINGS_BYTES, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 
 
 class Part(BaseModel):
@@ -18,7 +21,7 @@ class Part(BaseModel):
 
 
 class Data(Part):
-    """Which pictures the recipe may train on and hold out; never the split "test"."""
+    """Which images the recipe may train on and hold out; never the split "test"."""
 
     splits: tuple[Literal["train", "val"], ...] = ("train",)
 
@@ -31,68 +34,121 @@ class Data(Part):
 
 
 class Augmentation(Part):
-    """How a training picture is varied. Fractions are of the picture, angles in degrees."""
+    """How a training image is varied. Fractions are of the image, angles in degrees."""
 
-    size: int = Field(224, ge=32, le=1024, description="side of the training crop, pixels")
-    first_size: int | None = Field(None, ge=32, le=1024, description="that of the first epoch")
-    area: tuple[float, float] = Field((0.35, 1.0), description="crop area, smallest and largest")
-    aspect: tuple[float, float] = Field((0.6, 1.67), description="crop width over height")
-    rotation: float = Field(20.0, ge=0, le=180, description="largest rotation, either way")
-    flip: float = Field(0.5, ge=0, le=1, description="chance of a mirrored picture")
-    colour: float = Field(0.3, ge=0, lt=1, description="brightness, contrast, saturation jitter")
-    degrade: float = Field(0.1, ge=0, le=1, description="chance of blur, noise or JPEG artefacts")
+    image_size: int = Field(224, ge=32, le=1024, description="side of the random crop, in pixels")
+    initial_image_size: int | None = Field(
+        None, ge=32, le=1024, description="image_size of the first epoch (progressive resizing)"
+    )
+    scale: tuple[float, float] = Field(
+        (0.35, 1.0), description="area of the random crop, smallest and largest"
+    )
+    ratio: tuple[float, float] = Field(
+        (0.6, 1.67), description="width over height of the random crop, smallest and largest"
+    )
+    rotation_degrees: float = Field(20.0, ge=0, le=180, description="largest rotation, either way")
+    hflip: float = Field(0.5, ge=0, le=1, description="probability of a horizontal flip")
+    color_jitter: float = Field(
+        0.3, ge=0, lt=1, description="largest change of brightness, contrast and saturation"
+    )
+    degrade_prob: float = Field(
+        0.1, ge=0, le=1, description="probability of blur, noise or JPEG artefacts"
+    )
 
     def grown(self, epoch: int, epochs: int) -> "Augmentation":
-        """The same with the size of ``epoch``, from 0: from the first size evenly to the last.
+        """The same with the ``image_size`` of ``epoch``, counted from 0: it grows evenly.
 
         Small crops teach the coarse features for less (Tan and Le, EfficientNetV2, ICML 2021). The
         last quarter of the epochs has the full size; sizes are multiples of 16.
         """
-        if self.first_size is None:
+        if self.initial_image_size is None or epoch >= 0.75 * epochs:
             return self
-        share = min(1.0, epoch / max(1.0, 0.75 * epochs))
-        size = self.first_size + share * (self.size - self.first_size)
-        return self.model_copy(update={"size": 16 * round(size / 16) if share < 1 else self.size})
+        share = epoch / max(1.0, 0.75 * epochs)
+        size = self.initial_image_size + share * (self.image_size - self.initial_image_size)
+        return self.model_copy(update={"image_size": 16 * round(size / 16)})
 
 
 class Optimisation(Part):
     """AdamW with a linear warm-up and a cosine decay; an EMA of the weights is what is kept."""
 
     epochs: int = Field(15, ge=1)
-    batch: int = Field(32, ge=1)
-    rate: float = Field(5e-4, gt=0, description="learning rate of the backbone")
-    head_rate: float = Field(3e-3, gt=0, description="learning rate of the new head")
+    batch_size: int = Field(32, ge=1)
+    lr: float = Field(5e-4, gt=0, description="peak learning rate of the backbone's last stage")
+    head_lr: float = Field(3e-3, gt=0, description="peak learning rate of the head")
     weight_decay: float = Field(0.02, ge=0)
     warmup_epochs: float = Field(1.0, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    coarse_weight: float = Field(0.3, ge=0, description="weight of the summed coarse loss")
+    coarse_loss_weight: float = Field(
+        0.3, ge=0, description="weight of the cross-entropy of the coarse class"
+    )
     dropout: float = Field(0.2, ge=0, lt=1)
-    average: float = Field(0.995, ge=0, lt=1, description="decay of the weights' moving average")
-    probe_epochs: int = Field(0, ge=0, description="augmented epochs that fit the head alone first")
-    layer_decay: float = Field(1.0, gt=0, le=1, description="of the rate, a stage below the head")
-    frozen_stages: int = Field(0, ge=0, le=8, description="lowest stages that keep their weights")
-    frozen_norms: bool = Field(False, description="batch norms keep the statistics they start with")
+    ema_decay: float = Field(
+        0.995, ge=0, lt=1, description="decay of the exponential moving average of the weights"
+    )
+    linear_probe_epochs: int = Field(
+        0, ge=0, description="augmented epochs that first train the head alone (LP-FT)"
+    )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of lr from each stage to the one below it"
+    )
+    frozen_stages: int = Field(0, ge=0, description="first stages whose weights do not change")
+    frozen_batch_norm: bool = Field(
+        False, description="whether batch norms keep the running statistics they start with"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of a step; auto: bfloat16 on a GPU or a processor that has it"
+        "auto", description="auto: bfloat16 on a GPU, or on a processor that has it"
     )
 
 
 class Distillation(Part):
-    """What the student takes from its teachers, where ``train --teacher`` names some."""
+    """Knowledge distillation, where ``train --teacher`` names teachers."""
 
-    weight: float = Field(0.0, ge=0, le=1, description="the teachers' share of the loss")
-    temperature: float = Field(2.0, gt=0, description="softens what is taught")
+    weight: float = Field(0.0, ge=0, le=1, description="the distillation loss's share of the loss")
+    temperature: float = Field(2.0, gt=0, description="by which all logits are divided in it")
 
 
 class Export(Part):
-    """The geometry and precision of the bundle."""
+    """What the bundle's model sees, and how it is quantised and calibrated."""
 
-    size: int = Field(288, ge=32, le=1024, description="side of the picture that the model sees")
-    calibration_pictures: int = Field(400, ge=1, description="training pictures that set ranges")
-    known_quantile: float = Field(0.03, gt=0, lt=1, description="known pictures called unknown")
-    answer_precision: float = Field(0.96, gt=0, lt=1, description="of what is named, by level")
-    max_graph_megabytes: float | None = Field(None, gt=0, description="a larger graph is refused")
-    max_weights_megabytes: float | None = Field(None, gt=0, description="the same for the weights")
+    image_size: int = Field(288, ge=32, le=1024, description="side of the model's input, in pixels")
+    calibration_images: int = Field(
+        400, ge=1, description="training images that set the ranges of the int8 quantisation"
+    )
+    known_quantile: float = Field(
+        0.03, gt=0, lt=1, description="share of held-out images that may be called unknown"
+    )
+    answer_precision: float = Field(
+        0.96, gt=0, lt=1, description="precision that the answers of each level must have"
+    )
+    max_graph_megabytes: float | None = Field(
+        None, gt=0, description="largest size of the ONNX graph; a larger one is refused"
+    )
+    max_weights_megabytes: float | None = Field(
+        None, gt=0, description="largest size of the float weights; larger ones are refused"
+    )
+
+
+# The names that settings had before. They are accepted, with a warning, until 1.0.
+RENAMED: Mapping[str, str] = {
+    "network": "backbone",
+    "augmentation.area": "augmentation.scale",
+    "augmentation.aspect": "augmentation.ratio",
+    "augmentation.colour": "augmentation.color_jitter",
+    "augmentation.degrade": "augmentation.degrade_prob",
+    "augmentation.first_size": "augmentation.initial_image_size",
+    "augmentation.flip": "augmentation.hflip",
+    "augmentation.rotation": "augmentation.rotation_degrees",
+    "augmentation.size": "augmentation.image_size",
+    "export.calibration_pictures": "export.calibration_images",
+    "export.size": "export.image_size",
+    "optimisation.average": "optimisation.ema_decay",
+    "optimisation.batch": "optimisation.batch_size",
+    "optimisation.coarse_weight": "optimisation.coarse_loss_weight",
+    "optimisation.frozen_norms": "optimisation.frozen_batch_norm",
+    "optimisation.head_rate": "optimisation.head_lr",
+    "optimisation.probe_epochs": "optimisation.linear_probe_epochs",
+    "optimisation.rate": "optimisation.lr",
+}
 
 
 class Recipe(Part):
@@ -100,8 +156,10 @@ class Recipe(Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     seed: int = 0
-    network: Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"]
-    pretrained: bool = True
+    backbone: str = Field(
+        max_length=200, description="name of an installed backbone, as efficientnet-lite0"
+    )
+    pretrained: bool = Field(True, description="whether the backbone starts from published weights")
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     optimisation: Optimisation = Optimisation()
@@ -110,12 +168,14 @@ class Recipe(Part):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check the recipe at ``path``.
+    """Read and check the recipe at ``path``; warns, in one line, of names from RENAMED.
 
     Raises UsageError, in one line, for a file that is missing, not TOML, or not a recipe.
     """
     try:
-        return Recipe.model_validate(tomllib.loads(read_plain(path, SETTINGS_BYTES).decode()))
+        settings = tomllib.loads(read_regular(path, MAX_SETTINGS_BYTES).decode())
+        old = with_current_names(settings, path)
+        recipe = Recipe.model_validate(settings)
     except OSError as error:
         raise UsageError(f"recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -124,6 +184,32 @@ def read_recipe(path: Path) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"recipe {path}: {where}: {first['msg']}") from error
+    if old:
+        renamed = ", ".join(f"{name} is now {RENAMED[name]}" for name in old)
+        tqdm.write(
+            f"warning: recipe {path} has settings with old names, which 1.0 will refuse: {renamed}",
+            file=sys.stderr,
+        )
+    return recipe
+
+
+def with_current_names(settings: dict[str, Any], path: Path | str) -> list[str]:
+    """Give what ``settings`` holds under a name of RENAMED its current one; returns the old names.
+
+    Raises UsageError, which names ``path``, where a setting has a value under both names.
+    """
+    found = []
+    for old, new in RENAMED.items():
+        *table, name = old.split(".")
+        part = settings.get(table[0]) if table else settings
+        if not isinstance(part, dict) or name not in part:
+            continue
+        new_name = new.rpartition(".")[2]
+        if new_name in part:
+            raise UsageError(f"recipe {path} has both {old} and {new}, its new name: keep {new}")
+        part[new_name] = part.pop(name)
+        found.append(old)
+    return found
 
 
 def differences(then: Recipe, now: Recipe, without: Collection[str] = ()) -> list[str]:
@@ -153,9 +239,14 @@ def _shown(value: object) -> str:
 def read_back(text: str) -> Recipe | None:
     """The recipe in the JSON ``text`` of an earlier run; None if this version cannot follow it.
 
-    Settings that the text does not know have their defaults, which is what that run did.
+    Settings that the text lacks have their defaults, which is what that run did. Old names are
+    accepted without a warning: nobody can change what a checkpoint or a manifest holds.
     """
     try:
-        return Recipe.model_validate_json(text)
-    except ValidationError:
+        settings = json.loads(text)
+        if not isinstance(settings, dict):
+            return None
+        with_current_names(settings, "of an earlier run")
+        return Recipe.model_validate(settings)
+    except (ValueError, UsageError):  # a ValidationError is a ValueError
         return None

@@ -17,21 +17,22 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
-from greengrocer.networks.efficientnet_lite import FEATURES
-from greengrocer.networks.recogniser import Familiar, Recogniser
-from greengrocer.networks.weights import familiar_to_float16
+from greengrocer.networks.recogniser import Prototypes, Recogniser
+from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.training.bundling import Finished, write_bundle
-from greengrocer.training.learning.checkpoint import Taught
+from greengrocer.training.job import TrainingJob, checkpoint
+from greengrocer.training.learning.checkpoint import TeacherId
+from greengrocer.training.learning.optimiser import weight_groups
 from greengrocer.training.plan import Pictures, Plan
 from greengrocer.training.release.calibrate import Thresholds
 from greengrocer.training.release.export import backbone_graph
-from greengrocer.training.release.familiar import PROTOTYPES
 from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
 from greengrocer.training.release.goldens import GOLDENS
+from greengrocer.training.release.prototypes import PROTOTYPES
 from greengrocer.training.release.quantise import quantise
-from greengrocer.training.work import Work, checkpoint
 
 COPIES = 4  # of a weight in a checkpoint: itself, its average, and two moments of its gradient
 FLOAT_BYTES = 4
@@ -39,31 +40,32 @@ MARGIN = 50_000_000  # bytes: the answers of folds, a log
 
 
 def rehearse(
-    work: Work, plan: Plan, teachers: Sequence[Taught], candidates: Sequence[Path]
+    job: TrainingJob, plan: Plan, teachers: Sequence[TeacherId], candidates: Sequence[Path]
 ) -> None:
     """Raise UsageError for whatever would keep the bundle from being written, or loaded.
 
-    ``teachers`` are those of the network that ships, ``candidates`` pictures that may be goldens.
+    ``teachers`` are those of the network that ships, ``candidates`` images that may be goldens.
     """
-    tqdm.write("rehearsing the export")
-    torch.manual_seed(work.recipe.seed)
-    network = Recogniser(work.recipe.network, len(plan.taxonomy.classes))
-    finished = _finished(network, work, plan)
-    with tempfile.TemporaryDirectory(prefix=f".{work.out.name}.", dir=work.out.parent) as home:
+    tqdm.write("testing the export with an untrained network")
+    torch.manual_seed(job.recipe.seed)
+    network = Recogniser(job.recipe.backbone, len(plan.taxonomy.classes))
+    weight_groups(network, job.recipe.optimisation)  # for what it refuses
+    finished = _finished(network, job, plan)
+    with tempfile.TemporaryDirectory(prefix=f".{job.out.name}.", dir=job.out.parent) as home:
         trial = Path(home) / "bundle"
         try:
-            write_bundle(work.recipe, plan, finished, teachers, candidates[:GOLDENS], trial)
-            engine = make_engine("onnx", trial, load_bundle(trial).manifest)
+            write_bundle(job.recipe, plan, finished, teachers, candidates[:GOLDENS], trial)
+            engine = make_engine("onnx", trial, load_bundle(trial).manifest, "cpu", ONE_THREAD)
             engine.start()
             engine.close()
         except UnicodeEncodeError as error:
             name = error.object[max(0, error.start - 20) : error.end]
-            raise UsageError(f"{name!r} is no text that a bundle can hold: rename it") from error
+            raise UsageError(f"{name!r} is not text that a bundle can hold: rename it") from error
         except BundleRefused as error:
             why = str(error).removeprefix(f"bundle {trial}: ")
             raise UsageError(f"the bundle of this training would be refused: {why}") from error
         bundle = sum(path.stat().st_size for path in trial.rglob("*") if path.is_file())
-    _check_room(work, plan, network, bundle)
+    _check_room(job, plan, network, bundle)
 
 
 def check_writable(out: Path, stages: Sequence[str]) -> None:
@@ -79,39 +81,40 @@ def check_writable(out: Path, stages: Sequence[str]) -> None:
         raise UsageError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _finished(network: Recogniser, work: Work, plan: Plan) -> Finished:
+def _finished(network: Recogniser, job: TrainingJob, plan: Plan) -> Finished:
     """As of a training, but of ``network`` and figures that mean nothing."""
-    recipe, geometry = work.recipe, geometry_of(work.recipe)
+    recipe, geometry = job.recipe, geometry_of(job.recipe)
     rounded, weights = published(network, recipe)
     in_float = backbone_graph(rounded.backbone, geometry)
     grey = np.full((geometry.height, geometry.width, 3), 127, np.uint8)
-    familiar = _familiar(plan.shipped)
+    prototypes = _random_prototypes(plan.shipped, network.backbone.channels)
     in_int8 = quantise(in_float, [grey])
-    graph = Exported(in_float, in_int8, rounded.head, familiar, geometry).graph(
+    graph = Exported(in_float, in_int8, rounded.head, prototypes, geometry).graph(
         1.0, plan.taxonomy.coarse_of
     )
     calibration = Calibration(1.0, Thresholds(0.0, 0.0, 0.0), {})
-    halves = weights | familiar_to_float16(familiar)
-    return Finished(halves, graph, calibration, work.device, work.precision or "auto")
+    halves = weights | prototypes_to_float16(prototypes)
+    origin = network.backbone.pretrained_origin
+    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin)
 
 
-def _familiar(pictures: Pictures) -> Familiar:
-    """As many prototypes as these pictures will have."""
+def _random_prototypes(pictures: Pictures, channels: int) -> Prototypes:
+    """As many prototypes as these images will have."""
     counts = np.unique([picture.label for picture in pictures], return_counts=True)[1]
-    prototypes = torch.randn(int(np.minimum(counts, PROTOTYPES).sum()), FEATURES)
-    return Familiar(torch.zeros(FEATURES), F.normalize(prototypes, dim=1).half().float())
+    prototypes = torch.randn(int(np.minimum(counts, PROTOTYPES).sum()), channels)
+    return Prototypes(torch.zeros(channels), F.normalize(prototypes, dim=1).half().float())
 
 
-def _check_room(work: Work, plan: Plan, network: Recogniser, bundle: int) -> None:
+def _check_room(job: TrainingJob, plan: Plan, network: Recogniser, bundle: int) -> None:
     """Raise UsageError where the disk has no room for the checkpoints and the bundle."""
     weights = sum(value.numel() for value in network.state_dict().values())
-    missing = [stage for stage in plan.fits if not checkpoint(work.out, stage).exists()]
+    missing = [stage for stage in plan.fits if not checkpoint(job.out, stage).exists()]
     # One more, for a checkpoint is written anew beside the one that it takes the place of.
     needed = (len(missing) + 1) * COPIES * FLOAT_BYTES * weights + bundle + MARGIN
-    free = shutil.disk_usage(os.path.realpath(work.out.parent)).free
+    free = shutil.disk_usage(os.path.realpath(job.out.parent)).free
     if free < needed:
         raise UsageError(
-            f"{work.out.parent} has {free // 10**6} MB free, and this training needs "
+            f"{job.out.parent} has {free // 10**6} MB free, and this training needs "
             f"{needed // 10**6} MB for its checkpoints and the bundle: make room, or name another "
             "--out"
         )

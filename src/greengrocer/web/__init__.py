@@ -1,1 +1,1 @@
-"""HTTP: the only rooms that know of it."""
+"""HTTP: no other package knows of it."""

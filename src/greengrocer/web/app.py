@@ -1,201 +1,96 @@
-"""The application: every route in one table, each described where it stands."""
+"""The application: the table of routes becomes FastAPI's routes, and what stands before them."""
 
-from typing import Annotated
+from collections.abc import Iterable, Sequence
 
 import orjson
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
-from greengrocer.errors import ParameterOutOfRange, Refusal
+from greengrocer.errors import Refusal
 from greengrocer.tracebacks import release_frames
 from greengrocer.version import __version__
+from greengrocer.web.access.access import CanonicalPath
+from greengrocer.web.endpoint import Endpoint, opened
 from greengrocer.web.observe import Observe
-from greengrocer.web.open_inference import routes as open_inference
-from greengrocer.web.openapi import (
-    JPEG,
-    LINES,
-    PNG,
-    UPLOAD,
-    UPLOAD_OF_MANY,
-    UPLOAD_TO_EXPLAIN,
-    add_schemas,
-    describe_access,
-)
-from greengrocer.web.page.page import ASSETS as PAGE_ASSETS
-from greengrocer.web.page.page import page, page_asset
+from greengrocer.web.openapi import finish
 from greengrocer.web.problems import (
-    described,
     http_exception_response,
     internal_error_response,
     refusal_response,
 )
-from greengrocer.web.quoted import quoted
-from greengrocer.web.routes import health
-from greengrocer.web.routes.batch import predict_batch
-from greengrocer.web.routes.docs import ASSETS, docs_assets, docs_page
-from greengrocer.web.routes.gallery import random_image
-from greengrocer.web.routes.predict import explain, predict
-from greengrocer.web.schemas import (
-    ClassNames,
-    Health,
-    Prediction,
-    PredictionLine,
-    Problem,
-    ProblemLine,
-)
 from greengrocer.web.service import Service
-from greengrocer.web.shortcut import Endpoint, Shortcut
-from greengrocer.web.spelling import OneSpelling
+from greengrocer.web.shortcut import Shortcut
+from greengrocer.web.table import ENDPOINTS
 
 DESCRIPTION = """\
-Every refusal is a problem document (RFC 9457) with a stable `code`. Beside those listed below, any
-request may be answered 400, 408, 414 or 431 where its head is malformed, slow or too large; 404 and
-405 where there is no such path or method."""
-LEVELS = ("fine", "coarse")
-LevelName = Annotated[str, Query(json_schema_extra={"enum": [*LEVELS]})]
-PROBES = frozenset({"/livez", "/readyz", "/metrics"}) | open_inference.PROBES
+Every refusal is a problem document (RFC 9457) with a stable `code`. Besides the statuses listed
+below, any request may get 400, 408, 414 or 431 if its headers are malformed, slow or too large, and
+404 or 405 if there is no such path or method."""
 
 
-def create_app(service: Service) -> ASGIApp:
-    """The ASGI application over ``service``, whose model is loaded already."""
+def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> ASGIApp:
+    """The ASGI application of ``endpoints`` over ``service``, whose model is loaded already."""
     app = FastAPI(
         title="Greengrocer",
         version=__version__,
-        summary="Tells what grocery item a photo shows.",
+        summary="Tells which grocery item a photo shows.",
         description=DESCRIPTION,
         redirect_slashes=False,  # it would redirect to wherever the Host header says
         servers=[{"url": "."}],  # where the description is, below a proxy's path, too
-        openapi_url=None,  # it would be written anew for each request
+        openapi_url=None,  # it would be written again for each request
         docs_url=None,
         redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    endpoints = _add_predict(app, service)
-    _add_pictures(app, service)
-    _add_health(app, service)
-    open_inference.add_open_inference(app, service)
-    _add_page(app, service)
-    app.get("/docs", include_in_schema=False)(docs_page)
-    app.mount(ASSETS, docs_assets())
-    _add_problems(app)
-    routes = frozenset(app.openapi()["paths"]) | {"/", "/docs", "/openapi.json"}
-    describe_access(app.openapi(), service.access)
-    _add_description(app)
+    for endpoint in endpoints:
+        _add(app, service, endpoint)
+    _describe(app, service, endpoints)
     _answer_head(app)
-    short = Shortcut(app, {("POST", path): endpoint for path, endpoint in endpoints.items()})
-    guarded = service.access.before(OneSpelling(short), OneSpelling(app))
-    access_log, addresses = service.access_log, service.log_addresses
-    return Observe(guarded, service.metrics, routes, PROBES, access_log, addresses)
-
-
-def _add_predict(app: FastAPI, service: Service) -> dict[str, Endpoint]:
-    """Add the routes that take pictures, and return them by their paths: time counts on them."""
-    refusals = described(400, 408, 413, 415, 422, 429, 500, 503, 504)
-
-    @app.post(
-        "/predict",
-        summary="Tell what a picture shows",
-        response_model=Prediction,
-        responses=refusals,
-        openapi_extra=UPLOAD,
+    _add_problems(app)
+    short = Shortcut.of(endpoints, service, app)
+    guarded = service.access.before(CanonicalPath(short), CanonicalPath(app), opened(endpoints))
+    return Observe(
+        guarded,
+        service.metrics,
+        frozenset(endpoint.path for endpoint in endpoints),
+        frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe),
+        service.access_log,
+        service.log_addresses,
     )
-    async def _predict(request: Request) -> Response:
-        return await predict(service, request)
 
-    @app.post(
-        "/explain",
-        summary="Show where in a picture the evidence is",
-        response_class=Response,
-        responses={**PNG, **refusals},
-        openapi_extra=UPLOAD_TO_EXPLAIN,
+
+def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:
+    """Add one endpoint to the framework's routes."""
+    answer = endpoint.bind(service)
+
+    async def handle(request: Request) -> Response:
+        return await answer(request)
+
+    parameters = {"parameters": [*endpoint.parameters]} if endpoint.parameters else {}
+    body = {"requestBody": endpoint.body} if endpoint.body else {}
+    app.add_api_route(
+        endpoint.path,
+        handle,
+        methods=[endpoint.method],
+        operation_id=endpoint.name or endpoint.answer.__name__,
+        summary=endpoint.summary,
+        tags=[*endpoint.tags],
+        response_class=Response if endpoint.model is None else JSONResponse,
+        response_model=endpoint.model,
+        responses=endpoint.responses,
+        openapi_extra={**parameters, **body},
+        include_in_schema=bool(endpoint.summary),
     )
-    async def _explain(request: Request) -> Response:
-        return await explain(service, request)
-
-    @app.post(
-        "/predict/batch",
-        summary="Tell what many pictures show",
-        response_class=Response,
-        responses={**LINES, **refusals},
-        openapi_extra=UPLOAD_OF_MANY,
-    )
-    async def _predict_batch(request: Request) -> Response:
-        return await predict_batch(service, request)
-
-    return {"/predict": _predict, "/explain": _explain, "/predict/batch": _predict_batch}
 
 
-def _add_pictures(app: FastAPI, service: Service) -> None:
-    @app.get(
-        "/class-names",
-        summary="List the classes, in class-id order",
-        response_model=ClassNames,
-        responses=described(422),
-    )
-    async def _class_names(level: LevelName = LEVELS[0]) -> Response:
-        if level not in LEVELS:
-            raise ParameterOutOfRange(f"level is {quoted(level)}: it must be {' or '.join(LEVELS)}")
-        labels = service.classifier.labels
-        classes = labels.classes if level == "fine" else labels.coarse
-        if classes is None:
-            raise ParameterOutOfRange("level is coarse: this model has no coarse classes")
-        return Response(orjson.dumps({"classes": classes}), media_type="application/json")
-
-    @app.get(
-        "/random-image",
-        summary="Fetch a random picture to try",
-        response_class=StreamingResponse,
-        responses={**JPEG, **described(500, 503)},
-    )
-    async def _random_image() -> StreamingResponse:
-        return await random_image(service.gallery)
-
-
-def _add_health(app: FastAPI, service: Service) -> None:
-    @app.get("/livez", summary="Is the process alive?", response_model=Health)
-    async def _livez() -> Response:
-        return health.livez()
-
-    @app.get(
-        "/readyz",
-        summary="Should traffic come here?",
-        response_model=Health,
-        responses={503: {"model": Health, "description": "not now"}},
-    )
-    async def _readyz() -> Response:
-        return await health.readyz(service)
-
-    @app.get(
-        "/metrics",
-        summary="Metrics in Prometheus's text format",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    async def _metrics() -> Response:
-        return health.metrics(service)
-
-
-def _add_page(app: FastAPI, service: Service) -> None:
-    @app.get("/", include_in_schema=False)
-    async def _page(request: Request) -> Response:
-        return page(request, service.classifier.labels.model)
-
-    @app.get(f"{PAGE_ASSETS}/{{name}}", include_in_schema=False)
-    async def _page_asset(request: Request, name: str) -> Response:
-        return page_asset(request, name)
-
-
-def _add_description(app: FastAPI) -> None:
-    """Answer with what describes the routes that are there by now."""
-    description = orjson.dumps(app.openapi())
-
-    @app.get("/openapi.json", include_in_schema=False)
-    async def _description() -> Response:
-        return Response(description, media_type="application/json")
+def _describe(app: FastAPI, service: Service, endpoints: Iterable[Endpoint]) -> None:
+    """Write what ``/openapi.json`` answers with."""
+    description = app.openapi()
+    finish(description, endpoints, service.access)
+    app.state.description = orjson.dumps(description)
 
 
 def _answer_head(app: FastAPI) -> None:
@@ -206,15 +101,11 @@ def _answer_head(app: FastAPI) -> None:
 
 
 def _add_problems(app: FastAPI) -> None:
+    """Answer with a problem document whatever an endpoint or the framework raises."""
+
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
         return refusal_response(request, error)
-
-    async def invalid(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        name = quoted(str(error.errors()[0]["loc"][-1]))
-        detail = f"the parameter {name} is not as /openapi.json describes it"
-        return refusal_response(request, ParameterOutOfRange(detail))
 
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -226,9 +117,4 @@ def _add_problems(app: FastAPI) -> None:
 
     app.add_exception_handler(Exception, failed)
     app.add_exception_handler(Refusal, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, unrouted)
-    schema = app.openapi()
-    add_schemas(schema, Problem, ProblemLine, PredictionLine, *open_inference.SCHEMAS)
-    for orphan in ("HTTPValidationError", "ValidationError"):
-        schema["components"]["schemas"].pop(orphan, None)

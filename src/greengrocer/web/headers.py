@@ -1,4 +1,4 @@
-"""Headers that every answer has, and text in others."""
+"""Headers of every response, and how text is encoded in a header."""
 
 from urllib.parse import quote
 

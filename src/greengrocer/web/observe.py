@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from urllib.parse import quote
 
 import structlog
@@ -18,7 +18,13 @@ from greengrocer.tracebacks import release_frames
 from greengrocer.web.access.address import Client, shown_address
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
-from greengrocer.web.untaken import taken
+from greengrocer.web.request_state import (
+    KEY,
+    DisconnectWatch,
+    RequestState,
+    attach,
+    state_of,
+)
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 UNMATCHED = "unmatched"
@@ -51,22 +57,29 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if KEY in scope:
+            await self._observe(scope, receive, send)
+            return
+        watch = DisconnectWatch(receive, attach(scope, RequestState(time.monotonic())))
+        try:
+            await self._observe(scope, watch.receive, send)
+        finally:
+            watch.stop()
+
+    async def _observe(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in self.quiet:
             await self._handle(scope, receive, send)
             return
-        with ExitStack() as held:
-            scope.setdefault("state", {})["held"] = held
+        state = state_of(scope)
+        with state.held:
             with self.metrics.in_flight.track_inprogress():
                 await self._handle(scope, receive, send)
             with suppress(asyncio.CancelledError):  # as below: the server has no more time
-                await taken(scope)
+                await state.sent()
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        state = scope.setdefault("state", {})
-        state.setdefault("arrived", time.monotonic())  # our own server has told these already
-        state.setdefault("when_departed", [])
-        request_id = state["request_id"] = _request_id(scope)
+        request_id = state_of(scope).request_id = _request_id(scope)
         header = (b"x-request-id", request_id.encode())
         status = 0
         answered = False
@@ -101,10 +114,10 @@ class Observe:
         return pattern if pattern in self.routes else UNMATCHED
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        path, state = scope["path"], scope["state"]
+        path, state = scope["path"], state_of(scope)
         route = path if path in self.routes else self._pattern(scope)
         self.metrics.answered(route, status, seconds)
-        client, refused = state.get("client"), state.get("refused")
+        client, refused = state.key_name, state.refused
         if refused:
             self.metrics.rejections.labels(refused).inc()
         if self.access_log and path not in self.quiet:
@@ -114,7 +127,7 @@ class Observe:
                 path=quote(path),  # a path may hold line breaks and terminal codes
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
-                request_id=state["request_id"],
+                request_id=state.request_id,
                 # by now the one for whom a trusted proxy has asked
                 **({"address": shown_address(scope.get("client"))} if self.log_addresses else {}),
                 **({"client": client} if client else {}),

@@ -1,43 +1,42 @@
-"""What OpenAPI says of bodies that the framework does not read or write itself."""
+"""The parts of /openapi.json that FastAPI cannot know: bodies, access, and shared schemas."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
 
 from greengrocer.imaging.formats import accepted
-from greengrocer.web.access.access import Access
-from greengrocer.web.access.apart import METRICS
-from greengrocer.web.access.guard import is_open
+from greengrocer.web.access.access import METRICS, Access
 from greengrocer.web.body.upload import FIELD, FORM_TYPE, OCTETS, PICTURE_TYPES
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.problems import OPEN_INFERENCE, described
-from greengrocer.web.routes.parameters import DEADLINE, DESCRIBED
+from greengrocer.web.schemas import Problem
 
 BINARY = {"type": "string", "format": "binary"}
 TEXT = {"schema": {"type": "string"}}
 
 
-def _upload(parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def upload() -> dict[str, Any]:
+    """The request body of an endpoint that takes one image."""
     return {
-        "parameters": parameters,
-        "requestBody": {
-            "required": True,
-            "description": f"One {accepted()}: as a form's file, or as the body itself. "
-            "Its type may also be any other image/... or missing: the bytes are looked at.",
-            "content": {
-                FORM_TYPE: {
-                    "schema": {
-                        "type": "object",
-                        "properties": {FIELD: BINARY},
-                        "required": [FIELD],
-                    }
-                },
-                **{kind: {"schema": BINARY} for kind in (*PICTURE_TYPES, OCTETS)},
+        "required": True,
+        "description": f"One {accepted()}: as a file in a form, or as the body itself. "
+        "The content type may be any image/... or missing: the bytes decide.",
+        "content": {
+            FORM_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "properties": {FIELD: BINARY},
+                    "required": [FIELD],
+                }
             },
+            **{kind: {"schema": BINARY} for kind in (*PICTURE_TYPES, OCTETS)},
         },
     }
 
 
-def _picture(kind: str, description: str, headers: dict[str, str]) -> dict[int | str, Any]:
+def image(kind: str, description: str, headers: dict[str, str]) -> dict[int | str, Any]:
+    """The response of an endpoint that sends an image; ``headers`` maps names to meanings."""
     return {
         200: {
             "description": description,
@@ -50,88 +49,49 @@ def _picture(kind: str, description: str, headers: dict[str, str]) -> dict[int |
     }
 
 
-def add_schemas(description: dict[str, Any], *models: type[BaseModel]) -> None:
-    """Add ``models`` to those that an application's ``description`` has, to be referred to."""
-    schemas = description["components"]["schemas"]
-    for model in models:
-        schema = model.model_json_schema(
-            ref_template="#/components/schemas/{model}", mode="serialization"
-        )
-        for name, definition in schema.pop("$defs", {}).items():
-            schemas.setdefault(name, definition)
-        schemas[model.__name__] = schema
+def finish(description: dict[str, Any], endpoints: Iterable[Endpoint], access: Access) -> None:
+    """Add to the framework's ``description`` of ``endpoints`` what only we know.
 
-
-def describe_access(description: dict[str, Any], access: Access) -> None:
-    """Say in an application's ``description`` what ``access`` asks for."""
-    paths = description["paths"]
-    if access.metrics_port is not None:
-        del paths[METRICS]
+    Those are the schemas that bodies refer to, and what ``access`` asks of a request.
+    """
+    schemas = description.setdefault("components", {}).setdefault("schemas", {})
+    for orphan in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(orphan, None)
+    _add_schema(schemas, Problem)
     if access.keys is not None:
         description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    for path, methods in paths.items():
-        if not is_open(path):
-            for operation in methods.values():
-                _describe_guard(path, operation, access)
+    paths = description["paths"]
+    for endpoint in endpoints:
+        for model in endpoint.schemas:
+            _add_schema(schemas, model)
+        if endpoint.summary:
+            _describe_refusals(endpoint, paths[endpoint.path][endpoint.method.lower()], access)
+    if access.metrics_port is not None:
+        paths.pop(METRICS, None)
 
 
-def _describe_guard(path: str, operation: dict[str, Any], access: Access) -> None:
-    refusals = {str(status): response for status, response in described(401, 429).items()}
-    if f"{path}/".startswith(OPEN_INFERENCE):
+def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    schema = model.model_json_schema(
+        ref_template="#/components/schemas/{model}", mode="serialization"
+    )
+    for name, definition in schema.pop("$defs", {}).items():
+        schemas.setdefault(name, definition)
+    schemas[model.__name__] = schema
+
+
+def _describe_refusals(endpoint: Endpoint, operation: dict[str, Any], access: Access) -> None:
+    """Add what stands before an endpoint: the check of its query, the key and the rate limits."""
+    refusals = {str(status): response for status, response in described(401, 422, 429).items()}
+    if f"{endpoint.path}/".startswith(OPEN_INFERENCE):
         error = {"schema": {"$ref": "#/components/schemas/InferError"}}
         refusals = {s: {**r, "content": {"application/json": error}} for s, r in refusals.items()}
+    responses = operation["responses"]
+    if endpoint.checks_query:
+        responses.setdefault("422", refusals["422"])
+    if endpoint.is_open:
+        return
     if access.keys is not None:
         operation["security"] = [{"key": []}]
-        operation["responses"]["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
+        responses["401"] = {**refusals["401"], "headers": {"WWW-Authenticate": TEXT}}
     if access.limiter is not None:
-        operation["responses"].setdefault("429", refusals["429"])
-
-
-UPLOAD = _upload(DESCRIBED)
-UPLOAD_TO_EXPLAIN = _upload([DEADLINE])
-UPLOAD_OF_MANY: dict[str, Any] = {
-    "parameters": DESCRIBED,
-    "requestBody": {
-        "required": True,
-        "description": "A form with a file for each picture. It is read only as fast as pictures "
-        "are answered: without a place for the first one the request is refused, and the others "
-        "wait for theirs. The service's own deadline is each picture's, from when it is its turn; "
-        "X-Deadline-Ms is that of all of them.",
-        "content": {
-            FORM_TYPE: {
-                "schema": {
-                    "type": "object",
-                    "properties": {FIELD: {"type": "array", "items": BINARY, "minItems": 1}},
-                    "required": [FIELD],
-                }
-            }
-        },
-    },
-}
-LINES: dict[int | str, Any] = {
-    200: {
-        "description": "A JSON object a line, in order, each sent as soon as it is its turn: what "
-        "/predict would answer, or its problem with its status, and the index, counted from 0. A "
-        "form that breaks, or is refused midway, ends with the line of a problem.",
-        "content": {
-            "application/x-ndjson": {
-                "schema": {
-                    "anyOf": [
-                        {"$ref": "#/components/schemas/PredictionLine"},
-                        {"$ref": "#/components/schemas/ProblemLine"},
-                    ]
-                }
-            }
-        },
-    }
-}
-JPEG = _picture(
-    "image/jpeg",
-    "A JPEG",
-    {"X-Class": "its true class", "X-Gallery": "built-in, where there is no data set"},
-)
-PNG = _picture(
-    "image/png",
-    "A PNG of at most 1024 pixels on its longer side",
-    {"X-Class": "the prediction that the evidence is for, percent-encoded beyond ASCII"},
-)
+        responses.setdefault("429", refusals["429"])

@@ -1,8 +1,8 @@
-"""The one place where an error becomes HTTP: problem documents as RFC 9457 has them."""
+"""Errors as HTTP responses: problem documents (RFC 9457)."""
 
 import uuid
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -10,46 +10,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer import errors
+from greengrocer.answer_json import KINDS, problem_document
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.request_state import state_of
 
 MEDIA_TYPE = "application/problem+json"
-OPEN_INFERENCE = "/v2/"  # below it, its clients want errors of their own form
+OPEN_INFERENCE = "/v2/"  # below it, errors have the form of the Open Inference Protocol
 CHALLENGE = 'Bearer realm="greengrocer"'  # RFC 6750
-CLIENT_CLOSED_REQUEST = 499  # nginx's, for logs and metrics: nobody is there to read it
 
-
-class Kind(NamedTuple):
-    """How a refusal is told."""
-
-    status: int
-    title: str
-
-
-KINDS: dict[type[errors.Refusal], Kind] = {
-    errors.EmptyPicture: Kind(400, "The picture is empty"),
-    errors.UnreadablePicture: Kind(400, "The picture cannot be read"),
-    errors.PictureTooSlow: Kind(400, "The picture takes too long to decode"),
-    errors.TooManyPixels: Kind(413, "The picture has too many pixels"),
-    errors.UnsupportedFormat: Kind(415, "The picture's format is not accepted"),
-    errors.MalformedUpload: Kind(400, "The upload is malformed"),
-    errors.TooManyBytes: Kind(413, "The upload has too many bytes"),
-    errors.UnsupportedContentType: Kind(415, "The content type is not accepted"),
-    errors.MissingField: Kind(422, "The form lacks its field"),
-    errors.RepeatedField: Kind(422, "The form repeats its field"),
-    errors.ParameterOutOfRange: Kind(422, "A parameter is out of range"),
-    errors.SlowUpload: Kind(408, "The upload came too slowly"),
-    errors.Unauthorized: Kind(401, "A key is needed"),
-    errors.Overloaded: Kind(429, "The service is full"),
-    errors.RateLimited: Kind(429, "Too many requests of one client"),
-    errors.NotReady: Kind(503, "The service is not ready"),
-    errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
-    errors.Departed: Kind(CLIENT_CLOSED_REQUEST, "The client has left"),
-}
 
 INTERNAL = (
     "internal-error",
     "The service failed",
-    "the service failed in a way that it did not foresee; its log has the request id",
+    "unexpected error in the service: look for the request id in its log",
 )
 _RETRY_AFTER = {
     "headers": {
@@ -58,15 +31,8 @@ _RETRY_AFTER = {
 }
 
 
-def problem(refusal: errors.Refusal, request_id: str, path: str | None = None) -> dict[str, object]:
-    """The problem document of ``refusal``, which ends here: the JSON of a :class:`Problem`."""
-    release_frames(refusal)
-    kind = KINDS[type(refusal)]
-    return _document(kind.status, refusal.code, kind.title, str(refusal), request_id, path)
-
-
 def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
-    """The problem document of ``refusal``, which ends here, as an answer."""
+    """The response for ``refusal``, whose traceback is released."""
     release_frames(refusal)
     kind = KINDS[type(refusal)]
     headers = {}
@@ -78,60 +44,47 @@ def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
 
 
 def http_exception_response(request: Request, error: HTTPException) -> Response:
-    """The framework's own refusals (no such path, wrong method) in our form."""
+    """The response for an error of the framework: no such path, wrong method."""
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "-")
     headers = dict(error.headers or {})
     detail = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND and detail == phrase:
-        detail = "there is no such path: /openapi.json lists those that there are"
+        detail = "there is no such path: /openapi.json lists all paths"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = headers.get("Allow", "another method")
-        detail = f"this path does not take the method {request.method}: send {allowed}"
+        detail = f"this path does not accept the method {request.method}: send {allowed}"
     return problem_response(request, error.status_code, code, phrase, detail, headers)
 
 
 def internal_error(request_id: str, path: str) -> dict[str, object]:
-    """What the service did not foresee: of the exception itself nothing is told."""
-    return _document(500, *INTERNAL, request_id, path)
+    """The problem document of an unexpected error; it says nothing of the exception."""
+    return problem_document(500, *INTERNAL, request_id, path)
 
 
 def internal_error_response(request: Request) -> Response:
-    """The same as an answer."""
+    """The response for an unexpected error."""
     return problem_response(request, 500, *INTERNAL, {})
 
 
 def problem_response(
     request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
 ) -> Response:
-    """A problem document; notes the reason for the metrics and the log."""
-    request.state.refused = code
+    """A response with a problem document; notes the code for the metrics and the log."""
+    state = state_of(request.scope)
+    state.refused = code
     path = request.scope["path"]  # not request.url: that believes the Host header
     if f"{path}/".startswith(OPEN_INFERENCE):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
-    body = _document(status, code, title, detail, request.state.request_id, path)
+    body = problem_document(status, code, title, detail, state.request_id, path)
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 
 def wire_problem(status: int, code: str, detail: str) -> tuple[str, bytes]:
-    """A new request id and the problem document for bytes that never became a request."""
+    """A new request id, and the problem document for bytes that are not a valid request."""
     request_id = uuid.uuid4().hex
-    document = _document(status, code, HTTPStatus(status).phrase, detail, request_id)
+    document = problem_document(status, code, HTTPStatus(status).phrase, detail, request_id)
     return request_id, orjson.dumps(document)
-
-
-def _document(
-    status: int, code: str, title: str, detail: str, request_id: str, path: str | None = None
-) -> dict[str, object]:
-    return {
-        "type": f"urn:greengrocer:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        **({} if path is None else {"instance": path}),
-        "code": code,
-        "request_id": request_id,
-    }
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:

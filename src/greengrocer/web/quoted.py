@@ -1,4 +1,4 @@
-"""What a client sent, as an answer may repeat it."""
+"""How an error quotes what a client sent."""
 
 import json
 

@@ -1,8 +1,8 @@
-"""The JSON that goes out, as models: the description and the answers cannot drift apart."""
+"""The JSON of responses, as pydantic models, for /openapi.json and for tests of responses."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from greengrocer.ranking import Answer, Level
+from greengrocer.ranking import Level
 
 
 class Schema(BaseModel):
@@ -18,7 +18,7 @@ class ClassNames(Schema):
 
 
 class Guess(Schema):
-    """A class and how sure the model is of it."""
+    """A class and its probability."""
 
     prediction: str
     confidence: float = Field(ge=0, le=1)
@@ -34,10 +34,10 @@ class RankedClass(Schema):
 
 
 class NamedAnswer(Schema):
-    """What the model stands for."""
+    """The answer that the model is sure enough of."""
 
-    level: Level = Field(description="how closely it names what the picture shows")
-    name: str | None = Field(description="a class of that level; null where it is unknown")
+    level: Level = Field(description="fine: a class; coarse: a coarse class; unknown: neither")
+    name: str | None = Field(description="a class of that level; null if unknown")
 
 
 class Model(Schema):
@@ -48,19 +48,19 @@ class Model(Schema):
 
 
 class Evidence(Schema):
-    """Where in the picture the model sees its prediction: an exact map, not an estimate."""
+    """Where in the image the model sees its prediction: an exact class activation map."""
 
     name: str = Field(alias="class", description="the prediction", examples=["Granny-Smith"])
     shape: tuple[int, int] = Field(
-        description="rows and columns, spread evenly over the upright picture", examples=[[10, 10]]
+        description="rows and columns, spread evenly over the upright image", examples=[[10, 10]]
     )
     values: list[float] = Field(
-        description="row by row, in logits: their mean is the calibrated logit of the class"
+        description="row by row, in logits; their mean is the calibrated logit of the class"
     )
 
 
 class Prediction(Schema):
-    """What the picture shows."""
+    """What the image shows."""
 
     prediction: str = Field(description="the likeliest class", examples=["Granny-Smith"])
     confidence: float = Field(ge=0, le=1, description="its calibrated probability")
@@ -71,8 +71,8 @@ class Prediction(Schema):
     answer: NamedAnswer = Field(
         description="the fine class, the coarse one where the fine one is unsure, or unknown"
     )
-    known: bool = Field(description="false: the picture seems to show nothing the model knows")
-    known_score: float = Field(ge=0, le=1, description="higher is more known")
+    known: bool = Field(description="false: the image seems to show none of the model's classes")
+    known_score: float = Field(ge=0, le=1, description="out-of-distribution score: 1 is known")
     top: list[RankedClass] = Field(description="the best classes, in order")
     model: Model
     request_id: str
@@ -80,7 +80,7 @@ class Prediction(Schema):
 
 
 class PredictionLine(Prediction):
-    """What one picture of many shows."""
+    """The prediction for one image of many."""
 
     index: int = Field(ge=0, description="its place in the request")
 
@@ -92,41 +92,20 @@ class Health(Schema):
 
 
 class Problem(BaseModel):
-    """Why a request was refused (RFC 9457)."""
+    """A problem document (RFC 9457): why a request was refused."""
 
     type: str = Field(examples=["urn:greengrocer:problem:too-many-pixels"])
     title: str = Field(description="the same for every problem of this type")
     status: int
     detail: str = Field(description="what was wrong with this request, and what to do")
     instance: str | None = Field(
-        None, description="the request's path; absent for what is no request"
+        None, description="the request's path; absent if the request could not be read"
     )
     code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
     request_id: str
 
 
 class ProblemLine(Problem):
-    """Why one picture of many was refused, or why no more of the request was read."""
+    """Why one image of many was refused, or why no more of the request was read."""
 
     index: int = Field(ge=0, description="its place in the request")
-
-
-def prediction_body(answer: Answer, request_id: str) -> dict[str, object]:
-    """The JSON of a :class:`Prediction`, built directly: this is on every request's path."""
-    best = answer.top[0]
-    body = {
-        "prediction": best.name,
-        "confidence": best.confidence,
-        "coarse": answer.coarse
-        and {"prediction": answer.coarse.name, "confidence": answer.coarse.confidence},
-        "answer": {"level": answer.named.level, "name": answer.named.name},
-        "known": answer.known,
-        "known_score": answer.known_score,
-        "top": [{"class": name, "confidence": confidence} for name, confidence in answer.top],
-        "model": {"name": answer.model.name, "version": answer.model.version},
-        "request_id": request_id,
-    }
-    if answer.evidence is not None:
-        shape, values = answer.evidence.shape, answer.evidence.ravel().tolist()
-        body["evidence"] = {"class": best.name, "shape": shape, "values": values}
-    return body

@@ -1,40 +1,46 @@
-"""The way past the framework for the routes on which time counts."""
+"""The way past FastAPI for the hot endpoints."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Self
 
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greengrocer.errors import Refusal
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.endpoint import Endpoint, Handler
 from greengrocer.web.problems import internal_error_response, refusal_response
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+from greengrocer.web.service import Service
 
 
 class Shortcut:
-    """Answers ``endpoints``, by method and path, without the layers of ``app``.
+    """ASGI middleware: ``handlers``, by method and path, answer without the layers of ``app``.
 
     Those cost as much as all of our own HTTP together (docs/decisions/009). ``app`` has the same
     endpoints, describes them, and answers the same where the shortcut is left out.
     """
 
-    def __init__(self, app: ASGIApp, endpoints: Mapping[tuple[str, str], Endpoint]) -> None:
+    def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], Handler]) -> None:
         self.app = app
-        self.endpoints = endpoints
+        self.handlers = handlers
+
+    @classmethod
+    def of(cls, endpoints: Iterable[Endpoint], service: Service, app: ASGIApp) -> Self:
+        """The shortcut of those of ``endpoints`` that are hot."""
+        hot = (endpoint for endpoint in endpoints if endpoint.is_hot)
+        return cls(app, {(each.method, each.path): each.bind(service) for each in hot})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        endpoint = None
+        handler = None
         if scope["type"] == "http":
-            endpoint = self.endpoints.get((scope["method"], scope["path"]))
-        if endpoint is None:
+            handler = self.handlers.get((scope["method"], scope["path"]))
+        if handler is None:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
-            response = await endpoint(request)
+            response = await handler(request)
         except Refusal as refusal:
             response = refusal_response(request, refusal)
         except Exception as error:

@@ -22,16 +22,16 @@ from greengrocer.serving.frames.frames import (
     Described,
     Frame,
     Ping,
+    RateLimitReply,
+    RateLimitRequest,
     Refused,
-    Take,
-    Taken,
     decode,
     encode,
 )
 from greengrocer.serving.frames.stream import CLASSIFY_BYTES, FrameStream
-from greengrocer.serving.limits import Standing
+from greengrocer.serving.rate_limits import RateLimitState
 
-PICTURE_BYTES = 4096
+MAX_IMAGE_BYTES = 4096
 numbers = st.integers(0, 2**64 - 1)
 texts = st.text(max_size=40)
 reals = st.floats(allow_nan=False)
@@ -59,7 +59,7 @@ pixels = st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)).flatmap(
     lambda shape: arrays(np.uint8, shape)
 )
 finite = st.floats(allow_nan=False, allow_infinity=False)
-standings = st.builds(Standing, texts, st.integers(0, 2**32 - 1), finite, finite)
+states = st.builds(RateLimitState, texts, st.integers(0, 2**32 - 1), finite, finite)
 frames: st.SearchStrategy[Frame] = st.one_of(
     *(st.builds(kind, numbers) for kind in BARE),
     st.builds(
@@ -69,13 +69,13 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         reals,
         st.booleans(),
         texts,
-        st.binary(max_size=PICTURE_BYTES) | pixels,
+        st.binary(max_size=MAX_IMAGE_BYTES) | pixels,
     ),
     st.builds(Answered, numbers, reals, answers),
     st.builds(Refused, numbers, texts, texts, finite, finite),
     st.builds(Ping, numbers),
-    st.builds(Take, numbers, texts, st.none() | texts),
-    st.builds(Taken, numbers, st.lists(standings, max_size=3).map(tuple)),
+    st.builds(RateLimitRequest, numbers, texts, st.none() | texts),
+    st.builds(RateLimitReply, numbers, st.lists(states, max_size=3).map(tuple)),
     st.builds(
         Described,
         st.builds(Labels, models, names, st.none() | names, reals, reals, reals),
@@ -86,7 +86,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
 
 def stream() -> FrameStream:
     """One that takes all kinds."""
-    return FrameStream(KINDS, PICTURE_BYTES)
+    return FrameStream(KINDS, MAX_IMAGE_BYTES)
 
 
 @given(st.lists(frames, max_size=4), st.data())
@@ -152,7 +152,7 @@ def test_a_body_that_is_cut_short_is_malformed_or_shorter_by_its_last_bytes(fram
 
 def test_a_frame_over_its_kind_s_limit_is_refused_by_its_head_alone() -> None:
     for kind in KINDS:
-        most = PICTURE_BYTES + CLASSIFY_BYTES if kind is Classify else 64 << 20
+        most = MAX_IMAGE_BYTES + CLASSIFY_BYTES if kind is Classify else 64 << 20
         with pytest.raises(Malformed):
             list(stream().feed(HEAD.pack(KIND_OF[kind], 1, most + 1)))
 

@@ -1,13 +1,13 @@
 from greengrocer import errors
+from greengrocer.answer_json import KINDS
 from greengrocer.serving.frames.frames import Refused
 from greengrocer.serving.frames.refusals import from_frame, to_frame
-from greengrocer.web.problems import KINDS
 
 
 def test_every_refusal_is_the_same_on_the_other_side() -> None:
     for kind in KINDS:
         refusal = kind("full", 7) if issubclass(kind, errors.Overloaded) else kind("why")
-        if issubclass(kind, errors.PictureRefused):
+        if issubclass(kind, errors.ImageRefused):
             refusal.seconds = 1.5
         again = from_frame(to_frame(3, refusal))
         assert type(again) is kind

@@ -37,7 +37,7 @@ def closed(pipelines: list[Pipeline]) -> list[bool]:
     return [isinstance(engine, CountingEngine) and engine.closed for engine in engines]
 
 
-def test_a_picture_keeps_the_pipeline_that_it_took(
+def test_an_image_keeps_the_pipeline_that_it_took(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
     with models.taken() as before:
@@ -56,7 +56,7 @@ def test_the_previous_model_stays_open_and_the_one_before_it_is_closed(
     assert closed(pipelines) == [True, False, False]
 
 
-def test_an_engine_is_closed_after_its_last_picture(
+def test_an_engine_is_closed_after_its_last_image(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
     with models.taken():
@@ -67,7 +67,7 @@ def test_an_engine_is_closed_after_its_last_picture(
     assert closed(pipelines) == [True, False, False]
 
 
-def test_a_picture_that_fails_gives_its_pipeline_back(
+def test_an_image_that_fails_gives_its_pipeline_back(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
     with pytest.raises(ValueError, match="bad"), models.taken():

@@ -11,8 +11,8 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.reloading.models import Models
-from greengrocer.serving.reloading.orders import Orders
 from greengrocer.serving.reloading.reload import Change, Reloader
+from greengrocer.serving.reloading.reload_triggers import ReloadTriggers
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import CountingEngine
 from support.live import engine_of
@@ -157,7 +157,7 @@ ORDERS: list[tuple[dict[str, object], bool]] = [
 def test_an_order_is_obeyed_or_refused_in_one_line(
     reloader: Reloader, order: dict[str, object], ok: bool
 ) -> None:
-    answer = asyncio.run(Orders(reloader, None).obey(order))
+    answer = asyncio.run(ReloadTriggers(reloader, None).obey(order))
     assert answer["ok"] is ok
     if ok:
         assert answer["old"] == FIRST._asdict()

@@ -17,7 +17,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def supervise(bundle: Path) -> Iterator[StartWorkers]:
-    """Start supervisors over an engine that some pictures crash; they are stopped at the end."""
+    """Start supervisors over an engine that some images crash; they are stopped at the end."""
     started: list[Workers] = []
 
     def start(count: int, *flags: str) -> Workers:

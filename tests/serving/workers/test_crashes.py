@@ -5,9 +5,9 @@ import pytest
 
 from greengrocer.context import Context
 from greengrocer.errors import (
-    Departed,
+    ClientDisconnected,
     NotReady,
-    UnreadablePicture,
+    UnreadableImage,
 )
 from greengrocer.ranking import ASK
 from support.pictures import jpeg
@@ -35,7 +35,7 @@ def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
             assert {f.picture for f in again} == {jpeg(10), jpeg(20), jpeg(30)}
             await engine.begin(again[0].id)
             engine.crash()
-            with pytest.raises(UnreadablePicture, match="crashes the decoder"):
+            with pytest.raises(UnreadableImage, match="crashes the decoder"):
                 await calls[0]
             await engine.accept()
             await engine.describe()
@@ -61,7 +61,7 @@ def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
             waiting = asyncio.create_task(remote.classify(jpeg(10), context, ASK))
             await asyncio.sleep(0)
             context.cancel()
-            with pytest.raises(Departed):
+            with pytest.raises(ClientDisconnected):
                 await waiting
             remote.close()
             with pytest.raises(NotReady, match="stopping"):

@@ -1,4 +1,4 @@
-"""A call that nobody waits for leaves with its picture, wherever it stood."""
+"""A call that nobody waits for leaves with its image, wherever it stood."""
 
 import asyncio
 import weakref
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded, NotReady
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.ranking import ASK
 from greengrocer.serving.frames.frames import Classify
@@ -56,12 +56,14 @@ async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[P
     elif how == "departed":
         context.cancel()
     await asyncio.wait([call])
-    assert call.cancelled() or isinstance(call.exception(), Departed | DeadlineExceeded | NotReady)
+    assert call.cancelled() or isinstance(
+        call.exception(), ClientDisconnected | DeadlineExceeded | NotReady
+    )
 
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("how", ["cancelled", "departed", "late"])
-def test_what_nobody_waits_for_is_let_go_with_its_picture(
+def test_what_nobody_waits_for_is_let_go_with_its_image(
     tmp_path: Path, fake_bundle: Path, state: State, how: str
 ) -> None:
     async def scenario() -> None:
@@ -72,7 +74,7 @@ def test_what_nobody_waits_for_is_let_go_with_its_picture(
                 await _one(remote, how, pictures)
             assert [each for each in pictures if each() is not None] == []
             assert not remote._calls
-            # a link that is not read keeps little more than one picture
+            # a link that is not read keeps little more than one image
             transport = remote._link and remote._link._transport
             kept = transport.get_write_buffer_size() if transport else 0
             assert kept < 2 * SIDE * SIDE * 3

@@ -14,19 +14,19 @@ from support.wire import Wire, exchange, post
 from support.workers import StartWorkers, Workers
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
-# Room for three pictures, whose answers nobody will see: a fourth would have to wait.
-FLAGS = ("--threads", "3", "--max-wait", "1e-9", "--deadline", "600")
+# Room for three images, whose answers nobody will see: a fourth would have to wait.
+FLAGS = ("--threads", "3", "--max-queue-seconds", "1e-9", "--request-timeout-seconds", "600")
 ROOM = 3
 
 
 def in_flight(workers: Workers) -> float:
-    """How many pictures the engine has admitted."""
+    """How many images the engine has admitted."""
     with httpx.Client(base_url=workers.url, timeout=60) as client:
-        return sample(scrape(client), "pictures_in_flight")
+        return sample(scrape(client), "images_in_flight")
 
 
-def test_as_many_pictures_are_admitted_as_by_one_process(supervise: StartWorkers) -> None:
-    workers = supervise(2, *FLAGS, "--drain", "1")
+def test_as_many_images_are_admitted_as_by_one_process(supervise: StartWorkers) -> None:
+    workers = supervise(2, *FLAGS, "--drain-timeout-seconds", "1")
     processes = workers.pids("http")
     with ExitStack() as stack:
         for count in range(1, ROOM + 1):

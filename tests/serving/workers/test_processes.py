@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greengrocer.serving.workers.kept import COPIES
-from greengrocer.serving.workers.private import METRICS
+from greengrocer.serving.workers.bundle_store import COPIES
+from greengrocer.serving.workers.runtime_directory import METRICS
 from support.bundles import write_fake_bundle
 from support.commands import run
 from support.pictures import encoded, jpeg, photo
@@ -72,7 +72,7 @@ def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
         assert sample(samples, "rejections_total", reason="unsupported-format") == 1
         assert sample(samples, "predictions_total", known="true") == 20
         assert sample(samples, "decode_seconds_count") >= 20
-        assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
+        assert sample(samples, "in_flight") == sample(samples, "images_in_flight") == 0
         models = {labels: v for (name, labels), v in samples.items() if "model_info" in name}
         assert models == {frozenset({("name", "greys"), ("version", "1")}): 1}
 
@@ -98,7 +98,7 @@ def test_those_that_died_leave_their_counts_and_no_files(
     assert counted(workers.url, asked)
     samples = fresh_scrape(workers.url)
     assert sample(samples, "predictions_total", known="true") == asked
-    assert sample(samples, "in_flight") == sample(samples, "pictures_in_flight") == 0
+    assert sample(samples, "in_flight") == sample(samples, "images_in_flight") == 0
 
 
 def sizes(directory: Path) -> dict[str, int]:
@@ -145,7 +145,7 @@ def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
 
 
 def test_a_second_signal_does_not_wait(supervise: StartWorkers) -> None:
-    workers = supervise(1, "--upload-grace", "3600", "--drain", "3600")
+    workers = supervise(1, "--upload-grace-seconds", "3600", "--drain-timeout-seconds", "3600")
     directory, pids = workers.directory, children(workers.supervisor)
     with Wire(workers.url) as wire:
         wire.send(head("GET", "/livez")).answer()
@@ -185,13 +185,13 @@ def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
-    workers = supervise(2, "--control", str(control))
+    workers = supervise(2, "--control-socket", str(control))
     bundle.rename(tmp_path / "old")
     write_fake_bundle(bundle, version="2")
     workers.server.process.send_signal(signal.SIGHUP)
     until(partial(serves, workers.url, "2"))
     third = write_fake_bundle(tmp_path / "third", version="3")
-    reload = ["reload", "--control", str(control)]
+    reload = ["reload", "--control-socket", str(control)]
     for arguments, number in ((["--bundle", str(third)], "3"), (["--rollback"], "2")):
         done = subprocess.run(
             [sys.executable, "-m", "greengrocer", *reload, *arguments],
@@ -222,17 +222,17 @@ def test_what_served_last_serves_on_whatever_has_become_of_its_directory(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
-    workers = supervise(1, "--control", str(control))
+    workers = supervise(1, "--control-socket", str(control))
     (bundle / "golden.jpg").write_bytes(b"damaged")
     lose_engine(workers)
     assert serves(workers.url, "1")
     second = write_fake_bundle(tmp_path / "second", version="2")
     third = write_fake_bundle(tmp_path / "third", version="3")
     for new in (second, third):
-        reload = ("reload", "--control", str(control), "--bundle", str(new))
+        reload = ("reload", "--control-socket", str(control), "--bundle", str(new))
         assert run(*reload).returncode == 0
         shutil.rmtree(new)
-    assert run("reload", "--control", str(control), "--rollback").returncode == 0
+    assert run("reload", "--control-socket", str(control), "--rollback").returncode == 0
     lose_engine(workers)
     assert serves(workers.url, "2")
     assert told_versions(workers.url) == ["2"]

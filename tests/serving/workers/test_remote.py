@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fake_engine import FakeEngine
 from greengrocer.context import Context
 from greengrocer.engines.engine import Engine, Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
     Overloaded,
-    UnreadablePicture,
+    UnreadableImage,
 )
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import ASK, Ask
@@ -68,7 +68,7 @@ def test_refusals_and_failures_come_back_as_what_they_were(
         assert isinstance(engine, FakeEngine)
         async with pair(tmp_path, engine) as both:
             both.server.admission.service_seconds = 1000
-            with pytest.raises(UnreadablePicture, match="JPEG") as refused:
+            with pytest.raises(UnreadableImage, match="JPEG") as refused:
                 await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), ASK)
             assert refused.value.seconds > 0
             assert both.server.admission.service_seconds < 1000
@@ -94,7 +94,7 @@ def test_the_engine_admits_and_says_when_to_come_again(tmp_path: Path, held: Hel
 
 
 def waiting_in_line(admission: Admission) -> int:
-    return len(admission._line)
+    return len(admission._queue)
 
 
 def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEngine) -> None:
@@ -111,7 +111,7 @@ def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEng
             with pytest.raises(Overloaded):
                 await both.remote.classify(jpeg(250), Context(), ASK)
             gone.cancel()
-            with pytest.raises(Departed):
+            with pytest.raises(ClientDisconnected):
                 await leaving
             await until(lambda: waiting_in_line(admission) == 1)
             held.release.set()
@@ -122,7 +122,7 @@ def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEng
     asyncio.run(scenario())
 
 
-def test_a_picture_that_is_late_is_dropped_and_the_engine_is_suspected(
+def test_an_image_that_is_late_is_dropped_and_the_engine_is_suspected(
     tmp_path: Path, held: HeldEngine
 ) -> None:
     async def scenario() -> None:
@@ -165,7 +165,7 @@ def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None
             context.cancel()
             held.release.set()
             await first
-            with pytest.raises(Departed):
+            with pytest.raises(ClientDisconnected):
                 await second
             assert held.calls == 1
             assert not both.suspicions

@@ -65,7 +65,7 @@ def test_readiness_tells_the_truth_and_a_service_that_cannot_start_anew_gives_up
     assert [line for line in workers.server.log if "giving up" in line]
 
 
-def test_the_picture_that_crashes_the_engine_is_refused_and_all_others_are_answered(
+def test_the_image_that_crashes_the_engine_is_refused_and_all_others_are_answered(
     supervise: StartWorkers,
 ) -> None:
     workers = supervise(2)
@@ -80,7 +80,7 @@ def test_the_picture_that_crashes_the_engine_is_refused_and_all_others_are_answe
         clients.until_more(20)
     assert answer.status == 400
     problem = json.loads(answer.body)
-    assert problem["code"] == "unreadable-picture"
+    assert problem["code"] == "unreadable-image"
     assert "crashes the decoder" in problem["detail"]
     assert set(clients.statuses) == {200}
     assert workers.engine != engine
@@ -88,7 +88,7 @@ def test_the_picture_that_crashes_the_engine_is_refused_and_all_others_are_answe
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool) -> None:
-    workers = supervise(1, "--deadline", "2", "--decode-seconds", "1")
+    workers = supervise(1, "--request-timeout-seconds", "2", "--decode-timeout-seconds", "1")
     engine = workers.engine
     if stopped:
         workers.signal(engine, signal.SIGSTOP)
@@ -135,7 +135,7 @@ def test_nothing_is_left_where_the_supervisor_is_killed(
     supervise: StartWorkers, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
-    workers = supervise(2, "--control", str(control))
+    workers = supervise(2, "--control-socket", str(control))
     assert control.is_socket()
     directory, pids = workers.directory, children(workers.supervisor)
     assert len(pids) == 3

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from support.plugins import python_path
+
 
 def environment() -> dict[str, str]:
     """For processes that are to be without them."""
-    return {"PYTHONPATH": str(Path(__file__).parent)}
+    return python_path(Path(__file__).parent)

@@ -1,12 +1,12 @@
 """A Python that finds what it would find on macOS: nothing that Linux alone has."""
 
-import os
 from pathlib import Path
+
+from support.plugins import python_path
 
 HOME = Path(__file__).parent
 
 
 def environment() -> dict[str, str]:
     """In which Python has no name, file or C function of Linux's own."""
-    path = [str(HOME), os.environ.get("PYTHONPATH", "")]
-    return {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+    return python_path(HOME)

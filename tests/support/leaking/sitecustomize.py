@@ -1,6 +1,6 @@
 """Read by every Python with this directory on its path: errors keep the frames behind them.
 
-Both that hold against it are taken away: one where a picture is decoded, one where errors end.
+Both that hold against it are taken away: one where an image is decoded, one where errors end.
 """
 
 import sys
@@ -15,4 +15,5 @@ if "serve" in sys.orig_argv or "greengrocer.cli.child" in sys.orig_argv:
 
     from greengrocer.imaging import decode
 
-    decode.decode = decode._decode  # type: ignore[assignment]
+    leaking = decode.DecodePlan.decode.__wrapped__  # type: ignore[attr-defined]
+    decode.DecodePlan.decode = leaking  # type: ignore[method-assign]

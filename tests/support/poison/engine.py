@@ -1,12 +1,12 @@
-"""The fake engine, but for pictures of some grey levels: they crash, hang, fail or slow it."""
+"""The fake engine, but for images of some grey levels: they crash, hang, fail or slow it."""
 
 import os
 import resource
 import threading
 from pathlib import Path
 
+from fake_engine import FakeEngine
 from greengrocer.engines.engine import Inference
-from greengrocer.engines.fake_engine import FakeEngine
 from greengrocer.imaging.geometry import Pixels
 
 CRASHES, HANGS, SLOW, FAILS = 12, 36, 62, 87  # mean levels of grey, JPEG's error aside
@@ -43,5 +43,5 @@ class PoisonableEngine(FakeEngine):
         if abs(level - SLOW) < 3:
             threading.Event().wait(SLOW_SECONDS)
         if abs(level - FAILS) < 3:
-            raise RuntimeError("this picture fails")
+            raise RuntimeError("this image fails")
         return super().infer(pixels, alone)

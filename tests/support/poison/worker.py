@@ -1,4 +1,4 @@
-"""A classifier of an HTTP process that one picture hangs, together with the event loop."""
+"""A classifier of an HTTP process that one image hangs, together with the event loop."""
 
 import signal
 import threading
@@ -14,7 +14,7 @@ HANGS_WORKER = jpeg(88)
 
 
 def poison() -> None:
-    """Let the picture hang this process."""
+    """Let the image hang this process."""
     classify = RemoteClassifier.classify
 
     async def hang_or_classify(

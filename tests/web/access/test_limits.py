@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greengrocer.serving.limits import Rate, parse_rate
-from greengrocer.serving.local_limiter import LocalLimiter
+from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+from greengrocer.serving.rate_limits import Rate, parse_rate
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live
@@ -54,7 +54,7 @@ def test_headers_count_down_and_a_429_says_when_to_come_back(limited: httpx.Clie
     assert answers[-1].headers["retry-after"] in problem.detail
 
 
-def test_a_picture_is_refused_before_it_is_read_and_below_v2_as_its_clients_want(
+def test_an_image_is_refused_before_it_is_read_and_below_v2_as_its_clients_want(
     limited: httpx.Client,
 ) -> None:
     for _ in range(5):
@@ -93,14 +93,14 @@ def test_what_was_used_comes_back(fake_bundle: Path) -> None:
 
 
 def lines(client: httpx.Client, pictures: int) -> list[dict[str, object]]:
-    """The answers to a batch, of which the first picture is the request's own."""
+    """The answers to a batch, of which the first image is the request's own."""
     form = [("file", jpeg(89))] * pictures
     answer = client.post("/predict/batch", files=form)
     assert answer.status_code == 200
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_each_picture_of_a_batch_is_a_request(limited: httpx.Client) -> None:
+def test_each_image_of_a_batch_is_a_request(limited: httpx.Client) -> None:
     limited.get(PATH)
     told = lines(limited, 7)
     assert [line["index"] for line in told] == list(range(7))
@@ -115,7 +115,7 @@ def test_a_batch_waits_for_what_comes_back_in_time(fake_bundle: Path) -> None:
         assert {line.get("code") for line in lines(client, 25)} == {None}
 
 
-def test_so_is_each_picture_below_v2_and_together_they_come_or_do_not(
+def test_so_is_each_image_below_v2_and_together_they_come_or_do_not(
     limited: httpx.Client,
 ) -> None:
     def infer(pictures: int) -> httpx.Response:
@@ -161,7 +161,7 @@ def test_who_tries_keys_is_held_up(
 
 def test_any_number_of_clients_takes_bounded_memory_and_nothing_runs_beside() -> None:
     threads = threading.active_count()
-    limiter = LocalLimiter({"address": Rate(2, 3600)}, most_clients=100)
+    limiter = LocalRateLimiter({"address": Rate(2, 3600)}, most_clients=100)
     for number in range(1000):
         limiter.count(f"10.0.{number // 256}.{number % 256}", None)
     (limit,) = limiter._limits.values()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.engines.fake_engine import FakeEngine
+from fake_engine import FakeEngine
 from greengrocer.errors import NotReady
-from greengrocer.serving.limits import Rate, Standing
-from greengrocer.serving.local_limiter import LocalLimiter
-from greengrocer.serving.workers.remote_limiter import RemoteLimiter
+from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+from greengrocer.serving.rate_limits import Rate, RateLimitState
+from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 from support.live import engine_of
 from support.seam import pair
 from support.waiting import until
@@ -43,13 +43,11 @@ def test_all_http_processes_share_one_limit_and_an_engine_that_dies_forgets(
 
 
 def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path) -> None:
-    async def count() -> list[Standing]:
-        limiter = LocalLimiter({"address": Rate(2, 3600), "key": Rate(9, 3600)})
+    async def count() -> list[RateLimitState]:
+        limiter = LocalRateLimiter({"address": Rate(2, 3600), "key": Rate(9, 3600)})
         async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
             asked = [two.remote.limiter.take("192.0.2.1", "till-1") for _ in range(3)]
-            return [
-                standing for standings in await asyncio.gather(*asked) for standing in standings
-            ]
+            return [state for states in await asyncio.gather(*asked) for state in states]
 
     told = asyncio.run(count())
     assert [(each.limit, each.remaining) for each in told] == [
@@ -65,8 +63,8 @@ def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path) -> N
 def test_without_an_engine_nobody_passes(tmp_path: Path, fake_bundle: Path) -> None:
     async def ask() -> None:
         with pytest.raises(NotReady):
-            await RemoteLimiter().take("192.0.2.1", None)
-        limiter = LocalLimiter({"address": Rate(2, 3600)})
+            await RemoteRateLimiter().take("192.0.2.1", None)
+        limiter = LocalRateLimiter({"address": Rate(2, 3600)})
         async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
             asked = asyncio.create_task(two.remote.limiter.take("192.0.2.1", None))
             await asyncio.sleep(0)  # it has asked, and the engine has not heard it yet

@@ -35,13 +35,13 @@ SJIS, BIG5 = "ソ表".encode("shift_jis"), "功蓋".encode("big5")
 
 
 def of(boundary: str, content: bytes = PICTURE, end: str = "\r\n", padding: str = "") -> bytes:
-    """A form of one picture."""
+    """A form of one image."""
     head = f"--{boundary}{padding}\r\nContent-Disposition: {NAME}\r\n\r\n".encode()
     return head + content + f"\r\n--{boundary}--{end}".encode()
 
 
 def with_disposition(value: bytes) -> bytes:
-    """A form whose picture has this Content-Disposition."""
+    """A form whose image has this Content-Disposition."""
     return form(part(PICTURE)).replace(f'{NAME}; filename="a.jpg"'.encode(), value)
 
 
@@ -288,7 +288,7 @@ def test_the_bytes_are_looked_at_and_not_the_type(
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", ""])
-def test_a_form_that_is_sent_as_a_picture_is_told_who_sets_its_type(
+def test_a_form_that_is_sent_as_an_image_is_told_who_sets_its_type(
     client: httpx.Client, kind: str
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}

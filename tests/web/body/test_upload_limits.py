@@ -28,7 +28,7 @@ HUGE = bytes(30_000_000)
 def small_server(fake_bundle: Path) -> Iterator[Server]:
     """A server that takes a tenth of a megabyte."""
     server = start_server(
-        "--bundle", str(fake_bundle), "--engine", "fake", "--max-megabytes", "0.1"
+        "--bundle", str(fake_bundle), "--engine", "fake", "--max-image-bytes", "100kB"
     )
     yield server
     assert server.stop() == 0
@@ -57,7 +57,7 @@ def test_chunks_are_counted_as_they_come(small_server: Server, picture: bytes, s
 
 
 @pytest.mark.parametrize(("picture", "status"), [(FITS, 200), (OVER, 413)])
-def test_in_a_form_the_picture_alone_is_counted(
+def test_in_a_form_the_image_alone_is_counted(
     small_server: Server, picture: bytes, status: int
 ) -> None:
     body = form(part(b"x" * 100_000, "comment"), part(picture))

@@ -17,7 +17,7 @@ from support.workers import start_workers
 pytestmark = [pytest.mark.accept, pytest.mark.leg("clients of the Open Inference Protocol")]
 
 ROOT = Path(__file__).parents[3]
-REFUSED = f"the bytes are no picture that is known: send a {accepted()}"
+REFUSED = f"the file is not an image in a supported format: send {accepted()}"
 LEVELS = (10, 245)
 
 

@@ -123,7 +123,7 @@ def test_files_in_json_are_answered_as_predict_does(client: httpx.Client, url: s
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_pixels_in_json_and_as_octets_are_the_picture(url: str, nested: bool) -> None:
+def test_pixels_in_json_and_as_octets_are_the_image(url: str, nested: bool) -> None:
     pixels = np.stack([np.asarray(photo(seed, (20, 15))) for seed in range(3)])
     of_file = answered(exchange(url, infer(asking(image(*_pngs(3))))))
     data = pixels.tolist() if nested else pixels.ravel().tolist()
@@ -184,7 +184,7 @@ def test_all_outputs_may_be_octets(url: str) -> None:
     assert len(response.body) == length + sum(sizes)
 
 
-def test_a_request_has_one_place_and_its_pictures_take_turns(fake_bundle: Path) -> None:
+def test_a_request_has_one_place_and_its_images_take_turns(fake_bundle: Path) -> None:
     service = make_service(fake_bundle, threads=3)
     for wait, status in ((0, 200), (-1, 429)):
         limits = AdmissionLimits(256 * MEGA, wait)
@@ -225,10 +225,10 @@ def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, u
     assert not [name for name in routes if name and ("other" in name or "nothing" in name)]
 
 
-def test_while_pictures_are_worked_on_their_text_has_gone(
+def test_while_images_are_worked_on_their_text_has_gone(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
-    """In base64 it is longer than the pictures, and was kept until the answer."""
+    """In base64 it is longer than the images, and was kept until the answer."""
     files = [DARK.ljust(MEGA, b"\0")] * 8
     request = infer(asking(image(*files)))
     with Wire(held_server.url) as wire:

@@ -55,8 +55,8 @@ BAD: dict[str, tuple[int, bytes]] = {
     "no base64": (400, infer(asking({**image(GREY), "data": ["a pear!"]}))),
     "no text": (400, infer(asking({**image(GREY), "data": [7]}))),
     "beyond ASCII": (400, infer(asking({**image(GREY), "data": ["é"]}))),
-    "an empty picture": (400, infer(asking(image(b"")))),
-    "no picture": (400, infer(asking(image(b"a pear, I swear")))),
+    "an empty image": (400, infer(asking(image(b"")))),
+    "no image": (400, infer(asking(image(b"a pear, I swear")))),
     "a bad one of two": (400, infer(asking(image(GREY, GREY[:300])))),
     "a GIF": (415, infer(asking(image(encoded(photo(1), "GIF"))))),
     "a bomb": (413, infer(asking(image(SIGNATURE + header((30_000, 30_000), 8, RGB))))),
@@ -134,9 +134,9 @@ def test_what_is_wrong_is_told_in_the_protocols_words(client: httpx.Client, name
     assert not [leak for leak in LEAKS if leak in answer.body.decode()], told
 
 
-def test_of_many_pictures_it_says_which(client: httpx.Client) -> None:
+def test_of_many_images_it_says_which(client: httpx.Client) -> None:
     answer = exchange(str(client.base_url), infer(asking(image(GREY, GREY, b"a pear"))))
-    assert json.loads(answer.body)["error"].startswith("picture 2: ")
+    assert json.loads(answer.body)["error"].startswith("image 2: ")
 
 
 def test_a_failure_tells_no_secret(fake_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""``POST /predict/batch``: many pictures, a line each."""
+"""``POST /predict/batch``: many images, a line each."""
 
 import json
 import time
@@ -118,7 +118,7 @@ def test_a_client_that_sends_all_before_it_reads_gets_all(client: httpx.Client) 
         assert wire.rest().count(b'"grey-0","confidence"') >= 1000
 
 
-def test_memory_is_held_for_a_few_pictures_only(fake_bundle: Path) -> None:
+def test_memory_is_held_for_a_few_images_only(fake_bundle: Path) -> None:
     picture = encoded(photo(1, (600, 600)), "PNG")
     with limited(fake_bundle, upload_bytes=5 * len(picture)) as running:
         lines = answered(running.url, form(*[part(picture)] * 40))
@@ -126,12 +126,12 @@ def test_memory_is_held_for_a_few_pictures_only(fake_bundle: Path) -> None:
         assert "overloaded" not in said(lines)
 
 
-def test_a_picture_without_a_place_waits_for_one(fake_bundle: Path) -> None:
+def test_an_image_without_a_place_waits_for_one(fake_bundle: Path) -> None:
     with limited(fake_bundle, threads=3, wait_seconds=0) as running:
         assert said(answered(running.url, form(*[part(jpeg(5))] * 4))) == ["grey-0"] * 4
 
 
-def test_a_picture_that_waits_is_not_overtaken(held: Live) -> None:
+def test_an_image_that_waits_is_not_overtaken(held: Live) -> None:
     one_place = AdmissionLimits(256 * MEGA, wait_seconds=0)
     admission = Admission(one_place, 1, 1.0)
     with live(replace(held.service, admission=admission)) as running, Wire(running.url) as wire:
@@ -165,7 +165,7 @@ def test_without_a_place_for_the_first_there_is_none_for_any(fake_bundle: Path) 
         assert int(refused.headers["retry-after"]) >= 1
 
 
-def test_a_picture_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
+def test_an_image_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
     with limited(fake_bundle, picture_bytes=5000) as running:
         parts = [part(jpeg(5)), part(bytes(300_000)), part(jpeg(250))]
         assert said(answered(running.url, form(*parts))) == ["grey-0", "too-many-bytes", "grey-9"]
@@ -211,7 +211,7 @@ def test_a_form_that_is_refused_midway_ends_with_a_line_that_says_so(
         (batch(b"").replace(b"Length: 0", b"Length: 600000000"), 413, "too-many-bytes"),
     ],
 )
-def test_what_no_picture_is_to_blame_for_is_the_requests_own_status(
+def test_what_no_image_is_to_blame_for_is_the_requests_own_status(
     client: httpx.Client, request_: bytes, status: int, code: str
 ) -> None:
     refused = exchange(str(client.base_url), request_)
@@ -219,7 +219,7 @@ def test_what_no_picture_is_to_blame_for_is_the_requests_own_status(
     assert refused.headers["content-type"] == "application/problem+json"
 
 
-def test_the_clients_deadline_is_that_of_every_picture(held: Live) -> None:
+def test_the_clients_deadline_is_that_of_every_image(held: Live) -> None:
     lines = answered(held.url, form(*[part(jpeg(5))] * 4), "X-Deadline-Ms: 200")
     assert set(said(lines)) == {"deadline-exceeded"}
     assert [line["status"] for line in lines] == [504] * len(lines)
@@ -275,6 +275,6 @@ def test_over_an_engine_process_it_is_the_same(fake_bundle: Path) -> None:
         levels = [k % 10 for k in range(50)]
         pictures = [part(jpeg(int((level + 0.5) * 25.5))) for level in levels]
         lines = answered(workers.url, form(*pictures, part(b"a pear")))
-        assert said(lines) == [*(f"grey-{level}" for level in levels), "unreadable-picture"]
+        assert said(lines) == [*(f"grey-{level}" for level in levels), "unreadable-image"]
     finally:
         assert workers.server.stop() == 0

@@ -8,28 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
+from greengrocer.answer_json import KINDS
 from greengrocer.imaging.formats import media_types
-from greengrocer.web.problems import KINDS
 from greengrocer.web.schemas import Problem
+from greengrocer.web.table import ENDPOINTS
 
-METHODS = {
-    "/predict": "post",
-    "/explain": "post",
-    "/predict/batch": "post",
-    "/class-names": "get",
-    "/random-image": "get",
-    "/livez": "get",
-    "/readyz": "get",
-    "/metrics": "get",
-    "/v2": "get",
-    "/v2/health/live": "get",
-    "/v2/health/ready": "get",
-    **{
-        f"/v2/models/{{name}}{version}{what}": method
-        for version in ("", "/versions/{version}")
-        for what, method in (("", "get"), ("/config", "get"), ("/ready", "get"), ("/infer", "post"))
-    },
-}
+METHODS = {each.path: each.method.lower() for each in ENDPOINTS if each.summary}
 
 
 class Page(HTMLParser):
@@ -122,7 +106,7 @@ def test_every_reference_resolves(schema: dict[str, Any]) -> None:
             node = node[step]
 
 
-def test_every_refusal_of_a_picture_is_described(schema: dict[str, Any]) -> None:
+def test_every_refusal_of_an_image_is_described(schema: dict[str, Any]) -> None:
     responses = schema["paths"]["/predict"]["post"]["responses"]
     # nobody is there to read a 499, and a service without keys has no 401
     told = {kind.status for kind in KINDS.values()} - {401, 499}
@@ -138,7 +122,7 @@ def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
     assert set(described["required"]) == set(Problem.model_fields) - {"instance"}
 
 
-def test_the_upload_may_be_a_form_or_a_picture(schema: dict[str, Any]) -> None:
+def test_the_upload_may_be_a_form_or_an_image(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
     raw = {*media_types(), "application/octet-stream"}
     assert set(content) == {"multipart/form-data", *raw}

@@ -30,7 +30,7 @@ def test_without_it_the_answer_is_as_short_as_ever(client: httpx.Client, query: 
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1500, 600)])
-def test_explain_answers_with_the_picture_under_its_evidence(
+def test_explain_answers_with_the_image_under_its_evidence(
     client: httpx.Client, size: tuple[int, int]
 ) -> None:
     picture = encoded(photo(3, size), "PNG")

@@ -1,4 +1,4 @@
-"""``POST /predict``: what a good picture is answered."""
+"""``POST /predict``: what a good image is answered."""
 
 import httpx
 import pytest

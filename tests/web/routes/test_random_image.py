@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from greengrocer.datasets.gallery import Gallery, ShownPicture, built_in_gallery
+from greengrocer.datasets.gallery import Gallery, ShownImage, built_in_gallery
 from greengrocer.web.routes.gallery import _blocks
 from greengrocer.web.schemas import Problem
 from support.folders import write_folders
@@ -17,7 +17,7 @@ from support.pictures import encoded, photo
 from support.servers import StartServer
 
 
-def test_a_data_sets_pictures_come_as_they_lie_on_disk(
+def test_a_data_sets_images_come_as_they_lie_on_disk(
     serve: StartServer, fake_bundle: Path, tmp_path: Path
 ) -> None:
     write_folders(tmp_path, {"pear": [10, 20], "crème fraîche": [30]})
@@ -35,13 +35,13 @@ def test_a_data_sets_pictures_come_as_they_lie_on_disk(
             assert "x-gallery" not in response.headers
             assert unquote(response.headers["x-class"]) == expected[response.content]
             seen.add(response.headers["x-class"])
-    assert len(seen) == 2  # in 40 draws a class of one picture in four is missed once in 100,000
+    assert len(seen) == 2  # in 40 draws a class of one image in four is missed once in 100,000
 
 
-def test_without_a_data_set_the_built_in_pictures_come(fake_bundle: Path) -> None:
+def test_without_a_data_set_the_built_in_images_come(fake_bundle: Path) -> None:
     gallery = built_in_gallery()
     if not gallery.pictures:
-        pytest.skip("src/greengrocer/gallery holds no pictures yet")
+        pytest.skip("src/greengrocer/gallery holds no images yet")
     service = replace(make_service(fake_bundle), gallery=gallery)
     with live(service) as server, server.client() as client:
         response = client.get("/random-image")
@@ -51,8 +51,8 @@ def test_without_a_data_set_the_built_in_pictures_come(fake_bundle: Path) -> Non
     assert response.content == names[unquote(response.headers["x-class"])].read_bytes()
 
 
-def test_a_picture_that_has_vanished_is_a_503(fake_bundle: Path, tmp_path: Path) -> None:
-    gone = Gallery((ShownPicture(tmp_path / "gone.jpg", "pear"),), built_in=False)
+def test_an_image_that_has_vanished_is_a_503(fake_bundle: Path, tmp_path: Path) -> None:
+    gone = Gallery((ShownImage(tmp_path / "gone.jpg", "pear"),), built_in=False)
     service = replace(make_service(fake_bundle), gallery=gone)
     with live(service) as server, server.client() as client:
         response = client.get("/random-image")
@@ -62,7 +62,7 @@ def test_a_picture_that_has_vanished_is_a_503(fake_bundle: Path, tmp_path: Path)
     assert str(tmp_path) not in response.text
 
 
-def test_a_picture_that_shrinks_while_it_is_sent_ends_the_answer(tmp_path: Path) -> None:
+def test_an_image_that_shrinks_while_it_is_sent_ends_the_answer(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x" * 10)
 
@@ -70,5 +70,5 @@ def test_a_picture_that_shrinks_while_it_is_sent_ends_the_answer(tmp_path: Path)
         async for _ in blocks:
             pass
 
-    with pytest.raises(OSError, match="shrunk"):
+    with pytest.raises(OSError, match="became shorter"):
         asyncio.run(read(_blocks(path.open("rb"), 20)))

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.web.wire.ahead import Ahead
-from greengrocer.web.wire.chunks import LINE_BYTES, Chunks, MalformedChunk
 from greengrocer.web.wire.protocol import LimitedProtocol
+from greengrocer.web.wire.read_ahead import LINE_BYTES, ChunkFraming, MalformedChunk, ReadAhead
 from support.live import live, make_service
 from support.servers import Server
 from support.wire import Wire, exchange, head
@@ -26,7 +25,7 @@ def chunked(*contents: bytes) -> bytes:
 
 def pieces(body: bytes, reads: list[int]) -> list[bytes]:
     """What the parser is given of ``body``, which comes in so many reads, up to its last chunk."""
-    ahead, chunks, found, start = Ahead(), Chunks(), [], 0
+    ahead, chunks, found, start = ReadAhead(), ChunkFraming(), [], 0
     for read in reads:
         ahead.add(body[start : start + read])
         start += read
@@ -53,9 +52,9 @@ def test_it_may_come_in_any_reads() -> None:
 @pytest.mark.parametrize("line", NO_SIZES)
 def test_what_is_no_size_is_refused(fake_server: Server, line: bytes) -> None:
     with pytest.raises(MalformedChunk):
-        Chunks().follow(bytearray(line))
+        ChunkFraming().follow(bytearray(line))
     with pytest.raises(MalformedChunk):
-        Chunks().follow(bytearray(b"1\r\n\n\r\n" + line))
+        ChunkFraming().follow(bytearray(b"1\r\n\n\r\n" + line))
     with Wire(fake_server.url) as wire:
         assert wire.send(HEAD + line + NEXT).answer().status == 400
         assert wire.closed()
@@ -85,7 +84,7 @@ def test_line_feeds_are_parsed_by_the_read(
     body = chunked(*[b"\n" * size] * (400_000 // (size + 6)))
     with live(make_service(fake_bundle)) as server, Wire(server.url) as wire:
         wire.send(HEAD + body + b"\r\n" + NEXT)
-        assert wire.answer().status == 400  # it is no picture
+        assert wire.answer().status == 400  # it is no image
         assert wire.answer().status == 200
     assert counts["pieces"] <= counts["reads"] + 4  # two heads and the trailers
 

@@ -39,7 +39,7 @@ def test_pipelined_requests_are_answered_in_order(fake_server: Server) -> None:
         assert wire.answer().status == 404
 
 
-def test_a_large_picture_may_share_its_packets_with_the_next_head(fake_server: Server) -> None:
+def test_a_large_image_may_share_its_packets_with_the_next_head(fake_server: Server) -> None:
     large = DARK.ljust(300_000, b"\0")
     with Wire(fake_server.url) as wire:
         wire.send(post(large) + head("GET", "/livez")[:-2])

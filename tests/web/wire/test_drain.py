@@ -27,7 +27,7 @@ def unready(server: Server) -> bool:
 @pytest.fixture
 def draining(serve: StartServer, fake_bundle: Path) -> Iterator[Server]:
     """A server whose delay does not end by itself; at the end of the test a signal ends it."""
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay", NEVER)
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", NEVER)
     yield server
     server.process.send_signal(signal.SIGTERM)
     assert server.ended() == 0
@@ -35,7 +35,7 @@ def draining(serve: StartServer, fake_bundle: Path) -> Iterator[Server]:
     assert "Traceback" not in "".join(server.log)
 
 
-def test_after_sigterm_pictures_are_answered_but_clients_sent_away(draining: Server) -> None:
+def test_after_sigterm_images_are_answered_but_clients_sent_away(draining: Server) -> None:
     with Wire(draining.url) as kept, Wire(draining.url) as piped:
         assert "connection" not in kept.send(READY).answer().headers
         assert piped.send(READY).answer().status == 200
@@ -71,7 +71,7 @@ def test_a_request_that_was_not_read_is_answered_and_ended_while_draining(
 def test_when_the_delay_ends_the_port_closes_and_what_was_taken_is_finished(
     serve: StartServer, fake_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay", "0.5")
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", "0.5")
     request = post(jpeg(250))
     with Wire(server.url) as idle, Wire(server.url) as busy:
         assert idle.send(READY).answer().status == 200
@@ -90,7 +90,7 @@ def test_when_the_delay_ends_the_port_closes_and_what_was_taken_is_finished(
 def test_no_request_fails_for_clients_that_heed_readiness(
     serve: StartServer, fake_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay", NEVER)
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", NEVER)
     picture = post(jpeg(250))
 
     def send_until_unready(_: int) -> list[int]:
@@ -111,7 +111,7 @@ def test_no_request_fails_for_clients_that_heed_readiness(
 
 
 def test_sigint_skips_the_delay(serve: StartServer, fake_bundle: Path) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay", NEVER)
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", NEVER)
     with Wire(server.url) as idle:
         assert idle.send(READY).answer().status == 200
         server.process.send_signal(signal.SIGINT)
@@ -124,7 +124,14 @@ def test_sigint_skips_the_delay(serve: StartServer, fake_bundle: Path) -> None:
 def test_a_second_signal_waits_for_nobody(
     serve: StartServer, fake_bundle: Path, second: signal.Signals, delay: str
 ) -> None:
-    patient = ("--upload-grace", "3600", "--drain", "3600", "--drain-delay", delay)
+    patient = (
+        "--upload-grace-seconds",
+        "3600",
+        "--drain-timeout-seconds",
+        "3600",
+        "--drain-delay-seconds",
+        delay,
+    )
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *patient)
     with Wire(server.url) as wire:
         wire.send(post(jpeg(250))[:-1])

@@ -129,7 +129,7 @@ def test_line_breaks_do_not_keep_a_connection_open(quick_url: str) -> None:
 
 
 def test_an_idle_connection_is_closed_in_silence(serve: StartServer, fake_bundle: Path) -> None:
-    flags = ("--keep-alive", "0.3", "--head-seconds", "0.1")
+    flags = ("--keep-alive-timeout-seconds", "0.3", "--header-timeout-seconds", "0.1")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     with Wire(server.url) as wire:
         assert wire.send(head("GET", "/livez")).answer().status == 200
@@ -139,7 +139,7 @@ def test_an_idle_connection_is_closed_in_silence(serve: StartServer, fake_bundle
 def test_patience_with_heads_does_not_bound_what_follows(
     serve: StartServer, fake_bundle: Path
 ) -> None:
-    flags = ("--keep-alive", "60", "--head-seconds", "0.1")
+    flags = ("--keep-alive-timeout-seconds", "60", "--header-timeout-seconds", "0.1")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     with Wire(server.url) as wire:
         assert wire.send(head("GET", "/livez")).answer().status == 200

@@ -10,9 +10,9 @@ import pytest
 from conformance.processes import Processes, processes
 from conformance.watches import health_stays_quick
 
-from greengrocer.web.wire import ahead
-from greengrocer.web.wire.flow import AHEAD
+from greengrocer.web.wire import read_ahead
 from greengrocer.web.wire.protocol import LimitedProtocol
+from greengrocer.web.wire.response import AHEAD
 from support.engines import HeldEngine
 from support.live import Live
 from support.pictures import jpeg
@@ -73,7 +73,7 @@ def test_ten_thousand_requests_of_a_moment_are_answered_in_order(fake_server: Se
         assert wire.send(SMALL).answer().status == 200
 
 
-def test_pictures_among_them_are_answered_in_order(fake_server: Server) -> None:
+def test_images_among_them_are_answered_in_order(fake_server: Server) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (DARK[:99], DARK[99:]))
     lines = ("Content-Type: image/jpeg", "Transfer-Encoding: chunked")
     broken = b"\r\n\n\r\n" * 50  # of which a body may hold any number
@@ -113,7 +113,9 @@ def test_garbage_behind_many_is_refused_in_its_turn(fake_server: Server) -> None
 def test_a_head_behind_others_that_does_not_end_is_refused(
     serve: StartServer, fake_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--head-seconds", "0.2")
+    server = serve(
+        "--bundle", str(fake_bundle), "--engine", "fake", "--header-timeout-seconds", "0.2"
+    )
     with Wire(server.url) as wire:
         wire.send(numbered(10) + SMALL[:-2])
         assert list(ids(wire, 10)) == list(range(10))
@@ -142,7 +144,7 @@ def test_all_connections_together_are_read_ahead_within_a_budget(
     held_server: Live, held_engine: HeldEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, count = 4, 30
-    monkeypatch.setattr(ahead, "ALL_BYTES", kept * AHEAD)
+    monkeypatch.setattr(read_ahead, "ALL_BYTES", kept * AHEAD)
     with ExitStack() as opened:
         wires = [opened.enter_context(Wire(held_server.url)) for _ in range(count)]
         for wire in wires:

@@ -165,7 +165,9 @@ def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
 def test_a_signal_in_the_midst_of_traffic_ends_with_0(
     serve: StartServer, fake_bundle: Path
 ) -> None:
-    server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain", "10")
+    server = serve(
+        "--bundle", str(fake_bundle), "--engine", "fake", "--drain-timeout-seconds", "10"
+    )
     picture = post(encoded(photo(1), "JPEG"))
 
     def send_until_refused(_: int) -> int:
@@ -185,7 +187,7 @@ def test_a_signal_in_the_midst_of_traffic_ends_with_0(
 
 
 def test_a_second_sigint_does_not_wait(serve: StartServer, fake_bundle: Path) -> None:
-    flags = ("--upload-grace", "3600", "--drain", "3600")
+    flags = ("--upload-grace-seconds", "3600", "--drain-timeout-seconds", "3600")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     with Wire(server.url) as wire:
         wire.send(post(jpeg(250))[:-1])

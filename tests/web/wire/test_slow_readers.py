@@ -48,7 +48,7 @@ def test_whoever_sends_a_batch_to_its_end_before_it_reads_is_waited_for(url: str
     with Wire(url) as wire:
         wire.send(head("POST", "/predict/batch", *lines, f"X-Request-Id: {'x' * 128}") + body[:-1])
         time.sleep(4)  # of which one is all that a reader has
-        assert wire.send(body[-1:]).rest().count(b"empty-picture") >= LINES
+        assert wire.send(body[-1:]).rest().count(b"empty-image") >= LINES
 
 
 def test_whoever_takes_its_time_gets_all(url: str) -> None:

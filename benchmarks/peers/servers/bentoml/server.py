@@ -1,4 +1,4 @@
-"""BentoML: a worker process for each processor, each with a thread for the pictures."""
+"""BentoML: a worker process for each processor, each with a thread for the images."""
 
 import json
 import os
@@ -10,12 +10,12 @@ import onnxruntime as ort
 from PIL import Image
 
 MODEL = Path(os.environ["MODEL"])
-THREADS = int(os.environ.get("THREADS", "0"))  # of a picture; 0 is ONNX Runtime's default
+THREADS = int(os.environ.get("THREADS", "0"))  # of an image; 0 is ONNX Runtime's default
 
 
 @bentoml.service(workers=os.cpu_count(), logging={"access": {"enabled": False}})
 class Recogniser:
-    """Answers for one picture at a time."""
+    """Answers for one image at a time."""
 
     def __init__(self) -> None:
         self.classes = json.loads((MODEL / "classes.json").read_text())
@@ -26,7 +26,7 @@ class Recogniser:
 
     @bentoml.api
     def predict(self, file: Image.Image) -> dict[str, str]:
-        """The class of the uploaded picture."""
+        """The class of the uploaded image."""
         image = file.convert("RGB").resize((self.width, self.height), Image.Resampling.BILINEAR)
         pixels = (np.asarray(image, np.float32) - 127) / 128
         [probabilities] = self.session.run(None, {"input": pixels.transpose(2, 0, 1)[None]})

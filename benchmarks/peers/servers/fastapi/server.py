@@ -10,7 +10,7 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 MODEL = Path(os.environ["MODEL"])
-THREADS = int(os.environ.get("THREADS", "0"))  # of a picture; 0 is ONNX Runtime's default
+THREADS = int(os.environ.get("THREADS", "0"))  # of an image; 0 is ONNX Runtime's default
 
 classes = json.loads((MODEL / "classes.json").read_text())
 options = ort.SessionOptions()
@@ -23,7 +23,7 @@ app = FastAPI()
 
 @app.post("/predict")
 def predict(file: UploadFile) -> dict[str, str]:
-    """The class of the uploaded picture."""
+    """The class of the uploaded image."""
     image = Image.open(file.file).convert("RGB")
     image = image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = (np.asarray(image, np.float32) - 127) / 128

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from greengrocer.networks.recogniser import Recogniser
-from greengrocer.networks.weights import load_float16, split_familiar
+from greengrocer.networks.weights import load_float16, split_prototypes
 
 BUNDLE = Path(os.environ["BUNDLE"])
 DEVICE = "cpu"
@@ -29,13 +29,13 @@ size = manifest["geometry"]["width"], manifest["geometry"]["height"]
 def load_model(num_classes: int) -> Recogniser:
     """The bundle's network with its weights, in float32."""
     network = Recogniser(manifest["network"]["architecture"], num_classes)
-    weights, _ = split_familiar(load_file(BUNDLE / "weights.safetensors"))
+    weights, _ = split_prototypes(load_file(BUNDLE / "weights.safetensors"))
     load_float16(network, weights)
     return network.to(DEVICE)
 
 
 def transform(image: Image.Image) -> torch.Tensor:
-    """An RGB picture to float32 [3, H, W], resized and normalised."""
+    """An RGB image to float32 [3, H, W], resized and normalised."""
     resized = np.array(image.resize(size, Image.Resampling.BILINEAR))
     planes = torch.from_numpy(resized).permute(2, 0, 1).contiguous().to(torch.float32)
     return planes.sub_(127).div_(128)
@@ -54,7 +54,7 @@ def get_class_names() -> dict[str, list[str]]:
 
 @app.post("/predict")
 async def predict(file: UploadFile) -> dict[str, str]:
-    """The class of the uploaded picture."""
+    """The class of the uploaded image."""
     image_data = await file.read()
     image = Image.open(BytesIO(image_data)).convert("RGB")
     input_tensor = transform(image).unsqueeze(0)

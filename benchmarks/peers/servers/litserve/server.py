@@ -1,4 +1,4 @@
-"""LitServe: a worker process for each processor, each answering for one picture at a time."""
+"""LitServe: a worker process for each processor, each answering for one image at a time."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import onnxruntime as ort
 from PIL import Image
 
 MODEL = Path(os.environ["MODEL"])
-THREADS = int(os.environ.get("THREADS", "0"))  # of a picture; 0 is ONNX Runtime's default
+THREADS = int(os.environ.get("THREADS", "0"))  # of an image; 0 is ONNX Runtime's default
 
 
 class Recogniser(ls.LitAPI):
@@ -26,7 +26,7 @@ class Recogniser(ls.LitAPI):
         self.height, self.width = self.session.get_inputs()[0].shape[2:]
 
     def decode_request(self, request) -> np.ndarray:
-        """The uploaded picture as the network takes it."""
+        """The uploaded image as the network takes it."""
         image = Image.open(request["file"].file).convert("RGB")
         image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
         pixels = (np.asarray(image, np.float32) - 127) / 128

@@ -21,7 +21,7 @@ def calibration(run: Run) -> str:
     )
     points = [next(p for p in curve if p.answered >= share * n) for share in (0.8, 0.9)]
     told = "; ".join(
-        f"answering {number(p.answered / n)} of the pictures, those at least "
+        f"answering {number(p.answered / n)} of the images, those at least "
         f"{number(p.threshold)} sure, {number(p.right / p.answered)} are right"
         for p in points
     )
@@ -31,26 +31,26 @@ def calibration(run: Run) -> str:
         lead,
         '<div class="charts">',
         f"<figure>{reliability_chart(bins, run.evaluation.scores.ece)}<figcaption>Above: share of "
-        "right answers by confidence, 15 bins. Below: share of the pictures.</figcaption></figure>",
+        "right answers by confidence, 15 bins. Below: share of the images.</figcaption></figure>",
         f"<figure>{coverage_chart(curve, n)}<figcaption>{told[0].upper()}{told[1:]}. The band is "
         "Wilson's 95 % interval.</figcaption></figure></div>",
     )
 
 
 def answers(run: Run) -> str:
-    """What the service would have said, and the score by which it calls a picture unknown."""
+    """What the service would have said, and the score by which it calls an image unknown."""
     known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
     lead = (
-        f"A picture is called unknown where its known score is below <b>{threshold:.3f}</b>. Each "
-        "of the evaluated pictures shows a class of the model: the fewer of them, the better."
+        f"An image is called unknown where its known score is below <b>{threshold:.3f}</b>. Each "
+        "of the evaluated images shows a class of the model: the fewer of them, the better."
     )
     if run.unknown is not None:
         lead += (
-            f" Hanging below are the {len(run.unknown):,} pictures that show nothing known; the "
+            f" Hanging below are the {len(run.unknown):,} images that show nothing known; the "
             "AUROC is how often one of these scores lower than one of those."
         )
     else:
-        lead += " Pictures of other things, named by --unknown DIR, would show the opposite error."
+        lead += " Images of other things, named by --unknown DIR, would show the opposite error."
     return section(
         "known",
         "Known or not",
@@ -63,7 +63,7 @@ def answers(run: Run) -> str:
 
 
 def _named(run: Run) -> str:
-    """At which level the service would have named these pictures, and how often rightly."""
+    """At which level the service would have named these images, and how often rightly."""
     named = run.evaluation.named
     rows = [
         f'<tr><th scope="row">{level}</th>{cell(number(share), "num")}'
@@ -72,19 +72,19 @@ def _named(run: Run) -> str:
     ]
     heads = (("", "Named as"), ("num", "Share"), ("wide", ""))
     tiles = _known_tiles(run)
-    return table("How the pictures are named", heads, rows) + f'<dl class="tiles">{tiles}</dl>'
+    return table("How the images are named", heads, rows) + f'<dl class="tiles">{tiles}</dl>'
 
 
 def _known_tiles(run: Run) -> str:
     known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
     lost, n = int(np.sum(known < threshold)), len(known)
     precision = run.evaluation.named.answer_precision
-    tiles = [tile("Called unknown", number(lost / n), f"{lost:,} of {n:,} evaluated pictures")]
+    tiles = [tile("Called unknown", number(lost / n), f"{lost:,} of {n:,} evaluated images")]
     if precision is not None:
         tiles.append(tile("Right when it names", number(precision), "at whichever level"))
     if run.unknown is not None:
         caught, total = int(np.sum(run.unknown < threshold)), len(run.unknown)
-        told = f"{caught:,} of {total:,} pictures"
+        told = f"{caught:,} of {total:,} images"
         tiles.append(tile("Unknown turned away", number(caught / total), told))
         told = "0.5 is chance, 1 is perfect"
         tiles.append(tile("AUROC", f"{auroc(known, run.unknown):.3f}", told))
@@ -92,5 +92,5 @@ def _known_tiles(run: Run) -> str:
 
 
 def _legend(with_unknown: bool) -> str:
-    words = "Up: the evaluated pictures, in 40 bins."
+    words = "Up: the evaluated images, in 40 bins."
     return f"{words} Down: those that show nothing known." if with_unknown else words

@@ -16,7 +16,7 @@ HEIGHT = 390
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 PANEL = (230, 170)  # of a small chart, one of many
 SCORE_BINS = 40
-FIRST_POINT = 0.05  # of the pictures: fewer say nothing about accuracy
+FIRST_POINT = 0.05  # of the images: fewer say nothing about accuracy
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Plot:
 
 
 def reliability_chart(bins: Sequence[Bin], ece: float) -> str:
-    """Accuracy over confidence, what each bin is off by, and below it how many pictures it has."""
+    """Accuracy over confidence, what each bin is off by, and below it how many images it has."""
     plot = Plot(LEFT, 12, RIGHT, 272)
     total = max(1, sum(b.n for b in bins))
     most = max([b.n / total for b in bins] + [1e-9])
@@ -107,7 +107,7 @@ def reliability_chart(bins: Sequence[Bin], ece: float) -> str:
 
 
 def known_chart(known: Floats, unknown: Floats | None, threshold: float) -> str:
-    """Histogram of known scores, those of pictures that show nothing known hanging below it."""
+    """Histogram of known scores, those of images that show nothing known hanging below it."""
     up = _shares(known)
     down = _shares(unknown) if unknown is not None else [0.0]
     high = _ceiling(max(up))
@@ -124,14 +124,14 @@ def known_chart(known: Floats, unknown: Floats | None, threshold: float) -> str:
     side, shift = ("start", 4) if threshold < 0.6 else ("end", -4)
     label = f"threshold {threshold:.3f}"
     parts.append(text(plot.x(threshold) + shift, 22, label, side, "strong"))
-    told = f"{np.mean(known < threshold):.1%} of the evaluated pictures lie below the threshold"
+    told = f"{np.mean(known < threshold):.1%} of the evaluated images lie below the threshold"
     if unknown is not None:
         told += f", and {np.mean(unknown < threshold):.1%} of the unknown ones"
     return _svg("known", "Histogram of the known score", f"{told}.", parts)
 
 
 def coverage_chart(curve: Sequence[Coverage], n: int) -> str:
-    """Accuracy of the answered pictures over the share answered, with its 95 % interval."""
+    """Accuracy of the answered images over the share answered, with its 95 % interval."""
     shown = [point for point in curve if point.answered >= FIRST_POINT * n]
     band = [(point.answered / n, wilson(point.right, point.answered)) for point in shown]
     floor = np.floor(min(interval.low for _, interval in band) * 10) / 10
@@ -139,7 +139,7 @@ def coverage_chart(curve: Sequence[Coverage], n: int) -> str:
     ys = np.linspace(plot.y0, 1, 1 + round((1 - plot.y0) / (0.05 if plot.y0 >= 0.75 else 0.1)))
     outline = [(x, i.low) for x, i in band] + [(x, i.high) for x, i in reversed(band)]
     parts = [
-        plot.grid([float(y) for y in ys], "share of the pictures answered"),
+        plot.grid([float(y) for y in ys], "share of the images answered"),
         plot.area("band", outline),
         plot.line("curve", [(p.answered / n, p.right / p.answered) for p in shown]),
     ]
@@ -151,7 +151,7 @@ def coverage_chart(curve: Sequence[Coverage], n: int) -> str:
     return _svg(
         "coverage",
         "Accuracy against coverage",
-        f"From {shown[0].right / shown[0].answered:.1%} right where {shown[0].answered} pictures "
+        f"From {shown[0].right / shown[0].answered:.1%} right where {shown[0].answered} images "
         f"are answered to {last.right / last.answered:.1%} where all {n} are.",
         parts,
     )
@@ -162,7 +162,7 @@ def severity_chart(
 ) -> str:
     """A small chart: accuracy at severities 1, 2, ... under the clean line.
 
-    ``name`` makes its ids unique. ``n`` pictures give each share its interval; a mean of several
+    ``name`` makes its ids unique. ``n`` images give each share its interval; a mean of several
     shares has none. The first ``judged`` severities stand on a darker ground.
     """
     severities = range(1, len(shares) + 1)
@@ -234,7 +234,7 @@ def _svg(
     parts: Sequence[str],
     size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> str:
-    """An SVG that a screen reader reads as a picture with a title and a description."""
+    """An SVG that a screen reader reads as an image with a title and a description."""
     return (
         f'<svg class="chart" viewBox="0 0 {size[0]} {size[1]}" role="img" '
         f'aria-labelledby="{name}-title {name}-desc"><title id="{name}-title">{escape(title)}'

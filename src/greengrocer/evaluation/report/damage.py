@@ -1,4 +1,4 @@
-"""A report's section on damaged pictures: how accuracy falls, and what the damage looks like."""
+"""A report's section on damaged images: how accuracy falls, and what the damage looks like."""
 
 import numpy as np
 from PIL import Image
@@ -10,7 +10,7 @@ from greengrocer.evaluation.robustness import JUDGED, Robustness
 from greengrocer.evaluation.run import Run
 from greengrocer.imaging.decode import decode
 
-CUT = 220  # pixels a side: a whole picture, made smaller, would hide noise and blur
+CUT = 220  # pixels a side: a whole image, made smaller, would hide noise and blur
 
 
 def damage(run: Run) -> str:
@@ -18,7 +18,7 @@ def damage(run: Run) -> str:
     if (found := run.robustness) is None:
         return ""
     lead = (
-        f"Every picture once more in {len(CORRUPTIONS) * len(SEVERITIES)} damaged versions. The "
+        f"Every image once more in {len(CORRUPTIONS) * len(SEVERITIES)} damaged versions. The "
         "corruptions are our own, after the idea of ImageNet-C (Hendrycks and Dietterich, ICLR "
         "2019): severity 1 is just seen, 5 makes a person hesitate. The relative loss is the share "
         "of the clean fine top-1 that is gone on average over severities "
@@ -26,12 +26,12 @@ def damage(run: Run) -> str:
     )
     return section(
         "damage",
-        "When the pictures are bad",
+        "When the images are bad",
         lead,
         f'<div class="stack"><dl class="tiles">{_tiles(found)}</dl>',
         f'<figure><div class="multiples">{_charts(found)}</div><figcaption>Fine top-1 by severity; '
-        "the dotted line is the clean pictures'. The bands are Wilson's 95 % intervals, "
-        "that of the relative loss is a bootstrap's over the pictures."
+        "the dotted line is the clean images'. The bands are Wilson's 95 % intervals, "
+        "that of the relative loss is a bootstrap's over the images."
         "</figcaption></figure>",
         f"{_samples(run, found)}</div>",
     )
@@ -61,7 +61,7 @@ def _charts(found: Robustness) -> str:
 
 
 def _samples(run: Run, found: Robustness) -> str:
-    """One picture in all its versions, each above the accuracy that all pictures have there."""
+    """One image in all its versions, each above the accuracy that all images have there."""
     index = _typical(found)
     picture = shrink(decode(run.evaluation.paths[index].read_bytes()))
     rows = []
@@ -80,8 +80,8 @@ def _samples(run: Run, found: Robustness) -> str:
         rows.append(f'<tr><th scope="row">{head}</th>{"".join(cells)}</tr>')
     heads = [("", "Corruption"), *(("", f"Severity {severity}") for severity in SEVERITIES)]
     told = (
-        "The middle of one picture that fares about as most do, outlined in red where it was "
-        "answered wrongly. Below each: the corruption's level, and the fine top-1 of all pictures."
+        "The middle of one image that fares about as most do, outlined in red where it was "
+        "answered wrongly. Below each: the corruption's level, and the fine top-1 of all images."
     )
     shown = table("The corruptions", heads, rows, "damaged")
     return f"<figure>{shown}<figcaption>{told}</figcaption></figure>"
@@ -101,7 +101,7 @@ def _sample(
 
 
 def _typical(found: Robustness) -> int:
-    """The picture, rightly named when clean, whose versions are right about as often as most."""
+    """The image, rightly named when clean, whose versions are right about as often as most."""
     shares = found.corrupted.mean(axis=(1, 2))
     return int(np.where(found.clean, np.abs(shares - shares.mean()), np.inf).argmin())
 

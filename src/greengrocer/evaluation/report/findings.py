@@ -4,16 +4,13 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import ECE_BINS, Labels
-
-Flags = npt.NDArray[np.bool_]
+from greengrocer.figures.score import ECE_BINS, Flags, Labels
 
 
 class Confusion(NamedTuple):
-    """Pictures of the class ``truth`` that were called ``predicted``: ``n`` of them."""
+    """Images of the class ``truth`` that were called ``predicted``: ``n`` of them."""
 
     truth: int
     predicted: int
@@ -21,7 +18,7 @@ class Confusion(NamedTuple):
 
 
 class ClassFigures(NamedTuple):
-    """One class: ``n`` pictures. ``precision`` is None where it was never predicted."""
+    """One class: ``n`` images. ``precision`` is None where it was never predicted."""
 
     label: int
     n: int
@@ -30,7 +27,7 @@ class ClassFigures(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Pictures whose confidence lies between ``low`` and ``high``; means are 0 where n is 0."""
+    """Images whose confidence lies between ``low`` and ``high``; means are 0 where n is 0."""
 
     low: float
     high: float
@@ -40,7 +37,7 @@ class Bin(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """At a confidence threshold: how many pictures are answered, and how many of them rightly."""
+    """At a confidence threshold: how many images are answered, and how many of them rightly."""
 
     threshold: float
     answered: int

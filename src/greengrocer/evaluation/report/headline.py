@@ -1,17 +1,38 @@
-"""A report's figures: the headline, what others published, and the cost."""
+"""A report's figures: the headline, what others published on the data set, and the cost."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from greengrocer.bundles.facts import is_grocery
+from greengrocer.bundles.attribution import is_grocery
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.evaluation.report.charts import percent, strip
 from greengrocer.evaluation.report.markup import NONE, cell, escape, number, section, table, tile
-from greengrocer.evaluation.report.published import PUBLISHED, TEST_PICTURES, Published
 from greengrocer.evaluation.run import Run
 from greengrocer.figures.intervals import Interval, bootstrap, wilson
 from greengrocer.figures.score import macro_f1
 
 SCALE = (0.70, 1.0)  # of the published comparison
+
+
+class Published(NamedTuple):
+    """A result in per cent; ``coarse`` is None where the source gives none."""
+
+    model: str
+    fine: float
+    coarse: float | None
+    source: str
+
+
+PUBLISHED = (
+    Published("DenseNet-201", 86.04, 91.99, "Antioquia, PCSC 2021"),
+    Published("DenseNet-169", 85.75, 90.54, "Antioquia, PCSC 2021"),
+    Published("ResNet-50", 85.39, 89.58, "Antioquia, PCSC 2021"),
+    Published(
+        "DenseNet-169, fine-tuned, with an SVM", 85.0, None, "Klasson, WACV 2019, arXiv 1901.00711"
+    ),
+    Published("ResNet-18", 78.31, None, "wengchienwei/retail-shelf-product-recognition"),
+)
+
+TEST_PICTURES = 2485  # in the official test split
 
 
 def headline(run: Run) -> str:
@@ -25,10 +46,10 @@ def headline(run: Run) -> str:
     tiles.append(_proportion("Fine top-5", scores.fine_top5, scores.n))
     tiles.append(tile("Macro-F1", number(scores.macro_f1), _ends(f1), _span(scores.macro_f1, f1)))
     lead = (
-        "With 95 % intervals: Wilson's for shares of the pictures, a bootstrap's for macro-F1. "
-        "They tell what another draw of as many pictures could show."
+        "With 95 % intervals: Wilson's for shares of the images, a bootstrap's for macro-F1. "
+        "They tell what another draw of as many images could show."
     )
-    told = run.seen.told(run.manifest, run.split, scores.n)
+    told = run.overlap.sentence(run.manifest, run.split, scores.n)
     lead += f" <strong>{escape(told)}</strong>"
     if run.split and run.split in str(_origin(run.manifest, "held_out").get("split")).split():
         lead += " This split set the temperature and the threshold; it trained nothing."
@@ -36,8 +57,8 @@ def headline(run: Run) -> str:
 
 
 def published(run: Run) -> str:
-    """Ours beside what others published; nothing for a model of other classes."""
-    if not is_grocery(run.manifest.classes):
+    """Ours beside what others published; nothing for a model of another data set."""
+    if not is_grocery(run.manifest):
         return ""
     scores = run.evaluation.scores
     same = run.split == "test" and scores.n == TEST_PICTURES
@@ -45,7 +66,7 @@ def published(run: Run) -> str:
         f"{run.manifest.name} {run.manifest.version}",
         100 * scores.fine_top1,
         None if scores.coarse_top1 is None else 100 * scores.coarse_top1,
-        f"this run: {source(run)}, {scores.n:,} pictures",
+        f"this run: {source(run)}, {scores.n:,} images",
     )
     rows = [(p.fine, _published_row(p)) for p in PUBLISHED]
     rows.append((ours.fine, _published_row(ours, scores.n)))
@@ -72,7 +93,7 @@ def published(run: Run) -> str:
 def cost(run: Run) -> str:
     """What the answers cost."""
     geometry, watch = run.manifest.geometry, run.stopwatch
-    beside = f"the median of a picture, {run.threads} side by side"
+    beside = f"the median of an image, {run.threads} side by side"
     tiles = (
         tile("Bundle", f"{run.bundle_bytes / 1e6:.1f} MB", "as it is served"),
         tile("Input", f"{geometry.width} x {geometry.height}", "pixels, 8 bit RGB"),
@@ -84,17 +105,17 @@ def cost(run: Run) -> str:
 
 
 def source(run: Run) -> str:
-    """Where the pictures are from, such as "the split test"."""
+    """Where the images are from, such as "the split test"."""
     return f"the split {run.split}" if run.split else "a folder without splits"
 
 
 def trained_on(manifest: Manifest) -> str:
-    """Where the model's training and held-out pictures came from, as its manifest says."""
+    """Where the model's training and held-out images came from, as its manifest says."""
     training, held_out = _origin(manifest, "training"), _origin(manifest, "held_out")
     folded = _origin(manifest, "out_of_fold")
     if "split" not in training:
-        return "pictures that the bundle does not tell of"
-    said = f"{training['split']} ({training.get('pictures', 'unknown')} pictures)"
+        return "images that the bundle does not name"
+    said = f"{training['split']} ({training.get('pictures', 'unknown')} images)"
     if "split" in held_out:
         said += f"; temperature and threshold were set on {held_out['split']}"
     elif "folds" in folded:
@@ -122,7 +143,7 @@ def _span(value: float, interval: Interval) -> str:
 
 
 def _published_row(result: Published, n: int = 0) -> str:
-    """A row; with ``n`` pictures it is ours, and has an interval."""
+    """A row; with ``n`` images it is ours, and has an interval."""
     fine = result.fine / 100
     interval = wilson(round(fine * n), n) if n else None
     kind = "ours" if n else "theirs"

@@ -67,7 +67,7 @@ def class_name(name: str) -> str:
 
 
 def image(picture: Image.Image, words: str) -> str:
-    """A picture inside the page, with its description for those who do not see it."""
+    """An image inside the page, with its description for those who do not see it."""
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=QUALITY, optimize=True)
     data = base64.b64encode(file.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The worst mistakes of a run, as pictures with the evidence laid over them."""
+"""The worst mistakes of a run, as images with the evidence laid over them."""
 
 import numpy as np
 from PIL import Image
@@ -10,11 +10,11 @@ from greengrocer.imaging.decode import decode
 from greengrocer.imaging.overlay import overlay
 
 MOST = 12
-SIDE = 320  # pixels of a picture's longer side in the page
+SIDE = 320  # pixels of an image's longer side in the page
 
 
 def mistakes(run: Run) -> str:
-    """The section: the most confident wrong answers, each picture beside its evidence."""
+    """The section: the most confident wrong answers, each image beside its evidence."""
     indices = worst(run.confidence, run.correct, MOST)
     if not indices:
         return section("mistakes", "Worst mistakes", "There are none: every answer is right.")
@@ -34,8 +34,8 @@ def _card(run: Run, index: int) -> str:
     heated = overlay(picture, evaluation.evidence[index])
     return (
         '<li class="card"><div class="pair">'
-        f"{image(picture, f'A picture of the class {truth}')}"
-        f"{image(heated, f'The same picture with the evidence for {predicted} laid over')}"
+        f"{image(picture, f'An image of the class {truth}')}"
+        f"{image(heated, f'The same image with the evidence for {predicted} laid over')}"
         f'</div><p class="verdict"><span class="wrong">called {class_name(predicted)}</span> '
         f'<span class="sure">{number(float(run.confidence[index]))} sure</span></p>'
         f'<p class="truth">truly {class_name(truth)}</p></li>'

@@ -19,7 +19,7 @@ PAGE = "index.html"
 def write_report(run: Run, directory: Path) -> Path:
     """Write the page into ``directory``, which is made where it is missing; returns its path.
 
-    The page holds pictures of the data set. Raises UsageError where it cannot be written.
+    The page holds images of the data set. Raises UsageError where it cannot be written.
     """
     page = directory / PAGE
     try:
@@ -31,7 +31,7 @@ def write_report(run: Run, directory: Path) -> Path:
 
 
 def render(run: Run) -> str:
-    """The page as HTML, with every style, chart and picture inside it."""
+    """The page as HTML, with every style, chart and image inside it."""
     template = Template((files(__package__) / "report.html").read_text(encoding="utf-8"))
     manifest = run.manifest
     body = (

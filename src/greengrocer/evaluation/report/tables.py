@@ -23,7 +23,7 @@ def confused(run: Run) -> str:
     if not pairs:
         return section("confusions", "Confusions that matter", "No class was taken for another.")
     wrong = sum(pair.n for pair in pairs)
-    lead = f"{wrong} of {run.evaluation.scores.n:,} pictures got another class than their own."
+    lead = f"{wrong} of {run.evaluation.scores.n:,} images got another class than their own."
     if run.manifest.coarse is not None:
         inside = sum(p.n for p in pairs if _same_coarse(run, p.truth, p.predicted))
         lead += f" <b>{inside}</b> of them stayed inside the coarse class."
@@ -40,7 +40,7 @@ def confused(run: Run) -> str:
             + cell(_badge(run, pair.truth, pair.predicted))
             + "</tr>"
         )
-    heads = (("", "True"), ("", "Predicted"), ("num", "Pictures"), ("wide", "Share of the class"),
+    heads = (("", "True"), ("", "Predicted"), ("num", "Images"), ("wide", "Share of the class"),
              ("", "Coarse class"))  # fmt: skip
     return section("confusions", "Confusions that matter", lead, table("Confusions", heads, rows))
 
@@ -66,8 +66,8 @@ def classes(run: Run) -> str:
     if run.manifest.coarse is not None:
         heads.insert(1, ("", "Coarse class"))
     lead = (
-        "Recall is the share of a class's pictures that were named right, precision the share of "
-        "its namings that were. Few pictures make coarse steps."
+        "Recall is the share of a class's images that were named right, precision the share of "
+        "its namings that were. Few images make coarse steps."
     )
     return section(
         "classes", "Class by class", lead, table("Figures by class", heads, rows, "tall")

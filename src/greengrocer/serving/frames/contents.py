@@ -1,4 +1,4 @@
-"""How pictures, answers and labels lie in the body of a frame."""
+"""How images, answers and labels lie in the body of a frame."""
 
 import math
 from itertools import compress
@@ -9,13 +9,13 @@ from greengrocer.engines.engine import Floats, Inference
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask, Labels, Level, ModelId, Named, Ranked
 from greengrocer.serving.frames.fields import Malformed, Reader, Writer
-from greengrocer.serving.limits import Standing
+from greengrocer.serving.rate_limits import RateLimitState
 
 LEVELS = tuple(Level)
 MAX_SIDES = 4  # of an array's shape
 MAX_VALUES = 1 << 30  # of an array, sides of nothing counted as one: numpy has its limits
 TENSORS = Inference._fields
-WANTED = ("evidence", "overlay", *TENSORS)  # what a picture's bits ask for, the lowest first
+WANTED = ("evidence", "overlay", *TENSORS)  # what an image's bits ask for, the lowest first
 CHANNELS = 3
 
 
@@ -44,7 +44,7 @@ def put_picture(body: Writer, picture: Picture) -> None:
 
 
 def get_picture(reader: Reader) -> Picture:
-    """A picture, to the end of the body."""
+    """An image, to the end of the body."""
     height, width = reader.get("II")
     content = reader.rest()
     if not height and not width:
@@ -134,21 +134,21 @@ def put_labels(body: Writer, labels: Labels) -> None:
     body.texts(labels.coarse or ())
 
 
-def put_standings(body: Writer, standings: tuple[Standing, ...]) -> None:
+def put_rate_limit_states(body: Writer, states: tuple[RateLimitState, ...]) -> None:
     """What is left to a client."""
-    body.put("B", len(standings))
-    for limit, *numbers in standings:
+    body.put("B", len(states))
+    for limit, *numbers in states:
         body.text(limit)
         body.put("Idd", *numbers)
 
 
-def get_standings(reader: Reader) -> tuple[Standing, ...]:
+def get_rate_limit_states(reader: Reader) -> tuple[RateLimitState, ...]:
     """What is left to a client."""
     (count,) = reader.get("B")
-    standings = tuple(Standing(reader.text(), *reader.get("Idd")) for _ in range(count))
-    if not all(math.isfinite(each.reset) and math.isfinite(each.wait) for each in standings):
+    states = tuple(RateLimitState(reader.text(), *reader.get("Idd")) for _ in range(count))
+    if not all(math.isfinite(each.reset) and math.isfinite(each.wait) for each in states):
         raise Malformed("a limit that is for ever")
-    return standings
+    return states
 
 
 def get_labels(reader: Reader) -> Labels:

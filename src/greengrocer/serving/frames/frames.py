@@ -1,6 +1,6 @@
 """What the engine process and the HTTP processes say to each other, as fixed binary frames.
 
-A frame is a head (kind, number of the picture that it is about, length of what follows) and a
+A frame is a head (kind, number of the image that it is about, length of what follows) and a
 body whose layout its kind fixes. All numbers are big-endian, arrays are little-endian float32.
 """
 
@@ -18,21 +18,21 @@ from greengrocer.serving.frames.contents import (
     get_ask,
     get_labels,
     get_picture,
-    get_standings,
+    get_rate_limit_states,
     put_answer,
     put_labels,
     put_picture,
-    put_standings,
+    put_rate_limit_states,
 )
 from greengrocer.serving.frames.fields import Malformed, Reader, Writer
-from greengrocer.serving.limits import Standing
+from greengrocer.serving.rate_limits import RateLimitState
 
 HEAD = struct.Struct(">BQI")
 MAX_DETAIL = 2000  # characters of a refusal's text
 
 
 class Classify(NamedTuple):
-    """Answer for this picture. A suspect was in flight when an engine crashed."""
+    """Answer for this image. A suspect was in flight when an engine crashed."""
 
     id: int
     ask: Ask
@@ -44,7 +44,7 @@ class Classify(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Nobody waits for this picture any more."""
+    """Nobody waits for this image any more."""
 
     id: int
 
@@ -55,7 +55,7 @@ class Ping(NamedTuple):
     id: int = 0
 
 
-class Take(NamedTuple):
+class RateLimitRequest(NamedTuple):
     """Count a request of a client: of its address, and of the key that it has shown."""
 
     id: int
@@ -63,11 +63,11 @@ class Take(NamedTuple):
     key: str | None
 
 
-class Taken(NamedTuple):
+class RateLimitReply(NamedTuple):
     """How the client stands then."""
 
     id: int
-    standings: tuple[Standing, ...]
+    states: tuple[RateLimitState, ...]
 
 
 class Begun(NamedTuple):
@@ -78,7 +78,7 @@ class Begun(NamedTuple):
 
 @dataclass(frozen=True)
 class Answered:
-    """The answer for a picture, and the seconds that a thread spent on it."""
+    """The answer for an image, and the seconds that a thread spent on it."""
 
     id: int
     seconds: float
@@ -86,7 +86,7 @@ class Answered:
 
 
 class Refused(NamedTuple):
-    """The picture gets no answer: a refusal's code and text, and when to come again."""
+    """The image gets no answer: a refusal's code and text, and when to come again."""
 
     id: int
     code: str
@@ -109,9 +109,28 @@ class Described:
     id: int = 0
 
 
-Frame = Classify | Cancel | Begun | Answered | Refused | Failed | Described | Take | Taken | Ping
+Frame = (
+    Classify
+    | Cancel
+    | Begun
+    | Answered
+    | Refused
+    | Failed
+    | Described
+    | RateLimitRequest
+    | RateLimitReply
+    | Ping
+)
 BARE: tuple[type[Cancel | Begun | Failed | Ping], ...] = (Cancel, Begun, Failed, Ping)
-KINDS: tuple[type[Frame], ...] = (*BARE, Classify, Answered, Refused, Described, Take, Taken)
+KINDS: tuple[type[Frame], ...] = (
+    *BARE,
+    Classify,
+    Answered,
+    Refused,
+    Described,
+    RateLimitRequest,
+    RateLimitReply,
+)
 KIND_OF = {kind: number for number, kind in enumerate(KINDS, 1)}
 
 
@@ -133,11 +152,11 @@ def encode(frame: Frame) -> bytes:
             body.put("dd", frame.retry_after, frame.seconds)
         case Described():
             put_labels(body, frame.labels)
-        case Take():
+        case RateLimitRequest():
             body.text(frame.address)
             body.optional_text(frame.key)
-        case Taken():
-            put_standings(body, frame.standings)
+        case RateLimitReply():
+            put_rate_limit_states(body, frame.states)
     try:
         return body.after(HEAD.pack(KIND_OF[type(frame)], frame.id, body.length))
     except struct.error as error:
@@ -155,7 +174,7 @@ def decode(kind: type[Frame], number: int, body: bytes) -> Frame:
 def _classify(number: int, reader: Reader) -> Frame:
     top, wanted, suspect, patient, seconds = reader.get("HB??d")
     if not top or math.isnan(seconds):
-        raise Malformed("a picture without a top or a deadline")
+        raise Malformed("an image without a top or a deadline")
     request_id, picture = reader.text(), get_picture(reader)
     ask = get_ask(top, wanted)
     return Classify(number, ask, seconds, suspect, request_id, picture, patient)
@@ -182,6 +201,8 @@ DECODERS: dict[type[Frame], Callable[[int, Reader], Frame]] = {
     Answered: _answered,
     Refused: _refused,
     Described: lambda number, reader: Described(get_labels(reader), number),
-    Take: lambda number, reader: Take(number, reader.text(), reader.optional_text()),
-    Taken: lambda number, reader: Taken(number, get_standings(reader)),
+    RateLimitRequest: lambda number, reader: RateLimitRequest(
+        number, reader.text(), reader.optional_text()
+    ),
+    RateLimitReply: lambda number, reader: RateLimitReply(number, get_rate_limit_states(reader)),
 }

@@ -17,7 +17,7 @@ class Link(asyncio.Protocol):
     """Hands on every frame that comes, and once the news that no more will come.
 
     A malformed frame closes it. ``full`` says that the other side has not read what was sent: who
-    sends pictures waits then, until ``drained`` is called, or they would stay here uncounted.
+    sends images waits then, until ``drained`` is called, or they would stay here uncounted.
     """
 
     def __init__(

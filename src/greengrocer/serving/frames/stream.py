@@ -18,7 +18,7 @@ from greengrocer.serving.frames.frames import (
 ANSWER_BYTES = 64 << 20  # evidence of a large map of thousands of classes
 LABEL_BYTES = 64 << 20
 SMALL_BYTES = 1 << 16
-CLASSIFY_BYTES = 1 << 12  # what stands around a picture
+CLASSIFY_BYTES = 1 << 12  # what stands around an image
 
 
 class FrameStream:

@@ -141,7 +141,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if _listens(path):
-        raise _refused(path, "a running service has it: give this one another --control")
+        raise _refused(path, "a running service has it: give this one another --control-socket")
     path.unlink(missing_ok=True)
 
 

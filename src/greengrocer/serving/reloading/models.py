@@ -9,41 +9,41 @@ from greengrocer.pipeline import Pipeline
 
 
 class Models:
-    """The pipeline that serves and the previous one, swapped from any thread while pictures run.
+    """The pipeline that serves and the previous one, swapped from any thread while images run.
 
-    Both stay in memory. An engine that falls out of the pair is closed after its last picture.
+    Both stay in memory. An engine that falls out of the pair is closed after its last image.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._lock = Lock()
-        self._current = _Hosted(pipeline)
-        self._previous: _Hosted | None = None
+        self._current = _LoadedModel(pipeline)
+        self._previous: _LoadedModel | None = None
 
     @property
     def current(self) -> Pipeline:
-        """The pipeline that a picture would be given now."""
+        """The pipeline that an image would be given now."""
         return self._current.pipeline
 
     @contextmanager
     def taken(self) -> Iterator[Pipeline]:
-        """The current pipeline for one picture, open until that picture is done."""
+        """The current pipeline for one image, open until that image is done."""
         with self._lock:
-            hosted = self._current
-            hosted.pictures += 1
+            model = self._current
+            model.pictures += 1
         try:
-            yield hosted.pipeline
+            yield model.pipeline
         finally:
             with self._lock:
-                hosted.pictures -= 1
-                last = hosted.dropped and not hosted.pictures
+                model.pictures -= 1
+                last = model.dropped and not model.pictures
             if last:
-                hosted.pipeline.close()
+                model.pipeline.close()
 
     def swap(self, pipeline: Pipeline) -> None:
         """Let ``pipeline`` serve; the one before it is kept for ``roll_back``."""
         with self._lock:
             oldest, self._previous = self._previous, self._current
-            self._current = _Hosted(pipeline)
+            self._current = _LoadedModel(pipeline)
         self._drop(oldest)
 
     def check_previous(self) -> None:
@@ -59,22 +59,22 @@ class Models:
             self._current, self._previous = self._previous, self._current
 
     def close(self) -> None:
-        """Close both engines, each after its last picture."""
+        """Close both engines, each after its last image."""
         self._drop(self._current)
         self._drop(self._previous)
 
-    def _drop(self, hosted: "_Hosted | None") -> None:
-        if hosted is None:
+    def _drop(self, model: "_LoadedModel | None") -> None:
+        if model is None:
             return
         with self._lock:
-            idle = not hosted.dropped and not hosted.pictures
-            hosted.dropped = True
+            idle = not model.dropped and not model.pictures
+            model.dropped = True
         if idle:
-            hosted.pipeline.close()
+            model.pipeline.close()
 
 
-class _Hosted:
-    """A pipeline, the number of pictures on it, and whether it has been let go."""
+class _LoadedModel:
+    """A pipeline, the number of images on it, and whether it has been let go."""
 
     __slots__ = ("dropped", "pictures", "pipeline")
 

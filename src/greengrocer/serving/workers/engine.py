@@ -1,4 +1,4 @@
-"""The engine process: pictures come in on a Unix socket, answers go out; the model stands here."""
+"""The engine process: images come in on a Unix socket, answers go out; the model stands here."""
 
 import asyncio
 import math
@@ -25,29 +25,29 @@ from greengrocer.serving.frames.frames import (
     Failed,
     Frame,
     Ping,
+    RateLimitReply,
+    RateLimitRequest,
     Refused,
-    Take,
-    Taken,
 )
 from greengrocer.serving.frames.link import Link
 from greengrocer.serving.frames.stream import FrameStream
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.reloading.models import Models
-from greengrocer.serving.workers.gate import Gate
+from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 
 if TYPE_CHECKING:
-    from greengrocer.serving.local_limiter import LocalLimiter
+    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
 
 FAR_PAST = 2.0  # seconds past its deadline, after which a thread must have noticed
-SLOW_PICTURES = 10.0  # or as many times what a picture takes
+SLOW_PICTURES = 10.0  # or as many times what an image takes
 
 log = structlog.get_logger("greengrocer.engine")
 
 
 class EngineServer:
-    """Admits pictures for all HTTP processes, and works on them in threads of its own.
+    """Admits images for all HTTP processes, and works on them in threads of its own.
 
     ``announce`` must be called when ``models`` have changed.
     """
@@ -59,14 +59,14 @@ class EngineServer:
         threads: int,
         picture_bytes: int,
         metrics: Metrics,
-        limiter: "LocalLimiter | None" = None,
+        limiter: "LocalRateLimiter | None" = None,
     ) -> None:
         self.models = models
         self.admission = admission
         self.picture_bytes = picture_bytes
         self.metrics = metrics
         self.limiter = limiter  # of all HTTP processes, where clients are limited
-        self.gate = Gate()
+        self.lock = ReaderWriterLock()
         self.connections: set[EngineConnection] = set()
         self.trim = Trim(lambda: any(connection.working for connection in self.connections))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
@@ -106,12 +106,12 @@ class EngineServer:
         in_flight = self.metrics.pictures_in_flight.track_inprogress()
         if frame.suspect:
             with in_flight:
-                async with self.gate.alone():
+                async with self.lock.exclusive():
                     begun()
                     return await self._work(frame, context)
         count_pixels(frame.picture, self.models.current.limits)
-        with await self.admission.place(context), in_flight:
-            async with self.gate.together():
+        with await self.admission.admit_in_turn(context), in_flight:
+            async with self.lock.shared():
                 served = await self._work(frame, context)
         self.admission.served(served.seconds)
         return served
@@ -132,7 +132,7 @@ class EngineConnection(Link):
     """One HTTP process, as the engine sees it."""
 
     def __init__(self, server: EngineServer) -> None:
-        kinds = (Classify, Cancel, Ping) + (() if server.limiter is None else (Take,))
+        kinds = (Classify, Cancel, Ping) + (() if server.limiter is None else (RateLimitRequest,))
         stream = FrameStream(kinds, server.picture_bytes)
         super().__init__(stream, self._take, self._left)
         self.server = server
@@ -147,7 +147,7 @@ class EngineConnection(Link):
 
     @property
     def working(self) -> bool:
-        """Whether a picture of it is not answered yet."""
+        """Whether an image of it is not answered yet."""
         return bool(self._contexts)
 
     def data_received(self, data: bytes) -> None:
@@ -167,12 +167,14 @@ class EngineConnection(Link):
                     self._contexts[frame.id].cancel()
             case Ping():
                 self.send(frame)
-            case Take():
+            case RateLimitRequest():
                 assert self.server.limiter is not None  # or it is no frame of this stream
-                self.send(Taken(frame.id, self.server.limiter.count(frame.address, frame.key)))
+                self.send(
+                    RateLimitReply(frame.id, self.server.limiter.count(frame.address, frame.key))
+                )
             case Classify():
                 if frame.id in self._contexts:
-                    raise Malformed("a picture's number came twice")
+                    raise Malformed("an image's number came twice")
                 context = self._contexts[frame.id] = Context(frame.request_id, frame.seconds)
                 context.patient = frame.patient
                 task = asyncio.get_running_loop().create_task(self._answer(frame, context))

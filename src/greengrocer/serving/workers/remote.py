@@ -7,7 +7,13 @@ from itertools import count
 from pathlib import Path
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, Departed, NotReady, Refusal, UnreadablePicture
+from greengrocer.errors import (
+    ClientDisconnected,
+    DeadlineExceeded,
+    NotReady,
+    Refusal,
+    UnreadableImage,
+)
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
@@ -21,22 +27,22 @@ from greengrocer.serving.frames.frames import (
     Failed,
     Frame,
     Ping,
+    RateLimitReply,
     Refused,
-    Taken,
 )
 from greengrocer.serving.frames.link import Link
 from greengrocer.serving.frames.stream import FrameStream
-from greengrocer.serving.workers.remote_limiter import RemoteLimiter
+from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 
-FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, Taken)
+FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, RateLimitReply)
 RETRY_SECONDS = 0.1  # where even the socket's queue is full
 PING_SECONDS = 1.0  # in which an engine that does not hang answers, however busy
-LATE_SECONDS = 1.0  # after its deadline, until an unanswered picture makes the engine suspect
-CRASHES = "the picture crashes the decoder, twice and on its own: save it anew as a JPEG"
+LATE_SECONDS = 1.0  # after its deadline, until an unanswered image makes the engine suspect
+CRASHES = "the image crashes the decoder, twice and on its own: save it anew as a JPEG"
 
 
-class Call:
-    """A picture that is to be answered, for as long as somebody waits; perhaps by another engine.
+class PendingImage:
+    """An image that is to be answered, for as long as somebody waits; perhaps by another engine.
 
     Its bytes are counted by whoever waits: a call that nobody waits for is let go at once.
     """
@@ -77,22 +83,22 @@ class Call:
 
 
 class RemoteClassifier:
-    """Sends pictures to the engine at the Unix socket ``path``, many at once on one connection.
+    """Sends images to the engine at the Unix socket ``path``, many at once on one connection.
 
-    The socket outlives an engine that crashes: pictures that were in flight are sent again to the
+    The socket outlives an engine that crashes: images that were in flight are sent again to the
     next one, as suspects, and those that come meanwhile wait for it. ``suspect_engine`` is called
-    when a picture stays unanswered for long after its deadline, and when a ping does.
+    when an image stays unanswered for long after its deadline, and when a ping does.
     """
 
     def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
         self.path = path
         self.suspect_engine = suspect_engine
-        self.limiter = RemoteLimiter()  # over the same connection
+        self.limiter = RemoteRateLimiter()  # over the same connection
         self._labels: Labels | None = None
         self._link: Link | None = None  # one that is connected
         self._described = False  # the engine behind the link has said that it is ready
         self._open = True
-        self._calls: dict[int, Call] = {}  # that somebody waits for
+        self._calls: dict[int, PendingImage] = {}  # that somebody waits for
         self._late: set[int] = set()  # whose deadline has passed, and the engine has said nothing
         self._numbers = count(1)
         self._first = asyncio.Event()
@@ -142,9 +148,11 @@ class RemoteClassifier:
         if not self._open:
             raise NotReady("the service is stopping")
         loop, number = asyncio.get_running_loop(), next(self._numbers)
-        call = Call(picture, context, ask, loop.create_future())
+        call = PendingImage(picture, context, ask, loop.create_future())
         self._calls[number] = call
-        context.on_cancel = partial(self._withdraw, number, Departed("the client has gone"))
+        context.on_cancel = partial(
+            self._withdraw, number, ClientDisconnected("the client disconnected")
+        )
         clock = loop.call_later(max(0.0, context.remaining()), self._expire, number)
         try:
             if self._has_room():  # else it waits for its turn
@@ -198,7 +206,7 @@ class RemoteClassifier:
     def _has_room(self) -> bool:
         return self._described and self._link is not None and not self._link.full
 
-    def _send(self, number: int, call: Call) -> None:
+    def _send(self, number: int, call: PendingImage) -> None:
         assert self._link is not None
         call.link = self._link
         self._link.send(call.frame(number))
@@ -235,7 +243,7 @@ class RemoteClassifier:
         self.limiter.lost()
         for number, call in list(self._calls.items()):
             if call.begun:
-                self._settle(number, UnreadablePicture(CRASHES))
+                self._settle(number, UnreadableImage(CRASHES))
             elif call.link is not None:
                 call.link, call.suspect = None, True
         if self._open:
@@ -258,7 +266,7 @@ class RemoteClassifier:
                     self._calls[frame.id].begun = True
             case Ping():
                 self._pong.set()
-            case Taken():
+            case RateLimitReply():
                 self.limiter.receive(frame)
             case Answered() | Refused() | Failed():
                 self._late.discard(frame.id)

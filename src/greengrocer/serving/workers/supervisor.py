@@ -9,9 +9,9 @@ from typing import Any
 
 import structlog
 
-from greengrocer.serving.signals import heard
-from greengrocer.serving.workers.control import Word
-from greengrocer.serving.workers.keeper import GaveUp, Keeper, Recipe
+from greengrocer.serving.signals import on_signal
+from greengrocer.serving.workers.managed_process import GaveUp, ManagedProcess, ProcessSpec
+from greengrocer.serving.workers.supervisor_channel import SupervisorMessage
 
 HEALTH_SECONDS = 1.0  # in which an engine that does not hang answers
 PROMPT_SECONDS = 5.0  # for what has nothing left to do, before it is killed
@@ -24,15 +24,15 @@ class Supervisor:
 
     def __init__(
         self,
-        engine: Recipe,
-        workers: Iterable[Recipe],
+        engine: ProcessSpec,
+        workers: Iterable[ProcessSpec],
         listeners: Iterable[socket.socket],
         patience: float,
     ) -> None:
         self.listeners = listeners
         self.patience = patience  # seconds that HTTP processes may take to end
-        self.engine = Keeper(engine, self._hear_engine)
-        self.workers = [Keeper(recipe, self._hear_worker) for recipe in workers]
+        self.engine = ManagedProcess(engine, self._hear_engine)
+        self.workers = [ManagedProcess(spec, self._hear_worker) for spec in workers]
         self._stop: asyncio.Future[signal.Signals] | None = None
         self._now = asyncio.Event()  # a second signal: end without waiting
         self._check: asyncio.Task[None] | None = None
@@ -44,18 +44,20 @@ class Supervisor:
         self._stop = loop.create_future()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._signalled, signum)
-        keeping = [loop.create_task(keeper.keep()) for keeper in (self.engine, *self.workers)]
-        ends: list[asyncio.Future[Any]] = [self._stop, *keeping]
+        running = [
+            loop.create_task(process.keep_running()) for process in (self.engine, *self.workers)
+        ]
+        ends: list[asyncio.Future[Any]] = [self._stop, *running]
         try:
-            with heard(signal.SIGHUP, self._reload):
+            with on_signal(signal.SIGHUP, self._reload):
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._stop.done():
-                await self._wind_down(self._stop.result(), keeping)
-            return self._code(keeping)
+                await self._wind_down(self._stop.result(), running)
+            return self._code(running)
         finally:
-            for keeper in (self.engine, *self.workers):
-                keeper.stop(signal.SIGKILL)
-            await asyncio.gather(*keeping, return_exceptions=True)
+            for process in (self.engine, *self.workers):
+                process.stop(signal.SIGKILL)
+            await asyncio.gather(*running, return_exceptions=True)
 
     def _signalled(self, signum: signal.Signals) -> None:
         assert self._stop is not None
@@ -68,19 +70,19 @@ class Supervisor:
         if self.engine.ready:  # one that is starting reads its bundle anyway
             self.engine.signal(signal.SIGHUP)
 
-    async def _wind_down(self, signum: signal.Signals, keeping: "list[asyncio.Task[None]]") -> None:
+    async def _wind_down(self, signum: signal.Signals, running: "list[asyncio.Task[None]]") -> None:
         """The HTTP processes finish what they took; then the engine has nothing left to do."""
         log.info("stopping", signal=signum.name)
         for listener in self.listeners:
             listener.close()  # or clients would wait on it for an answer from nobody
         for worker in self.workers:
             worker.stop(signum)
-        if not await self._ended(keeping[1:], self.patience, self._now):
+        if not await self._ended(running[1:], self.patience, self._now):
             for worker in self.workers:
                 worker.stop(signum)  # the second signal: they leave at once
-            await self._ended(keeping[1:], PROMPT_SECONDS)
+            await self._ended(running[1:], PROMPT_SECONDS)
         self.engine.stop(signal.SIGTERM)
-        await self._ended(keeping[:1], PROMPT_SECONDS)
+        await self._ended(running[:1], PROMPT_SECONDS)
 
     async def _ended(
         self,
@@ -101,8 +103,8 @@ class Supervisor:
         return all(task.done() for task in tasks)
 
     @staticmethod
-    def _code(keeping: "list[asyncio.Task[None]]") -> int:
-        for task in keeping:
+    def _code(running: "list[asyncio.Task[None]]") -> int:
+        for task in running:
             error = task.exception() if task.done() else None
             if isinstance(error, GaveUp):
                 return error.code
@@ -110,19 +112,23 @@ class Supervisor:
                 raise error
         return 0
 
-    def _hear_worker(self, word: Word, value: float) -> None:
+    def _hear_worker(self, message: SupervisorMessage, value: float) -> None:
         del value
-        if word is Word.SUSPICION and (self._check is None or self._check.done()):
+        if message is SupervisorMessage.SUSPICION and (self._check is None or self._check.done()):
             self._check = asyncio.get_running_loop().create_task(self._check_engine())
 
-    def _hear_engine(self, word: Word, value: float) -> None:
-        if word is Word.HEALTHY and self._health is not None and not self._health.done():
+    def _hear_engine(self, message: SupervisorMessage, value: float) -> None:
+        if (
+            message is SupervisorMessage.HEALTHY
+            and self._health is not None
+            and not self._health.done()
+        ):
             self._health.set_result(value)
 
     async def _check_engine(self) -> None:
         """Kill an engine that does not answer, or that works on what is far past its deadline.
 
-        Nobody asks before a picture stayed without an answer: idle processes stay idle.
+        Nobody asks before an image stayed without an answer: idle processes stay idle.
         """
         pid = self.engine.pid
         while self.engine.ready and self.engine.pid == pid:
@@ -138,7 +144,7 @@ class Supervisor:
     async def _ask_engine(self) -> float:
         """Since when its work is hopeless, in seconds; infinite where it does not answer."""
         self._health = asyncio.get_running_loop().create_future()
-        self.engine.say(Word.HEALTH)
+        self.engine.send(SupervisorMessage.HEALTH)
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
                 return await self._health

@@ -1,1 +1,1 @@
-"""Fitting a network's weights to pictures."""
+"""Fitting a network's weights to images."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import UsageError
 from greengrocer.training.recipe import Recipe, differences, read_back
 
@@ -16,7 +16,7 @@ LATER = {"export"}  # a table of the recipe that decides only what becomes of th
 PARTS = {"recipe", "epoch", "step", "network", "average", "optimiser"}
 
 
-class Taught(NamedTuple):
+class TeacherId(NamedTuple):
     """The name of a teacher, for people, and the SHA-256 of its weights, which tells it apart."""
 
     name: str
@@ -29,7 +29,7 @@ class Taught(NamedTuple):
 class Origin(NamedTuple):
     """All that decides which weights a fit ends in, but the machine.
 
-    ``pictures`` and ``contents`` are digests of which pictures these are, by their names and by
+    ``pictures`` and ``contents`` are digests of which images these are, by their names and by
     their bytes; ``contents`` is empty where the bytes are not known.
     """
 
@@ -37,7 +37,7 @@ class Origin(NamedTuple):
     classes: int
     pictures: str
     contents: str
-    teachers: tuple[Taught, ...] = ()
+    teachers: tuple[TeacherId, ...] = ()
 
     def state(self) -> State:
         """What a checkpoint holds of it."""
@@ -60,17 +60,17 @@ class Origin(NamedTuple):
         if classes != self.classes:
             raise _refused(path, f"is of {classes} classes, and the data has {self.classes}")
         if state.get("pictures", self.pictures) != self.pictures:
-            raise _refused(path, "was written for other pictures: their names or classes differ")
+            raise _refused(path, "was written for other images: their names or classes differ")
         if self.contents and (state.get("contents") or self.contents) != self.contents:
-            raise _refused(path, "was written for other pictures: their bytes differ")
+            raise _refused(path, "was written for other images: their bytes differ")
         self._check_teachers(path, state)
 
     def _check_teachers(self, path: Path, state: State) -> None:
         if not self.teachers and not state.get("teachers"):
             return
         if "teachers" not in state:
-            raise _refused(path, "does not tell which teacher it learned from")
-        then = tuple(Taught(*teacher) for teacher in state["teachers"])
+            raise _refused(path, "does not say which teacher it learned from")
+        then = tuple(TeacherId(*teacher) for teacher in state["teachers"])
         if [teacher.weights for teacher in then] != [each.weights for each in self.teachers]:
             raise UsageError(
                 f"{path} learned from {_told(then)}, not from {_told(self.teachers)}: name the "
@@ -85,17 +85,19 @@ def read_state(path: Path, device: str = "cpu") -> State:
     except Exception as error:  # whatever bytes it holds, PyTorch has many words for them
         raise UsageError(f"{path} cannot be read, delete it: {_first_line(error)}") from error
     if not isinstance(state, dict) or not state.keys() >= PARTS:
-        raise UsageError(f"{path} is no checkpoint of a training: delete it, or name another --out")
+        raise UsageError(
+            f"{path} is not a checkpoint of a training: delete it, or name another --out"
+        )
     return state
 
 
-def told_apart(pictures: Sequence[LabelledPicture]) -> str:
-    """A digest of which pictures these are, by their names and labels, wherever they lie."""
+def names_digest(pictures: Sequence[LabelledImage]) -> str:
+    """A digest of which images these are, by their names and labels, wherever they lie."""
     return _digest(f"{p.path.parent.name}/{p.path.name} {p.label}" for p in pictures)
 
 
-def contents_of(pictures: Sequence[LabelledPicture]) -> str:
-    """A digest of the pictures' bytes, in their order; empty where some have not been read."""
+def contents_digest(pictures: Sequence[LabelledImage]) -> str:
+    """A digest of the images' bytes, in their order; empty where some have not been read."""
     if any(picture.digest is None for picture in pictures):
         return ""
     return _digest(str(picture.digest) for picture in pictures)
@@ -114,7 +116,7 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def _told(teachers: Sequence[Taught]) -> str:
+def _told(teachers: Sequence[TeacherId]) -> str:
     return " + ".join(map(str, teachers)) or "no teacher"
 
 

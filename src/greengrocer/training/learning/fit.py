@@ -11,23 +11,22 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture, Taxonomy
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
-from greengrocer.networks.pretrained import load_pretrained
-from greengrocer.networks.recogniser import Recogniser, channels_last, normalise
+from greengrocer.networks.recogniser import Recogniser, channels_last
+from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.checkpoint import (
     Origin,
     State,
-    contents_of,
+    contents_digest,
+    names_digest,
     read_state,
-    told_apart,
 )
 from greengrocer.training.learning.losses import Losses
-from greengrocer.training.learning.optimiser import rate_share, stages, weight_groups
+from greengrocer.training.learning.optimiser import rate_share, weight_groups
 from greengrocer.training.learning.precision import Precision, autocast, choose_precision
 from greengrocer.training.learning.probe import probe_head
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
-from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe
 
 
@@ -42,8 +41,8 @@ class Fitted(NamedTuple):
     precision: Precision
 
 
-class Run:
-    """One fit in progress: the network, its average, the optimiser, and how far it got."""
+class Trainer:
+    """A fit in progress: the network, its average, the optimiser, and how far it got."""
 
     def __init__(
         self,
@@ -59,11 +58,12 @@ class Run:
         self.recipe, self.device, self.steps, self.teacher = recipe, device, steps, teacher
         self.precision = precision
         self.devices = [device]
-        network = Recogniser(recipe.network, len(taxonomy.classes), how.dropout)
+        network = Recogniser(recipe.backbone, len(taxonomy.classes), how.dropout)
         if recipe.pretrained:
-            load_pretrained(network.backbone, recipe.network)
+            network.backbone.load_pretrained()
         self.network = channels_last(network.to(device))
-        self.frozen = [m for stage in stages(network.backbone)[: how.frozen_stages] for m in stage]
+        frozen = network.backbone.stages()[: how.frozen_stages]
+        self.frozen = [module for stage in frozen for module in stage]
         for module in self.frozen:
             module.requires_grad_(False)
         self.average = self._copied_weights()
@@ -74,13 +74,13 @@ class Run:
         self.epoch = 0
         self.step = 0
 
-    def probe(self, pictures: Sequence[LabelledPicture], threads: int) -> None:
+    def probe(self, pictures: Sequence[LabelledImage], threads: int) -> None:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
         tqdm.write(f"linear probe: loss {loss:.4f}")
 
-    def train_epoch(self, pictures: Sequence[LabelledPicture], threads: int) -> float:
+    def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
         """Train one epoch and return its mean loss."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.epoch)
         self._train_mode()
@@ -99,10 +99,10 @@ class Run:
         share = rate_share(self.step, self.steps, self.recipe.optimisation)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
-        how, x = self.recipe.distillation, normalise(pixels)
+        how = self.recipe.distillation
         with autocast(self.device, self.precision):
-            logits = self.network(x).float()
-            taught = self.teacher.answer(x, how.temperature) if self.teacher else None
+            logits = self.network(self.network.backbone.normalise(pixels)).float()
+            taught = self.teacher.answer(pixels, how.temperature) if self.teacher else None
         loss = self.losses(logits, labels)
         if taught is not None:
             loss = (1 - how.weight) * loss + how.weight * teaching_loss(logits, taught, how)
@@ -117,7 +117,7 @@ class Run:
         self.network.train()
         for module in self.frozen:
             module.eval()  # its batch norms keep their statistics
-        if self.recipe.optimisation.frozen_norms:
+        if self.recipe.optimisation.frozen_batch_norm:
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -128,7 +128,7 @@ class Run:
     @torch.no_grad()
     def _average_weights(self) -> None:
         """Move the average towards the weights; early on faster, so that it forgets the start."""
-        decay = min(self.recipe.optimisation.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.recipe.optimisation.ema_decay, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:
                 self.average[name].lerp_(value, 1 - decay)
@@ -153,7 +153,7 @@ class Run:
         unfinished.write_bytes(written.getbuffer())
         os.replace(unfinished, path)
 
-    def take_up(self, state: State) -> None:
+    def resume(self, state: State) -> None:
         """Go on from what a checkpoint holds."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
@@ -172,19 +172,19 @@ def begun_precision(state: State) -> Precision:
 def origin_of(
     recipe: Recipe,
     taxonomy: Taxonomy,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     teacher: Teacher | None = None,
 ) -> Origin:
     """What decides the weights of a fit."""
-    teachers = teacher.taught if teacher else ()
+    teachers = teacher.ids if teacher else ()
     classes = len(taxonomy.classes)
-    return Origin(recipe, classes, told_apart(pictures), contents_of(pictures), teachers)
+    return Origin(recipe, classes, names_digest(pictures), contents_digest(pictures), teachers)
 
 
 def fit(
     recipe: Recipe,
     taxonomy: Taxonomy,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     checkpoint: Path,
     device: str = "cpu",
     threads: int = 2,
@@ -193,14 +193,14 @@ def fit(
 ) -> Fitted:
     """Train on ``pictures``, and return the averaged network.
 
-    A ``teacher`` that is to leave the network's answers for other pictures honest must not have
+    A ``teacher`` that is to leave the network's answers for other images honest must not have
     seen those either. Without a ``precision``, the recipe and the processor decide.
 
     After the probe and each epoch the state is written to ``checkpoint``; if it exists, the run
     goes on from there, in its precision, and ends as if it had never stopped. Raises UsageError for
-    a checkpoint of another fit, and where the loss is no number any more.
+    a checkpoint of another fit, and where the loss is not finite.
     """
-    steps = max(1, len(pictures) // min(recipe.optimisation.batch, len(pictures)))
+    steps = max(1, len(pictures) // min(recipe.optimisation.batch_size, len(pictures)))
     origin = origin_of(recipe, taxonomy, pictures, teacher)
     state = read_state(checkpoint, device) if checkpoint.exists() else None
     if state is not None:
@@ -208,22 +208,22 @@ def fit(
         precision = begun_precision(state)
     elif precision is None:
         precision = choose_precision(recipe.optimisation.precision, device)
-    run = Run(recipe, taxonomy, steps, device, teacher, precision)
+    trainer = Trainer(recipe, taxonomy, steps, device, teacher, precision)
     if state is not None:
-        run.take_up(state)
-        tqdm.write(f"resumed after epoch {run.epoch}")
-    elif recipe.optimisation.probe_epochs:
-        run.probe(pictures, threads)
-        run.save(checkpoint, origin)
-    while run.epoch < recipe.optimisation.epochs:
-        loss = run.train_epoch(pictures, threads)
-        if not math.isfinite(loss):  # nothing that follows would mend it
+        trainer.resume(state)
+        tqdm.write(f"resumed after epoch {trainer.epoch}")
+    elif recipe.optimisation.linear_probe_epochs:
+        trainer.probe(pictures, threads)
+        trainer.save(checkpoint, origin)
+    while trainer.epoch < recipe.optimisation.epochs:
+        loss = trainer.train_epoch(pictures, threads)
+        if not math.isfinite(loss):  # no later step would repair it
             raise UsageError(
-                f"training went astray in epoch {run.epoch}, where the loss is {loss}: try a lower "
-                "rate, and another --out"
+                f"training diverged in epoch {trainer.epoch}: the loss is {loss}; try a lower lr, "
+                "and another --out"
             )
-        run.save(checkpoint, origin)
-        tqdm.write(f"epoch {run.epoch}: loss {loss:.4f}")
-    trained = Recogniser(recipe.network, len(taxonomy.classes))
-    trained.load_state_dict(run.average)
-    return Fitted(trained.eval(), " + ".join(run.devices), precision)
+        trainer.save(checkpoint, origin)
+        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}")
+    trained = Recogniser(recipe.backbone, len(taxonomy.classes))
+    trained.load_state_dict(trainer.average)
+    return Fitted(trained.eval(), " + ".join(trainer.devices), precision)

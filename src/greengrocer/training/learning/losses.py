@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from greengrocer.datasets.labelled import Taxonomy
+from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.training.recipe import Optimisation
 
 
@@ -17,7 +17,7 @@ class Losses(nn.Module):
     def __init__(self, how: Optimisation, taxonomy: Taxonomy) -> None:
         super().__init__()
         self.smoothing = how.label_smoothing
-        self.coarse_weight = how.coarse_weight if taxonomy.coarse_of else 0.0
+        self.coarse_weight = how.coarse_loss_weight if taxonomy.coarse_of else 0.0
         coarse_of = torch.tensor(taxonomy.coarse_of or [0] * len(taxonomy.classes))
         self.register_buffer("coarse_of", coarse_of)
         self.register_buffer("membership", F.one_hot(coarse_of).float())

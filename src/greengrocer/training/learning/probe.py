@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import torch
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture
-from greengrocer.networks.recogniser import Recogniser, normalise
+from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.precision import Precision, autocast
-from greengrocer.training.pictures.batches import training_batches
 from greengrocer.training.recipe import Recipe
 
 PASSES = 20  # over the features
@@ -23,19 +23,19 @@ BATCH = 256
 def probe_head(
     network: Recogniser,
     losses: Losses,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     recipe: Recipe,
     threads: int,
     precision: Precision,
 ) -> float:
-    """Fit the head of ``network`` in place to ``recipe.optimisation.probe_epochs`` of features.
+    """Fit the head of ``network`` in place to ``linear_probe_epochs`` of features.
 
     Returns the mean loss of the last pass. The chance in it comes from ``recipe.seed`` alone.
     """
     features, labels = _features(network, pictures, recipe, threads, precision)
     random = torch.Generator().manual_seed(recipe.seed)
     how, head = recipe.optimisation, network.head
-    optimiser = torch.optim.AdamW(head.parameters(), how.head_rate, weight_decay=how.weight_decay)
+    optimiser = torch.optim.AdamW(head.parameters(), how.head_lr, weight_decay=how.weight_decay)
     batches = PASSES * -(-len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, batches)
     for _ in range(PASSES):
@@ -55,23 +55,23 @@ def probe_head(
 @torch.no_grad()
 def _features(
     network: Recogniser,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     recipe: Recipe,
     threads: int,
     precision: Precision,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pooled features [M, 1280] of augmented pictures, and their labels [M]."""
+    """Pooled features [M, channels] of augmented images, and their labels [M]."""
     network.eval()
     device = network.head.weight.device
     features, labels = [], []
     how = recipe.optimisation
     # Epochs that training does not reach, for variants that it will not see again.
-    for epoch in range(how.epochs, how.epochs + how.probe_epochs):
+    for epoch in range(how.epochs, how.epochs + how.linear_probe_epochs):
         batches = training_batches(pictures, recipe, epoch, threads)
-        name = f"probe {epoch - how.epochs + 1}/{how.probe_epochs}"
+        name = f"probe {epoch - how.epochs + 1}/{how.linear_probe_epochs}"
         for pixels, truth in tqdm(batches, name, unit="batch", mininterval=5):
             with autocast(device.type, precision):
-                found = network.backbone(normalise(pixels.to(device)))
+                found = network.backbone(network.backbone.normalise(pixels.to(device)))
             features.append(found.float().mean(dim=(2, 3)))
             labels.append(truth.to(device))
     return torch.cat(features), torch.cat(labels)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, channels_last
-from greengrocer.training.learning.checkpoint import Taught, read_state, weights_digest
+from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
 from greengrocer.training.recipe import Distillation, Recipe, read_back
 
 
@@ -31,17 +31,20 @@ class Teacher:
         """Load the averaged weights of ``checkpoints``; ``taught`` tells whose they are.
 
         Raises UsageError for one that is missing, unfinished, of other classes, or of a training
-        that did not split the pictures as the ``student`` does: ``pictures`` is the digest of
+        that did not split the images as the ``student`` does: ``pictures`` is the digest of
         those that it sees.
         """
         found = [_load(path, student, classes, pictures) for path in checkpoints]
         self.networks = [network.to(device) for network, _ in found]
-        self.taught = tuple(taught for _, taught in found)
+        self.ids = tuple(taught for _, taught in found)
 
     @torch.no_grad()
-    def answer(self, x: torch.Tensor, temperature: float) -> torch.Tensor:
-        """[N, 3, H, W] float, (pixel - 127) / 128, to probabilities [N, classes]."""
-        answers = [network(x).float().div(temperature).softmax(dim=1) for network in self.networks]
+    def answer(self, pixels: torch.Tensor, temperature: float) -> torch.Tensor:
+        """uint8 [N, 3, H, W] to the mean of softmax(logits / T), float32 [N, classes]."""
+        answers = [
+            network(network.backbone.normalise(pixels)).float().div(temperature).softmax(dim=1)
+            for network in self.networks
+        ]
         return torch.stack(answers).mean(dim=0)
 
 
@@ -56,32 +59,32 @@ def teaching_loss(logits: torch.Tensor, taught: torch.Tensor, how: Distillation)
 
 def _load(
     path: Path, student: Recipe, classes: int, pictures: str | None
-) -> tuple[Recogniser, Taught]:
+) -> tuple[Recogniser, TeacherId]:
     if not path.exists():
         raise UsageError(f"there is no {path}: train the teacher first, with the same --folds")
     state = read_state(path)
     recipe = read_back(state["recipe"])
     if recipe is None or state["epoch"] < recipe.optimisation.epochs:
-        raise UsageError(f"{path} is of a training that has not ended, or of another version")
+        raise UsageError(f"{path} is from a training that has not ended, or from another version")
     if len(state["average"]["head.bias"]) != classes:
-        raise UsageError(f"{path} is of a model of other classes")
+        raise UsageError(f"{path} is from a model of other classes")
     if _split(recipe) != _split(student):
         raise UsageError(
-            f"{path} may have seen what its student is judged by: teach with the same seed, data "
-            "and pretrained"
+            f"{path} may have trained on the student's held-out images: train it with the same "
+            "seed, data and pretrained"
         )
     if pictures is not None and state.get("pictures", pictures) != pictures:
         raise UsageError(
-            f"{path} may have seen what its student is judged by: it trained on other pictures"
+            f"{path} may have trained on the student's held-out images: it trained on other images"
         )
-    network = Recogniser(recipe.network, classes)
+    network = Recogniser(recipe.backbone, classes)
     network.load_state_dict(state["average"])
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    taught = Taught(path.name.rsplit(".", 3)[0], weights_digest(state["average"]))
+    taught = TeacherId(path.name.rsplit(".", 3)[0], weights_digest(state["average"]))
     return channels_last(network).eval(), taught
 
 
 def _split(recipe: Recipe) -> tuple[object, ...]:
-    """All that decides which pictures a stage holds out, but the pictures themselves."""
+    """All that decides which images a stage holds out, but the images themselves."""
     return recipe.seed, recipe.data, recipe.pretrained

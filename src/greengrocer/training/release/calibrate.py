@@ -8,12 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import score
+from greengrocer.figures.score import Labels, score
 from greengrocer.training.recipe import Export
 
-Labels = npt.NDArray[np.int64]
-
-# Few held-out pictures, all of them right, must not make the model sure of everything.
+# Few held-out images, all of them right, must not make the model sure of everything.
 COLDEST, HOTTEST = 0.2, 5.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -21,7 +19,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 def fit_temperature(logits: Floats, labels: Labels) -> float:
     """The T for which softmax(logits / T) has the least mean negative log-likelihood.
 
-    ``logits`` [N, classes] and ``labels`` [N] are of pictures that training did not see
+    ``logits`` [N, classes] and ``labels`` [N] are of images that training did not see
     (temperature scaling: Guo et al., ICML 2017). The loss is convex in 1 / T, so it has one
     valley, and golden-section search over log T finds its floor between 0.2 and 5.
     """
@@ -59,7 +57,7 @@ def fit_thresholds(
 ) -> Thresholds:
     """Thresholds from calibrated ``probabilities`` [N, classes] and ``known_score`` [N].
 
-    The share ``how.known_quantile`` of the pictures falls below the first. Of the others, those
+    The share ``how.known_quantile`` of the images falls below the first. Of the others, those
     named at the fine level are right ``how.answer_precision`` of the time; and so are those of the
     rest that are named at the coarse level, whose confidence no temperature can mend on its own.
     """
@@ -112,7 +110,7 @@ def least_confidence(confidence: Floats, right: npt.NDArray[np.bool_], precision
 
 
 def known_threshold(scores: Floats, quantile: float) -> float:
-    """The score below which at most the share ``quantile`` of known pictures' ``scores`` lies."""
+    """The score below which at most the share ``quantile`` of known images' ``scores`` lies."""
     return min(1.0, float(np.quantile(scores, quantile, method="lower")))
 
 
@@ -142,6 +140,6 @@ def _claims(
 
 
 def _scaled(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """Logits over T, shifted so that the largest of each picture is 0 and no exponent overflows."""
+    """Logits over T, shifted so that the largest of each image is 0 and no exponent overflows."""
     scaled = logits.astype(np.float64) / temperature
     return np.asarray(scaled - scaled.max(axis=1, keepdims=True))

@@ -1,10 +1,14 @@
 """A trained network as an ONNX graph: uint8 pixels in, calibrated answers out.
 
-The graph is written node by node rather than traced: the architecture is one pattern repeated, so
-what stands in the file is what is meant, whatever version of PyTorch is at hand.
+The graph of EfficientNet-Lite is written node by node rather than traced: the architecture is one
+pattern repeated, so what stands in the file is what is meant, whatever version of PyTorch is at
+hand. Any other backbone is traced by PyTorch's exporter.
 """
 
 import math
+import tempfile
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
+from greengrocer.networks.backbone import Backbone
 from greengrocer.networks.efficientnet_lite import (
     FEATURES,
     Block,
@@ -23,7 +29,7 @@ from greengrocer.networks.efficientnet_lite import (
     SameConv,
     same_padding,
 )
-from greengrocer.networks.recogniser import PIXEL_SCALE, PIXEL_ZERO, AnswerHead
+from greengrocer.networks.recogniser import AnswerHead
 
 # Old enough for every current server of ONNX graphs.
 OPSET = 17
@@ -31,23 +37,27 @@ IR_VERSION = 8
 
 PIXELS = "pixels"  # uint8 [N, H, W, 3], what the graph takes
 PLANES = "planes"  # the same, uint8 [N, 3, H, W]
-FEATURE_MAP = "head/relu6"  # float32 [N, 1280, h, w]
+NORMALISED = "normalised"  # float32 [N, 3, H, W], what the backbone takes
+FEATURE_MAP = "head/relu6"  # float32 [N, channels, h, w], what it returns
 
 Shape = list[int | str]
 Size = tuple[int, int]  # height, width
 
 
-def backbone_graph(backbone: EfficientNetLite, geometry: Geometry) -> onnx.ModelProto:
-    """The backbone alone, in float: ``planes`` uint8 [N, 3, H, W] to ``features``.
+def backbone_graph(backbone: Backbone, geometry: Geometry) -> onnx.ModelProto:
+    """The backbone alone, in float: ``planes`` uint8 [N, 3, H, W] to the feature map.
 
-    Batch norms are folded into the convolutions, as is padding, which differs with H and W.
+    Batch norms are fused into the convolutions, as is padding, which differs with H and W. Raises
+    UsageError where PyTorch cannot export the backbone.
     """
     graph = _Nodes()
-    scale = graph.constant("pixel_scale", np.array(PIXEL_SCALE, np.float32))
-    zero = graph.constant("pixel_zero", np.array(PIXEL_ZERO, np.uint8))
+    scale = graph.constant("pixel_scale", np.array(backbone.scale, np.float32))
+    zero = graph.constant("pixel_zero", np.array(backbone.mean, np.uint8))
+    x = graph.add("DequantizeLinear", [PLANES, scale, zero], NORMALISED)
+    if not isinstance(backbone, EfficientNetLite):
+        return _traced(graph, backbone, geometry)
     graph.constant("relu6_min", np.array(0, np.float32))
     graph.constant("relu6_max", np.array(6, np.float32))
-    x = graph.add("DequantizeLinear", [PLANES, scale, zero], "normalised")
     size = (geometry.height, geometry.width)
     x, size = _add_conv(graph, backbone.stem, "stem", x, size)
     for index, block in enumerate(backbone.blocks):
@@ -94,23 +104,57 @@ def answer_graph(
     return graph.model(_value(PIXELS, TensorProto.UINT8, shape), outputs)
 
 
+def _traced(graph: "_Nodes", backbone: Backbone, geometry: Geometry) -> onnx.ModelProto:
+    """The model of ``graph``, which normalises pixels, with the traced ``backbone`` behind it."""
+    example = torch.zeros(1, 3, geometry.height, geometry.width)
+    try:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            torch.no_grad(),
+            warnings.catch_warnings(),
+        ):
+            # It warns that there is a newer exporter, which would need one more package.
+            warnings.simplefilter("ignore")
+            size = backbone.eval()(example).shape[2:]
+            torch.onnx.export(
+                backbone,
+                (example,),
+                Path(directory, "backbone.onnx"),
+                input_names=[NORMALISED],
+                output_names=[FEATURE_MAP],
+                dynamic_axes={NORMALISED: {0: "N"}, FEATURE_MAP: {0: "N"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+            traced = onnx.load(Path(directory, "backbone.onnx")).graph
+    except Exception as error:  # whatever a module of another package raises
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise UsageError(f"the backbone cannot be exported to ONNX: {why}") from error
+    graph.nodes += traced.node
+    graph.constants += traced.initializer
+    return graph.model(
+        _value(PLANES, TensorProto.UINT8, ["N", *example.shape[1:]]),
+        [_value(FEATURE_MAP, TensorProto.FLOAT, ["N", backbone.channels, *size])],
+    )
+
+
 def _add_known_score(graph: "_Nodes", head: AnswerHead) -> None:
     """``known_score`` [N] from the feature map and the calibrated logits."""
     pooled = graph.add("ReduceMean", [FEATURE_MAP], "pooled", axes=[2, 3], keepdims=0)
-    centre = graph.constant("familiar_centre", _array(head.centre))
-    offset = graph.add("Sub", [pooled, centre], "familiar_offset")
-    length = graph.add("ReduceL2", [offset], "familiar_length", axes=[1], keepdims=1)
-    least = graph.constant("familiar_least_length", np.array(1e-12, np.float32))
-    length = graph.add("Max", [length, least], "familiar_divisor")
-    direction = graph.add("Div", [offset, length], "familiar_direction")
+    centre = graph.constant("prototype_centre", _array(head.centre))
+    offset = graph.add("Sub", [pooled, centre], "prototype_offset")
+    length = graph.add("ReduceL2", [offset], "prototype_length", axes=[1], keepdims=1)
+    least = graph.constant("prototype_least_length", np.array(1e-12, np.float32))
+    length = graph.add("Max", [length, least], "prototype_divisor")
+    direction = graph.add("Div", [offset, length], "prototype_direction")
     # By far the largest constant: in float16, as the weights have it, it takes half the room.
-    halves = graph.constant("familiar_prototypes", _array(head.prototypes.half()))
-    prototypes = graph.add("Cast", [halves], "familiar_directions", to=TensorProto.FLOAT)
-    cosines = graph.add("MatMul", [direction, prototypes], "familiar_cosines")
-    nearest = graph.add("ReduceMax", [cosines], "familiar_nearest", axes=[1], keepdims=0)
+    halves = graph.constant("prototypes_float16", _array(head.prototypes.half()))
+    prototypes = graph.add("Cast", [halves], "prototypes", to=TensorProto.FLOAT)
+    cosines = graph.add("MatMul", [direction, prototypes], "prototype_cosines")
+    nearest = graph.add("ReduceMax", [cosines], "prototype_nearest", axes=[1], keepdims=0)
     zero = graph.constant("score_min", np.array(0, np.float32))
     one = graph.constant("score_max", np.array(1, np.float32))
-    nearest = graph.add("Clip", [nearest, zero, one], "familiar_share")
+    nearest = graph.add("Clip", [nearest, zero, one], "prototype_share")
     temperature = graph.constant("temperature", np.array(head.temperature, np.float32))
     raw = graph.add("Mul", ["logits", temperature], "logits_uncalibrated")
     softmax = graph.add("Softmax", [raw], "probabilities_uncalibrated", axis=1)
@@ -159,7 +203,7 @@ def _add_block(graph: _Nodes, block: Block, name: str, x: str, size: Size) -> tu
 def _add_conv(
     graph: _Nodes, layers: nn.Sequential, name: str, x: str, size: Size
 ) -> tuple[str, Size]:
-    """A convolution with its batch norm folded in and, where there is one, its ReLU6."""
+    """A convolution with its batch norm fused and, where there is one, its ReLU6."""
     conv, norm = layers[0], layers[1]
     assert isinstance(conv, SameConv)
     assert isinstance(norm, nn.BatchNorm2d)

@@ -8,16 +8,16 @@ import onnx
 from torch import nn
 from tqdm import tqdm
 
-from greengrocer.datasets.labelled import LabelledPicture
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
+from greengrocer.figures.score import Labels
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.networks.recogniser import AnswerHead, Familiar, Recogniser
+from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
-from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.release.calibrate import (
-    Labels,
     Thresholds,
     calibrated,
     figures,
@@ -26,11 +26,11 @@ from greengrocer.training.release.calibrate import (
     mean_nll,
 )
 from greengrocer.training.release.export import answer_graph, backbone_graph
-from greengrocer.training.release.familiar import familiarise
-from greengrocer.training.release.fold import fold_stem
-from greengrocer.training.release.gate import Comparison, compare
 from greengrocer.training.release.measure import answer_pictures
+from greengrocer.training.release.prototypes import find_prototypes
+from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.quantise import quantise
+from greengrocer.training.release.space_to_depth import space_to_depth_stem
 
 
 class Exported(NamedTuple):
@@ -39,7 +39,7 @@ class Exported(NamedTuple):
     in_float: onnx.ModelProto
     in_int8: onnx.ModelProto
     head: nn.Linear
-    familiar: Familiar
+    prototypes: Prototypes
     geometry: Geometry
 
     def graph(
@@ -49,14 +49,14 @@ class Exported(NamedTuple):
         backbone: onnx.ModelProto | None = None,
     ) -> onnx.ModelProto:
         """The whole graph, in int8 and folded as it ships unless a ``backbone`` is named."""
-        head = AnswerHead(self.head, self.familiar, temperature, coarse_of)
+        head = AnswerHead(self.head, self.prototypes, temperature, coarse_of)
         if backbone is not None:
             return answer_graph(backbone, head, self.geometry)
-        return fold_stem(answer_graph(self.in_int8, head, self.geometry))
+        return space_to_depth_stem(answer_graph(self.in_int8, head, self.geometry))
 
 
 class RawAnswers(NamedTuple):
-    """Answers before calibration for N pictures, and their true labels [N].
+    """Answers before calibration for N images, and their true labels [N].
 
     Logits [N, classes] by both precisions; the known score [N] by int8.
     """
@@ -67,12 +67,12 @@ class RawAnswers(NamedTuple):
     truth: Labels
 
     def compare(self) -> Comparison:
-        """What int8 costs on these pictures."""
+        """What int8 costs on these images."""
         return compare(self.in_float.argmax(axis=1), self.in_int8.argmax(axis=1), self.truth)
 
 
 class Calibration(NamedTuple):
-    """What raw answers of pictures that training did not see tell about the model."""
+    """What raw answers of images that training did not see tell about the model."""
 
     temperature: float
     thresholds: Thresholds
@@ -84,34 +84,34 @@ def published(trained: Recogniser, recipe: Recipe) -> tuple[Recogniser, dict[str
     try:
         weights = to_float16(trained)
     except ValueError as error:
-        raise UsageError(f"training went astray, try a lower rate: {error}") from error
-    network = Recogniser(recipe.network, trained.head.out_features)
+        raise UsageError(f"training diverged, try a lower lr: {error}") from error
+    network = Recogniser(recipe.backbone, trained.head.out_features)
     load_float16(network, weights)
     return network.eval(), weights
 
 
 def geometry_of(recipe: Recipe) -> Geometry:
-    """What the model sees of a picture."""
-    return Geometry(width=recipe.export.size, height=recipe.export.size)
+    """What the model sees of an image."""
+    return Geometry(width=recipe.export.image_size, height=recipe.export.image_size)
 
 
-def export(network: Recogniser, training: Sequence[LabelledPicture], recipe: Recipe) -> Exported:
-    """Export ``network``, quantise it, and note what is familiar to it: all by what trained it."""
+def export(network: Recogniser, training: Sequence[LabelledImage], recipe: Recipe) -> Exported:
+    """Export ``network``, quantise it, and find its prototypes, by the images that trained it."""
     geometry = geometry_of(recipe)
     in_float = backbone_graph(network.backbone, geometry)
     order = np.random.default_rng(recipe.seed).permutation(len(training))
-    sample = [training[int(index)] for index in order[: recipe.export.calibration_pictures]]
-    tqdm.write(f"quantising with {len(sample)} training pictures")
+    sample = [training[int(index)] for index in order[: recipe.export.calibration_images]]
+    tqdm.write(f"quantising with {len(sample)} training images")
     in_int8 = quantise(in_float, [read_fitted(p.path, geometry) for p in sample])
     paths, labels = [p.path for p in training], np.array([p.label for p in training])
-    familiar = familiarise(in_int8, paths, labels, geometry)
-    return Exported(in_float, in_int8, network.head, familiar, geometry)
+    prototypes = find_prototypes(in_int8, paths, labels, geometry)
+    return Exported(in_float, in_int8, network.head, prototypes, geometry)
 
 
-def answer_raw(exported: Exported, pictures: Sequence[LabelledPicture]) -> RawAnswers:
+def answer_raw(exported: Exported, pictures: Sequence[LabelledImage]) -> RawAnswers:
     """What a network answers for ``pictures`` in both precisions, before calibration."""
     paths = [picture.path for picture in pictures]
-    tqdm.write(f"judging on {len(paths)} pictures")
+    tqdm.write(f"judging on {len(paths)} images")
     in_float, in_int8 = (
         answer_pictures(exported.graph(1.0, None, backbone), paths, exported.geometry)
         for backbone in (exported.in_float, exported.in_int8)
@@ -124,19 +124,19 @@ def calibrate(
     raw: RawAnswers,
     coarse_of: Sequence[int] | None,
     recipe: Recipe,
-    gate: Callable[[Comparison], None],
+    check: Callable[[Comparison], None],
     source: str,
 ) -> Calibration:
-    """Let ``gate`` judge what int8 costs, then fit the temperature and thresholds to int8.
+    """Let ``check`` judge what int8 costs, then fit the temperature and thresholds to int8.
 
-    The metrics' names begin with ``source``. Raises UsageError where ``gate`` refuses.
+    The metrics' names begin with ``source``. Raises UsageError where ``check`` refuses.
     """
     found = raw.compare()
     tqdm.write(
         f"int8 has {found.int8_top1:.1f} % top-1, float {found.float_top1:.1f} %: {found.gain:+.2f}"
         f" points, 95 % interval {found.gain_low:.2f} to {found.gain_high:.2f}"
     )
-    gate(found)
+    check(found)
     temperature = fit_temperature(raw.in_int8, raw.truth)
     probabilities = calibrated(raw.in_int8, temperature)
     thresholds = fit_thresholds(probabilities, raw.known_score, raw.truth, coarse_of, recipe.export)

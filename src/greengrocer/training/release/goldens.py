@@ -1,4 +1,4 @@
-"""The pictures that travel with a bundle, and what its graph answers for them."""
+"""The images that travel with a bundle, and what its graph answers for them."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from greengrocer.bundles.save import GoldenPicture
+from greengrocer.bundles.save import GoldenImage
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.training.release.measure import answer_pictures
 
@@ -16,10 +16,10 @@ GOLDENS = 4
 
 def choose_goldens(
     graph: onnx.ModelProto, candidates: Sequence[Path], geometry: Geometry, classes: Sequence[str]
-) -> tuple[GoldenPicture, ...]:
+) -> tuple[GoldenImage, ...]:
     """The widest lead of the first class over the second in each of 4 classes, by ``graph``.
 
-    A wide lead survives the rounding of another processor. Pictures that are named after their
+    A wide lead survives the rounding of another processor. Images that are named after their
     class, as the gallery's are, come first if they are named right. ``graph`` is the finished one.
     """
     probabilities = answer_pictures(graph, candidates, geometry).probabilities
@@ -30,12 +30,12 @@ def choose_goldens(
     for index in np.lexsort((second - first, misnamed)):
         chosen.setdefault(int(best[index]), int(index))
     return tuple(
-        GoldenPicture(candidates[index], classes[label], min(1.0, float(first[index])))
+        GoldenImage(candidates[index], classes[label], min(1.0, float(first[index])))
         for label, index in list(chosen.items())[:GOLDENS]
     )
 
 
 def built_in_pictures(classes: Sequence[str]) -> list[Path]:
-    """Those of the built-in gallery's pictures that show one of ``classes``, by their names."""
+    """Those of the built-in gallery's images that show one of ``classes``, by their names."""
     gallery = Path(str(files("greengrocer") / "gallery"))
     return [path for path in sorted(gallery.glob("*.jpg")) if path.stem in classes]

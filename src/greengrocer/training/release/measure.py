@@ -1,4 +1,4 @@
-"""What a graph answers for pictures on disk, decoded and fitted as the product does it."""
+"""What a graph answers for images on disk, decoded and fitted as the product does it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +10,12 @@ import onnx
 from greengrocer.engines.engine import Floats
 from greengrocer.engines.onnx_runtime import ort
 from greengrocer.imaging.geometry import Geometry
-from greengrocer.training.pictures.reading import read_fitted
+from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.release.export import FEATURE_MAP, PIXELS, PLANES
 
 
 class Answers(NamedTuple):
-    """For N pictures, float32: ``logits`` and ``probabilities`` [N, classes], and scores [N]."""
+    """For N images, float32: ``logits`` and ``probabilities`` [N, classes], and scores [N]."""
 
     logits: Floats
     probabilities: Floats
@@ -23,7 +23,7 @@ class Answers(NamedTuple):
 
 
 def pool_features(backbone: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Floats:
-    """The mean over positions of what ``backbone`` makes of each picture, [N, 1280]."""
+    """The mean over positions of what ``backbone`` makes of each image, [N, channels]."""
     session = _session(backbone)
     rows = []
     for path in paths:
@@ -34,7 +34,7 @@ def pool_features(backbone: onnx.ModelProto, paths: Iterable[Path], geometry: Ge
 
 
 def answer_pictures(graph: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Answers:
-    """Run ``graph``, which keeps the public contract, over pictures one by one."""
+    """Run ``graph``, which keeps the public contract, over images one by one."""
     session = _session(graph)
     rows = []
     for path in paths:

@@ -42,10 +42,10 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
     """The float ``backbone`` in int8, with the ranges that ``pictures`` uint8 [H, W, 3] show.
 
     Input and output are the float one's. ``planes`` is taken as it is, scale 1/128 and zero point
-    127, so that the first convolution reads the picture's own bytes and pads with an exact zero.
+    127, so that the first convolution reads the image's own bytes and pads with an exact zero.
     """
     source = _with_corrected_biases(backbone, _input_means(backbone, pictures))
-    # Says that shapes are known and batch norms folded, as they are; else it warns.
+    # Says that shapes are known and batch norms fused, as they are; else it warns.
     helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as directory:
         quantised = Path(directory) / "quantised.onnx"
@@ -53,13 +53,13 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
             source,
             quantised,
             _Reader(pictures),
-            op_types_to_quantize=["Conv", "Clip", "Add"],
+            op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Add"],
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
-            # One odd picture must not widen the ranges for all others.
+            # One odd image must not widen the ranges for all others.
             extra_options={
                 "CalibMovingAverage": True,
                 "TensorQuantOverrides": _eight_bits_for_depthwise(source),
@@ -92,13 +92,20 @@ def _with_corrected_biases(backbone: onnx.ModelProto, means: dict[str, Floats]) 
     model = copy.deepcopy(backbone)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in _convolutions(model):
+        if len(node.input) < 3:
+            continue  # without a bias, which only a traced graph may have
         source, weight_name, bias_name = node.input
         weight = numpy_helper.to_array(constants[weight_name])
-        largest = LARGEST_DEPTHWISE if _is_depthwise(node) else LARGEST
+        depthwise = weight_name in _depthwise_weights(model)
+        largest = LARGEST_DEPTHWISE if depthwise else LARGEST
         scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / largest + TINY
         lost = (weight - np.round(weight / scale) * scale).sum(axis=(2, 3))
-        shift = lost[:, 0] * means[source] if _is_depthwise(node) else lost @ means[source]
-        bias = numpy_helper.to_array(constants[bias_name]) + shift.astype(np.float32)
+        groups = means[source].reshape(-1, lost.shape[1])  # [groups, channels of each]
+        if len(groups) == 1:
+            shift = lost @ means[source]
+        else:
+            shift = np.einsum("goc,gc->go", lost.reshape(len(groups), -1, lost.shape[1]), groups)
+        bias = numpy_helper.to_array(constants[bias_name]) + shift.ravel().astype(np.float32)
         constants[bias_name].CopyFrom(numpy_helper.from_array(bias, bias_name))
     return model
 
@@ -107,14 +114,16 @@ def _convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     return [node for node in model.graph.node if node.op_type == "Conv"]
 
 
-def _is_depthwise(node: onnx.NodeProto) -> bool:
-    return any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
+    """The names of the weights of convolutions with one channel a group."""
+    single = {tensor.name for tensor in model.graph.initializer if list(tensor.dims)[1:2] == [1]}
+    return single & {node.input[1] for node in _convolutions(model)}
 
 
 def _eight_bits_for_depthwise(model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
     """What the quantiser must do otherwise, by the weights' name."""
     eight = {"quant_type": QuantType.QInt8, "axis": 0, "reduce_range": False}
-    return {node.input[1]: [eight] for node in _convolutions(model) if _is_depthwise(node)}
+    return {name: [eight] for name in sorted(_depthwise_weights(model))}
 
 
 def _feed(picture: Pixels) -> Feed:
@@ -122,7 +131,7 @@ def _feed(picture: Pixels) -> Feed:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
-    """Pictures one by one, as the quantiser asks for them."""
+    """Images one by one, as the quantiser asks for them."""
 
     def __init__(self, pictures: Sequence[Pixels]) -> None:
         self.pictures = iter(pictures)

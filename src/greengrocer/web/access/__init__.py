@@ -1,1 +1,1 @@
-"""Who may ask, how often, and from where."""
+"""Who may send requests, how many, and from where: API keys, rate limits, proxies, CORS."""

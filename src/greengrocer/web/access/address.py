@@ -1,4 +1,4 @@
-"""The address from which a request came: the one that a limit counts for, and the log has."""
+"""The address that a request came from, for rate limits and the access log."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -6,18 +6,18 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from starlette.types import Scope
 
 Client = tuple[str, int] | None  # host and port, as a scope has them
-UNKNOWN = "unknown"  # what a proxy of ours calls no address at all
+UNKNOWN = "unknown"  # where a trusted proxy sends no valid address
 NETWORK = 64  # bits of an IPv6 address that are one household's or one machine's
 
 
 def address_of(scope: Scope) -> str:
-    """The client's address; of IPv6 its network, in which a client has all addresses."""
+    """The client's address; for IPv6 its /64 network, all of which one client may use."""
     client = scope.get("client")
     return _counted(client[0]) if client else UNKNOWN
 
 
 def shown_address(client: Client) -> str:
-    """The whole address of ``client``, a scope's: never a text that somebody else has written."""
+    """The whole address of ``client``, or "unknown" where it is not an IP address."""
     address = _read(client[0]) if client else None
     return UNKNOWN if address is None else str(address)
 
@@ -35,12 +35,12 @@ def _read(host: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
-    # as IPv4 comes in on a socket of both
+    # as a dual-stack socket reports IPv4
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def as_seen(proxies: tuple[str, ...]) -> list[str]:
-    """``proxies``, addresses and networks, as they come on a socket of both IPv4 and IPv6, too."""
+    """``proxies``, addresses and networks, and IPv4 ones also as a dual-stack socket has them."""
     networks = [ip_network(proxy) for proxy in proxies]
     mapped = [
         f"::ffff:{network.network_address}/{96 + network.prefixlen}"

@@ -1,7 +1,7 @@
-"""API keys: random texts that clients hold, and a file of their names and SHA-256.
+"""API keys: making them, and the file of their names and SHA-256 that a service reads.
 
-A key is 256 random bits. Nobody finds one by trying, so its hash need not be slow, and may be
-computed for every request.
+A key is 256 random bits. It cannot be guessed, so a fast hash is enough, and can be computed for
+every request.
 """
 
 import hmac
@@ -10,23 +10,32 @@ import re
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 
+import structlog
+
 from greengrocer.errors import KeysRefused
 from greengrocer.locks import locked
-from greengrocer.plain_files import SETTINGS_BYTES, open_plain, read_plain
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, open_regular, read_regular
 
-PREFIX = "gg_"  # by which people, and programs that look for leaked keys, know one
+PREFIX = "gg_"  # people, and scanners for leaked secrets, recognise a key by it
 RANDOM_BYTES = 32
-MOST_KEYS = 1000  # each is compared with what comes
+MOST_KEYS = 1000  # each is compared with the key of a request
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LINE = re.compile(rf"({NAME.pattern})\s+([0-9a-f]{{64}})")
 
+CHECK_SECONDS = 1.0  # at most this often, and only for a request, the file is checked for a change
+SCHEME = b"bearer "
+
+log = structlog.get_logger("greengrocer.access")
+
 Keys = Mapping[str, bytes]  # SHA-256 by name
+Signature = tuple[int, ...] | None
 
 
 def make_key() -> str:
@@ -35,15 +44,15 @@ def make_key() -> str:
 
 
 def digest(key: bytes) -> bytes:
-    """What is kept of a key: its SHA-256."""
+    """The SHA-256 of a key, which is what the file has."""
     return sha256(key).digest()
 
 
 def find_name(keys: Keys, key: bytes) -> str | None:
-    """The name of ``key``, or None; as long for one key as for another."""
-    came, found = digest(key), None
+    """The name of ``key``, or None; takes the same time for every key."""
+    sent, found = digest(key), None
     for name, known in keys.items():
-        if hmac.compare_digest(came, known):
+        if hmac.compare_digest(sent, known):
             found = name
     return found
 
@@ -51,30 +60,32 @@ def find_name(keys: Keys, key: bytes) -> str | None:
 def read_keys(file: Path) -> Keys:
     """The keys of ``file``: a line for each, its name and its SHA-256 in hexadecimal.
 
-    Raises KeysRefused, in one line, for what is malformed or what others could have written.
+    Raises KeysRefused, in one line, for a file that is malformed or that others may write.
     """
     try:
-        with open_plain(file) as opened:
+        with open_regular(file) as opened:
             mode = os.fstat(opened.fileno()).st_mode
-            text = opened.read(SETTINGS_BYTES + 1).decode("ascii")
+            text = opened.read(MAX_SETTINGS_BYTES + 1).decode("ascii")
     except OSError as error:
         raise _refused(file, (error.strerror or str(error)).lower()) from error
     except ValueError as error:
-        raise _refused(file, "is no text in ASCII") from error
-    if len(text) > SETTINGS_BYTES:
-        raise _refused(file, f"has over {SETTINGS_BYTES} bytes")
+        raise _refused(file, "is not ASCII text") from error
+    if len(text) > MAX_SETTINGS_BYTES:
+        raise _refused(file, f"has over {MAX_SETTINGS_BYTES} bytes")
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _refused(file, "others may write it, and so let themselves in: chmod go-w")
+        raise _refused(file, "group or others may write it: run chmod go-w on it")
     return _parse(file, text)
 
 
 def add_key(file: Path, name: str) -> str:
-    """Add a new key to ``file``, which is made if need be, and return it. Raises KeysRefused."""
+    """Add a new key to ``file``, which is created if missing, and return it. Raises KeysRefused."""
     if not NAME.fullmatch(name):
-        raise KeysRefused(f"{name!r} is no name: up to 64 letters, digits and ._- will do")
+        raise KeysRefused(f"{name!r} is not a valid key name: use up to 64 letters, digits and ._-")
     with _changing(file) as lines:
         if name in _names(lines):
-            raise _refused(file, f"{name} has a key already: remove it first, or take another name")
+            raise _refused(
+                file, f"{name} has a key already: remove it first or choose another name"
+            )
         key = make_key()
         lines.append(f"{name} {digest(key.encode()).hex()}")
     return key
@@ -95,10 +106,10 @@ def _parse(file: Path, text: str) -> Keys:
             continue
         found = LINE.fullmatch(line.strip())
         if not found:
-            raise _refused(file, f"line {number} is no name with the SHA-256 of a key")
+            raise _refused(file, f"line {number} is not a name and the SHA-256 of a key")
         name, known = found[1], bytes.fromhex(found[2])
         if name in keys or known in keys.values():
-            raise _refused(file, f"line {number} has a name or a key that came before")
+            raise _refused(file, f"line {number} repeats a name or a key")
         keys[name] = known
     if len(keys) > MOST_KEYS:
         raise _refused(file, f"has more than {MOST_KEYS} keys")
@@ -111,7 +122,7 @@ def _names(lines: list[str]) -> set[str]:
 
 @contextmanager
 def _changing(file: Path) -> Iterator[list[str]]:
-    """The lines of ``file``, to be changed: whoever reads it sees all of the change or nothing."""
+    """The lines of ``file``, to be changed. Readers see all of the change or nothing."""
     try:
         file = file.resolve()  # a link stays one
         with locked(file.parent):
@@ -127,11 +138,11 @@ def _changing(file: Path) -> Iterator[list[str]]:
 
 
 def _lines(file: Path) -> list[str]:
-    return read_plain(file, SETTINGS_BYTES).decode("ascii").splitlines()
+    return read_regular(file, MAX_SETTINGS_BYTES).decode("ascii").splitlines()
 
 
 def _replace(file: Path, text: str) -> None:
-    """Put a file in the place of ``file`` that its owner, and whoever could before, can read."""
+    """Replace ``file``, keeping its mode and owner; a new one only its owner can read."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as written:
@@ -150,3 +161,58 @@ def _replace(file: Path, text: str) -> None:
 
 def _refused(file: Path, reason: str) -> KeysRefused:
     return KeysRefused(f"key file {file}: {reason}")
+
+
+class KeyFile:
+    """The keys of ``file``, read again when it has changed.
+
+    A change that is refused leaves the keys as they were, and logs a line. The constructor raises
+    KeysRefused for a file that is refused, unless ``patient``: then no key is valid until the file
+    is.
+    """
+
+    def __init__(self, file: Path, patient: bool = False) -> None:
+        self.file = file
+        self._seen = self._signature()
+        self._keys: Keys = {}
+        self._checked = time.monotonic()
+        if patient:
+            self._read()
+        else:
+            self._keys = read_keys(file)
+
+    def name_of(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The name of the key in a request's ``headers``; None without one that is known."""
+        self._check()
+        sent = [value for name, value in headers if name == b"authorization"]
+        if len(sent) != 1 or sent[0][: len(SCHEME)].lower() != SCHEME:
+            return None
+        return find_name(self._keys, sent[0][len(SCHEME) :].strip())
+
+    def _check(self) -> None:
+        now = time.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return
+        self._checked = now
+        seen = self._signature()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            self._keys = read_keys(self.file)
+        except KeysRefused as refused:
+            kept = len(self._keys)
+            log.error("keys refused, the previous keys stay", kept=kept, reason=str(refused))  # noqa: TRY400
+        else:
+            log.info("keys read", file=str(self.file), keys=len(self._keys))
+
+    def _signature(self) -> Signature:
+        """What changes whenever the file does; None where there is none."""
+        try:
+            found = self.file.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

@@ -2,7 +2,7 @@
 
 It takes what clients send beside the rules and what can mean one thing only: blanks behind a
 boundary, text before the first and behind the last one, folded headers, file names in any encoding.
-Lines must end with CR LF, or readers would differ on where a picture begins.
+Lines must end with CR LF, or readers would differ on where an image begins.
 """
 
 import re
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from greengrocer.errors import MalformedUpload
-from greengrocer.web.body.parameters import field_name
 
 
 class Part(NamedTuple):
@@ -29,7 +28,7 @@ MAX_PART_HEADER_LINES = 32  # of all, where they are folded
 MAX_PART_HEADER_BYTES = 4096
 MAX_PADDING = 256  # blanks behind a boundary
 MAX_LONGER = 1000  # lines that begin with the boundary and go on: each takes as long as a kilobyte
-OVERHEAD = 1 << 17  # bytes of a form with one picture that are no picture
+OVERHEAD = 1 << 17  # bytes of a form with one image that are no image
 
 _LINE = b"\r\n"
 _DISPOSITION = b"content-disposition"
@@ -41,6 +40,11 @@ _LINE_FEEDS = "its lines end with LF alone: end them with CR LF"
 _TOO_LONG = f"it has a header of over {MAX_PART_HEADER_BYTES} bytes"
 _TOO_MANY = f"it has more than {MAX_PART_HEADERS} headers, or {MAX_PART_HEADER_LINES} lines of them"
 _LET_THE_CLIENT = "let the client set the Content-Type header of a form, which names its boundary"
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+# For a quoted text that ends with a backslash, which then is no escape: the last byte of some
+# letters in Shift JIS, GBK and Big5.
+_NAME = re.compile(r';\s*name\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 
 class Form:
@@ -174,3 +178,25 @@ class Form:
     def _skip(self, wrong: str) -> None:
         self._read = Form._content
         self._take(MalformedUpload(f"a part of the form cannot be read: {wrong}"))
+
+
+def parameters(header: str) -> list[tuple[str, str]]:
+    """Names, in lower case, and values, without quotes, in their order."""
+    return [(name.lower(), _unquoted(value)) for name, value in _PARAMETER.findall(header)]
+
+
+def field_name(disposition: bytes) -> str | None:
+    """The field that a part's Content-Disposition names, None where it is no form's."""
+    text = disposition.decode("utf-8", "replace")
+    if text.partition(";")[0].strip().lower() != "form-data":
+        return None
+    # the first one counts: nothing that stands in a file name behind it can change it
+    names = [value for name, value in parameters(text) if name == "name"] or _NAME.findall(text)
+    return names[0] if names else ""
+
+
+def _unquoted(value: str) -> str:
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        return _ESCAPE.sub(r"\1", value[1:-1])
+    return value

@@ -1,29 +1,29 @@
-"""Reads a request's one picture, raw or in a form, under limits that bite as bytes come."""
+"""Reads a request's one image, raw or in a form, under limits that bite as bytes come."""
 
 import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.types import Receive
 
 from greengrocer.errors import (
+    ClientDisconnected,
     DeadlineExceeded,
-    Departed,
-    EmptyPicture,
+    EmptyImage,
     MalformedUpload,
     MissingField,
     RepeatedField,
     SlowUpload,
     TooManyBytes,
     UnsupportedContentType,
+    UploadRefused,
 )
 from greengrocer.imaging.formats import media_types
-from greengrocer.serving.admission import Receipt
-from greengrocer.web.body.form import OVERHEAD, Event, Form, Part
-from greengrocer.web.body.parameters import parameters
+from greengrocer.serving.admission import ReservedBytes
+from greengrocer.web.body.form import OVERHEAD, Event, Form, Part, parameters
 from greengrocer.web.quoted import quoted
 
 FIELD = "file"
@@ -56,21 +56,21 @@ async def read_picture(
     receive: Receive,
     headers: Mapping[bytes, bytes],
     limits: UploadLimits,
-    receipt: Receipt,
+    receipt: ReservedBytes,
     end: float = math.inf,
 ) -> bytes:
-    """The picture's bytes, as they were sent: nothing is decoded.
+    """The image's bytes, as they were sent: nothing is decoded.
 
     ``end`` is the moment, in monotonic seconds, until which the client waits.
 
-    Raises an UploadRefused, EmptyPicture, Overloaded (bytes in flight), DeadlineExceeded or
-    Departed.
+    Raises an UploadRefused, EmptyImage, Overloaded (bytes in flight), DeadlineExceeded or
+    ClientDisconnected.
     """
     kind, boundary = read_content_type(headers)
     if kind == FORM_TYPE:
         allowed = limits.picture_bytes + OVERHEAD
         check_declared_length(headers, allowed)
-        one = _OnePicture(limits.picture_bytes)
+        one = _FormImage(limits.picture_bytes)
         form = Form(boundary, 1, one.take)
         await receive_body(receive, form.feed, allowed, limits, receipt, end)
         form.close()
@@ -87,9 +87,9 @@ async def read_picture(
             )
     else:
         types = ", ".join([*PICTURE_TYPES, OCTETS])
-        raise wrong_type(kind, f"with the field {FIELD!r}, or the picture as one of {types}")
+        raise wrong_type(kind, f"with the field {FIELD!r}, or the image as one of {types}")
     if not picture:
-        raise EmptyPicture("the picture is empty: 0 bytes")
+        raise EmptyImage("the image is empty: 0 bytes")
     return picture
 
 
@@ -121,7 +121,7 @@ def wrong_type(kind: str, rest: str) -> UnsupportedContentType:
         return UnsupportedContentType(
             f"the content type is {kind}, which curl's --data-binary says of any body: send "
             f"{FORM_TYPE} (curl -F {FIELD}=@photo.jpg), or tell the type (curl -H 'Content-Type: "
-            f"{PICTURE_TYPES[0]}') of a single picture"
+            f"{PICTURE_TYPES[0]}') of a single image"
         )
     told = quoted(kind) if kind else "missing"
     return UnsupportedContentType(f"the content type is {told}: send {FORM_TYPE} {rest}")
@@ -138,41 +138,58 @@ def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
 
 async def receive_body(
     receive: Receive,
-    take: Callable[[bytes], None],
+    take: Callable[[bytes], Awaitable[None] | None],
     allowed: int,
     limits: UploadLimits,
-    receipt: Receipt,
+    receipt: ReservedBytes | None,
     end: float,
 ) -> None:
-    """Give the body to ``take`` as it comes, counted and in time."""
+    """Give the body to ``take`` as it comes: at most ``allowed`` bytes, and in time.
+
+    The one place that bounds the pace of an upload, by the clock of the event loop. What ``take``
+    returns is awaited; that time does not count against the client. ``receipt`` counts the bytes.
+
+    Raises TooManyBytes, SlowUpload, DeadlineExceeded (at ``end``, in monotonic seconds),
+    ClientDisconnected, Overloaded, and what ``take`` raises.
+    """
     loop = asyncio.get_running_loop()
     end += loop.time() - time.monotonic()  # the loop's clock may be another
     latest = loop.time() + limits.grace
-    more = True
+    came, more = 0, True
     try:
-        async with asyncio.timeout_at(min(latest, end)) as patience:
+        async with asyncio.timeout_at(min(latest, end)) as timer:
             while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Departed("the client left while it was sending")
-                chunk = message.get("body", b"")
-                more = message.get("more_body", False)
-                receipt.grow(len(chunk))
-                if receipt.size > allowed:
+                chunk, more = await _next_chunk(receive)
+                came += len(chunk)
+                if receipt is not None:
+                    receipt.grow(len(chunk))
+                if came > allowed:
                     raise TooManyBytes(
                         f"the body is longer than the {allowed} bytes that are taken"
                     )
-                take(chunk)
+                now = loop.time()
+                latest = min(latest + len(chunk) / limits.rate, now + limits.grace)
+                if (paused := take(chunk)) is not None:
+                    timer.reschedule(None)
+                    await paused
+                    latest += loop.time() - now
                 if more:
-                    latest = min(latest + len(chunk) / limits.rate, loop.time() + limits.grace)
-                    patience.reschedule(min(latest, end))
+                    timer.reschedule(min(latest, end))
     except TimeoutError:
         if end < latest:
-            raise DeadlineExceeded("the deadline passed before the picture was sent") from None
-        raise SlowUpload(f"only {receipt.size} bytes came in time: send faster") from None
+            raise DeadlineExceeded("the deadline passed before the upload ended") from None
+        raise SlowUpload(f"the upload is too slow: {came} bytes came in time") from None
 
 
-class _OnePicture:
+async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
+    """Some of the body, and whether more follows; raises ClientDisconnected."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnected("the client disconnected during its upload")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+class _FormImage:
     """Keeps the content of the part called ``file``, nothing else; its declared type is ignored."""
 
     def __init__(self, allowed: int) -> None:
@@ -181,9 +198,9 @@ class _OnePicture:
         self._inside = False
 
     def whole(self) -> bytes:
-        """The picture; raises MissingField."""
+        """The image; raises MissingField."""
         if self._picture is None:
-            raise MissingField(f"the form has no part {FIELD!r}: put the picture there")
+            raise MissingField(f"the form has no part {FIELD!r}: put the image there")
         return bytes(self._picture)
 
     def take(self, event: Event) -> None:
@@ -200,5 +217,62 @@ class _OnePicture:
             self._picture += event
             if len(self._picture) > self._allowed:
                 raise TooManyBytes(
-                    f"the picture is longer than the {self._allowed} bytes that are taken"
+                    f"the image is longer than the {self._allowed} bytes that are taken"
                 )
+
+
+class FormImages:
+    """Collects the content of each part called ``file``; one that is too long is dropped.
+
+    A part that cannot be read may have been an image, and counts as one that is refused.
+    """
+
+    def __init__(self, limits: UploadLimits) -> None:
+        self._limits = limits
+        self._count = 0
+        self._inside = False
+        self._picture = bytearray()
+        self._too_long = False
+        self._whole: list[bytes | UploadRefused] = []
+
+    @property
+    def held(self) -> int:
+        """Bytes of the image that is not whole yet."""
+        return len(self._picture)
+
+    def whole(self) -> list[bytes | UploadRefused]:
+        """The images that have become whole since the last time, or why one is not taken."""
+        whole, self._whole = self._whole, []
+        return whole
+
+    def take(self, event: Event) -> None:
+        """Take what the form tells; raises RepeatedField for more images than are taken."""
+        if isinstance(event, Part):
+            self._begin(event.name == FIELD)
+        elif isinstance(event, MalformedUpload):
+            self._begin(picture=True)
+            self._inside = False
+            self._whole.append(event)
+        elif self._inside and event is None:
+            self._finish()
+        elif self._inside and not self._too_long:
+            self._picture += event or b""
+            if len(self._picture) > self._limits.picture_bytes:
+                self._picture.clear()
+                self._too_long = True
+
+    def _begin(self, picture: bool) -> None:
+        self._inside, self._too_long = picture, False
+        self._count += picture
+        if self._count > self._limits.pictures:
+            raise RepeatedField(
+                f"the form has more than {self._limits.pictures} parts {FIELD!r}: "
+                "send the rest in another request"
+            )
+
+    def _finish(self) -> None:
+        most = self._limits.picture_bytes
+        error = TooManyBytes(f"the image is longer than the {most} bytes that are taken")
+        self._whole.append(error if self._too_long else bytes(self._picture))
+        self._picture.clear()
+        self._inside = False

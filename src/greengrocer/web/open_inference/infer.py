@@ -1,4 +1,4 @@
-"""``POST /v2/models/{name}/infer``: a request with pictures in, a response with tensors out."""
+"""``POST /v2/models/{name}/infer``: a request with images in, a response with tensors out."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.context import Context
-from greengrocer.errors import MalformedUpload, NotReady, PictureRefused, TooManyBytes
+from greengrocer.errors import ImageRefused, MalformedUpload, NotReady, TooManyBytes
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, Ask
-from greengrocer.serving.limits import Charge
+from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.body.upload import (
     UploadLimits,
     check_declared_length,
@@ -27,49 +27,50 @@ from greengrocer.web.open_inference.outputs import (
     wanted_outputs,
 )
 from greengrocer.web.open_inference.schemas import InferRequest
+from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
-from greengrocer.web.untaken import hold
 
-MOST_EXPLAINED = 64  # pictures of a request
-JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no picture in base64
+MOST_EXPLAINED = 64  # images of a request
+JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no image in base64
 
 
 async def infer(service: Service, request: Request) -> Response:
-    """Answer for all pictures in ``request``; raises a Refusal.
+    """Answer for all images in ``request``; raises a Refusal.
 
     All of them have one deadline, and the first one's place is the request's.
     """
-    state, headers = request.scope["state"], dict(request.scope["headers"])
-    end = state["arrived"] + read_patience(headers)
+    state, headers = state_of(request.scope), dict(request.scope["headers"])
+    end = state.arrived + read_patience(headers)
     labels, limits = service.classifier.labels, service.upload_limits
     read_content_type(headers)
     json_length = _json_length(headers)
     allowed = _allowed(service, json_length)
     check_declared_length(headers, allowed)
-    with service.admission.receiving() as receipt:
+    with service.admission.reserve_bytes() as receipt:
         chunks: list[bytes] = []
         await receive_body(request.receive, chunks.append, allowed, limits, receipt, end)
         asked, pictures = _read(chunks, json_length, limits)
         wanted = wanted_outputs(asked, labels)
         _check_evidence(wanted, len(pictures))
         seconds = min(service.deadline, end - time.monotonic())
-        contexts = [Context(state["request_id"], seconds) for _ in pictures]
-        state["when_departed"] += [context.cancel for context in contexts]
+        contexts = [Context(state.request_id, seconds) for _ in pictures]
+        for context in contexts:
+            state.on_disconnect(context.cancel)
         ask = Ask(top=1, tensors=tuple(output.name for output in wanted))
-        answers = await _classify(service, pictures, contexts, ask, state.get("charge"))
+        answers = await _classify(service, pictures, contexts, ask, state.charge)
     if any(answer.model != labels.model for answer in answers):
         raise NotReady("another model has taken over meanwhile: ask again")
     response = infer_response(answers, wanted, labels, asked.id)
-    hold(service, request, bytes(response.body))
+    state.hold_until_sent(service.admission, bytes(response.body))
     return response
 
 
 def _read(
     chunks: list[bytes], json_length: int | None, limits: UploadLimits
 ) -> tuple[InferRequest, list[Picture]]:
-    """What is asked, without the values, and the pictures: of the body only they are kept.
+    """What is asked, without the values, and the images: of the body only they are kept.
 
     Empties ``chunks``. Raises MalformedUpload or TooManyBytes.
     """
@@ -79,7 +80,7 @@ def _read(
         raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
     asked = read_request(body[:json_length])
     binary = memoryview(b"" if json_length is None else body)[json_length:]
-    del body  # in base64 it is as long as its pictures, and a third
+    del body  # in base64 it is as long as its images, and a third
     return asked, read_pictures(asked, binary, limits)
 
 
@@ -89,7 +90,7 @@ def _json_length(headers: Mapping[bytes, bytes]) -> int | None:
     if text is None:
         return None
     if not (text.isdigit() and len(text) < 16):
-        raise MalformedUpload(f"{JSON_LENGTH} is no number of bytes")
+        raise MalformedUpload(f"{JSON_LENGTH} is not a number of bytes")
     return int(text)
 
 
@@ -111,8 +112,8 @@ def _check_evidence(wanted: Sequence[Wanted], pictures: int) -> None:
     """Raise TooManyBytes for more evidence than an answer is to hold."""
     if pictures > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
         raise TooManyBytes(
-            f"there are {pictures} pictures: of at most {MOST_EXPLAINED} in a request the "
-            f"output {EVIDENCE} may be asked for, which is large"
+            f"the output {EVIDENCE} is for at most {MOST_EXPLAINED} images in a request: "
+            f"send the {pictures} images in several"
         )
 
 
@@ -123,7 +124,7 @@ async def _classify(
     ask: Ask,
     charge: Charge | None,
 ) -> list[Answer]:
-    """The answers, or the refusal of the first picture that is refused."""
+    """The answers, or the refusal of the first image that is refused."""
     places = asyncio.Semaphore(at_once(service))
 
     async def one(index: int, picture: Picture) -> Answer:
@@ -135,10 +136,10 @@ async def _classify(
                 if index:
                     return await classify_in_turn(*work, charge)
                 return await classify_admitted(*work)
-            except PictureRefused as refusal:
+            except ImageRefused as refusal:
                 if len(pictures) == 1:
                     raise
-                raise type(refusal)(f"picture {index}: {refusal}") from refusal
+                raise type(refusal)(f"image {index}: {refusal}") from refusal
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -1,4 +1,4 @@
-"""A request's pictures: from tensors in JSON, or in the bytes behind it, under limits."""
+"""A request's images: from tensors in JSON, or in the bytes behind it, under limits."""
 
 import base64
 import binascii
@@ -20,13 +20,13 @@ IMAGE, PIXELS = "image", "pixels"
 CHANNELS = 3
 # Of the JSON: while it is read, no other request is looked at, and no thread changes that, for the
 # reader holds the GIL. A list, an object or a key takes as long as ten numbers.
-MAX_LISTS = 200_000  # with objects and keys: a picture of 300 x 300 pixels, nested, has 90,000
-MAX_VALUES = 1_000_000  # three such pictures, flat
+MAX_LISTS = 200_000  # with objects and keys: an image of 300 x 300 pixels, nested, has 90,000
+MAX_VALUES = 1_000_000  # three such images, flat
 LENGTH = struct.Struct("<I")  # stands before each element of BYTES
 _WRONG = {  # by the type of pydantic's error
-    "json_invalid": "is no JSON",
+    "json_invalid": "is not JSON",
     "missing": "is missing",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "string_too_long": f"has over {ID} characters",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
@@ -50,15 +50,15 @@ def read_request(content: bytes) -> InferRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the request"
-        wrong = _WRONG.get(first["type"], "is not what the protocol has there")
+        wrong = _WRONG.get(first["type"], "is not what the protocol allows")
         raise MalformedUpload(f"{place} {wrong}") from error
 
 
 def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
-    """The pictures of ``request``, of whose tensors the ``binary`` ones follow its JSON.
+    """The images of ``request``, of whose tensors the ``binary`` ones follow its JSON.
 
     Takes the values out of ``request``: those in base64 would be in memory until the answer, beside
-    the pictures. Files are not looked into. Raises MalformedUpload or TooManyBytes.
+    the images. Files are not looked into. Raises MalformedUpload or TooManyBytes.
     """
     (given,) = request.inputs
     if given.name not in (IMAGE, PIXELS):
@@ -68,7 +68,7 @@ def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimit
         )
     if given.shape and given.shape[0] > limits.pictures:
         raise TooManyBytes(
-            f"{given.name} has {_shown(given.shape[0])} pictures: at most {limits.pictures} "
+            f"{given.name} has {_shown(given.shape[0])} images: at most {limits.pictures} "
             "are taken in a request"
         )
     data = _content(given, binary)
@@ -81,7 +81,7 @@ def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
     if (size or 0) != len(binary):
         raise MalformedUpload(
             f"{given.name} has a binary_data_size of {_shown(size or 0)}, but {len(binary)} bytes "
-            "follow the JSON, whose length is to be told in Inference-Header-Content-Length"
+            "follow the JSON: send the length of the JSON in Inference-Header-Content-Length"
         )
     if (size is None) == (given.data is None):
         raise MalformedUpload(f"{given.name} must have either data or a binary_data_size")
@@ -109,7 +109,7 @@ def _decoded(data: list[Any], count: int) -> list[bytes]:
         # each text goes as soon as its file is there
         return [base64.b64decode(data.pop(), validate=True) for _ in range(count)]
     except (binascii.Error, TypeError, ValueError) as error:
-        raise MalformedUpload(f"{IMAGE} must be a flat list of texts in base64") from error
+        raise MalformedUpload(f"{IMAGE} must be a flat list of base64 strings") from error
 
 
 def _split(data: memoryview, count: int) -> list[bytes]:
@@ -154,7 +154,7 @@ def _flat(data: list[Any]) -> bytes:
 def _check_size(size: int, limits: UploadLimits) -> None:
     if size > limits.picture_bytes:
         raise TooManyBytes(
-            f"a picture is {_shown(size)} bytes long: at most {limits.picture_bytes} are taken"
+            f"an image is {_shown(size)} bytes long: at most {limits.picture_bytes} are taken"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a request wants of its pictures, and the answers as tensors, in JSON or behind it."""
+"""What a request wants of its images, and the answers as tensors, in JSON or behind it."""
 
 import struct
 from collections.abc import Sequence

@@ -1,14 +1,16 @@
-"""The protocol's routes, each described where it stands."""
+"""The protocol's endpoints: the server's, and the model's with and without a version."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.ranking import Labels
 from greengrocer.version import __version__
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.open_inference.infer import infer
 from greengrocer.web.open_inference.inputs import CHANNELS, IMAGE, PIXELS
 from greengrocer.web.open_inference.outputs import JSON_LENGTH, output_shapes
@@ -31,13 +33,10 @@ from greengrocer.web.routes.parameters import DEADLINE
 from greengrocer.web.service import Service
 
 HOME = "/v2"
-PROBES = frozenset({f"{HOME}/health/live", f"{HOME}/health/ready"})
-SCHEMAS = (InferRequest, InferResponse, InferError)  # that routes refer to
 TAG = "Open Inference Protocol"
 PLATFORM = "greengrocer"
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration"]
 TYPES = {"BYTES": "TYPE_STRING", "UINT8": "TYPE_UINT8", "FP32": "TYPE_FP32"}  # in a configuration
-OF_MODEL = (f"{HOME}/models/{{name}}", f"{HOME}/models/{{name}}/versions/{{version}}")
 
 _LENGTH = {
     "description": "bytes of the body that are JSON, where a binary part follows them",
@@ -62,93 +61,49 @@ _RESPONSE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def add_open_inference(app: FastAPI, service: Service) -> None:
-    """Add all routes below /v2 to ``app``."""
-    _add_server(app, service)
-    for prefix in OF_MODEL:
-        _add_model(app, service, prefix)
+async def server(service: Service, request: Request) -> Response:
+    """What this server is."""
+    del service, request
+    return _json(ServerMetadata(name="greengrocer", version=__version__, extensions=EXTENSIONS))
 
 
-def _add_server(app: FastAPI, service: Service) -> None:
-    @app.get(HOME, summary="Tell what this server is", response_model=ServerMetadata, tags=[TAG])
-    async def _server() -> Response:
-        return _json(ServerMetadata(name="greengrocer", version=__version__, extensions=EXTENSIONS))
-
-    @app.get(f"{HOME}/health/live", summary="Is the server alive?", response_model=Live, tags=[TAG])
-    async def _live() -> Response:
-        return _json(Live(live=True))
-
-    @app.get(
-        f"{HOME}/health/ready",
-        summary="Should requests come?",
-        response_model=Ready,
-        responses={503: {"model": Ready, "description": "not now"}},
-        tags=[TAG],
-    )
-    async def _ready() -> Response:
-        ready = await is_ready(service)
-        return _json(Ready(ready=ready), 200 if ready else 503)
+async def server_live(service: Service, request: Request) -> Response:
+    """200 as long as the event loop turns."""
+    del service, request
+    return _json(Live(live=True))
 
 
-def _add_model(app: FastAPI, service: Service, prefix: str) -> None:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in ("name", "version")
-        if f"{{{name}}}" in prefix
-    ]
-    of_version = " of this version" if len(parameters) == 2 else ""
+async def server_ready(service: Service, request: Request) -> Response:
+    """200 while traffic should come, 503 otherwise."""
+    del request
+    ready = await is_ready(service)
+    return _json(Ready(ready=ready), 200 if ready else 503)
 
-    @app.get(
-        prefix,
-        summary=f"Tell what the model{of_version} takes and gives",
-        response_model=ModelMetadata,
-        responses=_refusals(404),
-        openapi_extra={"parameters": parameters},
-        tags=[TAG],
-    )
-    async def _metadata(request: Request) -> Response:
-        _check_model(service, request)
-        return _json(_model(service.classifier.labels))
 
-    @app.get(
-        f"{prefix}/config",
-        summary=f"Tell what the model{of_version} takes and gives, in Triton's words",
-        response_model=ModelConfig,
-        responses=_refusals(404),
-        openapi_extra={"parameters": parameters},
-        tags=[TAG],
-    )
-    async def _config(request: Request) -> Response:
-        _check_model(service, request)
-        return _json(_configuration(_model(service.classifier.labels)))
+async def model_metadata(service: Service, request: Request) -> Response:
+    """What the model takes and gives; raises HTTPException 404, as all below do."""
+    _check_model(service, request)
+    return _json(_model(service.classifier.labels))
 
-    @app.get(
-        f"{prefix}/ready",
-        summary=f"Should requests for the model{of_version} come?",
-        response_model=ModelReady,
-        responses={503: {"model": ModelReady, "description": "not now"}, **_refusals(404)},
-        openapi_extra={"parameters": parameters},
-        tags=[TAG],
-    )
-    async def _ready(request: Request) -> Response:
-        _check_model(service, request)
-        ready = await is_ready(service)
-        model = ModelReady(name=service.classifier.labels.model.name, ready=ready)
-        return _json(model, 200 if ready else 503)
 
-    sent = [{"name": JSON_LENGTH, "in": "header", "required": False, **_LENGTH}, DEADLINE]
+async def model_config(service: Service, request: Request) -> Response:
+    """The same in Triton's words."""
+    _check_model(service, request)
+    return _json(_configuration(_model(service.classifier.labels)))
 
-    @app.post(
-        f"{prefix}/infer",
-        summary=f"Have the model{of_version} answer for pictures",
-        response_class=Response,
-        responses={**_RESPONSE, **_refusals(400, 404, 408, 413, 415, 422, 429, 500, 503, 504)},
-        openapi_extra={"parameters": [*parameters, *sent], "requestBody": _REQUEST},
-        tags=[TAG],
-    )
-    async def _infer(request: Request) -> Response:
-        _check_model(service, request)
-        return await infer(service, request)
+
+async def model_ready(service: Service, request: Request) -> Response:
+    """200 while requests for the model should come, 503 otherwise."""
+    _check_model(service, request)
+    ready = await is_ready(service)
+    model = ModelReady(name=service.classifier.labels.model.name, ready=ready)
+    return _json(model, 200 if ready else 503)
+
+
+async def model_infer(service: Service, request: Request) -> Response:
+    """Answer for all images in ``request``; raises a Refusal."""
+    _check_model(service, request)
+    return await infer(service, request)
 
 
 def _check_model(service: Service, request: Request) -> None:
@@ -196,3 +151,102 @@ def _json(
     status: int = 200,
 ) -> Response:
     return Response(orjson.dumps(body.model_dump()), status, media_type="application/json")
+
+
+def _of_model(endpoint: Endpoint) -> tuple[Endpoint, Endpoint]:
+    """``endpoint`` below the model, and below the version of it that a client names."""
+
+    def below(path: str, said: str, *names: str) -> Endpoint:
+        in_path = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in names
+        ]
+        return replace(
+            endpoint,
+            path=f"{path}{endpoint.path}",
+            summary=endpoint.summary.format(said),
+            name=endpoint.answer.__name__ + said.replace(" ", "_"),
+            parameters=(*in_path, *endpoint.parameters),
+            tags=(TAG,),
+        )
+
+    return (
+        below(f"{HOME}/models/{{name}}", "", "name"),
+        below(
+            f"{HOME}/models/{{name}}/versions/{{version}}", " of this version", "name", "version"
+        ),
+    )
+
+
+OPEN_INFERENCE: tuple[Endpoint, ...] = (
+    Endpoint("GET", HOME, server, "Tell what this server is", tags=(TAG,), model=ServerMetadata),
+    Endpoint(
+        "GET",
+        f"{HOME}/health/live",
+        server_live,
+        "Is the server alive?",
+        tags=(TAG,),
+        model=Live,
+        is_open=True,
+        is_probe=True,
+    ),
+    Endpoint(
+        "GET",
+        f"{HOME}/health/ready",
+        server_ready,
+        "Should requests come?",
+        tags=(TAG,),
+        model=Ready,
+        responses={503: {"model": Ready, "description": "not now"}},
+        is_open=True,
+        is_probe=True,
+    ),
+    *_of_model(
+        Endpoint(
+            "GET",
+            "",
+            model_metadata,
+            "Tell what the model{} takes and gives",
+            model=ModelMetadata,
+            responses=_refusals(404),
+        )
+    ),
+    *_of_model(
+        Endpoint(
+            "GET",
+            "/config",
+            model_config,
+            "Tell what the model{} takes and gives, in Triton's words",
+            model=ModelConfig,
+            responses=_refusals(404),
+        )
+    ),
+    *_of_model(
+        Endpoint(
+            "GET",
+            "/ready",
+            model_ready,
+            "Should requests for the model{} come?",
+            model=ModelReady,
+            responses={503: {"model": ModelReady, "description": "not now"}, **_refusals(404)},
+        )
+    ),
+    *_of_model(
+        Endpoint(
+            "POST",
+            "/infer",
+            model_infer,
+            "Have the model{} answer for images",
+            parameters=(
+                {"name": JSON_LENGTH, "in": "header", "required": False, **_LENGTH},
+                DEADLINE,
+            ),
+            body=_REQUEST,
+            responses={
+                **_RESPONSE,
+                **_refusals(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
+            },
+            schemas=(InferRequest, InferResponse, InferError),
+        )
+    ),
+)

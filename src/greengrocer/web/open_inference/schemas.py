@@ -29,7 +29,7 @@ class InputParameters(Read):
 
 
 class RequestInput(Read):
-    """The pictures: ``image`` or ``pixels``."""
+    """The images: ``image`` or ``pixels``."""
 
     name: str = Field(description="image: files; pixels: upright RGB", examples=["image"])
     shape: list[Size] = Field(
@@ -68,7 +68,7 @@ class RequestParameters(Read):
 
 
 class InferRequest(Read):
-    """Pictures, and what is wanted of them."""
+    """Images, and what is wanted of them."""
 
     id: str | None = Field(None, max_length=ID, description="comes back in the answer")
     parameters: RequestParameters = RequestParameters()
@@ -94,7 +94,7 @@ class ResponseOutput(BaseModel):
 
 
 class InferResponse(BaseModel):
-    """The answers, in the order of the pictures."""
+    """The answers, in the order of the images."""
 
     model_name: str
     model_version: str
@@ -157,7 +157,7 @@ class ModelConfig(BaseModel):
     name: str
     platform: str
     backend: str
-    max_batch_size: Literal[0] = Field(0, description="the dims begin with the pictures' number")
+    max_batch_size: Literal[0] = Field(0, description="the dims begin with the images' number")
     input: list[ConfigInput]
     output: list[ConfigOutput]
 

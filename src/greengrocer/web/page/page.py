@@ -12,9 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.imaging.formats import media_types
-from greengrocer.ranking import ModelId
-
-ASSETS = "/page"
+from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.service import Service
 
 # Not the system's table: what that says of scripts differs between machines.
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -41,23 +40,30 @@ class _File:
         return Response(self.body, headers=fresh, media_type=self.kind)
 
 
-_PAGE = Template((_HOME / "index.html").read_text(encoding="utf-8"))
+_TEMPLATE = Template((_HOME / "index.html").read_text(encoding="utf-8"))
 _ASSETS = {
     asset.name: _File(asset.read_bytes(), _KINDS[PurePath(asset.name).suffix])
     for asset in (_HOME / "assets").iterdir()
 }
 
 
-def page(request: Request, model: ModelId) -> Response:
+async def page(service: Service, request: Request) -> Response:
     """The page, which names the model that serves now."""
-    text = _PAGE.substitute(
+    model = service.classifier.labels.model
+    text = _TEMPLATE.substitute(
         name=escape(model.name), version=escape(model.version), kinds=",".join(media_types())
     )
     return _File(text.encode(), "text/html").response(request, _PAGE_HEADERS)
 
 
-def page_asset(request: Request, name: str) -> Response:
+async def page_asset(service: Service, request: Request) -> Response:
     """A script, a style or the logo; raises HTTPException 404."""
+    del service
+    name = request.path_params["name"]
     if name not in _ASSETS:
         raise HTTPException(404)
     return _ASSETS[name].response(request, {})
+
+
+PAGE = Endpoint("GET", "/", page, is_open=True)
+PAGE_ASSET = Endpoint("GET", "/page/{name}", page_asset, is_open=True)

@@ -1,14 +1,14 @@
-"""``POST /predict/batch``: a form's pictures are answered while it comes, a line each, in order.
+"""``POST /predict/batch``: the images of a form are classified while it arrives, one line each.
 
-The form is read only as fast as there are places for its pictures, so a request of any length
-takes little memory. Its answers wait in memory for a client that sends all before it reads, and
-count among the bytes in flight.
+The form is read only as fast as its images are admitted, so a request of any length takes little
+memory. Lines that the client has not read yet stay in memory and count as bytes in flight.
 """
 
 import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,32 +17,34 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.context import Context
 from greengrocer.errors import (
-    EmptyPicture,
+    EmptyImage,
     MissingField,
     Overloaded,
     Refusal,
 )
 from greengrocer.ranking import Ask
-from greengrocer.serving.limits import Charge
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
-from greengrocer.web.body.pictures import Pictures
-from greengrocer.web.body.pieces import pieces
 from greengrocer.web.body.upload import (
     FIELD,
     FORM_TYPE,
+    FormImages,
     check_declared_length,
     read_content_type,
+    receive_body,
     wrong_type,
 )
-from greengrocer.web.problems import internal_error, problem
+from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.openapi import BINARY
+from greengrocer.web.problems import described, internal_error
+from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
-from greengrocer.web.routes.parameters import read_ask, read_patience
-from greengrocer.web.schemas import prediction_body
+from greengrocer.web.routes.parameters import OF_IMAGES, read_ask, read_patience
+from greengrocer.web.schemas import PredictionLine, ProblemLine
 from greengrocer.web.service import Service
-from greengrocer.web.untaken import taken
 
 LINES = "application/x-ndjson"
 
@@ -50,13 +52,13 @@ log = structlog.get_logger("greengrocer.http")
 
 
 async def predict_batch(service: Service, request: Request) -> Response:
-    """Answer for all pictures in ``request``.
+    """Classify all images in ``request``.
 
-    Raises the Refusal that its first picture's place, or what comes before it, is reason for.
+    Raises a Refusal where the request, or the admission of its first image, is refused.
     """
     headers = dict(request.scope["headers"])
     ask = read_ask(request, len(service.classifier.labels.classes))
-    end = request.scope["state"]["arrived"] + read_patience(headers)
+    end = state_of(request.scope).arrived + read_patience(headers)
     kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
         raise wrong_type(kind, f"with fields {FIELD!r}")
@@ -71,7 +73,7 @@ async def predict_batch(service: Service, request: Request) -> Response:
 
 
 class Lines(Response):
-    """The answers of ``batch``, from the ``first`` on, each sent as soon as it is its turn."""
+    """The lines of ``batch``, in order, each sent as soon as it is ready."""
 
     media_type = LINES
 
@@ -90,7 +92,7 @@ class Lines(Response):
             line = self.first
             while line is not None:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
-                await taken(scope)
+                await state_of(scope).sent()
                 line = await self.batch.line()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
@@ -98,46 +100,45 @@ class Lines(Response):
 
 
 class Line(NamedTuple):
-    """An answer, and the bytes in flight that are held for it."""
+    """An answer, and the bytes in flight that it holds."""
 
     text: bytes
     held: int = 0
 
 
 class Batch:
-    """One request's pictures: a task reads them, and one for each answers for it."""
+    """The images of one request: one task reads them, and one per image classifies it."""
 
     def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
-        state = request.scope["state"]
+        state = state_of(request.scope)
         self.service = service
         self.request = request
         self.ask = ask
-        self.end = end  # the moment until which the client waits, in monotonic seconds
-        self._id: str = state["request_id"]
+        self.end = end  # deadline, in monotonic seconds
+        self._id = state.request_id
         self._path: str = request.scope["path"]
-        self._charge: Charge | None = state.get("charge")
+        self._charge = state.charge
         self._places = asyncio.Semaphore(at_once(service))
         self._count = 0
         self._gone = False
         self._lines: asyncio.Queue[asyncio.Task[Line] | None] = asyncio.Queue()
-        self._taken = Line(b"")  # the last one that was asked for
+        self._taken = Line(b"")  # the last one that was returned
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
-        self._receipt = self._held.enter_context(service.admission.receiving())
-        state["when_departed"].append(self._leave)
+        self._receipt = self._held.enter_context(service.admission.reserve_bytes())
+        state.on_disconnect(self._leave)
 
     def begin(self, boundary: str) -> None:
         """Begin to read the form; raises MalformedUpload."""
-        pictures = Pictures(self.service.upload_limits)
+        pictures = FormImages(self.service.upload_limits)
         form = Form(boundary, self.service.upload_limits.pictures, pictures.take)
         self._start(self._read(form, pictures))
 
     async def line(self) -> bytes | None:
-        """The next answer as a line, None behind the last.
+        """The next line, None after the last; the line before it is released.
 
-        Whoever asks has done with the one before. Raises a Refusal of the whole request, where
-        nothing has been answered yet.
+        Raises a Refusal of the whole request while no line was returned.
         """
         self._receipt.shrink(self._taken.held)
         self._taken = Line(b"")
@@ -148,7 +149,7 @@ class Batch:
         return self._taken.text
 
     async def stop(self) -> None:
-        """End what still goes on, and give back what is held."""
+        """Cancel all tasks, and release the bytes in flight."""
         for task in self._tasks:
             task.cancel()
         for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
@@ -163,48 +164,52 @@ class Batch:
         return task
 
     def _leave(self) -> None:
-        """The client has gone: compute nothing more for it."""
+        """Stop work: the client disconnected."""
         self._gone = True
         for context in self._contexts:
             context.cancel()
 
-    async def _read(self, form: Form, pictures: Pictures) -> None:
+    async def _read(self, form: Form, pictures: FormImages) -> None:
         try:
-            limits = self.service.upload_limits
-            async for piece in pieces(self.request.receive, limits, self.end):
-                await self._make_room(len(piece))
-                held = pictures.held
-                try:
-                    form.feed(piece)
-                finally:
-                    whole = pictures.whole()
-                    kept = sum(len(one) for one in whole if isinstance(one, bytes))
-                    self._receipt.shrink(len(piece) - (kept + pictures.held - held))
-                    for one in whole:
-                        await self._add(one)
+            limits, take = self.service.upload_limits, partial(self._take, form, pictures)
+            receive = self.request.receive
+            await receive_body(receive, take, limits.request_bytes, limits, None, self.end)
             form.close()
             if not self._count:
-                self._end(MissingField(f"the form has no part {FIELD!r}: put the pictures there"))
+                self._end(MissingField(f"the form has no part {FIELD!r}: put the images there"))
         except Exception as error:
             self._end(error)
         self._lines.put_nowait(None)
 
+    async def _take(self, form: Form, pictures: FormImages, chunk: bytes) -> None:
+        """Read a chunk of the form; images that are whole by its end are answered."""
+        await self._make_room(len(chunk))
+        held = pictures.held
+        try:
+            form.feed(chunk)
+        finally:
+            whole = pictures.whole()
+            kept = sum(len(one) for one in whole if isinstance(one, bytes))
+            self._receipt.shrink(len(chunk) - (kept + pictures.held - held))
+            for one in whole:
+                await self._add(one)
+
     async def _make_room(self, amount: int) -> None:
-        """Hold ``amount`` more bytes; once a picture is taken, wait for them to be free."""
+        """Hold ``amount`` more bytes; after the first image, wait until they are free."""
         if not self._count:
             self._receipt.grow(amount)
             return
         await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
     async def _add(self, picture: bytes | Refusal) -> None:
-        """Have a picture answered, as soon as there is a place for it among this request's own."""
+        """Start to classify an image, once fewer than ``at_once`` of this request are."""
         await self._places.acquire()
         self._lines.put_nowait(self._start(self._answer(self._count, picture)))
         self._count += 1
 
     async def _answer(self, index: int, picture: bytes | Refusal) -> Line:
         try:
-            text = await self._told(index, picture)
+            text = await self._text(index, picture)
             await self._make_room(len(text))
         except Overloaded as full:
             if not index:
@@ -215,12 +220,12 @@ class Batch:
         finally:
             self._places.release()
 
-    async def _told(self, index: int, picture: bytes | Refusal) -> bytes:
+    async def _text(self, index: int, picture: bytes | Refusal) -> bytes:
         if isinstance(picture, Refusal):
             return self._refused(index, picture)
         try:
             if not picture:
-                return self._refused(index, EmptyPicture("the picture is empty: 0 bytes"))
+                return self._refused(index, EmptyImage("the image is empty: 0 bytes"))
             return await self._classified(index, picture)
         finally:
             self._receipt.shrink(len(picture))
@@ -238,7 +243,7 @@ class Batch:
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
             )
         except Refusal as refusal:
-            # The first one stands for the request: without a place for it, nothing is let in.
+            # The first image stands for the request: if it is not admitted, the request is refused.
             if isinstance(refusal, Overloaded) and not index:
                 raise
             return self._refused(index, refusal)
@@ -248,10 +253,10 @@ class Batch:
             return _line(index, internal_error(self._id, self._path))
         finally:
             self._contexts.discard(context)
-        return _line(index, prediction_body(answer, self._id))
+        return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
-        """Tell why no more of the form is read, in a line behind others where a line can do it."""
+        """End the answer with why no more of the form is read: a line, or a refusal of it all."""
         release_frames(error)
 
         async def last(index: int) -> Line:
@@ -263,8 +268,54 @@ class Batch:
 
     def _refused(self, index: int, refusal: Refusal) -> bytes:
         self.service.metrics.rejections.labels(refusal.code).inc()
-        return _line(index, problem(refusal, self._id, self._path))
+        return _line(index, problem_json(refusal, self._id, self._path))
 
 
 def _line(index: int, body: dict[str, object]) -> bytes:
     return orjson.dumps({"index": index, **body}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+_BODY: dict[str, Any] = {
+    "required": True,
+    "description": "A form with one file per image. It is read only as fast as its images are "
+    "classified: if the first is not admitted, the request is refused; the others wait to be "
+    "admitted. The service's own deadline is that of each image, from when it is admitted; "
+    "X-Deadline-Ms is that of all of them.",
+    "content": {
+        FORM_TYPE: {
+            "schema": {
+                "type": "object",
+                "properties": {FIELD: {"type": "array", "items": BINARY, "minItems": 1}},
+                "required": [FIELD],
+            }
+        }
+    },
+}
+_LINES: dict[int | str, Any] = {
+    200: {
+        "description": "One JSON object per line, in order, each sent as soon as it is ready: what "
+        "/predict would answer, or a problem with its status, and the index, counted from 0. If "
+        "the form breaks off or is refused midway, the last line is a problem.",
+        "content": {
+            LINES: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/PredictionLine"},
+                        {"$ref": "#/components/schemas/ProblemLine"},
+                    ]
+                }
+            }
+        },
+    }
+}
+PREDICT_BATCH = Endpoint(
+    "POST",
+    "/predict/batch",
+    predict_batch,
+    "Tell what many images show",
+    parameters=OF_IMAGES,
+    body=_BODY,
+    responses={**_LINES, **described(400, 408, 413, 415, 422, 429, 500, 503, 504)},
+    schemas=(PredictionLine, ProblemLine),
+    is_hot=True,
+)

@@ -1,4 +1,4 @@
-"""What all doors have in common: a picture is admitted by what it costs, and answered for."""
+"""What all endpoints that classify have in common: admission, then classification."""
 
 import asyncio
 
@@ -6,16 +6,16 @@ from greengrocer.context import Context
 from greengrocer.errors import RateLimited
 from greengrocer.imaging.decode import Picture, count_pixels
 from greengrocer.ranking import Answer, Ask
-from greengrocer.serving.limits import Charge
+from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.service import Service
 
 
 async def classify_admitted(
     service: Service, picture: Picture, context: Context, ask: Ask
 ) -> Answer:
-    """Admit one picture, and answer for it; raises a Refusal."""
+    """Admit one image and classify it; raises a Refusal."""
     count_pixels(picture, service.decode_limits)
-    with await service.admission.place(context):
+    with await service.admission.admit_in_turn(context):
         served = await service.classifier.classify(picture, context, ask)
     service.admission.served(served.seconds)
     service.metrics.predicted(served.answer.known)
@@ -25,10 +25,10 @@ async def classify_admitted(
 async def classify_in_turn(
     service: Service, picture: Picture, context: Context, ask: Ask, charge: Charge | None
 ) -> Answer:
-    """The same for a further picture of a request that was let in.
+    """The same for a further image of an admitted request.
 
-    It counts as a request of its own, where requests are counted. Where none is left to the client
-    it waits, and for a place it stands in line.
+    It counts as one more request against the rate limits. It waits where the client has no request
+    left, and waits for its place in the queue. Raises a Refusal.
     """
     await _charged(charge, context)
     context.patient = True
@@ -36,7 +36,7 @@ async def classify_in_turn(
 
 
 async def _charged(charge: Charge | None, context: Context) -> None:
-    """Wait until the client may have one more; raises RateLimited where that is too late."""
+    """Wait until the rate limits allow one more; raises RateLimited where that is too late."""
     while charge is not None:
         try:
             await charge()
@@ -50,5 +50,5 @@ async def _charged(charge: Charge | None, context: Context) -> None:
 
 
 def at_once(service: Service) -> int:
-    """How many pictures of one request are worked on: all threads, and none waits for the next."""
+    """How many images of one request are processed at once: all threads, and one that is ready."""
     return service.admission.threads + 1

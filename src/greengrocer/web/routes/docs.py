@@ -1,16 +1,21 @@
-"""``/docs``: the interactive description, its scripts from this host and no other."""
+"""``/openapi.json`` and ``/docs``, which shows it: with scripts from this host and no other."""
 
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 
 import fastapi_offline
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+
+from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.service import Service
 
 ASSETS = "/docs/assets"
 # Links are relative, so that they hold below whatever path a proxy has taken off.
 _ASSETS = ASSETS.removeprefix("/")
+_FILES = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
 
 _START = """
 SwaggerUIBundle({url: "openapi.json", dom_id: "#description", deepLinking: true,
@@ -40,11 +45,24 @@ _PAGE = f"""<!doctype html>
 """
 
 
-def docs_page() -> HTMLResponse:
+async def docs(service: Service, request: Request) -> Response:
     """The page that shows ``/openapi.json``."""
+    del service, request
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY})
 
 
-def docs_assets() -> StaticFiles:
-    """Swagger UI's script and style, from the package that carries them."""
-    return StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
+async def docs_asset(service: Service, request: Request) -> Response:
+    """A file of Swagger UI's; raises HTTPException 404."""
+    del service
+    return await _FILES.get_response(request.path_params["name"], request.scope)
+
+
+async def openapi(service: Service, request: Request) -> Response:
+    """The description of all endpoints that have a summary, as ``create_app`` left it."""
+    del service
+    return Response(request.app.state.description, media_type="application/json")
+
+
+DOCS = Endpoint("GET", "/docs", docs)
+DOCS_ASSET = Endpoint("GET", f"{ASSETS}/{{name}}", docs_asset)
+OPENAPI = Endpoint("GET", "/openapi.json", openapi)

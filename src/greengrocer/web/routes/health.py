@@ -1,23 +1,28 @@
 """``/livez``, ``/readyz`` and ``/metrics``: what balancers and Prometheus ask."""
 
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from greengrocer.telemetry.metrics import CONTENT_TYPE
+from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.schemas import Health
 from greengrocer.web.service import Service
 
 
-def livez() -> Response:
+async def livez(service: Service, request: Request) -> Response:
     """200 as long as the event loop turns."""
+    del service, request
     return JSONResponse({"status": "alive"})
 
 
 async def is_ready(service: Service) -> bool:
-    """Whether traffic should come. Nobody looks before somebody asks: idle processes stay idle."""
+    """Whether traffic should come. The check runs on demand: idle processes stay idle."""
     return service.readiness.ready and await service.classifier.check()
 
 
-async def readyz(service: Service) -> Response:
+async def readyz(service: Service, request: Request) -> Response:
     """200 while traffic should come, 503 otherwise."""
+    del request
     ready = await is_ready(service)
     return JSONResponse(
         {
@@ -29,8 +34,32 @@ async def readyz(service: Service) -> Response:
     )
 
 
-def metrics(service: Service) -> Response:
-    """Everything that is measured, by all processes together."""
-    if service.metrics.shared is None:  # else the process that admits pictures counts them
+async def metrics(service: Service, request: Request) -> Response:
+    """The metrics of all processes together."""
+    del request
+    if service.metrics.shared is None:  # else the process that admits images counts them
         service.metrics.pictures_in_flight.set(service.admission.pictures)
     return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+
+LIVEZ = Endpoint(
+    "GET", "/livez", livez, "Is the process alive?", model=Health, is_open=True, is_probe=True
+)
+READYZ = Endpoint(
+    "GET",
+    "/readyz",
+    readyz,
+    "Should traffic come here?",
+    model=Health,
+    responses={503: {"model": Health, "description": "not now"}},
+    is_open=True,
+    is_probe=True,
+)
+METRICS = Endpoint(
+    "GET",
+    "/metrics",
+    metrics,
+    "Metrics in Prometheus's text format",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    is_probe=True,
+)

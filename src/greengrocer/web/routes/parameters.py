@@ -1,4 +1,4 @@
-"""The parameters of pictures' routes: read without the framework, described for it beside."""
+"""The parameters of endpoints that take images: how they are described, and how they are read."""
 
 import math
 from collections.abc import Mapping
@@ -17,32 +17,32 @@ DEADLINE: dict[str, Any] = {
     "name": "X-Deadline-Ms",
     "in": "header",
     "required": False,
-    "description": "milliseconds from the arrival of the request's head in which the answer "
-    "is of use, upload and queue included; it can shorten the service's own deadline and not "
-    "lengthen it, and past it the request is dropped and answered 504",
+    "description": "deadline in milliseconds from the arrival of the request's headers, as 500; "
+    "upload and queue included. It can shorten the service's own deadline, not extend it. After "
+    "it the request is dropped and answered 504",
     "schema": {"type": "integer", "minimum": 1},
 }
-DESCRIBED: list[dict[str, Any]] = [
+OF_IMAGES: tuple[dict[str, Any], ...] = (
     {
         "name": "top",
         "in": "query",
         "required": False,
-        "description": "how many of the best classes to list, at most all of them",
+        "description": "how many of the best classes to list, as 3; at most the number of classes",
         "schema": {"type": "integer", "minimum": 1, "default": ASK.top},
     },
     {
         "name": "explain",
         "in": "query",
         "required": False,
-        "description": "whether to add the evidence for the prediction",
+        "description": "whether to add the evidence: a class activation map of the prediction",
         "schema": {"type": "boolean", "default": False},
     },
     DEADLINE,
-]
+)
 
 
 def read_ask(request: Request, classes: int) -> Ask:
-    """What the answer is to hold, for a model of so many classes; raises ParameterOutOfRange."""
+    """What the client asks of a model with so many classes; raises ParameterOutOfRange."""
     if not request.scope["query_string"]:
         return ASK
     text, explain = map(request.query_params.get, ("top", "explain"))
@@ -55,7 +55,10 @@ def read_ask(request: Request, classes: int) -> Ask:
 
 
 def read_patience(headers: Mapping[bytes, bytes]) -> float:
-    """Seconds that the client waits, from its request's head on; raises ParameterOutOfRange."""
+    """The client's deadline in seconds from the request's headers, inf where it set none.
+
+    Raises ParameterOutOfRange.
+    """
     value = headers.get(b"x-deadline-ms")
     if value is None:
         return math.inf
@@ -63,7 +66,7 @@ def read_patience(headers: Mapping[bytes, bytes]) -> float:
 
 
 def _positive(name: str, text: str) -> int:
-    """A number of any length: of more than DIGITS it matters only that it is large."""
+    """The number in ``text``; only the first DIGITS digits count, which is large enough."""
     # int() takes signs, spaces, underscores and every script's digits
     number = int(text.lstrip("0")[:DIGITS] or "0") if text.isascii() and text.isdecimal() else 0
     if not number:

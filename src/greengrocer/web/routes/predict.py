@@ -1,4 +1,4 @@
-"""``POST /predict`` and ``POST /explain``: upload, admit, classify, respond."""
+"""``POST /predict`` and ``POST /explain``: upload, admission, classification, response."""
 
 import time
 
@@ -6,42 +6,80 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from greengrocer.answer_json import answer_json
 from greengrocer.context import Context
 from greengrocer.ranking import Answer, Ask
 from greengrocer.web.body.upload import read_picture
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
+from greengrocer.web.openapi import image, upload
+from greengrocer.web.problems import described
+from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import classify_admitted
-from greengrocer.web.routes.parameters import read_ask, read_patience
-from greengrocer.web.schemas import prediction_body
+from greengrocer.web.routes.parameters import DEADLINE, OF_IMAGES, read_ask, read_patience
+from greengrocer.web.schemas import Prediction
 from greengrocer.web.service import Service
-from greengrocer.web.untaken import hold
 
 OVERLAID = Ask(top=1, overlay=True)
 
 
 async def predict(service: Service, request: Request) -> Response:
-    """Answer for the one picture in ``request``; raises a Refusal."""
+    """Classify the image in ``request``; raises a Refusal."""
     ask = read_ask(request, len(service.classifier.labels.classes))
+    state = state_of(request.scope)
     answer = await _answer(service, request, ask)
-    body = orjson.dumps(prediction_body(answer, request.scope["state"]["request_id"]))
-    return Response(hold(service, request, body), media_type="application/json")
+    body = orjson.dumps(answer_json(answer, state.request_id))
+    return Response(state.hold_until_sent(service.admission, body), media_type="application/json")
 
 
 async def explain(service: Service, request: Request) -> Response:
-    """The one picture in ``request`` with its evidence laid over, a PNG; raises a Refusal."""
+    """The image in ``request`` under its class activation map, as PNG; raises a Refusal."""
     answer = await _answer(service, request, OVERLAID)
-    assert answer.overlay is not None  # it was asked for
+    assert answer.overlay is not None  # OVERLAID asks for it
     headers = {"X-Class": header_text(answer.top[0].name)}
-    return Response(hold(service, request, answer.overlay), 200, headers, "image/png")
+    state = state_of(request.scope)
+    overlay = state.hold_until_sent(service.admission, answer.overlay)
+    return Response(overlay, 200, headers, "image/png")
 
 
 async def _answer(service: Service, request: Request, ask: Ask) -> Answer:
-    state, headers = request.scope["state"], dict(request.scope["headers"])
-    end = state["arrived"] + read_patience(headers)
-    with service.admission.receiving() as receipt:
+    state, headers = state_of(request.scope), dict(request.scope["headers"])
+    end = state.arrived + read_patience(headers)
+    with service.admission.reserve_bytes() as receipt:
         picture = await read_picture(request.receive, headers, service.upload_limits, receipt, end)
         service.metrics.upload_bytes.observe(len(picture))
         seconds = min(service.deadline, end - time.monotonic())
-        context = Context(state["request_id"], seconds)
-        state["when_departed"].append(context.cancel)
+        context = Context(state.request_id, seconds)
+        state.on_disconnect(context.cancel)
         return await classify_admitted(service, picture, context, ask)
+
+
+_REFUSALS = described(400, 408, 413, 415, 422, 429, 500, 503, 504)
+PREDICT = Endpoint(
+    "POST",
+    "/predict",
+    predict,
+    "Tell what an image shows",
+    parameters=OF_IMAGES,
+    body=upload(),
+    model=Prediction,
+    responses=_REFUSALS,
+    is_hot=True,
+)
+EXPLAIN = Endpoint(
+    "POST",
+    "/explain",
+    explain,
+    "Show where in an image the evidence is",
+    parameters=(DEADLINE,),
+    body=upload(),
+    responses={
+        **image(
+            "image/png",
+            "A PNG of at most 1024 pixels on its longer side",
+            {"X-Class": "the prediction that the evidence is for, percent-encoded beyond ASCII"},
+        ),
+        **_REFUSALS,
+    },
+    is_hot=True,
+)

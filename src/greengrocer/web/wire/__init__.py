@@ -1,1 +1,1 @@
-"""HTTP/1.1 on sockets: from a connection to a request, and from an answer to bytes."""
+"""HTTP/1.1 on sockets: connections, request heads, answers, the server and its signals."""

@@ -1,4 +1,4 @@
-"""The socket that clients connect to; apart from the server, so that a supervisor stays small."""
+"""The socket that clients connect to; a supervisor imports it without the server."""
 
 import socket
 
@@ -6,13 +6,13 @@ from greengrocer.errors import UsageError
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket, not yet listening; raises UsageError where the address cannot be had."""
+    """A bound socket, not yet listening; raises UsageError where it cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a host name
         listener.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot listen on {host}:{port}: {reason.lower()}") from error
@@ -20,6 +20,6 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where ``listener`` is reached."""
+    """The URL of ``listener``."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,9 +1,9 @@
-"""HTTP/1.1 on a connection: uvicorn's parser, with the limits that it lacks.
+"""A connection of HTTP/1.1: uvicorn's protocol, with the limits that it lacks.
 
 uvicorn bounds neither the size and count of headers (with httptools) nor how slowly they come,
 it parses all requests of a read before the first is answered, and it closes a connection whose
-request it has not read to the end, so that the client sees a reset where the answer should be.
-docs/decisions tells why we stay with it.
+request it has not read to the end, so that the client gets a reset in place of the answer.
+docs/decisions/001-http-server.md says why we use it.
 """
 
 import asyncio
@@ -24,12 +24,11 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
-from greengrocer.web.wire.ahead import Ahead, AheadBudget
-from greengrocer.web.wire.chunks import Chunks, MalformedChunk
-from greengrocer.web.wire.cycle import Cycle
-from greengrocer.web.wire.flow import Flow
+from greengrocer.web.request_state import RequestState, attach, state_of
+from greengrocer.web.wire.read_ahead import ChunkFraming, MalformedChunk, ReadAhead, ReadAheadBudget
+from greengrocer.web.wire.response import Cycle, Flow
 
-Note = Callable[[int, str, str, Client], None]  # is told status, code, request id and client
+Note = Callable[[int, str, str, Client], None]  # takes status, code, request id and client
 
 HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
 ENCODING = b"transfer-encoding"  # the parser takes one that ends in chunked
@@ -40,7 +39,7 @@ LINGER_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class WireLimits:
-    """What a request's head may cost, and how long an answer may wait for its reader.
+    """Limits of a request's head, and of the time that a client takes to read its answer.
 
     Sizes are in bytes, times in seconds.
     """
@@ -53,22 +52,24 @@ class WireLimits:
 
 
 class Reason(NamedTuple):
-    """Why these bytes become no request."""
+    """Why bytes are refused before they become a request."""
 
     status: int
     code: str
     detail: str
 
 
-MALFORMED = Reason(400, "bad-request", "this is no valid HTTP/1.1 request")
-BAD_HOST = Reason(400, "bad-request", "there must be one header Host, with a host's name")
-TWO_TYPES = Reason(400, "bad-request", "there may be one header Content-Type")
-NO_MEMORY = Reason(503, "not-ready", "there is no memory for this request now")
-SLOW = Reason(408, "slow-head", "the headers came too slowly")
+MALFORMED = Reason(400, "bad-request", "this is not a valid HTTP/1.1 request")
+BAD_HOST = Reason(400, "bad-request", "send one Host header with a valid host name")
+TWO_TYPES = Reason(
+    400, "bad-request", "the request has more than one Content-Type header: send one"
+)
+NO_MEMORY = Reason(503, "not-ready", "not enough memory for this request: send it again later")
+SLOW = Reason(408, "slow-head", "the headers came too slowly: send them faster")
 
 
 class _Refused(Exception):
-    """Raised in a callback, it stops the parser."""
+    """Raised in a callback of the parser, which it stops."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.detail)
@@ -78,7 +79,7 @@ class _Refused(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """A connection that refuses heads that are too large or too slow.
 
-    The parser reads one request. What has come behind it waits as bytes until it is answered.
+    The parser reads one request at a time. The bytes behind it wait until it is answered.
     """
 
     cycle: Any  # the newest request, which is the only one
@@ -93,39 +94,39 @@ class LimitedProtocol(HttpToolsProtocol):
         limits: WireLimits | None = None,
         readiness: Readiness | None = None,
         note: Note | None = None,
-        ahead_budget: AheadBudget | None = None,
+        ahead_budget: ReadAheadBudget | None = None,
         received: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
-        self._received = received or (lambda _: None)  # is told how many bytes come
-        self._ahead = Ahead(ahead_budget)
-        self._body_left = 0  # bytes, of a body whose length was told
-        self._chunks: Chunks | None = None  # of a body whose length was not
+        self._received = received or (lambda _: None)  # takes the number of bytes
+        self._ahead = ReadAhead(ahead_budget)
+        self._body_rest = 0  # bytes that a body of a declared length lacks
+        self._chunks: ChunkFraming | None = None  # of a body without a declared length
         self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
-        self._untold = 0  # bytes since the parser last told of something: it keeps them in memory
-        self._discarded: int | None = None  # bytes, once nothing is read any more
+        self._unparsed = 0  # bytes since the parser last called back: it keeps them in memory
+        self._discarded: int | None = None  # bytes read and dropped, once no more is parsed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of the first head."""
+        """Start the timer of the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]
         self.flow = Flow(self.transport, self._ahead, self._still_sending, self.limits.send_seconds)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock, and tell whoever works for a client that has gone."""
+        """Stop the timer, and the work for a client that disconnected."""
         self._stop_head_timer()
         if self._busy():
-            self._depart()
+            self._client_disconnected()
         self._ahead.clear()
         super().connection_lost(exc)
-        self.flow = self.cycle = None  # type: ignore[assignment]  # they know this object in turn
+        self.flow = self.cycle = None  # type: ignore[assignment]  # each refers to this object: a cycle
 
     def data_received(self, data: bytes) -> None:
-        """Parse, unless an answer is due or this connection is finished with."""
+        """Parse, unless an answer is due or no more is parsed on this connection."""
         self._received(len(data))
         if self._discarded is not None:
             self._discarded += len(data)
@@ -138,31 +139,33 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._answering() and self._ahead.over_budget:
             self._close_over_budget()
         else:
-            self.flow.hold_back()
+            self.flow.limit_reading()
 
     def shutdown(self) -> None:
-        """Close, or do so behind the last of the answers that are due."""
+        """Close now, or after the last answer that is due."""
         if not self._ahead:
             super().shutdown()
 
     def on_message_begin(self) -> None:
-        """A new request: its head is counted from nothing."""
-        if self._busy():  # what we read as a body is none to the parser
+        """A new request: start to count its head."""
+        if self._busy():  # the parser found the body's end before we did
             raise _Refused(MALFORMED)
         super().on_message_begin()
-        self._in_head, self._untold, self._head_size, self._head_count = True, 0, 0, 0
-        self._body_left, self._chunks = 0, None
+        self._in_head, self._unparsed, self._head_size, self._head_count = True, 0, 0, 0
+        self._body_rest, self._chunks = 0, None
 
     def on_url(self, url: bytes) -> None:
         """Bound the request line's target."""
         super().on_url(url)
         if len(self.url) > self.limits.url_bytes:
             most = self.limits.url_bytes
-            raise _Refused(Reason(414, "uri-too-long", f"the path is over {most} bytes long"))
+            raise _Refused(
+                Reason(414, "uri-too-long", f"the URL is longer than {most} bytes: shorten it")
+            )
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Bound the headers' number and size, a chunked body's trailers included."""
-        self._untold = 0
+        self._unparsed = 0
         self._head_size += len(name) + len(value)
         self._head_count += 1
         if self._head_count > self.limits.headers or self._head_size > self.limits.header_bytes:
@@ -171,7 +174,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole: stop its clock and hand the request on."""
+        """The head is complete: stop its timer and start the application."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise _Refused(MALFORMED)
@@ -179,37 +182,32 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._has_host():
             raise _Refused(BAD_HOST)
         if sum(name == b"content-type" for name, _ in self.headers) > 1:
-            raise _Refused(TWO_TYPES)  # a proxy may have gone by the other one
-        self._in_head, self._untold = False, 0
+            raise _Refused(TWO_TYPES)  # a proxy may have used the other one
+        self._in_head, self._unparsed = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
-        state = self.scope["state"]
-        state["arrived"], state["when_departed"] = self._ahead.came(), []
-        state["drain"] = self.flow.drain
+        attach(self.scope, RequestState(self._ahead.arrived(), self.flow.drain))  # type: ignore[arg-type]
         super().on_headers_complete()
         self.cycle.__class__ = Cycle
         self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
         lengths = (value for name, value in self.headers if name == LENGTH)
-        self._body_left = sum(int(value.strip().lstrip(b"0") or b"0") for value in lengths)
-        self._chunks = Chunks() if any(name == ENCODING for name, _ in self.headers) else None
+        self._body_rest = sum(int(value.strip().lstrip(b"0") or b"0") for value in lengths)
+        self._chunks = ChunkFraming() if any(name == ENCODING for name, _ in self.headers) else None
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body: the reader of the upload counts it."""
-        self._untold = 0
-        self._body_left = max(0, self._body_left - len(body))
+        """A chunk of the body; whoever receives it bounds its size."""
+        self._unparsed = 0
+        self._body_rest = max(0, self._body_rest - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The body is whole."""
+        """The body is complete."""
         if not self.parser.should_upgrade():
             super().on_message_complete()
-            self.flow.resume_reading()  # a long body has paused it, and nobody asks for more
+            self.flow.resume_reading()  # a long body has paused it, and nothing else resumes it
 
     def on_response_complete(self) -> None:
-        """Go on with what has come meanwhile.
-
-        After the answer to a request that was not read whole, end the connection.
-        """
+        """Parse what came meanwhile; after a request that was not read to its end, close."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -219,13 +217,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self._parse_ahead()
 
     def _refuse(self, reason: Reason) -> None:
-        """Answer what never became a request; a request whose body is malformed is left."""
+        """Answer bytes that are no request; of a request with a malformed body, stop the work."""
         self._stop_head_timer()
         self._discarded = 0
         if self._busy():
-            self._depart()
+            self._client_disconnected()
             if self.cycle.response_started:
-                self._linger()  # who has half an answer takes no other
+                self._linger()  # no second answer can follow half of one
                 return
         self._answer_refusal(reason)
 
@@ -238,12 +236,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._ahead.clear()
         self.transport.abort()
 
-    def _depart(self) -> None:
-        """Tell whoever works for the running request that nobody waits for its answer."""
+    def _client_disconnected(self) -> None:
+        """Stop the work for the running request: nobody waits for its answer."""
         self.cycle.disconnected = True
         self.cycle.message_event.set()
-        for tell in self.cycle.scope["state"]["when_departed"]:
-            tell()
+        state_of(self.cycle.scope).disconnect()
 
     def _answer_refusal(self, reason: Reason) -> None:
         status, code, detail = reason
@@ -260,9 +257,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Say that nothing more will come, let the client finish, and close.
+        """Close the sending side, let the client finish sending, and close.
 
-        Closing at once would make the kernel send a reset, and the answer would be lost.
+        After a close at once the kernel would send a reset, and the client could lose the answer.
         """
         self._unset_keepalive_if_required()
         self._discarded = 0
@@ -278,23 +275,23 @@ class LimitedProtocol(HttpToolsProtocol):
         return self.cycle is not None and self.cycle.more_body
 
     def _answering(self) -> bool:
-        """Whether an answer is due to a request that has been read whole."""
+        """Whether an answer is due to a request that was read to its end."""
         return self._busy() and not self.cycle.more_body
 
     def _has_host(self) -> bool:
-        """Whether one host is named, as RFC 9112 wants it (3.2); HTTP/1.0 needs none."""
+        """Whether there is one valid Host header (RFC 9112, 3.2); HTTP/1.0 needs none."""
         hosts = [value for name, value in self.headers if name == b"host"]
         if not hosts:
             return self.parser.get_http_version() == "1.0"
         return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
 
     def _parse_ahead(self) -> None:
-        """Parse what has come, up to the end of a request."""
+        """Parse what was read ahead, up to the end of a request."""
         self._unset_keepalive_if_required()
         try:
             while self._ahead and not self._answering():
                 if self._chunks is None or self._chunks.ended:
-                    self._parse(self._ahead.take(self._body_left))
+                    self._parse(self._ahead.take(self._body_rest))
                 elif piece := self._ahead.take_chunks(self._chunks):
                     self._parse(piece)
                 else:
@@ -310,10 +307,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def _parse(self, piece: bytearray) -> None:
         """Parse ``piece``.
 
-        A head that asks for an upgrade ends it, and is read again without its Upgrade: clients in
-        Java offer h2c by default.
+        The parser stops at a head that asks for an upgrade. It is parsed again without its Upgrade
+        header: Java's HTTP client offers h2c by default.
         """
-        self._untold += len(piece)
+        self._unparsed += len(piece)
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:
@@ -322,12 +319,12 @@ class LimitedProtocol(HttpToolsProtocol):
             head += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(b"".join([*head, b"\r\n"]))
-        if self._untold > self.limits.header_bytes + self.limits.url_bytes:
+        if self._unparsed > self.limits.header_bytes + self.limits.url_bytes:
             raise _Refused(self._head_too_large())
 
     def _head_too_large(self) -> Reason:
         count, size = self.limits.headers, self.limits.header_bytes
-        detail = f"there are over {count} headers, or over {size} bytes of them"
+        detail = f"the request has more than {count} headers or {size} header bytes: send fewer"
         return Reason(431, "head-too-large", detail)
 
     def _start_head_timer(self) -> None:
@@ -347,7 +344,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def _reason_of(error: Exception) -> Reason:
-    """Why the parser stopped: what a callback raised is the context of its own error."""
+    """Why the parser stopped: its error has what a callback raised as its context."""
     cause = error.__context__
     for each in (error, cause):
         if isinstance(each, _Refused):
@@ -357,5 +354,5 @@ def _reason_of(error: Exception) -> Reason:
 
 @lru_cache(maxsize=1)
 def _date_header(second: int) -> list[tuple[bytes, bytes]]:
-    """The Date header, formatted by need, where uvicorn wakes up for it every second."""
+    """The Date header, made when it is needed; uvicorn wakes up for it every second."""
     return [(b"date", formatdate(second, usegmt=True).encode())]

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on one event loop, quiet when idle, and stopped by signals."""
+"""The HTTP server: uvicorn on one event loop, idle without wake-ups, stopped by signals."""
 
 import asyncio
 import signal
@@ -14,18 +14,18 @@ from starlette.types import ASGIApp
 
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
-from greengrocer.web.wire.ahead import AheadBudget
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
+from greengrocer.web.wire.read_ahead import ReadAheadBudget
 
 BACKLOG = 2048
-DOORS = ("serving", "metrics")  # what the log calls the service's listener, and the metrics' own
+LISTENERS = ("serving", "metrics")  # their names in the log
 
 log = structlog.get_logger("greengrocer.server")
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, waiting for an event where the original looks ten times a second."""
+    """uvicorn's server, which waits for a signal and does not poll for it ten times a second."""
 
     def __init__(
         self,
@@ -40,29 +40,29 @@ class Server(uvicorn.Server):
         self.readiness = readiness
         self._drain_delay = drain_delay
         self._beside = beside
-        self._told = asyncio.Event()
-        self._at_once = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        self._skip_delay = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signal = "none"
 
     async def main_loop(self) -> None:
-        """Serve until a signal comes, and through the delay that SIGTERM leaves to balancers."""
+        """Serve until a signal comes, then through the drain delay: load balancers notice."""
         self._loop = asyncio.get_running_loop()
         async with self._beside:
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
-            for name, listener in zip(DOORS, self._listeners, strict=False):
+            for name, listener in zip(LISTENERS, self._listeners, strict=False):
                 log.info(name, url=url_of(listener))
-            await self._told.wait()
-            if not self._at_once.is_set() and self._drain_delay:
+            await self._stop_requested.wait()
+            if not self._skip_delay.is_set() and self._drain_delay:
                 log.info("draining", signal=self._signal, seconds=self._drain_delay)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._at_once.wait(), self._drain_delay)
+                    await asyncio.wait_for(self._skip_delay.wait(), self._drain_delay)
         log.info("stopping", signal=self._signal)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Not ready from now on; a SIGINT skips the drain delay, a second signal all waiting.
+        """Stop being ready. SIGINT skips the drain delay; a second signal skips the drain, too.
 
-        Nothing is logged here: the signal may have interrupted a log line, which holds a lock.
+        Nothing is logged here: the signal may have interrupted a log call, which holds a lock.
         """
         del frame
         self.force_exit = self.should_exit
@@ -76,9 +76,9 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._wake, at_once)
 
     def _wake(self, at_once: bool) -> None:
-        self._told.set()
+        self._stop_requested.set()
         if at_once:
-            self._at_once.set()
+            self._skip_delay.set()
 
 
 def make_server(
@@ -94,16 +94,16 @@ def make_server(
 ) -> Server:
     """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
 
-    ``keep_alive`` bounds an idle connection; after SIGTERM requests are taken for ``drain_delay``
-    and then finished within ``drain``; all in seconds. ``beside`` is entered while it serves, and
-    ``note`` is told of each refusal of what is no request.
+    An idle connection is closed after ``keep_alive``. After SIGTERM the server accepts requests for
+    ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
+    ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
     """
     protocol = partial(
         LimitedProtocol,
         limits=limits,
         readiness=readiness,
         note=note,
-        ahead_budget=AheadBudget(),
+        ahead_budget=ReadAheadBudget(),
         received=Trim(lambda: bool(server.server_state.tasks)).received,
     )
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-// What the model stands for, in the words of a shop.
+// An answer of the model, in words.
 
 import { capital, percent, plain, sentence } from "./words.js";
 

@@ -1,9 +1,9 @@
-// A picture's card: the picture, and beside it what is said of it.
+// The card of an image: the image, and its answer beside it.
 
 import { drawEvidence } from "./evidence.js";
 import { percent, plain } from "./words.js";
 
-/** Add a card to `list` for a picture's `file`; it waits until it is told what to say. */
+/** Add a card to `list` for an image's `file`; the caller then sets its state. */
 export function addCard(list, caption, file) {
   const card = document.querySelector("#card").content.cloneNode(true).firstElementChild;
   list.append(card);
@@ -79,10 +79,10 @@ async function offerEvidence(part, image, evidence) {
   try {
     await image.decode(); // its size must be known
   } catch {
-    return; // a picture that the browser cannot show
+    return; // an image that the browser cannot show
   }
   drawEvidence(part("canvas"), image.naturalWidth / image.naturalHeight, evidence);
-  part(".legend").textContent = `Bright places speak most for ${plain(evidence.class)}.`;
+  part(".legend").textContent = `Bright areas count most for ${plain(evidence.class)}.`;
   part(".lay").hidden = false;
 }
 

@@ -1,4 +1,4 @@
-// The list of everything that the model can tell apart, fetched when somebody wants to see it.
+// The list of the model's classes, fetched when it is opened.
 
 import { fetchClasses } from "./client.js";
 import { plain } from "./words.js";

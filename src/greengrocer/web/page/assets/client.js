@@ -1,9 +1,9 @@
-// The service's HTTP interface, and every way in which it can fail, in words.
+// The client of the service: its endpoints, and each way in which a request can fail.
 
 import { authorization, wantKey } from "./key.js";
 import { sentence } from "./words.js";
 
-const TRIES = 6; // where the service is busy and says when to come back
+const TRIES = 6; // while the service is busy and sends Retry-After
 const LONGEST_WAIT = 20; // seconds
 
 /** Why there is no answer. `wait` is in seconds: 0 where the service named none. */
@@ -11,12 +11,12 @@ export class Refused extends Error {
   constructor(title, detail, { mayPass = true, wait = 0 } = {}) {
     super(sentence(detail));
     this.title = title;
-    this.mayPass = mayPass; // the same picture may be answered another time
+    this.mayPass = mayPass; // the same image may be answered another time
     this.wait = wait;
   }
 }
 
-/** The answer for a picture's file; calls `onBusy` before it waits. Throws Refused. */
+/** The answer for an image's file; calls `onBusy` before it waits. Throws Refused. */
 export async function predict(file, signal, onBusy) {
   for (let left = TRIES - 1; ; left -= 1) {
     try {
@@ -32,8 +32,8 @@ export async function predict(file, signal, onBusy) {
   }
 }
 
-/** A picture to try: its file, its true class, and whether it is a drawing. Throws Refused. */
-export function fetchRandomPicture(signal) {
+/** An image to try: its file, its true class, and whether it is a drawing. Throws Refused. */
+export function fetchRandomImage(signal) {
   const read = async (response) => ({
     file: await response.blob(),
     truth: decodeURIComponent(response.headers.get("X-Class")),
@@ -55,16 +55,16 @@ async function ask(path, read, options) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const detail = "the service could not be reached: check the connection, then try again";
-    throw new Refused("No answer came", detail);
+    throw new Refused("The service did not answer", detail);
   }
   throw await refusal(response);
 }
 
-/** The problem document (RFC 9457) that a refusal carries, or what can be said without one. */
+/** What a refusal says in its problem document (RFC 9457), or its status without one. */
 async function refusal(response) {
   if (response.status === 401) {
     wantKey();
-    return new Refused("A key is needed", "enter one above, and this is tried again");
+    return new Refused("An API key is needed", "enter one above: then the request is sent again");
   }
   const { title, detail } = await response.json().catch(() => ({}));
   return new Refused(title ?? "Something went wrong", detail ?? `status ${response.status}`, {

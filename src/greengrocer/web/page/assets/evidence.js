@@ -1,4 +1,4 @@
-// A map of evidence as a translucent picture to lay over another: the twin of
+// A map of evidence as a translucent image to lay over another: the twin of
 // greengrocer/imaging/overlay.py, which a test compares it with.
 
 // From nothing to the most: dark violet, magenta, orange, pale yellow. Lightness only rises, so
@@ -12,7 +12,7 @@ const LONGEST = 400; // pixels of the canvas; the browser stretches it
 
 /**
  * Draw `evidence` ({shape: [h, w], values}, row by row, in any unit) on `canvas`, which gets the
- * picture's `aspect` (width over height). Its range becomes the range of the colours.
+ * image's `aspect` (width over height). Its range becomes the range of the colours.
  */
 export function drawEvidence(canvas, aspect, { shape: [h, w], values }) {
   canvas.width = Math.ceil(LONGEST * Math.min(1, aspect));

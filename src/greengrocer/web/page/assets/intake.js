@@ -1,9 +1,9 @@
-// The ways in: choose, photograph, drop and paste. Each hands over a list of files.
+// How images come in: chosen, photographed, dropped or pasted, each as a list of files.
 
-const CARRIED = ["Files", "text/uri-list"]; // a picture of another page comes as its address
+const CARRIED = ["Files", "text/uri-list"]; // an image of another page comes as its address
 
-/** Call `take` with the files, which may be none, whenever somebody brings some. */
-export function listenForPictures(take) {
+/** Call `take` with the files, which may be none, whenever images come in. */
+export function listenForImages(take) {
   listenForChoice(document.querySelector("#choose"), document.querySelector("#chosen"), take);
   listenForChoice(
     document.querySelector("#photograph"), document.querySelector("#photographed"), take,
@@ -29,7 +29,7 @@ function listenForPaste(take) {
 }
 
 function listenForDrop(zone, take) {
-  // Unless it is told that a drop is welcome, the browser leaves the page for what was dropped.
+  // Without preventDefault the browser would open the dropped file in place of the page.
   const welcome = (event) => {
     if (!CARRIED.some((kind) => event.dataTransfer.types.includes(kind))) return;
     event.preventDefault();

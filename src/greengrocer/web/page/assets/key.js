@@ -1,4 +1,4 @@
-// The key that a service may want. It is asked for when one is missing, and kept for this tab.
+// The API key, asked for when the service needs one, and kept for this browser tab.
 
 const NAME = "greengrocer-key";
 const form = document.querySelector("#key");
@@ -18,7 +18,7 @@ export function authorization() {
 export function wantKey() {
   form.querySelector("label").textContent = key
     ? "The service does not know this key. Enter another:"
-    : "This service wants a key:";
+    : "This service needs an API key:";
   link.hidden = true;
   if (!form.hidden) return;
   form.hidden = false;
@@ -41,7 +41,7 @@ function keep(text) {
   try {
     sessionStorage.setItem(NAME, text);
   } catch {
-    // The browser keeps nothing here: the key lasts until the page is left.
+    // The browser stores nothing here: the key lasts until the page is closed.
   }
 }
 

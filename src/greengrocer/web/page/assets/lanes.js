@@ -1,6 +1,6 @@
-// A queue for work of which only some may be under way at a time.
+// A queue that bounds how many jobs run at the same time.
 
-/** A function that runs an asynchronous job as soon as fewer than `most` are under way. */
+/** A function that runs an asynchronous job as soon as fewer than `most` others run. */
 export function lanes(most) {
   const waiting = [];
   let busy = 0;

@@ -1,23 +1,23 @@
-// Puts the parts together: pictures come in, cards with answers come out.
+// The page: an image that comes in gets a card with its answer.
 
 import { answerWords } from "./answer.js";
 import { addCard } from "./card.js";
 import { listClasses } from "./classes.js";
-import { fetchRandomPicture, predict, Refused } from "./client.js";
-import { listenForPictures } from "./intake.js";
+import { fetchRandomImage, predict, Refused } from "./client.js";
+import { listenForImages } from "./intake.js";
 import { onKey } from "./key.js";
 import { lanes } from "./lanes.js";
 import { plain } from "./words.js";
 
 const AT_ONCE = 2; // requests in flight
-const MOST = 100; // pictures on the page: each takes the browser's memory
+const MOST = 100; // images on the page: each takes the browser's memory
 
 const cards = document.querySelector("#cards");
 const model = document.querySelector("#model");
 const notice = document.querySelector("#notice");
 const status = document.querySelector("#status");
 
-// What is under way for the pictures that are shown; new pictures end it.
+// The requests and cards of the images that are shown; new images replace them.
 let current = { controller: new AbortController(), cards: [] };
 
 function begin() {
@@ -40,7 +40,7 @@ function remark(text) {
 
 /** Show files, each with its answer. `truth` is the true name, where it is known. */
 async function show(files, batch, { caption, truth } = {}) {
-  if (files.length > MOST) remark(`These are the first ${MOST} of ${files.length} pictures.`);
+  if (files.length > MOST) remark(`These are the first ${MOST} of ${files.length} images.`);
   const inLane = lanes(AT_ONCE);
   const { signal } = batch.controller;
   const jobs = files.slice(0, MOST).map((file) => {
@@ -53,10 +53,10 @@ async function show(files, batch, { caption, truth } = {}) {
   const told = await Promise.all(jobs.map((job) => job()));
   if (signal.aborted) return;
   if (told.length === 1) say(told[0].spoken);
-  else say(`${told.length} pictures: ${told.map(({ name }) => name).join(", ")}.`);
+  else say(`${told.length} images: ${told.map(({ name }) => name).join(", ")}.`);
 }
 
-/** Put the answer for a file on its card, or why there is none; returns what to say of it. */
+/** Put the answer for a file, or its refusal, on its card; returns what a screen reader says. */
 async function tell(card, file, truth, signal) {
   if (signal.aborted) return {};
   card.wait("Looking…");
@@ -78,8 +78,8 @@ async function showRandom() {
   const batch = begin();
   const { signal } = batch.controller;
   try {
-    const { file, truth, drawn } = await fetchRandomPicture(signal);
-    const caption = drawn ? "A random picture, drawn" : "A random picture";
+    const { file, truth, drawn } = await fetchRandomImage(signal);
+    const caption = drawn ? "A random image, drawn" : "A random image";
     await show([file], batch, { caption, truth: plain(truth) });
   } catch (error) {
     if (signal.aborted) return;
@@ -88,9 +88,9 @@ async function showRandom() {
   }
 }
 
-listenForPictures((files) => {
+listenForImages((files) => {
   if (files.length) show(files, begin());
-  else remark("There was no picture in that. Save it first, then choose the file.");
+  else remark("No image file was received. Save the image first, then choose the file.");
 });
 document.querySelector("#random").addEventListener("click", showRandom);
 const listAgain = listClasses(document.querySelector("#classes"));

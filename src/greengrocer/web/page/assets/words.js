@@ -1,4 +1,4 @@
-// Names and numbers as a person writes them.
+// Names and numbers as text for people.
 
 /** `Golden-Delicious` with spaces. */
 export function plain(name) {

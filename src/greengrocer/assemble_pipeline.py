@@ -1,0 +1,68 @@
+"""The part of the composition root that needs no HTTP: a bundle becomes an engine and a pipeline.
+
+The Python API, ``predict``, ``evaluate`` and a bundle's trial need no more, and load no more.
+"""
+
+from collections.abc import Callable
+
+from greengrocer.bundles.bundle import Bundle
+from greengrocer.bundles.self_check import replay_goldens
+from greengrocer.context import Context
+from greengrocer.engines.batcher import Batcher
+from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
+from greengrocer.engines.registry import make_engine
+from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.imaging.heif import check_installation
+from greengrocer.pipeline import Observer, Pipeline
+from greengrocer.ranking import Labels, ModelId
+from greengrocer.serving.budgets import decode_bytes
+from greengrocer.serving.threads import picture_threads
+
+
+def build_pipeline(
+    bundle: Bundle,
+    engine_name: str = "onnx",
+    device: str = "auto",
+    limits: DecodeLimits | None = None,
+    observer: Observer | None = None,
+    threads: Threads = ONE_THREAD,
+    make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
+    memory: DecodeBudget | None = None,
+) -> Pipeline:
+    """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
+
+    Raises BundleRefused where the graph or an answer is not what the manifest says, UsageError
+    for an engine that is unknown or does not load, BrokenExtra.
+    """
+    check_installation()
+    manifest = bundle.manifest
+    engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
+    engine.start()
+    labels = Labels(
+        ModelId(manifest.name, manifest.version),
+        manifest.classes,
+        manifest.coarse,
+        manifest.known_threshold,
+        manifest.fine_threshold,
+        manifest.coarse_threshold,
+    )
+    pipeline = Pipeline(
+        engine,
+        manifest.geometry,
+        labels,
+        limits or DecodeLimits(bytes=decode_bytes(picture_threads())),
+        observer,
+        make_batcher(engine),
+        memory,
+    )
+
+    def best(picture: bytes) -> tuple[str, float]:
+        return pipeline.classify(picture, Context()).top[0]
+
+    try:
+        replay_goldens(bundle, best)
+    except BaseException:
+        pipeline.close()
+        raise
+    return pipeline

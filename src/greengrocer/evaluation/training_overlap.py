@@ -1,0 +1,88 @@
+"""Which of the images that are scored trained the model: for those its figures mean little."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+from greengrocer.bundles.attribution import is_grocery
+from greengrocer.bundles.bundle import Bundle
+from greengrocer.bundles.manifest import Manifest
+from greengrocer.bundles.trained_on import read_trained_on
+from greengrocer.datasets.checksums import shipped_checksums
+from greengrocer.datasets.dataset import Dataset
+from greengrocer.errors import DatasetUnusable
+
+
+class TrainingOverlap(NamedTuple):
+    """How many of the images that are scored trained the model, and how many are left out for it.
+
+    ``trained_on`` is None where the bundle does not tell.
+    """
+
+    trained_on: int | None = None
+    left_out: int = 0
+
+    def sentence(self, manifest: Manifest, split: str | None, pictures: int) -> str:
+        """In a sentence, whether the figures for ``pictures`` of ``split`` flatter the model."""
+        name = manifest.name
+        if self.trained_on:
+            part = "all" if self.trained_on == pictures else f"{self.trained_on:,}"
+            return f"{name} was trained on {part} of these images, so the figures flatter it."
+        if self.trained_on is not None:
+            left_out = f": the {self.left_out:,} that it was trained on are left out"
+            return f"{name} was trained on none of them{left_out if self.left_out else ''}."
+        if split in _splits(manifest):
+            return f"{name} was trained on images of this very split, so the figures flatter it."
+        return (
+            f"The bundle {name} does not say whether it was trained on these images: if it was, "
+            "the figures flatter it."
+        )
+
+
+def scored_images(
+    bundle: Bundle, labelled: Dataset, unseen: bool
+) -> tuple[Dataset, TrainingOverlap]:
+    """The images to score: the ``labelled`` ones, but for those that trained it, if ``unseen``.
+
+    A bundle lists the digests of what trained it. One that is older names splits; those of the
+    Grocery Store Dataset are known. Raises DatasetUnusable for an image that cannot be read, and
+    where ``unseen`` ones are asked for but there are none, or it is not known.
+    """
+    name, pictures = bundle.manifest.name, labelled.pictures
+    trained = read_trained_on(bundle) or _listed(bundle.manifest)
+    if trained is None:
+        if unseen:
+            raise DatasetUnusable(f"the bundle {name} does not say which images trained it")
+        return labelled, TrainingOverlap()
+    left = tuple(picture for picture in pictures if _digest(picture.path) not in trained)
+    count = len(pictures) - len(left)
+    if not unseen:
+        return labelled, TrainingOverlap(count)
+    if not left:
+        raise DatasetUnusable(f"{name} was trained on all of these {count:,} images")
+    return Dataset(labelled.taxonomy, left), TrainingOverlap(0, count)
+
+
+def _listed(manifest: Manifest) -> frozenset[str] | None:
+    """The digests of the splits of the Grocery Store Dataset that the provenance names."""
+    splits = _splits(manifest)
+    if not is_grocery(manifest) or not splits or not {"train", "val"}.issuperset(splits):
+        return None
+    folders = tuple(f"dataset/{split}/" for split in splits)
+    listing = shipped_checksums()
+    return frozenset(digest for path, digest in listing.items() if path.startswith(folders))
+
+
+def _splits(manifest: Manifest) -> list[str]:
+    """The splits that trained the model, as its provenance names them, which is any JSON."""
+    training = manifest.provenance.get("training")
+    split = training.get("split") if isinstance(training, dict) else None
+    return split.split(" + ") if isinstance(split, str) else []
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DatasetUnusable(f"{path}: {error.strerror}") from error

@@ -1,0 +1,281 @@
+"""Settings from flags, the environment and a file, with one line for each mistake.
+
+A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+)
+
+from greengrocer.engines.registry import find_engine
+from greengrocer.errors import UsageError
+from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
+from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.settings import PREFIX, RATE, Settings
+from greengrocer.suggestions import did_you_mean
+
+# The names that settings had before, each with the name of today and, where the unit has changed,
+# how much of the new unit one of the old is. They are accepted, with a warning, until 1.0.
+RENAMED: Mapping[str, tuple[str, int | None]] = {
+    "batch_wait": ("batch_wait_seconds", None),
+    "control": ("control_socket", None),
+    "deadline": ("request_timeout_seconds", None),
+    "decode_megabytes": ("decode_memory_bytes", 1_000_000),
+    "decode_seconds": ("decode_timeout_seconds", None),
+    "drain": ("drain_timeout_seconds", None),
+    "drain_delay": ("drain_delay_seconds", None),
+    "head_seconds": ("header_timeout_seconds", None),
+    "keep_alive": ("keep_alive_timeout_seconds", None),
+    "max_batch": ("max_batch_size", None),
+    "max_megabytes": ("max_image_bytes", 1_000_000),
+    "max_megapixels": ("max_image_pixels", 1_000_000),
+    "max_request_megabytes": ("max_request_bytes", 1_000_000),
+    "max_request_pictures": ("max_request_images", None),
+    "max_wait": ("max_queue_seconds", None),
+    "megabytes_in_flight": ("upload_memory_bytes", 1_000_000),
+    "send_seconds": ("send_timeout_seconds", None),
+    "upload_grace": ("upload_grace_seconds", None),
+    "upload_rate": ("min_upload_bytes_per_second", None),
+}
+# Kubernetes tells each pod of each Service in its namespace by variables that begin with the
+# Service's name: those of one called greengrocer, or greengrocer-metrics, begin with our prefix.
+SERVICE_LINK = re.compile(
+    r".*_(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)", re.DOTALL
+)
+SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
+
+
+def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str]:
+    """Give what stands under a name of RENAMED the name of today; returns the old names.
+
+    Raises UsageError where both names have a value.
+    """
+    found = sorted(RENAMED.keys() & values.keys())
+    for old in found:
+        new, times = RENAMED[old]
+        value = values.pop(old)
+        if new in values:
+            raise UsageError(f"{where} has both {old} and {new}, its new name: keep {new}")
+        values[new] = value if times is None else _times(value, times)
+    return found
+
+
+def _times(value: Any, times: int) -> Any:
+    """So many times a number; anything else as it is, for the validation to refuse."""
+    try:
+        return round(float(value) * times)
+    except (TypeError, ValueError, OverflowError):
+        return value
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes has set the variable, to tell of a Service; case counts nothing.
+
+    ``NAME_PORT`` may be a setting, too: there the value tells.
+    """
+    name = name.lower()
+    address = name.endswith("_port") and SERVICE_ADDRESS.match(value)
+    return bool(address or SERVICE_LINK.fullmatch(name))
+
+
+def check_environment(environment: Mapping[str, str]) -> list[str]:
+    """The settings' names in the variables that have our prefix.
+
+    Raises UsageError, in one line, for such a variable that is no setting.
+    """
+    known = [PREFIX + name.upper() for name in [*Settings.model_fields, *RENAMED]]
+    names = []
+    for name, value in sorted(environment.items()):
+        spelt = name.upper()  # as for a setting's value: case counts nothing
+        if not spelt.startswith(PREFIX) or is_service_link(name, value):
+            continue
+        if spelt not in known:
+            raise UsageError(
+                f"the environment has {one_line(name, MAX_NAME)}, "
+                f"which is no setting{did_you_mean(spelt, known)}"
+            )
+        names.append(spelt.removeprefix(PREFIX).lower())
+    return names
+
+
+def overlaid(settings: Settings, environment: Mapping[str, str]) -> list[str]:
+    """Variables of a Service's that have a setting's name, and whose setting nobody else gave.
+
+    They take the place of what an image sets, so that the default counts.
+    """
+    names = {
+        PREFIX + name.upper() for name in Settings.model_fields.keys() - settings.model_fields_set
+    }
+    return sorted(
+        name
+        for name, value in environment.items()
+        if name.upper() in names and is_service_link(name, value)
+    )
+
+
+def read_settings(flags: Mapping[str, object], config: Path | None = None) -> Settings:
+    """The settings from ``flags``, the environment and the TOML file ``config``.
+
+    Raises UsageError, in one line, for what is unknown, malformed or out of range.
+    """
+    given = dict(flags)
+    in_file = {} if config is None else _read_file(config)
+    variables = check_environment(os.environ)
+    old_names = {
+        *with_current_names(given, "the command line"),
+        *with_current_names(in_file, f"configuration file {config}"),
+        *RENAMED.keys() & set(variables),
+    }
+
+    class Given(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            *_: PydanticBaseSettingsSource,
+            **__: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            assert isinstance(env_settings, EnvSettingsSource)
+            env_settings.env_vars = _ours(env_settings.env_vars)
+            return init_settings, env_settings, InitSettingsSource(settings_cls, in_file)
+
+    try:
+        settings = Given(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise UsageError(_refused(error, given, variables, config)) from error
+    settings._old_names = tuple(sorted(old_names))  # noqa: SLF001
+    _check_texts(settings)
+    _check_together(settings)
+    find_engine(settings.engine)
+    return settings
+
+
+def _ours(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The variables, in small letters, that are settings, by their names of today."""
+    prefix = PREFIX.lower()
+    values = {
+        name.removeprefix(prefix): value
+        for name, value in variables.items()
+        if name.startswith(prefix) and not is_service_link(name, value or "")
+    }
+    with_current_names(values, "the environment")
+    return {prefix + name: value for name, value in values.items()}
+
+
+def _read_file(config: Path) -> dict[str, Any]:
+    """What a plain file of bounded size says."""
+    where = f"configuration file {config}"
+    if not config.is_file():
+        raise UsageError(
+            f"{where} {'is not a plain file' if config.exists() else 'does not exist'}"
+        )
+    try:
+        values = tomllib.loads(read_regular(config, MAX_SETTINGS_BYTES).decode())
+    except OSError as error:
+        raise UsageError(f"{where}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(f"{where} is not TOML: {error}") from error
+    for name, value in values.items():
+        new, _ = RENAMED.get(name, (name, None))
+        field = Settings.model_fields.get(new)
+        if isinstance(value, bool) and field is not None and field.annotation is not bool:
+            raise UsageError(  # pydantic would take true for 1
+                f"{where}: {name} is {str(value).lower()}, a boolean"
+            )
+    return values
+
+
+def _refused(
+    error: ValidationError,
+    flags: Mapping[str, object],
+    variables: Iterable[str],
+    config: Path | None,
+) -> str:
+    """The first mistake, in one line: which setting, where it was given, and what is wrong."""
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    in_file = f"configuration file {config}: "
+    if first["type"] == "extra_forbidden":
+        where = in_file if config is not None and name not in flags else ""
+        meant = did_you_mean(name, Settings.model_fields)
+        return f"{where}there is no setting {one_line(name, MAX_NAME)}{meant}"
+    given = [name, *(old for old, (new, _) in RENAMED.items() if new == name)]
+    if name in flags:
+        where = ""
+    elif any(each in variables for each in given):
+        where = "environment: "
+    else:
+        where = in_file
+    return (
+        f"{where}setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
+        f"{_wrong(first)}, got {first['input']!r}"
+    )
+
+
+WRONG = {  # what is wrong with a value, by the type of pydantic's error
+    "greater_than": "must be above {gt:,.12g}",
+    "greater_than_equal": "must be at least {ge:,.12g}",
+    "less_than_equal": "must be at most {le:,.12g}",
+    "literal_error": "must be {expected}",
+    "string_type": "must be a text",
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "must be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+}
+
+
+def _wrong(first: Any) -> str:
+    """What is wrong with a value, as a sentence's end."""
+    if first["type"] == "string_pattern_mismatch":
+        rate = first["ctx"]["pattern"] == RATE
+        return f"must look like {'600/minute' if rate else 'https://shop.example'}"
+    told = WRONG.get(first["type"])
+    if told is None:
+        return str(first["msg"]).removeprefix("Value error, ")
+    return told.format_map(first.get("ctx", {}))
+
+
+def _check_texts(settings: Settings) -> None:
+    for name, value in settings:
+        if "\0" in str(value):  # nothing that is named to the system can have one
+            raise UsageError(f"setting {name}: there is a NUL in {str(value)!r}")
+
+
+def _check_together(settings: Settings) -> None:
+    half = settings.request_timeout_seconds / 2
+    if (
+        "decode_timeout_seconds" in settings.model_fields_set
+        and settings.decode_timeout_seconds > half
+    ):
+        raise UsageError(
+            f"decode_timeout_seconds ({settings.decode_timeout_seconds:g}) must be at most half of "
+            f"request_timeout_seconds, that is {half:g}"
+        )
+    if settings.rate_limit_per_key and not settings.api_keys:
+        raise UsageError("rate_limit_per_key needs api_keys: without them no request has a key")
+    if settings.metrics_host and settings.metrics_port is None:
+        raise UsageError("metrics_host needs metrics_port, the port that it is for")
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        raise UsageError("metrics_port must differ from port")
+    if settings.upload_memory_bytes is None:
+        return
+    workers = settings.workers or 1
+    if settings.max_image_bytes > settings.upload_memory_bytes / workers:
+        each = f" for each of {workers} workers" if settings.workers else ""
+        raise UsageError(
+            f"upload_memory_bytes must be at least max_image_bytes{each}: "
+            "otherwise such an image is never accepted"
+        )

@@ -1,0 +1,52 @@
+"""Read files that a user names: only regular ones of bounded size, so that no read blocks."""
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+MAX_SETTINGS_BYTES = 1 << 20  # a file that a person writes: settings, keys, a recipe
+MAX_LIST_BYTES = 64 << 20  # a file that lists a data set
+MAX_IMAGE_BYTES = 1_000_000_000  # the largest value of --max-image-bytes
+
+
+class NotRegularFile(OSError):
+    """The file is a pipe, socket or device, or has too many bytes."""
+
+
+def open_regular(path: Path, flags: int = 0) -> BufferedReader:
+    """Open the regular file at ``path`` for reading, with more ``flags`` of open(2) if given.
+
+    Raises OSError, which NotRegularFile is: a pipe would block, a device may never end.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
+    except ValueError as error:  # a NUL in the path
+        raise OSError(errno.EINVAL, "a path cannot contain a NUL", str(path)) from error
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise NotRegularFile(errno.EINVAL, "is not a regular file", str(path)) from error
+        raise
+    try:
+        _check_regular(path, os.fstat(descriptor).st_mode)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise NotRegularFile(errno.EINVAL, "is not a regular file", str(path))
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """The content of the regular file at ``path``; raises OSError, also above ``max_bytes``."""
+    with open_regular(path) as file:
+        data = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
+    if len(data) > max_bytes:
+        raise NotRegularFile(errno.EFBIG, f"has over {max_bytes} bytes, the limit", str(path))
+    return data

@@ -1,0 +1,1 @@
+"""Images for training: read, grouped by scene, split, varied, batched."""

@@ -1,0 +1,58 @@
+"""Augmented batches, prepared by threads while the network works on the last one."""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.imaging.geometry import Pixels
+from greengrocer.training.data.augment import augment
+from greengrocer.training.data.reading import read_picture
+from greengrocer.training.recipe import Recipe
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+AHEAD = 4  # batches, or as many as give each thread two images
+
+
+def training_batches(
+    pictures: Sequence[LabelledImage], recipe: Recipe, epoch: int, threads: int
+) -> Iterator[Batch]:
+    """One epoch of (uint8 [N, 3, S, S], labels int64 [N]), shuffled; a last odd batch is dropped.
+
+    An image's variant depends on the seed, the epoch and its place in ``pictures`` alone, so an
+    epoch is the same whether or not the run was interrupted before it. Raises DatasetUnusable for
+    an image that cannot be read.
+    """
+    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
+    size = min(recipe.optimisation.batch_size, len(pictures))
+    how = recipe.augmentation.grown(epoch, recipe.optimisation.epochs)
+    chunks = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+
+    def load(index: int) -> Pixels:
+        random = np.random.default_rng((recipe.seed, epoch, index))
+        target = 2 * how.image_size
+        picture = read_picture(pictures[index].path, (target, target))
+        return np.asarray(augment(picture, how, random))
+
+    def assembled(chunk: np.ndarray, loaded: list[Future[Pixels]]) -> Batch:
+        stacked = np.stack([each.result() for each in loaded])
+        labels = torch.tensor([pictures[index].label for index in chunk])
+        return torch.from_numpy(stacked).permute(0, 3, 1, 2), labels
+
+    # Each image is a task of its own, so that a batch is prepared by all threads.
+    ahead = max(AHEAD, math.ceil(2 * threads / size))
+    with ThreadPoolExecutor(threads, thread_name_prefix="augment") as pool:
+        waiting: deque[tuple[np.ndarray, list[Future[Pixels]]]] = deque()
+        try:
+            for chunk in chunks:
+                waiting.append((chunk, [pool.submit(load, int(index)) for index in chunk]))
+                if len(waiting) > ahead:
+                    yield assembled(*waiting.popleft())
+            while waiting:
+                yield assembled(*waiting.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)  # a batch that fails, or Ctrl-C, ends it at once

@@ -1,0 +1,173 @@
+"""Cross-validation: each image is answered by a model that trained on nothing of its scene.
+
+The answers are written to a file after each fold, so that a rerun resumes.
+"""
+
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from greengrocer.errors import UsageError
+from greengrocer.training.job import TrainingJob, fold_stage
+from greengrocer.training.learning.checkpoint import LATER, TeacherId, contents_digest
+from greengrocer.training.plan import Folds, Plan
+from greengrocer.training.recipe import Recipe, differences, read_back
+from greengrocer.training.release.finish import RawAnswers, answer_raw, export, published
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+ANSWERED = ("in_float", "in_int8", "known_score")
+# Settings of the table ``export`` that take effect only once the folds have answered.
+AFTERWARDS = (
+    *("known_quantile", "answer_precision"),
+    *("max_graph_megabytes", "max_weights_megabytes"),
+)
+
+
+def out_of_fold(job: TrainingJob, plan: Plan, answers: "FoldAnswers") -> RawAnswers:
+    """Fit a model to all but one fold of the scenes, for each; pool what they answer.
+
+    Images of classes with one scene are missing from the pool. Beside the bundle lie a checkpoint
+    for each fold and ``<out>.out_of_fold.npz`` with the ``answers`` so far: a rerun goes on from
+    them. Raises UsageError where a fit is refused.
+    """
+    assert plan.folds is not None
+    answers.begin()
+    for fold in range(plan.folds.number):
+        if answers.complete(fold):  # or empty, where scenes are few
+            continue
+        stage, held_out = fold_stage(fold, plan.folds.number), plan.folds.held_out(fold)
+        tqdm.write(f"{stage}: {len(held_out)} images held out")
+        training = plan.fits[stage]
+        fitted = job.fit(stage, plan.taxonomy, training)
+        network, _ = published(fitted.network, job.recipe)
+        answers.add(fold, answer_raw(export(network, training, job.recipe), held_out))
+    return answers.pooled()
+
+
+class FoldAnswers:
+    """Raw answers for N images, fold by fold, in an .npz file at ``path``.
+
+    Its arrays: ``in_float`` and ``in_int8`` float32 [N, classes] and ``known_score`` float32 [N],
+    NaN where not answered yet; ``truth`` and ``fold`` int64 [N]; ``names`` [N] (folder/file);
+    ``recipe``, JSON; ``contents``, a digest of the images' bytes; ``teachers``, the digest of
+    each teacher's weights, fold by fold. What the file holds already is taken up. Where only the
+    recipe's table ``export`` has changed, the answers are made anew, by the same networks.
+
+    Raises UsageError where it is of another training.
+    """
+
+    def __init__(
+        self, path: Path, recipe: Recipe, folds: Folds, teachers: Sequence[TeacherId] = ()
+    ) -> None:
+        self.path, self.where, self.folds = path, folds.where, folds.number
+        everything, self.teachers = folds.everything, tuple(teachers)
+        pictures, classes = everything.pictures, everything.taxonomy.classes
+        blank = np.full((len(pictures), len(classes)), np.nan, np.float32)
+        truth = np.array([p.label for p in pictures])
+        self.raw = RawAnswers(blank, blank.copy(), blank[:, 0].copy(), truth)
+        self.names = np.array([f"{p.path.parent.name}/{p.path.name}" for p in pictures])
+        self.contents = contents_digest(pictures)
+        self.recipe = recipe
+        if path.exists():
+            self._load()
+
+    def begin(self) -> None:
+        """Write the file, so that other folds' checkpoints beside it are never taken for these."""
+        self._save()
+
+    def complete(self, fold: int) -> bool:
+        """Whether each image of ``fold`` is answered."""
+        return not np.isnan(self.raw.in_int8[self.where == fold]).any()
+
+    def add(self, fold: int, found: RawAnswers) -> None:
+        """Enter and write the answers for the images of ``fold``, in their order."""
+        for name in ANSWERED:
+            getattr(self.raw, name)[self.where == fold] = getattr(found, name)
+        self._save()
+
+    def pooled(self) -> RawAnswers:
+        """The answers for every image that has been held out."""
+        answered = ~np.isnan(self.raw.in_int8).any(axis=1)
+        in_float, in_int8, known_score, truth = self.raw
+        return RawAnswers(
+            in_float[answered], in_int8[answered], known_score[answered], truth[answered]
+        )
+
+    def _load(self) -> None:
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                found: Arrays = dict(stored)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UsageError(f"{self.path} cannot be read, delete it: {error}") from error
+        if not found.keys() >= {*ANSWERED, "truth", "names", "fold", "recipe"}:
+            raise self._refused("holds no answers of folds")
+        self._check(found)
+        then = read_back(str(found["recipe"]))
+        assert then is not None  # or it would have been refused
+        changed = differences(then.model_copy(update=self._only_later(then)), self.recipe)
+        if changed:
+            tqdm.write(f"the fold models answer again ({'; '.join(changed)})")
+            return
+        for name in ANSWERED:
+            np.copyto(getattr(self.raw, name), found[name])
+
+    def _check(self, found: Arrays) -> None:
+        """Raise UsageError where what was ``found`` is of another training than this."""
+        then = read_back(str(found["recipe"]))
+        if then is None:
+            raise self._refused("was written by a version whose recipe this one cannot read")
+        changed = differences(then, self.recipe, LATER)
+        if changed:
+            raise self._refused(f"was written under another recipe ({'; '.join(changed)})")
+        same = (np.array_equal(found[name], self._arrays()[name]) for name in ("names", "truth"))
+        if not all(same) or found["in_int8"].shape != self.raw.in_int8.shape:
+            raise self._refused("was written for other images: their names or classes differ")
+        if self.contents and str(found.get("contents", self.contents)) != self.contents:
+            raise self._refused("was written for other images: their bytes differ")
+        if not np.array_equal(found["fold"], self.where):
+            count = int(found["fold"].max()) + 1
+            other = f"{count} folds, not {self.folds}" if count != self.folds else "other folds"
+            raise self._refused(f"is of {other}")
+        self._check_teachers(found)
+
+    def _check_teachers(self, found: Arrays) -> None:
+        if "teachers" not in found:
+            if self.teachers:
+                raise self._refused("does not say which teacher the fold models learned from")
+            return
+        if found["teachers"].tolist() != [teacher.weights for teacher in self.teachers]:
+            told = ", ".join(dict.fromkeys(teacher.name for teacher in self.teachers))
+            raise self._refused(
+                f"is of folds that did not learn from {told or 'no teacher'}, or not from these "
+                "weights: name the teacher that it began with"
+            )
+
+    def _only_later(self, then: Recipe) -> dict[str, object]:
+        """The recipe's table ``export``, but for what is set only after the folds have answered."""
+        later = {name: getattr(self.recipe.export, name) for name in AFTERWARDS}
+        return {"export": then.export.model_copy(update=later)}
+
+    def _refused(self, why: str) -> UsageError:
+        return UsageError(
+            f"{self.path} {why}: delete it and the folds' checkpoints beside it, or name another "
+            "--out"
+        )
+
+    def _arrays(self) -> Arrays:
+        described: Arrays = {"names": self.names, "fold": self.where}
+        described["teachers"] = np.array([teacher.weights for teacher in self.teachers], str)
+        described["contents"] = np.array(self.contents)
+        return described | {"recipe": np.array(self.recipe.model_dump_json())} | self.raw._asdict()
+
+    def _save(self) -> None:
+        """Write the file, whole or not at all."""
+        unfinished = self.path.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            np.savez(file, **self._arrays())  # type: ignore[arg-type]  # numpy's allow_pickle
+        os.replace(unfinished, self.path)

@@ -1,1 +1,0 @@
-"""Pictures for training: read, grouped by scene, split, varied, batched."""

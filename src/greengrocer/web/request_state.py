@@ -1,0 +1,123 @@
+"""What the layers of one request share: a typed object, attached to its ASGI scope once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from starlette.types import Message, Receive, Scope
+
+from greengrocer.serving.admission import Admission
+from greengrocer.serving.rate_limits import Charge
+
+KEY = "greengrocer.request"  # of the scope
+
+
+@dataclass(slots=True)
+class RequestState:
+    """One request, from its head to the last byte of its answer. Each field has one writer.
+
+    Whoever is outermost makes and attaches it: the protocol of our own server, ``Proxied`` behind
+    Ray Serve, or ``Observe`` under any other ASGI server.
+
+    ========================  ===================================  ===============================
+    field                     written by                           read by
+    ========================  ===================================  ===============================
+    ``arrived``               who attaches it                      routes: the client's deadline
+    ``drain``                 the protocol                         ``sent``
+    ``request_id``            ``Observe``                          routes, problems, the access log
+    ``key_name``              ``Guard``                            the access log
+    ``charge``                ``Guard``                            routes with several images
+    ``refused``               ``problem_response``                 the metrics and the access log
+    ``held``                  ``hold_until_sent``                  ``Observe``, which releases it
+    ``disconnected``          ``disconnect``                       ``on_disconnect``
+    ========================  ===================================  ===============================
+    """
+
+    arrived: float  # when the request's head came, in monotonic seconds
+    drain: Callable[[], Awaitable[None]] | None = None  # waits for the client to read
+    request_id: str = ""
+    key_name: str | None = None  # of the API key that was sent
+    charge: Charge | None = None  # counts one more image against the client's rate limit
+    refused: str | None = None  # the code of a refusal
+    held: ExitStack = field(default_factory=ExitStack)
+    disconnected: bool = False
+    _callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called as soon as the client disconnects; at once where it has."""
+        if self.disconnected:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def disconnect(self) -> None:
+        """The client disconnected: stop the work for it."""
+        self.disconnected = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+    def hold_until_sent(self, admission: Admission, answer: bytes) -> bytes:
+        """``answer``, counted among the bytes in flight until the client has read it.
+
+        Raises Overloaded where there is no room for it. The upload must have been given back: so an
+        answer that is no larger has room.
+        """
+        receipt = self.held.enter_context(admission.reserve_bytes())
+        receipt.hold(len(answer))
+        return answer
+
+    async def sent(self) -> None:
+        """Wait until the client has read all that was sent, or disconnected.
+
+        Only our own server reports it. With another one it returns at once.
+        """
+        if self.drain is not None:
+            await self.drain()
+
+
+def attach(scope: Scope, state: RequestState) -> RequestState:
+    """Attach ``state`` to a request's scope, and return it."""
+    scope[KEY] = state
+    return state
+
+
+def state_of(scope: Scope) -> RequestState:
+    """The state that is attached to a request's scope."""
+    state: RequestState = scope[KEY]
+    return state
+
+
+class DisconnectWatch:
+    """Notices that the client disconnects, under a server that reports it to ``receive`` alone.
+
+    Until the body's end its reader receives the message. Behind the end nobody would: a task waits
+    for it there.
+    """
+
+    def __init__(self, receive: Receive, state: RequestState) -> None:
+        self._receive = receive
+        self._state = state
+        self._task: asyncio.Task[Message] | None = None
+
+    async def receive(self) -> Message:
+        """The next message, as the server's own ``receive`` has it."""
+        if self._task is not None:
+            return await asyncio.shield(self._task)
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._state.disconnect()
+        elif not message.get("more_body", False):
+            self._task = asyncio.create_task(self._watch())
+        return message
+
+    def stop(self) -> None:
+        """End the watch: the request has its answer."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _watch(self) -> Message:
+        message = await self._receive()
+        self._state.disconnect()
+        return message

@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from greengrocer.regular_files import NotRegularFile, open_regular, read_regular
+
+
+def test_a_plain_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(file)
+    assert read_regular(file, 5) == read_regular(tmp_path / "link", 5) == b"12345"
+    with pytest.raises(NotRegularFile, match="over 4 bytes"):
+        read_regular(file, 4)
+
+
+def test_nothing_else_is_opened_or_awaited(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = len(list(Path("/dev/fd").iterdir()))
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / ("x" * 300)):
+        with pytest.raises(OSError, match=r"regular|directory|long"):
+            open_regular(path)
+    with pytest.raises(OSError, match="NUL"):
+        open_regular(Path("a\0b"))
+    assert len(list(Path("/dev/fd").iterdir())) == before

@@ -1,0 +1,148 @@
+"""What an answer holds is among the bytes in flight until its client read it or disconnected."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from greengrocer.context import Context
+from greengrocer.imaging.decode import Picture
+from greengrocer.ranking import Answer, Ask
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.classifier import LocalClassifier, Served
+from support.forms import FORM, form, part
+from support.live import MEGA, Live, live, make_service
+from support.pictures import jpeg
+from support.problems import problem_of
+from support.tensors import asking, binary, image, infer, packed
+from support.waiting import until
+from support.wire import Wire, exchange, head, post
+
+GREY = jpeg(5)
+MUCH = 20 * MEGA  # bytes of an answer: more than the sockets hold
+IDS = 256
+
+
+class Generous(LocalClassifier):
+    """Gives large answers to whoever asks for evidence."""
+
+    size = MUCH
+
+    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+        """A usual answer, with much evidence."""
+        served = await super().classify(picture, context, ask)
+        return served._replace(answer=self._enlarged(served.answer))
+
+    def _enlarged(self, answer: Answer) -> Answer:
+        values = np.zeros((1, self.size // 4), np.float32)
+        return replace(
+            answer,
+            evidence=None if answer.evidence is None else values,
+            overlay=answer.overlay and bytes(self.size),
+            tensors={**answer.tensors, "evidence": values},
+        )
+
+
+def batch(count: int) -> bytes:
+    """A request with so many images, the last of its connection."""
+    body = form(*[part(GREY)] * count)
+    lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", "Connection: close")
+    return head("POST", "/predict/batch?explain=true", *lines) + body
+
+
+REQUESTS: dict[str, Callable[[], bytes]] = {
+    "/predict": lambda: post(GREY, target="/predict?explain=true"),
+    "/explain": lambda: post(GREY, target="/explain"),
+    "/predict/batch": lambda: batch(1),
+    "/v2": lambda: infer(asking(image(GREY), outputs=[{"name": "evidence"}])),
+}
+
+
+def used(server: Live) -> int:
+    """Bytes in flight."""
+    return server.service.admission._bytes.used
+
+
+@contextmanager
+def generous(bundle: Path, size: int = MUCH, room: int = 256 * MEGA) -> Iterator[Live]:
+    """A service whose answers have so many bytes, with room for so many."""
+    admission = Admission(AdmissionLimits(room, 3.0), 1, 0.01)
+    service = replace(make_service(bundle), admission=admission)
+    local = service.classifier
+    assert isinstance(local, LocalClassifier)
+    classifier = Generous(local.models.current, 1)
+    classifier.size = size
+    local.close()
+    with live(replace(service, classifier=classifier, deadline=1)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(fake_bundle: Path) -> Iterator[Live]:
+    """A service of large answers, with the usual room."""
+    with generous(fake_bundle) as server:
+        yield server
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_an_answer_is_held_until_it_is_taken(server: Live, route: str) -> None:
+    with Wire(server.url) as wire:
+        wire.send(REQUESTS[route]())
+        until(lambda: used(server) >= MUCH)
+        if route == "/predict/batch":
+            assert len(wire.rest()) > MUCH
+        else:
+            assert len(wire.answer().body) >= MUCH
+        until(lambda: used(server) == 0)
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_an_answer_is_held_no_longer_than_its_client_is_there(server: Live, route: str) -> None:
+    with Wire(server.url) as wire:
+        wire.send(REQUESTS[route]())
+        until(lambda: used(server) >= MUCH)
+    until(lambda: used(server) == 0)
+
+
+@pytest.mark.parametrize("route", [route for route in REQUESTS if route != "/predict/batch"])
+def test_an_answer_without_room_is_refused(fake_bundle: Path, route: str) -> None:
+    with generous(fake_bundle, size=2 * MEGA, room=MEGA) as server:
+        answer = exchange(server.url, REQUESTS[route]())
+        assert answer.status == 429
+        if route == "/v2":
+            assert json.loads(answer.body) == {"error": "too many bytes are in flight"}
+        else:
+            assert problem_of(429, answer.headers, answer.body).code == "overloaded"
+        until(lambda: used(server) == 0)
+        assert exchange(server.url, post(GREY)).status == 200
+
+
+def test_lines_without_room_become_refusals(fake_bundle: Path) -> None:
+    with generous(fake_bundle, room=MUCH * 5 // 2) as server, Wire(server.url) as wire:
+        wire.send(batch(3))
+        refused = server.service.metrics.rejections.labels("overloaded")
+        until(lambda: refused._value.get() > 0)
+        lines = [line for line in wire.rest().splitlines() if line.startswith(b'{"index"')]
+        told = [json.loads(line) for line in lines]
+        assert [line["index"] for line in told] == [0, 1, 2]
+        assert "prediction" in told[0]
+        assert "overloaded" in [line.get("code") for line in told]
+        until(lambda: used(server) == 0)
+
+
+@pytest.mark.parametrize("length", [IDS, IDS + 1])
+def test_an_id_may_be_so_long(server: Live, length: int) -> None:
+    answer = exchange(server.url, infer(asking(image(GREY), id="é" * length)))
+    assert answer.status == (200 if length == IDS else 400)
+    if length > IDS:
+        assert answer.body == b'{"error":"id has over 256 characters"}'
+
+
+def test_an_id_before_binary_data_may_be_no_longer(server: Live) -> None:
+    tail = packed(GREY)
+    request = asking(binary("image", "BYTES", [1], len(tail)), id="x" * 10_000_000)
+    assert exchange(server.url, infer(request, tail)).status == 400
