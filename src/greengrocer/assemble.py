@@ -18,14 +18,18 @@ from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
-from greengrocer.serving.budgets import decode_bytes, upload_bytes
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.rate_limits import Rate, RateLimiter, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
-from greengrocer.serving.threads import engine_threads, picture_threads
+from greengrocer.serving.resources import (
+    decode_bytes,
+    engine_threads,
+    picture_threads,
+    upload_bytes,
+)
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access

@@ -16,8 +16,7 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.heif import check_installation
 from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
-from greengrocer.serving.budgets import decode_bytes
-from greengrocer.serving.threads import picture_threads
+from greengrocer.serving.resources import decode_bytes, picture_threads
 
 
 def build_pipeline(

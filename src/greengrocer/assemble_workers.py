@@ -25,7 +25,7 @@ from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.reloading.reload import Reloader
-from greengrocer.serving.threads import picture_threads
+from greengrocer.serving.resources import picture_threads
 from greengrocer.serving.workers.bundle_store import BundleStore
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier

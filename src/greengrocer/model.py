@@ -21,7 +21,8 @@ from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, Ask
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
-from greengrocer.serving.threads import picture_threads, side_by_side
+from greengrocer.serving.pool import side_by_side
+from greengrocer.serving.resources import picture_threads
 from greengrocer.tracebacks import release_frames
 
 ImageLike: TypeAlias = (

@@ -19,7 +19,7 @@ from greengrocer.scale.replicas import (
     wanted_bundle,
 )
 from greengrocer.serving.admission import Admission
-from greengrocer.serving.threads import ENGINE_THREADS
+from greengrocer.serving.resources import ENGINE_THREADS
 from greengrocer.settings import PREFIX, Settings
 from support.ray_cluster import CONFIG
 from support.service_links import service_links

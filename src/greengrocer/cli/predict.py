@@ -82,7 +82,8 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
     from greengrocer.context import Context  # noqa: PLC0415
     from greengrocer.errors import ImageRefused  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
-    from greengrocer.serving.threads import picture_threads, side_by_side  # noqa: PLC0415
+    from greengrocer.serving.pool import side_by_side  # noqa: PLC0415
+    from greengrocer.serving.resources import picture_threads  # noqa: PLC0415
     from greengrocer.tracebacks import release_frames  # noqa: PLC0415
 
     def classify(path: Path) -> Answer | ImageRefused:

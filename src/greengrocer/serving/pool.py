@@ -1,15 +1,35 @@
-"""Threads that work for an event loop: what the standard library has, at half its cost."""
+"""Pools of threads: for an event loop, and for a command that works through a list of items."""
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from greengrocer.tracebacks import release_frames
 
+AHEAD = 4  # items for each thread that may be in work before their turn
+
 T = TypeVar("T")
+R = TypeVar("R")
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """``work(item)`` for each item, in order, computed on ``threads`` a few items ahead."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+    ahead: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            ahead.append(pool.submit(work, item))
+            if len(ahead) > AHEAD * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 class Pool:

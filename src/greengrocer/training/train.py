@@ -13,7 +13,7 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import prototypes_to_float16
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
