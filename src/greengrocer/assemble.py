@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -20,7 +19,7 @@ from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.memory import return_large_blocks
-from greengrocer.serving.rate_limits import Rate, RateLimiter, Rates, parse_rate
+from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, RateLimiter, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
@@ -38,10 +37,6 @@ from greengrocer.web.app import create_app
 from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
-
-if TYPE_CHECKING:
-    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
-
 
 IN_BASE64 = 4 / 3  # as long as an image is its base64, in which /v2 may have it
 
@@ -158,14 +153,9 @@ def rates_of(settings: Settings) -> dict[str, Rate]:
     return {name: parse_rate(rate) for name, rate in given.items() if rate is not None}
 
 
-def make_limiter(rates: Rates) -> "LocalRateLimiter | None":
-    """Who counts by ``rates``; None where there are none."""
-    if not rates:
-        return None
-    # For most services it is not needed.
-    from greengrocer.serving.local_rate_limiter import LocalRateLimiter  # noqa: PLC0415
-
-    return LocalRateLimiter(rates)
+def make_limiter(rates: Rates) -> LocalRateLimiter | None:
+    """The limiter that counts by ``rates``; None without rates."""
+    return LocalRateLimiter(rates) if rates else None
 
 
 Starter = Callable[[Bundle], tuple[Pipeline, float]]

@@ -14,7 +14,7 @@ from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described, encode
 from greengrocer.serving.frames.stream import FrameStream
-from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+from greengrocer.serving.rate_limits import LocalRateLimiter
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier

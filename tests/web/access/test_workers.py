@@ -7,8 +7,7 @@ import pytest
 
 from fake_engine import FakeEngine
 from greengrocer.errors import NotReady
-from greengrocer.serving.local_rate_limiter import LocalRateLimiter
-from greengrocer.serving.rate_limits import Rate, RateLimitState
+from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, RateLimitState
 from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 from support.live import engine_of
 from support.seam import pair

@@ -38,7 +38,7 @@ from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 
 if TYPE_CHECKING:
-    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+    from greengrocer.serving.rate_limits import LocalRateLimiter
 
 FAR_PAST = 2.0  # seconds past its deadline, after which a thread must have noticed
 SLOW_PICTURES = 10.0  # or as many times what an image takes
