@@ -11,8 +11,7 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.reloading.models import Models
-from greengrocer.serving.reloading.reload import Change, Reloader
-from greengrocer.serving.reloading.reload_triggers import ReloadTriggers
+from greengrocer.serving.reloading.reload import Change, Reloader, ReloadTriggers
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import CountingEngine
 from support.live import engine_of
