@@ -9,8 +9,7 @@ from PIL import Image
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import (
     ClientDisconnected,

@@ -10,8 +10,7 @@ from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import Engine
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits

@@ -15,8 +15,7 @@ from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
 from greengrocer.bundles.save import GoldenImage, Model, save_bundle
 from greengrocer.context import Context
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError

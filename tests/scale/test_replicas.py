@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from greengrocer.assemble import admission_limits
-from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.errors import Overloaded, UsageError
 from greengrocer.scale.replicas import (
     ELSEWHERE,

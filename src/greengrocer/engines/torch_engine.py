@@ -4,7 +4,7 @@ from pathlib import Path
 
 from greengrocer.bundles.float_weights import read_weights
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
-from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, MissingExtra
 from greengrocer.imaging.geometry import Pixels

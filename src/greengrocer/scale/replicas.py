@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings, with_current_names
 from greengrocer.safe_text import MAX_NAME, one_line
