@@ -19,7 +19,7 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.imaging.decode import DecodeLimits
-from greengrocer.pipeline import Pipeline
+from greengrocer.pipeline import InFlightCount, Pipeline
 from greengrocer.ranking import Ask, Labels, ModelId
 from support.clocks import SettableClock
 from support.engines import CountingEngine, HeldEngine
@@ -181,3 +181,29 @@ def test_a_pipeline_without_batches_has_no_thread_of_its_own(engine: CountingEng
     assert threading.active_count() == threads
     pipeline.close()
     assert engine.closed
+
+
+def test_an_image_with_no_other_in_flight_is_alone() -> None:
+    count = InFlightCount()
+    for _ in range(2):
+        with count.image() as image:
+            assert image.alone
+
+
+def test_an_image_that_meets_another_at_its_start_or_end_is_not_alone() -> None:
+    count = InFlightCount()
+    with count.image() as first:
+        with count.image() as second:
+            assert not first.alone
+            assert not second.alone
+        assert first.alone
+
+
+def test_an_image_that_arrived_while_another_was_in_flight_is_not_alone_later() -> None:
+    count = InFlightCount()
+    first = count.image()
+    with first:
+        second = count.image()
+        second.__enter__()
+    assert count.images == 1
+    assert not second.alone

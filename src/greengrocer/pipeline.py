@@ -4,14 +4,14 @@ The service, ``greengrocer predict`` and evaluation all run this one method, eac
 thread it likes; the heavy parts release the GIL.
 """
 
+import threading
 from dataclasses import replace
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, Self
 
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
-from greengrocer.engines.in_flight import InFlightCount
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
@@ -103,3 +103,44 @@ class Pipeline:
             below = plan.decode(context.check)
             below.thumbnail(OVERLAY_SIZE)
         return replace(answer, overlay=overlay_png(below, answer.evidence))
+
+
+class InFlightCount:
+    """Counts the images that are being classified now, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.lock = threading.Lock()
+
+    def image(self) -> "InFlightImage":
+        """One more image, counted while its ``with`` block runs."""
+        return InFlightImage(self)
+
+
+class InFlightImage:
+    """One image that is being classified."""
+
+    __slots__ = ("_arrived_alone", "_count")
+
+    def __init__(self, count: InFlightCount) -> None:
+        self._count = count
+        self._arrived_alone = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other image is in flight, and none was when this one arrived.
+
+        Under load there is for an instant one image, between two of another thread. That it was
+        alone both times is then as good as impossible.
+        """
+        return self._arrived_alone and self._count.images == 1
+
+    def __enter__(self) -> Self:
+        with self._count.lock:
+            self._count.images += 1
+            self._arrived_alone = self._count.images == 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._count.lock:
+            self._count.images -= 1
