@@ -1,6 +1,6 @@
-"""The part of the composition root that needs no HTTP: a bundle becomes an engine and a pipeline.
+"""The part of the composition root without HTTP: a bundle becomes an engine and a pipeline.
 
-The Python API, ``predict``, ``evaluate`` and a bundle's trial need no more, and load no more.
+The Python API, ``predict``, ``evaluate`` and a bundle's trial import only this part.
 """
 
 from collections.abc import Callable

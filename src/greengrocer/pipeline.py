@@ -130,8 +130,8 @@ class InFlightImage:
     def alone(self) -> bool:
         """Whether no other image is in flight, and none was when this one arrived.
 
-        Under load there is for an instant one image, between two of another thread. That it was
-        alone both times is then as good as impossible.
+        Under load one image may be alone for an instant, between two of another thread. To be
+        alone at both moments is then very unlikely.
         """
         return self._arrived_alone and self._count.images == 1
 

@@ -101,12 +101,15 @@ async def test_bytes_are_waited_for_in_order_too(admission: Admission) -> None:
         first.grow(80)
         waiting = asyncio.create_task(second.grow_in_turn(50, Context(seconds=SECONDS)))
         await asyncio.sleep(0)
-        with admission.reserve_bytes() as third, pytest.raises(Overloaded, match="bytes"):
+        with (
+            admission.reserve_bytes() as third,
+            pytest.raises(Overloaded, match="for uploads"),
+        ):
             third.grow(10)
         first.shrink(40)
         await waiting
         assert second.size == 50
-        with pytest.raises(Overloaded, match="bytes"):
+        with pytest.raises(Overloaded, match="for uploads"):
             await second.grow_in_turn(50, Context(seconds=0.01))
 
 

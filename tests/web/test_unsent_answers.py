@@ -114,7 +114,9 @@ def test_an_answer_without_room_is_refused(fake_bundle: Path, route: str) -> Non
         answer = exchange(server.url, REQUESTS[route]())
         assert answer.status == 429
         if route == "/v2":
-            assert json.loads(answer.body) == {"error": "too many bytes are in flight"}
+            assert json.loads(answer.body) == {
+                "error": "the memory for uploads is full: send the request again later"
+            }
         else:
             assert problem_of(429, answer.headers, answer.body).code == "overloaded"
         until(lambda: used(server) == 0)

@@ -70,14 +70,14 @@ def test_a_directory_of_another_user_is_refused(
 ) -> None:
     path.parent.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert "yours alone" in refused(path)
+    assert "others cannot enter" in refused(path)
 
 
 def test_a_link_to_a_directory_is_refused(path: Path) -> None:
     elsewhere = path.parent.with_name("elsewhere")
     elsewhere.mkdir(mode=0o700)
     path.parent.symlink_to(elsewhere)
-    assert "yours alone" in refused(path)
+    assert "others cannot enter" in refused(path)
 
 
 def test_a_directory_that_cannot_be_made_is_refused(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_socket_that_nobody_listens_on_is_replaced(path: Path) -> None:
 
 def test_a_socket_that_lives_is_refused_and_stays(path: Path) -> None:
     with control_socket(path):
-        assert "a running service has it" in refused(path)
+        assert "a running service uses it" in refused(path)
         assert path.exists()
 
 
@@ -143,7 +143,7 @@ def test_a_socket_that_is_just_made_is_not_taken_for_one_that_nobody_listens_on(
 def test_a_file_that_is_no_socket_is_refused_and_stays(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_text("precious")
-    assert "no socket" in refused(path)
+    assert "not a socket" in refused(path)
     assert path.read_text() == "precious"
 
 

@@ -90,7 +90,7 @@ def test_a_rollback_goes_back_and_a_second_one_returns(
 def test_without_a_previous_model_there_is_no_way_back(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
-    with pytest.raises(ReloadRefused, match="no model to go back to"):
+    with pytest.raises(ReloadRefused, match="no previous model"):
         models.roll_back()
     assert models.current is pipelines[0]
 

@@ -59,7 +59,7 @@ def fit_thresholds(
 
     The share ``how.known_quantile`` of the images falls below the first. Of the others, those
     named at the fine level are right ``how.answer_precision`` of the time; and so are those of the
-    rest that are named at the coarse level, whose confidence no temperature can mend on its own.
+    rest that are named at the coarse level, whose confidence a temperature alone cannot correct.
     """
     known = known_threshold(known_score, how.known_quantile)
     believed = known_score >= known
