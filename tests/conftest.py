@@ -21,6 +21,12 @@ os.environ.update(python_path())  # the processes that tests start find the engi
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the service does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def fake_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that needs no model."""
     return write_fake_bundle(tmp_path_factory.mktemp("bundles") / "greys")

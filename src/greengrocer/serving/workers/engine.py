@@ -14,8 +14,6 @@ from greengrocer.errors import Refusal
 from greengrocer.imaging.decode import count_pixels
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.classifier import Served, serve
-from greengrocer.serving.frames import refusals
-from greengrocer.serving.frames.fields import Malformed
 from greengrocer.serving.frames.frames import (
     Answered,
     Begun,
@@ -29,8 +27,7 @@ from greengrocer.serving.frames.frames import (
     RateLimitRequest,
     Refused,
 )
-from greengrocer.serving.frames.link import Link
-from greengrocer.serving.frames.stream import FrameStream
+from greengrocer.serving.frames.stream import FrameStream, Link, Malformed
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
@@ -185,10 +182,10 @@ class EngineConnection(Link):
         answer: Answered | Refused | Failed
         try:
             served = await self.server.serve(frame, context, lambda: self.send(Begun(frame.id)))
-            answer = Answered(frame.id, served.seconds, served.answer)
+            answer = Answered.of(frame.id, served.seconds, served.answer)
         except Refusal as refusal:
             release_frames(refusal)
-            answer = refusals.to_frame(frame.id, refusal)
+            answer = Refused.of(frame.id, refusal)
         except Exception as error:
             log.exception("failed", request_id=context.request_id)
             release_frames(error, logged=True)

@@ -17,7 +17,6 @@ from greengrocer.errors import (
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Ask, Labels
 from greengrocer.serving.classifier import Served
-from greengrocer.serving.frames import refusals
 from greengrocer.serving.frames.frames import (
     Answered,
     Begun,
@@ -30,8 +29,7 @@ from greengrocer.serving.frames.frames import (
     RateLimitReply,
     Refused,
 )
-from greengrocer.serving.frames.link import Link
-from greengrocer.serving.frames.stream import FrameStream
+from greengrocer.serving.frames.stream import FrameStream, Link
 from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 
 FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, RateLimitReply)
@@ -60,17 +58,7 @@ class PendingImage:
 
     def frame(self, number: int) -> Classify:
         """What the engine is to be told."""
-        context = self.context
-        seconds = context.remaining()
-        return Classify(
-            number,
-            self.ask,
-            seconds,
-            self.suspect,
-            context.request_id,
-            self.picture,
-            context.patient,
-        )
+        return Classify.of(number, self.picture, self.ask, self.context, self.suspect)
 
     def settle(self, result: Served | Exception) -> None:
         """Answer, if somebody still waits."""
@@ -283,6 +271,6 @@ def _result(frame: Answered | Refused | Failed) -> Served | Exception:
         case Answered():
             return Served(frame.answer, frame.seconds)
         case Refused():
-            return refusals.from_frame(frame)
+            return frame.refusal
         case Failed():
             return RuntimeError("the engine process failed: see its log")

@@ -5,7 +5,7 @@ from itertools import count
 
 from greengrocer.errors import NotReady
 from greengrocer.serving.frames.frames import RateLimitReply, RateLimitRequest
-from greengrocer.serving.frames.link import Link
+from greengrocer.serving.frames.stream import Link
 from greengrocer.serving.rate_limits import RateLimitState
 
 COUNT_SECONDS = 2.0  # many times what the engine's event loop takes
