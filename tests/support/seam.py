@@ -12,8 +12,8 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.admission import Admission, AdmissionLimits
-from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described, encode
-from greengrocer.serving.frames.stream import FrameStream
+from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described
+from greengrocer.serving.frames.stream import FrameStream, encode
 from greengrocer.serving.rate_limits import LocalRateLimiter
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer

@@ -13,101 +13,88 @@ from greengrocer.ranking import ASK
 from support.pictures import jpeg
 from support.seam import HANG, scripted, until
 
+pytestmark = pytest.mark.anyio
 
-def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
+
+async def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
-    async def scenario() -> None:
-        async with scripted(tmp_path, fake_bundle) as (engine, remote):
-            calls = [
-                asyncio.create_task(remote.classify(jpeg(level), Context(seconds=HANG), ASK))
-                for level in (10, 20)
-            ]
-            first = await engine.receive(2)
-            assert [frame.suspect for frame in first] == [False, False]
-            engine.crash()
-            await until(lambda: not remote.healthy)
-            waiting = asyncio.create_task(remote.classify(jpeg(30), Context(seconds=HANG), ASK))
-            await engine.accept()
-            await engine.describe()
-            again = await engine.receive(3)
-            assert [frame.suspect for frame in again] == [True, True, False]
-            assert {f.picture for f in again} == {jpeg(10), jpeg(20), jpeg(30)}
-            await engine.begin(again[0].id)
-            engine.crash()
-            with pytest.raises(UnreadableImage, match="crashes the decoder"):
-                await calls[0]
-            await engine.accept()
-            await engine.describe()
-            third = await engine.receive(2)
-            assert [frame.id for frame in third] == [again[1].id, again[2].id]
-            assert [frame.suspect for frame in third] == [True, True]
-            for call in (calls[1], waiting):
-                call.cancel()
-
-    asyncio.run(scenario())
+    async with scripted(tmp_path, fake_bundle) as (engine, remote):
+        calls = [
+            asyncio.create_task(remote.classify(jpeg(level), Context(seconds=HANG), ASK))
+            for level in (10, 20)
+        ]
+        first = await engine.receive(2)
+        assert [frame.suspect for frame in first] == [False, False]
+        engine.crash()
+        await until(lambda: not remote.healthy)
+        waiting = asyncio.create_task(remote.classify(jpeg(30), Context(seconds=HANG), ASK))
+        await engine.accept()
+        await engine.describe()
+        again = await engine.receive(3)
+        assert [frame.suspect for frame in again] == [True, True, False]
+        assert {f.picture for f in again} == {jpeg(10), jpeg(20), jpeg(30)}
+        await engine.begin(again[0].id)
+        engine.crash()
+        with pytest.raises(UnreadableImage, match="crashes the decoder"):
+            await calls[0]
+        await engine.accept()
+        await engine.describe()
+        third = await engine.receive(2)
+        assert [frame.id for frame in third] == [again[1].id, again[2].id]
+        assert [frame.suspect for frame in third] == [True, True]
+        for call in (calls[1], waiting):
+            call.cancel()
 
 
-def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
+async def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
-    async def scenario() -> None:
-        async with scripted(tmp_path, fake_bundle) as (engine, remote):
-            engine.crash()
-            await until(lambda: not remote.healthy)
-            with pytest.raises(NotReady, match="replaced"):
-                await remote.classify(jpeg(10), Context(seconds=0.01), ASK)
-            context = Context(seconds=HANG)
-            waiting = asyncio.create_task(remote.classify(jpeg(10), context, ASK))
-            await asyncio.sleep(0)
-            context.cancel()
-            with pytest.raises(ClientDisconnected):
-                await waiting
-            remote.close()
-            with pytest.raises(NotReady, match="stopping"):
-                await remote.classify(jpeg(10), Context(seconds=HANG), ASK)
-
-    asyncio.run(scenario())
+    async with scripted(tmp_path, fake_bundle) as (engine, remote):
+        engine.crash()
+        await until(lambda: not remote.healthy)
+        with pytest.raises(NotReady, match="replaced"):
+            await remote.classify(jpeg(10), Context(seconds=0.01), ASK)
+        context = Context(seconds=HANG)
+        waiting = asyncio.create_task(remote.classify(jpeg(10), context, ASK))
+        await asyncio.sleep(0)
+        context.cancel()
+        with pytest.raises(ClientDisconnected):
+            await waiting
+        remote.close()
+        with pytest.raises(NotReady, match="stopping"):
+            await remote.classify(jpeg(10), Context(seconds=HANG), ASK)
 
 
-def test_an_engine_that_does_not_say_that_it_is_there_is_suspect(
+async def test_an_engine_that_does_not_say_that_it_is_there_is_suspect(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
-    async def scenario() -> None:
-        suspected = asyncio.Event()
-        async with scripted(tmp_path, fake_bundle) as (_, remote):
-            remote.suspect_engine = suspected.set
-            assert await remote.check() is False
-            assert suspected.is_set()
-            assert remote.healthy  # until it has gone
-
-    asyncio.run(scenario())
+    suspected = asyncio.Event()
+    async with scripted(tmp_path, fake_bundle) as (_, remote):
+        remote.suspect_engine = suspected.set
+        assert await remote.check() is False
+        assert suspected.is_set()
+        assert remote.healthy  # until it has gone
 
 
-def test_an_engine_that_goes_while_it_is_asked_is_not_there(
+async def test_an_engine_that_goes_while_it_is_asked_is_not_there(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
-    async def scenario() -> None:
-        async with scripted(tmp_path, fake_bundle) as (engine, remote):
-            asked = asyncio.create_task(remote.check())
-            await asyncio.sleep(0)
-            engine.crash()
-            assert await asked is False
-
-    asyncio.run(scenario())
+    async with scripted(tmp_path, fake_bundle) as (engine, remote):
+        asked = asyncio.create_task(remote.check())
+        await asyncio.sleep(0)
+        engine.crash()
+        assert await asked is False
 
 
 @pytest.mark.parametrize("turns", range(6))
-def test_an_engine_that_goes_in_any_turn_is_not_there(
+async def test_an_engine_that_goes_in_any_turn_is_not_there(
     tmp_path: Path, fake_bundle: Path, turns: int
 ) -> None:
-    async def scenario() -> None:
-        async with scripted(tmp_path, fake_bundle) as (_, remote):
-            asked = [asyncio.create_task(remote.check()) for _ in range(3)]
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            assert remote._link is not None
-            remote._link.connection_lost(None)
-            assert await asyncio.gather(*asked) == [False] * 3
-
-    asyncio.run(scenario())
+    async with scripted(tmp_path, fake_bundle) as (_, remote):
+        asked = [asyncio.create_task(remote.check()) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert remote._link is not None
+        remote._link.connection_lost(None)
+        assert await asyncio.gather(*asked) == [False] * 3

@@ -16,6 +16,7 @@ from greengrocer.serving.frames.frames import Classify
 from greengrocer.serving.workers.remote import RemoteClassifier
 from support.seam import HANG, ScriptedEngine, scripted, until
 
+pytestmark = pytest.mark.anyio
 SIDE = 512  # 786 kB of pixels, below what the link takes
 MANY = 20
 
@@ -63,38 +64,34 @@ async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[P
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("how", ["cancelled", "departed", "late"])
-def test_what_nobody_waits_for_is_let_go_with_its_image(
+async def test_what_nobody_waits_for_is_let_go_with_its_image(
     tmp_path: Path, fake_bundle: Path, state: State, how: str
 ) -> None:
-    async def scenario() -> None:
-        async with scripted(tmp_path, fake_bundle) as (engine, remote):
-            await state(engine, remote)
-            pictures: list[weakref.ref[Pixels]] = []
-            for _ in range(MANY):
-                await _one(remote, how, pictures)
-            assert [each for each in pictures if each() is not None] == []
-            assert not remote._calls
-            # a link that is not read keeps little more than one image
-            transport = remote._link and remote._link._transport
-            kept = transport.get_write_buffer_size() if transport else 0
-            assert kept < 2 * SIDE * SIDE * 3
-
-    asyncio.run(scenario())
+    async with scripted(tmp_path, fake_bundle) as (engine, remote):
+        await state(engine, remote)
+        pictures: list[weakref.ref[Pixels]] = []
+        for _ in range(MANY):
+            await _one(remote, how, pictures)
+        assert [each for each in pictures if each() is not None] == []
+        assert not remote._calls
+        # a link that is not read keeps little more than one image
+        transport = remote._link and remote._link._transport
+        kept = transport.get_write_buffer_size() if transport else 0
+        assert kept < 2 * SIDE * SIDE * 3
 
 
-def test_what_waits_for_room_is_sent_once_there_is_some(tmp_path: Path, fake_bundle: Path) -> None:
-    async def scenario() -> None:
-        async with scripted(tmp_path, fake_bundle) as (engine, remote):
-            calls = [
-                asyncio.create_task(
-                    remote.classify(bytes([number]) * (1 << 19), Context(seconds=HANG), ASK)
-                )
-                for number in range(MANY)
-            ]
-            await asyncio.sleep(0)
-            frames: list[Classify] = await engine.receive(MANY)
-            assert [frame.picture[:1] for frame in frames] == [bytes([n]) for n in range(MANY)]
-            for call in calls:
-                call.cancel()
-
-    asyncio.run(scenario())
+async def test_what_waits_for_room_is_sent_once_there_is_some(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async with scripted(tmp_path, fake_bundle) as (engine, remote):
+        calls = [
+            asyncio.create_task(
+                remote.classify(bytes([number]) * (1 << 19), Context(seconds=HANG), ASK)
+            )
+            for number in range(MANY)
+        ]
+        await asyncio.sleep(0)
+        frames: list[Classify] = await engine.receive(MANY)
+        assert [frame.picture[:1] for frame in frames] == [bytes([n]) for n in range(MANY)]
+        for call in calls:
+            call.cancel()

@@ -5,75 +5,69 @@ import pytest
 
 from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
 
-
-def test_many_are_inside_together_and_one_alone() -> None:
-    async def scenario() -> None:
-        lock = ReaderWriterLock()
-        inside: list[str] = []
-        worst = 0
-        chance = random.Random(5)
-
-        async def enter(alone: bool) -> None:
-            nonlocal worst
-            async with lock.exclusive() if alone else lock.shared():
-                inside.append("alone" if alone else "together")
-                worst = max(worst, len(inside))
-                try:
-                    assert inside == ["alone"] or "alone" not in inside
-                    for _ in range(chance.randrange(4)):
-                        await asyncio.sleep(0)
-                finally:
-                    inside.remove("alone" if alone else "together")
-
-        tasks = [asyncio.create_task(enter(chance.random() < 0.2)) for _ in range(300)]
-        for task in tasks[::7]:
-            await asyncio.sleep(0)
-            task.cancel()
-        await asyncio.wait(tasks)
-        assert not [task for task in tasks if not task.cancelled() and task.exception()]
-        assert worst > 1
-        async with asyncio.timeout(60), lock.exclusive():
-            assert not inside
-
-    asyncio.run(scenario())
+pytestmark = pytest.mark.anyio
 
 
-def test_who_wants_to_be_alone_goes_before_those_who_come_later() -> None:
-    async def scenario() -> list[str]:
-        lock, order = ReaderWriterLock(), []
-        first_in, go_on = asyncio.Event(), asyncio.Event()
+async def test_many_are_inside_together_and_one_alone() -> None:
+    lock = ReaderWriterLock()
+    inside: list[str] = []
+    worst = 0
+    chance = random.Random(5)
 
-        async def first() -> None:
-            async with lock.shared():
-                first_in.set()
-                await go_on.wait()
-                order.append("first")
+    async def enter(alone: bool) -> None:
+        nonlocal worst
+        async with lock.exclusive() if alone else lock.shared():
+            inside.append("alone" if alone else "together")
+            worst = max(worst, len(inside))
+            try:
+                assert inside == ["alone"] or "alone" not in inside
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+            finally:
+                inside.remove("alone" if alone else "together")
 
-        async def enter(name: str, alone: bool) -> None:
-            async with lock.exclusive() if alone else lock.shared():
-                order.append(name)
-
-        tasks = [asyncio.create_task(first())]
-        await first_in.wait()
-        tasks += [
-            asyncio.create_task(enter("suspect", True)),
-            asyncio.create_task(enter("later", False)),
-        ]
+    tasks = [asyncio.create_task(enter(chance.random() < 0.2)) for _ in range(300)]
+    for task in tasks[::7]:
         await asyncio.sleep(0)
-        go_on.set()
-        await asyncio.gather(*tasks)
-        return order
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert not [task for task in tasks if not task.cancelled() and task.exception()]
+    assert worst > 1
+    async with asyncio.timeout(60), lock.exclusive():
+        assert not inside
 
-    assert asyncio.run(scenario()) == ["first", "suspect", "later"]
+
+async def test_who_wants_to_be_alone_goes_before_those_who_come_later() -> None:
+    lock = ReaderWriterLock()
+    order: list[str] = []
+    first_in, go_on = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        async with lock.shared():
+            first_in.set()
+            await go_on.wait()
+            order.append("first")
+
+    async def enter(name: str, alone: bool) -> None:
+        async with lock.exclusive() if alone else lock.shared():
+            order.append(name)
+
+    tasks = [asyncio.create_task(first())]
+    await first_in.wait()
+    tasks += [
+        asyncio.create_task(enter("suspect", True)),
+        asyncio.create_task(enter("later", False)),
+    ]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert order == ["first", "suspect", "later"]
 
 
-def test_an_error_inside_lets_the_next_one_in() -> None:
-    async def scenario() -> None:
-        lock = ReaderWriterLock()
-        with pytest.raises(ZeroDivisionError):
-            async with lock.exclusive():
-                raise ZeroDivisionError
-        async with asyncio.timeout(60), lock.shared():
-            pass
-
-    asyncio.run(scenario())
+async def test_an_error_inside_lets_the_next_one_in() -> None:
+    lock = ReaderWriterLock()
+    with pytest.raises(ZeroDivisionError):
+        async with lock.exclusive():
+            raise ZeroDivisionError
+    async with asyncio.timeout(60), lock.shared():
+        pass

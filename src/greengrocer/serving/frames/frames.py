@@ -1,208 +1,251 @@
-"""What the engine process and the HTTP processes say to each other, as fixed binary frames.
+"""The frames that the HTTP processes and the engine process send each other.
 
-A frame is a head (kind, number of the image that it is about, length of what follows) and a
-body whose layout its kind fixes. All numbers are big-endian, arrays are little-endian float32.
+Each class is one kind of frame. Its ``tag`` is the kind's number. msgspec writes it as a
+MessagePack array. Decoding checks the types, the limits in the annotations, and what
+``__post_init__`` checks. The ``id`` of a frame is the number of its image or request.
 """
 
 import math
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import sys
+from typing import Annotated, Any, ClassVar, Self, cast
 
+import numpy as np
+from msgspec import Meta, Struct
+from numpy.typing import NDArray
+
+from greengrocer.context import Context
+from greengrocer.engines.engine import Inference
+from greengrocer.errors import NotReady, Overloaded, Refusal
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, Ask, Labels
-from greengrocer.serving.frames.contents import (
-    ask_bits,
-    get_answer,
-    get_ask,
-    get_labels,
-    get_picture,
-    get_rate_limit_states,
-    put_answer,
-    put_labels,
-    put_picture,
-    put_rate_limit_states,
-)
-from greengrocer.serving.frames.fields import Malformed, Reader, Writer
+from greengrocer.ranking import Answer, Ask, Labels, ModelId, Named, Ranked
 from greengrocer.serving.rate_limits import RateLimitState
 
-HEAD = struct.Struct(">BQI")
+MAX_SIDES = 4  # of an array's shape
+MAX_VALUES = 1 << 30  # of an array, where a side of 0 counts as 1: numpy has limits of its own
+MAX_TOP = (1 << 16) - 1
+MAX_STATES = 255
 MAX_DETAIL = 2000  # characters of a refusal's text
+CHANNELS = 3
+TENSORS = Inference._fields
+
+Number = Annotated[int, Meta(ge=0)]
+NotNan = Annotated[float, Meta(ge=-sys.float_info.max)]
+Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
 
-class Classify(NamedTuple):
-    """Answer for this image. A suspect was in flight when an engine crashed."""
+class Array(Struct, array_like=True, forbid_unknown_fields=True):
+    """An array: its shape, and the bytes of its values in C order.
 
-    id: int
-    ask: Ask
-    seconds: float  # until its deadline
-    suspect: bool
+    The byte order is the machine's: both processes run on the same one.
+    """
+
+    dtype: ClassVar[type[np.generic]] = np.float32
+    shape: Annotated[tuple[Number, ...], Meta(max_length=MAX_SIDES)]
+    data: bytes
+
+    def __post_init__(self) -> None:
+        if math.prod(side or 1 for side in self.shape) > MAX_VALUES:
+            raise ValueError(f"an array has over {MAX_VALUES} values")
+        if math.prod(self.shape) * np.dtype(self.dtype).itemsize != len(self.data):
+            raise ValueError("an array's bytes do not match its shape")
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Self:
+        """``values`` without a copy, if they are contiguous and of the right type."""
+        flat = np.ascontiguousarray(values, cls.dtype).reshape(-1)
+        # msgspec writes a memoryview as it writes bytes
+        return cls(values.shape, cast("bytes", flat.view(np.uint8).data))
+
+    def values(self) -> NDArray[Any]:
+        """The array, read-only."""
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+
+class PixelArray(Array):
+    """Pixels: uint8 [height, width, 3], at least one."""
+
+    dtype: ClassVar[type[np.generic]] = np.uint8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.shape) != 3 or self.shape[2] != CHANNELS or not self.data:
+            raise ValueError("pixels have a shape other than [height, width, 3]")
+
+
+class Frame(Struct, array_like=True, forbid_unknown_fields=True):
+    """The base class of all frames."""
+
+
+class Cancel(Frame, tag=1):
+    """To the engine: nobody waits for this image any more."""
+
+    id: Number
+
+
+class Begun(Frame, tag=2):
+    """From the engine: it works on this suspect, and on nothing else."""
+
+    id: Number
+
+
+class Failed(Frame, tag=3):
+    """From the engine: it failed in an unexpected way. Its log says how."""
+
+    id: Number
+
+
+class Ping(Frame, tag=4):
+    """To the engine, which sends it back."""
+
+
+class Classify(Frame, tag=5):
+    """To the engine: classify this image."""
+
+    id: Number
     request_id: str
-    picture: Picture
-    patient: bool = False  # it waits for a place
+    seconds: NotNan  # until the deadline
+    suspect: bool  # the image was in flight when an engine crashed
+    patient: bool  # the request waits for a place in the queue
+    top: Annotated[int, Meta(ge=1, le=MAX_TOP)]
+    evidence: bool
+    overlay: bool
+    tensors: Annotated[tuple[str, ...], Meta(max_length=len(TENSORS))]
+    image: bytes | PixelArray  # the bytes of a file, or pixels
+
+    def __post_init__(self) -> None:
+        if not set(self.tensors) <= set(TENSORS):
+            raise ValueError("an unknown tensor is asked for")
+
+    @classmethod
+    def of(
+        cls, number: int, picture: Picture, ask: Ask, context: Context, suspect: bool = False
+    ) -> Self:
+        """The frame that asks for ``picture``, under the deadline of ``context``."""
+        return cls(
+            number,
+            context.request_id,
+            context.remaining(),
+            suspect,
+            context.patient,
+            *ask,
+            picture if isinstance(picture, bytes) else PixelArray.of(picture),
+        )
+
+    @property
+    def ask(self) -> Ask:
+        """What the answer is to contain."""
+        return Ask(self.top, self.evidence, self.overlay, self.tensors)
+
+    @property
+    def picture(self) -> Picture:
+        """The image as the pipeline takes it."""
+        return self.image if isinstance(self.image, bytes) else self.image.values()
 
 
-class Cancel(NamedTuple):
-    """Nobody waits for this image any more."""
+class Answered(Frame, tag=6):
+    """From the engine: the fields of an Answer, and the seconds that a thread spent on it."""
 
-    id: int
+    id: Number
+    seconds: float
+    model: ModelId
+    top: Annotated[tuple[Ranked, ...], Meta(min_length=1, max_length=MAX_TOP)]
+    coarse: Ranked | None
+    known: bool
+    known_score: float
+    named: Named
+    evidence: Array | None
+    overlay: bytes | None
+    tensors: Annotated[dict[str, Array], Meta(max_length=len(TENSORS))]
+
+    @classmethod
+    def of(cls, number: int, seconds: float, answer: Answer) -> Self:
+        """The frame that carries ``answer``."""
+        return cls(
+            number,
+            seconds,
+            answer.model,
+            answer.top,
+            answer.coarse,
+            answer.known,
+            answer.known_score,
+            answer.named,
+            None if answer.evidence is None else Array.of(answer.evidence),
+            answer.overlay,
+            {name: Array.of(values) for name, values in answer.tensors.items()},
+        )
+
+    @property
+    def answer(self) -> Answer:
+        """The answer that the frame carries."""
+        return Answer(
+            self.model,
+            self.top,
+            self.coarse,
+            self.known,
+            self.known_score,
+            self.named,
+            None if self.evidence is None else self.evidence.values(),
+            self.overlay,
+            {name: array.values() for name, array in self.tensors.items()},
+        )
 
 
-class Ping(NamedTuple):
-    """Are you there? It comes back as it is."""
+class Refused(Frame, tag=7):
+    """From the engine: the image gets no answer, but a Refusal of this code and text."""
 
-    id: int = 0
+    id: Number
+    code: str
+    detail: str
+    retry_after: Finite  # seconds
+    seconds: Finite = 0.0  # that a thread spent on the image
+
+    @classmethod
+    def of(cls, number: int, refusal: Refusal) -> Self:
+        """The frame that carries ``refusal``."""
+        retry_after = refusal.retry_after if isinstance(refusal, Overloaded) else 0.0
+        detail = str(refusal)[:MAX_DETAIL]
+        return cls(number, refusal.code, detail, retry_after, refusal.seconds)
+
+    @property
+    def refusal(self) -> Refusal:
+        """The refusal that the frame carries, of its own class; NotReady for an unknown code."""
+        kind = _refusals(Refusal).get(self.code, NotReady)
+        if issubclass(kind, Overloaded):
+            return kind(self.detail, math.ceil(self.retry_after))  # HTTP wants whole seconds
+        refusal = kind(self.detail)
+        if self.seconds:
+            refusal.seconds = self.seconds
+        return refusal
 
 
-class RateLimitRequest(NamedTuple):
-    """Count a request of a client: of its address, and of the key that it has shown."""
+class Described(Frame, tag=8):
+    """From the engine, to a new connection and after a reload: what the model is."""
 
-    id: int
+    labels: Labels
+
+
+class RateLimitRequest(Frame, tag=9):
+    """To the engine: count a request of this address, with this API key."""
+
+    id: Number
     address: str
     key: str | None
 
 
-class RateLimitReply(NamedTuple):
-    """How the client stands then."""
+class RateLimitReply(Frame, tag=10):
+    """From the engine: the client's limits after the request was counted."""
 
-    id: int
-    states: tuple[RateLimitState, ...]
+    id: Number
+    states: Annotated[tuple[RateLimitState, ...], Meta(max_length=MAX_STATES)]
 
-
-class Begun(NamedTuple):
-    """The engine works on this suspect now, and on nothing else."""
-
-    id: int
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(each.reset) and math.isfinite(each.wait) for each in self.states):
+            raise ValueError("a rate limit's time is not finite")
 
 
-@dataclass(frozen=True)
-class Answered:
-    """The answer for an image, and the seconds that a thread spent on it."""
-
-    id: int
-    seconds: float
-    answer: Answer = field(repr=False)
-
-
-class Refused(NamedTuple):
-    """The image gets no answer: a refusal's code and text, and when to come again."""
-
-    id: int
-    code: str
-    detail: str
-    retry_after: float
-    seconds: float = 0.0  # that a thread spent on it
-
-
-class Failed(NamedTuple):
-    """The engine failed in a way that it did not foresee; its log says how."""
-
-    id: int
-
-
-@dataclass(frozen=True)
-class Described:
-    """What the model is; sent to whoever connects, and to all when it changes."""
-
-    labels: Labels
-    id: int = 0
-
-
-Frame = (
-    Classify
-    | Cancel
-    | Begun
-    | Answered
-    | Refused
-    | Failed
-    | Described
-    | RateLimitRequest
-    | RateLimitReply
-    | Ping
-)
-BARE: tuple[type[Cancel | Begun | Failed | Ping], ...] = (Cancel, Begun, Failed, Ping)
-KINDS: tuple[type[Frame], ...] = (
-    *BARE,
-    Classify,
-    Answered,
-    Refused,
-    Described,
-    RateLimitRequest,
-    RateLimitReply,
-)
-KIND_OF = {kind: number for number, kind in enumerate(KINDS, 1)}
-
-
-def encode(frame: Frame) -> bytes:
-    """The bytes of ``frame``; raises ValueError for what its layout cannot hold."""
-    body = Writer()
-    match frame:
-        case Classify():
-            flags = frame.suspect, frame.patient
-            body.put("HB??d", frame.ask.top, ask_bits(frame.ask), *flags, frame.seconds)
-            body.text(frame.request_id)
-            put_picture(body, frame.picture)
-        case Answered():
-            body.put("d", frame.seconds)
-            put_answer(body, frame.answer)
-        case Refused():
-            body.text(frame.code)
-            body.text(frame.detail[:MAX_DETAIL])
-            body.put("dd", frame.retry_after, frame.seconds)
-        case Described():
-            put_labels(body, frame.labels)
-        case RateLimitRequest():
-            body.text(frame.address)
-            body.optional_text(frame.key)
-        case RateLimitReply():
-            put_rate_limit_states(body, frame.states)
-    try:
-        return body.after(HEAD.pack(KIND_OF[type(frame)], frame.id, body.length))
-    except struct.error as error:
-        raise ValueError(f"no frame: {error}") from error
-
-
-def decode(kind: type[Frame], number: int, body: bytes) -> Frame:
-    """The frame of this ``kind``; raises Malformed."""
-    reader = Reader(body)
-    frame = DECODERS[kind](number, reader)
-    reader.end()
-    return frame
-
-
-def _classify(number: int, reader: Reader) -> Frame:
-    top, wanted, suspect, patient, seconds = reader.get("HB??d")
-    if not top or math.isnan(seconds):
-        raise Malformed("an image without a top or a deadline")
-    request_id, picture = reader.text(), get_picture(reader)
-    ask = get_ask(top, wanted)
-    return Classify(number, ask, seconds, suspect, request_id, picture, patient)
-
-
-def _answered(number: int, reader: Reader) -> Frame:
-    (seconds,) = reader.get("d")
-    return Answered(number, seconds, get_answer(reader))
-
-
-def _refused(number: int, reader: Reader) -> Frame:
-    code, detail, times = reader.text(), reader.text(), reader.get("dd")
-    if not all(map(math.isfinite, times)):
-        raise Malformed("a refusal that is for ever")
-    return Refused(number, code, detail, *times)
-
-
-DECODERS: dict[type[Frame], Callable[[int, Reader], Frame]] = {
-    Cancel: lambda number, _: Cancel(number),
-    Begun: lambda number, _: Begun(number),
-    Failed: lambda number, _: Failed(number),
-    Ping: lambda number, _: Ping(number),
-    Classify: _classify,
-    Answered: _answered,
-    Refused: _refused,
-    Described: lambda number, reader: Described(get_labels(reader), number),
-    RateLimitRequest: lambda number, reader: RateLimitRequest(
-        number, reader.text(), reader.optional_text()
-    ),
-    RateLimitReply: lambda number, reader: RateLimitReply(number, get_rate_limit_states(reader)),
-}
+def _refusals(root: type[Refusal]) -> dict[str, type[Refusal]]:
+    """The subclasses of ``root`` that have a code of their own, by that code."""
+    found = {root.code: root} if "code" in vars(root) else {}
+    for kind in root.__subclasses__():
+        found |= _refusals(kind)
+    return found
