@@ -46,7 +46,7 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
     Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
     """
     labels = _model_labels(manifest, labelled)
-    paths = tuple(picture.path for picture in labelled.pictures)
+    paths = tuple(image.path for image in labelled.pictures)
     answers = _classify(pipeline, paths, threads)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
     true_coarse, coarse_right = None, None
@@ -101,7 +101,7 @@ def score_answers(
 def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
     """Class ids by name: a data set may have fewer classes than the model, never others."""
     ids = {name: index for index, name in enumerate(manifest.classes)}
-    names = [labelled.taxonomy.classes[picture.label] for picture in labelled.pictures]
+    names = [labelled.taxonomy.classes[image.label] for image in labelled.pictures]
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(
