@@ -62,26 +62,26 @@ class Pipeline:
         """How many images may run on the engine together."""
         return self.batcher.limits.largest if self.batcher else 1
 
-    def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
+    def classify(self, image: Picture, context: Context, ask: Ask = ASK) -> Answer:
         """The answer for one image, with what ``ask`` wants of it.
 
         Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
         """
         context.check()
-        with self._in_flight.image() as image:
-            plan = plan_decode(picture, self.geometry.size, self.limits)
+        with self._in_flight.image() as place:
+            plan = plan_decode(image, self.geometry.size, self.limits)
             with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
                 pixels = fit(plan.decode(context.check), self.geometry)
                 decoded = perf_counter()
             context.check()
-            inference = self._infer(pixels, context, image.alone)
+            inference = self._infer(pixels, context, place.alone)
             inferred = perf_counter()
             if self.observer:
                 self.observer.decoded(decoded - started)
                 self.observer.inferred(inferred - decoded)
             answer = rank(inference, 0, self.labels, ask)
-            return self._overlaid(picture, answer, context) if ask.overlay else answer
+            return self._overlaid(image, answer, context) if ask.overlay else answer
 
     def close(self) -> None:
         """Give back the engine's memory and all threads; no image may be on its way."""
@@ -94,11 +94,11 @@ class Pipeline:
             return self.batcher.infer(pixels, context)
         return self.engine.infer(pixels[None], alone)
 
-    def _overlaid(self, picture: Picture, answer: Answer, context: Context) -> Answer:
+    def _overlaid(self, image: Picture, answer: Answer, context: Context) -> Answer:
         """``answer`` with its overlay, on the image decoded again at a larger size."""
         context.check()
         assert answer.evidence is not None
-        plan = plan_decode(picture, OVERLAY_SIZE, self.limits)
+        plan = plan_decode(image, OVERLAY_SIZE, self.limits)
         with self.memory.reserve(plan.memory_bytes, context):
             below = plan.decode(context.check)
             below.thumbnail(OVERLAY_SIZE)

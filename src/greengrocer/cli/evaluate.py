@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.evaluation.evaluate import Evaluation
     from greengrocer.evaluation.robustness import Robustness
-    from greengrocer.evaluation.stopwatch import Stopwatch
+    from greengrocer.evaluation.run import Stopwatch
     from greengrocer.evaluation.training_overlap import TrainingOverlap
     from greengrocer.pipeline import Pipeline
 
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
-    from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
+    from greengrocer.evaluation.run import Stopwatch  # noqa: PLC0415
     from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
     from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
 

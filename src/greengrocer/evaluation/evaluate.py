@@ -1,5 +1,6 @@
 """Run a labelled split through the serving pipeline and score the answers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,19 @@ from greengrocer.context import Context
 from greengrocer.datasets.dataset import SUFFIXES, Dataset
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
-from greengrocer.evaluation.answers import AnswerScores, score_answers
 from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.score import Labels, Scores, score
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, Ask, Level
+
+
+@dataclass(frozen=True)
+class AnswerScores:
+    """Fractions of the images; the precision is of those named, None where none was."""
+
+    known_rate: float
+    answer_precision: float | None
+    answer_coverage: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
     Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
     """
     labels = _model_labels(manifest, labelled)
-    paths = tuple(picture.path for picture in labelled.pictures)
+    paths = tuple(image.path for image in labelled.pictures)
     answers = _classify(pipeline, paths, threads)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
     true_coarse, coarse_right = None, None
@@ -68,10 +77,31 @@ def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
     return np.array([answer.known_score for answer in answers], np.float32)
 
 
+def score_answers(
+    answers: Sequence[Answer], fine: Sequence[str], coarse: Sequence[str] | None
+) -> AnswerScores:
+    """Score what was named against the true ``fine`` and ``coarse`` class of every image.
+
+    ``unknown`` counts as abstention: it lowers the coverage, not the precision.
+    """
+    levels = Counter(answer.named.level for answer in answers)
+    truth = {Level.FINE: fine, Level.COARSE: coarse or ()}
+    named = [
+        answer.named.name == truth[answer.named.level][index]
+        for index, answer in enumerate(answers)
+        if answer.named.level is not Level.UNKNOWN
+    ]
+    return AnswerScores(
+        known_rate=sum(answer.known for answer in answers) / len(answers),
+        answer_precision=sum(named) / len(named) if named else None,
+        answer_coverage={level.value: levels[level] / len(answers) for level in Level},
+    )
+
+
 def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
     """Class ids by name: a data set may have fewer classes than the model, never others."""
     ids = {name: index for index, name in enumerate(manifest.classes)}
-    names = [labelled.taxonomy.classes[picture.label] for picture in labelled.pictures]
+    names = [labelled.taxonomy.classes[image.label] for image in labelled.pictures]
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(

@@ -36,6 +36,6 @@ class Geometry(BaseModel):
         return self.width, self.height
 
 
-def fit(picture: Image.Image, geometry: Geometry) -> Pixels:
+def fit(image: Image.Image, geometry: Geometry) -> Pixels:
     """Squeeze an upright RGB image to the model's input: uint8 [height, width, 3]."""
-    return np.asarray(picture.resize(geometry.size, _FILTERS[geometry.resample]))
+    return np.asarray(image.resize(geometry.size, _FILTERS[geometry.resample]))

@@ -19,27 +19,27 @@ _COLOUR_KEPT = 0.4  # of the image's own, which would be taken for heat
 _QUICK = 1  # zlib's level
 
 
-def overlay(picture: Image.Image, evidence: Floats) -> Image.Image:
-    """The upright RGB ``picture`` under a translucent heat map, at the image's own size.
+def overlay(image: Image.Image, evidence: Floats) -> Image.Image:
+    """The upright RGB ``image`` under a translucent heat map, at the image's own size.
 
     ``evidence`` is float [h, w], any h and w, in any unit: its rows and columns are spread evenly
     over the whole image, as ``geometry.fit`` squeezes it, and its range becomes the range of
     the colours. Evidence that is the same everywhere leaves no heat at all.
     """
-    heat = _spread(evidence, picture.size)
+    heat = _spread(evidence, image.size)
     colours = np.stack([np.interp(heat, _STOPS, channel) for channel in _RAMP.T], axis=-1)
-    pixels = np.asarray(picture, np.float64)
-    grey = np.asarray(picture.convert("L"), np.float64)[..., None]
+    pixels = np.asarray(image, np.float64)
+    grey = np.asarray(image.convert("L"), np.float64)[..., None]
     faded = grey + _COLOUR_KEPT * (pixels - grey)
     opacity = _OPACITY * heat[..., None] ** _FALL
     laid = (1 - opacity) * faded + opacity * colours
     return Image.fromarray(laid.round().astype(np.uint8))
 
 
-def overlay_png(picture: Image.Image, evidence: Floats) -> bytes:
+def overlay_png(image: Image.Image, evidence: Floats) -> bytes:
     """The ``overlay`` as a PNG, packed quickly rather than tightly."""
     file = io.BytesIO()
-    overlay(picture, evidence).save(file, "PNG", compress_level=_QUICK)
+    overlay(image, evidence).save(file, "PNG", compress_level=_QUICK)
     return file.getvalue()
 
 

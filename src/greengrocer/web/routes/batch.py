@@ -131,9 +131,9 @@ class Batch:
 
     def begin(self, boundary: str) -> None:
         """Begin to read the form; raises MalformedUpload."""
-        pictures = FormImages(self.service.upload_limits)
-        form = Form(boundary, self.service.upload_limits.pictures, pictures.take)
-        self._start(self._read(form, pictures))
+        images = FormImages(self.service.upload_limits)
+        form = Form(boundary, self.service.upload_limits.images, images.take)
+        self._start(self._read(form, images))
 
     async def line(self) -> bytes | None:
         """The next line, None after the last; the line before it is released.
@@ -169,9 +169,9 @@ class Batch:
         for context in self._contexts:
             context.cancel()
 
-    async def _read(self, form: Form, pictures: FormImages) -> None:
+    async def _read(self, form: Form, images: FormImages) -> None:
         try:
-            limits, take = self.service.upload_limits, partial(self._take, form, pictures)
+            limits, take = self.service.upload_limits, partial(self._take, form, images)
             receive = self.request.receive
             await receive_body(receive, take, limits.request_bytes, limits, None, self.end)
             form.close()
@@ -181,16 +181,16 @@ class Batch:
             self._end(error)
         self._lines.put_nowait(None)
 
-    async def _take(self, form: Form, pictures: FormImages, chunk: bytes) -> None:
+    async def _take(self, form: Form, images: FormImages, chunk: bytes) -> None:
         """Read a chunk of the form; images that are whole by its end are answered."""
         await self._make_room(len(chunk))
-        held = pictures.held
+        held = images.held
         try:
             form.feed(chunk)
         finally:
-            whole = pictures.whole()
+            whole = images.whole()
             kept = sum(len(one) for one in whole if isinstance(one, bytes))
-            self._receipt.shrink(len(chunk) - (kept + pictures.held - held))
+            self._receipt.shrink(len(chunk) - (kept + images.held - held))
             for one in whole:
                 await self._add(one)
 
@@ -201,15 +201,15 @@ class Batch:
             return
         await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
-    async def _add(self, picture: bytes | Refusal) -> None:
+    async def _add(self, image: bytes | Refusal) -> None:
         """Start to classify an image, once fewer than ``at_once`` of this request are."""
         await self._places.acquire()
-        self._lines.put_nowait(self._start(self._answer(self._count, picture)))
+        self._lines.put_nowait(self._start(self._answer(self._count, image)))
         self._count += 1
 
-    async def _answer(self, index: int, picture: bytes | Refusal) -> Line:
+    async def _answer(self, index: int, image: bytes | Refusal) -> Line:
         try:
-            text = await self._text(index, picture)
+            text = await self._text(index, image)
             await self._make_room(len(text))
         except Overloaded as full:
             if not index:
@@ -220,24 +220,24 @@ class Batch:
         finally:
             self._places.release()
 
-    async def _text(self, index: int, picture: bytes | Refusal) -> bytes:
-        if isinstance(picture, Refusal):
-            return self._refused(index, picture)
+    async def _text(self, index: int, image: bytes | Refusal) -> bytes:
+        if isinstance(image, Refusal):
+            return self._refused(index, image)
         try:
-            if not picture:
+            if not image:
                 return self._refused(index, EmptyImage("the image is empty: 0 bytes"))
-            return await self._classified(index, picture)
+            return await self._classified(index, image)
         finally:
-            self._receipt.shrink(len(picture))
+            self._receipt.shrink(len(image))
 
-    async def _classified(self, index: int, picture: bytes) -> bytes:
-        self.service.metrics.upload_bytes.observe(len(picture))
+    async def _classified(self, index: int, image: bytes) -> bytes:
+        self.service.metrics.upload_bytes.observe(len(image))
         seconds = min(self.service.deadline, self.end - time.monotonic())
         context = Context(self._id, seconds)
         self._contexts.add(context)
         if self._gone:
             context.cancel()
-        work = self.service, picture, context, self.ask
+        work = self.service, image, context, self.ask
         try:
             answer = await (
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)

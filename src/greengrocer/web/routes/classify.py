@@ -10,20 +10,18 @@ from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.service import Service
 
 
-async def classify_admitted(
-    service: Service, picture: Picture, context: Context, ask: Ask
-) -> Answer:
+async def classify_admitted(service: Service, image: Picture, context: Context, ask: Ask) -> Answer:
     """Admit one image and classify it; raises a Refusal."""
-    count_pixels(picture, service.decode_limits)
+    count_pixels(image, service.decode_limits)
     with await service.admission.admit_in_turn(context):
-        served = await service.classifier.classify(picture, context, ask)
+        served = await service.classifier.classify(image, context, ask)
     service.admission.served(served.seconds)
     service.metrics.predicted(served.answer.known)
     return served.answer
 
 
 async def classify_in_turn(
-    service: Service, picture: Picture, context: Context, ask: Ask, charge: Charge | None
+    service: Service, image: Picture, context: Context, ask: Ask, charge: Charge | None
 ) -> Answer:
     """The same for a further image of an admitted request.
 
@@ -32,7 +30,7 @@ async def classify_in_turn(
     """
     await _charged(charge, context)
     context.patient = True
-    return await classify_admitted(service, picture, context, ask)
+    return await classify_admitted(service, image, context, ask)
 
 
 async def _charged(charge: Charge | None, context: Context) -> None:

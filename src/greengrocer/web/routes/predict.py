@@ -9,7 +9,7 @@ from starlette.responses import Response
 from greengrocer.answer_json import answer_json
 from greengrocer.context import Context
 from greengrocer.ranking import Answer, Ask
-from greengrocer.web.body.upload import read_picture
+from greengrocer.web.body.upload import read_image
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
 from greengrocer.web.openapi import image, upload
@@ -46,12 +46,12 @@ async def _answer(service: Service, request: Request, ask: Ask) -> Answer:
     state, headers = state_of(request.scope), dict(request.scope["headers"])
     end = state.arrived + read_patience(headers)
     with service.admission.reserve_bytes() as receipt:
-        picture = await read_picture(request.receive, headers, service.upload_limits, receipt, end)
-        service.metrics.upload_bytes.observe(len(picture))
+        image = await read_image(request.receive, headers, service.upload_limits, receipt, end)
+        service.metrics.upload_bytes.observe(len(image))
         seconds = min(service.deadline, end - time.monotonic())
         context = Context(state.request_id, seconds)
         state.on_disconnect(context.cancel)
-        return await classify_admitted(service, picture, context, ask)
+        return await classify_admitted(service, image, context, ask)
 
 
 _REFUSALS = described(400, 408, 413, 415, 422, 429, 500, 503, 504)

@@ -1,6 +1,6 @@
 import pytest
 
-from greengrocer.evaluation.answers import score_answers
+from greengrocer.evaluation.evaluate import score_answers
 from greengrocer.ranking import Answer, Level, ModelId, Named, Ranked
 
 
