@@ -20,7 +20,7 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import InFlightCount, Pipeline
-from greengrocer.ranking import Ask, Labels, ModelId
+from greengrocer.ranking import AnswerOptions, ModelId, ModelLabels
 from support.clocks import SettableClock
 from support.engines import CountingEngine, HeldEngine
 from support.pictures import encoded, jpeg, photo
@@ -54,7 +54,7 @@ def pipeline_of(
     batcher: Batcher | None = None,
 ) -> Pipeline:
     manifest = engine.manifest
-    labels = Labels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
+    labels = ModelLabels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
     return Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer, batcher)
 
 
@@ -63,7 +63,7 @@ def pipeline_of(
 def test_an_image_goes_in_and_its_name_comes_out(
     engine: CountingEngine, level: int, size: tuple[int, int]
 ) -> None:
-    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), Ask(top=3))
+    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), AnswerOptions(top=3))
     assert answer.top[0].name == f"grey-{level * 10 // 255}"
     assert len(answer.top) == 3
     assert answer.coarse is not None
@@ -85,7 +85,7 @@ def test_an_overlay_is_a_png_of_the_image_and_not_too_large(
 ) -> None:
     pipeline = pipeline_of(engine)
     for picture in (jpeg(100, size), encoded(photo(1, size), "PNG"), np.asarray(photo(1, size))):
-        answer = pipeline.classify(picture, Context(), Ask(overlay=True))
+        answer = pipeline.classify(picture, Context(), AnswerOptions(overlay=True))
         assert answer.overlay is not None
         with Image.open(io.BytesIO(answer.overlay)) as laid:
             assert (laid.format, laid.size, laid.mode) == ("PNG", shown, "RGB")

@@ -15,7 +15,7 @@ from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.heif import check_installation
 from greengrocer.pipeline import Observer, Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.resources import decode_bytes, picture_threads
 
 
@@ -38,7 +38,7 @@ def build_pipeline(
     manifest = bundle.manifest
     engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
     engine.start()
-    labels = Labels(
+    labels = ModelLabels(
         ModelId(manifest.name, manifest.version),
         manifest.classes,
         manifest.coarse,

@@ -16,7 +16,7 @@ from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.imaging.overlay import overlay_png
-from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
+from greengrocer.ranking import DEFAULT_OPTIONS, Answer, AnswerOptions, ModelLabels, rank
 
 OVERLAY_SIZE = 1024, 1024  # pixels, the largest
 
@@ -42,7 +42,7 @@ class Pipeline:
         self,
         engine: Engine,
         geometry: Geometry,
-        labels: Labels,
+        labels: ModelLabels,
         limits: DecodeLimits,
         observer: Observer | None = None,
         batcher: Batcher | None = None,
@@ -62,8 +62,10 @@ class Pipeline:
         """How many images may run on the engine together."""
         return self.batcher.limits.largest if self.batcher else 1
 
-    def classify(self, image: Picture, context: Context, ask: Ask = ASK) -> Answer:
-        """The answer for one image, with what ``ask`` wants of it.
+    def classify(
+        self, image: Picture, context: Context, options: AnswerOptions = DEFAULT_OPTIONS
+    ) -> Answer:
+        """The answer for one image, with the parts that ``options`` asks for.
 
         Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
         """
@@ -80,8 +82,8 @@ class Pipeline:
             if self.observer:
                 self.observer.decoded(decoded - started)
                 self.observer.inferred(inferred - decoded)
-            answer = rank(inference, 0, self.labels, ask)
-            return self._overlaid(image, answer, context) if ask.overlay else answer
+            answer = rank(inference, 0, self.labels, options)
+            return self._overlaid(image, answer, context) if options.overlay else answer
 
     def close(self) -> None:
         """Give back the engine's memory and all threads; no image may be on its way."""

@@ -32,7 +32,7 @@ class Level(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Named(NamedTuple):
+class NamedClass(NamedTuple):
     """The most specific class that the model is confident of; ``name`` is None for UNKNOWN."""
 
     level: Level
@@ -40,7 +40,7 @@ class Named(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Labels:
+class ModelLabels:
     """The class names and thresholds of a model. ``coarse`` is None without a hierarchy.
 
     An image is known if its score is at least ``known_threshold``. A class of a level is named if
@@ -55,7 +55,7 @@ class Labels:
     coarse_threshold: float = 0.0
 
 
-class Ask(NamedTuple):
+class AnswerOptions(NamedTuple):
     """What the caller wants in an answer: the ``top`` best classes, and optional parts."""
 
     top: int = 5
@@ -64,7 +64,7 @@ class Ask(NamedTuple):
     tensors: tuple[str, ...] = ()  # names of an Inference's fields
 
 
-ASK = Ask()  # the default
+DEFAULT_OPTIONS = AnswerOptions()  # the default
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Answer:
     coarse: Ranked | None
     known: bool
     known_score: float
-    named: Named
+    named: NamedClass
     evidence: Floats | None = field(default=None, repr=False, compare=False)
     overlay: bytes | None = field(default=None, repr=False)
     tensors: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
@@ -102,20 +102,22 @@ class Answer:
         return self.top[0].confidence
 
 
-def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> Answer:
-    """The answer for image ``index`` of ``inference``, with what ``ask`` wants but an overlay.
+def rank(
+    inference: Inference, index: int, labels: ModelLabels, options: AnswerOptions = DEFAULT_OPTIONS
+) -> Answer:
+    """The answer for image ``index`` of ``inference``, as ``options`` asks, but without an overlay.
 
     Equal probabilities are ordered by class id.
     """
     known_score = float(inference.known_score[index])
     known = known_score >= labels.known_threshold
     probabilities = inference.probabilities[index]
-    best = _best(probabilities, labels.classes, ask.top)
+    best = _best(probabilities, labels.classes, options.top)
     coarse = None
     if inference.coarse is not None and labels.coarse is not None:
         coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
     evidence = None
-    if ask.evidence or ask.overlay:
+    if options.evidence or options.overlay:
         evidence = inference.evidence[index, :, :, probabilities.argmax()]
     return Answer(
         model=labels.model,
@@ -127,19 +129,19 @@ def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> An
         evidence=evidence,
         tensors={
             name: values[index]
-            for name in ask.tensors
+            for name in options.tensors
             if (values := getattr(inference, name)) is not None
         },
     )
 
 
-def name(fine: Ranked, coarse: Ranked | None, known: bool, labels: Labels) -> Named:
+def name(fine: Ranked, coarse: Ranked | None, known: bool, labels: ModelLabels) -> NamedClass:
     """The fine class if the model is confident of it, else the coarse one if so, else UNKNOWN."""
     if known and fine.confidence >= labels.fine_threshold:
-        return Named(Level.FINE, fine.name)
+        return NamedClass(Level.FINE, fine.name)
     if known and coarse is not None and coarse.confidence >= labels.coarse_threshold:
-        return Named(Level.COARSE, coarse.name)
-    return Named(Level.UNKNOWN, None)
+        return NamedClass(Level.COARSE, coarse.name)
+    return NamedClass(Level.UNKNOWN, None)
 
 
 def _best(probabilities: Floats, names: tuple[str, ...], count: int) -> tuple[Ranked, ...]:

@@ -11,7 +11,7 @@ from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded, NotReady, UnreadableImage
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import ASK, Ask, Labels, ModelId
+from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions, ModelId, ModelLabels
 from greengrocer.serving.classifier import LocalClassifier
 from support.clocks import SettableClock
 from support.engines import HeldEngine
@@ -38,7 +38,7 @@ def others() -> set[threading.Thread]:
 def classifier(engine: HeldEngine) -> Iterator[LocalClassifier]:
     """One thread, which answers when the test lets it."""
     manifest = engine.manifest
-    labels = Labels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
+    labels = ModelLabels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
     local = LocalClassifier(Pipeline(engine, manifest.geometry, labels, DecodeLimits()), 1)
     yield local
     engine.release.set()
@@ -53,7 +53,7 @@ async def test_an_answer_tells_how_long_its_thread_took(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     engine.release.set()
-    served = await classifier.classify(jpeg(100), Context(), Ask(top=2))
+    served = await classifier.classify(jpeg(100), Context(), AnswerOptions(top=2))
     assert [name for name, _ in served.answer.top] == ["grey-3", "grey-4"]
     assert served.seconds > 0
     assert classifier.labels.classes == engine.manifest.classes
@@ -61,7 +61,7 @@ async def test_an_answer_tells_how_long_its_thread_took(
 
 async def test_a_refused_image_is_refused_by_its_own_error(classifier: LocalClassifier) -> None:
     with pytest.raises(UnreadableImage):
-        await classifier.classify(b"no image", Context(), ASK)
+        await classifier.classify(b"no image", Context(), DEFAULT_OPTIONS)
 
 
 async def test_past_its_deadline_nothing_is_computed(
@@ -71,7 +71,7 @@ async def test_past_its_deadline_nothing_is_computed(
     context = Context(seconds=5, clock=clock)
     clock.now += 6
     with pytest.raises(DeadlineExceeded):
-        await classifier.classify(jpeg(1), context, ASK)
+        await classifier.classify(jpeg(1), context, DEFAULT_OPTIONS)
     engine.release.set()
     classifier.close()
     assert engine.calls == 0
@@ -83,18 +83,18 @@ async def test_nothing_is_computed_for_a_client_that_has_gone(
     context = Context()
     context.cancel()
     with pytest.raises(ClientDisconnected):
-        await classifier.classify(jpeg(1), context, ASK)
+        await classifier.classify(jpeg(1), context, DEFAULT_OPTIONS)
     assert not engine.busy.is_set()
 
 
 async def test_a_deadline_that_passes_in_the_queue_is_kept_while_all_threads_are_busy(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
-    first = asyncio.create_task(classifier.classify(jpeg(1), Context(), ASK))
+    first = asyncio.create_task(classifier.classify(jpeg(1), Context(), DEFAULT_OPTIONS))
     await until_busy(engine)
     waiting = Context(seconds=SOON)
     with pytest.raises(DeadlineExceeded):
-        await asyncio.wait_for(classifier.classify(jpeg(2), waiting, ASK), HANG)
+        await asyncio.wait_for(classifier.classify(jpeg(2), waiting, DEFAULT_OPTIONS), HANG)
     with pytest.raises(ClientDisconnected):
         waiting.check()
     assert not first.done()
@@ -108,17 +108,19 @@ async def test_a_deadline_that_passes_in_the_engine_is_kept(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     with pytest.raises(DeadlineExceeded):
-        await asyncio.wait_for(classifier.classify(jpeg(1), Context(seconds=SOON), ASK), HANG)
+        await asyncio.wait_for(
+            classifier.classify(jpeg(1), Context(seconds=SOON), DEFAULT_OPTIONS), HANG
+        )
     assert not engine.release.is_set()
 
 
 async def test_a_cancelled_request_gives_up_its_place_in_the_queue(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
-    first = asyncio.create_task(classifier.classify(jpeg(1), Context(), ASK))
+    first = asyncio.create_task(classifier.classify(jpeg(1), Context(), DEFAULT_OPTIONS))
     await until_busy(engine)
     context = Context()
-    second = asyncio.create_task(classifier.classify(jpeg(2), context, ASK))
+    second = asyncio.create_task(classifier.classify(jpeg(2), context, DEFAULT_OPTIONS))
     await asyncio.sleep(0)
     second.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -134,7 +136,7 @@ async def test_a_cancelled_request_gives_up_its_place_in_the_queue(
 async def test_closing_finishes_what_was_taken_then_closes_the_engine(
     others: set[threading.Thread], classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
-    first = asyncio.create_task(classifier.classify(jpeg(250), Context(), ASK))
+    first = asyncio.create_task(classifier.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
     await until_busy(engine)
     assert classifier.healthy
     closing = asyncio.create_task(asyncio.to_thread(classifier.close))
@@ -155,4 +157,4 @@ async def test_a_closed_classifier_says_that_it_is_not_ready(
     engine.release.set()
     classifier.close()
     with pytest.raises(NotReady):
-        await classifier.classify(jpeg(1), Context(), ASK)
+        await classifier.classify(jpeg(1), Context(), DEFAULT_OPTIONS)

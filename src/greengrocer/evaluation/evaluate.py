@@ -13,9 +13,9 @@ from greengrocer.datasets.dataset import SUFFIXES, Dataset
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.map_images import map_images
-from greengrocer.figures.score import Labels, Scores, score
+from greengrocer.figures.score import ClassIds, Scores, score
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Ask, Level
+from greengrocer.ranking import Answer, AnswerOptions, Level
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Evaluation:
     named: AnswerScores
     probabilities: Floats  # [N, classes]
     known_scores: Floats  # [N]
-    labels: Labels  # [N]
+    labels: ClassIds  # [N]
     evidence: Floats  # [N, h, w], of the predicted class only: all classes' would fill memory
     paths: tuple[Path, ...]  # [N]
 
@@ -98,7 +98,7 @@ def score_answers(
     )
 
 
-def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
+def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
     """Class ids by name: a data set may have fewer classes than the model, never others."""
     ids = {name: index for index, name in enumerate(manifest.classes)}
     names = [labelled.taxonomy.classes[image.label] for image in labelled.pictures]
@@ -112,10 +112,10 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
 
 def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[Answer]:
     """Answers for all classes, with the evidence for the predicted one."""
-    ask = Ask(len(pipeline.labels.classes), evidence=True)
+    options = AnswerOptions(len(pipeline.labels.classes), evidence=True)
 
     def classify(_: int, data: bytes) -> Answer:
-        return pipeline.classify(data, Context(), ask)
+        return pipeline.classify(data, Context(), options)
 
     return map_images(paths, classify, threads, "evaluate")
 

@@ -10,7 +10,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
 from greengrocer.evaluation.robustness import Robustness
 from greengrocer.evaluation.training_overlap import TrainingOverlap
-from greengrocer.figures.score import Flags, Labels
+from greengrocer.figures.score import ClassIds, Flags
 
 
 class Stopwatch:
@@ -55,9 +55,9 @@ class Run:
     overlap: TrainingOverlap = field(default_factory=TrainingOverlap)
 
     @cached_property
-    def predicted(self) -> Labels:
+    def predicted(self) -> ClassIds:
         """The likeliest class of every image, [N]."""
-        predicted: Labels = self.evaluation.probabilities.argmax(axis=1)
+        predicted: ClassIds = self.evaluation.probabilities.argmax(axis=1)
         return predicted
 
     @cached_property

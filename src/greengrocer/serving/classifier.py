@@ -11,7 +11,7 @@ from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, ImageRefused, NotReady, Overloaded
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Ask, Labels
+from greengrocer.ranking import Answer, AnswerOptions, ModelLabels
 from greengrocer.serving.pool import Pool
 from greengrocer.serving.reloading.models import Models
 from greengrocer.tracebacks import release_frames
@@ -28,12 +28,12 @@ class Served(NamedTuple):
     seconds: float
 
 
-def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Served:
+def serve(models: Models, picture: Picture, context: Context, options: AnswerOptions) -> Served:
     """The answer of the current model, computed in this thread; raises a Refusal."""
     started = perf_counter()
     try:
         with models.taken() as pipeline:
-            answer = pipeline.classify(picture, context, ask)
+            answer = pipeline.classify(picture, context, options)
     except BaseException as error:
         release_frames(error)
         if isinstance(error, ImageRefused):
@@ -51,13 +51,13 @@ class Classifier(Protocol):
     """Classifies images: in this process, or through the engine process."""
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> ModelLabels:
         """The classes of the current model; a reload may change them."""
 
     async def check(self) -> bool:
         """Whether an image would be answered now; asks the model's process."""
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """The answer; raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NotReady."""
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class LocalClassifier:
         self._open = True
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> ModelLabels:
         """The classes of the current model."""
         return self.models.current.labels
 
@@ -87,11 +87,11 @@ class LocalClassifier:
         """Whether it is open: the model is in this process."""
         return self.healthy
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """The answer, from a thread of the pool; it waits no longer than the deadline."""
         if not self._open:
             raise NotReady("the service is stopping")
-        answer = self._pool.submit(partial(serve, self.models, picture, context, ask))
+        answer = self._pool.submit(partial(serve, self.models, picture, context, options))
         patience = max(0.0, context.remaining())
         clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
         try:

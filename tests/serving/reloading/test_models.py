@@ -6,7 +6,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import ReloadRefused
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.reloading.models import Models
 from support.engines import CountingEngine
 from support.live import engine_of
@@ -20,7 +20,7 @@ def pipelines(fake_bundle: Path) -> list[Pipeline]:
         Pipeline(
             engine_of(CountingEngine, fake_bundle),
             manifest.geometry,
-            Labels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5),
+            ModelLabels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5),
             DecodeLimits(),
         )
         for version in "123"

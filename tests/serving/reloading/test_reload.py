@@ -9,7 +9,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import BundleRefused, ReloadRefused
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.reloading.reload import Change, Reloader, ReloadTriggers
 from greengrocer.telemetry.metrics import Metrics
@@ -34,7 +34,7 @@ def make(fake_bundle: Path) -> Make:
             raise BundleRefused("bundle bad: bad")
         if source == "worse":
             raise RuntimeError("two\nlines")
-        labels = Labels(ModelId("greys", source), manifest.classes, manifest.coarse, 0.5)
+        labels = ModelLabels(ModelId("greys", source), manifest.classes, manifest.coarse, 0.5)
         engine = engine_of(CountingEngine, fake_bundle)
         return Pipeline(engine, manifest.geometry, labels, DecodeLimits())
 

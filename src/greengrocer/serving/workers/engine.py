@@ -121,7 +121,7 @@ class EngineServer:
     def _classify(self, frame: Classify, context: Context) -> Served:
         self._working.add(context)
         try:
-            return serve(self.models, frame.picture, context, frame.ask)
+            return serve(self.models, frame.picture, context, frame.options)
         finally:
             self._working.discard(context)
 

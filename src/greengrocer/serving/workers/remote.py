@@ -15,7 +15,7 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Ask, Labels
+from greengrocer.ranking import AnswerOptions, ModelLabels
 from greengrocer.serving.classifier import Served
 from greengrocer.serving.frames.frames import (
     Answered,
@@ -46,11 +46,15 @@ class PendingImage:
     """
 
     def __init__(
-        self, picture: Picture, context: Context, ask: Ask, future: "asyncio.Future[Served]"
+        self,
+        picture: Picture,
+        context: Context,
+        options: AnswerOptions,
+        future: "asyncio.Future[Served]",
     ) -> None:
         self.picture = picture
         self.context = context
-        self.ask = ask
+        self.options = options
         self.future = future
         self.suspect = False  # the image was in flight when an engine crashed
         self.link: Link | None = None  # over which it was sent; None: no engine has it
@@ -58,7 +62,7 @@ class PendingImage:
 
     def frame(self, number: int) -> Classify:
         """The frame that asks the engine for an answer."""
-        return Classify.of(number, self.picture, self.ask, self.context, self.suspect)
+        return Classify.of(number, self.picture, self.options, self.context, self.suspect)
 
     def settle(self, result: Served | Exception) -> None:
         """Give the caller its result, if it still waits."""
@@ -82,7 +86,7 @@ class RemoteClassifier:
         self.path = path
         self.suspect_engine = suspect_engine
         self.limiter = RemoteRateLimiter()  # uses the same connection
-        self._labels: Labels | None = None
+        self._labels: ModelLabels | None = None
         self._link: Link | None = None  # None while there is no engine
         self._described = False  # the engine has described its model: it is ready
         self._open = True
@@ -102,7 +106,7 @@ class RemoteClassifier:
         await self._first.wait()
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> ModelLabels:
         """The labels of the engine's model, as last described."""
         assert self._labels is not None, "not started"
         return self._labels
@@ -135,12 +139,12 @@ class RemoteClassifier:
             return False
         return self.healthy
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """The answer; raises a Refusal."""
         if not self._open:
             raise NotReady("the service is stopping")
         loop, number = asyncio.get_running_loop(), next(self._numbers)
-        call = PendingImage(picture, context, ask, loop.create_future())
+        call = PendingImage(picture, context, options, loop.create_future())
         self._calls[number] = call
         context.on_cancel = partial(
             self._withdraw, number, ClientDisconnected("the client disconnected")
@@ -241,7 +245,7 @@ class RemoteClassifier:
         if self._open:
             self._connect()
 
-    def _found(self, labels: Labels) -> None:
+    def _found(self, labels: ModelLabels) -> None:
         """The engine has described its model: it is ready, or its model has changed."""
         assert self._link is not None, "the frame came over it"
         self._labels, self._described = labels, True

@@ -8,7 +8,7 @@ import onnx
 import torch
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import Prototypes
 from greengrocer.training.release.measure import pool_features
@@ -18,7 +18,7 @@ ROUNDS = 20  # of k-means, which settles in about ten on some dozens of images
 
 
 def find_prototypes(
-    backbone: onnx.ModelProto, paths: Sequence[Path], labels: Labels, geometry: Geometry
+    backbone: onnx.ModelProto, paths: Sequence[Path], labels: ClassIds, geometry: Geometry
 ) -> Prototypes:
     """The prototypes of the training images at ``paths``, of the classes ``labels`` [N].
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from greengrocer.context import Context
 from greengrocer.errors import ImageRefused, MalformedUpload, NotReady, TooManyBytes
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.body.upload import (
     UploadLimits,
@@ -58,8 +58,8 @@ async def infer(service: Service, request: Request) -> Response:
         contexts = [Context(state.request_id, seconds) for _ in images]
         for context in contexts:
             state.on_disconnect(context.cancel)
-        ask = Ask(top=1, tensors=tuple(output.name for output in wanted))
-        answers = await _classify(service, images, contexts, ask, state.charge)
+        options = AnswerOptions(top=1, tensors=tuple(output.name for output in wanted))
+        answers = await _classify(service, images, contexts, options, state.charge)
     if any(answer.model != labels.model for answer in answers):
         raise NotReady("another model has taken over meanwhile: ask again")
     response = infer_response(answers, wanted, labels, asked.id)
@@ -121,14 +121,14 @@ async def _classify(
     service: Service,
     images: Sequence[Picture],
     contexts: Sequence[Context],
-    ask: Ask,
+    options: AnswerOptions,
     charge: Charge | None,
 ) -> list[Answer]:
     """The answers, or the refusal of the first image that is refused."""
     places = asyncio.Semaphore(at_once(service))
 
     async def one(index: int, image: Picture) -> Answer:
-        work = service, image, contexts[index], ask
+        work = service, image, contexts[index], options
         async with places:
             size = len(image) if isinstance(image, bytes) else image.nbytes
             service.metrics.upload_bytes.observe(size)

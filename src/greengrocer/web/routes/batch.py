@@ -25,7 +25,7 @@ from greengrocer.errors import (
     Overloaded,
     Refusal,
 )
-from greengrocer.ranking import Ask
+from greengrocer.ranking import AnswerOptions
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.upload import (
@@ -42,7 +42,7 @@ from greengrocer.web.openapi import BINARY
 from greengrocer.web.problems import described, internal_error
 from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
-from greengrocer.web.routes.parameters import OF_IMAGES, read_ask, read_patience
+from greengrocer.web.routes.parameters import OF_IMAGES, read_options, read_patience
 from greengrocer.web.schemas import PredictionLine, ProblemLine
 from greengrocer.web.service import Service
 
@@ -57,13 +57,13 @@ async def predict_batch(service: Service, request: Request) -> Response:
     Raises a Refusal where the request, or the admission of its first image, is refused.
     """
     headers = dict(request.scope["headers"])
-    ask = read_ask(request, len(service.classifier.labels.classes))
+    options = read_options(request, len(service.classifier.labels.classes))
     end = state_of(request.scope).arrived + read_patience(headers)
     kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
         raise wrong_type(kind, f"with fields {FIELD!r}")
     check_declared_length(headers, service.upload_limits.request_bytes)
-    batch = Batch(service, request, ask, end)
+    batch = Batch(service, request, options, end)
     batch.begin(boundary)
     try:
         return Lines(await batch.line(), batch)
@@ -109,11 +109,13 @@ class Line(NamedTuple):
 class Batch:
     """The images of one request: one task reads them, and one per image classifies it."""
 
-    def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
+    def __init__(
+        self, service: Service, request: Request, options: AnswerOptions, end: float
+    ) -> None:
         state = state_of(request.scope)
         self.service = service
         self.request = request
-        self.ask = ask
+        self.options = options
         self.end = end  # deadline, in monotonic seconds
         self._id = state.request_id
         self._path: str = request.scope["path"]
@@ -237,7 +239,7 @@ class Batch:
         self._contexts.add(context)
         if self._gone:
             context.cancel()
-        work = self.service, image, context, self.ask
+        work = self.service, image, context, self.options
         try:
             answer = await (
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
