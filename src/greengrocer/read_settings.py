@@ -94,7 +94,8 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
 
     Raises UsageError, in one line, for such a variable that is no setting.
     """
-    known = [PREFIX + name.upper() for name in [*Settings.model_fields, *RENAMED]]
+    current = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = {*current, *(PREFIX + name.upper() for name in RENAMED)}
     names = []
     for name, value in sorted(environment.items()):
         spelt = name.upper()  # as for settings, case is ignored
@@ -103,7 +104,7 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
         if spelt not in known:
             raise UsageError(
                 f"the environment has {one_line(name, MAX_NAME)}, "
-                f"which is no setting{did_you_mean(spelt, known)}"
+                f"which is no setting{did_you_mean(spelt, current)}"
             )
         names.append(spelt.removeprefix(PREFIX).lower())
     return names
