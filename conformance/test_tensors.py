@@ -225,7 +225,7 @@ def test_tensors_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
 
     limit = int(past(TENSORS_BODY).split()[-3])
     assert TENSORS_BODY % limit == 0
-    assert f"at most {limit} are taken" in past(limit)
+    assert f"at most {limit} are accepted" in past(limit)
     count = (limit - 1000) // (SIDE * SIDE * 3)
     octets = bytes(count * SIDE * SIDE * 3)
     text = asking(behind(pixels(shape=[count, SIDE, SIDE, 3]), len(octets)))

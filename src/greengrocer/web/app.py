@@ -1,4 +1,4 @@
-"""The application: the table of routes becomes FastAPI's routes, and what stands before them."""
+"""The application: FastAPI's routes, made from the table of routes, and the layers around them."""
 
 from collections.abc import Iterable, Sequence
 

@@ -256,7 +256,7 @@ class Batch:
         return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
-        """End the answer with why no more of the form is read: a line, or a refusal of it all."""
+        """End the answer with why reading stopped: a last line, or a refusal of the request."""
         release_frames(error)
 
         async def last(index: int) -> Line:

@@ -58,7 +58,7 @@ async def docs_asset(service: Service, request: Request) -> Response:
 
 
 async def openapi(service: Service, request: Request) -> Response:
-    """The description of all endpoints that have a summary, as ``create_app`` left it."""
+    """The description of all endpoints that have a summary, as ``create_app`` wrote it."""
     del service
     return Response(request.app.state.description, media_type="application/json")
 
