@@ -37,7 +37,7 @@ from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
 
-IN_BASE64 = 4 / 3  # the length of an image in base64, as /v2 may receive it, to its own
+IN_BASE64 = 4 / 3  # length of an image in base64, as /v2 may receive it, over its own length
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _answer_head(app: FastAPI) -> None:
 
 
 def _add_problems(app: FastAPI) -> None:
-    """Answer with a problem document whatever an endpoint or the framework raises."""
+    """Answer each error of an endpoint or the framework with a problem document."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)

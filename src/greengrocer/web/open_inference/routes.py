@@ -143,7 +143,10 @@ def _configuration(model: ModelMetadata) -> ModelConfig:
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's ``responses`` for these statuses, each an error as the protocol has it."""
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferError"}}}
-    return {status: {**told, "content": content} for status, told in described(*statuses).items()}
+    return {
+        status: {**response, "content": content}
+        for status, response in described(*statuses).items()
+    }
 
 
 def _json(

@@ -243,7 +243,7 @@ class Batch:
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
             )
         except Refusal as refusal:
-            # The first image stands for the request: if it is not admitted, the request is refused.
+            # If the first image is not admitted, the request is refused.
             if isinstance(refusal, Overloaded) and not index:
                 raise
             return self._refused(index, refusal)
@@ -312,7 +312,7 @@ PREDICT_BATCH = Endpoint(
     "POST",
     "/predict/batch",
     predict_batch,
-    "Tell what many images show",
+    "Classify many images",
     parameters=OF_IMAGES,
     body=_BODY,
     responses={**_LINES, **described(400, 408, 413, 415, 422, 429, 500, 503, 504)},

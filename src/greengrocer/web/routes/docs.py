@@ -13,7 +13,7 @@ from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.service import Service
 
 ASSETS = "/docs/assets"
-# Links are relative, so that they hold below whatever path a proxy has taken off.
+# Links are relative, so that they work if a proxy removes the beginning of the path.
 _ASSETS = ASSETS.removeprefix("/")
 _FILES = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
 
