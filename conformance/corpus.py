@@ -1,7 +1,7 @@
-"""Damaged images by the thousand, each made anew from its name.
+"""Damaged images by the thousand, each made from its name alone.
 
-``python -m conformance.corpus FOLDER [IMAGE ...]`` writes those of these names, or the crafted
-ones all, for whoever wants to look at one.
+``python -m conformance.corpus FOLDER [IMAGE ...]`` writes the images of these names, or all crafted
+ones, to be looked at.
 """
 
 import random
@@ -16,7 +16,7 @@ from conformance.crafted import CRAFTED
 from conformance.photos import encoded, photo
 
 Damage: TypeAlias = Callable[[bytes, random.Random], bytes]
-HEADER = 64  # bytes in which most of what decoders believe is said
+HEADER = 64  # bytes with most of the facts that decoders rely on
 PICTURE = photo(9, (48, 32))
 
 SOUND: dict[str, Callable[[], bytes]] = {

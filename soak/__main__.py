@@ -1,6 +1,6 @@
-"""``make soak``: requests of all kinds, reloads, kills; exit code 1 where an end is unexplained.
+"""``make soak``: requests of all kinds, reloads, kills; exit code 1 for an unexplained outcome.
 
-It runs the real service, one process and then ``--workers 2``, and shares the minutes out.
+It runs the real service, one process and then ``--workers 2``, and divides the time between them.
 """
 
 import argparse
@@ -25,8 +25,8 @@ LOG_LINES = 40  # of the service's last, where something is wrong
 
 
 def main() -> int:
-    """Soak, and tell; the exit code."""
-    parser = argparse.ArgumentParser(prog="soak", description="Everything at once, for long.")
+    """Run, report, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="soak", description="Run the service under mixed load.")
     parser.add_argument("--minutes", type=float, default=1, help="in all")
     parser.add_argument(
         "--workers",
@@ -34,7 +34,7 @@ def main() -> int:
         metavar="N",
         help="only this arrangement; 0: one process (default: one process, then --workers 2)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     shares = ARRANGEMENTS if arguments.workers is None else {arguments.workers: 1}
     seconds = arguments.minutes * 60

@@ -1,4 +1,4 @@
-"""What is sent: kinds of requests, good and bad, each with the outcomes that are right for it."""
+"""Kinds of requests, good and bad, each with its allowed outcomes."""
 
 import struct
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ MEGABYTE = 1_000_000  # the service's --max-image-bytes
 
 OK = "200"
 FULL = "429 overloaded"
-LEFT = "left"  # we hung up before there was an answer, or before it was read
+LEFT = "left"  # the client disconnected before it had read an answer
 UNKNOWN, TAKEN_OVER = "404", "503"  # another model serves, or has come to serve meanwhile
 FLOOD = 500  # requests that are sent at once, and as many bytes as one read takes
 FLOOD_BYTES = 256_000
-UNREAD = 6000  # those behind answers that are never read
-ASSETS = 4  # a megabyte and a half each: more than the system takes for who does not read
+UNREAD = 6000  # of those after answers that are never read
+ASSETS = 4  # 1.5 MB each: more than the system buffers for a client that does not read
 ASSET = "/docs/assets/{name}"  # their route in the metrics
 INFER = "/v2/models/{name}/infer"
 
@@ -41,7 +41,7 @@ class Kind:
     weight: int  # how many of these there are beside the other kinds
     route: str | None  # as the service's metrics name it; None: it never becomes a request
     requests: Sequence[bytes]  # one of them is sent, whole or in part
-    outcomes: frozenset[str]  # what may become of it where nobody is killed
+    outcomes: frozenset[str]  # allowed while no process is killed
     manner: Manner = Manner.WHOLE
     times: int = 1  # requests in each of ``requests``: they end together, with one outcome
 
@@ -86,7 +86,7 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
 
 
 def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
-    """A request knows its model by name: where it is not the one that serves, there is no such."""
+    """Requests that name a model: they get 404 while another one serves."""
     paths = [INFER.format(name=model) for model in models]
     tails = [struct.pack("<I", len(each)) + each for each in pictures]
     sent = [*map(in_json, pictures), *map(behind, tails)]
@@ -173,5 +173,5 @@ def _small() -> list[Kind]:
 
 
 def or_full(*outcomes: str) -> frozenset[str]:
-    """These outcomes, or there was no room."""
+    """These outcomes, or a refusal because the service is full."""
     return frozenset({*outcomes, FULL})

@@ -1,4 +1,4 @@
-"""What is refused: each kind as it comes, and with pixels that the refusal must let go of."""
+"""Requests that are refused; some have decoded pixels, whose memory must be freed."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def refusals(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
 
 
 def endless_pictures() -> list[Kind]:
-    """Large ones without their end: the last of their bytes tell that they are bad."""
+    """Large images without their end: only their last bytes show that they are damaged."""
     large = _large()
     batch = form(large[0], large[0])
     return [

@@ -12,7 +12,7 @@ from benchmarks.peers.running import Running
 
 # Resizing, float or int8 and decoding at a smaller scale tip an image here and there.
 REQUIRED = 0.95
-AT_ONCE = 8  # so that an answer can go astray
+AT_ONCE = 8  # so that a mix-up of answers would show
 NONE = "no answer"
 
 

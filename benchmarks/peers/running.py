@@ -100,7 +100,7 @@ def _wait(server: Running, process: "subprocess.Popen[bytes]", picture: bytes, l
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask it to end, and see to it that none of its processes is left."""
+    """Ask it to end, and make sure that none of its processes remains."""
     family = process_tree(process.pid) if process.poll() is None else []
     _signal(family, signal.SIGCONT)
     process.terminate()

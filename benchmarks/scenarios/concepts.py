@@ -82,7 +82,7 @@ def _training_mode(network: Recogniser, planes: list[torch.Tensor]) -> Row:
     """In training mode a batch norm takes the image's own statistics for all images'."""
     with torch.inference_mode():
         right = [int(network(picture).argmax()) for picture in planes]
-        training = deepcopy(network).train()  # a copy: it would learn from what it is asked
+        training = deepcopy(network).train()  # a copy: its statistics change with each image
         labels = [int(training(picture).argmax()) for picture in planes]
     changed = sum(a != b for a, b in zip(right, labels, strict=True))
     return (

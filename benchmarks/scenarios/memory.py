@@ -66,7 +66,7 @@ def table(results: dict[str, list[State]]) -> str:
     lines.append("|---|---:|---:|---:|---:|---:|")
     for name, states in results.items():
         for state in states:
-            told = (state.descriptors, state.threads, state.errors)
-            figures = " | ".join(map(str, told))
+            counts = (state.descriptors, state.threads, state.errors)
+            figures = " | ".join(map(str, counts))
             lines.append(f"| {name} | {state.answered} | {state.memory / MEGA:.1f} | {figures} |")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scenarios.scaled_decoding --data DIR [--bundles NAME...] [--count N]
 
-Each image of train and val is enlarged to 12 megapixels, with noise, and encoded anew; then it
+Each image of train and val is enlarged to 12 megapixels, with noise, and encoded again; then it
 is named twice, decoded at a smaller scale as the service does it, and decoded in full.
 """
 
