@@ -173,8 +173,8 @@ def _moments(rate: float, poisson: bool) -> Iterator[float]:
 
 def main() -> None:
     """Answer lines of port, rate, warm-up, seconds and, where it is random, 1."""
-    pictures = read_pictures(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
-    requests = itertools.cycle([picture_request(picture) for picture in pictures])
+    images = read_pictures(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    requests = itertools.cycle([picture_request(image) for image in images])
 
     def run(
         port: float, rate: float, warmup: float, seconds: float, poisson: float = 0

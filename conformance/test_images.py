@@ -36,10 +36,10 @@ BOMBS = {
 }
 
 
-def outcomes(url: str, pictures: list[str]) -> dict[str, str]:
+def outcomes(url: str, images: list[str]) -> dict[str, str]:
     """What the service says to damaged images, one after the other on one connection."""
-    answers = in_time(url, (post(damaged(name)) for name in pictures))
-    return {name: outcome(answer) for name, answer in zip(pictures, answers, strict=True)}
+    answers = in_time(url, (post(damaged(name)) for name in images))
+    return {name: outcome(answer) for name, answer in zip(images, answers, strict=True)}
 
 
 @pytest.mark.parametrize("kind", SOUND)
@@ -53,8 +53,8 @@ def test_a_damaged_image_is_recognised_or_refused(
     request: pytest.FixtureRequest, base_url: str, kind: str, damage: str
 ) -> None:
     seed, count = request.config.getoption("--seed"), request.config.getoption("--images")
-    pictures = list(names(kind, damage, seed, count))
-    shares = [pictures[k::CLIENTS] for k in range(CLIENTS)]
+    images = list(names(kind, damage, seed, count))
+    shares = [images[k::CLIENTS] for k in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
         found = [
             pair
@@ -66,11 +66,11 @@ def test_a_damaged_image_is_recognised_or_refused(
 
 
 def test_in_a_batch_every_image_has_the_answer_that_it_has_alone(base_url: str) -> None:
-    pictures = [jpeg(photo(number)) for number in range(20)]
-    pictures += [damaged(f"{kind}-cut_{number}") for kind in SOUND for number in range(3)]
-    random.Random(1).shuffle(pictures)
-    alone = [content(exchange(base_url, post(picture)).body) for picture in pictures]
-    batch = post(form(*map(part, pictures)), kind=FORM, target="/predict/batch")
+    images = [jpeg(photo(number)) for number in range(20)]
+    images += [damaged(f"{kind}-cut_{number}") for kind in SOUND for number in range(3)]
+    random.Random(1).shuffle(images)
+    alone = [content(exchange(base_url, post(image)).body) for image in images]
+    batch = post(form(*map(part, images)), kind=FORM, target="/predict/batch")
     together = exchange(base_url, batch)
     assert together.status == 200
     assert [content(line) for line in together.body.splitlines()] == alone

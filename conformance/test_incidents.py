@@ -159,8 +159,8 @@ def test_pillow_cve_2026_112403_and_kin_odd_images_crash_nothing(base_url: str) 
 @pytest.mark.parametrize("name", exif.ODD)
 def test_pillow_exif_loop_cve_2026_96643_and_kin(base_url: str, name: str) -> None:
     for place in ("jpeg", "png", "webp"):
-        picture = CRAFTED[f"exif: {name} ({place})"].build()
-        assert outcome(exchange(base_url, post(picture))) == "ok"
+        image = CRAFTED[f"exif: {name} ({place})"].build()
+        assert outcome(exchange(base_url, post(image))) == "ok"
 
 
 LARGE_FORMS = {

@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _soaked(workers: int, seconds: float) -> Result:
-    pictures = [picture for picture in read_pictures(None) if len(picture) < MEGABYTE]
+    images = [image for image in read_pictures(None) if len(image) < MEGABYTE]
     with started(BUNDLES[0], workers) as service:
         with tqdm(total=seconds, desc=f"workers {workers}", bar_format=BAR, disable=None) as bar:
             begun = time.monotonic()
@@ -55,7 +55,7 @@ def _soaked(workers: int, seconds: float) -> Result:
             def ticked() -> None:
                 bar.update(min(seconds, time.monotonic() - begun) - bar.n)
 
-            result = uvloop.run(soak(service, seconds, pictures, BUNDLES[::-1], ticked))
+            result = uvloop.run(soak(service, seconds, images, BUNDLES[::-1], ticked))
         if code := service.stop():
             result.complaints.append(f"it ended with exit code {code}")
         if result.complaints:

@@ -46,28 +46,28 @@ class Kind:
     times: int = 1  # requests in each of ``requests``: they end together, with one outcome
 
 
-def kinds(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
-    """All but those that are refused, made of good ``pictures``, each of less than a megabyte.
+def kinds(images: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+    """All but those that are refused, made of good ``images``, each of less than a megabyte.
 
     Of the ``models`` any may serve, and another after each reload.
     """
-    rude = [*_rude(pictures), *_slow_readers()]
-    return [*_good(pictures), *_tensors(pictures, models), *rude, *_floods(), *_small()]
+    rude = [*_rude(images), *_slow_readers()]
+    return [*_good(images), *_tensors(images, models), *rude, *_floods(), *_small()]
 
 
-def _good(pictures: Sequence[bytes]) -> list[Kind]:
-    damaged = pictures[0][: len(pictures[0]) // 2]
-    batches = [form(picture, damaged, picture) for picture in pictures[:8]]
+def _good(images: Sequence[bytes]) -> list[Kind]:
+    damaged = images[0][: len(images[0]) // 2]
+    batches = [form(image, damaged, image) for image in images[:8]]
     return [
-        Kind("picture", 40, "/predict", posts("/predict", pictures), or_full(OK)),
+        Kind("picture", 40, "/predict", posts("/predict", images), or_full(OK)),
         Kind(
             "image in a form",
             8,
             "/predict",
-            [post("/predict", form(picture), FORM) for picture in pictures],
+            [post("/predict", form(image), FORM) for image in images],
             or_full(OK),
         ),
-        Kind("explanation", 2, "/explain", posts("/explain", pictures), or_full(OK)),
+        Kind("explanation", 2, "/explain", posts("/explain", images), or_full(OK)),
         Kind(
             "batch with a damaged one",
             2,
@@ -79,17 +79,17 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
             "image in a hurry",
             4,
             "/predict",
-            [post("/predict", picture, more=("X-Deadline-Ms: 60",)) for picture in pictures],
+            [post("/predict", image, more=("X-Deadline-Ms: 60",)) for image in images],
             or_full(OK, "504 deadline-exceeded"),
         ),
     ]
 
 
-def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+def _tensors(images: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
     """Requests that name a model: they get 404 while another one serves."""
     paths = [INFER.format(name=model) for model in models]
-    tails = [struct.pack("<I", len(each)) + each for each in pictures]
-    sent = [*map(in_json, pictures), *map(behind, tails)]
+    tails = [struct.pack("<I", len(each)) + each for each in images]
+    sent = [*map(in_json, images), *map(behind, tails)]
     nothing = behind(bytes(MEGABYTE // 2))  # as many elements of no bytes as there is room for
     good = [post(path, *each) for path in paths for each in sent]
     bad = [post(path, *nothing) for path in paths]
@@ -99,8 +99,8 @@ def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
     ]
 
 
-def _rude(pictures: Sequence[bytes]) -> list[Kind]:
-    sent = posts("/predict", pictures)
+def _rude(images: Sequence[bytes]) -> list[Kind]:
+    sent = posts("/predict", images)
     left = frozenset({LEFT})
     return [
         Kind(
@@ -125,7 +125,7 @@ def _rude(pictures: Sequence[bytes]) -> list[Kind]:
             "left a batch",
             1,
             "/predict/batch",
-            [post("/predict/batch", form(*pictures[:8]), FORM)],
+            [post("/predict/batch", form(*images[:8]), FORM)],
             left,
             Manner.LEAVES_WAITING,
         ),

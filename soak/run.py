@@ -39,7 +39,7 @@ class Result:
 async def soak(
     service: Service,
     seconds: float,
-    pictures: Sequence[bytes],
+    images: Sequence[bytes],
     bundles: Sequence[str],
     ticked: Callable[[], object],
 ) -> Result:
@@ -50,7 +50,7 @@ async def soak(
     ledger = Ledger()
     before = await scrape(service.port)
     endless = endless_pictures()
-    sent = [*kinds(pictures, bundles), *refusals(pictures, bundles), *endless]
+    sent = [*kinds(images, bundles), *refusals(images, bundles), *endless]
     clients = Clients(service.port, sent, ledger, CLIENTS, SEED)
     troubles = Troubles(service, ledger, bundles)
     watch = Watch(service.pids, lambda: troubles.settled, ticked)

@@ -37,7 +37,7 @@ class State:
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure once, whatever ``rounds`` and ``seconds`` are, and return the table."""
     del rounds, seconds
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(image) for image in read_pictures(data)]
     flags = ("--bundle", bundle, "--max-queue-seconds", "60", "--request-timeout-seconds", "60")
     return table({name: measure((*flags, *own), requests) for name, own in ARRANGEMENTS.items()})
 

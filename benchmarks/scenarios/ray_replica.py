@@ -41,7 +41,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load them in turn, ``rounds`` times; each has all processors for its images."""
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(image) for image in read_pictures(data)]
     with ExitStack() as stack:
         servers = {ALONE: stack.enter_context(service("--bundle", bundle))}
         flags = ARRANGEMENTS[WORKERS]

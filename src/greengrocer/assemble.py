@@ -209,9 +209,9 @@ def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batch
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
     """Seconds that one image takes with a warm pipeline: the running mean begins with it."""
-    picture = bundle.read(bundle.manifest.goldens[0].file)
+    image = bundle.read(bundle.manifest.goldens[0].file)
     started = perf_counter()
-    pipeline.classify(picture, Context())
+    pipeline.classify(image, Context())
     return perf_counter() - started
 
 

@@ -155,8 +155,8 @@ def _pictures(origin: dict[str, Any]) -> str:
 def _trained_on(manifest: Manifest) -> str:
     """Such as "2,640 images (train) of the Grocery Store Dataset"."""
     named = data_set(manifest) if "dataset" in manifest.provenance else None
-    pictures = _pictures(_table(manifest.provenance, "training"))
-    return _joined(" of the ", pictures, _value(named.name) if named else "")
+    images = _pictures(_table(manifest.provenance, "training"))
+    return _joined(" of the ", images, _value(named.name) if named else "")
 
 
 def _out_of_fold(manifest: Manifest) -> str:
@@ -177,27 +177,27 @@ def _held_out(manifest: Manifest) -> str:
 def _measured_on(manifest: Manifest, source: str) -> str:
     count = _count(manifest.metrics.get(f"{source}_pictures"))
     split = _value(_table(manifest.provenance, source).get("split"))
-    pictures = f"on {count:,} images" if count else "on images that are not counted"
-    return f"{pictures} ({split})" if split else pictures
+    images = f"on {count:,} images" if count else "on images that are not counted"
+    return f"{images} ({split})" if split else images
 
 
 def _figures(metrics: dict[str, float]) -> tuple[Figure, ...]:
     """``metrics`` by their names without the source, each with its interval."""
-    pictures = _count(metrics.get("pictures"))
+    images = _count(metrics.get("pictures"))
     ends = {f"{name}_{end}" for name in metrics for end in ("low", "high")}
     return tuple(
-        _figure(name, metrics, pictures)
+        _figure(name, metrics, images)
         for name in metrics
         if name != "pictures" and name not in ends
     )
 
 
-def _figure(name: str, metrics: dict[str, float], pictures: int | None) -> Figure:
+def _figure(name: str, metrics: dict[str, float], images: int | None) -> Figure:
     value, top1 = metrics[name], "top1" in name
     label, unit = _MEANINGS.get(name, (_value(name.replace("_", " ")), "%" if top1 else ""))
     interval = ""
-    if top1 and pictures and 0 <= value <= 100:
-        low, high = wilson(round(value * pictures / 100), pictures)
+    if top1 and images and 0 <= value <= 100:
+        low, high = wilson(round(value * images / 100), images)
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
     elif f"{name}_low" in metrics and f"{name}_high" in metrics:
         interval = f"{metrics[f'{name}_low']:.2f} to {metrics[f'{name}_high']:.2f}"
