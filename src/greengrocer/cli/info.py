@@ -76,8 +76,8 @@ def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
     names = textwrap.shorten(", ".join(manifest.coarse or manifest.classes), MAX_NAMES)
     yield from _row("knows", f"{knows(manifest)}: {names}")
     facts = dict(trained(manifest))
-    told = [facts[label] for label in ("network", "trained on", "made") if label in facts]
-    yield from _row("trained", "; ".join(told) or "the bundle does not say how")
+    parts = [facts[label] for label in ("network", "trained on", "made") if label in facts]
+    yield from _row("trained", "; ".join(parts) or "the bundle does not say how")
     for where, figures in measured(manifest):
         yield from _row("figures", where)
         yield from _table(figures)

@@ -1,4 +1,4 @@
-"""A map of evidence laid over the image that it is about: pure functions."""
+"""A map of evidence laid over its image: pure functions."""
 
 import io
 
@@ -37,7 +37,7 @@ def overlay(image: Image.Image, evidence: Floats) -> Image.Image:
 
 
 def overlay_png(image: Image.Image, evidence: Floats) -> bytes:
-    """The ``overlay`` as a PNG, packed quickly rather than tightly."""
+    """The ``overlay`` as a PNG, compressed fast rather than small."""
     file = io.BytesIO()
     overlay(image, evidence).save(file, "PNG", compress_level=_QUICK)
     return file.getvalue()

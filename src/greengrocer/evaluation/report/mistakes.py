@@ -19,7 +19,7 @@ def mistakes(run: Run) -> str:
     if not indices:
         return section("mistakes", "Worst mistakes", "There are none: every answer is right.")
     lead = (
-        "The wrong answers that were surest of themselves. On the right the evidence for the class "
+        "The wrong answers with the highest confidence. On the right the evidence for the class "
         "that was <em>predicted</em>: the brighter a place, the more of the answer came from it."
     )
     cards = "".join(_card(run, index) for index in indices)
