@@ -61,7 +61,7 @@ def told(wire: Wire) -> float:
 
 @pytest.mark.parametrize("days", [DAYS, -DAYS])
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_who_is_sending_waiting_or_silent_does_not_notice(
+def test_a_clock_jump_does_not_affect_open_connections(
     serve: StartServer, fake_bundle: Path, clock: WallClock, days: int, workers: tuple[str, ...]
 ) -> None:
     flags = ("--engine", "fake", "--bundle", str(fake_bundle), *PATIENT, *workers)
@@ -80,7 +80,7 @@ def test_who_is_sending_waiting_or_silent_does_not_notice(
     assert server.stop() == 0
 
 
-def test_a_jump_backwards_lets_nobody_be_slow(
+def test_a_clock_jump_backwards_does_not_extend_time_outs(
     serve: StartServer, fake_bundle: Path, clock: WallClock
 ) -> None:
     pace = (

@@ -18,7 +18,7 @@ PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_nobody_waits_for_the_reader_of_the_log(
+def test_requests_do_not_wait_for_a_stalled_log_reader(
     fake_bundle: Path, workers: tuple[str, ...]
 ) -> None:
     read, write = os.pipe()

@@ -59,7 +59,7 @@ PROCESSES = {
     "test_incidents.py::test_starlette_cve_2023_30798_cve_2024_47874_large_forms",
     "test_incidents.py::test_triton_cve_2025_33201_one_byte_over_the_cap",
     "test_memory.py::test_a_flood_of_pipelined_requests_takes_little_memory_and_blocks_no_request",
-    "test_memory.py::test_a_image_that_is_refused_leaves_nothing_whichever_way_it_comes",
+    "test_memory.py::test_a_refused_image_leaves_no_memory_behind_by_any_route",
     "test_memory.py::test_refused_images_leave_no_memory_behind",
     "test_memory.py::test_refused_uploads_leave_no_memory_behind",
     "test_memory.py::test_stalled_uploads_leave_no_memory_behind",
