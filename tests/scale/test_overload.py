@@ -47,7 +47,7 @@ def ask(url: str) -> WireAnswer:
     return exchange(url, post(jpeg(250)))
 
 
-def test_a_full_replica_says_429_and_when_to_come_back(cluster: Cluster, url: str) -> None:
+def test_a_full_replica_answers_429_with_retry_after(cluster: Cluster, url: str) -> None:
     with ThreadPoolExecutor(CROWD) as pool:
         answers = list(pool.map(ask, [url] * CROWD))
     counted = Counter(answer.status for answer in answers)
@@ -67,7 +67,7 @@ def test_a_deadline_is_kept(url: str) -> None:
     assert answer.status == 504
 
 
-def test_what_clients_leave_behind_is_dropped_before_it_is_computed(
+def test_images_of_disconnected_clients_are_dropped_before_inference(
     cluster: Cluster, url: str
 ) -> None:
     before = metrics(cluster)

@@ -45,7 +45,7 @@ def test_replicas_grow_and_shrink_with_the_load(cluster: Cluster, heavy_bundle: 
     assert set(few.statuses | many.statuses) == {200}
 
 
-def test_of_a_node_that_is_lost_only_what_was_there_fails(
+def test_when_a_node_is_lost_only_its_own_requests_fail(
     cluster: Cluster, fake_bundle: Path
 ) -> None:
     whole = {"engine": "fake", "num_cpus": 2, "min_replicas": 2, "max_replicas": 2}

@@ -36,7 +36,7 @@ def rests(process: int) -> bool:
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")])
-def test_a_service_at_rest_is_given_no_processor(
+def test_an_idle_service_uses_no_cpu(
     serve: StartServer, grocery_bundle: Path, flags: tuple[str, ...]
 ) -> None:
     server = serve("--bundle", str(grocery_bundle), *flags)

@@ -30,7 +30,7 @@ def large_png() -> bytes:
 @pytest.mark.accept
 @pytest.mark.parametrize("workers", [None, 2])
 @pytest.mark.parametrize("make", [of_12_megapixels, large_png])
-def test_a_hundred_at_once_are_all_answered(
+def test_a_hundred_requests_at_once_are_all_answered(
     serve: StartServer, fake_bundle: Path, make: Callable[[], bytes], workers: int | None
 ) -> None:
     flags = ["--workers", str(workers)] if workers else []

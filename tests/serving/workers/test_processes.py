@@ -53,7 +53,7 @@ def test_workers_answer_as_one_process_does(supervise: StartWorkers, fake_server
         assert told == answers(fake_server.url, pictures, target)
 
 
-def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
+def test_every_process_serves_the_summed_metrics(supervise: StartWorkers) -> None:
     workers = supervise(2)
     for _ in range(20):
         assert exchange(workers.url, post(jpeg(250))).status == 200
@@ -78,7 +78,7 @@ def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(17, marks=pytest.mark.accept)])
-def test_those_that_died_leave_their_counts_and_no_files(
+def test_dead_processes_leave_their_counts_and_no_files(
     supervise: StartWorkers, rounds: int
 ) -> None:
     workers = supervise(2)
@@ -114,7 +114,7 @@ def counted(url: str, asked: int) -> bool:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_private_is_private_and_gone_after_a_signal(
+def test_the_runtime_directory_is_private_and_removed_after_a_signal(
     supervise: StartWorkers, signum: signal.Signals
 ) -> None:
     workers = supervise(1)
@@ -128,7 +128,7 @@ def test_what_is_private_is_private_and_gone_after_a_signal(
     assert not directory.exists()
 
 
-def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
+def test_accepted_requests_are_finished_after_sigterm_even_on_sighup(
     supervise: StartWorkers,
 ) -> None:
     workers = supervise(2)
@@ -181,7 +181,7 @@ def test_a_bundle_that_is_refused_ends_the_start_in_one_line(bundle: Path) -> No
     assert "golden.jpg" in done.stderr
 
 
-def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
+def test_a_new_model_serves_after_sighup_and_after_an_engine_crash(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
@@ -218,7 +218,7 @@ def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
     assert told_versions(workers.url) == ["3"]
 
 
-def test_what_served_last_serves_on_whatever_has_become_of_its_directory(
+def test_the_last_model_keeps_serving_if_its_directory_changes(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
@@ -270,7 +270,7 @@ def told_versions(url: str) -> list[str]:
 
 
 @pytest.mark.accept
-def test_workers_answer_as_one_process_does_with_the_model_that_ships(
+def test_workers_answer_as_one_process_does_with_the_shipped_model(
     grocery_bundle: Path, serve: StartServer
 ) -> None:
     pictures = [encoded(photo(seed), "JPEG") for seed in range(4)]
