@@ -100,7 +100,7 @@ def cut_in_half(directory: Path) -> None:
     [(EPOCH, 1), ("fold2of2", 1), (EPOCH, 3)],
     ids=["within the first fold", "after the first fold", "within the refit"],
 )
-def test_killed_while_it_learns(
+def test_a_run_killed_during_training_resumes(
     with_folds: Finished, tmp_path: Path, line: str, times: int
 ) -> None:
     out = tmp_path / "bundle"
@@ -117,7 +117,7 @@ def test_killed_while_it_learns(
     ],
     ids=["checkpoint", "answers", "bundle"],
 )
-def test_killed_while_it_writes(
+def test_a_run_killed_while_writing_a_checkpoint_resumes(
     with_folds: Finished, tmp_path: Path, event: str, name: str, times: int
 ) -> None:
     out = tmp_path / "bundle"
@@ -126,7 +126,9 @@ def test_killed_while_it_writes(
     with_folds.assert_reached_again(killed, out)
 
 
-def test_killed_without_folds(recipe: Path, data: Path, tmp_path: Path) -> None:
+def test_a_run_without_folds_that_is_killed_resumes(
+    recipe: Path, data: Path, tmp_path: Path
+) -> None:
     (tmp_path / "killed").mkdir()
     without_folds = Finished(Training(recipe, data), tmp_path / "finished" / "bundle")
     out = tmp_path / "killed" / "bundle"

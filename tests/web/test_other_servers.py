@@ -93,7 +93,7 @@ def test_requests_are_answered(other_server: Live, held_engine: HeldEngine) -> N
 
 
 @pytest.mark.anyio
-async def test_the_watch_gives_each_reader_the_disconnect() -> None:
+async def test_every_receive_call_gets_the_disconnect() -> None:
     messages: asyncio.Queue[Message] = asyncio.Queue()
     calls: list[int] = []
     state = RequestState(0.0)

@@ -63,7 +63,7 @@ def ways(fake_bundle: Path, request: pytest.FixtureRequest) -> Iterator[Ways]:
     service.classifier.close()
 
 
-def test_both_ways_end_alike(ways: Ways) -> None:
+def test_both_ways_give_the_same_answer(ways: Ways) -> None:
     for request in (PICTURE, *REFUSED):
         short, long = ways.told(request)
         assert short == long

@@ -69,7 +69,7 @@ def agrees(given: dict[str, Any], server: Server, pictures: list[Path]) -> bool:
     return all(given[name] == values for name, values in predicted(server, pictures).items())
 
 
-def test_tritonclient(server: Server, pictures: list[Path]) -> None:
+def test_tritonclient_works_unmodified(server: Server, pictures: list[Path]) -> None:
     found = told("tritonclient", server, pictures)
     assert found["live"]
     assert found["ready"] == [True, True]
@@ -99,7 +99,7 @@ def test_tritonclient(server: Server, pictures: list[Path]) -> None:
     assert found["compressed"][0] == "415"
 
 
-def test_kserve(server: Server, pictures: list[Path]) -> None:
+def test_the_kserve_client_works_unmodified(server: Server, pictures: list[Path]) -> None:
     found = told("kserve", server, pictures)
     assert found["live"]
     assert found["ready"] == [True, True]
