@@ -9,7 +9,7 @@ from benchmarks.companion import companion
 from benchmarks.processes import service
 from benchmarks.scenarios.overload_table import Round, Run, tables
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server
 
 SECONDS = 0.5

@@ -23,7 +23,7 @@ from greengrocer.pipeline import InFlightCount, Pipeline
 from greengrocer.ranking import Ask, Labels, ModelId
 from support.clocks import SettableClock
 from support.engines import CountingEngine, HeldEngine
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.waiting import SECONDS
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import run
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 from support.wire import exchange, post
 

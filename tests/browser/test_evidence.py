@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from browser.conftest import OpenShop
 from greengrocer.imaging.overlay import overlay
 from support.chromium import Shop
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser.test_for_everyone import findings
+from browser.test_accessibility import findings
 from greengrocer.web.access.keys import add_key
 from support.chromium import Shop
 from support.servers import Server, start_server

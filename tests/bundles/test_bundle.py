@@ -8,7 +8,7 @@ from greengrocer.bundles.bundle import find_bundle, load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, read_manifest, write_manifest
 from greengrocer.errors import BundleRefused
 from support.graphs import write_onnx_bundle
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 
 @pytest.fixture

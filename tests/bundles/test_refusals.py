@@ -18,8 +18,8 @@ from support import hostile
 from support.bundles import digests
 from support.graphs import grey_graph, write_onnx_bundle
 from support.load import load
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.processes import children
 from support.servers import START_SECONDS, Server, StartServer, clean_environment, serve_command
 

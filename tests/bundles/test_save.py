@@ -15,7 +15,7 @@ from greengrocer.bundles.trained_on import TRAINED_ON, read_trained_on
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 from support.graphs import grey_graph
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 MADE = datetime(2026, 2, 3, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ import pytest
 from greengrocer.imaging.formats import suffixes
 from greengrocer.web.schemas import Problem
 from support.bare import environment
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 KINDS = ", ".join(sorted(suffixes()))
 

@@ -10,7 +10,7 @@ from conformance.tensors import asking, image, infer
 from conformance.wire import exchange, post
 
 from support.live import FailingEngine, engine_of, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 SECRETS = (*LEAKS, "RuntimeError", "/srv", "secret", "graph.onnx", "broken")
 PICTURE = jpeg(250)

@@ -7,7 +7,7 @@ from greengrocer.datasets.gallery import built_in_gallery, open_gallery
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import Format, read_header
 from support.folders import write_folders
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 
 def test_a_data_sets_validation_images_are_shown_under_their_true_names(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from benchmarks.peers.environments import environment
 from PIL import Image
 
 from support.documents import ROOT, Reader, blocks, needs
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 pytestmark = pytest.mark.leg("documentation")
 

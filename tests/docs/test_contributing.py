@@ -15,7 +15,7 @@ from greengrocer.settings import Settings
 from support.bundles import write_fake_bundle
 from support.commands import run
 from support.documents import ROOT, blocks
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.plugins import python_path
 from support.workers import start_workers
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from support.documents import ROOT, needed
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.servers import Server
 
 EXAMPLES = ROOT / "docs" / "examples"

@@ -18,7 +18,7 @@ from greengrocer.cli.main import build_parser
 from greengrocer.read_settings import read_settings
 from greengrocer.settings import Settings
 from support.documents import ROOT, blocks, needed
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, StartServer
 from support.waiting import SECONDS, until
 

@@ -12,7 +12,7 @@ from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.registry import find_engine, make_engine
 from greengrocer.errors import UsageError
 from support.commands import mistake, run
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.plugins import python_path, write_plugin
 from support.servers import StartServer
 

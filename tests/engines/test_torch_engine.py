@@ -24,8 +24,8 @@ from greengrocer.networks.backbone import normalise
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.networks.weights import prototypes_to_float16, to_float16
 from support.bundles import digests
+from support.make_images import jpeg
 from support.networks import COARSE_OF, pictures, prototypes, square, untrained
-from support.pictures import jpeg
 from support.servers import clean_environment
 
 TEMPERATURE = 0.8

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, SIDE, corrupt, shrink
-from support.pictures import photo
+from support.make_images import photo
 
 SIZES = [(348, 348), (348, 464), (61, 40), (1, 1)]
 

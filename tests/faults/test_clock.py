@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 from support.wire import Wire, head, post
 

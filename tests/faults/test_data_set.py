@@ -7,7 +7,7 @@ import pytest
 
 from support.commands import mistake, run
 from support.folders import write_folders
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import StartServer
 from support.wire import exchange, head, post

@@ -9,8 +9,8 @@ from resource import RLIMIT_NOFILE
 
 import pytest
 
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.processes import children, descriptors
 from support.servers import Server, StartServer
 from support.shortage import at_most, processor_seconds

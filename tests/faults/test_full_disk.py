@@ -10,9 +10,9 @@ from support.bundles import write_fake_bundle
 from support.commands import Done, mistake, run, run_into
 from support.folders import write_folders
 from support.graphs import write_onnx_bundle
+from support.make_images import jpeg
 from support.mounts import fill, python_that_sees, seen_by, small_disk
 from support.orders import reload
-from support.pictures import jpeg
 from support.servers import logging_to
 from support.waiting import until
 from support.wire import exchange, head, post

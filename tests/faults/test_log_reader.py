@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import logging_to
 from support.waiting import until
 from support.wire import exchange, head, post

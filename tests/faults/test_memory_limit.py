@@ -6,7 +6,7 @@ from resource import RLIMIT_DATA
 import pytest
 from PIL import Image
 
-from support.pictures import encoded, jpeg
+from support.make_images import encoded, jpeg
 from support.problems import problem_of
 from support.servers import StartServer
 from support.shortage import at_most, written_memory

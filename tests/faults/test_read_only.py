@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from support.commands import mistake, run
+from support.make_images import jpeg
 from support.mounts import READ_ONLY, python_that_sees, small_disk
-from support.pictures import jpeg
 from support.servers import StartServer
 from support.wire import exchange, head, post
 from support.workers import start_workers

@@ -7,7 +7,7 @@ from conformance.jpegs import APP2, segment, with_segments
 from PIL import Image, ImageCms
 
 from greengrocer.imaging.decode import decode
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.png import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, png
 
 WHITE = (255, 255, 255)

@@ -15,7 +15,7 @@ from greengrocer.errors import (
 from greengrocer.imaging.colour import BAND, upright_rgb
 from greengrocer.imaging.cost import webp_seconds
 from greengrocer.imaging.decode import DecodeLimits, decode
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.png import GREY, SIGNATURE, chunk, header, png
 
 FORMATS = ("JPEG", "PNG", "WEBP")

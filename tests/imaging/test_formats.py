@@ -17,7 +17,7 @@ from greengrocer.imaging.formats import (
     read_header,
 )
 from greengrocer.imaging.jpeg import MAX_FILL, MAX_SEGMENTS
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.png import GREY, SIGNATURE, header
 
 PLAIN = (Format.JPEG, Format.PNG, Format.WEBP)  # those that no extra brings

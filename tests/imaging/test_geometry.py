@@ -4,7 +4,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from greengrocer.imaging.geometry import Geometry, fit
-from support.pictures import photo
+from support.make_images import photo
 
 
 @pytest.mark.parametrize("size", [(320, 240), (40, 24), (1, 1), (3000, 2)])

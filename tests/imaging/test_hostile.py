@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from greengrocer.errors import ImageRefused
 from greengrocer.imaging.decode import DecodeLimits, decode
 from greengrocer.imaging.formats import read_header
+from support.make_images import encoded, photo
 from support.orientation import stored
-from support.pictures import encoded, photo
 from support.png import GREY, RGB, SIGNATURE, chunk, header, png
 
 LIMITS = DecodeLimits(pixels=1_000_000)

@@ -11,9 +11,9 @@ from PIL import Image
 from conformance import jpegs, pngs, webps
 from greengrocer.errors import ImageRefused, TooManyPixels
 from greengrocer.imaging.decode import DecodeLimits, decode, plan_decode
+from support.make_images import encoded, photo
 from support.orientation import stored
 from support.peaks import peak_bytes
-from support.pictures import encoded, photo
 from support.png import GREY_ALPHA
 
 SIDE = 224  # pixels of what the image is squeezed to

@@ -14,8 +14,8 @@ from greengrocer.imaging.decode import decode
 from greengrocer.imaging.exif import read_orientation
 from greengrocer.imaging.png import strip as strip_png
 from greengrocer.imaging.webp import strip as strip_webp
+from support.make_images import encoded, photo
 from support.orientation import stored
-from support.pictures import encoded, photo
 from support.png import GREY, PALETTE, RGB, RGBA, png
 
 MEGABYTE = 1_000_000

@@ -5,8 +5,8 @@ import pytest
 
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, fit
+from support.make_images import encoded, photo
 from support.orientation import stored
-from support.pictures import encoded, photo
 
 GEOMETRY = Geometry(width=40, height=24)
 ALL = range(1, 9)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from greengrocer.imaging.overlay import overlay
-from support.pictures import photo
+from support.make_images import photo
 
 
 def change(picture: Image.Image, evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

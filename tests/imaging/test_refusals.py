@@ -12,7 +12,7 @@ from PIL import Image
 from conformance import pngs
 from greengrocer.errors import DeadlineExceeded, ImageTooSlow, Refusal
 from greengrocer.imaging.decode import DecodeLimits, decode
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 FILES = {kind: encoded(photo(2), kind, lossless=True) for kind in ("JPEG", "PNG", "WEBP")}
 SLOW = DecodeLimits(seconds=0)

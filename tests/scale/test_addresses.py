@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.ray_cluster import Cluster
 from support.waiting import until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.ray_cluster import Cluster, free_ports
 from support.scrapes import Samples, sample, scrape

@@ -9,7 +9,7 @@ import pytest
 from greengrocer.bundles.manifest import GRAPH
 from support.bundles import write_fake_bundle
 from support.load import load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.ray_cluster import Cluster, free_ports
 from support.scrapes import sample, scrape
 from support.waiting import until

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.load import load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.ray_cluster import Cluster
 from support.waiting import until
 from support.wire import exchange, post

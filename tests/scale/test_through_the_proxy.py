@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.processes import command, listening
 from support.ray_cluster import (

@@ -6,7 +6,7 @@ import pytest
 
 from support.haproxy import haproxy
 from support.load import load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("HAProxy")]

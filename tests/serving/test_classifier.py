@@ -15,7 +15,7 @@ from greengrocer.ranking import ASK, Ask, Labels, ModelId
 from greengrocer.serving.classifier import LocalClassifier
 from support.clocks import SettableClock
 from support.engines import HeldEngine
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 pytestmark = pytest.mark.anyio
 

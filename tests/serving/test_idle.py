@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.processes import tree
 from support.servers import StartServer
 from support.waiting import until

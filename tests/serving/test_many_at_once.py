@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.processes import memory, tree
 from support.servers import StartServer
 from support.wire import exchange, post

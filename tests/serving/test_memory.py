@@ -8,7 +8,7 @@ import pytest
 
 from support.ballast import write_heavy_bundle
 from support.load import load
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.processes import descriptors, memory, page_faults, threads, tree
 from support.servers import Server, StartServer
 from support.waiting import until

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from support.forms import FORM, form, part
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.poison import environment as poison_environment
 from support.poison.engine import FAILS
 from support.processes import tree

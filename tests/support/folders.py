@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 
 def write_folders(directory: Path, levels: dict[str, list[int]]) -> Path:

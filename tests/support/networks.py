@@ -13,7 +13,7 @@ from greengrocer.networks.backbone import normalise
 from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.training.data.reading import read_fitted
-from support.pictures import photo
+from support.make_images import photo
 
 CLASSES = 6
 COARSE_OF = (0, 0, 1, 1, 1, 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw
 
-from support.pictures import encoded
+from support.make_images import encoded
 
 pillow_heif.register_heif_opener(thumbnails=True)
 

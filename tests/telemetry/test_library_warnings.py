@@ -8,7 +8,7 @@ import pytest
 from conformance.exif import ORIENTATION, SHORT, Entry
 
 from conformance import exif
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.servers import clean_environment, start_server
 from support.stills import still
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from greengrocer.training.data.augment import augment
 from greengrocer.training.recipe import Augmentation
-from support.pictures import photo
+from support.make_images import photo
 
 ALWAYS = Augmentation(image_size=48, degrade_prob=1.0, hflip=0.5)
 

@@ -14,7 +14,7 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.backbone import backbone_names, make_backbone
 from greengrocer.training.recipe import Optimisation, Recipe
 from greengrocer.training.train import train
-from support.pictures import encoded
+from support.make_images import encoded
 
 MODULE = """
 import torch

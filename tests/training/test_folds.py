@@ -20,8 +20,8 @@ from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
+from support.make_images import encoded, photo
 from support.networks import fit_two, untrained
-from support.pictures import encoded, photo
 
 pytestmark = pytest.mark.leg("training")
 

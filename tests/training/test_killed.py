@@ -9,7 +9,7 @@ from PIL import Image
 
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.trainings import Training
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]

@@ -18,7 +18,7 @@ from greengrocer.training.recipe import (
     Recipe,
 )
 from greengrocer.training.train import train
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 RECIPE = Recipe(
     name="greys",

@@ -22,7 +22,7 @@ from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
 from greengrocer.training.release.finish import RawAnswers
 from greengrocer.training.train import train
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 TEACHER = Recipe(
     name="tones",

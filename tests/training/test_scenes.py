@@ -15,7 +15,7 @@ from greengrocer.training.data.scenes import (
     scene_hold_out,
 )
 from greengrocer.training.recipe import Recipe
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 Pictures = tuple[LabelledImage, ...]
 

@@ -22,8 +22,8 @@ from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
+from support.make_images import encoded, photo
 from support.networks import fit_two, pictures
-from support.pictures import encoded, photo
 
 TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
 RECIPE = Recipe(

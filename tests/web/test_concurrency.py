@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from greengrocer.web.schemas import Prediction
 from support.engines import HeldEngine
 from support.live import Live, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.servers import StartServer
 from support.waiting import until
 from support.wire import Wire, exchange, post

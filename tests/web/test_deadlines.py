@@ -9,7 +9,7 @@ import httpx
 
 from support.engines import HeldEngine
 from support.live import Live, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import until
 from support.wire import Wire, WireAnswer, post

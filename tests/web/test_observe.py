@@ -8,7 +8,7 @@ import pytest
 
 from greengrocer.web.access.keys import add_key
 from greengrocer.web.wire.protocol import WireLimits
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer
 from support.wire import exchange, head

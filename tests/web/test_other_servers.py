@@ -15,7 +15,7 @@ from greengrocer.web.wire.listener import bind
 from support.engines import HeldEngine
 from support.forms import FORM, form, part
 from support.live import Live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.tensors import asking, image, infer
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post

@@ -14,7 +14,7 @@ from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.schemas import Problem
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of, live, make_service, with_decode_limits
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import until
 from support.wire import Wire, exchange, head, post

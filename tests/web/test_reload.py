@@ -18,8 +18,8 @@ from greengrocer.errors import ControlRefused
 from greengrocer.web.schemas import ClassNames, Prediction
 from support.bundles import CLASSES, write_fake_bundle
 from support.graphs import write_onnx_bundle
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.poison import environment as poison_environment
 from support.poison.engine import SLOW_START
 from support.processes import alive, tree

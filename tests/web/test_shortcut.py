@@ -11,7 +11,7 @@ from greengrocer.web.app import create_app
 from greengrocer.web.observe import Observe
 from greengrocer.web.shortcut import Shortcut
 from support.live import FailingEngine, engine_of, make_service, served
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.refusals import PARAMETERS, PICTURES, UPLOADS
 from support.wire import exchange, post
 

@@ -16,7 +16,7 @@ from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import LocalClassifier, Served
 from support.forms import FORM, form, part
 from support.live import MEGA, Live, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.tensors import asking, binary, image, infer, packed
 from support.waiting import until

@@ -10,7 +10,7 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.ranking import ASK
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.seam import HANG, scripted, until
 
 pytestmark = pytest.mark.anyio

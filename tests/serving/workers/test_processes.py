@@ -15,7 +15,7 @@ from greengrocer.serving.workers.bundle_store import COPIES
 from greengrocer.serving.workers.runtime_directory import METRICS
 from support.bundles import write_fake_bundle
 from support.commands import run
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.processes import children
 from support.scrapes import Samples, sample, scrape
 from support.servers import START_SECONDS, Server, StartServer, clean_environment

@@ -23,7 +23,7 @@ from greengrocer.serving.frames.stream import encode
 from greengrocer.serving.workers.engine import FAR_PAST
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.seam import HANG, ROOMY, pair, pipeline_of, until
 
 pytestmark = pytest.mark.anyio

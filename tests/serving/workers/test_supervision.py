@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.load import BROKEN, load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.poison.engine import CRASHES, DEADLY, HANGS, SLOW
 from support.poison.worker import HANGS_WORKER
 from support.processes import alive, children

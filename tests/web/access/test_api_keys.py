@@ -10,7 +10,7 @@ import pytest
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.wire import Wire, head
 

@@ -10,7 +10,7 @@ from greengrocer.web.access.keys import add_key
 from greengrocer.web.headers import SAFE
 from support.access import bearer, closed
 from support.live import live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.wire import exchange, head
 
 SITE = "https://shop.example"

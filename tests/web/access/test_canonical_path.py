@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server
 from support.wire import exchange, head, post
 

@@ -13,7 +13,7 @@ from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, parse_rate
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import until
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 from support.strace import needs_strace, spoken_to, traced_python
 

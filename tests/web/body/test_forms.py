@@ -24,7 +24,7 @@ from greengrocer.web.body.form import (
 )
 from greengrocer.web.body.upload import read_content_type
 from support.forms import BOUNDARY, FORM, form, part
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 
 PICTURE = jpeg(250)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from support.forms import FORM, form, part
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import Server, start_server
 from support.wire import Wire, exchange, head, post

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.peers.environments import environment
 
 from greengrocer.imaging.formats import accepted
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, start_server
 from support.workers import start_workers
 

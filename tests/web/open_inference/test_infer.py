@@ -22,7 +22,7 @@ from greengrocer.web.open_inference.schemas import (
 )
 from support.engines import HeldEngine
 from support.live import MEGA, Live, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.scrapes import sample, scrape
 from support.seam import pipeline_of
 from support.tensors import asking, binary, image, infer, packed

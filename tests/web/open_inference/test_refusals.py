@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.live import FailingEngine, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.png import RGB, SIGNATURE, header
 from support.tensors import INFER, asking, binary, image, infer, packed
 from support.wire import exchange, head

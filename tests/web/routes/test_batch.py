@@ -19,7 +19,7 @@ from greengrocer.web.service import Service
 from support.engines import HeldEngine
 from support.forms import FORM, form, part
 from support.live import MEGA, FailingEngine, Live, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
 from support.workers import start_workers

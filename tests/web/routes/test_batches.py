@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, start_server
 from support.wire import exchange, post

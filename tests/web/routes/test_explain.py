@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from greengrocer.web.schemas import Prediction
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 
 def test_evidence_is_returned_on_request(client: httpx.Client) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from greengrocer.web.schemas import ClassNames, Prediction
 from support.forms import FORM, form, part
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 
 def answered(response: httpx.Response) -> Prediction:

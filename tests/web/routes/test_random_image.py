@@ -11,7 +11,7 @@ from greengrocer.web.routes.gallery import _blocks
 from greengrocer.web.schemas import Problem
 from support.folders import write_folders
 from support.live import live, make_service
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.servers import StartServer
 
 

@@ -7,7 +7,7 @@ import pytest
 from greengrocer.web.schemas import Prediction
 from support.engines import HeldEngine
 from support.live import engine_of, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import Server
 from support.wire import Wire, WireAnswer, exchange, head, post

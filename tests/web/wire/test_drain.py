@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.web.schemas import Prediction
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import Server, StartServer
 from support.waiting import until

@@ -15,7 +15,7 @@ from greengrocer.web.wire.protocol import LimitedProtocol
 from greengrocer.web.wire.response import AHEAD
 from support.engines import HeldEngine
 from support.live import Live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, StartServer
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post

@@ -13,7 +13,7 @@ import pytest
 
 from greengrocer.web.schemas import Prediction
 from support.bundles import write_fake_bundle
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.servers import START_SECONDS, StartServer, clean_environment
 from support.waiting import until
 from support.wire import Wire, exchange, head, post, refused_connection

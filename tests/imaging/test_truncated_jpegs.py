@@ -7,7 +7,7 @@ from PIL import Image
 
 from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.decode import decode
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 TARGETS = [None, (24, 16)]
 

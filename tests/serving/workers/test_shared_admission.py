@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.poison.engine import HANGS
 from support.scrapes import sample, scrape
 from support.waiting import until

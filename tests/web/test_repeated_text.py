@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.tensors import asking, image, infer
 from support.wire import exchange, head, post
 

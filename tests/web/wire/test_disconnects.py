@@ -5,7 +5,7 @@ import pytest
 from support.engines import HeldEngine
 from support.forms import FORM, form, part
 from support.live import Live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
