@@ -1,4 +1,4 @@
-"""The images that are sent: a data set's validation split, a folder's, or the gallery's."""
+"""Read the images to send: of a data set's validation split, a folder, or the gallery."""
 
 from pathlib import Path
 

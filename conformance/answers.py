@@ -1,4 +1,4 @@
-"""What every answer of the service must be like, whatever was asked."""
+"""What holds for every answer of the service."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A server that nobody has reason to ask for anything."""
+"""A server that must receive no request."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The service that is tested, and that nothing which is done to it does it harm."""
+"""The tested service, and a check after each test that it still works."""
 
 from collections.abc import Iterator
 

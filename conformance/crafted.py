@@ -1,4 +1,4 @@
-"""Images crafted to be expensive, contradictory or something else, and what each must be told."""
+"""Crafted images, expensive, contradictory or not images, and the expected answers."""
 
 import struct
 import zlib

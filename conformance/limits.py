@@ -1,4 +1,4 @@
-"""The limits that the service has unless it is told others: the suite is for these."""
+"""The service's default limits, which the suite assumes."""
 
 BODY = 20_000_000  # bytes of an image
 JSON_BODY = BODY * 4 // 3 + (1 << 16)  # bytes: an image in base64, and what is said of it

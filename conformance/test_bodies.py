@@ -1,4 +1,4 @@
-"""How much may come, however it comes."""
+"""Request bodies: their limits, chunks and content types."""
 
 import json
 

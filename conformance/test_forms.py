@@ -1,4 +1,4 @@
-"""What a form may cost, at each limit and one past it."""
+"""The limits of forms, at each limit and one past it."""
 
 import json
 

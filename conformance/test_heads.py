@@ -1,4 +1,4 @@
-"""What a request's head may cost, at each limit and one past it, and what it may not say."""
+"""The limits of a request's head, at each and one past it, and what it may not contain."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever an image's bytes are: a prediction or a refusal, in time, and nothing left behind."""
+"""Any image bytes give a prediction or a refusal, in time, and leave no memory behind."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What happened to other servers, each incident one test."""
+"""Incidents of other servers, one test each."""
 
 import io
 import itertools

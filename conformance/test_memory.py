@@ -1,4 +1,4 @@
-"""What is refused leaves nothing in memory: not at its peak, and not when it is over."""
+"""Refused requests take no memory, neither at their peak nor afterwards."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: whatever is sent, outputs come, or a refusal in its words."""
+"""The Open Inference Protocol: every request gets outputs or an error of the protocol."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What must hold of the service while something else is done to it."""
+"""Checks of the service while something else happens to it."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The evidence of the shipped model: it is the answer's own arithmetic, and the answer needs it."""
+"""The evidence of the shipped model explains the answer."""
 
 from collections.abc import Iterator
 from pathlib import Path

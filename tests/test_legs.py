@@ -1,4 +1,4 @@
-"""The end of a run names its legs."""
+"""The end of a run lists the groups of long tests."""
 
 from pathlib import Path
 

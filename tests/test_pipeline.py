@@ -28,7 +28,7 @@ from support.waiting import SECONDS
 
 
 class Recorder:
-    """Counts the stages that it hears of, and may move a clock meanwhile."""
+    """Counts the observed stages, and may move a clock meanwhile."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []

@@ -1,4 +1,4 @@
-"""The soak: its books must balance, its bounds must bite, and the service must stand it."""
+"""The soak test: its accounting, its bounds, and a short run of it."""
 
 import json
 import os

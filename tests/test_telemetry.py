@@ -1,4 +1,4 @@
-"""Nobody is told of anything, and nothing is kept for it: neither by us nor by what we use."""
+"""No usage is reported, and nothing is written to the home directory."""
 
 from pathlib import Path
 

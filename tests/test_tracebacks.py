@@ -1,4 +1,4 @@
-"""An error that has left its work holds none of it; where it came from is known until logged."""
+"""A raised error frees the memory of its work, and keeps its lines until it is logged."""
 
 import gc
 import traceback

@@ -1,4 +1,4 @@
-"""The quick tests once more: on the oldest libraries that are allowed, and on another Python."""
+"""The quick tests on the oldest allowed libraries and on another Python."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what a stranger gets from pip."""
+"""The wheel and the sdist as pip installs them."""
 
 import hashlib
 import json

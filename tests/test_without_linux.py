@@ -1,4 +1,4 @@
-"""Where there is nothing that Linux alone has, the commands work all the same."""
+"""The commands work without the interfaces that only Linux has."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Start everyone, compare labels, then load each in turn, round after round."""
+"""Start all contenders, compare labels, then load each in turn, round after round."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""A contender's processes: started, answering, held still while another has its turn, ended."""
+"""A contender's processes: start, wait for answers, pause during others' turns, end."""
 
 import os
 import signal
@@ -100,7 +100,7 @@ def _wait(server: Running, process: "subprocess.Popen[bytes]", picture: bytes, l
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask it to end, and see to it that none of its processes is left."""
+    """Stop it, and check that none of its processes remains."""
     family = process_tree(process.pid) if process.poll() is None else []
     _signal(family, signal.SIGCONT)
     process.terminate()

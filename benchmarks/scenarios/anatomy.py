@@ -65,7 +65,7 @@ class Ledger:
     requests: int = 0
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Start again."""
         for each in fields(self):
             setattr(self, each.name, each.default)
 
@@ -105,7 +105,7 @@ class NotedApp:
 
 @dataclass
 class NotedClassifier:
-    """The classifier; notes when it was asked, when it told, and what its threads took."""
+    """The classifier; records when it was called, when it answered, and its thread time."""
 
     classifier: Classifier
     ledger: Ledger

@@ -1,4 +1,4 @@
-"""What one service can do on this machine: how much of it does a shop need?"""
+"""What one service can do on this machine, and how much of it a shop needs."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""A hundred thousand images: does a service take more and more memory as it goes on?"""
+"""A hundred thousand images: does the service's memory grow over time?"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Three times as many images as the service can answer: does it still answer what it can?"""
+"""Three times the load that the service can answer: does it still answer what it can?"""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A browser with the page open, which must give it nothing to complain of."""
+"""A browser with the page open; the page may cause no error."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

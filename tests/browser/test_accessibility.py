@@ -1,4 +1,4 @@
-"""Dark and light, phone and desk, with axe-core's rules, and behind the page's policy."""
+"""Colour schemes, window sizes, axe-core's rules and the content security policy."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the page says of an image, and how it says that there is no answer."""
+"""What the page shows for an image, and how it reports that there is no answer."""
 
 from pathlib import Path
 from urllib.parse import unquote

@@ -1,4 +1,4 @@
-"""The page and the description below a path, by the rules of the guide on a real proxy."""
+"""The page and the API documentation below a path prefix, behind a real proxy."""
 
 import re
 from collections.abc import Iterator

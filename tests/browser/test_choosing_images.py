@@ -1,4 +1,4 @@
-"""How images get into the page."""
+"""The ways to give the page an image: files, drag and drop, clipboard, camera."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ COPY_A_PICTURE = """async () => {
 
 
 def drag(devtools: CDPSession, kind: str, *files: Path) -> None:
-    """What the system tells the browser of files under the pointer."""
+    """The drag event that the system sends for files under the pointer."""
     data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
     event = {"type": kind, "x": 700, "y": 700, "data": data}
     devtools.send("Input.dispatchDragEvent", event)

@@ -1,4 +1,4 @@
-"""The evidence laid over the image, from an answer with a map that the test makes up."""
+"""The evidence laid over the image, from an answer whose evidence the test chooses."""
 
 import io
 import json

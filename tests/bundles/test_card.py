@@ -43,7 +43,7 @@ METRICS = {
 
 @pytest.fixture
 def manifest(fake_bundle: Path) -> Manifest:
-    """The manifest of a model that tells everything of itself."""
+    """A manifest with every optional field."""
     return read_manifest(fake_bundle).model_copy(
         update={
             "provenance": PROVENANCE,

@@ -1,4 +1,4 @@
-"""Hostile bundles: refused in one line at the start and while another one serves, which goes on."""
+"""Hostile bundles are refused in one line, at the start and on a reload."""
 
 import os
 import socket

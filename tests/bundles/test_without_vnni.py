@@ -1,4 +1,4 @@
-"""int8 on a processor without int8 dot products (VNNI), where sums of products may saturate."""
+"""int8 on a CPU without int8 dot products (VNNI), where sums of products may saturate."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``greengrocer keys`` as a person runs it."""
+"""The command ``greengrocer keys``."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Whatever path a command is given: one line and exit code 2, and nothing is awaited for ever."""
+"""Any bad path is an error of one line with exit code 2, and no command hangs."""
 
 import json
 import os

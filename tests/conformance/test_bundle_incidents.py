@@ -1,4 +1,4 @@
-"""Incidents that no client can provoke, but who makes a bundle can; its checksums are right."""
+"""Incidents with hostile bundles whose checksums are right."""
 
 import pickle
 import shutil

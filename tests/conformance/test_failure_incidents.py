@@ -1,4 +1,4 @@
-"""Incidents that take a failure of ours, which no client can provoke."""
+"""Incidents that need an internal failure, which no client can provoke."""
 
 import json
 from pathlib import Path

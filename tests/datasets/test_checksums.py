@@ -1,4 +1,4 @@
-"""The list that ships."""
+"""The shipped list of checksums."""
 
 import gzip
 import re

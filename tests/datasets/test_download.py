@@ -1,4 +1,4 @@
-"""The download command's work: what is kept, what is refused, and what a second run does."""
+"""The download: what is kept, what is refused, and what a second run does."""
 
 import errno
 import os

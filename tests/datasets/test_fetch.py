@@ -1,4 +1,4 @@
-"""Downloads over HTTP from a server that drops, lies, refuses or is not there."""
+"""Downloads over HTTP from a server that drops, lies, refuses or does not run."""
 
 import io
 import socket

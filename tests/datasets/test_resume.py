@@ -1,4 +1,4 @@
-"""Downloads over HTTP that were interrupted: what the next attempt or run asks for."""
+"""Interrupted downloads: what the next attempt or run requests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The guide to Kubernetes: its commands are of what there is. No cluster is here to follow them."""
+"""The Kubernetes guide: its commands match the files and the service. No cluster is used."""
 
 import copy
 import re

@@ -1,4 +1,4 @@
-"""The container image: what it holds, and that it serves as a cluster runs it."""
+"""The container image: what it holds, and that it serves as in a cluster."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""KServe's objects, held against the types that KServe publishes in its Python package."""
+"""KServe's objects, checked against the types in its Python package."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The manifests: they agree with the service's settings and routes, and with each other."""
+"""The manifests agree with the service's settings and routes, and with each other."""
 
 import copy
 import subprocess

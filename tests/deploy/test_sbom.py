@@ -1,4 +1,4 @@
-"""The bill of materials of what the image holds."""
+"""The bill of materials of the container image."""
 
 import json
 from typing import Any

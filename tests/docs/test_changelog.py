@@ -1,4 +1,4 @@
-"""The changelog lists every setting that has another name now."""
+"""The changelog lists every renamed setting."""
 
 import re
 

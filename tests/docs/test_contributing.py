@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its lists, followed as a contributor would."""
+"""The lists and steps of CONTRIBUTING.md, followed as a contributor would."""
 
 import os
 import re

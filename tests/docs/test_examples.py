@@ -1,4 +1,4 @@
-"""The client examples wait where the service is full, and say why where it refuses."""
+"""The client examples retry where the service is full, and report refusals."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The production guide's configurations: they are accepted, and do what they are for."""
+"""The production guide's configurations are accepted and work."""
 
 import re
 import shlex

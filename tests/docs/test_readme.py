@@ -1,4 +1,4 @@
-"""The README: what a stranger sees first, and its table of error codes."""
+"""The README: its first screen and its table of error codes."""
 
 import re
 

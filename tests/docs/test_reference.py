@@ -1,4 +1,4 @@
-"""The reference: what is written by hand there is all that there is, too."""
+"""The handwritten parts of the reference are complete."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The words that a reader searches for stand in headings of the documents."""
+"""Common search terms are in headings of the documents."""
 
 import re
 

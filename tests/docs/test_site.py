@@ -1,4 +1,4 @@
-"""The built site: whole, and of one host."""
+"""The built site is complete and loads nothing from other hosts."""
 
 import re
 import subprocess

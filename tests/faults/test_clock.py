@@ -1,4 +1,4 @@
-"""The wall clock jumps, by days: no deadline, pace or connection notices."""
+"""Jumps of the wall clock by days affect no deadline, time-out or connection."""
 
 import os
 from email.utils import parsedate_to_datetime
@@ -25,7 +25,7 @@ PATIENT = (
 
 
 class WallClock:
-    """What a process takes for the time of day."""
+    """The time of day as a process sees it."""
 
     def __init__(self, directory: Path) -> None:
         if not LIBRARIES and "REQUIRE_DEBIAN_PROGRAMS" not in os.environ:
@@ -34,7 +34,7 @@ class WallClock:
         self.jump(0)
 
     def jump(self, days: int) -> None:
-        """Be off by so many days from now on."""
+        """Shift the clock by ``days``."""
         self._file.write_text(f"{days * DAY:+d}s")
 
     @property
@@ -54,7 +54,7 @@ def clock(tmp_path: Path) -> WallClock:
 
 
 def told(wire: Wire) -> float:
-    """The time of day that an answer tells, in seconds."""
+    """The time of day in an answer's Date header, in seconds."""
     date = wire.send(LIVEZ).answer().headers["date"]
     return parsedate_to_datetime(date).timestamp()
 

@@ -1,4 +1,4 @@
-"""The data set is not there, or goes while the service runs."""
+"""The data set is missing at the start, or vanishes while the service runs."""
 
 import json
 from pathlib import Path

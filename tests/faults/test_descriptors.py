@@ -1,4 +1,4 @@
-"""No file descriptors left, in any of the processes."""
+"""A process of the service runs out of file descriptors."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""No room left: for logs, answers, reports, trainings, and for what several processes share."""
+"""Full disks: for logs, answers, reports, trainings and the files that processes share."""
 
 from collections.abc import Iterator
 from pathlib import Path

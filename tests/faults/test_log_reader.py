@@ -1,4 +1,4 @@
-"""Whoever reads the log stops reading: the service answers on, and says later what was lost."""
+"""The log's reader stalls: the service keeps answering and reports lost lines later."""
 
 import fcntl
 import os

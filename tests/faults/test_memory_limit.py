@@ -1,4 +1,4 @@
-"""A limit of memory that an image hits: it is refused, and the next is answered."""
+"""An image over the memory limit is refused, and the next one is answered."""
 
 from pathlib import Path
 from resource import RLIMIT_DATA

@@ -1,4 +1,4 @@
-"""No file system that may be written to: neither home nor a place for temporary files."""
+"""Read-only file systems: neither the home nor the temporary directory is writable."""
 
 from pathlib import Path
 

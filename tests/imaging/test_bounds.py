@@ -1,4 +1,4 @@
-"""The event loop reads headers: whatever the bytes, that is little work and little memory."""
+"""Headers are read on the event loop: any bytes take little time and memory."""
 
 import random
 import sys

@@ -1,4 +1,4 @@
-"""Memory for decoding: first come first served, and whoever waits in vain leaves the line."""
+"""The memory budget for decoding is first come, first served; cancelled waits leave it."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from support.waiting import SECONDS, until
 
 
 class Holder:
-    """Holds some of a budget, in a thread, until it is told to let go."""
+    """Holds some of a budget in a thread until released."""
 
     def __init__(self, budget: DecodeBudget, pool: ThreadPoolExecutor, amount: int) -> None:
         self.context = Context(seconds=SECONDS)

@@ -1,4 +1,4 @@
-"""What any colour mode becomes on its way to RGB."""
+"""The conversion of every colour mode to RGB."""
 
 import struct
 

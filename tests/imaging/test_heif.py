@@ -1,4 +1,4 @@
-"""HEIC and AVIF: decoded as they are to be shown, or refused, under the limits of all images."""
+"""HEIC and AVIF are decoded as they should be shown, or refused, under the usual limits."""
 
 import random
 import struct

@@ -1,4 +1,4 @@
-"""Whatever the bytes, the answer is an image or a refusal, never another error."""
+"""Any bytes give an image or a refusal, never another error."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

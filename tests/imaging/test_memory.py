@@ -1,4 +1,4 @@
-"""What an image takes of memory is known from its header: held against real processes."""
+"""The memory estimated from a header, compared with what real processes take."""
 
 import zlib
 from collections.abc import Callable

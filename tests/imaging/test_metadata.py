@@ -1,4 +1,4 @@
-"""What stands beside the pixels is skipped: it costs nothing and is no reason to refuse."""
+"""Metadata beside the pixels is skipped: it takes no time and is no reason to refuse."""
 
 import struct
 import tracemalloc

@@ -1,4 +1,4 @@
-"""EXIF orientation comes first, then the size: a turned image is the same image."""
+"""EXIF orientation is applied before resizing: a turned image gives the same pixels."""
 
 import numpy as np
 import pytest

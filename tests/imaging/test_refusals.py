@@ -1,4 +1,4 @@
-"""What is raised for an image holds nothing of it: neither file, nor pixels, nor frames."""
+"""An image's error keeps no reference to its file, pixels or frames."""
 
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""A JPEG without its end marker: taken if its pixels are all there, refused if any is missing."""
+"""A JPEG without its end marker is accepted only if all its pixels are there."""
 
 import numpy as np
 import pytest

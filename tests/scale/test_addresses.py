@@ -1,4 +1,4 @@
-"""A limit per address, behind a proxy that itself stands between the client and the replica."""
+"""A rate limit per address, behind a proxy between the client and the replica."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The guide for clusters: what it says of options, settings and commands is true."""
+"""The guide for clusters is right about options, settings and commands."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""One replica with more than it can do: it refuses, and drops, as our own server does."""
+"""An overloaded replica refuses and drops requests as our own server does."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ STAY = 3  # of whom so many wait for their answers, where others leave
 
 @pytest.fixture(scope="module")
 def url(cluster: Cluster, heavy_bundle: Path) -> str:
-    """Where the one replica is reached, in which nobody may wait for more than two seconds."""
+    """The URL of the one replica, in which no request may wait for over two seconds."""
     arguments = {
         "max_queue_seconds": 2,
         "request_timeout_seconds": 60,

@@ -1,4 +1,4 @@
-"""What the proxy of Serve does otherwise than our own server, the application does not notice."""
+"""Differences between Ray Serve's proxy and our own server are hidden from the application."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -26,7 +26,7 @@ async def silence() -> Message:
 
 
 async def nowhere(message: Message) -> None:
-    """A client that has left."""
+    """A client that disconnected."""
 
 
 async def test_a_cancelled_request_is_reported_as_a_disconnect() -> None:

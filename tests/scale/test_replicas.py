@@ -1,4 +1,4 @@
-"""What Serve is told follows from our settings, and mistakes in them are told in one line."""
+"""Ray Serve's options are derived from our settings; mistakes are errors of one line."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Another bundle while clients send without a pause: none of them notices."""
+"""No request fails when the bundle changes under load."""
 
 import shutil
 from pathlib import Path

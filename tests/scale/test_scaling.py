@@ -1,4 +1,4 @@
-"""Replicas come and go with the load, and with their nodes."""
+"""Replicas are added and removed with the load and with their nodes."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The same service, through the proxy of either node: answers, refusals, probes, ids, metrics."""
+"""The service through each node's proxy: answers, refusals, probes, ids, metrics."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Servers are replaced one by one behind a balancer that honours readiness: nobody notices."""
+"""No request fails when servers behind a balancer are replaced one by one."""
 
 from pathlib import Path
 

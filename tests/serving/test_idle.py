@@ -1,4 +1,4 @@
-"""A whole service at rest does nothing: nobody polls, and no thread spins."""
+"""An idle service does nothing: nothing polls, and no thread spins."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""A hundred photos at once: all wait their turn, and what is decoded together fits the memory."""
+"""A hundred photos at once: all are queued, and those decoded together fit the memory."""
 
 from collections import Counter
 from collections.abc import Callable

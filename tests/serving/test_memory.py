@@ -1,4 +1,4 @@
-"""What the service's processes take of memory, and that they take no more as they go on."""
+"""The memory of the service's processes, and that it does not grow over time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

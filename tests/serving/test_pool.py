@@ -1,4 +1,4 @@
-"""The pool: results and errors come back, what nobody waits for is not begun, closing finishes."""
+"""The thread pool: results, errors, cancelled calls and closing."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What is refused leaves nothing in memory, whatever it was and wherever it was refused."""
+"""Refused images and uploads leave no memory behind, wherever they were refused."""
 
 import re
 from collections.abc import Callable

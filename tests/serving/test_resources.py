@@ -1,4 +1,4 @@
-"""What the process may use: processors and memory by its cgroups, threads by both."""
+"""What the process may use: CPUs and memory from its cgroups, threads from both."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""When free memory is returned: once a process is idle again, and not at intervals."""
+"""Free memory is returned when a process becomes idle, not at intervals."""
 
 import asyncio
 

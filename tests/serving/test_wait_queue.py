@@ -1,4 +1,4 @@
-"""The line in front of the queue: first come first served, woken by room, left by who has gone."""
+"""Waiting for admission is first come, first served; disconnected clients leave the queue."""
 
 import asyncio
 from collections.abc import Iterator

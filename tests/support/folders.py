@@ -1,4 +1,4 @@
-"""A labelled data set: a plain folder a class."""
+"""A labelled data set: a folder per class."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Networks that nobody trained, yet whose activations are of a trained one's size."""
+"""Untrained networks whose activations have the size of a trained one's."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""HEIC and AVIF that tests draw, whole and changed. An image is red, white, white and blue."""
+"""HEIC and AVIF that tests draw. An image has red, white, white and blue quarters."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""A warning of a library is one line or none."""
+"""A library's warning is one line or none."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The log: a failure's traceback is there, the values of its variables are not."""
+"""The log has a failure's traceback without the values of its variables."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""``greengrocer train``, killed and run again, ends in the bundle of a run that nothing stopped."""
+"""A ``greengrocer train`` that was killed and run again gives the same bundle."""
 
 import re
 from pathlib import Path
@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Finished:
-    """A training's bundle, and the losses that it told."""
+    """A training's bundle, and the losses that it printed."""
 
     def __init__(self, training: Training, out: Path) -> None:
         self.training = training
@@ -73,7 +73,7 @@ def with_folds(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def losses(lines: list[str]) -> list[str]:
-    """The lines that tell an epoch's loss."""
+    """The lines with an epoch's loss."""
     return [line for line in lines if re.match(r"epoch \d+: loss", line)]
 
 

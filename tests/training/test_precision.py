@@ -1,4 +1,4 @@
-"""bfloat16 is taken where the processor has it, and a run keeps what it began with."""
+"""bfloat16 is used where the CPU has it, and a run keeps its precision."""
 
 import platform
 import subprocess

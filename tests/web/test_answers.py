@@ -1,4 +1,4 @@
-"""How an answer is written: in one piece, as long as it says, and with no more than one head."""
+"""How an answer is written: one write, the right length, one head."""
 
 from collections.abc import Mapping
 

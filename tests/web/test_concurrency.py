@@ -1,4 +1,4 @@
-"""Many clients at once, slow engines, and clients that leave."""
+"""Many clients at once, slow engines, and clients that disconnect."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``X-Deadline-Ms``: what comes too late, or for nobody, is never computed."""
+"""``X-Deadline-Ms``: late and abandoned requests are never computed."""
 
 from contextlib import ExitStack
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the service says of its traffic: metrics and the access log."""
+"""Metrics and the access log."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Under an ASGI server that is not ours, work stops for clients that disconnect, too."""
+"""On another ASGI server, work stops for disconnected clients too."""
 
 import asyncio
 import threading

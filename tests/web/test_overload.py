@@ -1,4 +1,4 @@
-"""What is refused for want of time or room, with the engine held where that is the way."""
+"""Refusals for lack of time or room."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""``GET /`` and its files, as they come over HTTP; tests/browser has what they do."""
+"""``GET /`` and its files over HTTP; tests/browser tests what they do."""
 
 import re
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Another model for a running service: by command, by socket and by signal."""
+"""Reload the model of a running service: by command, by socket and by signal."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""An answer repeats a client's words as JSON has them, and no library's words at all."""
+"""Answers repeat a client's text escaped, and no library's messages."""
 
 import json
 from urllib.parse import quote

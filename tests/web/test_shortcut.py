@@ -1,4 +1,4 @@
-"""The way past the framework: who is kept off it is told the same."""
+"""The shortcut past the framework gives the same answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ AT_ONCE = 32_000  # bytes, that arrive in one piece
 
 
 def settled(request: bytes) -> bytes:
-    """A request of which nothing is left to chance in the answer.
+    """A request whose answer is deterministic.
 
     One that comes in pieces may be refused before its end has come, and then its answer says that
     the connection ends: so it asks for that.

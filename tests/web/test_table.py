@@ -1,4 +1,4 @@
-"""An endpoint is declared once: its module and a line of the table are all that it takes."""
+"""A new endpoint needs only its module and a line of the table."""
 
 from collections.abc import Iterator
 from pathlib import Path

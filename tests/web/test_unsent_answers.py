@@ -1,4 +1,4 @@
-"""What an answer holds is among the bytes in flight until its client read it or disconnected."""
+"""An answer counts as bytes in flight until its client read it or disconnected."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ IDS = 256
 
 
 class Generous(LocalClassifier):
-    """Gives large answers to whoever asks for evidence."""
+    """Gives large answers to requests for evidence."""
 
     size = MUCH
 

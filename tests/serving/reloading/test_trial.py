@@ -1,4 +1,4 @@
-"""A bundle's trial in a process of its own, however that ends."""
+"""A bundle's trial in its own process, however it ends."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A call that nobody waits for leaves with its image, wherever it stood."""
+"""An abandoned call releases its image, whether queued, sent or to be sent again."""
 
 import asyncio
 import weakref

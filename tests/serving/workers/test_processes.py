@@ -1,4 +1,4 @@
-"""Real processes on a good day: their answers, metrics, sockets, signals and memory."""
+"""Real processes without faults: answers, metrics, sockets, signals and memory."""
 
 import shutil
 import signal
@@ -39,7 +39,7 @@ def answers(url: str, pictures: list[bytes], target: str) -> list[dict[str, obje
 
 
 def fresh_scrape(url: str) -> Samples:
-    """The metrics that some worker tells."""
+    """The metrics as some worker serves them."""
     with httpx.Client(base_url=url, timeout=60) as client:
         return scrape(client)
 
@@ -107,7 +107,7 @@ def sizes(directory: Path) -> dict[str, int]:
 
 
 def counted(url: str, asked: int) -> bool:
-    """Whether the processes together tell of so many requests; they never tell of more."""
+    """Whether the processes together counted so many requests; they never count more."""
     told = sample(fresh_scrape(url), "requests_total", route="/predict", status="200")
     assert told <= asked
     return told == asked
@@ -264,7 +264,7 @@ def serves(url: str, version: str) -> bool:
 
 
 def told_versions(url: str) -> list[str]:
-    """The versions of the models that the metrics tell of."""
+    """The model versions in the metrics."""
     samples = fresh_scrape(url)
     return [dict(labels)["version"] for name, labels in samples if "model_info" in name]
 

@@ -1,4 +1,4 @@
-"""What is admitted is counted over all processes, whichever a client has come to."""
+"""Admitted images are counted over all processes, whichever received them."""
 
 import signal
 from contextlib import ExitStack

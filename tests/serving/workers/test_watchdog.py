@@ -1,4 +1,4 @@
-"""In a process of its own: what the watchdog ends, and what it lets be."""
+"""What the watchdog ends, and what it does not, in a process of its own."""
 
 import signal
 import subprocess

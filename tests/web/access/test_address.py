@@ -1,4 +1,4 @@
-"""Whose request it is: the address that counts, behind proxies or not."""
+"""Which address is a request's client, with and without proxies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +50,7 @@ def test_a_trusted_proxy_is_recognised_by_its_mapped_ipv6_address() -> None:
 
 
 def forwarded(url: str, *values: str) -> str:
-    """What is left to whom the service takes for the client."""
+    """The remaining allowance of the client that the service identified."""
     headers = [f"X-Forwarded-For: {value}" for value in values]
     return exchange(url, head("GET", PATH, *headers)).headers["ratelimit"].partition(";t=")[0]
 

@@ -1,4 +1,4 @@
-"""With keys, who has none gets nothing but the page and the probes."""
+"""With API keys, only the page and the probes answer without one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

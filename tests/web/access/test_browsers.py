@@ -1,4 +1,4 @@
-"""What browsers are told: headers that keep answers apart, and other sites only by leave."""
+"""Security headers, and CORS only for listed origins."""
 
 from collections.abc import Iterator
 from pathlib import Path

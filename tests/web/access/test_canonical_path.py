@@ -1,4 +1,4 @@
-"""A path has one spelling: no rule of a proxy is passed by in another."""
+"""A path has one spelling, so that no proxy rule can be bypassed."""
 
 import pytest
 

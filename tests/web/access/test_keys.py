@@ -1,4 +1,4 @@
-"""The file of keys: what is in it, who may change it, and what is refused."""
+"""The file of keys: its content, who may change it, and what is refused."""
 
 import hmac
 import stat

@@ -1,4 +1,4 @@
-"""A client that asks too often is told so, and when to come back."""
+"""A client over its rate limit is refused, with the time to retry after."""
 
 import base64
 import json

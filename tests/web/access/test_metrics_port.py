@@ -1,4 +1,4 @@
-"""Metrics on a port of their own, and on no other."""
+"""Metrics on their own port only."""
 
 import re
 import socket

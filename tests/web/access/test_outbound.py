@@ -1,4 +1,4 @@
-"""The service opens no connection: not at its start, not for any request, not as it ends."""
+"""The service opens no connection: not when starting, serving or stopping."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys come and go while a real service runs, and its log knows them by name."""
+"""Keys are added and removed while a real service runs; its log has their names."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""With workers a limit is one limit: the engine process counts for all."""
+"""With workers, the engine process counts rate limits for all processes."""
 
 import asyncio
 from pathlib import Path

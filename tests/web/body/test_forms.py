@@ -1,4 +1,4 @@
-"""Forms as real clients send them, which other servers refuse: read, whatever their chunks are."""
+"""Multipart forms as real clients send them are read, in chunks of any size."""
 
 import gc
 import json

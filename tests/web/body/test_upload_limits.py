@@ -1,4 +1,4 @@
-"""How many bytes are taken, and that whoever sends more is told so, not cut off."""
+"""The limits of uploads: a client over them gets the refusal, not a broken connection."""
 
 import http.client
 import subprocess

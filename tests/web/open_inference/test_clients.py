@@ -1,4 +1,4 @@
-"""Unmodified clients of the protocol, each in an environment of its own."""
+"""Unmodified clients of the protocol, each in its own environment."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def told(client: str, server: Server, pictures: list[Path]) -> dict[str, Any]:
-    """What a client was told."""
+    """What a client received."""
     python = environment("clients", ROOT / "requirements" / "clients.txt") / "python"
     script = ROOT / "conformance" / "open_inference" / f"with_{client}.py"
     words = map(str, [python, script, server.url.removeprefix("http://"), "greys", *pictures])

@@ -1,4 +1,4 @@
-"""``/v2``: what good requests are answered."""
+"""``/v2``: the answers to good requests."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""``/v2``: bad requests are refused in the protocol's words, and never with a 5xx."""
+"""``/v2``: bad requests are errors of the protocol, never a 5xx."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``POST /predict/batch``: many images, a line each."""
+"""``POST /predict/batch``: many images, one line each."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""``/docs`` and ``/openapi.json``: whole, true, and from this host alone."""
+"""``/docs`` and ``/openapi.json``: complete, true, and loaded from this host only."""
 
 from base64 import b64encode
 from hashlib import sha256

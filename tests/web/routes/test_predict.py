@@ -1,4 +1,4 @@
-"""``POST /predict``: what a good image is answered."""
+"""``POST /predict``: the answers to good images."""
 
 import httpx
 import pytest

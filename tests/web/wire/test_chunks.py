@@ -1,4 +1,4 @@
-"""Chunked bodies: how they are cut for the parser, and that nothing is smuggled behind them."""
+"""Chunked bodies: how they are cut for the parser, and that they smuggle no request."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What HTTP/1.1 lets clients do on a connection."""
+"""What HTTP/1.1 allows clients on a connection."""
 
 from pathlib import Path
 

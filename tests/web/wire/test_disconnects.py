@@ -1,4 +1,4 @@
-"""Clients that leave while they wait, and bodies that break midway: nothing is done for nobody."""
+"""Clients that disconnect while they wait, and malformed bodies."""
 
 import pytest
 

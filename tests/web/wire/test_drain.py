@@ -1,4 +1,4 @@
-"""How a running service is stopped: who is still served, who is not, and how soon it ends."""
+"""Stopping a running service: which requests are served, and when it ends."""
 
 import signal
 from collections.abc import Iterator

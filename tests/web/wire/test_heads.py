@@ -1,4 +1,4 @@
-"""What the head of a request may cost: its size, its headers' number, its time."""
+"""The limits of a request's head: its size, number of headers and time."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Requests that are sent before the one before them is answered: in order, in little memory."""
+"""Pipelined requests are answered in order and in little memory."""
 
 import gc
 import select

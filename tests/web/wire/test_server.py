@@ -1,4 +1,4 @@
-"""The process: when it begins to listen, and how it ends."""
+"""When the process begins to listen, and how it ends."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Clients that take their answers slowly, or never."""
+"""Clients that read their answers slowly or never."""
 
 import select
 import time
