@@ -88,6 +88,6 @@ def test_a_leg_that_did_not_run_is_listed_too(project: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["Ray: NOT RUN: stopped before it"])
 
 
-def test_without_long_tests_no_legs_are_listed(project: pytest.Pytester) -> None:
+def test_without_long_tests_nothing_is_listed(project: pytest.Pytester) -> None:
     done = project.runpytest_subprocess("-m", "not accept")
     done.stdout.no_fnmatch_line("*legs*")
