@@ -1,1 +1,1 @@
-"""Measurements of the product as it ships: whole processes, interleaved, medians and ratios."""
+"""Benchmarks of the product as it ships: whole processes, interleaved, medians and ratios."""

@@ -20,7 +20,7 @@ import uvloop
 
 from benchmarks.companion import serve
 from benchmarks.load import picture_request
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 
 LAST_ANSWERS = 30.0  # seconds after the last image, in which its answer must have come
 BROKEN = "broken"  # in the place of a status: the connection ended without an answer
@@ -173,7 +173,7 @@ def _moments(rate: float, poisson: bool) -> Iterator[float]:
 
 def main() -> None:
     """Answer lines of port, rate, warm-up, seconds and, where it is random, 1."""
-    images = read_pictures(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    images = read_images(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
     requests = itertools.cycle([picture_request(image) for image in images])
 
     def run(

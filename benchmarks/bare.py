@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.companion import Companion, companion, serve
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
@@ -93,7 +93,7 @@ def _measure(pipeline: Pipeline, images: Sequence[bytes], seconds: float, thread
 def main() -> None:
     """Answer until standard input ends."""
     bundle = load_bundle(find_bundle(sys.argv[1]))
-    images = read_pictures(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    images = read_images(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     pipelines = build_pipeline(bundle), build_pipeline(bundle, threads=engine_threads())
 
     def work(seconds: float, threads: float, wide: float) -> object:

@@ -1,4 +1,4 @@
-"""The machine that the figures are from."""
+"""The machine that the figures were measured on."""
 
 import os
 import platform

@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.bare import Bare
 from benchmarks.companion import serve
 from benchmarks.float_graph import INPUT
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 
 
 def plain_classifier(graph: Path) -> Callable[[bytes], int]:
@@ -53,7 +53,7 @@ def measure(classify: Callable[[bytes], int], pictures: Sequence[bytes], seconds
 def main() -> None:
     """Answer until standard input ends; arguments: the graph, then a folder of images."""
     classify = plain_classifier(Path(sys.argv[1]))
-    pictures = read_pictures(Path(sys.argv[2]))
+    pictures = read_images(Path(sys.argv[2]))
     serve(lambda seconds, *_: vars(measure(classify, pictures, seconds)))
 
 

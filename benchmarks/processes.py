@@ -1,4 +1,4 @@
-"""The processes under measurement: started, found by id, their processor time read, stopped."""
+"""The measured processes: start, find by id, read CPU time, stop."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""EXIF blocks entry by entry: what no camera would write."""
+"""EXIF blocks built entry by entry, as no camera would write them."""
 
 import struct
 from typing import NamedTuple

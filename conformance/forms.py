@@ -1,4 +1,4 @@
-"""Forms as clients send them, and as they should not."""
+"""Multipart forms, well formed and malformed."""
 
 BOUNDARY = "frontier"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

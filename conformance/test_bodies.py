@@ -20,21 +20,21 @@ def test_a_declared_length_may_reach_the_limit(base_url: str) -> None:
 
 
 @pytest.mark.wire
-def test_one_byte_more_is_refused_before_it_comes(base_url: str) -> None:
+def test_a_declared_length_over_the_limit_is_refused_before_the_body_arrives(base_url: str) -> None:
     declared = head("POST", "/predict", "Content-Type: image/jpeg", f"Content-Length: {BODY + 1}")
     assert refused(exchange(base_url, declared)) == "too-many-bytes"
 
 
-def test_whoever_sends_too_much_all_the_same_sees_the_answer(base_url: str) -> None:
+def test_a_client_that_sends_too_large_a_body_receives_the_refusal(base_url: str) -> None:
     assert refused(exchange(base_url, post(OVER))) == "too-many-bytes"
 
 
-def test_chunks_may_reach_the_limit(base_url: str) -> None:
+def test_a_chunked_body_may_reach_the_limit(base_url: str) -> None:
     assert outcome(exchange(base_url, chunked(FITS, 1 << 20))) == "ok"
 
 
 @pytest.mark.wire
-def test_chunks_are_refused_as_soon_as_they_are_too_many(base_url: str) -> None:
+def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(base_url: str) -> None:
     endless = chunked(OVER, 1 << 20).removesuffix(b"0\r\n\r\n")
     assert refused(exchange(base_url, endless)) == "too-many-bytes"
 
@@ -51,7 +51,7 @@ def test_chunks_may_be_small(base_url: str, size: int) -> None:
         *("binary/octet-stream", "Image/JPEG; charset=x", ""),
     ],
 )
-def test_the_type_of_an_image_is_not_looked_at(base_url: str, kind: str) -> None:
+def test_the_content_type_of_an_image_is_ignored(base_url: str, kind: str) -> None:
     request = post(PICTURE, kind=kind)
     assert outcome(exchange(base_url, request)) == "ok"
     untyped = request.replace(f"Content-Type: {kind}\r\n".encode(), b"")
@@ -62,14 +62,14 @@ def test_the_type_of_an_image_is_not_looked_at(base_url: str, kind: str) -> None
     "kind",
     ["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed"],
 )
-def test_a_body_that_says_it_is_no_image_is_told_what_to_send(base_url: str, kind: str) -> None:
+def test_a_body_with_another_content_type_is_refused_with_advice(base_url: str, kind: str) -> None:
     answer = exchange(base_url, post(PICTURE, kind=kind))
     assert (answer.status, refused(answer)) == (415, "unsupported-content-type")
     assert "multipart/form-data" in json.loads(answer.body)["detail"]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PATCH"])
-def test_a_body_where_none_belongs_is_read_past(base_url: str, method: str) -> None:
+def test_an_unexpected_body_is_discarded(base_url: str, method: str) -> None:
     request = post(PICTURE, target="/livez").replace(b"POST", method.encode(), 1)
     with Wire(base_url) as wire:
         assert wire.send(request).answer().status == (200 if method == "GET" else 405)
@@ -106,6 +106,6 @@ def test_a_malformed_chunk_is_refused(base_url: str, chunk: bytes) -> None:
 
 @pytest.mark.wire
 @pytest.mark.parametrize("piece", [b"1;", b"0\r\nX: "], ids=["extension", "trailer"])
-def test_what_goes_with_a_chunk_is_bounded(base_url: str, piece: bytes) -> None:
+def test_chunk_extensions_and_trailers_are_bounded(base_url: str, piece: bytes) -> None:
     endless = head("POST", "/predict", *CODING) + piece + b"x" * 5_000_000
     assert exchange(base_url, endless).status in (400, 431)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.wire
 DARK, LIGHT = jpeg(plain(5)), jpeg(plain(250))
 
 
-def test_a_connection_serves_request_after_request(base_url: str) -> None:
+def test_a_connection_serves_several_requests(base_url: str) -> None:
     with Wire(base_url) as wire:
         for _ in range(10):
             assert wire.send(post(DARK)).answer().status == 200
@@ -32,27 +32,27 @@ def test_pipelined_requests_are_answered_in_order(base_url: str) -> None:
             assert wire.answer().status == 200
 
 
-def test_a_request_may_come_byte_by_byte(base_url: str) -> None:
+def test_a_request_may_arrive_byte_by_byte(base_url: str) -> None:
     with Wire(base_url) as wire:
         for byte in post(DARK):
             wire.send(bytes([byte]))
         assert wire.answer().status == 200
 
 
-def test_whoever_stops_sending_is_answered_or_left(base_url: str) -> None:
+def test_a_client_that_closes_its_sending_side_is_answered_or_disconnected(base_url: str) -> None:
     with Wire(base_url) as wire:
         wire.send(post(DARK)).half_close()
         assert wire.line() in (b"", b"HTTP/1.1 200 OK\r\n")
 
 
-def test_whoever_stops_midway_is_left(base_url: str) -> None:
+def test_a_client_that_closes_its_sending_side_mid_request_is_disconnected(base_url: str) -> None:
     for cut in (1, 30, -10):
         with Wire(base_url) as wire:
             wire.send(post(DARK)[:cut]).half_close()
             assert wire.line() in (b"", b"HTTP/1.1 400 Bad Request\r\n")
 
 
-def test_five_hundred_who_leave_midway_are_forgotten(base_url: str) -> None:
+def test_five_hundred_disconnects_mid_request_do_no_harm(base_url: str) -> None:
     for _ in range(500):
         with Wire(base_url) as wire:
             wire.send(post(LIGHT)[:-1])
@@ -79,7 +79,7 @@ def test_an_upgrade_may_be_offered_in_each_of_many_requests_sent_at_once(base_ur
         assert wire.answer().status == 404
 
 
-def test_fifty_who_never_read_are_left(base_url: str) -> None:
+def test_fifty_clients_that_never_read_are_disconnected(base_url: str) -> None:
     large = head("GET", "/docs/assets/swagger-ui-bundle.js") * 20  # more than the sockets hold
     readers = [Wire(base_url).send(large) for _ in range(50)]
     waiting = {reader.socket.fileno(): reader for reader in readers}
@@ -94,7 +94,7 @@ def test_fifty_who_never_read_are_left(base_url: str) -> None:
             waiting.pop(descriptor).close()
 
 
-def test_two_hundred_idle_connections_delay_nobody(base_url: str) -> None:
+def test_two_hundred_idle_connections_block_no_request(base_url: str) -> None:
     idle = [Wire(base_url, SECONDS) for _ in range(200)]
     try:
         assert exchange(base_url, head("GET", "/livez")).status == 200

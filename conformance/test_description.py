@@ -79,7 +79,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_what_is_sound_is_answered_as_described(base_url: str, name: str) -> None:
+def test_valid_requests_are_answered_as_described(base_url: str, name: str) -> None:
     path, request = SOUND[name]
     model = tensors.model(base_url).rpartition("/")[2]
     operation = schemathesis.openapi.from_url(f"{base_url}/openapi.json")[path]
@@ -89,7 +89,7 @@ def test_what_is_sound_is_answered_as_described(base_url: str, name: str) -> Non
     assert case.call_and_validate(base_url=base_url).status_code == 200
 
 
-def test_pages_work_below_any_path(base_url: str) -> None:
+def test_pages_work_below_any_path_prefix(base_url: str) -> None:
     """A proxy may take a path off: links are relative, and so is where the interface is."""
     for page in ("/", "/docs"):
         text = exchange(base_url, head("GET", page)).body.decode()
@@ -100,7 +100,7 @@ def test_pages_work_below_any_path(base_url: str) -> None:
     assert server["url"] == "."
 
 
-def test_every_line_of_a_batch_is_as_described(base_url: str) -> None:
+def test_every_line_of_a_batch_matches_its_schema(base_url: str) -> None:
     """Of what comes in lines schemathesis looks at the type alone."""
     described = json.loads(exchange(base_url, head("GET", "/openapi.json")).body)
     operation = described["paths"]["/predict/batch"]["post"]

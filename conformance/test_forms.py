@@ -72,14 +72,16 @@ def in_chunks(body: bytes, kind: str) -> bytes:
         *("cut", "no body", "another boundary"),
     ],
 )
-def test_a_form_is_taken_up_to_its_limits(base_url: str, body: bytes, code: str) -> None:
+def test_a_form_at_its_limits_is_accepted_and_one_past_them_is_refused(
+    base_url: str, body: bytes, code: str
+) -> None:
     assert code_of(base_url, body) == code
 
 
 @pytest.mark.parametrize(
     "options", ["", "; boundary=", "; boundary", '; boundary="a\\b"', f"; boundary={'x' * 5000}"]
 )
-def test_a_form_without_its_boundary_is_told_who_sets_it(base_url: str, options: str) -> None:
+def test_a_form_without_a_boundary_is_refused_with_advice(base_url: str, options: str) -> None:
     kind = f"multipart/form-data{options}"
     assert code_of(base_url, form(FILE), kind) == "malformed-upload"
     answer = exchange(base_url, post(form(FILE), kind=kind))
@@ -110,9 +112,7 @@ def test_a_boundary_may_have_any_characters(base_url: str, boundary: str, quoted
     ],
     ids=["blanks", "no last line's end", "epilogue", "preamble"],
 )
-def test_what_stands_around_the_parts_is_read_past(
-    base_url: str, found: bytes, sent: bytes
-) -> None:
+def test_preamble_and_epilogue_are_ignored(base_url: str, found: bytes, sent: bytes) -> None:
     assert code_of(base_url, form(FILE).replace(found, sent)) == "ok"
 
 
@@ -129,7 +129,7 @@ def test_what_stands_around_the_parts_is_read_past(
         "",
     ],
 )
-def test_a_file_name_means_nothing(base_url: str, file: str) -> None:
+def test_a_file_name_is_ignored(base_url: str, file: str) -> None:
     assert code_of(base_url, form(part(PICTURE, file=file))) == "ok"
 
 
@@ -165,7 +165,7 @@ def test_a_file_name_may_be_in_any_encoding(base_url: str, disposition: bytes) -
     ],
     ids=["no disposition", "no header", "many headers", "a long header"],
 )
-def test_behind_a_part_that_cannot_be_read_images_are_answered(base_url: str, bad: bytes) -> None:
+def test_images_after_an_unreadable_part_are_answered(base_url: str, bad: bytes) -> None:
     assert lines(base_url, form(FILE, bad, FILE)) == ["ok", "malformed-upload", "ok"]
 
 
@@ -182,7 +182,7 @@ def test_a_form_of_many_images_is_answered_up_to_its_limit(base_url: str, more: 
 
 
 @pytest.mark.wire
-def test_a_form_of_many_images_that_is_too_long_is_refused_before_it_comes(base_url: str) -> None:
+def test_a_form_of_many_images_over_the_limit_is_refused_before_it_arrives(base_url: str) -> None:
     length = f"Content-Length: {BATCH_BODY + 1}"
     request = head("POST", "/predict/batch", f"Content-Type: {FORM}", length)
     assert refused(exchange(base_url, request)) == "too-many-bytes"

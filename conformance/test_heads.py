@@ -31,7 +31,7 @@ def named(version: str, *hosts: str) -> bytes:
     return "\r\n".join(lines).encode("latin-1")
 
 
-def test_as_many_headers_as_the_limit_are_taken(base_url: str) -> None:
+def test_as_many_headers_as_the_limit_are_accepted(base_url: str) -> None:
     headers = [f"X-{k}: y" for k in range(HEADERS - 1)]
     assert exchange(base_url, head("GET", "/livez", *headers)).status == 200
 
@@ -41,7 +41,7 @@ def test_one_header_more_is_refused(base_url: str) -> None:
     assert refusal_code(base_url, head("GET", "/livez", *headers)) == "head-too-large"
 
 
-def test_headers_as_large_as_the_limit_are_taken(base_url: str) -> None:
+def test_headers_as_large_as_the_limit_are_accepted(base_url: str) -> None:
     value = "y" * (HEADER_BYTES - FIXED - len("X"))
     assert exchange(base_url, head("GET", "/livez", f"X: {value}")).status == 200
 
@@ -51,7 +51,7 @@ def test_headers_one_byte_larger_are_refused(base_url: str) -> None:
     assert refusal_code(base_url, head("GET", "/livez", f"X: {value}")) == "head-too-large"
 
 
-def test_a_path_as_long_as_the_limit_is_taken(base_url: str) -> None:
+def test_a_path_as_long_as_the_limit_is_accepted(base_url: str) -> None:
     assert exchange(base_url, head("GET", "/livez?".ljust(URL, "x"))).status == 200
 
 
@@ -69,7 +69,7 @@ def test_a_path_one_byte_longer_is_refused(base_url: str) -> None:
     ],
     ids=["path", "value", "name", "method"],
 )
-def test_a_line_without_end_is_refused_though_it_goes_on(
+def test_an_endless_line_is_refused_while_it_is_being_sent(
     base_url: str, begun: bytes, code: str
 ) -> None:
     assert refusal_code(base_url, begun + b"x" * 5_000_000) == code
@@ -90,7 +90,7 @@ def test_a_line_without_end_is_refused_though_it_goes_on(
         "\x16\x03\x01\x02\x00\x01",
     ],
 )
-def test_what_is_no_request_line_is_refused(base_url: str, request_line: str) -> None:
+def test_an_invalid_request_line_is_refused(base_url: str, request_line: str) -> None:
     assert (
         refusal_code(base_url, f"{request_line}\r\nHost: test\r\n\r\n".encode("latin-1"))
         == "bad-request"
@@ -130,7 +130,7 @@ def test_what_is_no_request_line_is_refused(base_url: str, request_line: str) ->
     ],
     ids=repr,
 )
-def test_an_ambiguous_head_is_refused_and_nothing_behind_it_is_answered(
+def test_an_ambiguous_head_is_refused_and_nothing_after_it_is_answered(
     base_url: str, headers: list[str]
 ) -> None:
     request = head("POST", "/predict", "Content-Type: image/jpeg", *headers)
@@ -161,7 +161,7 @@ def test_a_bad_host_is_refused_in_http_1_0_too(base_url: str, hosts: list[str]) 
         *("my_shop", "a%20b", "a "),
     ],
 )
-def test_a_host_may_be_any(base_url: str, host: str) -> None:
+def test_any_valid_host_is_accepted(base_url: str, host: str) -> None:
     assert exchange(base_url, named("1.1", host)).status == 200
 
 
@@ -177,7 +177,7 @@ def test_a_length_of_thousands_of_digits_is_refused(base_url: str) -> None:
             assert 400 <= exchange(base_url, request).status < 500
 
 
-def test_a_host_is_never_told_back(base_url: str) -> None:
+def test_the_host_header_is_never_repeated_in_an_answer(base_url: str) -> None:
     for path in ("/", "/docs", "/docs/", "/livez/", "/openapi.json", "/nope", "/predict/"):
         answer = exchange(base_url, head("GET", path, host="evil.example"))
         assert answer.status in (200, 404, 405)
@@ -191,7 +191,7 @@ def test_a_range_is_ignored_answered_or_refused(base_url: str, path: str, wanted
     assert exchange(base_url, head("GET", path, f"Range: {wanted}")).status in (200, 206, 400, 416)
 
 
-def test_an_expectation_is_met(base_url: str) -> None:
+def test_expect_100_continue_is_answered(base_url: str) -> None:
     request = post(PICTURE, "Expect: 100-continue")
     body = request.index(b"\r\n\r\n") + 4
     with Wire(base_url) as wire:
@@ -200,7 +200,7 @@ def test_an_expectation_is_met(base_url: str) -> None:
         assert outcome(wire.send(request[body:]).answer()) == "ok"
 
 
-def test_whoever_asks_before_sending_too_much_is_told_at_once(base_url: str) -> None:
+def test_too_large_a_body_announced_with_expect_is_refused_at_once(base_url: str) -> None:
     length = f"Content-Length: {BODY + 1}"
     request = head("POST", "/predict", "Content-Type: image/jpeg", length, "Expect: 100-continue")
     with Wire(base_url) as wire:
@@ -212,7 +212,7 @@ def test_an_unknown_expectation_is_ignored_or_refused(base_url: str) -> None:
     assert answer.status in (200, 417)
 
 
-def test_an_unknown_path_is_told(base_url: str) -> None:
+def test_an_unknown_path_is_a_404(base_url: str) -> None:
     for path in ("/nope", "/livez/", "/%ff%00", "/..%2f..%2fetc/passwd", "//evil.example/"):
         answer = exchange(base_url, head("GET", path))
         assert (answer.status, problem(answer)) == (404, "not-found")

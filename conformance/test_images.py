@@ -43,7 +43,7 @@ def outcomes(url: str, images: list[str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_a_sound_image_is_recognised(base_url: str, kind: str) -> None:
+def test_a_valid_image_is_recognised(base_url: str, kind: str) -> None:
     assert outcome(exchange(base_url, post(sound(kind)))) == "ok"
 
 
@@ -65,7 +65,7 @@ def test_a_damaged_image_is_recognised_or_refused(
     assert not [(name, code) for name, code in found if code not in REFUSALS | {"ok"}]
 
 
-def test_in_a_batch_every_image_has_the_answer_that_it_has_alone(base_url: str) -> None:
+def test_every_image_of_a_batch_is_answered_as_it_is_alone(base_url: str) -> None:
     images = [jpeg(photo(number)) for number in range(20)]
     images += [damaged(f"{kind}-cut_{number}") for kind in SOUND for number in range(3)]
     random.Random(1).shuffle(images)
@@ -83,20 +83,20 @@ def content(line: bytes) -> tuple[object, object]:
 
 
 @pytest.mark.parametrize("name", CRAFTED)
-def test_a_crafted_image_is_told_what_is_right(base_url: str, name: str) -> None:
+def test_a_crafted_image_gets_the_expected_answer(base_url: str, name: str) -> None:
     crafted = CRAFTED[name]
     (answer,) = in_time(base_url, [post(crafted.build())])
     assert outcome(answer) in crafted.outcomes
 
 
 @pytest.mark.parametrize("stranger", STRANGERS, ids=[one.name for one in STRANGERS])
-def test_the_name_of_a_file_makes_no_image(base_url: str, stranger: Crafted) -> None:
+def test_a_file_name_does_not_decide_the_format(base_url: str, stranger: Crafted) -> None:
     sent = post(form(part(stranger.build(), file="photo.jpg")), kind=FORM)
     assert outcome(exchange(base_url, sent)) in stranger.outcomes
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_takes_no_more_memory_than_its_pixels_may(
+def test_a_decompression_bomb_stays_within_the_memory_limit(
     base_url: str, service: Processes, name: str
 ) -> None:
     bomb = post(CRAFTED[name].build())
@@ -106,7 +106,7 @@ def test_a_bomb_takes_no_more_memory_than_its_pixels_may(
     assert service.peak() - before < BOMBS[name]
 
 
-def test_a_decode_that_outlives_its_budget_is_stopped(base_url: str, service: Processes) -> None:
+def test_a_decode_over_its_time_budget_is_stopped(base_url: str, service: Processes) -> None:
     """The work stops with the refusal: a complete decode takes far longer."""
     endless = jpeg(plain(9, (10_900, 10_900)), progressive=True, subsampling=0)[:-2]
     before = service.seconds()
@@ -119,7 +119,7 @@ def test_a_decode_that_outlives_its_budget_is_stopped(base_url: str, service: Pr
     assert service.seconds() - before < DECODE
 
 
-def test_memory_settles(base_url: str, service: Processes) -> None:
+def test_memory_does_not_grow_without_bound(base_url: str, service: Processes) -> None:
     """Each thread's allocator keeps what its largest image took, and then no more."""
     sound = [post(one.build()) for one in CRAFTED.values() if one.outcomes == {"ok"}] * CLIENTS
     for request in sound:

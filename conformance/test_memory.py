@@ -117,7 +117,7 @@ def again_and_again(url: str, service: Processes, request: bytes, status: int) -
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_images_that_are_refused_leave_nothing(
+def test_refused_images_leave_no_memory_behind(
     base_url: str, service: Processes, name: str
 ) -> None:
     request = post(PICTURES[name]())
@@ -127,7 +127,7 @@ def test_images_that_are_refused_leave_nothing(
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_an_image_that_is_refused_leaves_nothing_whichever_way_it_comes(
+def test_a_refused_image_leaves_no_memory_behind_by_any_route(
     base_url: str, service: Processes, name: str
 ) -> None:
     status, build = WAYS[name]
@@ -135,7 +135,7 @@ def test_an_image_that_is_refused_leaves_nothing_whichever_way_it_comes(
 
 
 @pytest.mark.parametrize("name", UPLOADS)
-def test_uploads_that_are_refused_leave_nothing(
+def test_refused_uploads_leave_no_memory_behind(
     base_url: str, service: Processes, name: str
 ) -> None:
     status, build = UPLOADS[name]
@@ -143,7 +143,7 @@ def test_uploads_that_are_refused_leave_nothing(
 
 
 @pytest.mark.wire
-def test_uploads_that_stand_still_leave_nothing(base_url: str, service: Processes) -> None:
+def test_stalled_uploads_leave_no_memory_behind(base_url: str, service: Processes) -> None:
     with little_memory(service):
         for _ in range(2):
             slow = [Wire(base_url, PATIENCE + SECONDS).send(post(UPLOAD)[:-1]) for _ in range(SLOW)]
@@ -154,7 +154,7 @@ def test_uploads_that_stand_still_leave_nothing(base_url: str, service: Processe
 
 @pytest.mark.wire
 @pytest.mark.parametrize("name", FLOODED)
-def test_a_flood_of_pipelined_requests_takes_little_memory_and_delays_nobody(
+def test_a_flood_of_pipelined_requests_takes_little_memory_and_blocks_no_request(
     base_url: str, service: Processes, name: str
 ) -> None:
     status, build = FLOODED[name]

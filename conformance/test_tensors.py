@@ -51,7 +51,7 @@ def values(url: str, request: bytes) -> list[Any]:
     return [output["data"] for output in answered(exchange(url, request))["outputs"]]
 
 
-def test_an_image_is_told_alike_whichever_way_it_comes(base_url: str, path: str) -> None:
+def test_an_image_gets_the_same_answer_in_every_encoding(base_url: str, path: str) -> None:
     in_json = values(base_url, infer(path, asking(image(FILE, FILE))))
     assert values(base_url, infer(path, asking(behind(image(FILE, FILE), len(TWO))), TWO)) == (
         in_json
@@ -118,9 +118,7 @@ BAD: dict[str, tuple[int, bytes, bytes | None]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_refused_in_the_protocols_words(
-    base_url: str, path: str, name: str
-) -> None:
+def test_a_bad_request_is_refused_as_the_protocol_says(base_url: str, path: str, name: str) -> None:
     status, text, tail = BAD[name]
     with health_stays_quick(base_url):
         assert refused(exchange(base_url, infer(path, text, tail))) == status
@@ -159,7 +157,7 @@ HEAVY: dict[str, Callable[[], tuple[int, bytes, bytes | None]]] = {
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_what_would_take_long_to_read_is_refused_at_once(
+def test_json_that_is_slow_to_parse_is_refused_at_once(
     base_url: str, path: str, service: Processes, name: str
 ) -> None:
     status, text, tail = HEAVY[name]()
@@ -175,7 +173,7 @@ def test_what_would_take_long_to_read_is_refused_at_once(
         *[(length, 400) for length in ("0", "1")],
     ],
 )
-def test_a_length_that_lies_is_refused(base_url: str, path: str, length: str, status: int) -> None:
+def test_a_wrong_length_is_refused(base_url: str, path: str, length: str, status: int) -> None:
     text = asking(behind(pixels(), len(PIXELS)))
     request = post(text + PIXELS, f"{LENGTH}: {length}", kind=BINARY, target=f"{path}/infer")
     assert refused(exchange(base_url, request)) == status
@@ -191,7 +189,7 @@ def test_a_length_that_lies_is_refused(base_url: str, path: str, length: str, st
     ],
     ids=["lists", "objects", "keys", "values"],
 )
-def test_json_may_have_as_much_as_the_limit(
+def test_json_may_reach_its_limits(
     base_url: str, path: str, one: object, counted: tuple[bytes, ...], limit: int
 ) -> None:
     def filled(count: int) -> bytes:
@@ -234,7 +232,7 @@ def test_tensors_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
         assert exchange(base_url, request).status in TAKEN
 
 
-def test_the_configuration_is_the_metadata_in_tritons_words(base_url: str, path: str) -> None:
+def test_the_configuration_is_the_metadata_in_tritons_format(base_url: str, path: str) -> None:
     types = {"BYTES": "TYPE_STRING", "UINT8": "TYPE_UINT8", "FP32": "TYPE_FP32"}
     described = json.loads(exchange(base_url, head("GET", path)).body)
     for version in ("", f"/versions/{described['versions'][0]}"):
@@ -260,7 +258,7 @@ def test_an_image_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["other", "", "..", "%2e%2e%2f", "%00", "%ff", "a" * 5000, "a b%"])
 @pytest.mark.parametrize("rest", ["", "/ready", "/infer", "/versions/1", "/versions/../infer"])
-def test_another_model_is_unknown(base_url: str, name: str, rest: str) -> None:
+def test_an_unknown_model_is_refused(base_url: str, name: str, rest: str) -> None:
     target = f"/v2/models/{name}{rest}".replace(" ", "%20")
     for request in (head("GET", target), post(asking(image(FILE)), target=target)):
         assert refused(exchange(base_url, request)) in (404, 405)

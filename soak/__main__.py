@@ -9,7 +9,7 @@ import sys
 import time
 
 import uvloop
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 from tqdm import tqdm
 
 from soak.kinds import MEGABYTE
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _soaked(workers: int, seconds: float) -> Result:
-    images = [image for image in read_pictures(None) if len(image) < MEGABYTE]
+    images = [image for image in read_images(None) if len(image) < MEGABYTE]
     with started(BUNDLES[0], workers) as service:
         with tqdm(total=seconds, desc=f"workers {workers}", bar_format=BAR, disable=None) as bar:
             begun = time.monotonic()

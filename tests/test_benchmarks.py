@@ -39,7 +39,7 @@ def moody() -> Iterator[int]:
         thread.join()
 
 
-def test_what_is_refused_is_an_error_and_no_answer() -> None:
+def test_a_refusal_is_counted_as_an_error() -> None:
     wishes = [picture_request(wish) for wish in (b"200 OK", b"503 Service Unavailable")]
     with moody() as port:
         outcome = run_load(port, wishes, 2, SECONDS)
@@ -47,7 +47,7 @@ def test_what_is_refused_is_an_error_and_no_answer() -> None:
     assert abs(outcome.errors - len(outcome.latencies)) <= 2  # each client alternates
 
 
-def test_a_broken_connection_is_an_error_and_the_client_goes_on() -> None:
+def test_a_broken_connection_is_an_error_and_the_client_continues() -> None:
     wishes = [picture_request(wish) for wish in (b"200 OK", b"hang up")]
     with moody() as port:
         outcome = run_load(port, wishes, 1, SECONDS)
@@ -55,7 +55,7 @@ def test_a_broken_connection_is_an_error_and_the_client_goes_on() -> None:
     assert len(outcome.latencies) > 1
 
 
-def test_a_service_that_is_gone_is_all_errors() -> None:
+def test_with_a_stopped_service_every_request_is_an_error() -> None:
     with moody() as port:
         pass
     outcome = run_load(port, [picture_request(b"")], 2, SECONDS)
@@ -75,7 +75,7 @@ def run(contender: str, rate: float, latencies: list[float], errors: int = 0) ->
     )
 
 
-def test_the_page_tells_rounds_pooled_and_who_does_not_count() -> None:
+def test_the_page_shows_pooled_rounds_and_excluded_contenders() -> None:
     results = Results(
         bundle="fruit",
         machine="A machine",

@@ -42,13 +42,13 @@ def test_the_serving_side_imports_without_torch() -> None:
     assert not loaded & {"torch", "onnx", "onnxruntime"}
 
 
-def test_a_model_in_python_loads_no_http() -> None:
+def test_the_python_api_loads_no_http_library() -> None:
     loaded = loaded_after("import greengrocer; greengrocer.load('fast').close()")
     assert {"greengrocer", "onnxruntime"} <= loaded
     assert not loaded & {"fastapi", "starlette", "uvicorn", "prometheus_client", "structlog"}
 
 
-def test_help_loads_no_engine_and_no_numbers() -> None:
+def test_help_loads_neither_engine_nor_numpy() -> None:
     code = (
         "from greengrocer.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(0)"
     )
@@ -57,13 +57,13 @@ def test_help_loads_no_engine_and_no_numbers() -> None:
     assert not loaded & {"torch", "onnx", "onnxruntime", "numpy", "PIL", "fastapi", "uvicorn"}
 
 
-def test_a_supervisor_is_small() -> None:
+def test_a_supervisor_imports_little() -> None:
     loaded = loaded_after("import greengrocer.cli.supervise, greengrocer.web.wire.listener")
     assert "greengrocer" in loaded
     assert not loaded & {"torch", "onnxruntime", "numpy", "PIL", "fastapi", "uvicorn", "uvloop"}
 
 
-def test_no_source_file_imports_what_runs_code_from_data() -> None:
+def test_no_source_file_imports_unsafe_deserialisers() -> None:
     files = sorted(SOURCE.rglob("*.py"))
     assert len(files) > 40
     assert {str(path): imported(path) & FORBIDDEN for path in files} == {
@@ -71,7 +71,7 @@ def test_no_source_file_imports_what_runs_code_from_data() -> None:
     }
 
 
-def test_only_the_torch_engine_and_the_training_wing_import_torch() -> None:
+def test_only_the_torch_engine_and_training_import_torch() -> None:
     users = {
         path.relative_to(SOURCE).parts[0]
         for path in SOURCE.rglob("*.py")

@@ -7,7 +7,7 @@ from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from support.clocks import SettableClock
 
 
-def test_the_deadline_comes_when_the_clock_says_so() -> None:
+def test_the_deadline_passes_by_the_clock() -> None:
     clock = SettableClock()
     context = Context("id", seconds=10, clock=clock)
     clock.now += 9.5
@@ -28,14 +28,14 @@ def test_without_seconds_there_is_no_deadline() -> None:
     assert context.remaining() == math.inf
 
 
-def test_a_cancelled_context_says_that_the_client_has_gone() -> None:
+def test_a_cancelled_context_reports_a_disconnected_client() -> None:
     context = Context("id", seconds=10, clock=SettableClock())
     context.cancel()
     with pytest.raises(ClientDisconnected):
         context.check()
 
 
-def test_departure_is_told_before_the_deadline() -> None:
+def test_a_disconnect_is_reported_before_the_deadline() -> None:
     context = Context("id", seconds=0, clock=SettableClock())
     context.cancel()
     with pytest.raises(ClientDisconnected):

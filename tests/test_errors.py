@@ -40,7 +40,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
     assert drawn() == real
 
 
-def test_every_error_hangs_on_the_tree() -> None:
+def test_every_error_is_in_the_class_tree() -> None:
     defined = {
         value
         for value in vars(errors).values()
@@ -49,12 +49,12 @@ def test_every_error_hangs_on_the_tree() -> None:
     assert defined == {GreengrocerError, *below(GreengrocerError)}
 
 
-def test_every_refusal_has_a_code_of_its_own() -> None:
+def test_every_refusal_has_a_unique_code() -> None:
     codes = [vars(refusal).get("code") for refusal in refusals()]
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code or "") for code in codes)
     assert len(set(codes)) == len(codes)
     assert Refusal.code not in codes
 
 
-def test_the_web_can_tell_every_refusal() -> None:
+def test_every_refusal_has_an_http_status() -> None:
     assert set(KINDS) == refusals()

@@ -1,4 +1,4 @@
-"""The evidence of the shipped model: it is the answer's own arithmetic, and the answer needs it."""
+"""The evidence of the shipped model explains the answer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +49,9 @@ def covered(picture: Pixels, at: tuple[float, float]) -> Pixels:
     return masked
 
 
-def test_its_means_are_the_logits_of_the_answer(pipeline: Pipeline, pictures: list[Pixels]) -> None:
+def test_the_means_of_the_evidence_are_the_logits(
+    pipeline: Pipeline, pictures: list[Pixels]
+) -> None:
     for picture in pictures:
         options = AnswerOptions(evidence=True, tensors=("probabilities", "evidence"))
         answer = pipeline.classify(picture, Context(), options)
@@ -61,7 +63,7 @@ def test_its_means_are_the_logits_of_the_answer(pipeline: Pipeline, pictures: li
         np.testing.assert_array_equal(answer.evidence, answer.tensors["evidence"][..., best])
 
 
-def test_covering_its_strongest_place_lowers_the_class_more_than_covering_any(
+def test_covering_the_strongest_evidence_lowers_the_class_most(
     pipeline: Pipeline, pictures: list[Pixels]
 ) -> None:
     random = np.random.default_rng(7)

@@ -1,4 +1,4 @@
-"""The end of a run names its legs."""
+"""The end of a run lists the groups of long tests."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 @pytest.mark.parametrize("processes", [[], ["-n", "2"]], ids=["one process", "two"])
-def test_each_leg_is_named_with_what_became_of_it(
+def test_each_leg_is_listed_with_its_outcome(
     project: pytest.Pytester, processes: list[str]
 ) -> None:
     done = project.runpytest_subprocess("-m", "accept", *processes)
@@ -83,11 +83,11 @@ def test_each_leg_is_named_with_what_became_of_it(
     done.stdout.no_fnmatch_line("quick: *")
 
 
-def test_a_leg_that_was_stopped_before_is_named_too(project: pytest.Pytester) -> None:
+def test_a_leg_that_did_not_run_is_listed_too(project: pytest.Pytester) -> None:
     done = project.runpytest_subprocess("-m", "accept", "-x")
     done.stdout.fnmatch_lines(["Ray: NOT RUN: stopped before it"])
 
 
-def test_without_long_tests_there_are_none(project: pytest.Pytester) -> None:
+def test_without_long_tests_nothing_is_listed(project: pytest.Pytester) -> None:
     done = project.runpytest_subprocess("-m", "not accept")
     done.stdout.no_fnmatch_line("*legs*")

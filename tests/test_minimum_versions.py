@@ -1,4 +1,4 @@
-"""A library with a known vulnerability is neither served with nor pinned."""
+"""A library version with a known vulnerability is neither used nor pinned."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ def test_a_requirement_below_its_minimum_version_is_found(minimum: tuple[str, ..
 
 
 def test_every_library_with_a_minimum_version_is_pinned_or_declared() -> None:
-    """A minimum version of a library that nobody installs would guard nothing."""
+    """A minimum version of a library that is never installed would have no effect."""
     named = [*requirements(ROOT / "requirements/serve.txt"), *declared(ROOT / "pyproject.toml")]
     for minimum in MINIMUM_VERSIONS:
         assert any(line.startswith(f"{minimum.package}{sign}") for line in named for sign in "=>")

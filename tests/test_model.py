@@ -25,7 +25,7 @@ def model() -> Iterator[Model]:
         yield model
 
 
-def test_an_image_is_answered_alike_as_a_path_bytes_pillow_image_and_array(model: Model) -> None:
+def test_an_image_is_answered_alike_as_path_bytes_pillow_image_and_array(model: Model) -> None:
     shown = Image.open(PICTURE).convert("RGB")
     given: list[ImageLike] = [PICTURE, str(PICTURE), shown, np.asarray(shown)]
     bytes_answer = model.predict(PICTURE.read_bytes())
@@ -37,7 +37,7 @@ def test_an_image_is_answered_alike_as_a_path_bytes_pillow_image_and_array(model
     assert model.predict(PICTURE) == bytes_answer
 
 
-def test_a_pillow_image_is_turned_upright_and_laid_over_white(model: Model) -> None:
+def test_a_pillow_image_is_turned_upright_and_blended_over_white(model: Model) -> None:
     shown = Image.open(PICTURE).convert("RGB")
     turned = shown.transpose(Image.Transpose.ROTATE_90)
     turned.getexif()[274] = 6  # it is to be turned clockwise
@@ -47,12 +47,12 @@ def test_a_pillow_image_is_turned_upright_and_laid_over_white(model: Model) -> N
         assert model.predict(image) == model.predict(shown)
 
 
-def test_a_grey_array_is_taken(model: Model) -> None:
+def test_a_grey_array_is_accepted(model: Model) -> None:
     grey = Image.open(PICTURE).convert("L")
     assert model.predict(np.asarray(grey)) == model.predict(grey)
 
 
-def test_top_and_evidence_are_as_asked(model: Model) -> None:
+def test_top_and_evidence_are_as_requested(model: Model) -> None:
     answer = model.predict(PICTURE, top=3, evidence=True)
     assert len(answer.top) == 3
     assert answer.evidence is not None
@@ -105,14 +105,14 @@ def test_what_is_no_image_is_refused(
         model.predict(image)
 
 
-def test_classes_and_version_are_told(model: Model) -> None:
+def test_classes_and_version_are_available(model: Model) -> None:
     assert model.name == "fast"
     assert len(model.classes) == 81
     assert model.coarse_classes is not None
     assert len(model.coarse_classes) == 43
 
 
-def test_a_bundle_that_is_not_there_is_refused() -> None:
+def test_a_missing_bundle_is_refused() -> None:
     with pytest.raises(BundleRefused, match="there is no bundle"):
         greengrocer.load("nothing")
 
@@ -159,23 +159,21 @@ def test_a_closed_model_says_so() -> None:
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_there_is_not_counts_for_nothing(
-    model: Model, orientation: int
-) -> None:
+def test_an_invalid_orientation_is_ignored(model: Model, orientation: int) -> None:
     shown = Image.open(PICTURE).convert("RGB")
     tagged = shown.copy()
     tagged.getexif()[274] = orientation
     assert model.predict(tagged) == model.predict(shown)
 
 
-def test_a_refusal_that_is_yielded_holds_no_image(model: Model) -> None:
+def test_a_yielded_refusal_keeps_no_reference_to_the_image(model: Model) -> None:
     (refusal,) = model.predict_many([b"no image" * 1000])
     assert isinstance(refusal, ImageRefused)
     assert refusal.__traceback__ is None
     assert refusal.__context__ is None
 
 
-def test_buffers_are_taken_as_bytes(model: Model) -> None:
+def test_buffers_are_accepted_as_bytes(model: Model) -> None:
     data = PICTURE.read_bytes()
     for image in (bytearray(data), memoryview(data)):
         assert model.predict(image) == model.predict(data)

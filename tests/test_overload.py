@@ -9,7 +9,7 @@ from benchmarks.companion import companion
 from benchmarks.processes import service
 from benchmarks.scenarios.overload_table import Round, Run, tables
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server
 
 SECONDS = 0.5
@@ -38,7 +38,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_everything_that_is_sent_is_answered_or_said_to_be_missing(
+def test_every_request_is_counted_as_answered_or_missing(
     fake_server: Server, pictures: Path
 ) -> None:
     with companion("benchmarks.arrivals", str(pictures)) as arrivals:
@@ -52,7 +52,7 @@ def test_everything_that_is_sent_is_answered_or_said_to_be_missing(
     assert min(seen["latencies"]) > 0
 
 
-def test_the_refusing_service_refuses_everything_and_lives(
+def test_the_refusing_service_refuses_everything_and_keeps_running(
     fake_bundle: Path, pictures: Path
 ) -> None:
     flags = ("--bundle", str(fake_bundle), "--engine", "fake")
@@ -71,14 +71,14 @@ def test_the_refusing_service_refuses_everything_and_lives(
     assert probed["failures"] == 0
 
 
-def test_a_service_that_is_gone_is_all_faults(pictures: Path) -> None:
+def test_with_a_stopped_service_every_request_is_a_fault(pictures: Path) -> None:
     with companion("benchmarks.arrivals", str(pictures)) as arrivals:
         arrivals.ask(1, RATE, 0, SECONDS)
         seen = arrivals.answer()
     assert seen["faults"] == {"broken": RATE * SECONDS}
 
 
-def test_what_is_affordable_is_the_time_of_the_peak_less_refusals_and_generator() -> None:
+def test_the_affordable_rate_excludes_time_of_refusals_and_generator() -> None:
     one = Round([0.01], CALM, LOADED, refusal_seconds=0.001)
     assert one.affordable == pytest.approx(80)
     assert one.ratio == pytest.approx(78 / 80)
@@ -103,7 +103,7 @@ def test_the_page_says_which_criteria_are_missed(overload: Run, missed: int) -> 
     assert page.count("**not met**") == missed
 
 
-def test_rounds_that_differ_too_much_show_nothing() -> None:
+def test_rounds_that_differ_too_much_are_inconclusive() -> None:
     rounds = [
         Round([0.01], CALM, replace(LOADED, answered=answered), refusal_seconds=0.001)
         for answered in (60, 78, 70, 90)

@@ -23,12 +23,12 @@ from greengrocer.pipeline import InFlightCount, Pipeline
 from greengrocer.ranking import AnswerOptions, ModelId, ModelLabels
 from support.clocks import SettableClock
 from support.engines import CountingEngine, HeldEngine
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.waiting import SECONDS
 
 
 class Recorder:
-    """Counts the stages that it hears of, and may move a clock meanwhile."""
+    """Counts the observed stages, and may move a clock meanwhile."""
 
     def __init__(self) -> None:
         self.stages: list[str] = []
@@ -60,9 +60,7 @@ def pipeline_of(
 
 @pytest.mark.parametrize("level", [5, 100, 250])
 @pytest.mark.parametrize("size", [(64, 48), (1000, 30)])
-def test_an_image_goes_in_and_its_name_comes_out(
-    engine: CountingEngine, level: int, size: tuple[int, int]
-) -> None:
+def test_an_image_is_classified(engine: CountingEngine, level: int, size: tuple[int, int]) -> None:
     answer = pipeline_of(engine).classify(jpeg(level, size), Context(), AnswerOptions(top=3))
     assert answer.top[0].name == f"grey-{level * 10 // 255}"
     assert len(answer.top) == 3
@@ -70,7 +68,7 @@ def test_an_image_goes_in_and_its_name_comes_out(
     assert answer.coarse.name == ("dark" if level < 128 else "light")
 
 
-def test_an_image_that_comes_as_pixels_is_the_image(engine: CountingEngine) -> None:
+def test_an_image_given_as_pixels_gets_the_same_answer(engine: CountingEngine) -> None:
     pixels = np.asarray(photo(1))
     pipeline = pipeline_of(engine)
     as_file = pipeline.classify(encoded(photo(1), "PNG"), Context())
@@ -80,7 +78,7 @@ def test_an_image_that_comes_as_pixels_is_the_image(engine: CountingEngine) -> N
 
 
 @pytest.mark.parametrize(("size", "shown"), [((2000, 500), (1024, 256)), ((64, 48), (64, 48))])
-def test_an_overlay_is_a_png_of_the_image_and_not_too_large(
+def test_an_overlay_is_a_png_of_bounded_size(
     engine: CountingEngine, size: tuple[int, int], shown: tuple[int, int]
 ) -> None:
     pipeline = pipeline_of(engine)
@@ -91,7 +89,7 @@ def test_an_overlay_is_a_png_of_the_image_and_not_too_large(
             assert (laid.format, laid.size, laid.mode) == ("PNG", shown, "RGB")
 
 
-def test_the_observer_hears_of_each_stage(engine: CountingEngine) -> None:
+def test_the_observer_is_called_for_each_stage(engine: CountingEngine) -> None:
     recorder = Recorder()
     pipeline_of(engine, observer=recorder).classify(jpeg(9), Context())
     assert recorder.stages == ["decoded", "inferred"]
@@ -113,7 +111,7 @@ def test_an_image_past_its_deadline_is_not_computed(engine: CountingEngine) -> N
     assert engine.calls == 0
 
 
-def test_nobody_computes_for_a_client_that_has_gone(engine: CountingEngine) -> None:
+def test_nothing_is_computed_for_a_disconnected_client(engine: CountingEngine) -> None:
     context = Context()
     context.cancel()
     with pytest.raises(ClientDisconnected):
@@ -137,7 +135,7 @@ def test_a_deadline_that_passes_while_decoding_stops_before_the_engine(
     assert engine.calls == 0
 
 
-def test_images_of_two_threads_run_together_and_a_bad_one_never_joins(
+def test_images_of_two_threads_run_together_without_refused_ones(
     engine: CountingEngine,
 ) -> None:
     batcher = Batcher(engine, BatchLimits(largest=2, wait=60))
@@ -155,7 +153,7 @@ def test_images_of_two_threads_run_together_and_a_bad_one_never_joins(
     assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
 
 
-def test_an_image_that_is_alone_is_told_to_the_engine_and_one_in_company_is_not(
+def test_the_engine_is_told_whether_an_image_is_alone(
     fake_bundle: Path,
 ) -> None:
     engine = HeldEngine(fake_bundle, read_manifest(fake_bundle), "cpu", ONE_THREAD).hold()

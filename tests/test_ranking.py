@@ -36,11 +36,11 @@ def test_equal_probabilities_are_ordered_by_class_id() -> None:
     assert [int(name) for name, _ in answer.top] == [*range(0, 400, 2), *range(1, 400, 2)]
 
 
-def test_more_than_all_classes_are_all_classes() -> None:
+def test_a_top_over_the_number_of_classes_gives_all_classes() -> None:
     assert len(rank(inference(), 0, LABELS, AnswerOptions(99)).top) == 4
 
 
-def test_the_coarse_answer_is_its_own_best_even_against_the_fine_one() -> None:
+def test_the_coarse_answer_is_the_best_coarse_class_even_against_the_fine_one() -> None:
     answer = rank(inference(), 0, LABELS)
     assert answer.top[0].name == "date"
     assert answer.coarse == Ranked("red", float(np.float32(0.6)))
@@ -52,7 +52,7 @@ def test_without_a_hierarchy_there_is_no_coarse_answer() -> None:
 
 
 @pytest.mark.parametrize(("score", "known"), [(0.49, False), (0.5, True), (0.51, True)])
-def test_known_is_a_score_at_or_above_the_threshold(score: float, known: bool) -> None:
+def test_known_means_a_score_at_or_above_the_threshold(score: float, known: bool) -> None:
     answer = rank(inference(known=score), 0, LABELS)
     assert answer.known is known
     assert answer.known_score == pytest.approx(score)
@@ -65,7 +65,7 @@ def test_rounding_never_makes_a_confidence_larger_than_one() -> None:
     assert answer.top[0].confidence == 1
 
 
-def test_the_evidence_is_the_images_own_and_that_of_its_best_class() -> None:
+def test_the_evidence_is_that_of_the_image_and_its_best_class() -> None:
     first, second = (
         rank(inference(), k, LABELS, AnswerOptions(evidence=True)).evidence for k in (0, 1)
     )
@@ -75,7 +75,7 @@ def test_the_evidence_is_the_images_own_and_that_of_its_best_class() -> None:
     assert second.tolist() == [[4]]  # of equal classes the first
 
 
-def test_only_what_is_asked_for_is_there() -> None:
+def test_only_requested_fields_are_present() -> None:
     plain = rank(inference(), 0, LABELS)
     assert (plain.evidence, plain.overlay, plain.tensors) == (None, None, {})
     tensors = rank(
@@ -96,7 +96,7 @@ def test_only_what_is_asked_for_is_there() -> None:
         (0.49, 0.0, 0.0, NamedClass(Level.UNKNOWN, None)),
     ],
 )
-def test_an_unsure_answer_backs_off_to_the_coarse_class_and_then_to_unknown(
+def test_an_unsure_answer_falls_back_to_the_coarse_class_and_then_to_unknown(
     known: float, fine: float, coarse: float, named: NamedClass
 ) -> None:
     exact = inference(known)._replace(

@@ -15,7 +15,7 @@ def test_a_plain_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
         read_regular(file, 4)
 
 
-def test_nothing_else_is_opened_or_awaited(tmp_path: Path) -> None:
+def test_special_files_are_refused_without_opening_or_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     before = len(list(Path("/dev/fd").iterdir()))
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / ("x" * 300)):

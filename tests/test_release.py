@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_not_ready_is_refused_in_a_line_and_not_tagged(tree: Path, case: str) -> None:
+def test_an_unready_release_is_refused_in_one_line_and_not_tagged(tree: Path, case: str) -> None:
     change, why = REFUSED[case]
     change(tree)
     done = make_release(tree)
@@ -117,12 +117,12 @@ def test_what_is_not_ready_is_refused_in_a_line_and_not_tagged(tree: Path, case:
     assert not git(tree, "tag")
 
 
-def test_a_version_must_look_like_one(tree: Path) -> None:
+def test_an_invalid_version_is_refused(tree: Path) -> None:
     assert "must look like 1.2.3" in make_release(tree, "v7.8.9").stderr
     assert "VERSION is missing" in make_release(tree, "").stderr
 
 
-def test_the_notes_are_the_versions_section_alone() -> None:
+def test_the_notes_are_the_changelog_section_of_the_version() -> None:
     before, behind = "## [Unreleased]\n\n- Later.\n\n", "## [1.0.0] - 2026-01-01\n"
     changelog = before + SECTION + behind
     assert release_notes(changelog, VERSION) == "### Added\n- A release.\n"

@@ -3,7 +3,7 @@ import pytest
 from greengrocer.safe_text import check_name, check_text, escaped, one_line
 
 
-def test_what_a_terminal_obeys_is_shown_as_an_escape() -> None:
+def test_control_characters_are_escaped() -> None:
     assert escaped("a\x1b[2J\x9b\u202e\u2028\x7f\udc80\n") == (
         r"a\u001b[2J\u009b\u202e\u2028\u007f\udc80\n"
     )
@@ -15,7 +15,7 @@ def test_what_a_terminal_obeys_is_shown_as_an_escape() -> None:
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "\x9b" * 5000, "\n" * 3000])
-def test_a_line_keeps_its_ends_and_has_a_bound(text: str) -> None:
+def test_a_long_line_keeps_its_ends_and_is_bounded(text: str) -> None:
     line = one_line(f"begin {text} end", 400)
     assert line.startswith("begin ")
     assert line.endswith(" end")
@@ -23,7 +23,7 @@ def test_a_line_keeps_its_ends_and_has_a_bound(text: str) -> None:
     assert line.isprintable()
 
 
-def test_a_name_says_something_in_little() -> None:
+def test_a_name_is_visible_short_and_on_one_line() -> None:
     assert check_name("kiwi") == "kiwi"
     assert check_text("two\nlines", 100) == "two\nlines"
     for name in ("", " ", "\u3164", "\u200d", "x" * 201, "two\nlines"):

@@ -39,7 +39,7 @@ def run_serve(*flags: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_a_flag_goes_over_the_environment_and_that_over_the_file(
+def test_a_flag_overrides_the_environment_which_overrides_the_file(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GREENGROCER_PORT", "1002")
@@ -99,7 +99,7 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--metrics-port", "8000"], "metrics_port"),
     ],
 )
-def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: str) -> None:
+def test_a_value_out_of_range_is_refused_in_one_line(flags: list[str], named: str) -> None:
     pairs = zip(flags[::2], flags[1::2], strict=True)
     values = {flag[2:].replace("-", "_"): value for flag, value in pairs}
     with pytest.raises(UsageError, match=named) as refused:
@@ -107,7 +107,7 @@ def test_what_is_out_of_range_is_refused_in_one_line(flags: list[str], named: st
     assert "\n" not in str(refused.value)
 
 
-def test_an_old_name_is_accepted_wherever_it_stands(
+def test_an_old_name_is_accepted_in_every_source(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config.write_text("max_megabytes = 2.5\ndrain = 7\n")
@@ -119,7 +119,7 @@ def test_an_old_name_is_accepted_wherever_it_stands(
     assert settings.old_names == ("deadline", "drain", "max_megabytes", "max_megapixels")
 
 
-def test_every_old_name_has_the_name_of_a_setting_and_is_none_itself() -> None:
+def test_every_old_name_maps_to_a_setting_and_is_none_itself() -> None:
     assert {new for new, _ in RENAMED.values()} <= Settings.model_fields.keys()
     assert not RENAMED.keys() & Settings.model_fields.keys()
 
@@ -130,12 +130,12 @@ def test_an_old_name_beside_its_new_one_is_refused(config: Path) -> None:
         read_settings({}, config)
 
 
-def test_a_flag_goes_over_an_old_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_overrides_an_old_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGROCER_MAX_WAIT", "5")
     assert read_settings({"max_queue_seconds": "6"}).max_queue_seconds == 6
 
 
-def test_an_old_name_is_warned_of_in_the_log(serve: StartServer, fake_bundle: Path) -> None:
+def test_an_old_name_is_a_warning_in_the_log(serve: StartServer, fake_bundle: Path) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-megabytes", "1")
     assert "max_image_bytes" in "".join(server.log)
 
@@ -160,9 +160,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert read_settings({}).workers is None
 
 
-def test_a_mistake_names_the_place_where_it_stands(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_names_its_source(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("threads = 'x'\n")
     with pytest.raises(UsageError, match=f"configuration file {config}: setting threads .*whole"):
         read_settings({}, config)
@@ -172,7 +170,7 @@ def test_a_mistake_names_the_place_where_it_stands(
         read_settings({}, config)
 
 
-def test_a_list_is_one_text_with_commas_or_a_list_of_toml(
+def test_a_list_is_comma_separated_text_or_a_toml_list(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = ("10.0.0.0/8", "192.0.2.7/32")
@@ -194,13 +192,13 @@ def test_a_file_with_a_mistake_is_refused_in_one_line(config: Path, text: str) -
     assert "\n" not in str(refused.value)
 
 
-def test_bytes_that_are_no_text_are_refused(config: Path) -> None:
+def test_bytes_that_are_not_utf8_are_refused(config: Path) -> None:
     config.write_bytes(b"host = '\xff'")
     with pytest.raises(UsageError, match="is not TOML"):
         read_settings({}, config)
 
 
-def test_a_file_that_cannot_be_read_is_refused_in_one_line() -> None:
+def test_an_unreadable_file_is_refused_in_one_line() -> None:
     with pytest.raises(UsageError, match="configuration file /proc/self/mem: "):
         read_settings({}, Path("/proc/self/mem"))  # a file whose every read fails
 
@@ -227,7 +225,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_one_line_and_ends_with_2(mistake: str) -> None:
+def test_an_error_is_one_line_with_exit_code_2(mistake: str) -> None:
     flags, environment, named = MISTAKES[mistake]
     done = run_serve(*flags, **environment)
     assert done.returncode == 2
@@ -245,7 +243,7 @@ def test_a_mistake_is_told_in_one_line_and_ends_with_2(mistake: str) -> None:
         ("GREENGROCER_API_KEY", "GREENGROCER_API_KEY: did you mean api_keys?"),
     ],
 )
-def test_an_unknown_key_of_the_file_is_named_and_ends_with_2(
+def test_an_unknown_key_of_the_file_is_named_with_exit_code_2(
     config: Path, key: str, told: str
 ) -> None:
     config.write_text(f"{key} = 'green'\n")
@@ -272,7 +270,7 @@ def test_a_command_that_reads_settings_refuses_a_misspelt_variable() -> None:
 SERVICES = ("greengrocer", "greengrocer-metrics", "greengrocer-2", "greengrocer-service-host")
 
 
-def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubernetes_service_links_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = Settings().model_dump()
     for number, service in enumerate(SERVICES):
         for port in ("TCP", "UDP", "SCTP"):
@@ -284,7 +282,7 @@ def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.Mon
             assert not settings.model_fields_set
 
 
-def test_a_port_that_is_no_address_of_a_service_is_still_looked_at(
+def test_a_port_variable_that_is_no_service_link_is_still_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GREENGROCER_METRICS_PORT", "9090")
@@ -293,7 +291,7 @@ def test_a_port_that_is_no_address_of_a_service_is_still_looked_at(
         read_settings({})
 
 
-def test_who_lacks_a_port_for_a_service_s_sake_is_told(
+def test_an_ignored_port_variable_is_a_warning_in_the_log(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     links = service_links("greengrocer-metrics", "fd00::1", [("metrics", 9090)])

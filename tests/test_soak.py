@@ -1,4 +1,4 @@
-"""The soak: its books must balance, its bounds must bite, and the service must stand it."""
+"""The soak test: its accounting, its bounds, and a short run of it."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def booked(ledger: Ledger, kind: Kind, outcome: str) -> None:
     ledger.end(ledger.begin(kind, 0.0), outcome)
 
 
-def test_every_request_has_one_end_and_what_has_none_is_told() -> None:
+def test_every_request_has_one_outcome_and_a_missing_one_is_reported() -> None:
     ledger = Ledger()
     booked(ledger, PICTURE, OK)
     ledger.begin(PICTURE, 0.0)
@@ -51,7 +51,7 @@ def test_every_request_has_one_end_and_what_has_none_is_told() -> None:
     assert len(account.complaints) == 1
 
 
-def test_an_end_comes_once() -> None:
+def test_an_outcome_is_recorded_once() -> None:
     ledger = Ledger()
     entry = ledger.begin(PICTURE, 0.0)
     ledger.end(entry, OK)
@@ -60,7 +60,7 @@ def test_an_end_comes_once() -> None:
 
 
 @pytest.mark.parametrize("outcome", [CUT, "500 internal-error", "503"])
-def test_what_is_not_of_its_kind_is_unexplained(outcome: str) -> None:
+def test_an_unexpected_outcome_is_unexplained(outcome: str) -> None:
     ledger = Ledger()
     booked(ledger, PICTURE, outcome)
     account = ledger.settle()
@@ -68,7 +68,7 @@ def test_what_is_not_of_its_kind_is_unexplained(outcome: str) -> None:
     assert outcome in account.complaints[0]
 
 
-def test_a_kill_explains_what_it_may_have_cut_and_no_more() -> None:
+def test_a_kill_explains_only_the_requests_it_may_have_interrupted() -> None:
     ledger = Ledger(connections=1)
     early = ledger.begin(PICTURE, 0.0)
     ledger.end(early, CUT)
@@ -87,7 +87,7 @@ def test_a_kill_explains_what_it_may_have_cut_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["503", "503 not-ready"])
-def test_only_a_killed_engine_explains_that_it_is_not_ready(outcome: str) -> None:
+def test_only_a_killed_engine_explains_not_ready(outcome: str) -> None:
     for role, explained in (("engine", True), ("http", False)):
         ledger = Ledger()
         ledger.kill(role)
@@ -111,7 +111,7 @@ def samples(
     }
 
 
-def test_the_metrics_must_tell_of_the_same_requests() -> None:
+def test_the_metrics_must_agree_with_the_requests() -> None:
     ledger = Ledger()
     for outcome in (OK, OK, LEFT):
         booked(ledger, PICTURE, outcome)
@@ -129,7 +129,7 @@ def test_the_metrics_must_tell_of_the_same_requests() -> None:
     assert compare(before, samples(11), ledger, {})
 
 
-def test_what_is_no_request_must_be_counted_by_its_code() -> None:
+def test_an_invalid_request_must_be_counted_by_its_code() -> None:
     def counted(refused: int) -> Samples:
         reason = frozenset({("reason", "bad-request")})
         return {**samples(0), ("rejections_total", reason): refused}
@@ -155,7 +155,7 @@ def test_every_request_of_a_flood_must_be_counted() -> None:
     assert compare(samples(0, route="/flood"), samples(49, route="/flood"), ledger, {})
 
 
-def test_what_stands_behind_an_answer_that_is_not_read_may_not_be_begun() -> None:
+def test_requests_after_an_unread_answer_may_not_be_started() -> None:
     ledger = Ledger()
     booked(ledger, UNREAD, LEFT)
     for begun, wrong in ((0, True), (1, False), (4, False), (5, True)):
@@ -163,7 +163,7 @@ def test_what_stands_behind_an_answer_that_is_not_read_may_not_be_begun() -> Non
         assert bool(compare(samples(0, route="/flood"), after, ledger, {})) == wrong
 
 
-def test_memory_over_what_is_promised_is_told_with_figures() -> None:
+def test_memory_over_its_bound_is_reported_with_figures() -> None:
     rest = START + OTHER_MODEL + NOISE
     assert Figures(START, rest + IN_FLIGHT, rest).complaints(IN_FLIGHT) == []
     at_peak, at_rest = Figures(START, rest + IN_FLIGHT + 10**6, rest + 10**6).complaints(IN_FLIGHT)
@@ -171,7 +171,7 @@ def test_memory_over_what_is_promised_is_told_with_figures() -> None:
     assert at_rest.startswith("at rest it took 281 MB, where 280 are promised")
 
 
-def test_a_peak_is_seen_that_is_over_before_anybody_looks() -> None:
+def test_a_peak_between_two_samples_is_found() -> None:
     memory = Memory(lambda: [os.getpid()])
     much = bytearray(b"x") * LARGE * 20
     size = len(much)
@@ -182,7 +182,7 @@ def test_a_peak_is_seen_that_is_over_before_anybody_looks() -> None:
 
 
 @pytest.mark.parametrize("grown", ["memory", "descriptors", "threads"])
-def test_what_grows_is_told_by_its_name(grown: str) -> None:
+def test_growth_is_reported_by_name(grown: str) -> None:
     flat = Sample(memory=200_000_000, descriptors=50, threads=20)
     assert growths(trends([flat] * 40)) == []
     values = vars(flat)
@@ -191,7 +191,7 @@ def test_what_grows_is_told_by_its_name(grown: str) -> None:
     assert complaint.startswith(grown)
 
 
-def test_too_short_a_run_is_no_proof() -> None:
+def test_too_short_a_run_is_inconclusive() -> None:
     with pytest.raises(ValueError, match="too few"):
         trends([Sample(1, 1, 1)] * 15)
 
@@ -235,7 +235,7 @@ def answering(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
         thread.join()
 
 
-async def test_a_service_that_fails_is_found_out_and_every_request_is_accounted_for() -> None:
+async def test_a_failing_service_is_detected_and_every_request_accounted_for() -> None:
     ledger = Ledger()
     with answering(Wrong) as port:
         clients = Clients(port, [PICTURE], ledger, count=2, seed=1)
@@ -246,7 +246,7 @@ async def test_a_service_that_fails_is_found_out_and_every_request_is_accounted_
     assert account.total == ledger.sent[PICTURE] > ENOUGH
 
 
-async def test_who_reads_slowly_gets_all_of_it_and_who_never_reads_has_left() -> None:
+async def test_slow_readers_get_the_whole_answer_and_others_disconnect() -> None:
     ledger = Ledger()
     with answering(Generous) as port:
         clients = Clients(port, [SLOW, NEVER], ledger, count=4, seed=1)
@@ -268,7 +268,7 @@ class Pipelined(socketserver.BaseRequestHandler):
         self.request.sendall(good * 49 + last)
 
 
-async def test_a_flood_ends_well_where_all_of_it_does() -> None:
+async def test_a_flood_succeeds_only_if_all_its_requests_do() -> None:
     ledger = Ledger()
     with answering(Pipelined) as port:
         clients = Clients(port, [FLOOD], ledger, count=1, seed=1)
@@ -291,7 +291,7 @@ def soaked(minutes: float, *flags: str, **environment: str) -> "subprocess.Compl
 
 
 @pytest.mark.accept
-def test_a_service_that_keeps_what_it_refuses_does_not_stand_it() -> None:
+def test_a_service_that_leaks_refused_images_fails_the_soak() -> None:
     done = soaked(0.1, "--workers", "0", **leaking.environment())
     assert done.returncode == 1, done.stdout + done.stderr
     (result,) = json.loads(done.stdout)
@@ -300,7 +300,7 @@ def test_a_service_that_keeps_what_it_refuses_does_not_stand_it() -> None:
 
 
 @pytest.mark.accept
-def test_the_service_stands_a_minute_of_everything() -> None:
+def test_the_service_passes_a_short_soak() -> None:
     done = soaked(MINUTES)
     assert done.returncode == 0, done.stdout + done.stderr
     one, several = json.loads(done.stdout)

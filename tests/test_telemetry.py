@@ -1,11 +1,11 @@
-"""Nobody is told of anything, and nothing is kept for it: neither by us nor by what we use."""
+"""No usage is reported, and nothing is written to the home directory."""
 
 from pathlib import Path
 
 import pytest
 
 from support.commands import run
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 from support.wire import exchange, post
 
@@ -18,7 +18,7 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
-def test_a_command_leaves_nothing_at_home(tmp_path: Path, home: Path) -> None:
+def test_a_command_writes_nothing_to_the_home_directory(tmp_path: Path, home: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(100))
     done = run("predict", str(tmp_path / "a.jpg"), environment={"HOME": str(home)})
     assert (done.returncode, done.stderr) == (0, "")
@@ -26,7 +26,7 @@ def test_a_command_leaves_nothing_at_home(tmp_path: Path, home: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_a_service_leaves_nothing_at_home(
+def test_a_service_writes_nothing_to_the_home_directory(
     serve: StartServer, home: Path, workers: tuple[str, ...]
 ) -> None:
     server = serve(*workers, HOME=str(home))

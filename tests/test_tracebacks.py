@@ -1,4 +1,4 @@
-"""An error that has left its work holds none of it; where it came from is known until logged."""
+"""A raised error frees the memory of its work, and keeps its lines until it is logged."""
 
 import gc
 import traceback
@@ -68,7 +68,7 @@ def error_of(work: Callable[[Seen], None], seen: Seen) -> Exception:
 
 
 @pytest.mark.parametrize("work", [caused, grouped, held_by_itself])
-def test_what_the_work_held_is_free_while_the_error_is_there(work: Callable[[Seen], None]) -> None:
+def test_releasing_an_error_frees_what_the_work_held(work: Callable[[Seen], None]) -> None:
     seen: Seen = []
     error = error_of(work, seen)
     assert [each() for each in seen if each() is not None]
@@ -76,7 +76,7 @@ def test_what_the_work_held_is_free_while_the_error_is_there(work: Callable[[See
     assert [each() for each in seen] == [None] * len(seen)
 
 
-def test_the_lines_of_an_unforeseen_error_stay_until_it_is_logged() -> None:
+def test_an_unexpected_error_keeps_its_lines_until_it_is_logged() -> None:
     seen: Seen = []
     error = error_of(failing, seen)
     release_frames(error)

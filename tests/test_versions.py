@@ -1,4 +1,4 @@
-"""The quick tests once more: on the oldest libraries that are allowed, and on another Python."""
+"""The quick tests on the oldest allowed libraries and on another Python."""
 
 import os
 import subprocess
@@ -30,14 +30,14 @@ APART = [
 ]
 
 
-def test_the_lowest_versions_are_those_that_are_allowed() -> None:
+def test_the_tested_lowest_versions_are_the_allowed_ones() -> None:
     pinned = {each.name: each.specifier for each in map(Requirement, requirements(LOWEST))}
     for wanted in map(Requirement, PROJECT["dependencies"]):
         (bound,) = [each.version for each in wanted.specifier if each.operator == ">="]
         assert pinned[wanted.name].contains(bound), f"{wanted}: {LOWEST.name} has another"
 
 
-def test_the_versions_of_python_that_we_name_are_those_that_are_tested() -> None:
+def test_the_declared_python_versions_are_the_tested_ones() -> None:
     named = {each.rpartition(" ")[2] for each in PROJECT["classifiers"] if ":: 3." in each}
     assert named == {OLDEST, NEWEST}
 
@@ -65,11 +65,11 @@ def quick_tests(name: str, version: str, wanted: Path) -> None:
 
 @pytest.mark.accept
 @pytest.mark.leg("lowest versions")
-def test_they_pass_on_the_lowest_versions() -> None:
+def test_the_quick_tests_pass_on_the_lowest_versions() -> None:
     quick_tests("lowest", OLDEST, LOWEST)
 
 
 @pytest.mark.accept
 @pytest.mark.leg("Python 3.13")
-def test_they_pass_on_another_python() -> None:
+def test_the_quick_tests_pass_on_another_python() -> None:
     quick_tests(NEWEST, NEWEST, ROOT / "requirements" / "serve.txt")

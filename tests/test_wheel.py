@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what a stranger gets from pip."""
+"""The wheel and the sdist as pip installs them."""
 
 import hashlib
 import json
@@ -88,7 +88,7 @@ def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
 
 
-def test_the_sdist_holds_the_package_and_its_notices_alone(sdist: Path) -> None:
+def test_the_sdist_holds_only_the_package_and_its_notices(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         paths = [Path(name) for name in archive.getnames()]
     beside = {path.parts[1] for path in paths} - {"src"}
@@ -107,7 +107,7 @@ def test_the_sdist_makes_the_wheel_of_the_tree_byte_for_byte(
     assert built(tree, sdist.parent).read_bytes() == wheel.read_bytes()
 
 
-def test_what_is_published_describes_itself(wheel: Path, weights: Path) -> None:
+def test_the_distributions_have_complete_metadata(wheel: Path, weights: Path) -> None:
     ours = read_metadata(wheel)
     assert (ours.name, str(ours.version), ours.license_expression) == (
         "greengrocer",
@@ -134,7 +134,7 @@ def test_the_other_wheel_holds_the_float_weights_that_the_manifests_name(weights
     assert not [name for name in names if name.startswith("greengrocer/")]
 
 
-def test_the_extra_wants_the_weights_of_this_version() -> None:
+def test_the_extra_requires_the_weights_of_this_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"greengrocer-weights=={__version__}" in project["optional-dependencies"]["torch"]
 
@@ -171,7 +171,7 @@ def test_an_installed_sdist_recognises_images(sdist: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.accept
-def test_the_serving_environment_is_light_and_has_no_torch(environment: Path) -> None:
+def test_the_serving_environment_is_small_and_has_no_torch(environment: Path) -> None:
     size = sum(
         os.lstat(Path(folder) / name).st_size
         for folder, _, names in os.walk(environment)

@@ -1,4 +1,4 @@
-"""Do the contenders name the same classes? One that does not is not measured."""
+"""Check that the contenders name the same classes; one that does not is not measured."""
 
 from collections import Counter
 from collections.abc import Sequence

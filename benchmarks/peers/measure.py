@@ -17,8 +17,8 @@ from benchmarks.peers.contenders import OURS, contenders
 from benchmarks.peers.results import Results, Run
 from benchmarks.peers.running import Running, form_request, running
 from benchmarks.photos import write_sizes
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import processor_seconds
+from benchmarks.read_images import read_images
 from greengrocer.bundles.bundle import find_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.serving.resources import usable_processors
@@ -36,8 +36,8 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         names = (f"{'data-set' if data else 'gallery'} images", "12-megapixel photos")
-        folders = dict(zip(names, write_sizes(home, read_pictures(data)), strict=True))
-        sizes = {size: read_pictures(folder) for size, folder in folders.items()}
+        folders = dict(zip(names, write_sizes(home, read_images(data)), strict=True))
+        sizes = {size: read_images(folder) for size, folder in folders.items()}
         small, large = sizes.values()
         everyone = contenders(bundle, _write_model(bundle, home))
         servers = [

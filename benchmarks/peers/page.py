@@ -1,4 +1,4 @@
-"""The page of results: caveats first, then who wins by how much, then every figure."""
+"""The page of results: caveats first, then the comparison, then every figure."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A contender's processes: started, answering, held still while another has its turn, ended."""
+"""A contender's processes: start, wait for answers, pause during others' turns, end."""
 
 import os
 import signal

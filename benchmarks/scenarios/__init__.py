@@ -1,1 +1,1 @@
-"""What is measured, one question each."""
+"""Benchmarks, one question each."""

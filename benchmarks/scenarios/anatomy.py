@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.companion import companion
 from benchmarks.photos import enlarge
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 from greengrocer.assemble import assemble
 from greengrocer.cli.process import http_server
 from greengrocer.context import Context
@@ -163,7 +163,7 @@ Found = dict[str, list[float]]  # by load: median seconds of each stage
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Found:
     """The service in this process, its clients in two others, each load in each round."""
-    pictures = read_pictures(data)
+    pictures = read_images(data)
     photos = [enlarge(picture, seed) for seed, picture in enumerate(pictures[:PHOTOS])]
     ledger = Ledger()
     runs: dict[str, list[list[float]]] = {name: [] for name, _, _ in LOADS}

@@ -1,4 +1,4 @@
-"""What one service can do on this machine: how much of it does a shop need?"""
+"""What one service can do on this machine, and how much of it a shop needs."""
 
 import tempfile
 import time
@@ -13,8 +13,8 @@ from tqdm import tqdm
 from benchmarks.companion import Companion, companion
 from benchmarks.load import picture_request, run_load
 from benchmarks.photos import write_sizes
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import Service, processor_seconds, proportional_memory, service
+from benchmarks.read_images import read_images
 
 CLIENTS = 16
 LOAD = 0.7  # of the rate that 16 clients get
@@ -40,7 +40,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure, and return the table."""
     starts = [_start_seconds(bundle) for _ in tqdm(range(STARTS), "starts")]
     with tempfile.TemporaryDirectory() as home:
-        folders = write_sizes(Path(home), read_pictures(data))
+        folders = write_sizes(Path(home), read_images(data))
         found = {
             size: _measure(bundle, folder, rounds, seconds, size)
             for size, folder in zip(SIZES, folders, strict=True)
@@ -55,7 +55,7 @@ def _start_seconds(bundle: str) -> float:
 
 
 def _measure(bundle: str, folder: Path, rounds: int, seconds: float, size: str) -> list[Run]:
-    requests = [picture_request(image) for image in read_pictures(folder)]
+    requests = [picture_request(image) for image in read_images(folder)]
     with ExitStack() as stack:
         served = stack.enter_context(service("--bundle", bundle))
         arrivals = stack.enter_context(companion("benchmarks.arrivals", str(folder)))

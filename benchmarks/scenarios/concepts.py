@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from tqdm import tqdm
 
 from benchmarks.bare import bare_process
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.bundles.manifest import WEIGHTS
@@ -47,7 +47,7 @@ Row = tuple[str, str]
 def _planes(bundle: Bundle, data: Path | None) -> list[torch.Tensor]:
     """Images as the network takes them, float32 [1, 3, H, W] each."""
     geometry = bundle.manifest.geometry
-    fitted = [fit(decode(p, geometry.size), geometry) for p in read_pictures(data)[:PICTURES]]
+    fitted = [fit(decode(p, geometry.size), geometry) for p in read_images(data)[:PICTURES]]
     return [normalise(torch.tensor(pixels)[None].permute(0, 3, 1, 2)) for pixels in fitted]
 
 

@@ -1,4 +1,4 @@
-"""A hundred thousand images: does a service take more and more memory as it goes on?"""
+"""A hundred thousand images: does the service's memory grow over time?"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.load import picture_request, run_load
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import (
     open_descriptors,
     process_tree,
@@ -14,6 +13,7 @@ from benchmarks.processes import (
     running_threads,
     service,
 )
+from benchmarks.read_images import read_images
 
 ARRANGEMENTS = {"one process": (), "`--workers 2`": ("--workers", "2")}
 PICTURES = 100_000
@@ -37,7 +37,7 @@ class State:
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure once, whatever ``rounds`` and ``seconds`` are, and return the table."""
     del rounds, seconds
-    requests = [picture_request(image) for image in read_pictures(data)]
+    requests = [picture_request(image) for image in read_images(data)]
     flags = ("--bundle", bundle, "--max-queue-seconds", "60", "--request-timeout-seconds", "60")
     return table({name: measure((*flags, *own), requests) for name, own in ARRANGEMENTS.items()})
 

@@ -1,4 +1,4 @@
-"""Three times as many images as the service can answer: does it still answer what it can?"""
+"""Three times the load that the service can answer: does it still answer what it can?"""
 
 import time
 from collections import Counter
@@ -12,8 +12,8 @@ from tqdm import tqdm
 from benchmarks.companion import Companion, companion
 from benchmarks.load import picture_request, run_load
 from benchmarks.machine import busy_seconds
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import Service, processor_seconds, service
+from benchmarks.read_images import read_images
 from benchmarks.scenarios.overload_table import CLIENTS, DEADLINE, TIMES, Round, Run, tables
 
 WARMUP_SECONDS = 4.0  # the queue is full after about half of it
@@ -129,7 +129,7 @@ def bench(bundle: str, data: Path | None) -> Iterator[Bench]:
 
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure, and return the tables."""
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(picture) for picture in read_images(data)]
     with bench(bundle, data) as ready:
         run_load(ready.served.port, requests, CLIENTS, 1.0)
         return tables([ready.round(requests, seconds) for _ in tqdm(range(rounds), "rounds")])

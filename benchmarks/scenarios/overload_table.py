@@ -1,4 +1,4 @@
-"""What an overload's figures say: the arithmetic of each round, the tables and the verdict."""
+"""The results of an overload: the arithmetic of each round, the tables, the verdict."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class Round:
 
     @property
     def undisturbed_ratio(self) -> float:
-        """What was answered, of what was affordable in the time that others left."""
+        """The share answered of what was affordable in the remaining time."""
         lost = self.disturbance / self.picture_seconds
         return self.overload.answered / (self.affordable - lost)
 

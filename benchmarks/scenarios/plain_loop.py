@@ -10,7 +10,7 @@ from tqdm import tqdm
 from benchmarks.bare import Bare, bare_process, loop_process
 from benchmarks.float_graph import float_graph
 from benchmarks.photos import write_sizes
-from benchmarks.pictures import read_pictures
+from benchmarks.read_images import read_images
 from greengrocer.bundles.bundle import find_bundle
 
 WARMUP_SECONDS = 1.0
@@ -34,7 +34,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
     """Run both loops on both sizes in turn, ``rounds`` times."""
     results = Results()
     with tempfile.TemporaryDirectory() as home:
-        folders = write_sizes(Path(home), read_pictures(data))
+        folders = write_sizes(Path(home), read_images(data))
         graph = float_graph(find_bundle(bundle), Path(home) / "float.onnx")
         for size, folder in zip(SIZES, folders, strict=True):
             with (

@@ -15,8 +15,8 @@ import httpx
 import yaml
 
 from benchmarks.load import picture_request
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import STOP_SECONDS, Service, free_port, service
+from benchmarks.read_images import read_images
 from benchmarks.scenarios.workers import ALONE, ARRANGEMENTS, Results, load_in_turn, table
 
 PROGRAMS = Path(".venv-ray/bin").absolute()
@@ -41,7 +41,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load them in turn, ``rounds`` times; each has all processors for its images."""
-    requests = [picture_request(image) for image in read_pictures(data)]
+    requests = [picture_request(image) for image in read_images(data)]
     with ExitStack() as stack:
         servers = {ALONE: stack.enter_context(service("--bundle", bundle))}
         flags = ARRANGEMENTS[WORKERS]

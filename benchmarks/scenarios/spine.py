@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from benchmarks.bare import Bare, bare_process
 from benchmarks.load import Outcome, picture_request, run_load
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import processor_seconds, service
+from benchmarks.read_images import read_images
 
 CLIENTS = (1, 4, 16, 64)
 WARMUP_SECONDS = 1.0
@@ -40,7 +40,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Run everything in turn, ``rounds`` times, so that a slow minute slows all of it alike."""
-    requests = [picture_request(image) for image in read_pictures(data)]
+    requests = [picture_request(image) for image in read_images(data)]
     results = Results(by_clients={clients: [] for clients in CLIENTS})
     with bare_process(bundle, data) as bare, service("--bundle", bundle) as server:
         bare.run(WARMUP_SECONDS, 2)

@@ -9,8 +9,8 @@ from statistics import median
 from tqdm import tqdm
 
 from benchmarks.load import Outcome, picture_request, run_load
-from benchmarks.pictures import read_pictures
 from benchmarks.processes import Service, processor_seconds, proportional_memory, service
+from benchmarks.read_images import read_images
 
 ARRANGEMENTS = {
     "one process": (),
@@ -42,7 +42,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load the arrangements in turn, ``rounds`` times."""
-    requests = [picture_request(image) for image in read_pictures(data)]
+    requests = [picture_request(image) for image in read_images(data)]
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(service("--bundle", bundle, *flags))

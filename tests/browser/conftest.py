@@ -1,4 +1,4 @@
-"""A browser with the page open, which must give it nothing to complain of."""
+"""A browser with the page open; the page may cause no error."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from greengrocer.bundles.manifest import read_manifest, write_manifest
 from support.bundles import write_fake_bundle
 from support.chromium import Shop, chromium
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, start_server
 
 OpenShop = Callable[..., Shop]

@@ -1,4 +1,4 @@
-"""The page and the description below a path, by the rules of the guide on a real proxy."""
+"""The page and the API documentation below a path prefix, behind a real proxy."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,9 @@ def url(tmp_path: Path, server: Server) -> Iterator[str]:
         yield f"{balancer.url}/shop"
 
 
-def test_the_page_works_below_a_path(url: str, browser: Browser, pictures: dict[str, Path]) -> None:
+def test_the_page_works_below_a_path_prefix(
+    url: str, browser: Browser, pictures: dict[str, Path]
+) -> None:
     assert httpx.get(f"{url.removesuffix('/shop')}/docs").status_code == 403
     shop = Shop(browser, url)  # all that it asks for must be below
     shop.page.goto(url)
@@ -38,7 +40,7 @@ def test_the_page_works_below_a_path(url: str, browser: Browser, pictures: dict[
     assert not shop.complaints
 
 
-def test_the_description_works_below_a_path(url: str, browser: Browser) -> None:
+def test_the_api_documentation_works_below_a_path_prefix(url: str, browser: Browser) -> None:
     shop = Shop(browser, url)
     shop.page.goto(f"{url}/docs")
     operation = shop.page.locator(".opblock", has_text="/class-names")

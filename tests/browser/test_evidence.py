@@ -1,4 +1,4 @@
-"""The evidence laid over the image, from an answer with a map that the test makes up."""
+"""The evidence laid over the image, from an answer whose evidence the test chooses."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from browser.conftest import OpenShop
 from greengrocer.imaging.overlay import overlay
 from support.chromium import Shop
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("browser")]
 
@@ -51,7 +51,7 @@ def test_without_evidence_there_is_no_button(shop: Shop, pictures: dict[str, Pat
     expect(shop.page.locator(".lay")).to_be_hidden()
 
 
-def test_the_button_lays_it_over_and_takes_it_away(lit: Shop, pictures: dict[str, Path]) -> None:
+def test_the_button_shows_and_hides_the_overlay(lit: Shop, pictures: dict[str, Path]) -> None:
     lit.choose(pictures["grey-3"])
     button = lit.page.get_by_role("button", name="Show evidence")
     canvas = lit.page.locator("canvas")
@@ -65,7 +65,9 @@ def test_the_button_lays_it_over_and_takes_it_away(lit: Shop, pictures: dict[str
 
 
 @pytest.mark.parametrize("size", [(400, 300), (160, 400), (300, 300)])
-def test_it_is_the_overlay_of_the_reports(lit: Shop, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_the_overlay_is_that_of_the_reports(
+    lit: Shop, tmp_path: Path, size: tuple[int, int]
+) -> None:
     file = tmp_path / "white.png"
     file.write_bytes(encoded(Image.new("RGB", size, "white"), "PNG"))
     lit.choose(file)
@@ -80,7 +82,7 @@ def test_it_is_the_overlay_of_the_reports(lit: Shop, tmp_path: Path, size: tuple
     assert difference(found, white.convert("RGB")).max() > 80
 
 
-def test_it_lies_where_the_image_is(lit: Shop, tmp_path: Path) -> None:
+def test_the_overlay_covers_the_image(lit: Shop, tmp_path: Path) -> None:
     picture = photo(3, (500, 400))
     file = tmp_path / "photo.png"
     file.write_bytes(encoded(picture, "PNG"))
@@ -94,7 +96,9 @@ def test_it_lies_where_the_image_is(lit: Shop, tmp_path: Path) -> None:
     assert difference(shot, mirrored).mean() > 20
 
 
-def test_each_image_of_several_has_its_own(open_shop: OpenShop, pictures: dict[str, Path]) -> None:
+def test_each_of_several_images_has_its_own_overlay(
+    open_shop: OpenShop, pictures: dict[str, Path]
+) -> None:
     shop = open_shop(viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True)
     with_evidence(shop, {"class": "grey-3", "shape": [1, 2], "values": [0, 1]})
     shop.choose(pictures["grey-3"], pictures["grey-7"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from browser.test_for_everyone import findings
+from browser.test_accessibility import findings
 from greengrocer.web.access.keys import add_key
 from support.chromium import Shop
 from support.servers import Server, start_server
@@ -75,7 +75,7 @@ def test_a_key_can_be_pasted(shop: Shop, pictures: dict[str, Path], key: str) ->
     expect(shop.page.locator("h2", has_text="grey")).to_have_count(1)
 
 
-def test_the_key_lasts_as_long_as_the_tab(
+def test_the_key_is_kept_as_long_as_the_tab(
     browser: Browser, shop: Shop, pictures: dict[str, Path], key: str
 ) -> None:
     shop.page.get_by_text("Which items does it know?").click()

@@ -43,7 +43,7 @@ METRICS = {
 
 @pytest.fixture
 def manifest(fake_bundle: Path) -> Manifest:
-    """The manifest of a model that tells everything of itself."""
+    """A manifest with every optional field."""
     return read_manifest(fake_bundle).model_copy(
         update={
             "provenance": PROVENANCE,
@@ -69,7 +69,7 @@ def with_card(fake_bundle: Path, directory: Path, content: bytes) -> Bundle:
     return load_bundle(directory)
 
 
-def test_it_lists_every_class_beside_its_coarse_one(manifest: Manifest) -> None:
+def test_the_card_lists_every_class_with_its_coarse_class(manifest: Manifest) -> None:
     text = flat(card(manifest))
     assert text.startswith("# Model card: greys 1 Ten levels of grey. ## What it recognises")
     assert "It knows 10 classes in 2 coarse ones." in text
@@ -78,17 +78,17 @@ def test_it_lists_every_class_beside_its_coarse_one(manifest: Manifest) -> None:
     assert f"It knows 10 classes. They are: {', '.join(manifest.classes)}" in flat(card(flat_model))
 
 
-def test_coarse_classes_of_one_class_share_a_point(manifest: Manifest) -> None:
+def test_coarse_classes_of_one_class_share_a_bullet(manifest: Manifest) -> None:
     alone = {"classes": ("kiwi", "gala", "anjou", "kaiser"), "coarse": ("kiwi", "apple", "pear")}
     text = card(manifest.model_copy(update={**alone, "coarse_of": (0, 1, 2, 2)}))
     assert "- **pear**: anjou, kaiser\n- **of one class each**: kiwi, apple (gala)\n" in text
 
 
-def test_it_says_plainly_that_the_unknown_is_not_always_found(manifest: Manifest) -> None:
+def test_the_card_says_that_unknown_images_are_not_always_detected(manifest: Manifest) -> None:
     assert "should come back `known: false`, but not always does" in flat(card(manifest))
 
 
-def test_it_says_how_the_model_was_trained(manifest: Manifest) -> None:
+def test_the_card_says_how_the_model_was_trained(manifest: Manifest) -> None:
     text = card(manifest)
     for line in (
         "- **network**: efficientnet-lite0, pretrained on ImageNet",
@@ -105,7 +105,7 @@ def test_it_says_how_the_model_was_trained(manifest: Manifest) -> None:
     assert "distillation" not in text, "a recipe's part of weight 0 is off"
 
 
-def test_figures_say_where_they_were_measured_and_how_sure_they_are(manifest: Manifest) -> None:
+def test_figures_have_their_source_and_interval(manifest: Manifest) -> None:
     text = card(manifest)
     folded, refit = (
         text.index("\nOut of fold, on"),
@@ -122,7 +122,7 @@ def test_figures_say_where_they_were_measured_and_how_sure_they_are(manifest: Ma
     assert "on 2,900 images, each answered by one of 5 models" in flat(text)
 
 
-def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> None:
+def test_held_out_figures_are_distinguished_from_out_of_fold_ones(manifest: Manifest) -> None:
     metrics = {"held_out_top1": 86.8, "strange": 4.0}
     provenance = {"held_out": {"split": "the split val", "pictures": 296}}
     text = card(manifest.model_copy(update={"metrics": metrics, "provenance": provenance}))
@@ -142,7 +142,7 @@ def test_held_out_figures_are_told_from_out_of_fold_ones(manifest: Manifest) -> 
         (0.6, False, "at least 0.600 names the class; below, the answer is `unknown`."),
     ],
 )
-def test_thresholds_are_told_in_words(
+def test_thresholds_are_described_in_words(
     manifest: Manifest, fine: float, hierarchy: bool, told: str
 ) -> None:
     thresholds: dict[str, Any] = {"fine_threshold": fine, "coarse_threshold": 0.7}
@@ -154,7 +154,7 @@ def test_thresholds_are_told_in_words(
     assert "a score of at least 0.500; below, `known: false` (set so that at most 3 %" in text
 
 
-def test_the_pretrained_weights_have_their_licence_named(manifest: Manifest) -> None:
+def test_the_licence_of_the_pretrained_weights_is_named(manifest: Manifest) -> None:
     assert "Google trained on ImageNet" in flat(card(manifest))
     scratch = {"recipe": {**RECIPE, "pretrained": False}}
     assert "ImageNet" not in card(manifest.model_copy(update={"provenance": scratch}))
@@ -197,19 +197,19 @@ def test_a_shipped_bundle_from_before_the_field_existed_names_its_data_set(
     assert not is_grocery(shipped.model_copy(update={"version": "2"}))
 
 
-def test_sizes_are_told_where_they_are_known(manifest: Manifest) -> None:
+def test_sizes_are_given_where_they_are_known(manifest: Manifest) -> None:
     assert "- **model.onnx**\n" in card(manifest)
     text = card(manifest, {"model.onnx": 4_190_000, "golden.jpg": 40_000})
     assert "- **model.onnx**, 4.19 MB\n- **goldens** (1), 0.04 MB: images" in text
 
 
-def test_a_bare_manifest_has_a_card_that_owns_up(fake_bundle: Path) -> None:
+def test_the_card_of_a_bare_manifest_says_what_is_unknown(fake_bundle: Path) -> None:
     text = card(read_manifest(fake_bundle))
     assert "The bundle does not say." in text
     assert "The bundle holds no figures." in text
 
 
-def test_it_is_markdown_of_a_readable_width(shipped_bundle: Path) -> None:
+def test_the_card_is_markdown_of_a_readable_width(shipped_bundle: Path) -> None:
     lines = card(read_manifest(shipped_bundle)).splitlines()
     assert max(map(len, lines)) <= 100
     assert len(lines) < 130
@@ -234,7 +234,7 @@ def test_it_is_markdown_of_a_readable_width(shipped_bundle: Path) -> None:
         {"weight": {}, "known_quantile": 7, "name": {"deep": []}},
     ],
 )
-def test_an_odd_provenance_is_left_out_and_never_an_error(manifest: Manifest, odd: object) -> None:
+def test_an_invalid_provenance_is_omitted_without_an_error(manifest: Manifest, odd: object) -> None:
     names = (
         "recipe",
         "training",
@@ -252,12 +252,12 @@ def test_an_odd_provenance_is_left_out_and_never_an_error(manifest: Manifest, od
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -5.0, 1e300])
-def test_an_odd_metric_is_never_an_error(manifest: Manifest, value: float) -> None:
+def test_an_invalid_metric_is_no_error(manifest: Manifest, value: float) -> None:
     for metrics in (dict.fromkeys(METRICS, value), METRICS | {"out_of_fold_pictures": value}):
         assert " to 91.0 " not in card(manifest.model_copy(update={"metrics": metrics}))
 
 
-def test_what_a_stranger_wrote_is_shown_letter_by_letter(manifest: Manifest) -> None:
+def test_text_of_the_manifest_is_escaped_in_the_card(manifest: Manifest) -> None:
     evil = "# <b>|`x`[a](b)\n\n## Big\x1b[2J\u202e\x9b"
     fields = {
         "description": evil,
@@ -280,7 +280,7 @@ def test_a_bundle_may_have_no_card(fake_bundle: Path, tmp_path: Path) -> None:
     assert read_card(load_bundle(copy)) is None
 
 
-def test_a_card_is_held_against_its_digest(fake_bundle: Path, tmp_path: Path) -> None:
+def test_a_card_is_checked_against_its_digest(fake_bundle: Path, tmp_path: Path) -> None:
     bundle = with_card(fake_bundle, tmp_path / "copy", b"# A card\n")
     assert read_card(bundle) == "# A card\n"
     (bundle.directory / CARD).write_bytes(b"# Another\n")
@@ -291,13 +291,13 @@ def test_a_card_is_held_against_its_digest(fake_bundle: Path, tmp_path: Path) ->
         load_bundle(bundle.directory)
 
 
-def test_a_strangers_card_moves_no_terminal(fake_bundle: Path, tmp_path: Path) -> None:
+def test_control_characters_of_a_card_are_escaped(fake_bundle: Path, tmp_path: Path) -> None:
     content = "a\x1b]0;title\x07\r\x9b2J\u202e\tü\n".encode() + b"\xff"
     found = read_card(with_card(fake_bundle, tmp_path / "copy", content))
     assert found == "a\ufffd]0;title\ufffd\ufffd\ufffd2J\ufffd\tü\n\ufffd"
 
 
-def test_a_card_of_megabytes_is_refused(fake_bundle: Path, tmp_path: Path) -> None:
+def test_too_large_a_card_is_refused(fake_bundle: Path, tmp_path: Path) -> None:
     largest = with_card(fake_bundle, tmp_path / "largest", b"x" * MAX_CARD_BYTES)
     assert len(read_card(largest) or "") == MAX_CARD_BYTES
     bundle = with_card(fake_bundle, tmp_path / "over", b"x" * (MAX_CARD_BYTES + 1))

@@ -31,7 +31,7 @@ def refusal(directory: Path, text: str | bytes) -> str:
     return str(refused.value)
 
 
-def test_what_is_written_is_what_is_read(fake_bundle: Path, tmp_path: Path) -> None:
+def test_a_manifest_is_read_as_it_was_written(fake_bundle: Path, tmp_path: Path) -> None:
     manifest = read_manifest(fake_bundle)
     write_manifest(manifest, tmp_path)
     assert read_manifest(tmp_path) == manifest
@@ -43,11 +43,11 @@ def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
-def test_what_is_no_json_object_is_refused(tmp_path: Path, text: bytes) -> None:
+def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: bytes) -> None:
     refusal(tmp_path, text)
 
 
-def test_a_manifest_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
+def test_too_large_a_manifest_is_refused_unread(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(b" " * (MAX_MANIFEST_BYTES + 1))
     with pytest.raises(BundleRefused, match="over 1048576 bytes"):
         read_manifest(tmp_path)
@@ -96,7 +96,7 @@ def test_a_manifest_of_megabytes_is_refused_unread(tmp_path: Path) -> None:
         ("files", {"model.onnx": DIGEST, "golden.jpg": "short"}),
     ],
 )
-def test_a_field_that_cannot_be_is_refused(
+def test_an_invalid_field_is_refused(
     fields: dict[str, Any], tmp_path: Path, field: str, value: object
 ) -> None:
     found = refusal(tmp_path, json.dumps({**fields, field: value}))
@@ -139,7 +139,7 @@ def test_a_name_that_leads_out_of_the_bundle_is_refused(
     )
 
 
-def test_a_golden_that_no_digest_covers_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
+def test_a_golden_image_without_a_digest_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
     golden = {**fields["goldens"][0], "file": "other.jpg"}
     found = refusal(tmp_path, json.dumps({**fields, "goldens": [golden]}))
     assert "files does not list other.jpg" in found

@@ -1,4 +1,4 @@
-"""Hostile bundles: refused in one line at the start and while another one serves, which goes on."""
+"""Hostile bundles are refused in one line, at the start and on a reload."""
 
 import os
 import socket
@@ -18,8 +18,8 @@ from support import hostile
 from support.bundles import digests
 from support.graphs import grey_graph, write_onnx_bundle
 from support.load import load
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.processes import children
 from support.servers import START_SECONDS, Server, StartServer, clean_environment, serve_command
 
@@ -84,31 +84,31 @@ def refusal(directory: Path) -> str:
     return str(refused.value)
 
 
-def test_the_sound_one_is_sound(bundle: Path) -> None:
+def test_the_unchanged_bundle_is_valid(bundle: Path) -> None:
     build_pipeline(load_bundle(bundle)).close()
 
 
 @EVERY_FILE
 @pytest.mark.parametrize("kind", NO_FILES, ids=lambda kind: kind.__name__)
-def test_what_is_no_plain_file_is_neither_opened_nor_waited_for(
-    bundle: Path, name: str, kind: Callable[[Path], None]
-) -> None:
+def test_only_plain_files_are_opened(bundle: Path, name: str, kind: Callable[[Path], None]) -> None:
     kind(bundle / name)
     assert f"{name} is not a regular file" in refusal(bundle)
 
 
 @pytest.mark.parametrize("name", [GRAPH, "golden.jpg"])
-def test_a_file_of_a_gigabyte_is_not_read(bundle: Path, name: str) -> None:
+def test_too_large_a_file_is_not_read(bundle: Path, name: str) -> None:
     os.truncate(bundle / name, 10**9)
     assert f"{name} makes it larger than 200000000 bytes" in refusal(bundle)
 
 
-def test_a_manifest_of_a_gigabyte_is_not_read(bundle: Path) -> None:
+def test_too_large_a_manifest_is_not_read(bundle: Path) -> None:
     os.truncate(bundle / MANIFEST, 10**9)
     assert "manifest.json is over 1048576 bytes" in refusal(bundle)
 
 
-def test_all_files_together_are_bounded(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_all_files_together_is_bounded(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = [(bundle / name).stat().st_size for name in read_manifest(bundle).files]
     monkeypatch.setattr(bundles, "MAX_BYTES", sum(sizes))
     assert load_bundle(bundle)
@@ -116,7 +116,7 @@ def test_all_files_together_are_bounded(bundle: Path, monkeypatch: pytest.Monkey
     assert "makes it larger than" in refusal(bundle)
 
 
-def test_a_field_that_comes_twice_is_refused(bundle: Path) -> None:
+def test_a_duplicate_field_is_refused(bundle: Path) -> None:
     text = (bundle / MANIFEST).read_text()
     (bundle / MANIFEST).write_text(text.replace("{", '{"version": "2",', 1))
     assert "'version' is repeated" in refusal(bundle)
@@ -133,7 +133,7 @@ def with_graph(bundle: Path, graph: bytes) -> Path:
 
 
 @pytest.mark.parametrize("kind", GRAPHS)
-def test_a_graph_that_cannot_be_is_refused_by_what_is_wrong(
+def test_an_invalid_graph_is_refused_with_the_reason(
     bundle: Path, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     make, why = GRAPHS[kind]
@@ -145,7 +145,9 @@ def test_a_graph_that_cannot_be_is_refused_by_what_is_wrong(
 
 
 @pytest.mark.parametrize("kind", ["unknown operator", "external data", "terabytes"])
-def test_a_start_with_it_ends_in_one_line_with_exit_code_2(bundle: Path, kind: str) -> None:
+def test_starting_with_a_hostile_bundle_ends_in_one_line_with_exit_code_2(
+    bundle: Path, kind: str
+) -> None:
     make, _ = GRAPHS[kind]
     done = subprocess.run(
         serve_command(with_graph(bundle, make())),
@@ -196,7 +198,7 @@ def another(tmp_path: Path, graph: bytes) -> Path:
 
 @pytest.mark.accept
 @pytest.mark.parametrize("kind", GRAPHS)
-def test_while_another_serves_it_is_refused_and_the_other_serves_on(
+def test_reloading_a_hostile_bundle_is_refused_and_the_old_model_keeps_serving(
     server: Server, runtime: Path, tmp_path: Path, kind: str
 ) -> None:
     make, _ = GRAPHS[kind]
@@ -204,9 +206,7 @@ def test_while_another_serves_it_is_refused_and_the_other_serves_on(
 
 
 @pytest.mark.accept
-def test_what_is_no_file_is_refused_while_another_serves(
-    server: Server, runtime: Path, tmp_path: Path
-) -> None:
+def test_reloading_a_special_file_is_refused(server: Server, runtime: Path, tmp_path: Path) -> None:
     directory = another(tmp_path, grey_graph())
     assert reload(server, runtime, directory)["ok"]  # it is sound
     assert reload(server, runtime, tmp_path / "greys")["ok"]
@@ -217,7 +217,7 @@ def test_what_is_no_file_is_refused_while_another_serves(
 
 
 @pytest.mark.accept
-def test_what_a_service_would_die_of_is_only_tried(
+def test_a_graph_that_kills_a_process_is_refused_after_its_trial(
     server: Server, runtime: Path, tmp_path: Path
 ) -> None:
     """Gigabytes that the machine may well have, and a loop without an end."""

@@ -15,7 +15,7 @@ from greengrocer.bundles.trained_on import TRAINED_ON, read_trained_on
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 from support.graphs import grey_graph
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 MADE = datetime(2026, 2, 3, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ def goldens(tmp_path: Path) -> list[GoldenImage]:
     ]
 
 
-def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenImage]) -> None:
+def test_a_saved_bundle_loads(tmp_path: Path, model: Model, goldens: list[GoldenImage]) -> None:
     written = save_bundle(model, goldens, tmp_path / "deep" / "greys", MADE)
     bundle = load_bundle(tmp_path / "deep" / "greys")
     assert bundle.manifest == written
@@ -63,7 +63,7 @@ def test_what_is_saved_loads(tmp_path: Path, model: Model, goldens: list[GoldenI
     )
 
 
-def test_its_card_is_signed_for_and_says_what_the_manifest_says(
+def test_the_card_has_a_digest_and_agrees_with_the_manifest(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     written = save_bundle(model, goldens, tmp_path / "greys", MADE)
@@ -74,7 +74,7 @@ def test_its_card_is_signed_for_and_says_what_the_manifest_says(
     assert f"greys {written.version}" in stored.decode()
 
 
-def test_nothing_else_is_left_behind(
+def test_a_save_leaves_no_other_files_behind(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     remains = tmp_path / "out" / "greys.part"
@@ -116,7 +116,7 @@ def test_a_file_over_its_limit_is_refused(
     assert not (tmp_path / "greys").exists()
 
 
-def test_a_name_that_no_manifest_may_hold_is_refused_in_one_line(
+def test_a_name_that_is_invalid_in_a_manifest_is_refused_in_one_line(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     named = replace(model, classes=("a\tb", *model.classes[1:]))
@@ -125,7 +125,7 @@ def test_a_name_that_no_manifest_may_hold_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_a_link_to_nothing_is_in_the_way(
+def test_a_dangling_link_at_the_destination_is_refused(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     (tmp_path / "greys").symlink_to(tmp_path / "nothing")
@@ -133,7 +133,7 @@ def test_a_link_to_nothing_is_in_the_way(
         save_bundle(model, goldens, tmp_path / "greys", MADE)
 
 
-def test_a_bundle_tells_which_images_trained_it(
+def test_a_bundle_lists_the_images_that_trained_it(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
     seen, other = (sha256(name).hexdigest() for name in (b"seen", b"other"))

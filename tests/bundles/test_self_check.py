@@ -36,7 +36,7 @@ def test_the_golden_label_within_the_tolerance_is_accepted(
 @pytest.mark.parametrize(
     ("label", "confidence"), [("grey-4", 0.5), ("grey-3", 0.626), ("grey-3", 0)]
 )
-def test_another_answer_is_refused_in_one_line(
+def test_a_different_answer_is_refused_in_one_line(
     bundle: Bundle, label: str, confidence: float
 ) -> None:
     with pytest.raises(BundleRefused, match=f"golden.jpg is answered {label} .*, not grey-3") as no:
@@ -44,7 +44,7 @@ def test_another_answer_is_refused_in_one_line(
     assert "\n" not in str(no.value)
 
 
-def test_a_golden_that_cannot_be_read_is_the_bundles_fault(bundle: Bundle) -> None:
+def test_an_unreadable_golden_image_is_an_error_of_the_bundle(bundle: Bundle) -> None:
     def refuse(_: bytes) -> tuple[str, float]:
         raise UnreadableImage("the JPEG is damaged")
 

@@ -1,4 +1,4 @@
-"""int8 on a processor without int8 dot products (VNNI), where sums of products may saturate."""
+"""int8 on a CPU without int8 dot products (VNNI), where sums of products may saturate."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def answers(
     return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-def test_the_goldens_replay_and_the_gallery_is_named_alike(shipped_bundle: Path) -> None:
+def test_goldens_and_gallery_get_the_same_labels_without_vnni(shipped_bundle: Path) -> None:
     if shutil.which(EMULATOR) is None and "REQUIRE_DEBIAN_PROGRAMS" not in os.environ:
         pytest.skip("needs qemu-x86_64, from Debian's package qemu-user")
     manifest = read_manifest(shipped_bundle)

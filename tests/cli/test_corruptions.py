@@ -25,7 +25,7 @@ def data(grocery_bundle: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_json_and_report_hold_the_corruptions(
+def test_json_and_report_include_the_corruptions(
     greengrocer: Command, grocery_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
     flags = ("--corruptions", "--json", "--report", tmp_path / "report")
@@ -61,7 +61,7 @@ def test_text_is_a_table_of_corruptions_and_severities(
     assert loss.startswith("  relative loss at severities 1 to 3: ")
 
 
-def test_without_the_flag_nothing_is_corrupted(
+def test_without_the_flag_no_image_is_corrupted(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     data = write_folders(tmp_path / "greys", {"grey-4": [115]})

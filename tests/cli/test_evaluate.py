@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
     return write_folders(tmp_path / "data", {"grey-0": [12], "grey-9": [100, 240]})
 
 
-def test_a_folder_a_class_is_scored_as_text(
+def test_a_folder_per_class_is_scored_as_text(
     greengrocer: Command, onnx_bundle: Path, data: Path
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
@@ -59,7 +59,7 @@ def telling_bundle(onnx_bundle: Path, data: Path, tmp_path: Path) -> Path:
     return bundle
 
 
-def test_images_that_trained_are_told_of(
+def test_training_images_in_the_data_are_reported(
     greengrocer: Command, telling_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
     command = ("evaluate", "--data", data, "--bundle", telling_bundle)
@@ -71,7 +71,7 @@ def test_images_that_trained_are_told_of(
     assert (scores["n"], scores["trained_on"], scores["left_out"]) == (3, 2, 0)
 
 
-def test_images_that_trained_are_left_out_where_they_lie_elsewhere(
+def test_training_images_are_left_out_even_in_another_folder(
     greengrocer: Command, telling_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
     for split in ("val", "test"):
@@ -84,7 +84,7 @@ def test_images_that_trained_are_left_out_where_they_lie_elsewhere(
     assert (scores["n"], scores["trained_on"], scores["left_out"]) == (1, 0, 2)
 
 
-def test_unseen_images_that_are_not_there_or_not_known_are_refused_in_one_line(
+def test_unseen_without_unseen_images_or_a_list_of_them_is_refused_in_one_line(
     greengrocer: Command, telling_bundle: Path, onnx_bundle: Path, data: Path
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--unseen")
@@ -107,7 +107,7 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
     )
 
 
-def test_without_a_data_set_the_mistake_is_told_in_one_line(greengrocer: Command) -> None:
+def test_without_a_data_set_the_error_is_one_line(greengrocer: Command) -> None:
     done = greengrocer("evaluate")
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1

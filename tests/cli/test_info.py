@@ -67,7 +67,7 @@ def test_a_thousand_classes_do_not_flood_the_terminal(greengrocer: Command, copy
     assert len(found) < 1500
 
 
-def test_json_is_the_whole_manifest_and_the_card(
+def test_json_has_the_full_manifest_and_the_card(
     greengrocer: Command, fake_bundle: Path, copy: Path
 ) -> None:
     found = json.loads(greengrocer("info", "--bundle", fake_bundle, "--json").stdout)
@@ -84,7 +84,9 @@ def test_json_is_the_whole_manifest_and_the_card(
     assert found["card"] == "# Mine\n"
 
 
-def test_the_card_is_the_stored_one_or_else_drawn_up(greengrocer: Command, copy: Path) -> None:
+def test_the_stored_card_is_printed_or_else_a_generated_one(
+    greengrocer: Command, copy: Path
+) -> None:
     manifest = read_manifest(copy)
     sizes = {name: (copy / name).stat().st_size for name in manifest.files}
     assert greengrocer("info", "--bundle", copy, "--card").stdout == card(manifest, sizes)
@@ -93,7 +95,7 @@ def test_the_card_is_the_stored_one_or_else_drawn_up(greengrocer: Command, copy:
 
 
 @pytest.mark.parametrize("flags", [[], ["--card"], ["--json"]])
-def test_a_strangers_words_move_no_terminal(
+def test_control_characters_of_a_bundle_are_escaped(
     greengrocer: Command, copy: Path, flags: list[str]
 ) -> None:
     add_card(copy, b"\x1b[2J\x07described\r\n")

@@ -1,4 +1,4 @@
-"""``greengrocer keys`` as a person runs it."""
+"""The command ``greengrocer keys``."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def greengrocer(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_key_is_printed_once_and_taken_back(tmp_path: Path) -> None:
+def test_a_key_is_printed_once_and_can_be_removed(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     added = greengrocer("keys", "add", "till-1", "--file", str(file))
     assert (added.returncode, len(added.stdout.splitlines())) == (0, 1)
@@ -47,7 +47,7 @@ def test_a_key_is_printed_once_and_taken_back(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_mistake_is_told_in_one_line_and_ends_with_2(words: tuple[str, ...]) -> None:
+def test_an_error_is_one_line_with_exit_code_2(words: tuple[str, ...]) -> None:
     done = greengrocer(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1

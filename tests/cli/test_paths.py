@@ -1,4 +1,4 @@
-"""Whatever path a command is given: one line and exit code 2, and nothing is awaited for ever."""
+"""Any bad path is an error of one line with exit code 2, and no command hangs."""
 
 import json
 import os
@@ -86,7 +86,9 @@ def command_lines(odd: str, kind: str, home: Path) -> list[list[str]]:
     return lines
 
 
-def test_a_nul_in_a_setting_is_told_in_one_line(greengrocer: Command, tmp_path: Path) -> None:
+def test_a_nul_byte_in_a_setting_is_an_error_of_one_line(
+    greengrocer: Command, tmp_path: Path
+) -> None:
     config = tmp_path / "greengrocer.toml"
     for name in ("bundle", "data", "control_socket", "api_keys", "host"):
         config.write_text(f'{name} = "a\\u0000b"\nport = 0\n')
@@ -98,7 +100,7 @@ def test_a_nul_in_a_setting_is_told_in_one_line(greengrocer: Command, tmp_path: 
     "kind",
     [*KINDS[:1], *(pytest.param(kind, marks=pytest.mark.accept) for kind in KINDS[1:])],
 )
-def test_any_path_ends_a_command_in_one_line(tmp_path: Path, kind: str) -> None:
+def test_any_bad_path_is_an_error_of_one_line(tmp_path: Path, kind: str) -> None:
     odd = make(kind, tmp_path)
     lines = command_lines(odd, kind, tmp_path)
     done = subprocess.run(

@@ -16,7 +16,7 @@ import pytest
 from greengrocer.imaging.formats import suffixes
 from greengrocer.web.schemas import Problem
 from support.bare import environment
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 KINDS = ", ".join(sorted(suffixes()))
 
@@ -49,7 +49,7 @@ def test_each_image_is_named_on_a_line(
     assert lines[1].startswith(f"{pictures[1]}: grey-9 (")
 
 
-def test_json_is_an_object_a_line(
+def test_json_is_one_object_per_line(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path]
 ) -> None:
     done = greengrocer("predict", *pictures, "--bundle", onnx_bundle, "--json", "--top", 3)
@@ -62,7 +62,7 @@ def test_json_is_an_object_a_line(
     assert "request_id" not in answers[0]
 
 
-def test_a_bad_file_fails_alone(
+def test_a_bad_file_does_not_fail_the_others(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     broken, missing = tmp_path / "broken.jpg", tmp_path / "missing.jpg"
@@ -80,7 +80,7 @@ def test_a_bad_file_fails_alone(
     ]
 
 
-def test_a_folders_images_are_told_in_order_whatever_they_are_called(
+def test_the_images_of_a_folder_are_answered_in_order_of_their_names(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "folder"
@@ -99,7 +99,7 @@ def test_a_folders_images_are_told_in_order_whatever_they_are_called(
 
 
 @pytest.mark.parametrize("form", ["--json", "--csv"])
-def test_a_refused_image_is_a_line_too(
+def test_a_refused_image_has_a_line_too(
     greengrocer: Command, onnx_bundle: Path, pictures: list[Path], tmp_path: Path, form: str
 ) -> None:
     bad, missing = tmp_path / "a, bad.png", tmp_path / "missing.jpg"
@@ -126,7 +126,7 @@ def test_a_refused_image_is_a_line_too(
         assert third["error"] == "No such file or directory"
 
 
-def test_a_reader_that_has_enough_is_no_error(
+def test_a_closed_pipe_is_no_error(
     greengrocer_path: list[str], onnx_bundle: Path, pictures: list[Path]
 ) -> None:
     words = [*greengrocer_path, "predict", *map(str, pictures * 200), "--json"]
@@ -142,7 +142,7 @@ def test_a_reader_that_has_enough_is_no_error(
     assert json.loads(done.stdout)["prediction"] == "grey-0"
 
 
-def test_a_terminal_shows_how_far_it_is(
+def test_progress_is_shown_on_a_terminal(
     greengrocer_path: list[str], onnx_bundle: Path, pictures: list[Path]
 ) -> None:
     ours, theirs = pty.openpty()
@@ -209,7 +209,7 @@ def test_where_no_folder_can_be_read_nothing_is_printed(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_image_of_nothing_known_is_called_so(
+def test_an_unknown_image_is_called_unknown(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     between = tmp_path / "between.jpg"
@@ -227,7 +227,7 @@ def test_the_shipped_bundle_answers(
     assert done.stdout.startswith(f"{pictures[0]}: ")
 
 
-def test_a_file_s_name_moves_no_terminal(
+def test_control_characters_in_a_file_name_are_escaped(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
     evil = tmp_path / "a\x1b[2J\x9b\u202e\nforged.jpg"
@@ -245,7 +245,7 @@ def test_a_file_s_name_moves_no_terminal(
     assert files == [str(evil), str(broken)]  # to a program they are what they are
 
 
-def test_pipes_and_devices_are_no_images_but_standard_input_is_one(
+def test_pipes_and_devices_are_refused_except_standard_input(
     greengrocer: Command, greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -269,7 +269,7 @@ def test_an_empty_path_is_not_the_current_directory(greengrocer: Command) -> Non
     assert "the path is empty" in done.stderr
 
 
-def test_what_the_extra_would_read_is_said_to_be_left_out(
+def test_skipped_heif_files_are_reported_where_the_extra_is_missing(
     greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
 ) -> None:
     for name in ("a.HEIC", "b.avif", "c.jpg"):

@@ -1,4 +1,4 @@
-"""Incidents that no client can provoke, but who makes a bundle can; its checksums are right."""
+"""Incidents with hostile bundles whose checksums are right."""
 
 import pickle
 import shutil
@@ -14,8 +14,8 @@ from greengrocer.errors import BundleRefused
 from support.bundles import digests
 from support.graphs import write_onnx_bundle
 from support.hostile import external_data
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.servers import START_SECONDS, StartServer, clean_environment, serve_command
 from support.wire import exchange, post
 

@@ -66,7 +66,7 @@ def test_with_keys_schemathesis_finds_nothing(
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_the_shipped_model_mixes_no_answers_up(
+def test_the_shipped_model_gives_each_image_its_own_answer(
     serve: StartServer, grocery_bundle: Path, tmp_path: Path, workers: int | None
 ) -> None:
     server = started(serve, grocery_bundle, workers)
@@ -74,7 +74,7 @@ def test_the_shipped_model_mixes_no_answers_up(
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_damaged_images_leave_nothing_in_memory(
+def test_damaged_images_leave_no_memory_behind(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     """What is kept for good grows in steps, and then no more; a leak grows in every round."""

@@ -1,4 +1,4 @@
-"""Incidents that take a failure of ours, which no client can provoke."""
+"""Incidents that need an internal failure, which no client can provoke."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from conformance.tensors import asking, image, infer
 from conformance.wire import exchange, post
 
 from support.live import FailingEngine, engine_of, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 SECRETS = (*LEAKS, "RuntimeError", "/srv", "secret", "graph.onnx", "broken")
 PICTURE = jpeg(250)

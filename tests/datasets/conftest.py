@@ -1,4 +1,4 @@
-"""A data set of a few bytes, archives of it, and an HTTP server that behaves as it is told."""
+"""A data set of a few bytes, archives of it, and an HTTP server that a test controls."""
 
 import gzip
 import hashlib

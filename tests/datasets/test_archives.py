@@ -142,7 +142,7 @@ def test_bundle_extraction_cve_2026_27905_a_zip_packed_in_an_unbounded_way_is_re
         read(archive)
 
 
-def test_a_zip_that_lists_too_much_is_refused(
+def test_a_zip_with_too_many_members_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "ZIP_READ_LIMIT", 10_000)
@@ -155,7 +155,7 @@ def test_a_zip_that_lists_too_much_is_refused(
         read(archive)
 
 
-def test_a_header_of_megabytes_is_refused(tmp_path: Path) -> None:
+def test_too_large_a_header_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "archive.tgz"
     with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT) as tar:
         tar.addfile(member("file", pax_headers={"comment": "x" * 2**20}))
@@ -164,7 +164,7 @@ def test_a_header_of_megabytes_is_refused(tmp_path: Path) -> None:
         read(archive)
 
 
-def test_a_size_below_zero_does_not_send_the_reader_backwards(tmp_path: Path) -> None:
+def test_a_negative_member_size_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "archive.tgz"
     archive.write_bytes(tar_with(member("one"), member("two", size=-512)))
 
@@ -172,7 +172,7 @@ def test_a_size_below_zero_does_not_send_the_reader_backwards(tmp_path: Path) ->
         read(archive)
 
 
-def test_headers_of_headers_without_end_are_refused(tmp_path: Path) -> None:
+def test_endlessly_nested_headers_are_refused(tmp_path: Path) -> None:
     archive = tmp_path / "archive.tgz"
     archive.write_bytes(tar_with(*[member("x", tarfile.XHDTYPE)] * 5000))
 
@@ -189,12 +189,12 @@ def test_a_truncated_archive_is_damaged(tmp_path: Path, pack: Pack, files: Files
         read(archive)
 
 
-def test_an_archive_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_read_error_is_not_reported_as_a_damaged_archive(tmp_path: Path) -> None:
     with pytest.raises(DownloadFailed, match="cannot read label: Is a directory"):
         read(tmp_path)
 
 
-def test_duplicates_are_yielded_for_the_caller_to_judge(tmp_path: Path) -> None:
+def test_duplicate_members_are_yielded(tmp_path: Path) -> None:
     archive = tmp_path / "archive.tgz"
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:

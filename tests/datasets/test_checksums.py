@@ -1,4 +1,4 @@
-"""The list that ships."""
+"""The shipped list of checksums."""
 
 import gzip
 import re
@@ -7,7 +7,7 @@ from importlib import resources
 from greengrocer.datasets.checksums import SHIPPED, is_test, listed_path, shipped_checksums
 
 
-def test_shipped_list_is_whole_and_well_formed() -> None:
+def test_the_shipped_list_is_complete_and_well_formed() -> None:
     packed = resources.files("greengrocer.datasets").joinpath(SHIPPED).read_bytes()
     lines = gzip.decompress(packed).decode("ascii").splitlines()
 
@@ -18,14 +18,14 @@ def test_shipped_list_is_whole_and_well_formed() -> None:
     assert len(lines) == len(shipped_checksums()) == 5697
 
 
-def test_shipped_list_has_every_split() -> None:
+def test_the_shipped_list_has_every_split() -> None:
     listing = shipped_checksums()
 
     assert sum(map(is_test, listing)) == 2486
     assert {"LICENSE", "README.md", "dataset/classes.csv", "dataset/val.txt"} <= listing.keys()
 
 
-def test_a_name_means_a_listed_path_at_the_root_or_one_folder_down() -> None:
+def test_a_listed_path_is_found_at_the_root_or_one_folder_down() -> None:
     wanted = {"a/b"}
 
     assert [listed_path(name, wanted) for name in ("a/b", "./a/b", "x/a/b")] == ["a/b"] * 3

@@ -40,7 +40,7 @@ def test_the_data_set_is_read_from_its_root_or_its_dataset_folder(root: Path, be
     ]
 
 
-def test_a_split_that_is_not_there_is_refused(root: Path) -> None:
+def test_a_missing_split_is_refused(root: Path) -> None:
     assert "no split 'test': there is no test.txt" in refusal(root, "test")
 
 
@@ -48,7 +48,7 @@ def test_a_split_that_is_not_there_is_refused(root: Path) -> None:
     "line",
     ["val/a.jpg", "val/a.jpg, kiwi, 0", "", "val/a.jpg, 3, 0", "val/a.jpg, -1, 0", "\xff, 1"],
 )
-def test_a_line_that_says_nothing_is_refused_by_its_number(root: Path, line: str) -> None:
+def test_an_invalid_line_is_refused_with_its_number(root: Path, line: str) -> None:
     text = f"val/Leek_1.jpg, 2, 1\n{line}\n"
     (root / "dataset" / "val.txt").write_bytes(text.encode("latin-1"))
     found = refusal(root)
@@ -60,13 +60,13 @@ def test_a_line_that_says_nothing_is_refused_by_its_number(root: Path, line: str
     "row",
     ["Leek", "Leek,two,Vegetable,1", "Leek,3,Vegetable,1", "Leek,2,Vegetable,7", "Kiwi,1,F,0"],
 )
-def test_a_list_of_classes_that_is_none_is_refused(root: Path, row: str) -> None:
+def test_an_invalid_list_of_classes_is_refused(root: Path, row: str) -> None:
     text = "".join(CLASSES.splitlines(keepends=True)[:3]) + row + "\n"
     (root / "dataset" / "classes.csv").write_text(text)
     assert "classes.csv" in refusal(root)
 
 
-def test_a_folder_a_class_is_labelled_by_the_folders_names(tmp_path: Path) -> None:
+def test_a_folder_per_class_is_labelled_by_the_folder_names(tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"pear": [1, 2], "fig": [3], "empty": []})
     (data / "pear" / "notes.txt").write_text("no image")
     (data / "stray.jpg").write_bytes(b"beside the folders")
@@ -79,7 +79,7 @@ def test_a_folder_a_class_is_labelled_by_the_folders_names(tmp_path: Path) -> No
     ]
 
 
-def test_every_suffix_of_ours_counts_in_any_case(tmp_path: Path) -> None:
+def test_every_supported_suffix_is_read_in_any_case(tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"pear": []})
     for name in ("a.JPG", "b.jpeg", "c.Png", "d.webp", "e.gif"):
         (data / "pear" / name).write_bytes(b"x")
@@ -91,7 +91,7 @@ def test_every_suffix_of_ours_counts_in_any_case(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_a_split_holds_a_folder_a_class(tmp_path: Path) -> None:
+def test_a_folder_per_split_may_hold_a_folder_per_class(tmp_path: Path) -> None:
     write_folders(tmp_path / "val", {"pear": [1]})
     write_folders(tmp_path / "train", {"pear": [2], "fig": [3]})
     assert read_split(tmp_path, "val").taxonomy.classes == ("pear",)

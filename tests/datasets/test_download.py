@@ -1,4 +1,4 @@
-"""The download command's work: what is kept, what is refused, and what a second run does."""
+"""The download: what is kept, what is refused, and what a second run does."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ def lay_out(files: Files, directory: Path) -> Path:
 
 
 @pytest.mark.parametrize("below", [".", "GroceryStoreDataset-abc"])
-def test_takes_the_listed_files_of_a_directory(
+def test_the_listed_files_of_a_directory_are_copied(
     files: Files, listing: Checksums, destination: Path, tmp_path: Path, below: str
 ) -> None:
     source = tmp_path / "source"
@@ -50,7 +50,7 @@ def test_takes_the_listed_files_of_a_directory(
 
 
 @pytest.mark.parametrize("folder", ["", "./", "GroceryStoreDataset-abc/"])
-def test_takes_the_listed_files_of_an_archive(
+def test_the_listed_files_of_an_archive_are_extracted(
     files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack: Pack, folder: str
 ) -> None:
     archive = tmp_path / "archive"
@@ -62,7 +62,7 @@ def test_takes_the_listed_files_of_an_archive(
     assert (report.written, report.without_test) == (len(files), False)
 
 
-def test_accepts_and_says_that_the_test_split_is_missing(
+def test_a_missing_test_split_is_accepted_and_reported(
     files: Files, listing: Checksums, destination: Path, tmp_path: Path
 ) -> None:
     rest = {path: content for path, content in files.items() if "test" not in path}
@@ -76,7 +76,7 @@ def test_accepts_and_says_that_the_test_split_is_missing(
 
 
 @pytest.mark.parametrize("gone", ["dataset/train.txt", "dataset/test.txt"])
-def test_names_a_listed_file_that_is_missing(
+def test_a_missing_listed_file_is_named(
     files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack: Pack, gone: str
 ) -> None:
     archive = tmp_path / "archive"
@@ -88,7 +88,7 @@ def test_names_a_listed_file_that_is_missing(
     assert str(caught.value).startswith(f"{gone} is missing from {archive}:")
 
 
-def test_names_a_file_whose_digest_differs_and_never_writes_it(
+def test_a_file_with_another_digest_is_named_and_never_written(
     files: Files, listing: Checksums, destination: Path, tmp_path: Path, pack: Pack
 ) -> None:
     archive = tmp_path / "archive"
@@ -102,7 +102,7 @@ def test_names_a_file_whose_digest_differs_and_never_writes_it(
     assert "dataset/train.txt" not in contents(destination)
 
 
-def test_second_run_opens_no_source_and_a_damaged_file_is_written_again(
+def test_a_second_run_only_writes_damaged_files_again(
     files: Files, listing: Checksums, destination: Path, tmp_path: Path
 ) -> None:
     source = lay_out(files, tmp_path / "source")
@@ -122,7 +122,7 @@ def test_second_run_opens_no_source_and_a_damaged_file_is_written_again(
         ("page.html", "is neither a .tar.gz nor a .zip archive"),
     ],
 )
-def test_says_that_a_source_is_nothing_of_the_kind(
+def test_a_source_of_another_kind_is_refused(
     listing: Checksums, destination: Path, tmp_path: Path, source: str, told: str
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -136,7 +136,7 @@ def test_says_that_a_source_is_nothing_of_the_kind(
     assert not destination.exists()
 
 
-def test_refuses_a_destination_that_is_a_file(
+def test_a_destination_that_is_a_file_is_refused(
     files: Files, listing: Checksums, tmp_path: Path
 ) -> None:
     source = lay_out(files, tmp_path / "source")
@@ -148,7 +148,7 @@ def test_refuses_a_destination_that_is_a_file(
         download_listed(tmp_path / "file" / "below", str(source), listing)
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_half_file(
+def test_a_full_disk_is_one_line_and_leaves_no_partial_file(
     files: Files,
     listing: Checksums,
     destination: Path,
@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(
     assert not destination.exists()
 
 
-def test_one_run_at_a_time(listing: Checksums, destination: Path) -> None:
+def test_only_one_run_at_a_time_is_allowed(listing: Checksums, destination: Path) -> None:
     with (
         directory_held(destination),
         pytest.raises(UsageError, match=r"another download into .* is running"),
@@ -179,7 +179,7 @@ def test_one_run_at_a_time(listing: Checksums, destination: Path) -> None:
         download_listed(destination, "unused", listing)
 
 
-def test_default_destination_follows_the_persons_settings(
+def test_the_default_destination_follows_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -187,7 +187,7 @@ def test_default_destination_follows_the_persons_settings(
     assert default_data_dir() == tmp_path / "greengrocer" / "grocery-store-dataset"
 
 
-def test_downloads_the_real_data_set(tmp_path: Path) -> None:
+def test_the_real_data_set_is_downloaded(tmp_path: Path) -> None:
     source = os.environ.get("GREENGROCER_DATA")
     if not source:
         pytest.skip("GREENGROCER_DATA names no copy of the data set")

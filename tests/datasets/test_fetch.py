@@ -1,4 +1,4 @@
-"""Downloads over HTTP from a server that drops, lies, refuses or is not there."""
+"""Downloads over HTTP from a server that drops, lies, refuses or does not run."""
 
 import io
 import socket
@@ -13,7 +13,7 @@ from greengrocer.errors import DownloadFailed, UsageError
 from support.downloads import Files, Listing, Pack, Server, check_done
 
 
-def test_default_source_is_fetched_by_its_url(
+def test_the_default_source_is_fetched_by_its_url(
     server: Server,
     files: Files,
     listing: Listing,
@@ -48,7 +48,7 @@ def test_attempts_are_bounded(server: Server, listing: Listing, destination: Pat
     assert len(server.asked) == len(fetch.PAUSES) + 1
 
 
-def test_a_refusal_is_not_tried_again(server: Server, listing: Listing, destination: Path) -> None:
+def test_a_refusal_is_not_retried(server: Server, listing: Listing, destination: Path) -> None:
     server.script = ["404"]
 
     with pytest.raises(DownloadFailed, match=f"{server.url}: the server answers 404 Not Found"):
@@ -75,14 +75,14 @@ def test_offline_is_one_line_that_names_the_url(
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/a.zip", "http://", "http://a..b/", "http://\0/"])
-def test_a_url_that_is_none_is_one_line(listing: Listing, destination: Path, url: str) -> None:
+def test_an_invalid_url_is_one_line(listing: Listing, destination: Path, url: str) -> None:
     with pytest.raises(DownloadFailed) as caught:
         download_listed(destination, url, listing)
 
     assert str(caught.value).startswith(f"cannot download {url}: ")
 
 
-def test_an_archive_that_is_of_no_use_is_not_kept(
+def test_an_archive_with_wrong_content_is_not_kept(
     server: Server, files: Files, listing: Listing, destination: Path, pack: Pack
 ) -> None:
     good = server.content
@@ -108,7 +108,7 @@ def test_too_large_an_archive_is_refused(
         download_listed(destination, server.url, listing)
 
 
-def test_a_place_that_cannot_be_written_is_one_line(
+def test_an_unwritable_destination_is_one_line(
     server: Server, listing: Listing, destination: Path
 ) -> None:
     destination.with_name("groceries.download.partial").mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_a_place_that_cannot_be_written_is_one_line(
         download_listed(destination, server.url, listing)
 
 
-def test_a_terminal_shows_bytes_and_the_time_that_remains(
+def test_a_terminal_shows_bytes_and_the_remaining_time(
     server: Server, listing: Listing, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Terminal(io.StringIO):

@@ -7,7 +7,7 @@ from greengrocer.datasets.gallery import built_in_gallery, open_gallery
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import Format, read_header
 from support.folders import write_folders
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 
 def test_a_data_sets_validation_images_are_shown_under_their_true_names(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_without_a_data_set_the_built_in_images_are_shown(
     assert open_gallery(None).built_in
 
 
-def test_a_downloaded_data_set_goes_over_the_built_in_images(
+def test_a_downloaded_data_set_replaces_the_built_in_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folders(tmp_path, {"pear": [1]})
@@ -55,7 +55,7 @@ def test_a_downloaded_data_set_goes_over_the_built_in_images(
     assert open_gallery(None).pictures[0].true_class == "pear"
 
 
-def test_the_built_in_images_are_sound_jpegs() -> None:
+def test_the_built_in_images_are_valid_jpegs() -> None:
     pictures = built_in_gallery().pictures
     if not pictures:
         pytest.skip("the built-in images are not there: src/greengrocer/gallery/*.jpg")

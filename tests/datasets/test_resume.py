@@ -1,4 +1,4 @@
-"""Downloads over HTTP that were interrupted: what the next attempt or run asks for."""
+"""Interrupted downloads: what the next attempt or run requests."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def half(server: Server) -> int:
     return len(server.content) // 2
 
 
-def test_a_dropped_download_goes_on_where_it_stopped(
+def test_an_interrupted_download_continues_where_it_stopped(
     server: Server, files: Files, listing: Listing, destination: Path
 ) -> None:
     server.script = ["drop"]
@@ -30,7 +30,7 @@ def test_a_dropped_download_goes_on_where_it_stopped(
     check_done(destination, files)
 
 
-def test_the_next_run_goes_on_where_the_last_stopped(
+def test_the_next_run_continues_where_the_last_stopped(
     server: Server,
     files: Files,
     listing: Listing,
@@ -54,7 +54,7 @@ def test_the_next_run_goes_on_where_the_last_stopped(
     check_done(destination, files)
 
 
-def test_another_urls_part_is_not_gone_on_with(
+def test_a_partial_download_of_another_url_is_not_continued(
     server: Server,
     files: Files,
     listing: Listing,
@@ -73,7 +73,7 @@ def test_another_urls_part_is_not_gone_on_with(
 
 
 @pytest.mark.parametrize("word", ["ignore", "elsewhere", "416", "503", "serve"])
-def test_a_server_may_answer_a_range_as_it_likes(
+def test_any_answer_to_a_range_request_is_handled(
     server: Server, files: Files, listing: Listing, destination: Path, word: str
 ) -> None:
     server.script = ["drop", word]
@@ -99,7 +99,7 @@ def test_without_a_strong_etag_no_if_range_is_sent(
 
 
 @pytest.mark.parametrize("etags", [('"old"', '"new"'), ('W/"old"', 'W/"new"')])
-def test_an_archive_that_has_changed_is_fetched_from_its_start(
+def test_a_changed_archive_is_fetched_from_its_start(
     server: Server,
     files: Files,
     listing: Listing,
@@ -123,7 +123,7 @@ def test_an_archive_that_has_changed_is_fetched_from_its_start(
 
 
 @pytest.mark.parametrize("etag", ['"first"', None])
-def test_an_interrupted_extraction_goes_on_without_the_server(
+def test_an_interrupted_extraction_continues_without_the_server(
     server: Server,
     files: Files,
     listing: Listing,

@@ -1,4 +1,4 @@
-"""The guide to Kubernetes: its commands are of what there is. No cluster is here to follow them."""
+"""The Kubernetes guide: its commands match the files and the service. No cluster is used."""
 
 import copy
 import re
@@ -30,19 +30,19 @@ def calls(*words: str) -> list[list[str]]:
     return [command for command in COMMANDS if command[: len(words)] == [*words]]
 
 
-def test_every_command_is_of_a_known_program() -> None:
+def test_every_command_runs_a_known_program() -> None:
     assert {command[0] for command in COMMANDS} == {
         "curl", "docker", "greengrocer", "kubectl", "make"
     }  # fmt: skip
 
 
-def test_the_image_is_the_manifests() -> None:
+def test_the_image_that_is_built_is_the_one_in_the_manifests() -> None:
     (build,) = calls("docker", "build")
     assert (ROOT / build[build.index("-f") + 1]).exists()
     assert build[build.index("-t") + 1] == f"greengrocer:{__version__}"
 
 
-def test_what_is_applied_is_there() -> None:
+def test_every_applied_manifest_exists() -> None:
     applied = calls("kubectl", "apply")
     assert {ROOT / command[-1] for command in applied} == {
         ROOT / "deploy" / "kubernetes" / "base",
@@ -53,7 +53,7 @@ def test_what_is_applied_is_there() -> None:
         assert kind_and_name == "service/greengrocer"
 
 
-def test_greengrocer_s_own_commands_are_taken() -> None:
+def test_greengrocers_own_commands_are_valid() -> None:
     own = calls("greengrocer")
     assert own
     for _, *arguments in own:
@@ -62,7 +62,7 @@ def test_greengrocer_s_own_commands_are_taken() -> None:
         assert command[-1].partition("=")[0] in {PREFIX + n.upper() for n in Settings.model_fields}
 
 
-def test_the_secret_that_is_made_is_the_one_that_is_mounted() -> None:
+def test_the_created_secret_is_the_mounted_one() -> None:
     (deployment,) = objects(PRODUCTION)["Deployment"]
     pod = deployment["spec"]["template"]["spec"]
     (secret,) = [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each]
@@ -76,7 +76,7 @@ def test_the_secret_that_is_made_is_the_one_that_is_mounted() -> None:
         assert any(f"--file {file}" in shlex.join(each) for each in calls("greengrocer"))
 
 
-def test_the_table_has_every_file_of_the_folder() -> None:
+def test_the_table_lists_every_file_of_the_folder() -> None:
     told = re.findall(r"^\| `([a-z-]+\.yaml)` \|", TEXT, re.MULTILINE)
     folder = ROOT / "deploy" / PRODUCTION
     assert sorted(told) == sorted(file.name for file in folder.glob("*"))

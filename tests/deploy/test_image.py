@@ -1,4 +1,4 @@
-"""The container image: what it holds, and that it serves as a cluster runs it."""
+"""The container image: what it holds, and that it serves as in a cluster."""
 
 import os
 import sys
@@ -32,16 +32,16 @@ def said(instruction: str) -> list[str]:
     return [rest for name, rest in SAID if name == instruction]
 
 
-def test_it_is_built_in_stages_from_an_image_of_no_host() -> None:
+def test_the_image_is_built_in_stages_from_a_base_without_a_registry() -> None:
     assert [rest.partition(" ")[0] for rest in said("FROM")] == ["python:${PYTHON}-slim"] * 2
 
 
-def test_its_user_is_a_number_and_not_root() -> None:
+def test_the_user_is_numeric_and_not_root() -> None:
     ((user, _, group),) = [rest.partition(":") for rest in said("USER")]
     assert int(user) > 0 < int(group)
 
 
-def test_what_it_sets_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_image_is_valid_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = {k: v for k, v in image_environment().items() if k.startswith(PREFIX)}
     assert ours.keys() <= {PREFIX + name.upper() for name in Settings.model_fields}
     for key, value in ours.items():
@@ -51,7 +51,7 @@ def test_what_it_sets_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said("EXPOSE") == [str(settings.port)]
 
 
-def test_it_is_built_with_what_is_pinned() -> None:
+def test_the_image_is_built_with_pinned_packages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = requirements(ROOT / "requirements" / "build.txt")
     assert set(project["build-system"]["requires"]) <= set(pinned)
@@ -61,7 +61,7 @@ def test_it_is_built_with_what_is_pinned() -> None:
             assert "-r requirements/" in step or "--no-deps --no-build-isolation" in step
 
 
-def test_what_is_pinned_in_two_files_is_of_one_version() -> None:
+def test_requirements_pin_one_version_of_each_package() -> None:
     found: dict[str, set[str]] = {}
     for file in ("serve", "build", "dev", "torch"):
         for line in requirements(ROOT / "requirements" / f"{file}.txt"):
@@ -72,7 +72,7 @@ def test_what_is_pinned_in_two_files_is_of_one_version() -> None:
 
 
 @pytest.mark.accept
-def test_it_holds_what_is_pinned_and_nothing_else(image: Image, pinned: dict[str, str]) -> None:
+def test_the_image_holds_exactly_the_pinned_packages(image: Image, pinned: dict[str, str]) -> None:
     (packages,) = image.root.glob("opt/greengrocer/lib/python*/site-packages")
     installed = distributions(path=[str(packages)])
     found: dict[str, str] = {canonicalize_name(each.name): each.version for each in installed}
@@ -82,7 +82,7 @@ def test_it_holds_what_is_pinned_and_nothing_else(image: Image, pinned: dict[str
 
 
 @pytest.mark.accept
-def test_its_environment_is_light(image: Image) -> None:
+def test_the_environment_of_the_image_is_small(image: Image) -> None:
     files = (Path(folder, name) for folder, _, names in os.walk(image.root) for name in names)
     size = sum(file.lstat().st_size for file in files)
     assert size <= MAX_ENVIRONMENT, f"{size / 1e6:.0f} MB"
@@ -103,7 +103,7 @@ def asked(server: Server, key: str = "") -> None:
 
 @pytest.mark.accept
 @pytest.mark.parametrize("workers", ["", "2"], ids=["one-process", "workers"])
-def test_it_serves_on_a_read_only_root_as_nobody(image: Image, workers: str) -> None:
+def test_the_image_serves_unprivileged_on_a_read_only_root(image: Image, workers: str) -> None:
     told = {"GREENGROCER_WORKERS": workers} if workers else {}
     server = start_container(image, writable=True, GREENGROCER_DRAIN_DELAY_SECONDS="0", **told)
     try:
@@ -124,7 +124,7 @@ def test_it_serves_on_a_read_only_root_as_nobody(image: Image, workers: str) -> 
 
 
 @pytest.mark.accept
-def test_one_process_needs_no_place_to_write(image: Image) -> None:
+def test_one_process_needs_no_writable_directory(image: Image) -> None:
     server = start_container(image, writable=False, GREENGROCER_DRAIN_DELAY_SECONDS="0")
     try:
         asked(server)
@@ -133,7 +133,7 @@ def test_one_process_needs_no_place_to_write(image: Image) -> None:
 
 
 @pytest.mark.accept
-def test_it_serves_as_production_tells_it(image: Image) -> None:
+def test_the_image_serves_with_the_production_settings(image: Image) -> None:
     pod = pods()["kubernetes/production"]
     told = {each["name"]: each["value"] for each in pod.container["env"]}
     keys = Path(image.here(told["GREENGROCER_API_KEYS"]))
@@ -157,7 +157,7 @@ def test_it_serves_as_production_tells_it(image: Image) -> None:
 
 @pytest.mark.accept
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="torch's wheel is that of Python 3.11")
-def test_built_for_a_gpu_it_serves_the_float_network(image_with_torch: Image) -> None:
+def test_an_image_for_gpus_serves_the_float_network(image_with_torch: Image) -> None:
     told = {"GREENGROCER_ENGINE": "torch", "GREENGROCER_DEVICE": "cpu"}
     server = start_container(
         image_with_torch, writable=True, GREENGROCER_DRAIN_DELAY_SECONDS="0", **told

@@ -1,4 +1,4 @@
-"""KServe's objects, held against the types that KServe publishes in its Python package."""
+"""KServe's objects, checked against the types in its Python package."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ def held(*files: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_they_are_of_kserve_s_types() -> None:
+def test_the_objects_match_the_types_of_kserve() -> None:
     assert len(FILES) == 2
     done = held(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -30,7 +30,7 @@ def test_they_are_of_kserve_s_types() -> None:
     ("right", "wrong"),
     [("autoSelect", "autoselect"), ("failureThreshold: 2", "failureThreshold: two")],
 )
-def test_what_is_not_of_their_types_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+def test_a_field_of_a_wrong_type_is_found(tmp_path: Path, right: str, wrong: str) -> None:
     text = (DEPLOY / "kserve" / "serving-runtime.yaml").read_text(encoding="utf-8")
     assert right in text
     file = tmp_path / "runtime.yaml"

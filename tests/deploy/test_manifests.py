@@ -1,4 +1,4 @@
-"""The manifests: they agree with the service's settings and routes, and with each other."""
+"""The manifests agree with the service's settings and routes, and with each other."""
 
 import copy
 import subprocess
@@ -34,7 +34,9 @@ every_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
 
 
 @every_pod
-def test_what_a_pod_is_told_are_settings(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_a_pod_is_valid_settings(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = {each["name"] for each in pod.container.get("env", [])}
     assert names <= {PREFIX + name.upper() for name in Settings.model_fields}
     settings = pod.settings(monkeypatch)
@@ -44,7 +46,7 @@ def test_what_a_pod_is_told_are_settings(pod: Pod, monkeypatch: pytest.MonkeyPat
 
 
 @every_pod
-def test_a_pod_hears_of_no_service_and_has_a_port_of_its_own(pod: Pod) -> None:
+def test_a_pod_has_no_service_links_and_sets_its_port(pod: Pod) -> None:
     assert pod.links is False
     told = {each["name"]: each["value"] for each in pod.container.get("env", [])}
     flags = dict(zip(pod.arguments[::2], pod.arguments[1::2], strict=True))
@@ -53,7 +55,7 @@ def test_a_pod_hears_of_no_service_and_has_a_port_of_its_own(pod: Pod) -> None:
 
 @every_pod
 @pytest.mark.parametrize("workers", ["", "1"], ids=["one-process", "workers"])
-def test_the_service_starts_in_a_pod_that_hears_of_services(
+def test_the_service_starts_in_a_pod_with_service_links(
     pod: Pod, workers: str, fake_bundle: Path, tmp_path: Path
 ) -> None:
     keys = tmp_path / "keys"
@@ -88,7 +90,9 @@ def test_the_service_starts_in_a_pod_that_hears_of_services(
 
 
 @every_pod
-def test_a_pod_is_left_to_end(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_grace_period_of_a_pod_covers_draining(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = pod.settings(monkeypatch)
     assert pod.grace >= settings.drain_delay_seconds + settings.drain_timeout_seconds + MARGIN
     probe = pod.probes["readinessProbe"]
@@ -97,7 +101,7 @@ def test_a_pod_is_left_to_end(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @every_pod
-def test_the_probes_are_routes(pod: Pod, fake_server: Server) -> None:
+def test_the_probes_ask_existing_routes(pod: Pod, fake_server: Server) -> None:
     assert pod.probes.keys() == {"startupProbe", "livenessProbe", "readinessProbe"}
     ports = {port.get("name"): port["containerPort"] for port in pod.container["ports"]}
     with fake_server.client() as client:
@@ -108,7 +112,7 @@ def test_the_probes_are_routes(pod: Pod, fake_server: Server) -> None:
 
 
 @every_pod
-def test_a_pod_has_the_memory_that_the_limits_let_it_take(
+def test_the_memory_limit_of_a_pod_covers_the_service(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
@@ -123,7 +127,7 @@ def test_a_pod_has_the_memory_that_the_limits_let_it_take(
 
 
 @every_pod
-def test_a_pod_may_do_nothing_that_it_need_not(pod: Pod) -> None:
+def test_a_pod_has_no_unneeded_privileges(pod: Pod) -> None:
     given = pod.spec.get("securityContext", {}) | pod.container["securityContext"]
     assert given["runAsNonRoot"] is True
     assert given["readOnlyRootFilesystem"] is True
@@ -139,7 +143,7 @@ def test_a_pod_may_do_nothing_that_it_need_not(pod: Pod) -> None:
 
 
 @every_pod
-def test_it_is_this_version(pod: Pod) -> None:
+def test_the_manifests_name_this_version(pod: Pod) -> None:
     assert pod.container["image"] == f"greengrocer:{__version__}"
 
 
@@ -158,7 +162,7 @@ def chosen(selector: dict[str, str], has: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("folder", ["kubernetes/base", "kubernetes/production"])
-def test_services_lead_to_the_pods(folder: str) -> None:
+def test_services_select_the_pods(folder: str) -> None:
     for service in objects(folder)["Service"]:
         assert chosen(service["spec"]["selector"], labels(folder))
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports(folder)
@@ -194,7 +198,7 @@ def test_production_keeps_connections_for_longer_than_the_ingress(
     )
 
 
-def test_the_metrics_are_scraped_under_the_name_that_the_alerts_ask_for() -> None:
+def test_the_metrics_are_scraped_under_the_job_name_of_the_alerts() -> None:
     has = objects("kubernetes/production")
     (monitor,) = has["ServiceMonitor"]
     (endpoint,) = monitor["spec"]["endpoints"]
@@ -224,7 +228,7 @@ def test_kserve_mounts_what_the_runtime_serves() -> None:
 
 
 @pytest.mark.parametrize("manifest", CORE, ids=lambda each: f"{each['kind']}")
-def test_a_misspelt_field_is_found(manifest: Manifest) -> None:
+def test_a_misspelt_field_is_reported(manifest: Manifest) -> None:
     assert complaint(manifest) == ""
     wrong: Any = copy.deepcopy(manifest)
     wrong["metadata"]["lables"] = {}
@@ -232,7 +236,7 @@ def test_a_misspelt_field_is_found(manifest: Manifest) -> None:
     assert complaint(manifest | {"kind": manifest["kind"] + "s"})
 
 
-def test_an_object_of_others_must_be_told_as_such(tmp_path: Path) -> None:
+def test_an_unknown_object_must_be_declared_as_foreign(tmp_path: Path) -> None:
     (manifest,) = objects("kubernetes/production")["ServiceMonitor"]
     file = tmp_path / "monitor.yaml"
     file.write_text("kind: ServiceMonitor\n")

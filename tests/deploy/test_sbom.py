@@ -1,4 +1,4 @@
-"""The bill of materials of what the image holds."""
+"""The bill of materials of the container image."""
 
 import json
 from typing import Any
@@ -27,12 +27,12 @@ def said(text: str) -> dict[str, Any]:
     return found
 
 
-def test_it_is_cyclonedx(text: str, said: dict[str, Any]) -> None:
+def test_the_sbom_is_cyclonedx(text: str, said: dict[str, Any]) -> None:
     assert JsonStrictValidator(VERSION).validate_str(text) is None
     assert said["metadata"]["component"]["version"] == __version__
 
 
-def test_it_names_every_pinned_package_and_no_other(
+def test_the_sbom_names_exactly_the_pinned_packages(
     said: dict[str, Any], pinned: dict[str, str]
 ) -> None:
     found = {
@@ -43,7 +43,7 @@ def test_it_names_every_pinned_package_and_no_other(
     assert found == pinned
 
 
-def test_it_names_the_models_with_their_digests(said: dict[str, Any]) -> None:
+def test_the_sbom_names_the_models_with_their_digests(said: dict[str, Any]) -> None:
     found = {
         (each["version"], each["hashes"][0]["content"])
         for each in said["components"]
@@ -53,7 +53,7 @@ def test_it_names_the_models_with_their_digests(said: dict[str, Any]) -> None:
     assert found == {(each.version, each.files["model.onnx"]) for each in shipped}
 
 
-def test_it_is_the_same_each_time_and_tells_no_place(text: str, image: Image) -> None:
+def test_the_sbom_is_reproducible_and_has_no_local_paths(text: str, image: Image) -> None:
     assert bill(image.root / "opt" / "greengrocer" / "bin" / "python") == text
     assert "file://" not in text
     assert str(image.root) not in text

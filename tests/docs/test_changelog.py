@@ -1,4 +1,4 @@
-"""The changelog lists every setting that has another name now."""
+"""The changelog lists every renamed setting."""
 
 import re
 
@@ -8,6 +8,6 @@ from support.documents import ROOT
 TEXT = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_every_old_name_of_a_setting_stands_beside_its_new_name() -> None:
+def test_every_renamed_setting_is_listed_with_its_new_name() -> None:
     rows = re.findall(r"^  \| `(\w+)` \| `(\w+)`(, a million times the number)? \|$", TEXT, re.M)
     assert {old: (new, 1_000_000 if times else None) for old, new, times in rows} == RENAMED

@@ -9,7 +9,7 @@ from benchmarks.peers.environments import environment
 from PIL import Image
 
 from support.documents import ROOT, Reader, blocks, needs
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 pytestmark = pytest.mark.leg("documentation")
 
@@ -101,7 +101,7 @@ def long_commands(document: Path) -> list[str]:
     ],
     ids=lambda document: document.stem,
 )
-def test_what_a_document_says_works(document: Path, reader: Reader) -> None:
+def test_the_commands_of_a_document_work(document: Path, reader: Reader) -> None:
     needs(document)
     reader.instead = {**INSTEAD, **dict.fromkeys(long_commands(document), "")}
     shown = blocks(document)
@@ -116,7 +116,7 @@ def test_what_a_document_says_works(document: Path, reader: Reader) -> None:
     [document for document in DOCUMENTS if long_commands(document)],
     ids=lambda document: document.stem,
 )
-def test_what_takes_long_works_too(
+def test_the_long_commands_of_a_document_work(
     document: Path, reader: Reader, request: pytest.FixtureRequest
 ) -> None:
     needs(document)
@@ -132,7 +132,7 @@ def test_what_takes_long_works_too(
         reader.follow(document, block)
 
 
-def test_what_is_run_in_the_place_of_a_command_is_for_one_that_is_there() -> None:
+def test_every_replaced_command_is_in_a_document() -> None:
     assert set(INSTEAD) <= {
         command for document in DOCUMENTS for command in long_commands(document)
     }

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md: its lists, followed as a contributor would."""
+"""The lists and steps of CONTRIBUTING.md, followed as a contributor would."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from greengrocer.settings import Settings
 from support.bundles import write_fake_bundle
 from support.commands import run
 from support.documents import ROOT, blocks
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.plugins import python_path
 from support.workers import start_workers
 
@@ -32,20 +32,20 @@ def section(title: str) -> str:
     return rest.partition("\n## ")[0]
 
 
-def test_what_a_change_touches_is_there() -> None:
+def test_the_paths_in_the_table_exist() -> None:
     cells = [line.split("|")[2] for line in section("Run one test").splitlines() if "|" in line]
     paths = [each for cell in cells for each in re.findall(r"`([\w./-]+)`", cell)]
     assert len(paths) > 15
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_each_target_of_the_table_is_one_of_make() -> None:
+def test_each_target_in_the_table_is_in_the_makefile() -> None:
     told = set(re.findall(r"^\| `make ([a-z]+)` \|", TEXT, re.MULTILINE))
     rules = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {"test", "check", "accept"} <= told <= {*rules}
 
 
-def test_one_test_runs_as_it_is_told() -> None:
+def test_the_commands_to_run_one_test_work() -> None:
     (lines,) = [each for each in blocks(CONTRIBUTING) if "pytest tests/engines -k" in each.text]
     for command in lines.commands():
         program, *arguments = command.split()
@@ -61,7 +61,7 @@ def test_one_test_runs_as_it_is_told() -> None:
         assert done.returncode == 0, done.stdout
 
 
-def test_every_setting_is_a_flag_a_row_and_read() -> None:
+def test_every_setting_has_a_flag_and_a_row_and_is_read() -> None:
     flags = run("serve", "--help").stdout
     page = reference_pages.settings()
     code = "".join(
@@ -76,7 +76,7 @@ def test_every_setting_is_a_flag_a_row_and_read() -> None:
     assert {new for new, _ in RENAMED.values()} <= {*Settings.model_fields}
 
 
-def test_an_engine_is_added_as_it_is_told(tmp_path: Path) -> None:
+def test_an_engine_can_be_added_as_described(tmp_path: Path) -> None:
     project, target = tmp_path / "mean", tmp_path / "installed"
     project.mkdir()
     ours = [each for each in blocks(CONTRIBUTING) if "mean_engine" in each.text]
@@ -94,7 +94,7 @@ def test_an_engine_is_added_as_it_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.accept
-def test_an_engine_process_tells_its_stacks_as_it_is_told(fake_bundle: Path) -> None:
+def test_an_engine_process_prints_its_stacks_as_described(fake_bundle: Path) -> None:
     assert "PYTHONFAULTHANDLER=1" in section("Debug an engine process")
     flags = ("--bundle", str(fake_bundle), "--engine", "fake")
     workers = start_workers(1, *flags, environment={"PYTHONFAULTHANDLER": "1"})

@@ -1,4 +1,4 @@
-"""The client examples wait where the service is full, and say why where it refuses."""
+"""The client examples retry where the service is full, and report refusals."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from support.documents import ROOT, needed
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.servers import Server
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -103,7 +103,7 @@ every_example = pytest.mark.parametrize(
 
 
 @every_example
-def test_an_example_asks_again_when_the_service_has_said_so(example: str, tmp_path: Path) -> None:
+def test_an_example_retries_after_the_retry_after(example: str, tmp_path: Path) -> None:
     picture = encoded(photo(1), "JPEG")
     with full_once() as (url, came):
         code, printed = run(example, tmp_path, picture, url)

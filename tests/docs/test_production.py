@@ -1,4 +1,4 @@
-"""The production guide's configurations: they are accepted, and do what they are for."""
+"""The production guide's configurations are accepted and work."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ from greengrocer.cli.main import build_parser
 from greengrocer.read_settings import read_settings
 from greengrocer.settings import Settings
 from support.documents import ROOT, blocks, needed
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, StartServer
 from support.waiting import SECONDS, until
 
@@ -84,7 +84,7 @@ def balancer(directory: Path, server: Server, certificate: Path) -> Iterator[str
         process.wait()
 
 
-def test_the_balancer_brings_tls_and_http2(
+def test_the_balancer_serves_tls_and_http2(
     tmp_path: Path, fake_server: Server, certificate: Path
 ) -> None:
     needed("curl")
@@ -110,7 +110,7 @@ SPELLINGS = (
 )
 
 
-def test_the_balancer_keeps_the_metrics_away_however_they_are_written(
+def test_the_balancer_denies_every_spelling_of_the_metrics_path(
     tmp_path: Path, fake_server: Server, certificate: Path
 ) -> None:
     insecure = ssl.create_default_context()
@@ -134,7 +134,7 @@ def test_the_balancer_keeps_the_metrics_away_however_they_are_written(
 
 
 @pytest.mark.accept
-def test_the_balancer_sees_a_service_that_stops(
+def test_the_balancer_notices_a_stopping_service(
     tmp_path: Path, serve: StartServer, fake_bundle: Path, certificate: Path
 ) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", "600")
@@ -146,7 +146,7 @@ def test_the_balancer_sees_a_service_that_stops(
         assert server.ended() == 0
 
 
-def test_the_balancer_is_in_time() -> None:
+def test_the_balancers_time_outs_fit_the_services() -> None:
     """What the guide says about how its times and ours must stand to each other."""
     (text,) = shown("haproxy")
     times = {name: float(value) for name, value in re.findall(r"(server|inter) (\d+)s", text)}
@@ -155,7 +155,7 @@ def test_the_balancer_is_in_time() -> None:
     assert times["inter"] < defaults.drain_delay_seconds
 
 
-def test_the_defaults_that_are_told_are_true() -> None:
+def test_the_documented_defaults_are_true() -> None:
     told = DEFAULT.findall(TEXT)
     assert len(told) > 10
     for flag, number in told:
@@ -163,7 +163,7 @@ def test_the_defaults_that_are_told_are_true() -> None:
         assert default == Settings().model_dump(), flag
 
 
-def test_the_unit_starts_what_there_is_and_waits_long_enough() -> None:
+def test_the_systemd_unit_starts_the_service_and_waits_long_enough() -> None:
     said = unit()
     program, *arguments = shlex.split(said["ExecStart"])
     assert program.endswith("/.venv/bin/greengrocer")
@@ -176,7 +176,7 @@ def test_the_unit_starts_what_there_is_and_waits_long_enough() -> None:
     )
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     needed("systemd-analyze")
     (text,) = shown("ini")
     units = tmp_path / "etc" / "systemd" / "system"
@@ -194,7 +194,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_probes_exist_and_the_pod_is_left_to_end(fake_server: Server) -> None:
+def test_the_probes_exist_and_the_grace_period_covers_draining(fake_server: Server) -> None:
     pod = yaml.safe_load(shown("yaml")[0])
     with fake_server.client() as client:
         for probe in ("readinessProbe", "livenessProbe"):
@@ -208,7 +208,7 @@ def test_the_probes_exist_and_the_pod_is_left_to_end(fake_server: Server) -> Non
     assert unready < settings.drain_delay_seconds
 
 
-def test_every_metric_that_is_asked_for_is_told(serve: StartServer, fake_bundle: Path) -> None:
+def test_every_queried_metric_exists(serve: StartServer, fake_bundle: Path) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--max-batch-size", "2")
     with server.client() as client:
         client.post("/predict", files={"file": jpeg(100)})
@@ -219,14 +219,14 @@ def test_every_metric_that_is_asked_for_is_told(serve: StartServer, fake_bundle:
     assert asked <= told | {name.removesuffix("_count") for name in told}
 
 
-def test_every_label_that_is_asked_for_is_one_of_its_metric() -> None:
+def test_every_queried_label_belongs_to_its_metric() -> None:
     declared = {name: set(LABEL.findall(labels)) for name, labels in ROW.findall(metrics())}
     for name, selectors in re.findall(r"(greengrocer_[a-z_]+)\{([^}]*)\}", TEXT):
         labels = {selector.partition("=")[0] for selector in selectors.split(",")}
         assert labels <= declared[name.removesuffix("_bucket")]
 
 
-def test_the_rules_have_names_of_their_own() -> None:
+def test_the_names_of_the_rules_are_unique() -> None:
     (group,) = yaml.safe_load(shown("yaml")[1])["groups"]
     names = [rule["alert"] for rule in group["rules"]]
     assert len(names) == len(set(names)) > 3

@@ -1,4 +1,4 @@
-"""The README: what a stranger sees first, and its table of error codes."""
+"""The README: its first screen and its table of error codes."""
 
 import re
 
@@ -9,13 +9,13 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 ERRORS = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
 
 
-def test_the_first_screen_is_the_sentence_the_command_the_request_and_the_answer() -> None:
+def test_the_first_screen_has_summary_command_request_and_answer() -> None:
     order = [TEXT.index(part) for part in ("tells what", "make serve", "curl", "```json", "<img")]
     assert order == sorted(order)
     assert TEXT[: order[-1]].count("\n") < 40
 
 
-def test_every_status_and_code_in_the_table_is_one_that_the_code_has() -> None:
+def test_every_status_and_code_in_the_table_exists() -> None:
     said = {
         (int(status), code)
         for row in re.findall(r"^\| ([0-9, ]+) \| (.+) \|$", TEXT, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The reference: what is written by hand there is all that there is, too."""
+"""The handwritten parts of the reference are complete."""
 
 import json
 import re
@@ -35,12 +35,12 @@ def first_column(page: str, heading: str) -> set[str]:
     return set(re.findall(r"^\| `([\w/-]+)`", table.group(), re.MULTILINE))
 
 
-def test_every_table_has_its_place() -> None:
+def test_every_table_has_a_placeholder() -> None:
     places = Counter(name for page in PAGES.values() for name in PLACE.findall(page))
     assert places == Counter(TABLES.keys())
 
 
-def test_a_place_becomes_its_table() -> None:
+def test_a_placeholder_is_replaced_by_its_table() -> None:
     assert (
         "| `--max-image-pixels` | `120_000_000` | whole number, above 0, at most 150_000_000 |"
         in filled(PAGES["settings"])
@@ -56,7 +56,7 @@ def test_every_path_is_described(fake_server: Server) -> None:
     assert not paths.keys() - described, "docs/reference/protocol.md says nothing of these"
 
 
-def test_what_a_route_for_images_may_be_refused_as_is_true(fake_server: Server) -> None:
+def test_the_documented_refusals_of_image_routes_are_true(fake_server: Server) -> None:
     with fake_server.client() as client:
         paths = client.get("/openapi.json").json()["paths"]
     posts = {path: about["post"]["responses"] for path, about in paths.items() if "post" in about}
@@ -80,7 +80,7 @@ def test_every_tensor_is_described(fake_server: Server) -> None:
         assert first_column(PAGES["protocol"], f"### {kind.title()}") == names
 
 
-def test_the_limits_of_many_images_are_true() -> None:
+def test_the_documented_batch_limits_are_true() -> None:
     defaults = Settings()
     most = f"{defaults.max_image_bytes / MEGA:g} MB"
     most_json = (defaults.max_image_bytes * 4 / 3 + JSON_OVERHEAD) / MEGA
@@ -101,7 +101,7 @@ def test_the_limits_of_many_images_are_true() -> None:
         assert words in PAGES["protocol"]
 
 
-def test_what_any_request_may_be_refused_as_is_true(fake_server: Server) -> None:
+def test_the_documented_refusals_of_any_request_are_true(fake_server: Server) -> None:
     rows = re.findall(r"^\| (\d+) \| `([a-z-]+)` \|", PAGES["errors"], re.MULTILINE)
     said = {code: int(status) for status, code in rows}
     many = b"".join(b"x-%d: y\r\n" % number for number in range(200))

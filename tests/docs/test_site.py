@@ -1,4 +1,4 @@
-"""The built site: whole, and of one host."""
+"""The built site is complete and loads nothing from other hosts."""
 
 import re
 import subprocess
@@ -53,7 +53,7 @@ def test_nothing_is_loaded_from_another_host(site: Path) -> None:
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text())
 
 
-def test_what_the_images_name_is_there() -> None:
+def test_every_module_named_in_a_drawing_exists() -> None:
     pictures = list((ROOT / "docs" / "images").glob("*.svg"))
     modules = {name for picture in pictures for name in MODULE.findall(picture.read_text())}
     assert len(modules) > 10

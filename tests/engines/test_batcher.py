@@ -88,7 +88,7 @@ def crowd(fake_bundle: Path) -> Iterator[Callable[..., Crowd]]:
         made.batcher.close()
 
 
-def test_what_is_queued_while_the_engine_is_busy_runs_together(crowd: Callable[..., Crowd]) -> None:
+def test_images_queued_while_the_engine_is_busy_run_together(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=4)
     first = made.occupy()
     others = made.bring(30, 60, 90, 120, 150, 180)
@@ -105,7 +105,7 @@ def test_an_image_alone_does_not_wait_for_others(crowd: Callable[..., Crowd]) ->
     assert made.engine.sizes == [1]
 
 
-def test_with_a_wait_a_batch_goes_as_soon_as_it_is_full(crowd: Callable[..., Crowd]) -> None:
+def test_a_full_batch_runs_without_further_waiting(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=3, wait=SECONDS)
     made.engine.release.set()
     asked = [made.pool.submit(made.batcher.infer, grey(level), Context()) for level in (1, 30, 60)]
@@ -113,14 +113,14 @@ def test_with_a_wait_a_batch_goes_as_soon_as_it_is_full(crowd: Callable[..., Cro
     assert made.engine.sizes == [3]
 
 
-def test_after_its_wait_an_image_runs_alone(crowd: Callable[..., Crowd]) -> None:
+def test_an_image_runs_alone_after_its_wait(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=3, wait=0.01)
     made.engine.release.set()
     assert best(made.batcher.infer(grey(100), Context())) == 3
     assert made.engine.sizes == [1]
 
 
-def test_a_poisonous_image_harms_only_itself(crowd: Callable[..., Crowd]) -> None:
+def test_a_failing_image_fails_alone(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=8)
     made.occupy()
     good, bad, fine = made.bring(30, POISON, 250)
@@ -132,7 +132,7 @@ def test_a_poisonous_image_harms_only_itself(crowd: Callable[..., Crowd]) -> Non
     assert best(made.batcher.infer(grey(1), Context())) == 0
 
 
-def test_who_left_or_is_too_late_never_reaches_the_engine(crowd: Callable[..., Crowd]) -> None:
+def test_disconnected_and_late_requests_never_reach_the_engine(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=8)
     made.occupy()
     leaving, late = Context(), Context(seconds=0.001)
@@ -150,7 +150,7 @@ def test_who_left_or_is_too_late_never_reaches_the_engine(crowd: Callable[..., C
     assert made.engine.sizes == [1, 1]
 
 
-def test_closing_finishes_what_is_queued_and_ends_the_thread(crowd: Callable[..., Crowd]) -> None:
+def test_closing_finishes_the_queue_and_ends_the_thread(crowd: Callable[..., Crowd]) -> None:
     made = crowd(largest=2, wait=0.01)
     first = made.occupy()
     others = made.bring(30, 60, 90)
@@ -181,7 +181,7 @@ def test_an_idle_batcher_does_not_wake_up(crowd: Callable[..., Crowd]) -> None:
     assert switches() == before
 
 
-def test_each_batch_is_told_with_the_waits_of_its_images(fake_bundle: Path) -> None:
+def test_each_batch_is_reported_with_the_waits_of_its_images(fake_bundle: Path) -> None:
     told: list[Sequence[float]] = []
     batcher = Batcher(engine_of(FakeEngine, fake_bundle), BatchLimits(4), told.append)
     batcher.infer(grey(1), Context())
@@ -200,7 +200,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(crowd: Callable[..., Crowd]
         np.testing.assert_array_equal(found, expected)
 
 
-def test_whatever_fails_beside_the_engine_the_next_image_is_answered(fake_bundle: Path) -> None:
+def test_after_any_failure_the_next_image_is_answered(fake_bundle: Path) -> None:
     fails = iter([True, False])
 
     def told(_: Sequence[float]) -> None:

@@ -37,9 +37,7 @@ def in_vain(picture: Picture, now: float = NOW) -> bool:
 
 
 @given(queues(), all_limits)
-def test_nothing_is_lost_or_doubled_and_every_part_keeps_the_order(
-    queue: list[Picture], limits: BatchLimits
-) -> None:
+def test_every_image_is_kept_once_and_in_order(queue: list[Picture], limits: BatchLimits) -> None:
     turn = next_turn(queue, limits, NOW)
     parts = (turn.take, turn.drop, turn.keep)
     assert sorted(picture for part in parts for picture in part) == queue
@@ -48,7 +46,7 @@ def test_nothing_is_lost_or_doubled_and_every_part_keeps_the_order(
 
 
 @given(queues(), all_limits)
-def test_what_is_in_vain_is_dropped_and_nothing_else(
+def test_only_cancelled_and_late_images_are_dropped(
     queue: list[Picture], limits: BatchLimits
 ) -> None:
     assert next_turn(queue, limits, NOW).drop == [picture for picture in queue if in_vain(picture)]
@@ -65,14 +63,14 @@ def test_a_batch_is_as_large_as_the_queue_and_the_limit_allow(
 
 
 @given(queues(), st.integers(1, 8))
-def test_without_a_wait_whatever_can_run_runs_now(queue: list[Picture], largest: int) -> None:
+def test_without_a_wait_a_batch_runs_at_once(queue: list[Picture], largest: int) -> None:
     turn = next_turn(queue, BatchLimits(largest), NOW)
     assert turn.take or not turn.keep
     assert turn.look_again is None
 
 
 @given(queues(), all_limits)
-def test_nobody_waits_longer_than_the_limit_or_into_the_own_deadline(
+def test_no_image_waits_past_the_limit_or_its_deadline(
     queue: list[Picture], limits: BatchLimits
 ) -> None:
     turn = next_turn(queue, limits, NOW)
@@ -96,5 +94,5 @@ def test_nobody_waits_longer_than_the_limit_or_into_the_own_deadline(
     ],
     ids=["nothing there", "one waits", "has waited", "its deadline is near"],
 )
-def test_a_wait_in_examples(queue: list[Picture], turn: Turn[Picture]) -> None:
+def test_the_wait_in_examples(queue: list[Picture], turn: Turn[Picture]) -> None:
     assert next_turn(queue, BatchLimits(8, 1.0), NOW) == turn

@@ -45,7 +45,7 @@ def test_a_batch_is_answered_image_by_image(engine: OnnxEngine) -> None:
     np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
 
 
-def test_an_image_that_is_alone_gets_the_same_answer_from_more_threads(
+def test_more_threads_give_a_single_image_the_same_answer(
     shipped_bundle: Path,
 ) -> None:
     manifest = read_manifest(shipped_bundle)
@@ -71,7 +71,7 @@ def test_a_graph_that_breaks_the_contract_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("graph", [b"", b"no graph", grey_graph()[:200]])
-def test_bytes_that_are_no_graph_are_refused_in_one_line(tmp_path: Path, graph: bytes) -> None:
+def test_an_invalid_graph_is_refused_in_one_line(tmp_path: Path, graph: bytes) -> None:
     directory = write_onnx_bundle(tmp_path / "greys", graph)
     with pytest.raises(BundleRefused, match=r"model\.onnx does not load: ") as refusal:
         build_pipeline(load_bundle(directory))

@@ -12,7 +12,7 @@ from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.registry import find_engine, make_engine
 from greengrocer.errors import UsageError
 from support.commands import mistake, run
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.plugins import python_path, write_plugin
 from support.servers import StartServer
 
@@ -40,7 +40,7 @@ def test_an_engine_is_found_by_its_name(fake_bundle: Path) -> None:
         assert isinstance(make_engine(name, fake_bundle, manifest, "cpu", ONE_THREAD), kind)
 
 
-def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no engine magic: choose one of fake, onnx, torch"):
         find_engine("magic")
 
@@ -71,7 +71,7 @@ def test_serve_refuses_an_unknown_engine_before_it_opens_a_port(
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_an_engine_that_does_not_load_is_refused_by_its_package(
+def test_an_engine_that_does_not_load_is_refused_and_its_package_named(
     fake_bundle: Path, tmp_path: Path, case: str
 ) -> None:
     where, code, why = BAD[case]
@@ -87,7 +87,7 @@ def test_an_engine_of_two_packages_is_refused(tmp_path: Path) -> None:
     assert "the engine 'onnx' is in more than one package (better-onnx 1.0, greengrocer " in line
 
 
-def test_predict_takes_an_engine_of_another_package(fake_bundle: Path, tmp_path: Path) -> None:
+def test_predict_accepts_an_engine_of_another_package(fake_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "dark.jpg").write_bytes(jpeg(5))
     command = ("predict", str(tmp_path / "dark.jpg"), "--bundle", str(fake_bundle), "--json")
     plugin = write_plugin(tmp_path, "turned", "turned", "turned:LightForBlack", LIGHT_FOR_BLACK)

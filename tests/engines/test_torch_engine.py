@@ -24,8 +24,8 @@ from greengrocer.networks.backbone import normalise
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.networks.weights import prototypes_to_float16, to_float16
 from support.bundles import digests
+from support.make_images import jpeg
 from support.networks import COARSE_OF, pictures, prototypes, square, untrained
-from support.pictures import jpeg
 from support.servers import clean_environment
 
 TEMPERATURE = 0.8
@@ -111,21 +111,21 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop(PACKAGE, None)
 
 
-def test_weights_that_are_a_package_of_their_own_are_found(bundle: Path, apart: Path) -> None:
+def test_weights_in_a_separate_package_are_found(bundle: Path, apart: Path) -> None:
     pixels = pictures(1, square(64))
     wanted = started(bundle).infer(pixels)
     (bundle / WEIGHTS).rename(apart)
     np.testing.assert_array_equal(started(bundle).infer(pixels).evidence, wanted.evidence)
 
 
-def test_weights_apart_of_another_bundle_are_not_taken(bundle: Path, apart: Path) -> None:
+def test_separate_weights_of_another_bundle_are_not_used(bundle: Path, apart: Path) -> None:
     apart.write_bytes((bundle / WEIGHTS).read_bytes() + b" ")
     (bundle / WEIGHTS).unlink()
     with pytest.raises(BundleRefused, match=r"has no weights\.safetensors"):
         started(bundle)
 
 
-def test_the_shipped_bundles_weights_are_told_of_by_what_to_install(
+def test_missing_weights_of_a_shipped_bundle_name_the_package_to_install(
     bundle: Path, apart: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bundle / WEIGHTS).unlink()
@@ -140,7 +140,7 @@ def test_the_shipped_bundles_weights_are_told_of_by_what_to_install(
 
 
 @torch.inference_mode()
-def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> None:
+def test_the_engine_answers_as_the_network_does(bundle: Path, network: Recogniser) -> None:
     pixels = pictures(3, square(64))
     found = started(bundle).infer(pixels)
     planes = normalise(torch.tensor(pixels).permute(0, 3, 1, 2))
@@ -162,13 +162,13 @@ def test_it_answers_as_the_network_does(bundle: Path, network: Recogniser) -> No
     )
 
 
-def test_an_image_that_cannot_be_written_to_is_taken(bundle: Path) -> None:
+def test_a_read_only_image_is_accepted(bundle: Path) -> None:
     pixels = pictures(1, square(64))
     pixels.flags.writeable = False
     assert started(bundle).infer(pixels).probabilities.shape == (1, 6)
 
 
-def test_several_threads_may_ask_at_once(bundle: Path) -> None:
+def test_several_threads_may_use_the_engine_at_once(bundle: Path) -> None:
     engine, pixels = started(bundle), pictures(4, square(64))
     expected = [engine.infer(pixels[i : i + 1]).probabilities for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -191,7 +191,7 @@ def test_an_answer_does_not_depend_on_its_neighbours_in_a_batch(bundle: Path) ->
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_on_a_processor_no_batches_are_wanted(bundle: Path) -> None:
+def test_no_batches_are_wanted_on_a_cpu(bundle: Path) -> None:
     assert started(bundle).largest_batch == 1
 
 
@@ -243,7 +243,7 @@ def test_cuda_without_a_gpu_is_refused(bundle: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu_answers_as_the_processor_does(bundle: Path) -> None:
+def test_a_gpu_answers_as_the_cpu_does(bundle: Path) -> None:
     pixels = pictures(3, square(64))
     expected = started(bundle, "cpu").infer(pixels)
     found = started(bundle, "cuda").infer(pixels)

@@ -15,7 +15,7 @@ def answer(level: Level, name: str | None, known: bool = True) -> Answer:
     )
 
 
-def test_what_is_named_is_judged_at_its_own_level_and_unknown_abstains() -> None:
+def test_an_answer_is_scored_at_its_level_and_unknown_abstains() -> None:
     scores = score_answers(
         [
             answer(Level.FINE, "gala"),

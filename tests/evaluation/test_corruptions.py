@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, SIDE, corrupt, shrink
-from support.pictures import photo
+from support.make_images import photo
 
 SIZES = [(348, 348), (348, 464), (61, 40), (1, 1)]
 
@@ -26,7 +26,7 @@ def distance(one: Image.Image, other: Image.Image) -> float:
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("size", SIZES)
-def test_size_and_mode_are_kept_and_the_original_is_left_alone(
+def test_size_and_mode_are_kept_and_the_original_is_unchanged(
     name: str, size: tuple[int, int]
 ) -> None:
     picture = photo(1, size)
@@ -60,13 +60,13 @@ def test_noise_has_the_deviation_that_the_table_says() -> None:
     assert corrupt(grey, "noise", 1, 0).tobytes() != corrupt(grey, "noise", 1, 2).tobytes()
 
 
-def test_images_go_lighter_and_darker_in_turn() -> None:
+def test_brightness_alternates_between_lighter_and_darker() -> None:
     grey = Image.new("RGB", (8, 8), (128, 128, 128))
     means = [np.asarray(corrupt(grey, "brightness", 1, seed)).mean() for seed in range(4)]
     assert means == pytest.approx([153.5, 102.5, 153.5, 102.5], abs=0.5)
 
 
-def test_images_turn_either_way_in_turn_and_leave_no_blank_corners(
+def test_rotation_alternates_direction_and_leaves_no_blank_corners(
     detailed: Image.Image,
 ) -> None:
     white = Image.new("RGB", (64, 48), (255, 255, 255))
@@ -77,7 +77,7 @@ def test_images_turn_either_way_in_turn_and_leave_no_blank_corners(
     assert distance(straightened.crop(middle), left.crop(middle)) < 0.5 * distance(left, right)
 
 
-def test_contrast_keeps_the_mean_and_its_share_of_the_spread(detailed: Image.Image) -> None:
+def test_contrast_keeps_the_mean_and_scales_the_spread(detailed: Image.Image) -> None:
     before, after = (np.asarray(p) for p in (detailed, corrupt(detailed, "contrast", 2, 0)))
     assert after.mean() == pytest.approx(before.mean(), abs=0.5)
     assert after.std() == pytest.approx(0.5 * before.std(), rel=0.02)
@@ -87,13 +87,13 @@ def test_contrast_keeps_the_mean_and_its_share_of_the_spread(detailed: Image.Ima
     ("size", "expected"),
     [((348, 464), (348, 464)), ((700, 1400), (SIDE, 2 * SIDE)), ((4000, 3000), (467, SIDE))],
 )
-def test_large_images_are_shrunk_to_what_the_levels_are_meant_for(
+def test_large_images_are_shrunk_to_the_size_that_severities_assume(
     size: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     assert shrink(Image.new("RGB", size)).size == expected
 
 
 @pytest.mark.parametrize(("name", "severity"), [("snow", 1), ("blur", 0), ("blur", 6)])
-def test_another_name_or_severity_is_an_error(name: str, severity: int) -> None:
+def test_an_unknown_name_or_severity_is_an_error(name: str, severity: int) -> None:
     with pytest.raises(KeyError):
         corrupt(photo(1), name, severity, 0)

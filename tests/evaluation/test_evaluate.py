@@ -17,7 +17,7 @@ def evaluated(bundle_directory: Path, data: Path) -> Evaluation:
     return evaluate(build_pipeline(bundle, "fake"), bundle.manifest, read_split(data, "val"), 2)
 
 
-def test_a_folder_a_class_is_scored(fake_bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_per_class_is_scored(fake_bundle: Path, tmp_path: Path) -> None:
     # 12 and 240 are answered rightly; 100 is a grey-3 that lies in grey-9's folder.
     data = write_folders(tmp_path, {"grey-0": [12], "grey-9": [240, 100]})
     evaluation = evaluated(fake_bundle, data)
@@ -72,7 +72,7 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
     assert "\n" not in str(refused.value)
 
 
-def test_an_image_that_cannot_be_read_is_named(fake_bundle: Path, tmp_path: Path) -> None:
+def test_an_unreadable_image_is_named(fake_bundle: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"grey-1": [30]})
     (data / "grey-1" / "broken.png").write_bytes(b"broken")
     with pytest.raises(DatasetUnusable, match=r"broken\.png: the file is not an image"):

@@ -6,7 +6,7 @@ from greengrocer.errors import DatasetUnusable, UnreadableImage
 from greengrocer.evaluation.map_images import map_images
 
 
-def test_results_stand_in_the_order_of_the_paths(tmp_path: Path) -> None:
+def test_results_are_in_the_order_of_the_paths(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in "cab"]
     for path in paths:
         path.write_bytes(path.name.encode())
@@ -14,7 +14,7 @@ def test_results_stand_in_the_order_of_the_paths(tmp_path: Path) -> None:
     assert found == [(0, b"c"), (1, b"a"), (2, b"b")]
 
 
-def test_what_cannot_be_read_or_is_refused_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_or_refused_image_is_named(tmp_path: Path) -> None:
     def refuse(_: int, data: bytes) -> None:
         raise UnreadableImage(f"no image in {len(data)} bytes")
 

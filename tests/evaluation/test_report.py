@@ -101,7 +101,7 @@ def test_the_pages_figures_are_those_of_the_scores(run: Run) -> None:
     assert "threshold 0.500" in page.text
 
 
-def test_the_page_asks_no_host_for_anything(damaged: Run) -> None:
+def test_the_page_loads_nothing_from_any_host(damaged: Run) -> None:
     rendered = render(damaged)
     for mark in ("http:", "https:", "//", "url(", "@import", "<script", "<link"):
         assert mark not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", rendered)
@@ -111,7 +111,7 @@ def test_the_page_asks_no_host_for_anything(damaged: Run) -> None:
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
 
 
-def test_images_charts_and_tables_say_what_they_show(damaged: Run) -> None:
+def test_images_charts_and_tables_have_labels(damaged: Run) -> None:
     page = Page(render(damaged))
     assert all(attributes["alt"] for tag, attributes in page.tags if tag == "img")
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
@@ -137,7 +137,7 @@ def test_names_are_escaped(run: Run) -> None:
     assert f"The same image with the evidence for {HOSTILE} laid over" in alts
 
 
-def test_unknown_images_hang_below_with_their_auroc(run: Run) -> None:
+def test_unknown_images_are_shown_with_their_auroc(run: Run) -> None:
     assert "AUROC" not in render(run)
     unknown = np.zeros(4, np.float32)
     text = Page(render(replace(run, unknown=unknown))).text
@@ -145,7 +145,7 @@ def test_unknown_images_hang_below_with_their_auroc(run: Run) -> None:
     assert "Unknown turned away 100.0 % 4 of 4 images" in text
 
 
-def test_damaged_images_have_a_section_where_they_were_evaluated(run: Run, damaged: Run) -> None:
+def test_corrupted_images_have_a_section_where_they_were_evaluated(run: Run, damaged: Run) -> None:
     assert "When the images are bad" not in render(run)
     rendered = render(damaged)
     text = Page(rendered).text
@@ -164,7 +164,7 @@ def test_damaged_images_have_a_section_where_they_were_evaluated(run: Run, damag
     assert "Relative loss " not in text
 
 
-def test_without_a_mistake_or_a_hierarchy_the_page_is_whole(tmp_path: Path) -> None:
+def test_the_page_is_complete_without_mistakes_or_hierarchy(tmp_path: Path) -> None:
     flat = write_fake_bundle(tmp_path / "flat", hierarchy=False)
     text = Page(render(make_run(flat, write_folders(tmp_path / "data", {"grey-0": [12]})))).text
     assert "Fine top-1 100.0 %" in text
@@ -172,7 +172,7 @@ def test_without_a_mistake_or_a_hierarchy_the_page_is_whole(tmp_path: Path) -> N
     assert "every answer is right" in text
 
 
-def test_only_a_model_of_the_grocery_data_set_stands_beside_what_is_published(run: Run) -> None:
+def test_only_a_model_of_the_grocery_data_set_is_compared_with_published_results(run: Run) -> None:
     assert "DenseNet" not in render(run)
     other = run.manifest.model_copy(update={"provenance": {"dataset": {"name": "Shelves"}}})
     assert "DenseNet" not in render(replace(run, manifest=other))
@@ -194,7 +194,7 @@ def test_only_a_model_of_the_grocery_data_set_stands_beside_what_is_published(ru
         ),
     ],
 )
-def test_the_page_says_what_the_images_had_to_do_with_the_model(
+def test_the_page_says_whether_the_model_was_trained_on_the_images(
     run: Run, provenance: dict[str, object], told: str
 ) -> None:
     manifest = run.manifest.model_copy(update={"provenance": provenance})

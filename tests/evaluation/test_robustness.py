@@ -21,7 +21,7 @@ def measured(bundle_directory: Path, data: Path) -> Robustness:
     return robustness(pipeline, evaluate(pipeline, bundle.manifest, read_split(data, "val"), 2), 2)
 
 
-def test_an_engine_that_sees_only_brightness_loses_what_brightness_takes(
+def test_only_brightness_hurts_an_engine_that_sees_only_brightness(
     fake_bundle: Path, tmp_path: Path
 ) -> None:
     # A class is 25.5 grey levels wide and severity 1 shifts by as much: of plain greys, the first
@@ -52,13 +52,13 @@ def test_the_loss_is_relative_to_clean_and_of_severities_1_to_3() -> None:
     }
 
 
-def test_without_a_right_answer_there_is_nothing_to_lose() -> None:
+def test_without_a_correct_answer_there_is_no_loss() -> None:
     found = Robustness(np.zeros(2, bool), np.zeros((2, len(NAMES), 5), bool))
     assert found.relative_loss is None
     assert found.relative_loss_interval is None
 
 
-def test_an_image_that_has_gone_is_named(fake_bundle: Path, tmp_path: Path) -> None:
+def test_a_missing_image_is_named(fake_bundle: Path, tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"grey-4": [115]})
     bundle = load_bundle(fake_bundle)
     pipeline = build_pipeline(bundle, "fake")

@@ -34,7 +34,7 @@ def test_the_shipped_bundles_were_not_trained_on_images_of_others(
     )
 
 
-def test_a_list_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_list_is_refused(tmp_path: Path) -> None:
     directory = write_fake_bundle(tmp_path / "greys")
     (directory / TRAINED_ON).write_bytes(b"12345678 123")
     manifest = read_manifest(directory)

@@ -1,4 +1,4 @@
-"""The wall clock jumps, by days: no deadline, pace or connection notices."""
+"""Jumps of the wall clock by days affect no deadline, time-out or connection."""
 
 import os
 from email.utils import parsedate_to_datetime
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 from support.wire import Wire, head, post
 
@@ -25,7 +25,7 @@ PATIENT = (
 
 
 class WallClock:
-    """What a process takes for the time of day."""
+    """The time of day as a process sees it."""
 
     def __init__(self, directory: Path) -> None:
         if not LIBRARIES and "REQUIRE_DEBIAN_PROGRAMS" not in os.environ:
@@ -34,7 +34,7 @@ class WallClock:
         self.jump(0)
 
     def jump(self, days: int) -> None:
-        """Be off by so many days from now on."""
+        """Shift the clock by ``days``."""
         self._file.write_text(f"{days * DAY:+d}s")
 
     @property
@@ -54,14 +54,14 @@ def clock(tmp_path: Path) -> WallClock:
 
 
 def told(wire: Wire) -> float:
-    """The time of day that an answer tells, in seconds."""
+    """The time of day in an answer's Date header, in seconds."""
     date = wire.send(LIVEZ).answer().headers["date"]
     return parsedate_to_datetime(date).timestamp()
 
 
 @pytest.mark.parametrize("days", [DAYS, -DAYS])
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_who_is_sending_waiting_or_silent_does_not_notice(
+def test_a_clock_jump_does_not_affect_open_connections(
     serve: StartServer, fake_bundle: Path, clock: WallClock, days: int, workers: tuple[str, ...]
 ) -> None:
     flags = ("--engine", "fake", "--bundle", str(fake_bundle), *PATIENT, *workers)
@@ -80,7 +80,7 @@ def test_who_is_sending_waiting_or_silent_does_not_notice(
     assert server.stop() == 0
 
 
-def test_a_jump_backwards_lets_nobody_be_slow(
+def test_a_clock_jump_backwards_does_not_extend_time_outs(
     serve: StartServer, fake_bundle: Path, clock: WallClock
 ) -> None:
     pace = (

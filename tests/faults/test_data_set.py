@@ -1,4 +1,4 @@
-"""The data set is not there, or goes while the service runs."""
+"""The data set is missing at the start, or vanishes while the service runs."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from support.commands import mistake, run
 from support.folders import write_folders
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import StartServer
 from support.wire import exchange, head, post
@@ -19,7 +19,7 @@ RANDOM = head("GET", "/random-image")
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_one_that_is_not_there_ends_the_start_in_one_line(
+def test_a_missing_data_set_ends_the_start_in_one_line(
     tmp_path: Path, fake_bundle: Path, workers: tuple[str, ...]
 ) -> None:
     flags = ["--engine", "fake", "--bundle", str(fake_bundle), "--log-level", "error", *workers]
@@ -27,7 +27,7 @@ def test_one_that_is_not_there_ends_the_start_in_one_line(
     assert f"there is no data set at {tmp_path / 'nowhere'}" in mistake(done)
 
 
-def test_one_that_goes_takes_only_its_images_with_it_and_may_come_back(
+def test_a_data_set_may_vanish_and_come_back_while_serving(
     serve: StartServer, tmp_path: Path, fake_bundle: Path
 ) -> None:
     data = write_folders(tmp_path / "data", {"pear": [10, 20]})
@@ -43,7 +43,7 @@ def test_one_that_goes_takes_only_its_images_with_it_and_may_come_back(
 
 
 @pytest.mark.accept
-def test_without_it_a_process_that_dies_is_replaced_no_more(
+def test_without_the_data_set_a_dead_process_is_not_replaced(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     """An HTTP process reads the data set's list as it starts."""

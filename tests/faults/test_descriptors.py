@@ -1,4 +1,4 @@
-"""No file descriptors left, in any of the processes."""
+"""A process of the service runs out of file descriptors."""
 
 import time
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from resource import RLIMIT_NOFILE
 
 import pytest
 
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.processes import children, descriptors
 from support.servers import Server, StartServer
 from support.shortage import at_most, processor_seconds
@@ -27,7 +27,7 @@ IDLE = 0.5  # of them, so many at most may be work
 LIVEZ = head("GET", "/livez")
 
 
-def test_who_is_connected_is_served_and_others_are_again_when_there_is_room(
+def test_open_connections_are_served_and_new_ones_once_descriptors_are_free(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--engine", "fake", "--bundle", str(fake_bundle))
@@ -35,7 +35,7 @@ def test_who_is_connected_is_served_and_others_are_again_when_there_is_room(
 
 
 @pytest.mark.accept
-def test_an_http_process_does_the_same_and_is_left_alone(supervised: Workers) -> None:
+def test_an_http_process_without_descriptors_is_not_replaced(supervised: Workers) -> None:
     processes = children(supervised.supervisor)
     (pid,) = supervised.pids("http")
     crowd(supervised.server, pid)
@@ -68,7 +68,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_whoever_is_hung_up_knows_it_at_once(serve: StartServer, fake_bundle: Path) -> None:
+def test_a_refused_connection_is_closed_at_once(serve: StartServer, fake_bundle: Path) -> None:
     server = serve("--engine", "fake", "--bundle", str(fake_bundle))
     pid = server.process.pid
     with Wire(server.url) as connected:
@@ -87,7 +87,7 @@ def supervised(fake_bundle: Path, runtime: Path) -> Iterator[Workers]:
 
 
 @pytest.mark.accept
-def test_an_engine_that_has_none_answers_and_who_comes_anew_waits(
+def test_an_engine_without_descriptors_answers_and_new_processes_wait(
     supervised: Workers, runtime: Path
 ) -> None:
     engine, (http,) = supervised.engine, supervised.pids("http")
@@ -104,7 +104,7 @@ def test_an_engine_that_has_none_answers_and_who_comes_anew_waits(
 
 
 @pytest.mark.accept
-def test_an_engine_that_has_none_for_another_model_serves_on(
+def test_an_engine_without_descriptors_for_a_reload_keeps_serving(
     supervised: Workers, runtime: Path
 ) -> None:
     engine = supervised.engine
@@ -118,7 +118,9 @@ def test_an_engine_that_has_none_for_another_model_serves_on(
 
 
 @pytest.mark.accept
-def test_a_supervisor_that_has_none_starts_nothing_until_it_has_some(supervised: Workers) -> None:
+def test_a_supervisor_without_descriptors_starts_processes_once_it_has_some(
+    supervised: Workers,
+) -> None:
     engine = supervised.engine
     with at_most(supervised.supervisor, RLIMIT_NOFILE, descriptors(supervised.supervisor) - 2):
         supervised.kill(engine)

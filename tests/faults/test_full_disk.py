@@ -1,4 +1,4 @@
-"""No room left: for logs, answers, reports, trainings, and for what several processes share."""
+"""Full disks: for logs, answers, reports, trainings and the files that processes share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +10,9 @@ from support.bundles import write_fake_bundle
 from support.commands import Done, mistake, run, run_into
 from support.folders import write_folders
 from support.graphs import write_onnx_bundle
+from support.make_images import jpeg
 from support.mounts import fill, python_that_sees, seen_by, small_disk
 from support.orders import reload
-from support.pictures import jpeg
 from support.servers import logging_to
 from support.waiting import until
 from support.wire import exchange, head, post
@@ -72,7 +72,7 @@ def without_log(request: pytest.FixtureRequest, fake_bundle: Path) -> Iterator[s
         yield url
 
 
-def test_a_log_that_has_no_room_is_lost_and_nothing_else(without_log: str) -> None:
+def test_a_full_disk_loses_log_lines_and_nothing_else(without_log: str) -> None:
     until(lambda: exchange(without_log, head("GET", "/readyz")).status == 200)
     for _ in range(100):
         assert exchange(without_log, post(jpeg(250))).status == 200
@@ -80,7 +80,7 @@ def test_a_log_that_has_no_room_is_lost_and_nothing_else(without_log: str) -> No
 
 
 @pytest.mark.parametrize("form", ["--csv", "--json", "--top=3"])
-def test_answers_that_have_no_room_end_predict(
+def test_predict_ends_when_its_output_has_no_room(
     tmp_path: Path, grocery_bundle: Path, form: str
 ) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(100))
@@ -89,7 +89,7 @@ def test_answers_that_have_no_room_end_predict(
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",), ("--card",)])
-def test_what_info_has_no_room_to_say_is_not_lost_in_silence(
+def test_info_reports_that_its_output_has_no_room(
     fake_bundle: Path, flags: tuple[str, ...]
 ) -> None:
     assert NO_ROOM in mistake(run_into(FULL, "info", "--bundle", str(fake_bundle), *flags))
@@ -104,17 +104,17 @@ def labelled(tmp_path: Path) -> list[str]:
     return ["--data", str(tmp_path / "data"), "--bundle", str(bundle)]
 
 
-def test_figures_that_have_no_room_end_evaluate(labelled: list[str]) -> None:
+def test_evaluate_ends_when_its_output_has_no_room(labelled: list[str]) -> None:
     assert NO_ROOM in mistake(run_into(FULL, "evaluate", "--json", *labelled))
 
 
-def test_a_report_that_has_no_room_is_refused_by_its_name(disk: Path, labelled: list[str]) -> None:
+def test_a_report_without_room_is_refused_and_named(disk: Path, labelled: list[str]) -> None:
     line = mistake(run_with(disk, 8, "evaluate", *labelled, "--report", str(disk / "report")))
     assert str(disk / "report" / "index.html") in line
     assert NO_ROOM in line
 
 
-def test_a_download_that_has_no_room_says_what_to_do(disk: Path, dataset: Path) -> None:
+def test_a_download_without_room_says_what_to_do(disk: Path, dataset: Path) -> None:
     arguments = ["data", "download", "--data", str(disk / "there"), "--from", str(dataset)]
     line = mistake(run_with(disk, 1000, *arguments))
     assert NO_ROOM in line
@@ -122,7 +122,7 @@ def test_a_download_that_has_no_room_says_what_to_do(disk: Path, dataset: Path) 
 
 
 @pytest.mark.accept
-def test_a_training_that_has_no_room_for_its_checkpoint_ends_in_one_line(
+def test_a_training_without_room_for_a_checkpoint_ends_in_one_line(
     tmp_path: Path, disk: Path
 ) -> None:
     (tmp_path / "tones.toml").write_text(RECIPE)
@@ -133,7 +133,7 @@ def test_a_training_that_has_no_room_for_its_checkpoint_ends_in_one_line(
     assert NO_ROOM in mistake(done)
 
 
-def test_workers_that_have_no_room_do_not_start(disk: Path, fake_bundle: Path) -> None:
+def test_workers_do_not_start_on_a_full_disk(disk: Path, fake_bundle: Path) -> None:
     flags = ["--workers", "1", "--port", "0", *flags_of(fake_bundle)]
     done = run_with(disk, 100, "serve", *flags, TMPDIR=str(disk), XDG_RUNTIME_DIR="")
     assert NO_ROOM in mistake(done)
@@ -154,7 +154,7 @@ def told_version(workers: Workers) -> str:
     return Prediction.model_validate_json(answer.body).model.version
 
 
-def test_a_disk_that_fills_up_under_workers_harms_no_request_and_prevents_reloads(
+def test_a_disk_that_fills_up_fails_reloads_but_no_request(
     workers: Workers, disk: Path, tmp_path: Path, runtime: Path
 ) -> None:
     other = write_fake_bundle(tmp_path / "other", version="2")

@@ -1,4 +1,4 @@
-"""Whoever reads the log stops reading: the service answers on, and says later what was lost."""
+"""The log's reader stalls: the service keeps answering and reports lost lines later."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import logging_to
 from support.waiting import until
 from support.wire import exchange, head, post
@@ -18,7 +18,7 @@ PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
-def test_nobody_waits_for_the_reader_of_the_log(
+def test_requests_do_not_wait_for_a_stalled_log_reader(
     fake_bundle: Path, workers: tuple[str, ...]
 ) -> None:
     read, write = os.pipe()

@@ -1,4 +1,4 @@
-"""A limit of memory that an image hits: it is refused, and the next is answered."""
+"""An image over the memory limit is refused, and the next one is answered."""
 
 from pathlib import Path
 from resource import RLIMIT_DATA
@@ -6,7 +6,7 @@ from resource import RLIMIT_DATA
 import pytest
 from PIL import Image
 
-from support.pictures import encoded, jpeg
+from support.make_images import encoded, jpeg
 from support.problems import problem_of
 from support.servers import StartServer
 from support.shortage import at_most, written_memory
@@ -33,7 +33,7 @@ def assert_full(answer: WireAnswer) -> None:
 
 
 @pytest.mark.accept
-def test_the_image_that_has_no_room_is_refused_and_the_next_is_answered(
+def test_an_image_over_the_memory_limit_is_refused_and_the_next_is_answered(
     serve: StartServer, fake_bundle: Path, huge: bytes
 ) -> None:
     server = serve("--engine", "fake", "--bundle", str(fake_bundle))
@@ -48,9 +48,7 @@ def test_the_image_that_has_no_room_is_refused_and_the_next_is_answered(
 
 
 @pytest.mark.accept
-def test_an_engine_that_has_no_room_says_so_through_its_workers(
-    fake_bundle: Path, huge: bytes
-) -> None:
+def test_an_engine_process_out_of_memory_refuses_the_image(fake_bundle: Path, huge: bytes) -> None:
     workers = start_workers(1, "--engine", "fake", "--bundle", str(fake_bundle))
     try:
         engine = workers.engine

@@ -1,12 +1,12 @@
-"""No file system that may be written to: neither home nor a place for temporary files."""
+"""Read-only file systems: neither the home nor the temporary directory is writable."""
 
 from pathlib import Path
 
 import pytest
 
 from support.commands import mistake, run
+from support.make_images import jpeg
 from support.mounts import READ_ONLY, python_that_sees, small_disk
-from support.pictures import jpeg
 from support.servers import StartServer
 from support.wire import exchange, head, post
 from support.workers import start_workers
@@ -14,7 +14,7 @@ from support.workers import start_workers
 NOWHERE = {"XDG_RUNTIME_DIR": "", "TMPDIR": ""}
 
 
-def test_one_process_needs_no_place_to_write_to(
+def test_one_process_needs_no_writable_directory(
     tmp_path: Path, serve: StartServer, fake_bundle: Path
 ) -> None:
     python = python_that_sees(tmp_path, READ_ONLY)
@@ -26,7 +26,7 @@ def test_one_process_needs_no_place_to_write_to(
     assert "Traceback" not in "".join(server.log)
 
 
-def test_the_bundle_that_ships_needs_none_either(
+def test_the_shipped_bundle_needs_no_writable_directory(
     tmp_path: Path, serve: StartServer, grocery_bundle: Path
 ) -> None:
     python = python_that_sees(tmp_path, READ_ONLY)
@@ -34,14 +34,16 @@ def test_the_bundle_that_ships_needs_none_either(
     assert exchange(server.url, post(jpeg(250))).status == 200
 
 
-def test_workers_say_that_they_need_one(tmp_path: Path, fake_bundle: Path) -> None:
+def test_workers_without_a_writable_directory_are_refused(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
     flags = ["--port", "0", "--engine", "fake", "--bundle", str(fake_bundle)]
     python = python_that_sees(tmp_path, READ_ONLY)
     line = mistake(run("serve", "--workers", "1", *flags, python=python, environment=NOWHERE))
     assert "--workers needs a directory to write to, which TMPDIR may name" in line
 
 
-def test_workers_say_that_its_path_is_too_long(
+def test_workers_with_too_long_a_directory_are_refused(
     tmp_path: Path, runtime: Path, fake_bundle: Path
 ) -> None:
     place = tmp_path / ("x" * 100)
@@ -53,7 +55,7 @@ def test_workers_say_that_its_path_is_too_long(
     assert not [*place.iterdir()]
 
 
-def test_workers_take_the_one_that_tmpdir_names(
+def test_workers_use_the_directory_that_tmpdir_names(
     tmp_path: Path, short_path: Path, fake_bundle: Path
 ) -> None:
     place = short_path / "place"
@@ -70,7 +72,9 @@ def test_workers_take_the_one_that_tmpdir_names(
 
 
 @pytest.mark.parametrize("command", ["predict", "info"])
-def test_what_only_reads_needs_none(tmp_path: Path, grocery_bundle: Path, command: str) -> None:
+def test_predict_and_info_need_no_writable_directory(
+    tmp_path: Path, grocery_bundle: Path, command: str
+) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(100))
     pictures = [str(tmp_path / "a.jpg")] if command == "predict" else []
     python = python_that_sees(tmp_path, READ_ONLY)

@@ -38,13 +38,13 @@ def test_auroc_counts_the_pairs_in_order_and_ties_half() -> None:
     ("positive", "negative", "expected"),
     [((0.6, 0.7), (0.1,), 1), ((0.1,), (0.6, 0.7), 0), ((0.5, 0.5), (0.5, 0.5), 0.5)],
 )
-def test_auroc_at_its_ends(
+def test_auroc_of_extreme_cases(
     positive: tuple[float, ...], negative: tuple[float, ...], expected: float
 ) -> None:
     assert auroc(scores(*positive), scores(*negative)) == expected
 
 
-def test_the_bootstrap_surrounds_the_mean_and_repeats_itself() -> None:
+def test_the_bootstrap_interval_contains_the_mean_and_is_reproducible() -> None:
     values = np.arange(100) % 2
     interval = bootstrap(lambda drawn: float(values[drawn].mean()), 100)
     # The mean's standard error is 0.05.

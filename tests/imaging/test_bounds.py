@@ -1,4 +1,4 @@
-"""The event loop reads headers: whatever the bytes, that is little work and little memory."""
+"""Headers are read on the event loop: any bytes take little time and memory."""
 
 import random
 import sys
@@ -86,7 +86,7 @@ def work(data: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", HEAVY)
-def test_a_still_of_many_parts_is_little_work_and_little_memory(name: str) -> None:
+def test_a_still_of_many_parts_takes_little_time_and_memory(name: str) -> None:
     data = HEAVY[name].file()
     assert len(data) < 20_000_000
     peak, ran = work(data)
@@ -94,7 +94,7 @@ def test_a_still_of_many_parts_is_little_work_and_little_memory(name: str) -> No
     assert ran < MAX_LINES
 
 
-def test_any_sum_of_parts_is_little_work() -> None:
+def test_any_combination_of_parts_takes_little_time() -> None:
     chance = random.Random(7)
     most = (0, 1, 30, 400, 998, 2000)
     taken = 0
@@ -117,29 +117,29 @@ def test_any_sum_of_parts_is_little_work() -> None:
 
 
 @pytest.mark.parametrize("tiles", [1, 48, 450])
-def test_grids_of_cameras_are_taken(tiles: int) -> None:
+def test_grids_of_real_cameras_are_accepted(tiles: int) -> None:
     assert read_header(Grid(tiles, named=6, more=AUX).file()).format is Format.HEIC
 
 
-def test_a_property_that_is_not_read_may_be_of_any_size() -> None:
+def test_an_ignored_property_may_be_of_any_size() -> None:
     profile = box(b"colr", b"prof" + bytes(3_000_000))
     assert read_header(Grid(named=2, more=profile).file()).format is Format.HEIC
 
 
 @pytest.mark.parametrize("kind", LONGEST)
-def test_a_property_that_is_longer_than_its_kind_is_refused(kind: bytes) -> None:
+def test_too_long_a_property_is_refused(kind: bytes) -> None:
     data = Grid(named=2, more=box(kind, bytes(LONGEST[kind] + 1))).file()
     with pytest.raises(ImageRefused, match=f"{kind.decode()}.*too long"):
         read_header(data)
 
 
-def test_pieces_of_an_item_may_not_lie_over_each_other() -> None:
+def test_overlapping_extents_of_an_item_are_refused() -> None:
     grid = Grid(1, extents=100, length=1000, spare=box(b"free", bytes(2000)))
     with pytest.raises(ImageRefused, match="bytes too often"):
         read_header(grid.file())
 
 
-def test_boxes_that_are_not_looked_at_do_not_reach_the_decoder() -> None:
+def test_ignored_boxes_do_not_reach_the_decoder() -> None:
     meta = Meta(still("HEIC") + 5000 * FREE + box(b"moov", b""))
     with pytest.raises(Damaged, match="boxes"):
         list(meta.boxes())

@@ -1,4 +1,4 @@
-"""Memory for decoding: first come first served, and whoever waits in vain leaves the line."""
+"""The memory budget for decoding is first come, first served; cancelled waits leave it."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from support.waiting import SECONDS, until
 
 
 class Holder:
-    """Holds some of a budget, in a thread, until it is told to let go."""
+    """Holds some of a budget in a thread until released."""
 
     def __init__(self, budget: DecodeBudget, pool: ThreadPoolExecutor, amount: int) -> None:
         self.context = Context(seconds=SECONDS)
@@ -49,7 +49,7 @@ def hold(budget: DecodeBudget) -> Hold:
     return lambda amount: Holder(budget, pool, amount)
 
 
-def test_what_fits_is_held_at_once_and_given_back(
+def test_memory_that_fits_is_reserved_at_once_and_released(
     budget: DecodeBudget, told: list[int], hold: Hold
 ) -> None:
     first, second = hold(60), hold(40)
@@ -62,9 +62,7 @@ def test_what_fits_is_held_at_once_and_given_back(
     assert told[-1] == 0
 
 
-def test_who_is_first_in_line_is_first_however_small_the_next(
-    budget: DecodeBudget, hold: Hold
-) -> None:
+def test_a_small_image_does_not_overtake_a_large_one(budget: DecodeBudget, hold: Hold) -> None:
     first = hold(60)
     assert first.has.wait(SECONDS)
     large = hold(80)
@@ -79,14 +77,14 @@ def test_who_is_first_in_line_is_first_however_small_the_next(
     small.let_go()
 
 
-def test_more_than_there_is_takes_all(budget: DecodeBudget, hold: Hold) -> None:
+def test_an_image_over_the_whole_budget_takes_all_of_it(budget: DecodeBudget, hold: Hold) -> None:
     large = hold(1000)
     assert large.has.wait(SECONDS)
     assert budget.used == 100
     large.let_go()
 
 
-def test_who_leaves_makes_room_for_the_next(budget: DecodeBudget, hold: Hold) -> None:
+def test_a_cancelled_wait_lets_the_next_one_in(budget: DecodeBudget, hold: Hold) -> None:
     first = hold(60)
     assert first.has.wait(SECONDS)
     large = hold(80)
@@ -114,7 +112,7 @@ def test_a_deadline_ends_the_wait(budget: DecodeBudget, hold: Hold) -> None:
     first.let_go()
 
 
-def test_what_fails_gives_back(budget: DecodeBudget) -> None:
+def test_a_failure_releases_its_memory(budget: DecodeBudget) -> None:
     with pytest.raises(ZeroDivisionError), budget.reserve(80, Context()):
         raise ZeroDivisionError
     assert budget.used == 0

@@ -1,4 +1,4 @@
-"""What any colour mode becomes on its way to RGB."""
+"""The conversion of every colour mode to RGB."""
 
 import struct
 
@@ -7,7 +7,7 @@ from conformance.jpegs import APP2, segment, with_segments
 from PIL import Image, ImageCms
 
 from greengrocer.imaging.decode import decode
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.png import GREY, GREY_ALPHA, PALETTE, RGB, RGBA, chunk, png
 
 WHITE = (255, 255, 255)
@@ -30,18 +30,18 @@ def grey(*levels: int) -> list[Colour]:
     return [(level, level, level) for level in levels]
 
 
-def test_alpha_is_laid_over_white() -> None:
+def test_alpha_is_blended_over_white() -> None:
     picture = Image.new("RGBA", (3, 1))
     picture.putdata([(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 51)])
     for data in (encoded(picture, "PNG"), encoded(picture, "WEBP", lossless=True, exact=True)):
         assert row(data) == [(255, 0, 0), WHITE, (204, 204, 204)]
 
 
-def test_grey_with_alpha_is_laid_over_white() -> None:
+def test_grey_with_alpha_is_blended_over_white() -> None:
     assert row(png((3, 1), 8, GREY_ALPHA, [bytes([9, 255, 9, 0, 0, 51])])) == grey(9, 255, 204)
 
 
-def test_a_palette_is_looked_up_and_its_transparency_laid_over_white() -> None:
+def test_a_palette_with_transparency_is_blended_over_white() -> None:
     colours = chunk(b"PLTE", bytes([255, 0, 0, 0, 255, 0, 0, 0, 255]))
     alpha = chunk(b"tRNS", bytes([255, 0, 51]))
     indices = [bytes([0, 1, 2])]
@@ -91,7 +91,7 @@ def test_colour_of_16_bits_is_scaled_not_clipped() -> None:
     assert row(png((2, 1), 16, RGB, pixels)) == [(0, 1, 128), (255, 64, 2)]
 
 
-def test_alpha_of_16_bits_is_laid_over_white() -> None:
+def test_alpha_of_16_bits_is_blended_over_white() -> None:
     pixels = [words(0, 0xFFFF, 0, 0, 0, 0x3333)]
     assert row(png((3, 1), 16, GREY_ALPHA, pixels)) == grey(0, 255, 204)
     assert row(png((1, 1), 16, RGBA, [words(0, 0xFFFF, 0, 0x3333)])) == [(204, 255, 204)]
@@ -124,14 +124,14 @@ def test_an_icc_profile_changes_nothing() -> None:
         )
 
 
-def test_a_damaged_icc_profile_is_no_reason_to_refuse() -> None:
+def test_a_damaged_icc_profile_is_ignored() -> None:
     plain = encoded(photo(4), "JPEG")
     damaged = with_segments(plain, segment(APP2, b"ICC_PROFILE\0\x07\x02" + bytes(999)))
     assert decode(damaged).tobytes() == decode(plain).tobytes()
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_used(kind: str) -> None:
     first, second = Image.new("RGB", (6, 4), "red"), Image.new("RGB", (6, 4), "blue")
     film = encoded(first, kind, save_all=True, append_images=[second], lossless=True)
     assert row(film) == [(255, 0, 0)] * 6

@@ -15,7 +15,7 @@ from greengrocer.errors import (
 from greengrocer.imaging.colour import BAND, upright_rgb
 from greengrocer.imaging.cost import webp_seconds
 from greengrocer.imaging.decode import DecodeLimits, decode
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.png import GREY, SIGNATURE, chunk, header, png
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -27,7 +27,7 @@ def noise(size: tuple[int, int]) -> Image.Image:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_a_lossless_image_comes_back_pixel_by_pixel(kind: str) -> None:
+def test_a_lossless_image_is_decoded_exactly(kind: str) -> None:
     picture = noise((37, 23))
     decoded = decode(encoded(picture, kind, lossless=True))
     assert decoded.mode == "RGB"
@@ -43,14 +43,14 @@ def test_a_header_of_900_megapixels_is_refused_before_any_pixel_is_decoded() -> 
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_the_limit_on_pixels_is_the_last_size_that_is_taken(kind: str) -> None:
+def test_an_image_at_the_pixel_limit_is_accepted(kind: str) -> None:
     data = encoded(photo(1, (40, 30)), kind)
     assert decode(data, limits=DecodeLimits(pixels=1200)).size == (40, 30)
     with pytest.raises(TooManyPixels):
         decode(data, limits=DecodeLimits(pixels=1199))
 
 
-def test_a_second_header_may_not_say_otherwise() -> None:
+def test_a_contradicting_second_header_is_refused() -> None:
     whole = png((8, 8), 8, GREY, [bytes(8)] * 8)
     lying = SIGNATURE + header((1, 1), 8, GREY) + whole[len(SIGNATURE) :]
     assert decode(whole).size == (8, 8)
@@ -59,7 +59,7 @@ def test_a_second_header_may_not_say_otherwise() -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_image_cut_anywhere_in_its_pixels_is_unreadable(kind: str) -> None:
+def test_an_image_truncated_in_its_pixels_is_unreadable(kind: str) -> None:
     data = encoded(photo(2), kind)
     points = range(13, len(data) - 30, len(data) // 40)
     for point in points:
@@ -68,7 +68,7 @@ def test_an_image_cut_anywhere_in_its_pixels_is_unreadable(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_image_cut_in_its_last_bytes_is_whole_or_unreadable(kind: str) -> None:
+def test_an_image_truncated_in_its_last_bytes_is_complete_or_unreadable(kind: str) -> None:
     data = encoded(photo(2), kind)
     whole = decode(data).tobytes()
     for missing in range(1, 30):
@@ -79,18 +79,18 @@ def test_an_image_cut_in_its_last_bytes_is_whole_or_unreadable(kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_bytes_behind_the_image_do_no_harm(kind: str) -> None:
+def test_bytes_after_the_image_are_ignored(kind: str) -> None:
     data = encoded(photo(2), kind)
     assert decode(data + b"\0trailing" * 100).tobytes() == decode(data).tobytes()
 
 
-def test_a_spent_budget_of_processor_time_stops_the_decoder() -> None:
+def test_an_exhausted_cpu_time_budget_stops_the_decoder() -> None:
     with pytest.raises(ImageTooSlow, match="over 0 seconds"):
         decode(jpeg(1), limits=DecodeLimits(seconds=0))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_decoder_that_outlives_its_budget_is_stopped_midway(kind: str) -> None:
+def test_a_decoder_over_its_budget_is_stopped_midway(kind: str) -> None:
     data = encoded(noise((2400, 1600)), kind, quality=95, compress_level=1)
 
     def spent(budget: float) -> float:
@@ -103,7 +103,7 @@ def test_a_decoder_that_outlives_its_budget_is_stopped_midway(kind: str) -> None
     assert spent(whole / 10) < whole / 2
 
 
-def test_time_that_others_spend_is_not_charged_to_the_image(
+def test_the_cpu_time_of_other_threads_is_not_charged_to_the_image(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The budget is the thread's own processor time: the wall clock may jump as it likes.
@@ -134,7 +134,7 @@ def test_a_check_that_raises_stops_the_decoder_midway(kind: str) -> None:
     assert 3 < halved.calls == whole.calls - 2
 
 
-def test_hundreds_of_scans_are_refused() -> None:
+def test_a_jpeg_with_hundreds_of_scans_is_refused() -> None:
     progressive = encoded(Image.new("L", (400, 300), 90), "JPEG", progressive=True)
     bomb = with_repeated_scan(progressive, 300)
     with pytest.raises(UnreadableImage, match=r"30\d scans"):
@@ -156,7 +156,7 @@ def test_hundreds_of_scans_are_refused() -> None:
     ids=["empty", "no header", "junk", "astray", "endless", "zeros", "noise"],
 )
 @pytest.mark.parametrize("kind", FORMATS)
-def test_damaged_exif_is_no_reason_to_refuse_a_sound_image(kind: str, block: bytes) -> None:
+def test_damaged_exif_does_not_refuse_a_valid_image(kind: str, block: bytes) -> None:
     picture = photo(5, (64, 48))
     if kind == "JPEG":
         data = with_segments(encoded(picture, kind), segment(APP1, block))
@@ -165,7 +165,7 @@ def test_damaged_exif_is_no_reason_to_refuse_a_sound_image(kind: str, block: byt
     assert decode(data).tobytes() == decode(encoded(picture, kind)).tobytes()
 
 
-def test_a_film_strip_of_jpegs_shows_its_first() -> None:
+def test_of_concatenated_jpegs_the_first_is_used() -> None:
     red, blue = Image.new("RGB", (400, 300), "red"), Image.new("RGB", (400, 300), "blue")
     both = encoded(red, "MPO", save_all=True, append_images=[blue])
     decoded = decode(both, target=(50, 40))
@@ -183,7 +183,7 @@ def test_a_photo_of_108_megapixels_is_decoded_within_its_budget(progressive: boo
     assert time.thread_time() - started < DecodeLimits().seconds
 
 
-def test_a_webp_that_may_take_longer_than_its_budget_is_refused_before_it_is_decoded() -> None:
+def test_a_webp_that_may_exceed_its_budget_is_refused_before_decoding() -> None:
     data = encoded(photo(1, (1000, 1000)), "WEBP")
     assert decode(data, limits=DecodeLimits(seconds=1)).size == (1000, 1000)
     with pytest.raises(ImageTooSlow, match=r"this WebP may take 0\.0 seconds"):
@@ -197,7 +197,7 @@ def test_the_largest_webp_is_within_the_default_budget() -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("size", [(3000, 1000), (3_000_000, 1), (1, 3_000_000)])
-def test_the_clock_is_looked_at_while_colours_are_changed(
+def test_the_time_budget_is_checked_during_colour_conversion(
     size: tuple[int, int], orientation: int
 ) -> None:
     calls = 0

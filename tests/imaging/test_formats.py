@@ -17,7 +17,7 @@ from greengrocer.imaging.formats import (
     read_header,
 )
 from greengrocer.imaging.jpeg import MAX_FILL, MAX_SEGMENTS
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.png import GREY, SIGNATURE, header
 
 PLAIN = (Format.JPEG, Format.PNG, Format.WEBP)  # those that no extra brings
@@ -82,12 +82,12 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_other_formats_are_called_by_their_names(name: str) -> None:
+def test_other_formats_are_named_in_the_refusal(name: str) -> None:
     with pytest.raises(UnsupportedFormat, match=f"{name}.*: send {accepted()}$"):
         read_header(FOREIGN[name])
 
 
-def test_no_bytes_are_an_empty_image() -> None:
+def test_zero_bytes_are_an_empty_image() -> None:
     with pytest.raises(EmptyImage, match="0 bytes"):
         read_header(b"")
 
@@ -102,7 +102,7 @@ def test_no_bytes_are_an_empty_image() -> None:
         b"RIFF\0\0\0\0WAVE",
     ],
 )
-def test_what_no_magic_fits_is_unreadable(data: bytes) -> None:
+def test_bytes_without_a_known_signature_are_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableImage, match="not an image in a supported format"):
         read_header(data)
 
@@ -151,14 +151,14 @@ def test_a_jpeg_has_a_bounded_number_of_segments() -> None:
         read_header(data)
 
 
-def test_a_jpeg_may_have_stray_bytes_and_fill_between_segments() -> None:
+def test_a_jpeg_may_have_stray_and_fill_bytes_between_segments() -> None:
     data = encoded(photo(1), "JPEG")
     assert read_header(data[:2] + b"\xff\xff\xff" + data[2:]) == (Format.JPEG, 320, 240)
     segment = b"\xff\xe1\0\3x"
     assert read_header(data[:2] + segment + b"stray" + data[2:]) == (Format.JPEG, 320, 240)
 
 
-def test_a_jpeg_has_a_bounded_length_of_fill() -> None:
+def test_a_jpeg_has_a_bounded_number_of_fill_bytes() -> None:
     data = encoded(photo(1), "JPEG")
     fill = b"\xff" * (MAX_FILL - 1)
     assert read_header(data[:2] + fill + data[2:]) == (Format.JPEG, 320, 240)
@@ -166,7 +166,7 @@ def test_a_jpeg_has_a_bounded_length_of_fill() -> None:
         read_header(data[:2] + fill + b"\xff" + data[2:])
 
 
-def test_a_stuffed_byte_between_segments_is_stray_as_the_decoder_has_it() -> None:
+def test_a_stuffed_byte_between_segments_is_skipped_as_in_the_decoder() -> None:
     data = encoded(photo(1), "JPEG")
     at = data.index(b"\xff\xc0")
     hiding = data[:at] + b"\xff\0\0\x04\xff" + data[at:]  # were it a segment, the frame is in it
@@ -175,7 +175,7 @@ def test_a_stuffed_byte_between_segments_is_stray_as_the_decoder_has_it() -> Non
 
 
 @pytest.mark.parametrize("kind", [0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF])
-def test_a_jpeg_of_a_rare_kind_is_unreadable(kind: int) -> None:
+def test_an_arithmetic_coded_jpeg_is_unreadable(kind: int) -> None:
     data = encoded(photo(1), "JPEG")
     assert read_header(data.replace(b"\xff\xc0", b"\xff\xc1", 1)) == (Format.JPEG, 320, 240)
     with pytest.raises(UnreadableImage, match="arithmetic"):

@@ -4,7 +4,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from greengrocer.imaging.geometry import Geometry, fit
-from support.pictures import photo
+from support.make_images import photo
 
 
 @pytest.mark.parametrize("size", [(320, 240), (40, 24), (1, 1), (3000, 2)])
@@ -14,7 +14,7 @@ def test_any_shape_becomes_the_models_input(size: tuple[int, int]) -> None:
     assert pixels.dtype == np.uint8
 
 
-def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
+def test_an_image_of_the_right_size_is_unchanged() -> None:
     picture = photo(1, (40, 24))
     assert np.array_equal(fit(picture, Geometry(width=40, height=24)), np.asarray(picture))
 
@@ -28,7 +28,7 @@ def test_squeezing_keeps_every_corner_of_the_image() -> None:
     assert corners == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
 
 
-def test_the_resampling_filter_is_the_geometrys_choice() -> None:
+def test_the_geometry_chooses_the_resampling_filter() -> None:
     bilinear = fit(photo(1), Geometry(width=40, height=24))
     bicubic = fit(photo(1), Geometry(width=40, height=24, resample="bicubic"))
     assert not np.array_equal(bilinear, bicubic)
@@ -37,6 +37,6 @@ def test_the_resampling_filter_is_the_geometrys_choice() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"width": 15}, {"height": 2049}, {"shape": "crop"}, {"resample": "x"}, {"mean": 0}]
 )
-def test_a_geometry_that_nobody_implements_is_refused(wrong: dict[str, object]) -> None:
+def test_an_unknown_geometry_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Geometry.model_validate({"width": 40, "height": 24, **wrong})

@@ -1,4 +1,4 @@
-"""HEIC and AVIF: decoded as they are to be shown, or refused, under the limits of all images."""
+"""HEIC and AVIF are decoded as they should be shown, or refused, under the usual limits."""
 
 import random
 import struct
@@ -57,7 +57,7 @@ def without_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_size_is_known_from_the_boxes_and_the_image_is_as_drawn(kind: str) -> None:
+def test_the_size_is_read_from_the_boxes_and_the_pixels_are_right(kind: str) -> None:
     data = still(kind)
     assert read_header(data) == (Format(kind), *SIZE)
     picture = decode(data)
@@ -66,7 +66,7 @@ def test_the_size_is_known_from_the_boxes_and_the_image_is_as_drawn(kind: str) -
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("orientation", TURNED)
-def test_it_is_turned_once(kind: str, orientation: int) -> None:
+def test_orientation_is_applied_once(kind: str, orientation: int) -> None:
     """Encoders write the turn both as properties and as EXIF, of which only those count."""
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -76,7 +76,7 @@ def test_it_is_turned_once(kind: str, orientation: int) -> None:
     assert tuple(colours(picture)) == TURNED[orientation]
 
 
-def test_exif_alone_turns_nothing() -> None:
+def test_exif_orientation_alone_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = still("HEIC", exif=exif.tobytes())
@@ -85,7 +85,7 @@ def test_exif_alone_turns_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_transparency_is_laid_over_white(kind: str) -> None:
+def test_transparency_is_blended_over_white(kind: str) -> None:
     picture = quarters().convert("RGBA")
     picture.putalpha(Image.new("L", SIZE, 0))
     assert colours(decode(still(kind, picture))) == ["white"] * 4
@@ -96,18 +96,18 @@ def test_transparency_is_laid_over_white(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_grey_images(kind: str) -> None:
+def test_grey_images_are_decoded(kind: str) -> None:
     picture = decode(still(kind, quarters().convert("L")))
     assert picture.mode == "RGB"
 
 
 @pytest.mark.parametrize("bits", [10, 12])
-def test_deep_samples_become_eight_bits(bits: int) -> None:
+def test_samples_of_more_than_8_bits_are_reduced_to_8(bits: int) -> None:
     assert tuple(colours(decode(deep(bits)))) == CORNERS
 
 
 @pytest.mark.parametrize("size", [SIZE, (513, 1027)])
-def test_a_grid_of_tiles_as_phones_make_it(size: tuple[int, int]) -> None:
+def test_a_grid_of_tiles_as_from_phones_is_decoded(size: tuple[int, int]) -> None:
     data = still("HEIC", quarters(size), tile_size=64)
     assert b"grid" in data
     assert read_header(data) == (Format.HEIC, *size)
@@ -116,7 +116,7 @@ def test_a_grid_of_tiles_as_phones_make_it(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("quality", [20, 50, 90])
-def test_decoding_noise_takes_no_longer_than_is_counted(kind: str, quality: int) -> None:
+def test_decoding_noise_takes_no_more_time_than_estimated(kind: str, quality: int) -> None:
     """A machine that is busy may take twice as long."""
     noise = np.random.default_rng(4).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     data = still(kind, Image.fromarray(noise), quality=quality)
@@ -129,7 +129,7 @@ def test_decoding_noise_takes_no_longer_than_is_counted(kind: str, quality: int)
     assert took < 2 * counted + 0.05
 
 
-def test_what_is_decoded_is_counted_as_often_as_it_is() -> None:
+def test_repeated_items_are_counted_each_time_they_are_decoded() -> None:
     grid = read_heif(Grid(4, shown=5).file())
     assert (grid.coded_pixels, grid.coded_bytes) == (20 * 64, 20 * 8)
     clear = read_heif(still("HEIC", quarters().convert("RGBA")))
@@ -147,13 +147,13 @@ def test_a_photo_of_48_megapixels_is_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_of_several_images_the_first_counts(kind: str) -> None:
+def test_the_first_of_several_images_is_used(kind: str) -> None:
     others = [Image.new("RGB", SIZE, "black")] * 2
     data = still(kind, save_all=True, append_images=others)
     assert tuple(colours(decode(data))) == CORNERS
 
 
-def test_thumbnails_are_passed_over() -> None:
+def test_thumbnails_are_ignored() -> None:
     data = still("HEIC", quarters((640, 480)), thumbnails=[128, 64])
     assert decode(data, (32, 32)).size == (640, 480)
 
@@ -169,7 +169,7 @@ def test_text_and_exif_never_reach_the_decoder(kind: str) -> None:
     assert tuple(colours(decode(data))) == CORNERS
 
 
-def test_an_aperture_is_cut_out() -> None:
+def test_a_clean_aperture_is_cropped() -> None:
     """Pillow does not heed it, browsers and phones do."""
     clap = struct.pack(">8i", 100, 1, 60, 1, -50, 1, -30, 1)
     data = still("AVIF")
@@ -195,7 +195,7 @@ def test_an_aperture_is_cut_out() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_too_many_pixels_are_refused_by_the_boxes_alone(kind: str) -> None:
+def test_too_many_pixels_are_refused_from_the_boxes_alone(kind: str) -> None:
     data = resized(still(kind), (60_000, 60_000))
     with pytest.raises(TooManyPixels, match="60000 x 60000"):
         decode(data)
@@ -208,14 +208,14 @@ def test_a_stream_that_is_larger_than_its_file_says_is_refused(kind: str) -> Non
         decode(resized(data, (64, 64)))
 
 
-def test_a_grid_may_not_be_made_of_more_than_it_shows() -> None:
+def test_a_grid_with_more_tiles_than_it_shows_is_refused() -> None:
     data = still("HEIC", quarters((1024, 1024)), tile_size=64)
     large = resized(data, (1024, 1024), 1)
     with pytest.raises(UnreadableImage, match="too many pixels for its size"):
         read_header(large)
 
 
-def test_a_grid_is_as_large_as_it_says() -> None:
+def test_a_grid_has_the_size_that_it_declares() -> None:
     data = still("HEIC", quarters((1024, 1024)), tile_size=64)
     with pytest.raises(UnreadableImage, match="grid"):
         read_header(resized(data, (64, 64)))
@@ -235,7 +235,7 @@ def test_a_stream_of_many_images_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_cut_file_is_refused(kind: str) -> None:
+def test_a_truncated_file_is_refused(kind: str) -> None:
     for data in (still(kind), still(kind, quarters((640, 480)), quality=100)):
         for length in [*range(8, min(len(data), 700), 7), len(data) - 1]:
             with pytest.raises(ImageRefused):
@@ -265,7 +265,7 @@ def test_a_changed_file_is_decoded_or_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_can_be_stopped_between_its_steps(kind: str) -> None:
+def test_decoding_can_be_stopped_between_steps(kind: str) -> None:
     def stop() -> None:
         raise ClientDisconnected("gone")
 
@@ -298,25 +298,25 @@ NAMED = [
 
 @pytest.mark.usefixtures("without_extra")
 @pytest.mark.parametrize(("data", "name"), NAMED)
-def test_without_the_extra_it_is_named_whatever_its_brand(data: bytes, name: str) -> None:
+def test_without_the_extra_every_brand_is_refused_and_named(data: bytes, name: str) -> None:
     with pytest.raises(UnsupportedFormat, match=f"{name}.*: send JPEG, PNG or WebP$") as refused:
         read_header(data)
     assert ("greengrocer[heif]" in str(refused.value)) == (name in ("HEIC", "AVIF", "HEIF"))
 
 
 @pytest.mark.usefixtures("without_extra")
-def test_what_is_taken_follows_what_is_installed() -> None:
+def test_the_accepted_formats_depend_on_the_installed_extra() -> None:
     assert accepted() == "JPEG, PNG or WebP"
     assert media_types() == ("image/jpeg", "image/png", "image/webp")
 
 
-def test_with_the_extra_all_are_taken() -> None:
+def test_with_the_extra_all_formats_are_accepted() -> None:
     assert accepted() == "JPEG, PNG, WebP, HEIC or AVIF"
     assert media_types()[3:] == ("image/heic", "image/heif", "image/avif")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_image_decides_not_the_brand(kind: str) -> None:
+def test_the_format_is_that_of_the_image_not_of_the_brand(kind: str) -> None:
     data = still(kind)
     brand = data[8:12]
     generic = data[:8] + b"mif1" + data[12:]
@@ -325,17 +325,17 @@ def test_the_image_decides_not_the_brand(kind: str) -> None:
     assert tuple(colours(decode(generic))) == CORNERS
 
 
-def test_a_film_is_called_one_with_the_extra_too() -> None:
+def test_a_video_is_refused_as_a_video_with_the_extra_too() -> None:
     with pytest.raises(UnsupportedFormat, match="video"):
         read_header(ftyp(b"isom") + bytes(100))
 
 
-def test_another_coding_is_named() -> None:
+def test_an_unsupported_codec_is_named() -> None:
     with pytest.raises(UnsupportedFormat, match="vvc1"):
         read_header(still("HEIC").replace(b"hvc1", b"vvc1"))
 
 
-def test_a_broken_installation_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_installation_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     heif._load.cache_clear()
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(BrokenExtra, match="greengrocer\\[heif\\]") as refused:

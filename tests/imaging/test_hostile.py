@@ -1,4 +1,4 @@
-"""Whatever the bytes, the answer is an image or a refusal, never another error."""
+"""Any bytes give an image or a refusal, never another error."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from greengrocer.errors import ImageRefused
 from greengrocer.imaging.decode import DecodeLimits, decode
 from greengrocer.imaging.formats import read_header
+from support.make_images import encoded, photo
 from support.orientation import stored
-from support.pictures import encoded, photo
 from support.png import GREY, RGB, SIGNATURE, chunk, header, png
 
 LIMITS = DecodeLimits(pixels=1_000_000)
@@ -44,7 +44,7 @@ def picture_or_refusal(data: bytes) -> None:
 
 @settings(max_examples=600, deadline=None)
 @given(seed=st.sampled_from(SEEDS), changes=edits, keep=st.floats(0, 1))
-def test_a_mutated_or_cut_image_is_decoded_or_refused(
+def test_a_mutated_or_truncated_image_is_decoded_or_refused(
     seed: bytes, changes: list[Edit], keep: float
 ) -> None:
     data = bytearray(seed)
@@ -56,7 +56,7 @@ def test_a_mutated_or_cut_image_is_decoded_or_refused(
 
 @settings(max_examples=300, deadline=None)
 @given(start=st.sampled_from([seed[:n] for seed in SEEDS for n in (0, 3, 12, 20, 30)]), rest=...)
-def test_random_bytes_behind_a_true_beginning_are_decoded_or_refused(
+def test_random_bytes_after_a_valid_signature_are_decoded_or_refused(
     start: bytes, rest: bytes
 ) -> None:
     picture_or_refusal(start + rest)
@@ -64,7 +64,7 @@ def test_random_bytes_behind_a_true_beginning_are_decoded_or_refused(
 
 @settings(max_examples=300, deadline=None)
 @given(kind=st.sampled_from(CHUNKS), content=st.binary(max_size=40))
-def test_any_chunk_of_a_png_with_a_true_checksum_is_decoded_or_refused(
+def test_any_png_chunk_with_a_valid_checksum_is_decoded_or_refused(
     kind: bytes, content: bytes
 ) -> None:
     for sound in (png((2, 2), 8, GREY, [bytes(2)] * 2), png((2, 2), 16, RGB, [bytes(12)] * 2)):

@@ -1,4 +1,4 @@
-"""What an image takes of memory is known from its header: held against real processes."""
+"""The memory estimated from a header, compared with what real processes take."""
 
 import zlib
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from PIL import Image
 from conformance import jpegs, pngs, webps
 from greengrocer.errors import ImageRefused, TooManyPixels
 from greengrocer.imaging.decode import DecodeLimits, decode, plan_decode
+from support.make_images import encoded, photo
 from support.orientation import stored
 from support.peaks import peak_bytes
-from support.pictures import encoded, photo
 from support.png import GREY_ALPHA
 
 SIDE = 224  # pixels of what the image is squeezed to
@@ -99,19 +99,23 @@ def hold_to_it(build: Build, size: Size, folder: Path) -> None:
 
 @pytest.mark.parametrize("shape", ["square", "one row", "one column"])
 @pytest.mark.parametrize("name", ["RGB", "RGBA of 16 bits"])
-def test_a_png_takes_no_more_than_its_header_says(tmp_path: Path, name: str, shape: str) -> None:
+def test_a_png_takes_no_more_memory_than_estimated_from_its_header(
+    tmp_path: Path, name: str, shape: str
+) -> None:
     hold_to_it(PNGS[name], SHAPES[shape](2_000_000), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["JPEG", "progressive CMYK", "lossless WebP with alpha"])
-def test_any_image_takes_no_more_than_its_header_says(tmp_path: Path, name: str) -> None:
+def test_any_image_takes_no_more_memory_than_estimated_from_its_header(
+    tmp_path: Path, name: str
+) -> None:
     hold_to_it(OTHERS[name], square(2_000_000), tmp_path)
 
 
 @pytest.mark.accept
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", PNGS)
-def test_every_png_takes_no_more_than_its_header_says(
+def test_every_png_takes_no_more_memory_than_estimated_from_its_header(
     tmp_path: Path, name: str, shape: str
 ) -> None:
     hold_to_it(PNGS[name], SHAPES[shape](20_000_000), tmp_path)
@@ -120,7 +124,7 @@ def test_every_png_takes_no_more_than_its_header_says(
 @pytest.mark.accept
 @pytest.mark.parametrize("pixels", [500_000, 20_000_000, 110_000_000])
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_image_takes_no_more_than_its_header_says(
+def test_every_image_takes_no_more_memory_than_estimated_from_its_header(
     tmp_path: Path, name: str, pixels: int
 ) -> None:
     hold_to_it(OTHERS[name], square(pixels), tmp_path)
@@ -129,7 +133,7 @@ def test_every_image_takes_no_more_than_its_header_says(
 @pytest.mark.accept
 @pytest.mark.parametrize("size", [(65500, 1), (65500, 200), (1, 65500), (200, 65500)])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_the_longest_jpeg_takes_no_more_than_its_header_says(
+def test_the_longest_jpeg_takes_no_more_memory_than_estimated_from_its_header(
     tmp_path: Path, size: Size, progressive: bool
 ) -> None:
     picture, small = tmp_path / "picture", tmp_path / "small"
@@ -160,7 +164,7 @@ def test_a_phones_largest_photo_is_within_the_default_limits(kind: str, size: Si
 
 
 @pytest.mark.parametrize("kind", cheap(SMALL))
-def test_any_image_of_as_many_pixels_as_are_taken_fits_if_its_shape_is_ordinary(
+def test_an_image_at_the_pixel_limit_fits_if_its_shape_is_ordinary(
     kind: str,
 ) -> None:
     data = cheap((10_950, 10_950))[kind] + bytes(20_000_000)
@@ -168,18 +172,18 @@ def test_any_image_of_as_many_pixels_as_are_taken_fits_if_its_shape_is_ordinary(
 
 
 @pytest.mark.parametrize("size", [(100_000_000, 1), (1, 100_000_000)])
-def test_a_shape_that_would_take_too_much_is_refused_in_words_that_say_so(size: Size) -> None:
+def test_a_shape_that_takes_too_much_memory_is_refused_with_that_reason(size: Size) -> None:
     data = pngs.joined(pngs.header(size, 16, pngs.RGBA))
     with pytest.raises(TooManyPixels, match=r"take 4,\d\d\d MB of memory: at most 2,000 are"):
         decode(data, (SIDE, SIDE))
 
 
-def test_a_jpeg_decoded_at_a_smaller_scale_takes_less() -> None:
+def test_a_jpeg_decoded_at_a_smaller_scale_takes_less_memory() -> None:
     data = encoded(photo(1, (4000, 3000)), "JPEG")
     assert plan_decode(data, (SIDE, SIDE)).memory_bytes < plan_decode(data).memory_bytes / 7
 
 
-def test_pixels_take_what_an_image_of_them_takes() -> None:
+def test_an_array_is_estimated_like_an_image_of_its_size() -> None:
     pixels = np.zeros((3000, 2000, 3), np.uint8)
     assert 24_000_000 <= plan_decode(pixels, (SIDE, SIDE)).memory_bytes < 40_000_000
 
@@ -187,13 +191,13 @@ def test_pixels_take_what_an_image_of_them_takes() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"GIF89a", pngs.SIGNATURE + bytes(9), jpegs.SOI + jpegs.EOI, b"\xff\xd8\xff"]
 )
-def test_what_is_no_image_has_no_price(data: bytes) -> None:
+def test_planning_to_decode_what_is_no_image_is_refused(data: bytes) -> None:
     with pytest.raises(ImageRefused):
         plan_decode(data)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_a_cut_header_has_a_price_or_is_refused(kind: str) -> None:
+def test_a_truncated_header_has_an_estimate_or_is_refused(kind: str) -> None:
     whole = encoded(photo(1), kind)
     for length in range(700):
         try:

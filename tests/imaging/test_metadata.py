@@ -1,4 +1,4 @@
-"""What stands beside the pixels is skipped: it costs nothing and is no reason to refuse."""
+"""Metadata beside the pixels is skipped: it takes no time and is no reason to refuse."""
 
 import struct
 import tracemalloc
@@ -14,8 +14,8 @@ from greengrocer.imaging.decode import decode
 from greengrocer.imaging.exif import read_orientation
 from greengrocer.imaging.png import strip as strip_png
 from greengrocer.imaging.webp import strip as strip_webp
+from support.make_images import encoded, photo
 from support.orientation import stored
-from support.pictures import encoded, photo
 from support.png import GREY, PALETTE, RGB, RGBA, png
 
 MEGABYTE = 1_000_000
@@ -66,7 +66,7 @@ OTHER = {
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
 @pytest.mark.parametrize("name", OTHER)
-def test_other_chunks_of_a_png_cost_nothing_and_do_no_harm(name: str, behind: bool) -> None:
+def test_other_chunks_of_a_png_are_free_and_harmless(name: str, behind: bool) -> None:
     data = beside(PNG, *OTHER[name], behind=behind)
     assert decode(data).tobytes() == decode(PNG).tobytes()
     assert peak(data) < MEGABYTE
@@ -78,7 +78,7 @@ def test_a_png_has_a_bounded_number_of_chunks() -> None:
 
 
 @pytest.mark.parametrize("kind", [b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"tEXt"])
-def test_what_is_handed_on_of_a_png_is_a_few_pieces(kind: bytes) -> None:
+def test_a_png_is_passed_to_the_decoder_in_few_pieces(kind: bytes) -> None:
     """However many chunks there are, of any kind, empty or with a wrong checksum."""
     many = [pngs.chunk(kind, b"abc"[:length]) for length in (3, 0)] * 49_000
     damaged = [each[:-1] + b"?" for each in many[:2]] * 49_000
@@ -93,13 +93,13 @@ def test_what_is_handed_on_of_a_png_is_a_few_pieces(kind: bytes) -> None:
             assert most < 20_000
 
 
-def test_of_two_palettes_the_first_counts() -> None:
+def test_the_first_of_two_palettes_is_used() -> None:
     coloured = png((1, 1), 8, PALETTE, [bytes(1)])
     both = [pngs.chunk(b"PLTE", bytes([value] * 6)) for value in (7, 9)]
     assert decode(beside(coloured, *both)).getpixel((0, 0)) == (7, 7, 7)
 
 
-def test_pixels_in_very_many_chunks_are_read() -> None:
+def test_pixels_in_many_chunks_are_read() -> None:
     at = PNG.index(b"IDAT") - 4
     length = int.from_bytes(PNG[at : at + 4], "big")
     stream = PNG[at + 8 : at + 8 + length]
@@ -108,7 +108,7 @@ def test_pixels_in_very_many_chunks_are_read() -> None:
     assert decode(split).tobytes() == decode(PNG).tobytes()
 
 
-def test_what_is_handed_on_of_a_webp_is_a_few_pieces() -> None:
+def test_a_webp_is_passed_to_the_decoder_in_few_pieces() -> None:
     extended = encoded(PICTURE.convert("RGBA"), "WEBP", exif=EXIF)
     assert extended[12:16] == b"VP8X"
     more = (b"ALPH" + struct.pack("<I", 2) + bytes(2)) * 15_000
@@ -117,7 +117,7 @@ def test_what_is_handed_on_of_a_webp_is_a_few_pieces() -> None:
     assert len(strip_webp(data).parts) <= 6
 
 
-def test_transparency_with_a_wrong_checksum_is_left_out_as_browsers_do() -> None:
+def test_transparency_with_a_wrong_checksum_is_ignored_as_in_browsers() -> None:
     white = pngs.chunk(b"tRNS", bytes(6))
     assert decode(beside(PIXEL, white)).getpixel((0, 0)) == (255, 255, 255)
     assert decode(beside(PIXEL, white[:-1] + b"?")).getpixel((0, 0)) == (0, 0, 0)
@@ -142,7 +142,7 @@ def test_a_palette_has_a_bounded_size() -> None:
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "behind"])
-def test_the_exif_of_a_png_counts_wherever_it_stands(behind: bool) -> None:
+def test_the_exif_of_a_png_is_read_at_any_position(behind: bool) -> None:
     data = beside(PNG, pngs.chunk(b"eXIf", EXIF[6:]), behind=behind)
     assert decode(data).size == (91, 53)
     damaged = beside(PNG, pngs.chunk(b"eXIf", EXIF[6:])[:-1] + b"?", behind=behind)
@@ -163,7 +163,7 @@ JPEG_SEGMENTS = {
 
 
 @pytest.mark.parametrize("name", JPEG_SEGMENTS)
-def test_other_segments_of_a_jpeg_cost_nothing_and_do_no_harm(name: str) -> None:
+def test_other_segments_of_a_jpeg_are_free_and_harmless(name: str) -> None:
     data = with_segments(JPEG, *JPEG_SEGMENTS[name])
     decoded = decode(data)
     assert decoded.size == ((91, 53) if "EXIF" in name else PICTURE.size)
@@ -171,16 +171,16 @@ def test_other_segments_of_a_jpeg_cost_nothing_and_do_no_harm(name: str) -> None
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_jpeg_that_says_it_has_others_behind_it_warns_of_nothing() -> None:
+def test_a_multi_picture_jpeg_causes_no_warning() -> None:
     data = with_segments(JPEG, segment(APP2, b"MPF\0MM\0*\0\0\0\x08\0\1\xb0\1\0\4\0\0\0\1\0\0\0\2"))
     assert decode(data).tobytes() == decode(JPEG).tobytes()
 
 
-def test_a_profile_of_many_segments_costs_nothing() -> None:
+def test_a_profile_of_many_segments_is_free() -> None:
     assert peak(jpegs.with_icc(JPEG, 15 * MEGABYTE)) < MEGABYTE
 
 
-def test_other_chunks_of_a_webp_cost_nothing_and_do_no_harm() -> None:
+def test_other_chunks_of_a_webp_are_free_and_harmless() -> None:
     others = [webps.chunk(kind, bytes(5 * MEGABYTE)) for kind in (b"ICCP", b"XMP ", b"abcd")]
     canvas = webps.canvas(PICTURE.size, webps.ICC | webps.EXIF)
     turned = webps.chunk(b"EXIF", EXIF)
@@ -191,7 +191,7 @@ def test_other_chunks_of_a_webp_cost_nothing_and_do_no_harm() -> None:
     assert peak(data) < MEGABYTE
 
 
-def test_the_other_frames_of_a_webp_cost_nothing() -> None:
+def test_the_other_frames_of_a_webp_are_free() -> None:
     still = encoded(photo(3, (600, 600)), "WEBP", lossless=True)
     size = (600, 600)
     one = peak(webps.animated(size, still, size, 1))
@@ -199,7 +199,7 @@ def test_the_other_frames_of_a_webp_cost_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_exif_whose_entries_lie_over_each_other_costs_nothing(kind: str) -> None:
+def test_exif_with_overlapping_entries_is_free(kind: str) -> None:
     """A parser that copies each entry's value would copy the block thousands of times."""
     entries = [exif.Entry(tag, 7, 65_000, 8) for tag in range(5000)]
     block = exif.exif(*entries) + bytes(5000)

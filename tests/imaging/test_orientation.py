@@ -1,12 +1,12 @@
-"""EXIF orientation comes first, then the size: a turned image is the same image."""
+"""EXIF orientation is applied before resizing: a turned image gives the same pixels."""
 
 import numpy as np
 import pytest
 
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, fit
+from support.make_images import encoded, photo
 from support.orientation import stored
-from support.pictures import encoded, photo
 
 GEOMETRY = Geometry(width=40, height=24)
 ALL = range(1, 9)
@@ -14,7 +14,7 @@ ALL = range(1, 9)
 
 @pytest.mark.parametrize("orientation", ALL)
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_a_lossless_image_gives_identical_pixels_however_it_was_held(
+def test_a_lossless_image_gives_identical_pixels_in_every_orientation(
     kind: str, orientation: int
 ) -> None:
     upright = photo(8, (91, 53))
@@ -25,7 +25,7 @@ def test_a_lossless_image_gives_identical_pixels_however_it_was_held(
 
 
 @pytest.mark.parametrize("orientation", ALL)
-def test_a_jpeg_gives_nearly_the_same_pixels_however_it_was_held(orientation: int) -> None:
+def test_a_jpeg_gives_nearly_the_same_pixels_in_every_orientation(orientation: int) -> None:
     upright = photo(8, (600, 400))
     picture, exif = stored(upright, orientation)
     data = encoded(picture, "JPEG", quality=95, exif=exif)
@@ -46,13 +46,13 @@ def test_a_scaled_decode_never_falls_below_the_target(
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_large_jpeg_is_really_decoded_at_a_smaller_scale(orientation: int) -> None:
+def test_a_large_jpeg_is_decoded_at_a_smaller_scale(orientation: int) -> None:
     picture, exif = stored(photo(8, (1600, 1200)), orientation)
     assert decode(encoded(picture, "JPEG", exif=exif), target=(200, 150)).size == (200, 150)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_changes_nothing(orientation: int) -> None:
+def test_an_invalid_orientation_changes_nothing(orientation: int) -> None:
     upright = photo(8, (91, 53))
     _, exif = stored(upright, orientation)
     assert decode(encoded(upright, "PNG", exif=exif)).tobytes() == upright.tobytes()

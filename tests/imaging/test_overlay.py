@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from greengrocer.imaging.overlay import overlay
-from support.pictures import photo
+from support.make_images import photo
 
 
 def change(picture: Image.Image, evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -20,7 +20,7 @@ def test_the_overlay_has_the_images_size_and_mode(size: tuple[int, int]) -> None
     assert (laid.size, laid.mode) == (size, "RGB")
 
 
-def test_it_is_hottest_where_the_evidence_is_highest() -> None:
+def test_the_overlay_is_strongest_where_the_evidence_is_highest() -> None:
     # An image that is wider than high shows that rows stay rows.
     evidence = np.zeros((3, 5), np.float32)
     evidence[0, 4] = 7
@@ -32,7 +32,7 @@ def test_it_is_hottest_where_the_evidence_is_highest() -> None:
     assert moved[40:, :100].max() == 0
 
 
-def test_heat_rises_smoothly_between_the_maps_positions() -> None:
+def test_the_overlay_is_interpolated_between_map_positions() -> None:
     evidence = np.array([[-2, 5]], np.float32)
     brightness = np.asarray(overlay(Image.new("RGB", (400, 4)), evidence).convert("L"))[0]
     steps = np.diff(brightness.astype(int))
@@ -41,12 +41,12 @@ def test_heat_rises_smoothly_between_the_maps_positions() -> None:
     assert brightness[-1] > brightness[0] + 100
 
 
-def test_only_differences_of_the_evidence_count() -> None:
+def test_only_differences_of_the_evidence_matter() -> None:
     evidence = np.array([[0, 1], [2, 3]], np.float32)
     picture = photo(2)
     assert overlay(picture, evidence) == overlay(picture, evidence * 10 - 100)
 
 
-def test_even_evidence_leaves_no_heat() -> None:
+def test_uniform_evidence_gives_no_overlay() -> None:
     grey = Image.new("RGB", (8, 8), (120, 120, 120))
     assert overlay(grey, np.full((3, 3), 4, np.float32)) == grey

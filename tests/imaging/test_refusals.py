@@ -1,4 +1,4 @@
-"""What is raised for an image holds nothing of it: neither file, nor pixels, nor frames."""
+"""An image's error keeps no reference to its file, pixels or frames."""
 
 import gc
 import sys
@@ -12,7 +12,7 @@ from PIL import Image
 from conformance import pngs
 from greengrocer.errors import DeadlineExceeded, ImageTooSlow, Refusal
 from greengrocer.imaging.decode import DecodeLimits, decode
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 FILES = {kind: encoded(photo(2), kind, lossless=True) for kind in ("JPEG", "PNG", "WEBP")}
 SLOW = DecodeLimits(seconds=0)
@@ -46,7 +46,7 @@ def frames(traceback: TracebackType | None) -> Iterator[dict[str, object]]:
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("how", ["cut", "late", "slow", "large", "greedy", "twice", "junk"])
-def test_a_refusal_holds_nothing_of_the_image(kind: str, how: str) -> None:
+def test_a_refusal_keeps_no_reference_to_the_image(kind: str, how: str) -> None:
     whole = FILES[kind]
     data = {
         "cut": whole[: len(whole) // 2],
@@ -75,7 +75,9 @@ def _pictures() -> int:
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("error", [DeadlineExceeded("late"), MemoryError()])
-def test_what_stops_the_decoder_holds_nothing_of_the_image(kind: str, error: BaseException) -> None:
+def test_an_error_that_stops_the_decoder_keeps_no_reference_to_the_image(
+    kind: str, error: BaseException
+) -> None:
     calls = 0
 
     def check() -> None:
@@ -96,7 +98,7 @@ def test_what_stops_the_decoder_holds_nothing_of_the_image(kind: str, error: Bas
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_a_refusal_midway_leaves_no_pixels_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_midway_frees_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever holds the refusal may do so as long as they like."""
     data = pngs.blank((3000, 2000), colour=pngs.RGBA)
     calls, whole = 0, 10**9

@@ -1,11 +1,11 @@
-"""A limit per address, behind a proxy that itself stands between the client and the replica."""
+"""A rate limit per address, behind a proxy between the client and the replica."""
 
 from pathlib import Path
 
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.ray_cluster import Cluster
 from support.waiting import until
 
@@ -40,12 +40,12 @@ def asked(url: str, source: str, **headers: str) -> int:
     return LIMIT - int(fields["r"])
 
 
-def test_a_replica_sees_the_balancer_or_the_haproxy_of_a_node(cluster: Cluster, url: str) -> None:
+def test_a_replica_sees_the_address_of_the_balancer_or_haproxy(cluster: Cluster, url: str) -> None:
     assert asked(url, BALANCER) == 1
     assert asked(url, "127.0.0.10") == (2 if cluster.haproxy else 1)
 
 
-def test_a_trusted_one_is_believed_whom_it_speaks_for(url: str) -> None:
+def test_the_client_that_a_trusted_proxy_names_is_used(url: str) -> None:
     for client in ("198.51.100.7", "198.51.100.8"):
         for count in (1, 2):
             assert asked(url, BALANCER, **{"X-Forwarded-For": client}) == count

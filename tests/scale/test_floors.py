@@ -1,4 +1,4 @@
-"""A library with a known hole ends a replica, and what would start replicas, before it serves."""
+"""A library with a known vulnerability ends a replica and the deployment before they serve."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The guide for clusters: what it says of options, settings and commands is true."""
+"""The guide for clusters is right about options, settings and commands."""
 
 import re
 import shlex
@@ -43,7 +43,7 @@ print(
 """
 
 
-def test_every_option_that_is_said_to_be_derived_is() -> None:
+def test_every_option_documented_as_derived_is_derived() -> None:
     options = serve_options(Replicas(), Settings())
     derived = {**options, **options["autoscaling_config"]}
     said = re.findall(r"^\| `(\w+_(?:requests|s))` \|", TEXT, re.MULTILINE)
@@ -51,14 +51,14 @@ def test_every_option_that_is_said_to_be_derived_is() -> None:
     assert set(said) <= derived.keys()
 
 
-def test_every_setting_that_is_said_to_be_refused_is() -> None:
+def test_every_setting_documented_as_refused_is_refused() -> None:
     sentence = TEXT[TEXT.index("is refused in `args`") :].partition(".")[0]
     said = set(re.findall(r"`(\w+)`", sentence)) - {"args"}
     assert said
     assert said <= ELSEWHERE.keys()
 
 
-def test_the_configuration_that_is_shown_is_the_one_that_ships() -> None:
+def test_the_configuration_shown_is_the_shipped_one() -> None:
     (shown,) = INCLUDED.findall(TEXT)
     assert (GUIDE.parent / shown).resolve() == ROOT / "deploy" / "ray" / "serve-config.yaml"
 
@@ -93,7 +93,7 @@ def test_on_several_machines_serve_listens_where_a_balancer_reaches_it() -> None
 
 
 @pytest.mark.accept
-def test_the_defaults_of_ray_that_are_told_are_true() -> None:
+def test_the_documented_defaults_of_ray_are_true() -> None:
     stats, metrics, *ports, stays, told, seen = of_ray(DEFAULTS).split()
     assert f"| {stats}, {metrics} |" in TEXT
     assert ports == [port for span in re.findall(r"(\d{5}) to\s(\d{5})", TEXT) for port in span]
@@ -103,7 +103,7 @@ def test_the_defaults_of_ray_that_are_told_are_true() -> None:
     assert f"the mean of the\nlast {seen}" in TEXT
 
 
-def test_the_alert_is_of_the_job_that_is_scraped() -> None:
+def test_the_alert_uses_the_scraped_job() -> None:
     (job,) = [each["job_name"] for each in yaml_shown("prometheus.yml")["scrape_configs"]]
     (group,) = yaml_shown("greengrocer-ray-rules.yml")["groups"]
     (rule,) = group["rules"]
@@ -113,7 +113,7 @@ def test_the_alert_is_of_the_job_that_is_scraped() -> None:
     assert job not in re.findall(r'job="([^"]+)"', guide)
 
 
-def test_the_first_free_port_is_taken() -> None:
+def test_the_first_free_port_is_used() -> None:
     first = free_port()
     with free_listener("127.0.0.1", first) as one, free_listener("127.0.0.1", first) as other:
         assert one.getsockname()[1] == first
@@ -121,7 +121,7 @@ def test_the_first_free_port_is_taken() -> None:
 
 
 @pytest.mark.accept
-def test_every_command_takes_the_flags_that_it_is_given() -> None:
+def test_every_command_accepts_its_flags() -> None:
     build()
     words = [
         shlex.split(command)

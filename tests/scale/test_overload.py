@@ -1,4 +1,4 @@
-"""One replica with more than it can do: it refuses, and drops, as our own server does."""
+"""An overloaded replica refuses and drops requests as our own server does."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.ray_cluster import Cluster, free_ports
 from support.scrapes import Samples, sample, scrape
@@ -25,7 +25,7 @@ STAY = 3  # of whom so many wait for their answers, where others leave
 
 @pytest.fixture(scope="module")
 def url(cluster: Cluster, heavy_bundle: Path) -> str:
-    """Where the one replica is reached, in which nobody may wait for more than two seconds."""
+    """The URL of the one replica, in which no request may wait for over two seconds."""
     arguments = {
         "max_queue_seconds": 2,
         "request_timeout_seconds": 60,
@@ -47,7 +47,7 @@ def ask(url: str) -> WireAnswer:
     return exchange(url, post(jpeg(250)))
 
 
-def test_a_full_replica_says_429_and_when_to_come_back(cluster: Cluster, url: str) -> None:
+def test_a_full_replica_answers_429_with_retry_after(cluster: Cluster, url: str) -> None:
     with ThreadPoolExecutor(CROWD) as pool:
         answers = list(pool.map(ask, [url] * CROWD))
     counted = Counter(answer.status for answer in answers)
@@ -67,7 +67,7 @@ def test_a_deadline_is_kept(url: str) -> None:
     assert answer.status == 504
 
 
-def test_what_clients_leave_behind_is_dropped_before_it_is_computed(
+def test_images_of_disconnected_clients_are_dropped_before_inference(
     cluster: Cluster, url: str
 ) -> None:
     before = metrics(cluster)

@@ -1,4 +1,4 @@
-"""What the proxy of Serve does otherwise than our own server, the application does not notice."""
+"""Differences between Ray Serve's proxy and our own server are hidden from the application."""
 
 import asyncio
 from collections.abc import MutableMapping
@@ -26,10 +26,10 @@ async def silence() -> Message:
 
 
 async def nowhere(message: Message) -> None:
-    """A client that has left."""
+    """A client that disconnected."""
 
 
-async def test_a_cancelled_request_is_told_as_a_client_that_left() -> None:
+async def test_a_cancelled_request_is_reported_as_a_disconnect() -> None:
     told: list[str] = []
     waits = asyncio.Event()
 
@@ -47,7 +47,7 @@ async def test_a_cancelled_request_is_told_as_a_client_that_left() -> None:
     assert told == ["dropped"]
 
 
-async def test_an_error_comes_through() -> None:
+async def test_an_error_of_the_application_is_raised() -> None:
     async def application(_: Scope, __: Receive, ___: Send) -> None:
         raise RuntimeError("of the application")
 
@@ -55,7 +55,7 @@ async def test_an_error_comes_through() -> None:
         await Proxied(lambda: application)(http(), silence, nowhere)
 
 
-async def test_the_id_is_left_to_the_proxy() -> None:
+async def test_the_request_id_header_is_left_to_the_proxy() -> None:
     sent: Messages = []
 
     async def application(_: Scope, __: Receive, send: Send) -> None:
@@ -71,7 +71,7 @@ async def test_the_id_is_left_to_the_proxy() -> None:
     assert sent[1]["body"] == b"full"
 
 
-async def test_it_lives_before_there_is_an_application() -> None:
+async def test_lifespan_events_are_answered_before_there_is_an_application() -> None:
     events = iter(["lifespan.startup", "lifespan.shutdown"])
     sent: Messages = []
 

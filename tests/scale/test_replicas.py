@@ -1,4 +1,4 @@
-"""What Serve is told follows from our settings, and mistakes in them are told in one line."""
+"""Ray Serve's options are derived from our settings; mistakes are errors of one line."""
 
 import itertools
 
@@ -47,7 +47,7 @@ def let_in(settings: Settings, threads: int) -> int:
 
 @pytest.mark.parametrize("max_queue_seconds", [0.05, 3, 60])
 @pytest.mark.parametrize("cpus", [1, 4])
-def test_the_admission_refuses_before_serve_does(max_queue_seconds: float, cpus: int) -> None:
+def test_the_service_refuses_before_ray_serve_does(max_queue_seconds: float, cpus: int) -> None:
     replicas, settings = read_arguments({"max_queue_seconds": max_queue_seconds, "num_cpus": cpus})
     options = serve_options(replicas, settings)
     admitted = let_in(settings, cpus)
@@ -60,7 +60,7 @@ def test_the_admission_refuses_before_serve_does(max_queue_seconds: float, cpus:
     assert options["max_queued_requests"] == options["max_ongoing_requests"]
 
 
-def test_times_are_ours() -> None:
+def test_the_time_outs_are_derived_from_the_settings() -> None:
     options = serve_options(
         Replicas(),
         Settings(drain_timeout_seconds=77, request_timeout_seconds=17, max_queue_seconds=2),
@@ -74,7 +74,7 @@ def test_times_are_ours() -> None:
     assert options["autoscaling_config"]["upscale_delay_s"] == 2
 
 
-def test_a_replica_has_an_image_on_each_processor_that_it_reserves(
+def test_a_replica_targets_two_images_per_reserved_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     replicas = Replicas(num_cpus=4, min_replicas=2, max_replicas=5)
@@ -90,7 +90,7 @@ def test_a_replica_has_an_image_on_each_processor_that_it_reserves(
     assert halved["target_ongoing_requests"] == 2 * 2
 
 
-def test_the_environment_is_honoured_and_arguments_go_over_it(
+def test_arguments_override_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GREENGROCER_REQUEST_TIMEOUT_SECONDS", "20")
@@ -101,7 +101,7 @@ def test_the_environment_is_honoured_and_arguments_go_over_it(
     assert serve_options(replicas, settings)["user_config"] == {"bundle": "fast"}
 
 
-def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubernetes_service_links_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     links = service_links("greengrocer", "10.96.0.12", [("http", 8000)])
     for name, value in links.items():
         monkeypatch.setenv(name, value)
@@ -120,7 +120,7 @@ def test_what_kubernetes_says_of_a_service_is_no_setting(monkeypatch: pytest.Mon
         ({"request_timeout_seconds": -1}, "request_timeout_seconds"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(arguments: dict[str, object], words: str) -> None:
+def test_a_mistake_is_an_error_of_one_line(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError) as told:
         read_arguments(arguments)
     assert words in str(told.value)
@@ -128,7 +128,7 @@ def test_a_mistake_is_told_in_one_line(arguments: dict[str, object], words: str)
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE.keys() - {"bundle"}))
-def test_what_means_nothing_here_is_refused_from_the_environment_too(
+def test_a_setting_without_meaning_is_refused_in_the_environment_too(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     variable = PREFIX + name.upper()
@@ -138,14 +138,14 @@ def test_what_means_nothing_here_is_refused_from_the_environment_too(
     assert str(told.value) == f"{variable} is set: {ELSEWHERE[name]}"
 
 
-def test_a_bundle_is_all_that_may_be_changed() -> None:
+def test_only_the_bundle_may_be_changed() -> None:
     assert wanted_bundle({"bundle": "fast"}) == "fast"
     for wrong in ({}, {"bundle": ""}, {"bundle": 1}, {"bundle": "a", "deadline": 1}, "fast", None):
         with pytest.raises(UsageError, match="user_config"):
             wanted_bundle(wrong)
 
 
-def test_what_ships_is_accepted_and_agrees_with_the_settings() -> None:
+def test_the_shipped_configuration_is_accepted_and_agrees_with_the_settings() -> None:
     (application,) = SHIPPED["applications"]
     _, settings = read_arguments(application["args"])
     (deployment,) = application["deployments"]

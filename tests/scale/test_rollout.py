@@ -1,4 +1,4 @@
-"""Another bundle while clients send without a pause: none of them notices."""
+"""No request fails when the bundle changes under load."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from greengrocer.bundles.manifest import GRAPH
 from support.bundles import write_fake_bundle
 from support.load import load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.ray_cluster import Cluster, free_ports
 from support.scrapes import sample, scrape
 from support.waiting import until

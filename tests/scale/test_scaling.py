@@ -1,4 +1,4 @@
-"""Replicas come and go with the load, and with their nodes."""
+"""Replicas are added and removed with the load and with their nodes."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.load import load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.ray_cluster import Cluster
 from support.waiting import until
 from support.wire import exchange, post
@@ -45,7 +45,7 @@ def test_replicas_grow_and_shrink_with_the_load(cluster: Cluster, heavy_bundle: 
     assert set(few.statuses | many.statuses) == {200}
 
 
-def test_of_a_node_that_is_lost_only_what_was_there_fails(
+def test_when_a_node_is_lost_only_its_own_requests_fail(
     cluster: Cluster, fake_bundle: Path
 ) -> None:
     whole = {"engine": "fake", "num_cpus": 2, "min_replicas": 2, "max_replicas": 2}

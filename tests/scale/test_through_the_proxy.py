@@ -1,4 +1,4 @@
-"""The same service, through the proxy of either node: answers, refusals, probes, ids, metrics."""
+"""The service through each node's proxy: answers, refusals, probes, ids, metrics."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.processes import command, listening
 from support.ray_cluster import (
@@ -42,10 +42,10 @@ COUNT = 2  # of the replicas: one a node
 # Of the suite: what a proxy or balancer answers in our place,
 BALANCERS = {
     "test_bodies.py::test_a_malformed_chunk_is_refused",
-    "test_bodies.py::test_chunks_are_refused_as_soon_as_they_are_too_many",
-    "test_bodies.py::test_one_byte_more_is_refused_before_it_comes",
-    "test_bodies.py::test_what_goes_with_a_chunk_is_bounded",
-    "test_forms.py::test_a_form_of_many_images_that_is_too_long_is_refused_before_it_comes",
+    "test_bodies.py::test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit",
+    "test_bodies.py::test_a_declared_length_over_the_limit_is_refused_before_the_body_arrives",
+    "test_bodies.py::test_chunk_extensions_and_trailers_are_bounded",
+    "test_forms.py::test_a_form_of_many_images_over_the_limit_is_refused_before_it_arrives",
     "test_incidents.py::test_h11_cve_2025_43859_a_bad_chunk_end",
     "test_incidents.py::test_slow_upload_two_hundred_clients_of_one_byte_a_second",
     "test_incidents.py::test_starlette_cve_2026_48710_a_bad_host",
@@ -58,15 +58,15 @@ PROCESSES = {
     "test_incidents.py::test_pillow_bombs_are_refused_by_their_header",
     "test_incidents.py::test_starlette_cve_2023_30798_cve_2024_47874_large_forms",
     "test_incidents.py::test_triton_cve_2025_33201_one_byte_over_the_cap",
-    "test_memory.py::test_a_flood_of_pipelined_requests_takes_little_memory_and_delays_nobody",
-    "test_memory.py::test_an_image_that_is_refused_leaves_nothing_whichever_way_it_comes",
-    "test_memory.py::test_images_that_are_refused_leave_nothing",
-    "test_memory.py::test_uploads_that_are_refused_leave_nothing",
-    "test_memory.py::test_uploads_that_stand_still_leave_nothing",
-    "test_images.py::test_a_bomb_takes_no_more_memory_than_its_pixels_may",
-    "test_images.py::test_a_decode_that_outlives_its_budget_is_stopped",
-    "test_images.py::test_memory_settles",
-    "test_tensors.py::test_what_would_take_long_to_read_is_refused_at_once",
+    "test_memory.py::test_a_flood_of_pipelined_requests_takes_little_memory_and_blocks_no_request",
+    "test_memory.py::test_a_refused_image_leaves_no_memory_behind_by_any_route",
+    "test_memory.py::test_refused_images_leave_no_memory_behind",
+    "test_memory.py::test_refused_uploads_leave_no_memory_behind",
+    "test_memory.py::test_stalled_uploads_leave_no_memory_behind",
+    "test_images.py::test_a_decompression_bomb_stays_within_the_memory_limit",
+    "test_images.py::test_a_decode_over_its_time_budget_is_stopped",
+    "test_images.py::test_memory_does_not_grow_without_bound",
+    "test_tensors.py::test_json_that_is_slow_to_parse_is_refused_at_once",
 }
 
 
@@ -98,12 +98,12 @@ def test_each_node_has_a_replica(service: Cluster) -> None:
     assert found == {node.address for node in service.nodes}
 
 
-def test_its_proxies_are_those_that_were_asked_for(service: Cluster) -> None:
+def test_the_proxies_are_the_configured_ones(service: Cluster) -> None:
     for node in service.nodes:
         assert ("haproxy" in map(program, node.pids)) == service.haproxy
 
 
-def test_it_passes_the_suite_but_for_what_is_the_balancers(
+def test_the_replicas_pass_the_suite_except_what_the_balancer_does(
     service: Cluster, tmp_path: Path
 ) -> None:
     printed = pass_suite(service.head.url, tmp_path, "-m", "not wire", "--images=3", "-vv")
@@ -117,7 +117,7 @@ def test_a_setting_in_the_environment_of_the_nodes_is_honoured(url: str) -> None
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
-def test_a_request_keeps_its_id(url: str) -> None:
+def test_a_request_keeps_its_request_id(url: str) -> None:
     for body, status in ((jpeg(100), 200), (b"no image", 400)):
         answer = exchange(url, post(body, "X-Request-Id: till-7"))
         assert answer.status == status
@@ -125,7 +125,7 @@ def test_a_request_keeps_its_id(url: str) -> None:
         assert json.loads(answer.body)["request_id"] == "till-7"
 
 
-def test_a_request_without_an_id_gets_one(url: str) -> None:
+def test_a_request_without_a_request_id_gets_one(url: str) -> None:
     answer = exchange(url, post(jpeg(100)))
     (request_id,) = answer.headers.get_list("x-request-id")
     assert json.loads(answer.body)["request_id"] == request_id
@@ -139,7 +139,7 @@ def test_probes_are_answered_by_a_replica_and_by_the_proxy(url: str) -> None:
     assert httpx.get(f"{url}/-/healthz").status_code == 200
 
 
-def test_each_replica_tells_its_own_metrics_and_the_proxy_those_of_none(service: Cluster) -> None:
+def test_each_replica_serves_its_own_metrics_and_the_proxy_none(service: Cluster) -> None:
     first = service.metrics_port()
     before = sum(told(first + k) for k in range(COUNT))
     for node in service.nodes * 10:
@@ -154,7 +154,7 @@ def told(port: int) -> float:
         return sample(scrape(client), "requests_total", route="/predict", status="200")
 
 
-def test_what_must_never_be_exposed_is_on_loopback(service: Cluster) -> None:
+def test_private_ports_listen_on_loopback_only(service: Cluster) -> None:
     """Whoever reaches the dashboard or the port for jobs runs what he likes (CVE-2023-48022)."""
     ports = {service.dashboard, CLIENT, AGENT}
     found = service.listening(ports)
@@ -162,7 +162,7 @@ def test_what_must_never_be_exposed_is_on_loopback(service: Cluster) -> None:
     assert not [each for each in found if not each[0].startswith("127.")]
 
 
-def test_no_job_is_taken_without_the_token(service: Cluster) -> None:
+def test_no_job_is_accepted_without_the_token(service: Cluster) -> None:
     job = {"entrypoint": "true"}
     paths = {service.dashboard: "/api/jobs/", AGENT: "/api/job_agent/jobs/"}
     found = service.listening(paths.keys())
@@ -175,14 +175,14 @@ def test_no_job_is_taken_without_the_token(service: Cluster) -> None:
     assert service.ask("/api/jobs/") == []
 
 
-def test_no_client_is_taken_without_the_token(service: Cluster) -> None:
+def test_no_client_is_accepted_without_the_token(service: Cluster) -> None:
     for address, port in service.listening({CLIENT}):
         assert asked(address, port) == "UNAUTHENTICATED"
         # with it, what is asked is looked at: it is of no client that was there before
         assert asked(address, port, service.token) == "NOT_FOUND"
 
 
-def test_no_port_is_open_further_than_the_guide_says(service: Cluster) -> None:
+def test_no_port_is_more_exposed_than_the_guide_says(service: Cluster) -> None:
     first = service.metrics_port()
     own = range(first, first + COUNT)
     assert service.listening(own) == {("127.0.0.1", port) for port in own}
@@ -212,11 +212,11 @@ def asked(address: str, port: int, *token: str) -> str:
     ).stdout
 
 
-def test_nothing_is_reported(service: Cluster) -> None:
+def test_no_usage_is_reported(service: Cluster) -> None:
     assert not service.reports_usage()
 
 
-def test_a_mistake_in_the_settings_is_told_and_what_was_there_serves_on(
+def test_bad_settings_are_reported_and_the_old_application_keeps_serving(
     service: Cluster, fake_bundle: Path
 ) -> None:
     service.deploy(fake_bundle, {"port": 80})

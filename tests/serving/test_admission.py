@@ -81,7 +81,7 @@ class Traffic(RuleBasedStateMachine):
 TestTraffic = Traffic.TestCase
 
 
-def test_a_budget_takes_all_or_nothing() -> None:
+def test_a_budget_reserves_all_or_nothing() -> None:
     budget = Budget(10)
     assert budget.take(10)
     assert not budget.take(1)
@@ -113,7 +113,7 @@ def test_a_queue_that_is_too_long_is_full() -> None:
         assert busy.pictures == 5
 
 
-def test_with_a_free_thread_nobody_waits() -> None:
+def test_with_a_free_thread_there_is_no_wait() -> None:
     slow = admission(threads=2, service_seconds=1000)
     with slow.admit():
         assert slow.expected_wait() == 0
@@ -121,7 +121,7 @@ def test_with_a_free_thread_nobody_waits() -> None:
             assert slow.expected_wait() == 500
 
 
-def test_whatever_fails_inside_the_place_is_given_back() -> None:
+def test_a_failure_releases_place_and_bytes() -> None:
     busy = admission()
     with suppress(ZeroDivisionError), busy.reserve_bytes() as receipt, busy.admit():
         receipt.grow(50)
@@ -130,7 +130,7 @@ def test_whatever_fails_inside_the_place_is_given_back() -> None:
     assert used(busy) == (0, 0)
 
 
-def test_an_upload_over_the_budget_gives_back_what_it_held() -> None:
+def test_an_upload_over_the_budget_releases_its_bytes() -> None:
     busy = admission()
     with busy.reserve_bytes() as first:
         first.grow(60)
@@ -142,7 +142,7 @@ def test_an_upload_over_the_budget_gives_back_what_it_held() -> None:
         assert used(busy) == (60, 0)
 
 
-def test_the_pace_is_learnt_from_what_was_served() -> None:
+def test_the_pace_is_learnt_from_answered_images() -> None:
     learning = admission(service_seconds=1.0)
     for _ in range(200):
         learning.served(3.0)
@@ -157,7 +157,7 @@ def test_the_pace_is_learnt_from_what_was_served() -> None:
         (DeadlineExceeded("waited"), 0, 1),
     ],
 )
-def test_the_pace_is_learnt_from_what_was_refused_after_a_thread_had_worked_on_it(
+def test_the_pace_is_learnt_from_images_refused_after_work(
     refusal: Refusal, seconds: float, learnt: float
 ) -> None:
     learning = admission(service_seconds=1.0)

@@ -1,4 +1,4 @@
-"""Servers are replaced one by one behind a balancer that honours readiness: nobody notices."""
+"""No request fails when servers behind a balancer are replaced one by one."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from support.haproxy import haproxy
 from support.load import load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("HAProxy")]

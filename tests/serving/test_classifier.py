@@ -15,7 +15,7 @@ from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions, ModelId, ModelLa
 from greengrocer.serving.classifier import LocalClassifier
 from support.clocks import SettableClock
 from support.engines import HeldEngine
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ async def until_busy(engine: HeldEngine) -> None:
     assert await asyncio.to_thread(engine.busy.wait, HANG)
 
 
-async def test_an_answer_tells_how_long_its_thread_took(
+async def test_an_answer_reports_its_thread_time(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     engine.release.set()
@@ -64,7 +64,7 @@ async def test_a_refused_image_is_refused_by_its_own_error(classifier: LocalClas
         await classifier.classify(b"no image", Context(), DEFAULT_OPTIONS)
 
 
-async def test_past_its_deadline_nothing_is_computed(
+async def test_nothing_is_computed_past_the_deadline(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     clock = SettableClock()
@@ -77,7 +77,7 @@ async def test_past_its_deadline_nothing_is_computed(
     assert engine.calls == 0
 
 
-async def test_nothing_is_computed_for_a_client_that_has_gone(
+async def test_nothing_is_computed_for_a_disconnected_client(
     classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     context = Context()
@@ -133,7 +133,7 @@ async def test_a_cancelled_request_gives_up_its_place_in_the_queue(
     assert engine.calls == 1
 
 
-async def test_closing_finishes_what_was_taken_then_closes_the_engine(
+async def test_closing_finishes_accepted_images_then_closes_the_engine(
     others: set[threading.Thread], classifier: LocalClassifier, engine: HeldEngine
 ) -> None:
     first = asyncio.create_task(classifier.classify(jpeg(250), Context(), DEFAULT_OPTIONS))

@@ -1,4 +1,4 @@
-"""A whole service at rest does nothing: nobody polls, and no thread spins."""
+"""An idle service does nothing: nothing polls, and no thread spins."""
 
 import re
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.processes import tree
 from support.servers import StartServer
 from support.waiting import until
@@ -36,7 +36,7 @@ def rests(process: int) -> bool:
 
 
 @pytest.mark.parametrize("flags", [(), ("--workers", "2")])
-def test_a_service_at_rest_is_given_no_processor(
+def test_an_idle_service_uses_no_cpu(
     serve: StartServer, grocery_bundle: Path, flags: tuple[str, ...]
 ) -> None:
     server = serve("--bundle", str(grocery_bundle), *flags)

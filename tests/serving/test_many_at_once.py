@@ -1,4 +1,4 @@
-"""A hundred photos at once: all wait their turn, and what is decoded together fits the memory."""
+"""A hundred photos at once: all are queued, and those decoded together fit the memory."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.processes import memory, tree
 from support.servers import StartServer
 from support.wire import exchange, post
@@ -30,7 +30,7 @@ def large_png() -> bytes:
 @pytest.mark.accept
 @pytest.mark.parametrize("workers", [None, 2])
 @pytest.mark.parametrize("make", [of_12_megapixels, large_png])
-def test_a_hundred_at_once_are_all_answered(
+def test_a_hundred_requests_at_once_are_all_answered(
     serve: StartServer, fake_bundle: Path, make: Callable[[], bytes], workers: int | None
 ) -> None:
     flags = ["--workers", str(workers)] if workers else []

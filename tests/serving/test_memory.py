@@ -1,4 +1,4 @@
-"""What the service's processes take of memory, and that they take no more as they go on."""
+"""The memory of the service's processes, and that it does not grow over time."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ import pytest
 
 from support.ballast import write_heavy_bundle
 from support.load import load
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.processes import descriptors, memory, page_faults, threads, tree
 from support.servers import Server, StartServer
 from support.waiting import until
@@ -55,7 +55,7 @@ def started(serve: StartServer, bundle: Path, workers: int | None) -> Server:
     return server
 
 
-def test_a_further_worker_costs_little_whatever_the_model_weighs(tmp_path: Path) -> None:
+def test_a_further_worker_takes_little_memory_whatever_the_models_size(tmp_path: Path) -> None:
     one, three = {}, {}
     for megabytes in (4, 40):
         bundle = write_heavy_bundle(tmp_path / f"{megabytes}", megabytes)
@@ -87,7 +87,7 @@ def test_large_images_leave_no_memory_behind(
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_uploads_that_are_broken_off_leave_no_memory_behind(
+def test_interrupted_uploads_leave_no_memory_behind(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     server = started(serve, fake_bundle, workers)
@@ -104,7 +104,7 @@ def test_uploads_that_are_broken_off_leave_no_memory_behind(
 
 
 @pytest.mark.parametrize("bundle", ["fast", "grocery"])
-def test_images_alike_take_the_same_memory_again(serve: StartServer, bundle: str) -> None:
+def test_images_of_one_size_reuse_memory(serve: StartServer, bundle: str) -> None:
     server = serve("--bundle", bundle, "--threads", "2", "--access-log", "false")
     pid = server.process.pid
     with load(server.url, jpeg(250), CLIENTS, kept=True) as clients:
@@ -117,7 +117,7 @@ def test_images_alike_take_the_same_memory_again(serve: StartServer, bundle: str
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_nothing_grows_with_the_requests_that_were_answered(
+def test_memory_descriptors_and_threads_do_not_grow_with_requests(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     server = started(serve, fake_bundle, workers)

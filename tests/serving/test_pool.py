@@ -1,4 +1,4 @@
-"""The pool: results and errors come back, what nobody waits for is not begun, closing finishes."""
+"""The thread pool: results, errors, cancelled calls and closing."""
 
 import asyncio
 import threading
@@ -19,13 +19,13 @@ def pool() -> Iterator[Pool]:
 
 
 @pytest.mark.anyio
-async def test_results_come_back_to_the_loop(pool: Pool) -> None:
+async def test_results_are_returned_to_the_event_loop(pool: Pool) -> None:
     found = await asyncio.gather(*(pool.submit(partial(pow, n, 2)) for n in range(100)))
     assert found == [n * n for n in range(100)]
 
 
 @pytest.mark.anyio
-async def test_an_error_is_the_callers_and_the_thread_works_on(pool: Pool) -> None:
+async def test_an_error_is_raised_to_the_caller_and_the_thread_survives(pool: Pool) -> None:
     def fail() -> int:
         raise ZeroDivisionError("mine")
 
@@ -35,7 +35,7 @@ async def test_an_error_is_the_callers_and_the_thread_works_on(pool: Pool) -> No
 
 
 @pytest.mark.anyio
-async def test_what_was_cancelled_in_the_queue_is_not_begun(pool: Pool) -> None:
+async def test_a_call_cancelled_in_the_queue_is_not_started(pool: Pool) -> None:
     held = threading.Event()
     begun: list[str] = []
 
@@ -49,7 +49,7 @@ async def test_what_was_cancelled_in_the_queue_is_not_begun(pool: Pool) -> None:
     assert begun == ["third"]
 
 
-def test_closing_finishes_what_was_submitted() -> None:
+def test_closing_finishes_submitted_calls() -> None:
     pool = Pool(2, "test")
     done: list[int] = []
 

@@ -1,7 +1,7 @@
 from greengrocer.serving.readiness import Readiness, State
 
 
-def test_only_a_ready_service_wants_traffic() -> None:
+def test_only_the_ready_state_accepts_traffic() -> None:
     readiness = Readiness()
     assert readiness.state is State.STARTING
     found = {}

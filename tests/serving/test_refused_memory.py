@@ -1,4 +1,4 @@
-"""What is refused leaves nothing in memory, whatever it was and wherever it was refused."""
+"""Refused images and uploads leave no memory behind, wherever they were refused."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from support.forms import FORM, form, part
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.poison import environment as poison_environment
 from support.poison.engine import FAILS
 from support.processes import tree
@@ -126,7 +126,7 @@ def assert_nothing_stays(server: Server, refuse: Callable[[], None]) -> None:
         assert after.now < before[pid].now + KEPT, (before[pid], after)
 
 
-def test_an_image_without_its_end_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
+def test_a_truncated_image_leaves_no_memory_behind(serve: StartServer, fake_bundle: Path) -> None:
     server, request = poisonable(serve, fake_bundle), as_png(cut_png())
     assert_nothing_stays(server, lambda: refused(server, request, 400))
 
@@ -139,7 +139,7 @@ def refused(server: Server, request: bytes, expected: int) -> None:
 @pytest.mark.accept
 @pytest.mark.parametrize("kind", REFUSED)
 @pytest.mark.parametrize("workers", [None, 1])
-def test_nothing_of_what_was_refused_stays(
+def test_refused_images_are_freed(
     serve: StartServer, fake_bundle: Path, kind: str, workers: int | None
 ) -> None:
     flags = ["--workers", str(workers)] if workers else []
@@ -152,7 +152,9 @@ def test_nothing_of_what_was_refused_stays(
 
 
 @pytest.mark.accept
-def test_an_image_that_is_too_slow_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
+def test_an_image_over_its_time_budget_leaves_no_memory_behind(
+    serve: StartServer, fake_bundle: Path
+) -> None:
     server = poisonable(serve, fake_bundle, "--decode-timeout-seconds", "0.01")
     request = as_png(noisy())
     assert_nothing_stays(server, lambda: refused(server, request, 400))
@@ -160,7 +162,7 @@ def test_an_image_that_is_too_slow_leaves_nothing(serve: StartServer, fake_bundl
 
 @pytest.mark.accept
 @pytest.mark.parametrize("workers", [None, 1])
-def test_a_client_that_has_gone_leaves_nothing(
+def test_a_disconnected_client_leaves_no_memory_behind(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     flags = ["--workers", str(workers)] if workers else []
@@ -177,14 +179,14 @@ def test_a_client_that_has_gone_leaves_nothing(
 
 
 @pytest.mark.accept
-def test_a_slow_upload_leaves_nothing(serve: StartServer, fake_bundle: Path) -> None:
+def test_a_slow_upload_leaves_no_memory_behind(serve: StartServer, fake_bundle: Path) -> None:
     server = poisonable(serve, fake_bundle, "--upload-grace-seconds", "0.1")
     cut = post(MEGABYTES)[:-1]
     assert_nothing_stays(server, lambda: refused(server, cut, 408))
 
 
 @pytest.mark.accept
-def test_a_batch_of_large_images_without_their_end_takes_as_much_as_those_decoded_at_once(
+def test_a_batch_of_truncated_images_takes_the_memory_of_those_decoded_at_once(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--threads", "2")

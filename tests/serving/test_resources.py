@@ -1,4 +1,4 @@
-"""What the process may use: processors and memory by its cgroups, threads by both."""
+"""What the process may use: CPUs and memory from its cgroups, threads from both."""
 
 import os
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_without_a_quota_the_affinity_counts() -> None:
+def test_without_a_quota_the_cpu_affinity_is_used() -> None:
     assert usable_processors() == 8
 
 
@@ -54,13 +54,13 @@ def test_without_a_quota_the_affinity_counts() -> None:
         ("nonsense", 8),
     ],
 )
-def test_a_quota_of_the_new_cgroups_is_rounded_up(machine: Path, text: str, expected: int) -> None:
+def test_a_quota_of_cgroups_v2_is_rounded_up(machine: Path, text: str, expected: int) -> None:
     (machine / "cpu.max").write_text(text + "\n")
     assert usable_processors() == expected
 
 
 @pytest.mark.parametrize(("quota", "expected"), [("-1", 8), ("250000", 3)])
-def test_a_quota_of_the_old_cgroups_counts_too(machine: Path, quota: str, expected: int) -> None:
+def test_a_quota_of_cgroups_v1_is_used(machine: Path, quota: str, expected: int) -> None:
     limit_as_of_old(machine / "cpu", quota)
     assert usable_processors() == expected
 
@@ -76,7 +76,7 @@ def limit_as_of_old(group: Path, quota: str) -> None:
     ("slice_s", "unit_s", "expected"),
     [("max", "200000", 2), ("300000", "max", 3), ("100000", "400000", 1), ("max", "max", 8)],
 )
-def test_the_least_quota_of_a_unit_and_of_what_it_is_in_counts(
+def test_the_lowest_quota_of_a_unit_and_its_parents_is_used(
     machine: Path, slice_s: str, unit_s: str, expected: int
 ) -> None:
     unit = machine / "shop.slice" / "greengrocer.service"
@@ -87,7 +87,7 @@ def test_the_least_quota_of_a_unit_and_of_what_it_is_in_counts(
     assert usable_processors() == expected
 
 
-def test_of_the_old_cgroups_that_of_the_processors_counts(machine: Path) -> None:
+def test_the_cpu_controller_of_cgroups_v1_is_used(machine: Path) -> None:
     limit_as_of_old(machine / "cpu" / "shop.slice", "200000")
     limit_as_of_old(machine / "cpu" / "other.slice", "100000")
     (machine / "membership").write_text("5:memory:/other.slice\n4:cpu,cpuacct:/shop.slice/a\n")
@@ -95,13 +95,13 @@ def test_of_the_old_cgroups_that_of_the_processors_counts(machine: Path) -> None
 
 
 @pytest.mark.parametrize("told", ["0::/host/path/of/a/container\n", "no membership", "0::none"])
-def test_the_root_counts_where_our_path_is_not_there(machine: Path, told: str) -> None:
+def test_the_root_cgroup_is_used_if_ours_is_not_found(machine: Path, told: str) -> None:
     (machine / "cpu.max").write_text("200000 100000\n")
     (machine / "membership").write_text(told)
     assert usable_processors() == 2
 
 
-def test_an_allotment_counts_where_it_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lower_allotment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "_allotted", None)
     resources.allot(3)
     assert usable_processors() == 3
@@ -111,24 +111,24 @@ def test_an_allotment_counts_where_it_is_less(monkeypatch: pytest.MonkeyPatch) -
     assert usable_processors() == 1
 
 
-def test_without_a_limit_it_is_the_machines() -> None:
+def test_without_a_limit_the_memory_is_the_machines() -> None:
     assert usable_memory() == 64_000 * MEGA
 
 
 @pytest.mark.parametrize(("text", "expected"), [("max", 64_000), ("3000000000", 3000)])
-def test_a_limit_of_the_new_cgroups_counts(machine: Path, text: str, expected: int) -> None:
+def test_a_memory_limit_of_cgroups_v2_is_used(machine: Path, text: str, expected: int) -> None:
     (machine / "memory.max").write_text(text + "\n")
     assert usable_memory() == expected * MEGA
 
 
 @pytest.mark.parametrize(("text", "expected"), [(str(2**63 - 4096), 64_000), ("1000000000", 1000)])
-def test_a_limit_of_the_old_cgroups_counts_too(machine: Path, text: str, expected: int) -> None:
+def test_a_memory_limit_of_cgroups_v1_is_used(machine: Path, text: str, expected: int) -> None:
     (machine / "memory").mkdir()
     (machine / "memory" / "memory.limit_in_bytes").write_text(text + "\n")
     assert usable_memory() == expected * MEGA
 
 
-def test_the_least_limit_of_all_groups_around_us_counts(machine: Path) -> None:
+def test_the_lowest_memory_limit_of_all_parent_cgroups_is_used(machine: Path) -> None:
     (machine / "membership").write_text("0::/slice/unit\n")
     (machine / "slice" / "unit").mkdir(parents=True)
     (machine / "slice" / "memory.max").write_text("2000000000")
@@ -139,12 +139,12 @@ def test_the_least_limit_of_all_groups_around_us_counts(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("threads", "decoding", "uploads"), [(1, 2000, 256), (2, 2000, 256), (64, 8192, 2048)]
 )
-def test_they_follow_the_threads(threads: int, decoding: int, uploads: int) -> None:
+def test_memory_budgets_grow_with_the_threads(threads: int, decoding: int, uploads: int) -> None:
     assert decode_bytes(threads) == decoding * MEGA
     assert upload_bytes(threads, 20 * MEGA) == uploads * MEGA
 
 
-def test_they_stay_within_the_memory(machine: Path) -> None:
+def test_memory_budgets_stay_within_the_memory(machine: Path) -> None:
     (machine / "memory.max").write_text("1000000000")
     assert decode_bytes(64) == 600 * MEGA
     assert upload_bytes(64, 20 * MEGA) == 100 * MEGA
@@ -164,12 +164,12 @@ def tasks() -> set[str]:
 
 
 @pytest.mark.usefixtures("say")
-def test_every_processor_has_an_image_and_one_that_is_alone_has_several_of_them() -> None:
+def test_every_cpu_has_an_image_and_a_single_image_gets_several_cpus() -> None:
     assert engine_threads() == Threads(each=1, alone=MOST_ALONE)
     assert picture_threads() == 8
 
 
-def test_one_processor_is_all_that_an_image_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_one_cpu_an_image_gets_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "usable_processors", lambda: 1)
     monkeypatch.delenv(ENGINE_THREADS, raising=False)
     assert engine_threads() == ONE_THREAD
@@ -178,7 +178,7 @@ def test_one_processor_is_all_that_an_image_may_have(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "inside", "side_by_side"), [("1", 1, 8), ("2", 2, 4), ("3", 3, 2), ("9", 9, 1)]
 )
-def test_the_processors_are_shared_out_between_and_within_images(
+def test_the_cpus_are_divided_between_and_within_images(
     say: Callable[[str], None], text: str, inside: int, side_by_side: int
 ) -> None:
     say(text)
@@ -186,16 +186,14 @@ def test_the_processors_are_shared_out_between_and_within_images(
     assert picture_threads() == side_by_side
 
 
-def test_images_that_wait_for_a_batch_take_no_processor(say: Callable[[str], None]) -> None:
+def test_images_that_wait_for_a_batch_take_no_cpu(say: Callable[[str], None]) -> None:
     assert picture_threads(largest_batch=32) == 8 + 64
     say("2")
     assert picture_threads(largest_batch=32) == 4 + 64
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "", "many", "1.5", "1025", "²", "1 "])
-def test_a_number_that_is_none_is_refused_in_one_line(
-    say: Callable[[str], None], text: str
-) -> None:
+def test_an_invalid_number_is_refused_in_one_line(say: Callable[[str], None], text: str) -> None:
     say(text)
     with pytest.raises(UsageError, match=f"{ENGINE_THREADS} is ") as refused:
         picture_threads()

@@ -1,4 +1,4 @@
-"""When free memory is returned: once a process is idle again, and not at intervals."""
+"""Free memory is returned when a process becomes idle, not at intervals."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from greengrocer.serving.memory import MUCH, Trim
 
 
 @pytest.mark.anyio
-async def test_memory_is_returned_when_idle_after_much_was_received(
+async def test_memory_is_returned_when_idle_after_large_uploads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     returned = 0

@@ -1,4 +1,4 @@
-"""The line in front of the queue: first come first served, woken by room, left by who has gone."""
+"""Waiting for admission is first come, first served; disconnected clients leave the queue."""
 
 import asyncio
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def admission() -> Iterator[Admission]:
     assert admission.expected_wait() == 0
 
 
-async def test_who_waits_is_let_in_in_order_and_nobody_overtakes(admission: Admission) -> None:
+async def test_waiting_requests_are_admitted_in_order(admission: Admission) -> None:
     order: list[int] = []
 
     async def come(number: int) -> None:
@@ -52,7 +52,7 @@ async def test_who_waits_is_let_in_in_order_and_nobody_overtakes(admission: Admi
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_who_has_gone_leaves_the_line(admission: Admission) -> None:
+async def test_a_disconnected_client_leaves_the_queue(admission: Admission) -> None:
     gone, late, cancelled, last = patient(), patient(0.01), patient(), patient()
     with ExitStack() as stack:
         stack.enter_context(admission.admit())
@@ -73,7 +73,7 @@ async def test_who_has_gone_leaves_the_line(admission: Admission) -> None:
         assert admission.pictures == 1
 
 
-async def test_a_place_that_comes_with_the_end_is_given_on(admission: Admission) -> None:
+async def test_a_place_given_to_a_cancelled_wait_goes_to_the_next(admission: Admission) -> None:
     with admission.admit():
         first = asyncio.create_task(admission.admit_in_turn(patient()))
         second = asyncio.create_task(admission.admit_in_turn(patient()))
@@ -85,7 +85,7 @@ async def test_a_place_that_comes_with_the_end_is_given_on(admission: Admission)
         assert admission.pictures == 1
 
 
-async def test_a_quicker_pace_makes_room_as_well(admission: Admission) -> None:
+async def test_a_faster_pace_admits_waiting_requests(admission: Admission) -> None:
     admission.limits = AdmissionLimits(100, wait_seconds=0.9)
     with admission.admit():
         waiting = asyncio.create_task(admission.admit_in_turn(patient()))
@@ -96,7 +96,7 @@ async def test_a_quicker_pace_makes_room_as_well(admission: Admission) -> None:
             assert admission.pictures == 2
 
 
-async def test_bytes_are_waited_for_in_order_too(admission: Admission) -> None:
+async def test_waiting_for_bytes_is_in_order_too(admission: Admission) -> None:
     with admission.reserve_bytes() as first, admission.reserve_bytes() as second:
         first.grow(80)
         waiting = asyncio.create_task(second.grow_in_turn(50, Context(seconds=SECONDS)))
@@ -113,7 +113,7 @@ async def test_bytes_are_waited_for_in_order_too(admission: Admission) -> None:
             await second.grow_in_turn(50, Context(seconds=0.01))
 
 
-async def test_a_finished_answer_stands_behind_no_upload_that_waits(admission: Admission) -> None:
+async def test_a_finished_answer_does_not_wait_behind_uploads(admission: Admission) -> None:
     with admission.reserve_bytes() as held, admission.reserve_bytes() as waiting:
         held.grow(60)
         task = asyncio.create_task(waiting.grow_in_turn(50, patient()))
@@ -129,7 +129,7 @@ async def test_a_finished_answer_stands_behind_no_upload_that_waits(admission: A
         assert waiting.size == 50
 
 
-async def test_those_who_wait_fill_half_of_the_queue_and_single_images_have_the_rest() -> None:
+async def test_waiting_images_fill_at_most_half_of_the_queue() -> None:
     admission = Admission(AdmissionLimits(100, wait_seconds=8), threads=1, service_seconds=1)
     tasks = [asyncio.create_task(admission.admit_in_turn(patient())) for _ in range(20)]
     await asyncio.sleep(0)

@@ -1,1 +1,1 @@
-"""What many tests share: images, bundles and servers that they make."""
+"""Helpers that many tests share."""

@@ -1,4 +1,4 @@
-"""A service that asks who comes."""
+"""A service with API keys and rate limits."""
 
 from collections.abc import Mapping
 from dataclasses import replace

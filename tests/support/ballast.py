@@ -1,4 +1,4 @@
-"""A bundle whose model is heavy: it answers as the light one does, and carries weights along."""
+"""A bundle with a large model that answers as the small one does."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from support.graphs import grey_graph, write_onnx_bundle
 
 
 def write_heavy_bundle(directory: Path, megabytes: int) -> Path:
-    """Real weights of so many megabytes, which the answer depends on as far as anyone can tell."""
+    """Real weights of so many megabytes, which the graph reads without changing its answer."""
     model = onnx.load_from_string(grey_graph())
     graph = model.graph
     ballast = np.linspace(0, 1, megabytes * 250_000, dtype=np.float32)[None]

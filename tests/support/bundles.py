@@ -8,7 +8,7 @@ from greengrocer.bundles.manifest import GRAPH, Golden, Manifest, write_manifest
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, fit
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 CLASSES = tuple(f"grey-{k}" for k in range(10))
 

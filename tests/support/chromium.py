@@ -78,7 +78,7 @@ class Shop:
 
     @property
     def status(self) -> Locator:
-        """What a screen reader is told."""
+        """What a screen reader announces."""
         return self.page.get_by_role("status")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Commands of Greengrocer's, run to their end."""
+"""Run Greengrocer's commands to their end."""
 
 import subprocess
 import sys

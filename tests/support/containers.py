@@ -1,4 +1,4 @@
-"""A built image run as Kubernetes would: another user, no privileges, and nothing to write on."""
+"""Run a built image as Kubernetes would: unprivileged, on a read-only root."""
 
 import os
 import shutil

@@ -81,7 +81,7 @@ class Reader:
             assert block.language in ELSEWHERE, f"{document}, line {block.line}: {block.language}?"
 
     def run(self, command: str) -> None:
-        """Run a command line; one that serves is left running."""
+        """Run a command line; a server keeps running."""
         if found := SERVE.fullmatch(command):
             self._serve(shlex.split(found[1]), shlex.split(found[5] or ""))
         elif command:

@@ -1,4 +1,4 @@
-"""What every download must leave behind, and the fixtures' types."""
+"""What every download must leave on disk, and the types of the fixtures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,6 @@ Server = Any  # the fixture's class, which lives in conftest.py
 
 
 def check_done(destination: Path, files: Files) -> None:
-    """All files are there, and nothing is left beside them."""
+    """Check that all files are there, and no others."""
     assert {path: (destination / path).read_bytes() for path in files} == files
     assert list(destination.parent.iterdir()) == [destination]

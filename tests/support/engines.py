@@ -1,4 +1,4 @@
-"""Doubles of engines: they count, and they wait until they are let go."""
+"""Test engines that count their calls or block until released."""
 
 import threading
 

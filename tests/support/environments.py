@@ -1,4 +1,4 @@
-"""Environments of other versions, built once and kept beside ours."""
+"""Virtual environments with other versions, built once and kept."""
 
 import shutil
 import subprocess

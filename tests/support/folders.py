@@ -1,8 +1,8 @@
-"""A labelled data set: a plain folder a class."""
+"""A labelled data set: a folder per class."""
 
 from pathlib import Path
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 
 def write_folders(directory: Path, levels: dict[str, list[int]]) -> Path:

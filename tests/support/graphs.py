@@ -22,7 +22,7 @@ def grey_graph(
     outputs: tuple[str, ...] = OUTPUTS,
     shift: float = 0.0,
 ) -> bytes:
-    """A graph that tells the mean grey level, ``shift`` classes too dark."""
+    """A graph that answers the mean grey level, ``shift`` classes too dark."""
     membership = np.zeros((classes, 2), np.float32)
     membership[: classes // 2, 0] = membership[classes // 2 :, 1] = 1
     constants = {

@@ -1,4 +1,4 @@
-"""A real HAProxy before some servers, for the tests of how a service is replaced."""
+"""A real HAProxy in front of servers."""
 
 import csv
 import os

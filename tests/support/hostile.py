@@ -1,4 +1,4 @@
-"""Graphs whose checksums are right, and which no service should ever run."""
+"""Hostile graphs with correct checksums."""
 
 from collections.abc import Callable
 

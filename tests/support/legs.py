@@ -1,4 +1,4 @@
-"""Which legs of the long tests were run, for the end of a run: from the marker ``leg``."""
+"""Print at the end of a run which groups of long tests (marker ``leg``) ran."""
 
 from collections import Counter
 from collections.abc import Generator
@@ -11,7 +11,7 @@ OUTCOMES = ("passed", "failed", "error", "skipped")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note the legs of what will run, where long tests are among it."""
+    """Record the legs of the long tests that will run."""
     session.config.stash[LEGS] = {item.nodeid: leg for item in session.items if (leg := _leg(item))}
 
 
@@ -24,14 +24,14 @@ def _leg(item: pytest.Item) -> str | None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have each report tell its leg: where tests run on several processes, it alone comes back."""
+    """Add the leg to each report: with several test processes, only reports are sent back."""
     report = yield
     report.leg = _leg(item)  # type: ignore[attr-defined]  # pytest lets reports have more
     return report
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Write a line a leg: how many of its tests ended how, and why some did not run."""
+    """Write one line per leg: its tests by outcome, and why some did not run."""
     if told := lines(config.stash.get(LEGS, {}), terminalreporter.stats):
         terminalreporter.section("legs")
         for line in told:

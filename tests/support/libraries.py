@@ -1,4 +1,4 @@
-"""Libraries of other versions than are here, as far as a version is asked for."""
+"""Pretend that a library has another version."""
 
 from pathlib import Path
 

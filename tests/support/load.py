@@ -1,4 +1,4 @@
-"""Clients that post images one after the other, and what they are answered."""
+"""Clients that post images one after the other and record the answers."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ class Load:
         self._end = threading.Event()
 
     def client(self) -> None:
-        """Post until told to end."""
+        """Post until stopped."""
         while not self._end.is_set():
             try:
                 self._converse()

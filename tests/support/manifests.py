@@ -1,4 +1,4 @@
-"""The manifests in deploy/: their pods, and what the service in each is told."""
+"""The manifests in deploy/: their pods, and the settings of the service in each."""
 
 import shlex
 from pathlib import Path
@@ -20,7 +20,7 @@ GRACE = "terminationGracePeriodSeconds"
 
 
 class Pod:
-    """A pod of one container, how long it has to end, and whether it hears of Services."""
+    """A pod of one container, its grace period, and whether it has service links."""
 
     def __init__(self, spec: Manifest, grace: int, *, links: bool) -> None:
         self.spec = spec

@@ -1,4 +1,4 @@
-"""Networks that nobody trained, yet whose activations are of a trained one's size."""
+"""Untrained networks whose activations have the size of a trained one's."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from greengrocer.networks.backbone import normalise
 from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.training.data.reading import read_fitted
-from support.pictures import photo
+from support.make_images import photo
 
 CLASSES = 6
 COARSE_OF = (0, 0, 1, 1, 1, 2)

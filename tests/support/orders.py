@@ -1,4 +1,4 @@
-"""What a running service is told on its control socket."""
+"""Commands to a running service on its control socket."""
 
 from pathlib import Path
 

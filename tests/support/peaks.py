@@ -1,4 +1,4 @@
-"""The most memory that decoding and fitting an image takes, measured in a process of its own."""
+"""Measure the peak memory of decoding and fitting an image, in a process of its own."""
 
 import subprocess
 import sys

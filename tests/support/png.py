@@ -1,4 +1,4 @@
-"""PNG files, chunk by chunk: what no encoder would write."""
+"""PNG files built chunk by chunk, also as no encoder would write them."""
 
 import struct
 import zlib

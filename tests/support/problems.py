@@ -1,4 +1,4 @@
-"""The shape that every refusal has, wherever it comes from."""
+"""Check the shape that every refusal has."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What Linux tells of running processes."""
+"""What Linux reports about running processes."""
 
 from contextlib import suppress
 from ipaddress import ip_address
@@ -38,7 +38,7 @@ def tree(pid: int) -> list[int]:
 
 
 def memory(pid: int, kind: str = "Pss") -> int:
-    """Kilobytes of a ``kind`` that smaps_rollup tells; in Pss what is shared counts in parts."""
+    """Kilobytes of a ``kind`` in smaps_rollup; Pss counts shared memory in parts."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith(f"{kind}:"):
             return int(line.split()[1])

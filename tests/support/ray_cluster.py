@@ -1,4 +1,4 @@
-"""A real cluster of Ray's on this machine: each node has a loopback address of its own."""
+"""A real Ray cluster on this machine: each node has its own loopback address."""
 
 import os
 import random
@@ -57,7 +57,7 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row, which the kernel hands out to nobody by itself."""
+    """The first of so many consecutive ports outside the kernel's ephemeral range."""
     while True:
         first = random.randrange(20_000, REPLICAS[0] - count)
         with ExitStack() as stack:
@@ -262,7 +262,7 @@ class Cluster:
         return {each for pid in pids for each in listening(pid) if each[1] in ports}
 
     def reports_usage(self) -> bool:
-        """Whether Ray says that it tells its makers about the cluster."""
+        """Whether Ray says that it reports usage."""
         return bool(self.ask("/usage_stats_enabled")["data"]["usageStatsEnabled"])
 
     def lose(self, node: Node) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from greengrocer.imaging.heif import is_installed
 from support.forms import BOUNDARY, FORM, form, part
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.png import RGB, SIGNATURE, header
 from support.wire import head, post
 

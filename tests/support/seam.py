@@ -1,4 +1,4 @@
-"""The two ends of the seam between processes, in one event loop and over a real Unix socket."""
+"""Both ends of the link between processes, in one event loop over a real Unix socket."""
 
 import asyncio
 import socket

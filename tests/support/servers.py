@@ -73,7 +73,7 @@ def clean_environment() -> dict[str, str]:
 
 
 def serve_command(bundle: Path) -> list[str]:
-    """Of a service with ``bundle``, which tells errors alone."""
+    """The command that serves ``bundle`` and logs only errors."""
     flags = ["--port", "0", "--bundle", str(bundle), "--log-level", "error"]
     return [sys.executable, "-m", "greengrocer", "serve", *flags]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 def service_links(
     service: str, address: str, ports: Sequence[tuple[str, int]], protocol: str = "TCP"
 ) -> dict[str, str]:
-    """What Kubernetes puts into each pod, unless told not to, that starts after a Service.
+    """The variables that Kubernetes sets by default in each pod started after a Service.
 
     ``ports`` are names, which may be empty, and numbers.
     """

@@ -1,4 +1,4 @@
-"""Running processes that get less of something than they would have."""
+"""Limit a resource of a running process."""
 
 import os
 import resource

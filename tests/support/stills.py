@@ -1,4 +1,4 @@
-"""HEIC and AVIF that tests draw, whole and changed. An image is red, white, white and blue."""
+"""HEIC and AVIF that tests draw. An image has red, white, white and blue quarters."""
 
 import io
 import struct
@@ -7,7 +7,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw
 
-from support.pictures import encoded
+from support.make_images import encoded
 
 pillow_heif.register_heif_opener(thumbnails=True)
 

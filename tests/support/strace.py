@@ -1,4 +1,4 @@
-"""Programs under strace: whom they speak to on the network of their own accord."""
+"""Run programs under strace to find the network connections that they open."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The black-box suite, held against a service that runs."""
+"""Run the black-box suite against a running service."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def whole_suite() -> set[str]:
 
 
 def passed(printed: str) -> set[str]:
-    """The tests that ``pass_suite`` passed when it was told ``-vv``."""
+    """The tests that passed, from what ``pass_suite`` printed with ``-vv``."""
     return set(re.findall(rf"{TEST}.* PASSED", printed, re.MULTILINE))
 
 

@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol, as clients send them."""
+"""Requests of the Open Inference Protocol."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""``greengrocer train`` as a process that runs to its end, or is killed at a point of its way."""
+"""Run ``greengrocer train`` to its end, or kill it at a given point."""
 
 import signal
 import subprocess

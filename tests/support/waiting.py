@@ -1,4 +1,4 @@
-"""Waiting for what another process or thread does, under a bound that only a hang breaks."""
+"""Wait for another process or thread, with a bound that only a hang exceeds."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A client that says exactly what a test tells it to, byte for byte."""
+"""A client that sends exact bytes."""
 
 import socket
 from typing import Self

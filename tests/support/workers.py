@@ -1,4 +1,4 @@
-"""A real ``serve --workers``, and a look at its processes."""
+"""A real ``serve --workers``, and its processes."""
 
 import os
 import signal

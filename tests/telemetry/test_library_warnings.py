@@ -1,4 +1,4 @@
-"""A warning of a library is one line or none."""
+"""A library's warning is one line or none."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from conformance.exif import ORIENTATION, SHORT, Entry
 
 from conformance import exif
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.servers import clean_environment, start_server
 from support.stills import still
 
@@ -51,7 +51,7 @@ def pictures() -> list[bytes]:
     return [*found, *[still("HEIC", exif=block) for block in CORRUPT.values()]]
 
 
-def test_a_place_warns_once_in_one_line_and_nothing_is_kept() -> None:
+def test_a_warning_is_logged_once_in_one_line_and_not_kept() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WARNED], capture_output=True, text=True, check=True
     )
@@ -86,7 +86,7 @@ def test_images_with_corrupt_exif_do_not_flood_the_log(
     assert not any(".py" in line or "warnings.warn" in line for line in server.log)
 
 
-def test_a_command_tells_in_a_line_or_not_at_all(tmp_path: Path) -> None:
+def test_a_command_prints_a_warning_in_one_line_or_not_at_all(tmp_path: Path) -> None:
     for k, body in enumerate(pictures()):
         (tmp_path / f"{k}.jpg").write_bytes(body)
     done = subprocess.run(

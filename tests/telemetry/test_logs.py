@@ -1,4 +1,4 @@
-"""The log: a failure's traceback is there, the values of its variables are not."""
+"""The log has a failure's traceback without the values of its variables."""
 
 import fcntl
 import os
@@ -27,7 +27,7 @@ except RuntimeError:
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_traceback_has_no_values(style: str) -> None:
+def test_a_traceback_has_no_values_of_variables(style: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, style],
         env=clean_environment(),
@@ -40,7 +40,7 @@ def test_a_traceback_has_no_values(style: str) -> None:
     assert "private parts" not in done.stderr
 
 
-def test_a_line_that_was_cut_off_takes_no_other_with_it() -> None:
+def test_a_truncated_line_does_not_corrupt_the_next() -> None:
     read, write = os.pipe()
     room = fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 2 * select.PIPE_BUF)
     with os.fdopen(read, "rb", buffering=0) as reader, os.fdopen(write, "w") as writer:
@@ -69,7 +69,7 @@ except RuntimeError:
 """
 
 
-def test_what_others_wrote_moves_no_terminal_and_begins_no_line() -> None:
+def test_control_characters_and_line_breaks_are_escaped() -> None:
     done = subprocess.run(
         [sys.executable, "-c", HOSTILE],
         env=clean_environment(),

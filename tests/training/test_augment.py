@@ -4,7 +4,7 @@ from PIL import Image
 
 from greengrocer.training.data.augment import augment
 from greengrocer.training.recipe import Augmentation
-from support.pictures import photo
+from support.make_images import photo
 
 ALWAYS = Augmentation(image_size=48, degrade_prob=1.0, hflip=0.5)
 
@@ -14,7 +14,7 @@ def varied(seed: int, picture: Image.Image, how: Augmentation = ALWAYS) -> np.nd
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_variant_depends_on_its_seed_alone(seed: int) -> None:
+def test_a_variant_depends_only_on_its_seed(seed: int) -> None:
     np.testing.assert_array_equal(varied(seed, photo(1)), varied(seed, photo(1)))
     assert (varied(seed, photo(1)) != varied(seed + 1, photo(1))).any()
 
@@ -27,14 +27,14 @@ def test_any_shape_becomes_the_square(size: tuple[int, int]) -> None:
         assert found.dtype == np.uint8
 
 
-def test_the_image_itself_is_left_alone() -> None:
+def test_the_original_image_is_unchanged() -> None:
     picture = photo(1)
     before = picture.tobytes()
     varied(0, picture)
     assert picture.tobytes() == before
 
 
-def test_nothing_varied_is_the_image_resized() -> None:
+def test_without_variation_the_image_is_only_resized() -> None:
     how = Augmentation(
         image_size=48,
         scale=(1, 1),

@@ -14,7 +14,7 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.backbone import backbone_names, make_backbone
 from greengrocer.training.recipe import Optimisation, Recipe
 from greengrocer.training.train import train
-from support.pictures import encoded
+from support.make_images import encoded
 
 MODULE = """
 import torch
@@ -82,7 +82,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(home)
 
 
-def test_train_takes_the_backbone_of_another_package_by_name(
+def test_train_accepts_a_backbone_of_another_package_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for colour in COLOURS:
@@ -120,7 +120,7 @@ def test_an_unknown_backbone_is_refused_with_the_known_ones(tmp_path: Path) -> N
         ("lost-net", r"\(tiny_net:missing of tiny-net\) cannot be loaded: AttributeError"),
     ],
 )
-def test_a_backbone_that_is_none_is_refused(name: str, why: str) -> None:
+def test_an_invalid_backbone_is_refused(name: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         make_backbone(name)
 
@@ -131,12 +131,12 @@ def test_every_efficientnet_lite_is_declared(number: int) -> None:
     assert len(make_backbone(f"efficientnet-lite{number}").stages()) == 9
 
 
-def test_pretrained_weights_that_nobody_published_are_refused() -> None:
+def test_unknown_pretrained_weights_are_refused() -> None:
     with pytest.raises(UsageError, match="no package has pretrained weights of efficientnet-lite4"):
         make_backbone("efficientnet-lite4").load_pretrained()
 
 
-def test_no_stage_left_to_train_is_refused(tmp_path: Path) -> None:
+def test_freezing_every_stage_is_refused(tmp_path: Path) -> None:
     for colour in COLOURS:
         (tmp_path / "data" / colour).mkdir(parents=True)
         for seed in range(2):

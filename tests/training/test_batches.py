@@ -56,7 +56,7 @@ def test_as_many_images_are_prepared_at_once_as_there_are_threads(
     assert len(list(training_batches(pictures, one, 0, threads))) == 2 * threads
 
 
-def test_every_epoch_differs(labelled: tuple[LabelledImage, ...]) -> None:
+def test_every_epoch_is_different(labelled: tuple[LabelledImage, ...]) -> None:
     assert not torch.equal(epoch(labelled, 0, 1)[0], epoch(labelled, 1, 1)[0])
 
 

@@ -29,7 +29,7 @@ def test_a_known_temperature_is_recovered(temperature: float) -> None:
     assert fit_temperature(*drawn(temperature)) == pytest.approx(temperature, rel=0.03)
 
 
-def test_the_temperature_found_is_the_best_there_is() -> None:
+def test_the_temperature_found_is_optimal() -> None:
     logits, labels = drawn(1.7, 500)
     best = mean_nll(logits, labels, fit_temperature(logits, labels))
     assert all(best <= mean_nll(logits, labels, t) for t in np.geomspace(COLDEST, HOTTEST, 300))
@@ -51,7 +51,7 @@ def test_calibrated_probabilities_are_a_softmax_that_cannot_overflow() -> None:
     np.testing.assert_allclose(calibrated(logits, 2.0), expected, rtol=1e-6)
 
 
-def test_the_least_confidence_that_is_precise_enough() -> None:
+def test_the_threshold_is_the_lowest_confidence_that_is_precise_enough() -> None:
     confidence = np.array([0.9, 0.5, 0.8, 0.7, 0.6], np.float32)
     right = np.array([True, False, True, False, True])  # in order: right right wrong right wrong
     assert least_confidence(confidence, right, 0.75) == pytest.approx(0.6)
@@ -60,7 +60,7 @@ def test_the_least_confidence_that_is_precise_enough() -> None:
     assert least_confidence(confidence[:0], right[:0], 0.9) == 1.0
 
 
-def test_each_level_is_as_precise_as_asked_and_nothing_is_withheld_needlessly() -> None:
+def test_each_level_reaches_the_precision_with_the_most_answers() -> None:
     random = np.random.default_rng(5)
     logits = random.normal(0, 2, (5000, 6)).astype(np.float32)
     truth = (logits + random.gumbel(size=logits.shape)).argmax(axis=1)
@@ -84,5 +84,5 @@ def test_at_most_the_quantile_of_known_images_is_called_unknown() -> None:
     assert 0.025 < np.mean(scores < threshold) <= 0.03
 
 
-def test_the_threshold_is_a_share() -> None:
+def test_the_threshold_is_between_0_and_1() -> None:
     assert known_threshold(np.full(3, 1.0000001, np.float32), 0.5) == 1.0

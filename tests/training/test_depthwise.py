@@ -8,7 +8,7 @@ from greengrocer.networks.depthwise import depthwise_conv
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(11, 11), (12, 9)])
-def test_its_gradients_are_those_of_a_grouped_convolution(
+def test_the_gradients_equal_those_of_a_grouped_convolution(
     kernel: int, stride: int, size: tuple[int, int]
 ) -> None:
     random = torch.Generator().manual_seed(1)
@@ -28,7 +28,7 @@ def test_its_gradients_are_those_of_a_grouped_convolution(
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_either_gradient_comes_without_the_other() -> None:
+def test_each_gradient_can_be_computed_alone() -> None:
     x, weight = torch.randn(1, 4, 8, 8), torch.randn(4, 1, 3, 3, requires_grad=True)
     convolved = depthwise_conv(x, weight, 1)
     (by_weight,) = torch.autograd.grad(convolved.sum(), (weight,))

@@ -175,7 +175,7 @@ def test_coarse_probabilities_are_sums_of_the_fine_ones(
         np.testing.assert_allclose(found.coarse[:, coarse], summed, atol=1e-6)
 
 
-def test_batch_norms_and_paddings_are_folded_away(network: Recogniser) -> None:
+def test_batch_norms_and_paddings_are_folded(network: Recogniser) -> None:
     graph = exported(network, square(260)).graph
     assert {node.op_type for node in graph.node} == OPERATORS
     stem = next(node for node in graph.node if node.op_type == "Conv")

@@ -88,7 +88,7 @@ def fitted(split: Dataset, checkpoint: Path, recipe: Recipe = RECIPE) -> Recogni
     return fit(recipe, split.taxonomy, split.pictures, checkpoint, threads=2).network
 
 
-def test_a_killed_run_goes_on_to_the_same_weights_bit_by_bit(
+def test_a_killed_run_resumes_to_bit_identical_weights(
     data: Path, split: Dataset, finished: Path, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "checkpoint.pt"
@@ -125,7 +125,7 @@ def test_a_finished_run_is_not_run_again(
     assert not fitted(split, finished).training
 
 
-def test_a_loss_that_is_no_number_ends_it_at_once(
+def test_a_loss_that_is_nan_ends_training_at_once(
     split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Trainer, "_train_batch", lambda *_: float("nan"))
@@ -160,7 +160,7 @@ def varied(**levers: object) -> Recipe:
     return RECIPE.model_copy(update={"optimisation": RECIPE.optimisation.model_copy(update=levers)})
 
 
-def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
+def test_a_checkpoint_older_than_a_setting_is_resumed(
     split: Dataset, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = torch.load(finished, weights_only=True)
@@ -175,7 +175,7 @@ def test_a_checkpoint_from_before_a_setting_existed_is_taken_up(
         fitted(split, tmp_path / "earlier.pt", varied(layer_decay=0.8))
 
 
-def test_a_probe_starts_the_head_near_its_end(split: Dataset) -> None:
+def test_a_probe_initialises_the_head_near_its_optimum(split: Dataset) -> None:
     losses = []
     for epochs in (0, 2):
         run = Trainer(
@@ -194,7 +194,7 @@ def test_a_probe_starts_the_head_near_its_end(split: Dataset) -> None:
     assert losses[1] < losses[0]
 
 
-def test_a_run_goes_on_from_its_probe(
+def test_a_run_resumes_from_its_probe(
     split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = varied(linear_probe_epochs=1, epochs=1)

@@ -20,8 +20,8 @@ from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
+from support.make_images import encoded, photo
 from support.networks import fit_two, untrained
-from support.pictures import encoded, photo
 
 pytestmark = pytest.mark.leg("training")
 
@@ -103,7 +103,7 @@ def finished(data: Path) -> tuple[Path, Fits]:
         return trained(data, data.with_name("bundle")), fits
 
 
-def test_a_bundle_of_all_images_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
+def test_a_bundle_trained_on_all_images_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     assert sum(len(pictures) for pictures in fits.values()) == (FOLDS - 1) * 40 + 40
     assert list(fits) == [
@@ -125,7 +125,9 @@ def test_a_bundle_of_all_images_is_calibrated_by_folds(finished: tuple[Path, Fit
         assert pipeline.classify(toned(99, tone), Context()).top[0].name == tone
 
 
-def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Path, Fits]) -> None:
+def test_no_fold_model_answers_for_a_scene_it_was_trained_on(
+    data: Path, finished: tuple[Path, Fits]
+) -> None:
     bundle, fits = finished
     pictures = read_split(data, "train").pictures
     groups = group_scenes(pictures, embed_images(pictures, RECIPE))
@@ -144,7 +146,7 @@ def test_no_model_answers_for_a_scene_that_it_saw(data: Path, finished: tuple[Pa
 
 
 @pytest.mark.accept
-def test_a_run_killed_between_folds_goes_on_after_them(
+def test_a_run_killed_between_folds_resumes_after_the_finished_ones(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die_in_the_second(checkpoint: Path) -> None:
@@ -166,7 +168,7 @@ def test_a_run_killed_between_folds_goes_on_after_them(
     assert not np.isnan(whole["in_int8"]).any()
 
 
-def test_thresholds_may_be_set_anew_without_training(
+def test_thresholds_can_be_set_again_without_training(
     data: Path, finished: tuple[Path, Fits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(finished[0].with_name("bundle.out_of_fold.npz"), tmp_path)

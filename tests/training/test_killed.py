@@ -1,4 +1,4 @@
-"""``greengrocer train``, killed and run again, ends in the bundle of a run that nothing stopped."""
+"""A ``greengrocer train`` that was killed and run again gives the same bundle."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.trainings import Training
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("kills")]
@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Finished:
-    """A training's bundle, and the losses that it told."""
+    """A training's bundle, and the losses that it printed."""
 
     def __init__(self, training: Training, out: Path) -> None:
         self.training = training
@@ -73,7 +73,7 @@ def with_folds(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def losses(lines: list[str]) -> list[str]:
-    """The lines that tell an epoch's loss."""
+    """The lines with an epoch's loss."""
     return [line for line in lines if re.match(r"epoch \d+: loss", line)]
 
 
@@ -100,7 +100,7 @@ def cut_in_half(directory: Path) -> None:
     [(EPOCH, 1), ("fold2of2", 1), (EPOCH, 3)],
     ids=["within the first fold", "after the first fold", "within the refit"],
 )
-def test_killed_while_it_learns(
+def test_a_run_killed_during_training_resumes(
     with_folds: Finished, tmp_path: Path, line: str, times: int
 ) -> None:
     out = tmp_path / "bundle"
@@ -117,7 +117,7 @@ def test_killed_while_it_learns(
     ],
     ids=["checkpoint", "answers", "bundle"],
 )
-def test_killed_while_it_writes(
+def test_a_run_killed_while_writing_a_checkpoint_resumes(
     with_folds: Finished, tmp_path: Path, event: str, name: str, times: int
 ) -> None:
     out = tmp_path / "bundle"
@@ -126,7 +126,9 @@ def test_killed_while_it_writes(
     with_folds.assert_reached_again(killed, out)
 
 
-def test_killed_without_folds(recipe: Path, data: Path, tmp_path: Path) -> None:
+def test_a_run_without_folds_that_is_killed_resumes(
+    recipe: Path, data: Path, tmp_path: Path
+) -> None:
     (tmp_path / "killed").mkdir()
     without_folds = Finished(Training(recipe, data), tmp_path / "finished" / "bundle")
     out = tmp_path / "killed" / "bundle"

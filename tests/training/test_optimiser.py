@@ -7,7 +7,7 @@ from greengrocer.training.recipe import Optimisation
 STAGES = 9  # the stem, 7 runs of blocks, the last convolution
 
 
-def test_without_decay_the_backbone_has_one_rate(network: Recogniser) -> None:
+def test_without_decay_the_backbone_has_one_learning_rate(network: Recogniser) -> None:
     *backbone, head = weight_groups(network, Optimisation(lr=0.1, head_lr=0.2))
     assert {group["peak"] for group in backbone} == {0.1}
     assert head["peak"] == 0.2
@@ -27,7 +27,7 @@ def test_each_stage_below_the_head_learns_more_slowly(variant: str) -> None:
     assert of.keys() == {id(weight) for weight in network.parameters()}
 
 
-def test_the_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero() -> None:
     how = Optimisation(epochs=5, warmup_epochs=1)
     shares = [rate_share(step, 10, how) for step in range(50)]
     assert shares[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])

@@ -1,4 +1,4 @@
-"""bfloat16 is taken where the processor has it, and a run keeps what it began with."""
+"""bfloat16 is used where the CPU has it, and a run keeps its precision."""
 
 import platform
 import subprocess
@@ -67,7 +67,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
         ("auto", "cpu", True, "float32", "float32", "float32, in which this training began"),
     ],
 )
-def test_what_is_taken_is_told(
+def test_the_chosen_precision_is_printed(
     asked: Asked,
     device: str,
     has: bool,
@@ -104,7 +104,7 @@ def test_an_arm_processors_flags_are_read(
     assert has_bfloat16() is has
 
 
-def test_a_library_that_is_held_back_counts() -> None:
+def test_a_limited_library_is_considered() -> None:
     ask = "from greengrocer.training.learning.precision import *; print(has_bfloat16())"
     environment = clean_environment() | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run(
@@ -114,7 +114,7 @@ def test_a_library_that_is_held_back_counts() -> None:
 
 
 @pytest.mark.parametrize("taken", ["float32", "bfloat16"])
-def test_a_network_computes_in_what_is_taken(taken: Precision) -> None:
+def test_a_network_computes_in_the_chosen_precision(taken: Precision) -> None:
     network = Recogniser("efficientnet-lite0", 2).train()
     with autocast("cpu", taken):
         logits = network(torch.zeros(2, 3, 32, 32))
@@ -125,7 +125,7 @@ def fitted(split: Dataset, out: Path, recipe: Recipe = RECIPE) -> Fitted:
     return fit(recipe, split.taxonomy, split.pictures, checkpoint(out, HOLD_OUT), threads=2)
 
 
-def test_a_run_goes_on_in_the_precision_that_it_began_with(
+def test_a_run_resumes_in_its_original_precision(
     split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, False)
@@ -145,7 +145,7 @@ def test_a_run_goes_on_in_the_precision_that_it_began_with(
         assert torch.equal(value, expected[name]), name
 
 
-def test_a_checkpoint_from_before_there_was_a_choice_is_of_bfloat16(
+def test_a_checkpoint_without_a_precision_is_bfloat16(
     split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, True)

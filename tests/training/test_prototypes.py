@@ -16,7 +16,7 @@ def around(clusters: int, dimensions: int, count: int, spread: float) -> Floats:
     return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True), np.float32)
 
 
-def test_prototypes_are_the_middles_of_the_clusters() -> None:
+def test_prototypes_are_the_centres_of_the_clusters() -> None:
     found = cluster_directions(around(4, 10, 25, 0.02), 4)
     np.testing.assert_allclose(np.sort((found @ np.eye(4, 10).T).max(axis=1)), 1, atol=0.01)
     assert sorted((found @ np.eye(4, 10).T).argmax(axis=1)) == [0, 1, 2, 3]
@@ -30,11 +30,11 @@ def test_few_images_are_their_own_prototypes(count: int) -> None:
     np.testing.assert_allclose(np.sort(found, axis=0), np.sort(directions, axis=0), atol=1e-6)
 
 
-def test_identical_images_do_no_harm() -> None:
+def test_identical_images_are_no_error() -> None:
     assert np.isfinite(cluster_directions(around(1, 5, 8, 0.0), 6)).all()
 
 
-def test_the_known_score_falls_with_strangeness_and_with_doubt() -> None:
+def test_the_known_score_falls_with_distance_and_with_uncertainty() -> None:
     head = nn.Linear(FEATURES, 3)
     nn.init.zeros_(head.bias)
     with torch.no_grad():

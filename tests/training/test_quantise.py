@@ -33,7 +33,7 @@ def logits(backbone: onnx.ModelProto, network: Recogniser) -> np.ndarray:
     return np.asarray(evidence.mean((1, 2)))
 
 
-def test_the_image_goes_into_the_first_convolution_as_bytes(
+def test_the_first_convolution_reads_the_image_as_bytes(
     network: Recogniser, in_int8: onnx.ModelProto, tmp_path: Path
 ) -> None:
     whole = answer_graph(in_int8, AnswerHead(network.head, prototypes(), 1.0, COARSE_OF), GEOMETRY)
@@ -51,7 +51,7 @@ def test_the_image_goes_into_the_first_convolution_as_bytes(
     assert first.input[0] in bytes_in
 
 
-def test_the_pixels_scale_is_the_networks_own(in_int8: onnx.ModelProto) -> None:
+def test_the_input_scale_is_that_of_the_network(in_int8: onnx.ModelProto) -> None:
     values = {t.name: onnx.numpy_helper.to_array(t) for t in in_int8.graph.initializer}
     first = next(node for node in in_int8.graph.node if node.input[0] == "planes")
     assert first.op_type == "DequantizeLinear"
@@ -67,7 +67,7 @@ def test_int8_answers_nearly_as_float_does(
     assert error < 0.15 * expected.std()
 
 
-def test_the_float_backbone_is_left_as_it_was(in_float: onnx.ModelProto) -> None:
+def test_the_float_backbone_is_unchanged(in_float: onnx.ModelProto) -> None:
     before = in_float.SerializeToString()
     quantise(in_float, list(pictures(1, GEOMETRY)))
     assert in_float.SerializeToString() == before

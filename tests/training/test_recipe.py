@@ -50,11 +50,11 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_published_recipe_is_sound(path: Path) -> None:
+def test_every_published_recipe_is_valid(path: Path) -> None:
     assert read_recipe(path).name == path.stem
 
 
-def test_an_earlier_runs_recipe_means_what_it_meant() -> None:
+def test_the_recipe_of_an_earlier_run_keeps_its_meaning() -> None:
     recipe = Recipe(name="mine", backbone="efficientnet-lite0")
     state = recipe.model_dump(mode="json")
     assert read_back(json.dumps(state)) == recipe

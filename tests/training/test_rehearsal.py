@@ -1,4 +1,4 @@
-"""What would refuse a bundle after the last epoch is refused before the first step."""
+"""Whatever would refuse a bundle after training is refused before the first step."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from greengrocer.training.recipe import (
     Recipe,
 )
 from greengrocer.training.train import train
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 RECIPE = Recipe(
     name="greys",
@@ -90,7 +90,7 @@ def exporting(**how: object) -> Recipe:
         pytest.param("efficientnet-lite2", 125, marks=pytest.mark.accept),
     ],
 )
-def test_a_model_of_many_classes_is_not_held_to_what_the_shipped_ones_may_have(
+def test_a_model_of_many_classes_may_be_larger_than_the_shipped_ones(
     tmp_path: Path, network: str, classes: int
 ) -> None:
     data = write_classes(tmp_path / "data", *(f"class-{k}" for k in range(classes)))
@@ -100,7 +100,7 @@ def test_a_model_of_many_classes_is_not_held_to_what_the_shipped_ones_may_have(
 
 
 @pytest.mark.parametrize("part", ["graph", "weights"])
-def test_a_recipes_own_limit_is_held_before_the_first_step(
+def test_the_size_limit_of_a_recipe_is_checked_before_the_first_step(
     data: Path, tmp_path: Path, part: str
 ) -> None:
     told = refusal(data, tmp_path / "out", exporting(**{f"max_{part}_megabytes": 1}))
@@ -124,18 +124,20 @@ def test_more_classes_than_any_bundle_may_have_are_refused(
         (os.fsdecode(b"caf\xe9"), r"'caf\udce9' has U+DCE9"),
     ],
 )
-def test_a_class_that_no_manifest_may_name_is_refused(tmp_path: Path, name: str, told: str) -> None:
+def test_a_class_name_that_is_invalid_in_a_manifest_is_refused(
+    tmp_path: Path, name: str, told: str
+) -> None:
     assert told in refusal(write_classes(tmp_path / "data", "dark", name), tmp_path / "out")
 
 
 @pytest.mark.parametrize("out", ["file/out", "x" * 240, "nothing"])
-def test_a_place_that_cannot_be_written_is_refused(data: Path, tmp_path: Path, out: str) -> None:
+def test_an_unwritable_output_is_refused(data: Path, tmp_path: Path, out: str) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "nothing").symlink_to(tmp_path / "nowhere")
     assert refusal(data, tmp_path / out).startswith(f"{tmp_path / out} ")
 
 
-def test_a_disk_without_room_is_refused(
+def test_a_full_disk_is_refused(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, 10**6))
@@ -152,7 +154,7 @@ def test_a_damaged_image_is_refused_whenever_it_would_be_needed(tmp_path: Path, 
     assert str(path) in refusal(tmp_path / "data", tmp_path / "out")
 
 
-def test_images_that_leave_none_to_hold_out_are_refused(data: Path, tmp_path: Path) -> None:
+def test_too_few_images_to_hold_any_out_are_refused(data: Path, tmp_path: Path) -> None:
     for path in data.rglob("1.jpg"):
         path.unlink()
     assert "too few images" in refusal(data, tmp_path / "out")
@@ -167,7 +169,7 @@ def test_a_folder_without_goldens_is_refused(data: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("stage", ["fold2of2", "refit"])
-def test_a_later_stages_checkpoint_is_looked_at_first(
+def test_checkpoints_of_later_stages_are_checked_first(
     tmp_path: Path, stage: str, scenes: Path
 ) -> None:
     path = tmp_path / f"out.{stage}.checkpoint.pt"

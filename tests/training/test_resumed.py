@@ -1,4 +1,4 @@
-"""A rerun goes on only from what it would have computed itself, and nothing computed is lost."""
+"""A rerun reuses only results that it would compute itself, and loses none."""
 
 import argparse
 import shutil
@@ -22,7 +22,7 @@ from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
 from greengrocer.training.release.finish import RawAnswers
 from greengrocer.training.train import train
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 TEACHER = Recipe(
     name="tones",
@@ -55,7 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def again(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it in which the student's bundle is missing, and nothing may be trained anew."""
+    """A copy of it without the student's bundle, in which nothing may be trained again."""
     copy = shutil.copytree(home, tmp_path / "again")
     shutil.rmtree(copy / "student")
     monkeypatch.delattr(Trainer, "train_epoch")
@@ -92,7 +92,7 @@ def test_a_bundle_names_its_teacher_and_what_computed_it(home: Path) -> None:
 
 
 @pytest.mark.accept
-def test_a_bundle_knows_which_images_trained_it(home: Path) -> None:
+def test_a_bundle_lists_the_images_that_trained_it(home: Path) -> None:
     labelled = read_split(home / "data", "val")
     bundle = load_bundle(home / "teacher")
     assert scored_images(bundle, labelled, unseen=False)[1].trained_on == 16
@@ -110,19 +110,19 @@ def test_another_teacher_is_refused(again: Path) -> None:
 
 
 @pytest.mark.accept
-def test_a_teacher_that_was_trained_anew_is_refused(again: Path) -> None:
+def test_a_retrained_teacher_is_refused(again: Path) -> None:
     other_weights(again, "teacher")
     assert "learned from teacher (" in refusal(again)
 
 
 @pytest.mark.accept
-def test_a_teacher_that_has_moved_is_the_same(again: Path) -> None:
+def test_a_moved_teacher_is_accepted(again: Path) -> None:
     shutil.move(again / CHECKPOINT.format("teacher"), again / CHECKPOINT.format("moved"))
     assert read_manifest(learn(again, "moved")).provenance["teachers"] == ["moved"]
 
 
 @pytest.mark.accept
-def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> None:
+def test_a_student_without_a_recorded_teacher_is_refused(again: Path) -> None:
     path = again / CHECKPOINT.format("student")
     state = read_state(path)
     del state["teachers"]
@@ -131,14 +131,14 @@ def test_a_student_from_before_teachers_were_noted_is_refused(again: Path) -> No
 
 
 @pytest.mark.accept
-def test_images_of_the_same_names_are_others(again: Path) -> None:
+def test_other_images_with_the_same_names_are_refused(again: Path) -> None:
     path = again / "data" / "dark" / "3.jpg"
     path.write_bytes(path.read_bytes() + b"\0")
     assert "was written for other images: their bytes differ" in refusal(again)
 
 
 @pytest.mark.accept
-def test_what_differs_in_a_recipe_is_told(again: Path) -> None:
+def test_differences_between_recipes_are_named(again: Path) -> None:
     how = STUDENT.optimisation.model_copy(update={"epochs": 2, "precision": "float32"})
     told = refusal(again, recipe=STUDENT.model_copy(update={"optimisation": how}))
     assert "(optimisation.epochs was 1, is 2; optimisation.precision was auto, is float32)" in told
@@ -149,7 +149,7 @@ def refuse(*_: object) -> None:
 
 
 @pytest.mark.accept
-def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
+def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_continue(
     again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -165,7 +165,7 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
 @pytest.mark.accept
-def test_whatever_ends_the_last_phase_the_network_is_kept(
+def test_a_failure_in_the_last_phase_keeps_the_network(
     again: Path,
     error: type[BaseException],
     monkeypatch: pytest.MonkeyPatch,
@@ -183,7 +183,7 @@ def test_whatever_ends_the_last_phase_the_network_is_kept(
     assert line in capsys.readouterr().err.splitlines()
 
 
-def test_the_command_that_goes_on_is_the_one_that_was_given() -> None:
+def test_the_printed_command_is_the_one_that_was_run() -> None:
     given = ["--recipe", "a b.toml", "--data", "photos", "--out", "runs/x", "--folds", "3"]
     given += ["--teacher", "runs/y", "--teacher", "runs/z", "--device", "cpu"]
     parser = argparse.ArgumentParser()
@@ -221,7 +221,7 @@ class TestAnswersOfFolds:
         answers.add(0, RawAnswers(logits, logits, logits[:, 0], np.array([0, 1])))
         return path
 
-    def test_they_are_taken_up(self, path: Path) -> None:
+    def test_kept_answers_are_reused(self, path: Path) -> None:
         found = self.answers(path)
         assert [found.complete(fold) for fold in (0, 1)] == [True, False]
 
@@ -239,7 +239,7 @@ class TestAnswersOfFolds:
         with pytest.raises(UsageError, match="is of other folds: delete it"):
             self.answers(path, where=(0, 1, 1, 0))
 
-    def test_another_export_has_the_same_networks_answer_anew(
+    def test_another_export_discards_the_kept_answers(
         self, path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         more = STUDENT.export.model_copy(update={"calibration_images": 8})

@@ -15,7 +15,7 @@ from greengrocer.training.data.scenes import (
     scene_hold_out,
 )
 from greengrocer.training.recipe import Recipe
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 Pictures = tuple[LabelledImage, ...]
 
@@ -64,12 +64,12 @@ def test_a_burst_is_one_scene(bursts: tuple[Pictures, list[int]]) -> None:
     assert scenes_of(pictures) == truth
 
 
-def test_frames_of_a_burst_are_found_wherever_they_stand(tmp_path: Path) -> None:
+def test_frames_of_a_burst_are_found_in_any_order(tmp_path: Path) -> None:
     pictures = written(tmp_path, {"1.jpg": frame(1, 1), "2.jpg": frame(2, 1), "9.jpg": frame(1, 2)})
     assert scenes_of(pictures) == [0, 1, 0]
 
 
-def test_what_an_imagenet_network_sees_alike_is_a_scene(tmp_path: Path) -> None:
+def test_images_with_similar_embeddings_are_a_scene(tmp_path: Path) -> None:
     contents = {f"{s}{n}.jpg": frame(s, n, noise=3) for s, n in ((1, 1), (1, 2), (2, 1))}
     pictures = written(tmp_path, contents)
     embeddings = embed_images(pictures, BY_THUMBNAILS.model_copy(update={"pretrained": True}))
@@ -90,7 +90,7 @@ def test_the_same_image_under_two_labels_is_two_scenes(tmp_path: Path) -> None:
     assert scenes_of((LabelledImage(path, 0), LabelledImage(path, 1))) == [0, 1]
 
 
-def test_plain_images_are_like_nothing(tmp_path: Path) -> None:
+def test_plain_images_match_no_other_image(tmp_path: Path) -> None:
     pictures = written(tmp_path, {"1.jpg": jpeg(10), "2.jpg": jpeg(10)})
     assert scenes_of(pictures) == [0, 1]
 
@@ -102,7 +102,7 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_scene_crosses_and_every_class_trains(
+def test_no_scene_is_split_and_every_class_is_trained(
     bursts: tuple[Pictures, list[int]], folds: int, seed: int
 ) -> None:
     pictures, scenes = bursts
@@ -124,7 +124,7 @@ def test_a_class_is_spread_as_evenly_as_its_scenes_allow(
     assert sorted(apples.values()) == [4, 4, 4]
 
 
-def test_folds_depend_on_the_seed_alone(bursts: tuple[Pictures, list[int]]) -> None:
+def test_folds_depend_only_on_the_seed(bursts: tuple[Pictures, list[int]]) -> None:
     assert scene_folds(*bursts, 3, seed=1) == scene_folds(*bursts, 3, seed=1)
     assert len({tuple(scene_folds(*bursts, 3, seed)) for seed in range(5)}) > 1
 

@@ -32,7 +32,7 @@ def answers(graph: onnx.ModelProto, batch: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("side", [64, 68])
-def test_the_answers_stay_the_same_to_the_bit(network: Recogniser, side: int) -> None:
+def test_the_answers_are_bit_identical(network: Recogniser, side: int) -> None:
     graph = int8_graph(network, side)
     folded = space_to_depth_stem(graph)
     assert folded.SerializeToString() != graph.SerializeToString()
@@ -42,12 +42,12 @@ def test_the_answers_stay_the_same_to_the_bit(network: Recogniser, side: int) ->
             np.testing.assert_array_equal(found, expected)
 
 
-def test_a_width_that_is_no_multiple_of_four_stays_as_it_is(network: Recogniser) -> None:
+def test_a_width_that_is_no_multiple_of_four_is_unchanged(network: Recogniser) -> None:
     graph = int8_graph(network, 66)
     assert space_to_depth_stem(graph).SerializeToString() == graph.SerializeToString()
 
 
-def test_no_byte_is_moved_before_the_first_convolution_or_behind_it(
+def test_no_transpose_is_added_around_the_first_convolution(
     network: Recogniser, tmp_path: Path
 ) -> None:
     nodes = optimised(space_to_depth_stem(int8_graph(network, 64)), tmp_path).node
@@ -62,7 +62,7 @@ def test_no_byte_is_moved_before_the_first_convolution_or_behind_it(
     fours=st.integers(2, 4),
     seed=st.integers(0, 9),
 )
-def test_a_folded_kernel_sums_what_the_kernel_sums(
+def test_a_folded_kernel_gives_the_same_sums(
     columns: int, left: int, stride: int, fours: int, seed: int
 ) -> None:
     random = np.random.default_rng(seed)

@@ -16,7 +16,7 @@ def seeded(seed: int) -> Recipe:
     return RECIPE.model_copy(update={"seed": seed})
 
 
-def test_a_fifth_of_each_class_is_held_out_where_there_is_no_val(tmp_path: Path) -> None:
+def test_without_a_val_split_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
     splits = read_splits(write_folders(tmp_path, {"apple": TEN, "pear": TEN[:5]}), RECIPE)
     assert [p.label for p in splits.held_out] == [0, 0, 1]
     assert len(splits.training) == 12
@@ -24,18 +24,18 @@ def test_a_fifth_of_each_class_is_held_out_where_there_is_no_val(tmp_path: Path)
     assert splits.origin == "a fifth of each class of train, drawn with the seed 1"
 
 
-def test_what_is_held_out_depends_on_the_seed_alone(tmp_path: Path) -> None:
+def test_the_held_out_images_depend_only_on_the_seed(tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"apple": TEN, "pear": TEN})
     assert read_splits(data, RECIPE) == read_splits(data, RECIPE)
     assert len({read_splits(data, seeded(seed)).held_out for seed in range(5)}) > 1
 
 
-def test_a_class_of_one_image_trains(tmp_path: Path) -> None:
+def test_a_class_of_one_image_is_trained(tmp_path: Path) -> None:
     splits = read_splits(write_folders(tmp_path, {"apple": TEN, "pear": [7]}), RECIPE)
     assert {p.label for p in splits.training} == {0, 1}
 
 
-def test_a_folder_val_is_held_out_under_the_labels_of_train(tmp_path: Path) -> None:
+def test_a_val_folder_is_held_out_with_the_labels_of_train(tmp_path: Path) -> None:
     write_folders(tmp_path / "train", {"apple": TEN, "pear": TEN})
     write_folders(tmp_path / "val", {"pear": [3, 5]})
     splits = read_splits(tmp_path, RECIPE)
@@ -44,7 +44,7 @@ def test_a_folder_val_is_held_out_under_the_labels_of_train(tmp_path: Path) -> N
     assert len(splits.training) == 20
 
 
-def test_scenes_of_both_splits_are_held_out_where_the_recipe_takes_both(tmp_path: Path) -> None:
+def test_scenes_of_both_splits_are_held_out_if_the_recipe_uses_both(tmp_path: Path) -> None:
     write_folders(tmp_path / "train", {"apple": TEN, "pear": TEN})
     write_folders(tmp_path / "val", {"pear": [3, 5]})
     splits = read_splits(tmp_path, BOTH)
@@ -54,7 +54,7 @@ def test_scenes_of_both_splits_are_held_out_where_the_recipe_takes_both(tmp_path
     assert splits.origin == "a quarter of the scenes of train + val, drawn with the seed 1"
 
 
-def test_a_val_that_is_not_there_cannot_train(tmp_path: Path) -> None:
+def test_a_missing_val_split_cannot_be_trained_on(tmp_path: Path) -> None:
     data = write_folders(tmp_path, {"apple": TEN, "pear": TEN})
     with pytest.raises(DatasetUnusable, match="no split 'val', which the recipe asks for"):
         read_splits(data, BOTH)

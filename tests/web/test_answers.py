@@ -1,4 +1,4 @@
-"""How an answer is written: in one piece, as long as it says, and with no more than one head."""
+"""How an answer is written: one write, the right length, one head."""
 
 from collections.abc import Mapping
 
@@ -26,14 +26,14 @@ def told(app: ASGIApp, method: str = "GET") -> bytes:
         return wire.send(head(method, "/", "Connection: close")).rest()
 
 
-def test_head_and_body_come_in_one_piece() -> None:
+def test_head_and_body_are_sent_in_one_write() -> None:
     with served(Response(b"hello"), Readiness()) as url, Wire(url) as wire:
         piece = wire.send(head("GET", "/")).socket.recv(65536)
     assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
     assert piece.endswith(b"\r\ncontent-length: 5\r\n\r\nhello")
 
 
-def test_what_has_no_length_is_chunked() -> None:
+def test_an_answer_without_a_length_is_chunked() -> None:
     answer = told(StreamingResponse(iter([b"hel", b"", b"lo"])))
     assert b"\r\ntransfer-encoding: chunked\r\n" in answer
     assert answer.endswith(b"\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n")
@@ -57,12 +57,12 @@ def test_head_is_answered_as_get_without_the_body(client: httpx.Client, path: st
     assert client.get(path).content == whole.content  # nothing was left on the connection
 
 
-def test_head_of_what_streams_ends_with_the_head(client: httpx.Client) -> None:
+def test_head_of_a_streamed_answer_ends_with_the_headers(client: httpx.Client) -> None:
     assert client.head("/random-image").headers["content-type"] == "image/jpeg"
     assert client.get("/livez").json() == {"status": "alive"}
 
 
-def test_head_is_no_way_round_post(client: httpx.Client) -> None:
+def test_head_of_a_post_route_is_refused(client: httpx.Client) -> None:
     answer = client.head("/predict")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
@@ -84,11 +84,11 @@ def test_an_answer_without_content_has_neither_length_nor_chunks() -> None:
     ],
     ids=["too short", "too long", "CRLF", "LF"],
 )
-def test_an_answer_that_would_be_misread_is_not_sent(headers: Mapping[bytes, bytes]) -> None:
+def test_an_ambiguous_answer_is_not_sent(headers: Mapping[bytes, bytes]) -> None:
     assert told(Answer(headers)) == b""
 
 
-def test_what_comes_after_the_end_is_not_sent() -> None:
+def test_nothing_is_sent_after_the_end_of_an_answer() -> None:
     async def twice(scope: Scope, receive: Receive, send: Send) -> None:
         for _ in range(2):
             await Response(b"hello")(scope, receive, send)

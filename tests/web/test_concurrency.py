@@ -1,4 +1,4 @@
-"""Many clients at once, slow engines, and clients that leave."""
+"""Many clients at once, slow engines, and clients that disconnect."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from greengrocer.web.schemas import Prediction
 from support.engines import HeldEngine
 from support.live import Live, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.servers import StartServer
 from support.waiting import until
 from support.wire import Wire, exchange, post
@@ -46,7 +46,7 @@ def test_health_answers_while_the_engine_is_blocked(fake_bundle: Path) -> None:
         assert blocked.result().status_code == 200
 
 
-def test_a_client_that_leaves_while_its_image_waits_cancels_it(fake_bundle: Path) -> None:
+def test_a_client_that_disconnects_while_its_image_waits_cancels_it(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     service = make_service(fake_bundle, engine)
     with live(service) as server, server.client() as client, ThreadPoolExecutor() as pool:
@@ -62,7 +62,7 @@ def test_a_client_that_leaves_while_its_image_waits_cancels_it(fake_bundle: Path
     assert engine.calls == 1
 
 
-def test_a_client_that_leaves_while_it_sends_is_noted(fake_bundle: Path) -> None:
+def test_a_client_that_disconnects_while_sending_is_counted(fake_bundle: Path) -> None:
     with live(make_service(fake_bundle)) as server:
         with Wire(server.url) as leaver:
             leaver.send(post(jpeg(250))[:-10])

@@ -1,4 +1,4 @@
-"""``X-Deadline-Ms``: what comes too late, or for nobody, is never computed."""
+"""``X-Deadline-Ms``: late and abandoned requests are never computed."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,7 +9,7 @@ import httpx
 
 from support.engines import HeldEngine
 from support.live import Live, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import until
 from support.wire import Wire, WireAnswer, post
@@ -41,7 +41,7 @@ def test_queued_requests_that_expire_never_reach_the_engine(
     assert held_engine.calls == 2
 
 
-def test_queued_requests_whose_clients_leave_never_reach_the_engine(
+def test_queued_requests_of_disconnected_clients_never_reach_the_engine(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
     with Wire(held_server.url) as first:
@@ -60,14 +60,16 @@ def test_queued_requests_whose_clients_leave_never_reach_the_engine(
     assert held_engine.calls == 2
 
 
-def test_a_slow_upload_eats_of_the_deadline(held_server: Live, held_engine: HeldEngine) -> None:
+def test_a_slow_upload_counts_towards_the_deadline(
+    held_server: Live, held_engine: HeldEngine
+) -> None:
     with Wire(held_server.url) as wire:
         assert too_late(wire.send(post(LIGHT, SOON)[:-1]).answer())
         assert wire.closed()
     assert not held_engine.busy.is_set()
 
 
-def test_waiting_behind_another_request_eats_of_the_deadline(
+def test_waiting_behind_another_request_counts_towards_the_deadline(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
     with Wire(held_server.url) as wire, Wire(held_server.url) as later:
@@ -80,7 +82,7 @@ def test_waiting_behind_another_request_eats_of_the_deadline(
     assert held_engine.calls == 1
 
 
-def test_the_services_own_deadline_cannot_be_lengthened(
+def test_a_client_cannot_extend_the_services_deadline(
     fake_bundle: Path, held_engine: HeldEngine
 ) -> None:
     service = replace(make_service(fake_bundle, held_engine), deadline=0.05)
@@ -89,7 +91,7 @@ def test_the_services_own_deadline_cannot_be_lengthened(
         held_engine.release.set()
 
 
-def test_an_answer_within_the_deadline_is_an_answer(client: httpx.Client) -> None:
+def test_a_request_within_its_deadline_is_answered(client: httpx.Client) -> None:
     for milliseconds in ("60000", "0060000", str(10**400), "9" * 5000):
         headers = {"Content-Type": "image/jpeg", "X-Deadline-Ms": milliseconds}
         assert client.post("/predict", content=LIGHT, headers=headers).status_code == 200

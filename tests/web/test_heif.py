@@ -28,7 +28,7 @@ def without(fake_bundle: Path) -> Iterator[Server]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("declared", TYPES)
-def test_it_is_answered(client: httpx.Client, kind: str, declared: str) -> None:
+def test_a_heif_image_is_answered(client: httpx.Client, kind: str, declared: str) -> None:
     data = still(kind, GREY)
     raw = client.post("/predict", content=data, headers={"Content-Type": declared})
     form = client.post("/predict", files={"file": ("a", data, declared)})
@@ -37,7 +37,7 @@ def test_it_is_answered(client: httpx.Client, kind: str, declared: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_explained_and_answered_among_many(client: httpx.Client, kind: str) -> None:
+def test_a_heif_image_is_explained_and_answered_in_a_batch(client: httpx.Client, kind: str) -> None:
     data = still(kind, GREY)
     files = [("file", ("a", data, "image/heic")), ("file", ("b", data[:-20], "image/heic"))]
     lines = client.post("/predict/batch", files=files).text.splitlines()
@@ -45,7 +45,7 @@ def test_it_is_explained_and_answered_among_many(client: httpx.Client, kind: str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_one_is_unreadable(client: httpx.Client, kind: str) -> None:
+def test_a_damaged_heif_image_is_unreadable(client: httpx.Client, kind: str) -> None:
     data = still(kind, GREY)
     for cut in (20, 100, 300, len(data) - 5):
         reply = client.post("/predict", files={"file": ("a", data[:cut])})
@@ -53,7 +53,7 @@ def test_a_damaged_one_is_unreadable(client: httpx.Client, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_the_extra_it_is_named_and_its_type_refused(without: Server, kind: str) -> None:
+def test_without_the_extra_heif_is_refused_and_named(without: Server, kind: str) -> None:
     with without.client() as client:
         form = client.post("/predict", files={"file": ("a", still(kind, GREY))})
         assert form.status_code == 415
@@ -65,20 +65,20 @@ def test_without_the_extra_it_is_named_and_its_type_refused(without: Server, kin
         assert "image/heic" not in client.get("/").text
 
 
-def test_with_the_extra_the_page_offers_it_and_openapi_has_it(client: httpx.Client) -> None:
+def test_with_the_extra_the_page_and_openapi_offer_heif(client: httpx.Client) -> None:
     assert "image/heic" in client.get("/").text
     described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
     assert set(TYPES) < set(described["content"])
     assert "HEIC" in described["description"]
 
 
-def test_without_the_extra_nothing_of_it_is_loaded() -> None:
+def test_without_the_extra_no_heif_library_is_loaded() -> None:
     program = "import sys, greengrocer.assemble; print('pillow_heif' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == b"False\n"
 
 
-def test_a_corrupted_installation_ends_the_start_in_a_line(
+def test_a_broken_installation_ends_the_start_in_one_line(
     fake_bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "pillow_heif").mkdir()

@@ -1,4 +1,4 @@
-"""What the service says of its traffic: metrics and the access log."""
+"""Metrics and the access log."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from greengrocer.web.access.keys import add_key
 from greengrocer.web.wire.protocol import WireLimits
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer
 from support.wire import exchange, head
@@ -36,7 +36,7 @@ def send_known_traffic(client: httpx.Client) -> None:
     assert client.get("/livez").status_code == 200
 
 
-def test_the_metrics_count_what_came(server: Server) -> None:
+def test_the_metrics_count_the_requests(server: Server) -> None:
     with server.client() as client:
         before = scrape(client)
         send_known_traffic(client)
@@ -63,7 +63,7 @@ def test_the_metrics_count_what_came(server: Server) -> None:
     assert sample(samples, "images_in_flight") == 0
 
 
-def test_paths_of_the_clients_choice_make_no_new_series(server: Server) -> None:
+def test_unknown_paths_make_no_new_series(server: Server) -> None:
     with server.client() as client:
         client.get("/nope")
         scrape(client)  # so that scraping itself is among the routes
@@ -74,7 +74,7 @@ def test_paths_of_the_clients_choice_make_no_new_series(server: Server) -> None:
         assert set(scrape(client)) == before
 
 
-def test_a_line_is_logged_for_every_request_but_probes(server: Server) -> None:
+def test_every_request_except_probes_is_logged(server: Server) -> None:
     with server.client() as client:
         send_known_traffic(client)
         client.get("/readyz")
@@ -108,7 +108,7 @@ def test_every_line_has_the_address_of_its_client(server: Server) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "workers"])
-def test_behind_a_trusted_proxy_it_is_the_one_that_the_proxy_names(
+def test_behind_a_trusted_proxy_the_named_address_is_logged(
     serve: StartServer, fake_bundle: Path, tmp_path: Path, workers: tuple[str, ...]
 ) -> None:
     keys = tmp_path / "keys"
@@ -129,7 +129,7 @@ def test_behind_a_trusted_proxy_it_is_the_one_that_the_proxy_names(
     assert sorted(map(str, logged(server, "request"))) == sorted([*told.values(), "127.0.0.1"])
 
 
-def test_addresses_can_be_left_out(serve: StartServer, fake_bundle: Path) -> None:
+def test_addresses_can_be_omitted_from_the_log(serve: StartServer, fake_bundle: Path) -> None:
     fake = ("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", "json")
     server = serve(*fake, "--log-addresses", "false")
     exchange(server.url, head("GET", "/nope"))
@@ -139,7 +139,7 @@ def test_addresses_can_be_left_out(serve: StartServer, fake_bundle: Path) -> Non
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
-def test_a_path_cannot_forge_a_line(serve: StartServer, fake_bundle: Path, style: str) -> None:
+def test_a_path_cannot_forge_a_log_line(serve: StartServer, fake_bundle: Path, style: str) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", style)
     for path in ("/a%0aforged", "/a%0d%0aforged", "/a%1b[2Jforged", "/%e2%80%a8forged"):
         assert exchange(server.url, head("GET", path)).status == 404
@@ -151,7 +151,7 @@ def test_a_path_cannot_forge_a_line(serve: StartServer, fake_bundle: Path, style
     assert "\x1b" not in log
 
 
-def test_what_is_no_request_is_counted_and_logged(server: Server) -> None:
+def test_an_invalid_request_is_counted_and_logged(server: Server) -> None:
     answers = [exchange(server.url, b"no request\r\n\r\n"), exchange(server.url, long_path())]
     with server.client() as client:
         samples = scrape(client)
@@ -174,7 +174,7 @@ def test_the_access_log_can_be_turned_off(serve: StartServer, fake_bundle: Path)
     assert "uri-too-long" not in log
 
 
-def test_probes_say_what_they_are_asked(server: Server) -> None:
+def test_each_probe_answers_its_own_question(server: Server) -> None:
     with server.client() as client:
         assert client.get("/livez").json() == {"status": "alive"}
         assert client.get("/readyz").json() == {"status": "ready"}

@@ -1,4 +1,4 @@
-"""Under an ASGI server that is not ours, work stops for clients that disconnect, too."""
+"""On another ASGI server, work stops for disconnected clients too."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from greengrocer.web.wire.listener import bind
 from support.engines import HeldEngine
 from support.forms import FORM, form, part
 from support.live import Live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.tensors import asking, image, infer
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
@@ -93,7 +93,7 @@ def test_requests_are_answered(other_server: Live, held_engine: HeldEngine) -> N
 
 
 @pytest.mark.anyio
-async def test_the_watch_gives_each_reader_the_disconnect() -> None:
+async def test_every_receive_call_gets_the_disconnect() -> None:
     messages: asyncio.Queue[Message] = asyncio.Queue()
     calls: list[int] = []
     state = RequestState(0.0)

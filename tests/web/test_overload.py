@@ -1,4 +1,4 @@
-"""What is refused for want of time or room, with the engine held where that is the way."""
+"""Refusals for lack of time or room."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +14,7 @@ from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.schemas import Problem
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of, live, make_service, with_decode_limits
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import until
 from support.wire import Wire, exchange, head, post
@@ -31,7 +31,7 @@ def predict(client: httpx.Client, picture: bytes = jpeg(5)) -> httpx.Response:
     return client.post("/predict", files={"file": picture})
 
 
-def test_a_full_queue_is_a_429_that_says_when_to_come_back(fake_bundle: Path) -> None:
+def test_a_full_queue_is_a_429_with_retry_after(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     slow = Admission(PLENTY, threads=1, service_seconds=10)
     service = replace(make_service(fake_bundle, engine), admission=slow)
@@ -56,7 +56,7 @@ def test_the_pace_is_learnt_from_refused_images(fake_bundle: Path) -> None:
         assert slow.service_seconds < 1000
 
 
-def test_too_many_bytes_in_flight_are_a_429_until_they_have_gone(fake_bundle: Path) -> None:
+def test_too_many_bytes_in_flight_are_a_429_until_released(fake_bundle: Path) -> None:
     most = AdmissionLimits(upload_bytes=10_000, wait_seconds=3)
     service = replace(make_service(fake_bundle), admission=Admission(most, 1, 0.01))
     picture = jpeg(5).ljust(6000, b"\0")
@@ -92,7 +92,7 @@ def test_an_image_that_decodes_too_slowly_is_a_400(fake_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("sent", [0, 1, 100])
-def test_a_body_that_stops_coming_is_a_408(fake_bundle: Path, sent: int) -> None:
+def test_a_stalled_body_is_a_408(fake_bundle: Path, sent: int) -> None:
     impatient = UploadLimits(20 * MEGA, grace=0.2, rate=8192)
     service = replace(make_service(fake_bundle), upload_limits=impatient)
     with live(service) as server, Wire(server.url) as wire:
@@ -103,7 +103,7 @@ def test_a_body_that_stops_coming_is_a_408(fake_bundle: Path, sent: int) -> None
         assert wire.closed()
 
 
-def test_what_came_fast_buys_no_silence(fake_bundle: Path) -> None:
+def test_a_fast_start_does_not_extend_the_upload_time_out(fake_bundle: Path) -> None:
     impatient = UploadLimits(20 * MEGA, grace=0.5, rate=1)  # which would be weeks of patience
     service = replace(make_service(fake_bundle), upload_limits=impatient)
     with live(service) as server, Wire(server.url) as wire:
@@ -124,7 +124,7 @@ def test_a_service_that_cannot_answer_is_a_503(fake_bundle: Path) -> None:
         assert client.get("/livez").status_code == 200
 
 
-def test_an_unforeseen_failure_tells_nothing_of_itself(fake_bundle: Path) -> None:
+def test_an_unexpected_failure_shows_no_internals(fake_bundle: Path) -> None:
     service = make_service(fake_bundle, engine_of(FailingEngine, fake_bundle))
     with live(service) as server, server.client() as client:
         response = predict(client)
@@ -135,7 +135,7 @@ def test_an_unforeseen_failure_tells_nothing_of_itself(fake_bundle: Path) -> Non
         assert predict(client, b"no image").status_code == 400  # and the service goes on
 
 
-def test_what_does_not_end_in_time_when_stopping_is_a_503(fake_bundle: Path) -> None:
+def test_a_request_cut_off_by_the_shutdown_is_a_503(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     service = make_service(fake_bundle, engine)
     with ThreadPoolExecutor() as pool:
@@ -148,7 +148,7 @@ def test_what_does_not_end_in_time_when_stopping_is_a_503(fake_bundle: Path) -> 
 
 
 @pytest.mark.parametrize("state", [State.STARTING, State.STOPPING])
-def test_only_a_ready_service_wants_traffic(fake_bundle: Path, state: State) -> None:
+def test_only_a_ready_service_answers_readyz(fake_bundle: Path, state: State) -> None:
     service = make_service(fake_bundle)
     with live(service) as server, server.client() as client:
         assert until(lambda: client.get("/readyz").json()) == {"status": "ready"}

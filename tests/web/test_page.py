@@ -1,4 +1,4 @@
-"""``GET /`` and its files, as they come over HTTP; tests/browser has what they do."""
+"""``GET /`` and its files over HTTP; tests/browser tests what they do."""
 
 import re
 from importlib.resources import files
@@ -30,7 +30,7 @@ def loaded(client: httpx.Client) -> dict[str, httpx.Response]:
     return found
 
 
-def test_everything_comes_from_here_with_its_type(loaded: dict[str, httpx.Response]) -> None:
+def test_every_file_is_served_with_its_type(loaded: dict[str, httpx.Response]) -> None:
     kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", "": "text/html"}
     assert {Path(address).suffix for address in loaded} == set(kinds)
     for address, response in loaded.items():
@@ -40,12 +40,14 @@ def test_everything_comes_from_here_with_its_type(loaded: dict[str, httpx.Respon
         assert "://" not in response.text.replace("http://www.w3.org/2000/svg", ""), address
 
 
-def test_every_file_is_loaded(loaded: dict[str, httpx.Response]) -> None:
+def test_every_file_is_used_by_the_page(loaded: dict[str, httpx.Response]) -> None:
     names = {asset.name for asset in (files("greengrocer.web.page") / "assets").iterdir()}
     assert {Path(address).name for address in loaded} - {""} == names
 
 
-def test_the_policy_allows_no_other_host_and_the_page_nothing_inline(client: httpx.Client) -> None:
+def test_the_policy_allows_no_other_host_and_the_page_has_no_inline_code(
+    client: httpx.Client,
+) -> None:
     response = client.get("/")
     policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; ")
@@ -54,7 +56,7 @@ def test_the_policy_allows_no_other_host_and_the_page_nothing_inline(client: htt
     assert not re.search(r"<style|<script(?! [^>]*src=)| style=| on[a-z]+=", response.text)
 
 
-def test_what_a_browser_has_already_is_not_sent_again(client: httpx.Client) -> None:
+def test_a_cached_file_is_not_sent_again(client: httpx.Client) -> None:
     for address in ("/", "/page/page.js"):
         first = client.get(address)
         assert first.headers["cache-control"] == "no-cache"
@@ -66,19 +68,19 @@ def test_what_a_browser_has_already_is_not_sent_again(client: httpx.Client) -> N
             assert again.headers["etag"] == first.headers["etag"]
 
 
-def test_the_page_names_the_model_that_serves(tmp_path: Path) -> None:
+def test_the_page_names_the_serving_model(tmp_path: Path) -> None:
     bundle = write_fake_bundle(tmp_path / "bundle", version="2.1")
     with live(make_service(bundle)) as server, server.client() as client:
         assert ">greys 2.1</span>" in client.get("/").text
 
 
 @pytest.mark.parametrize("path", ["/page/nothing.js", "/page/", "/page/..%2fpage.py", "/page"])
-def test_there_is_nothing_else(client: httpx.Client, path: str) -> None:
+def test_no_other_file_is_served(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
     assert response.headers["content-type"] == MEDIA_TYPE
 
 
-def test_the_page_has_its_own_line_in_the_metrics(client: httpx.Client) -> None:
+def test_the_page_has_its_own_route_in_the_metrics(client: httpx.Client) -> None:
     client.get("/")
     assert re.search(r'route="/"', client.get("/metrics").text)

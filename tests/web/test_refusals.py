@@ -41,13 +41,13 @@ def test_the_request_id_of_the_client_is_in_the_refusal(fake_server: Server) -> 
     assert problem_of(answer.status, answer.headers, answer.body).request_id == "till-7"
 
 
-def test_a_wrong_method_is_told_the_right_ones(fake_server: Server) -> None:
+def test_a_wrong_method_gets_the_allowed_ones(fake_server: Server) -> None:
     answer = exchange(fake_server.url, head("GET", "/predict"))
     assert answer.headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "x" * 2000])
-def test_the_host_header_is_not_believed(fake_server: Server, host: str) -> None:
+def test_the_host_header_is_not_used_in_answers(fake_server: Server, host: str) -> None:
     request = f"GET /nope HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     answer = exchange(fake_server.url, request)
     problem = problem_of(answer.status, answer.headers, answer.body)
@@ -56,7 +56,7 @@ def test_the_host_header_is_not_believed(fake_server: Server, host: str) -> None
     assert "location" not in answer.headers
 
 
-def test_a_connection_outlives_a_refusal_whose_body_was_read(fake_server: Server) -> None:
+def test_a_connection_stays_open_after_a_refusal_whose_body_was_read(fake_server: Server) -> None:
     with Wire(fake_server.url) as wire:
         for _ in range(2):
             for refused in REFUSED:
@@ -64,7 +64,7 @@ def test_a_connection_outlives_a_refusal_whose_body_was_read(fake_server: Server
                     assert wire.send(refused.request).answer().status == refused.status
 
 
-def test_no_kind_of_refusal_is_left_out() -> None:
+def test_every_kind_of_refusal_is_tested() -> None:
     for_want_of_time_or_room = {
         errors.ImageTooSlow.code,
         errors.SlowUpload.code,

@@ -1,4 +1,4 @@
-"""Another model for a running service: by command, by socket and by signal."""
+"""Reload the model of a running service: by command, by socket and by signal."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from greengrocer.errors import ControlRefused
 from greengrocer.web.schemas import ClassNames, Prediction
 from support.bundles import CLASSES, write_fake_bundle
 from support.graphs import write_onnx_bundle
+from support.make_images import jpeg
 from support.orders import reload
-from support.pictures import jpeg
 from support.poison import environment as poison_environment
 from support.poison.engine import SLOW_START
 from support.processes import alive, tree
@@ -78,7 +78,7 @@ def logged(server: Server, event: str) -> list[dict[str, object]]:
     return [line for each in server.log if (line := json.loads(each))["event"] == event]
 
 
-def test_the_command_swaps_the_model_and_goes_back(
+def test_the_command_swaps_the_model_and_rolls_back(
     server: Server, runtime: Path, other: Path
 ) -> None:
     with server.client() as client:
@@ -118,7 +118,7 @@ def test_classes_and_limits_are_those_of_the_model_that_serves(
         assert [listed(client, query) for query in ("", "?top=3", "?top=5")] == [3, 3, None]
 
 
-def test_a_bad_bundle_is_refused_in_one_line_and_the_old_one_serves_on(
+def test_a_bad_bundle_is_refused_in_one_line_and_the_old_one_keeps_serving(
     server: Server, runtime: Path, other: Path
 ) -> None:
     (other / "golden.jpg").write_bytes(jpeg(0))
@@ -138,7 +138,7 @@ def test_a_bad_bundle_is_refused_in_one_line_and_the_old_one_serves_on(
     assert {line["serving"] for line in refusals} == {"greys 1"}
 
 
-def test_sighup_reads_the_same_bundle_anew(server: Server, bundle: Path) -> None:
+def test_sighup_reads_the_same_bundle_again(server: Server, bundle: Path) -> None:
     manifest = read_manifest(bundle)
     with server.client() as client:
         write_manifest(manifest.model_copy(update={"version": "1.1"}), bundle)
@@ -151,7 +151,7 @@ def test_sighup_reads_the_same_bundle_anew(server: Server, bundle: Path) -> None
         assert version(client) == "1.1"
 
 
-def test_the_socket_is_private_and_gone_at_the_end(server: Server, runtime: Path) -> None:
+def test_the_socket_is_private_and_removed_at_the_end(server: Server, runtime: Path) -> None:
     path = runtime / "greengrocer" / f"{server.port}.sock"
     assert stat.S_IMODE(path.lstat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.lstat().st_mode) == 0o700
@@ -162,7 +162,7 @@ def test_the_socket_is_private_and_gone_at_the_end(server: Server, runtime: Path
     assert "is a service running" in done.stderr
 
 
-def test_two_services_take_their_own_orders(
+def test_each_of_two_services_has_its_own_socket(
     server: Server, serve: StartServer, bundle: Path, other: Path, runtime: Path
 ) -> None:
     flags = ("--bundle", str(bundle), "--engine", "fake")
@@ -175,7 +175,7 @@ def test_two_services_take_their_own_orders(
         assert version(client) == "2"
 
 
-def test_a_socket_that_a_service_has_is_not_taken_and_one_of_a_dead_service_is(
+def test_a_socket_in_use_is_refused_and_a_stale_one_replaced(
     serve: StartServer, bundle: Path, runtime: Path
 ) -> None:
     path = runtime / "private" / "control.sock"

@@ -1,4 +1,4 @@
-"""Another model while clients send without a pause: none of them notices."""
+"""No request fails when the model changes under load."""
 
 import shutil
 from pathlib import Path
@@ -9,8 +9,8 @@ from greengrocer.bundles.bundle import shipped_bundles
 from greengrocer.bundles.manifest import read_manifest, write_manifest
 from support.bundles import write_fake_bundle
 from support.load import load
+from support.make_images import encoded, jpeg, photo
 from support.orders import reload
-from support.pictures import encoded, jpeg, photo
 from support.servers import StartServer
 
 CLIENTS = 4

@@ -1,4 +1,4 @@
-"""The way past the framework: who is kept off it is told the same."""
+"""The shortcut past the framework gives the same answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from greengrocer.web.app import create_app
 from greengrocer.web.observe import Observe
 from greengrocer.web.shortcut import Shortcut
 from support.live import FailingEngine, engine_of, make_service, served
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.refusals import PARAMETERS, PICTURES, UPLOADS
 from support.wire import exchange, post
 
@@ -20,7 +20,7 @@ AT_ONCE = 32_000  # bytes, that arrive in one piece
 
 
 def settled(request: bytes) -> bytes:
-    """A request of which nothing is left to chance in the answer.
+    """A request whose answer is deterministic.
 
     One that comes in pieces may be refused before its end has come, and then its answer says that
     the connection ends: so it asks for that.
@@ -63,7 +63,7 @@ def ways(fake_bundle: Path, request: pytest.FixtureRequest) -> Iterator[Ways]:
     service.classifier.close()
 
 
-def test_both_ways_end_alike(ways: Ways) -> None:
+def test_both_ways_give_the_same_answer(ways: Ways) -> None:
     for request in (PICTURE, *REFUSED):
         short, long = ways.told(request)
         assert short == long

@@ -1,4 +1,4 @@
-"""What an answer holds is among the bytes in flight until its client read it or disconnected."""
+"""An answer counts as bytes in flight until its client read it or disconnected."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import LocalClassifier, Served
 from support.forms import FORM, form, part
 from support.live import MEGA, Live, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.tensors import asking, binary, image, infer, packed
 from support.waiting import until
@@ -28,7 +28,7 @@ IDS = 256
 
 
 class Generous(LocalClassifier):
-    """Gives large answers to whoever asks for evidence."""
+    """Gives large answers to requests for evidence."""
 
     size = MUCH
 
@@ -89,7 +89,7 @@ def server(fake_bundle: Path) -> Iterator[Live]:
 
 
 @pytest.mark.parametrize("route", REQUESTS)
-def test_an_answer_is_held_until_it_is_taken(server: Live, route: str) -> None:
+def test_an_answer_counts_until_its_client_has_read_it(server: Live, route: str) -> None:
     with Wire(server.url) as wire:
         wire.send(REQUESTS[route]())
         until(lambda: used(server) >= MUCH)
@@ -101,7 +101,7 @@ def test_an_answer_is_held_until_it_is_taken(server: Live, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", REQUESTS)
-def test_an_answer_is_held_no_longer_than_its_client_is_there(server: Live, route: str) -> None:
+def test_an_answer_counts_until_its_client_disconnects(server: Live, route: str) -> None:
     with Wire(server.url) as wire:
         wire.send(REQUESTS[route]())
         until(lambda: used(server) >= MUCH)
@@ -137,14 +137,14 @@ def test_lines_without_room_become_refusals(fake_bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [IDS, IDS + 1])
-def test_an_id_may_be_so_long(server: Live, length: int) -> None:
+def test_an_id_is_limited_to_256_characters(server: Live, length: int) -> None:
     answer = exchange(server.url, infer(asking(image(GREY), id="é" * length)))
     assert answer.status == (200 if length == IDS else 400)
     if length > IDS:
         assert answer.body == b'{"error":"id has over 256 characters"}'
 
 
-def test_an_id_before_binary_data_may_be_no_longer(server: Live) -> None:
+def test_an_id_before_binary_data_has_the_same_limit(server: Live) -> None:
     tail = packed(GREY)
     request = asking(binary("image", "BYTES", [1], len(tail)), id="x" * 10_000_000)
     assert exchange(server.url, infer(request, tail)).status == 400

@@ -121,9 +121,7 @@ def read(content: bytes | bytearray) -> list[Frame]:
 
 @given(st.lists(frames, max_size=4), st.data())
 @settings(deadline=None)  # the machine may be busy
-def test_frames_come_out_as_they_went_in_however_they_were_cut(
-    sent: list[Frame], data: st.DataObject
-) -> None:
+def test_frames_round_trip_in_pieces_of_any_size(sent: list[Frame], data: st.DataObject) -> None:
     content = b"".join(map(encode, sent))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=6)))
     reader = stream()
@@ -135,7 +133,7 @@ def test_frames_come_out_as_they_went_in_however_they_were_cut(
 
 @given(answers)
 @settings(deadline=None)  # the machine may be busy
-def test_an_answer_comes_out_as_it_went_in(answer: Answer) -> None:
+def test_an_answer_round_trips(answer: Answer) -> None:
     (frame,) = read(encode(Answered.of(1, 0.5, answer)))
     assert isinstance(frame, Answered)
     again = frame.answer
@@ -146,7 +144,7 @@ def test_an_answer_comes_out_as_it_went_in(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_pixels_come_out_as_they_went_in(step: int) -> None:
+def test_pixels_round_trip(step: int) -> None:
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[:, ::step]
     (frame,) = read(
         encode(Classify.of(1, pixels, AnswerOptions(7, tensors=("coarse",)), Context()))
@@ -161,9 +159,7 @@ def test_pixels_come_out_as_they_went_in(step: int) -> None:
 
 @given(frames, st.data())
 @settings(max_examples=200, deadline=None)
-def test_damaged_bytes_are_malformed_or_another_frame_and_never_anything_else(
-    frame: Frame, data: st.DataObject
-) -> None:
+def test_damaged_bytes_are_malformed_or_another_frame(frame: Frame, data: st.DataObject) -> None:
     content = bytearray(encode(frame))
     at = data.draw(st.integers(0, len(content) - 1))
     content[at] = data.draw(st.integers(0, 255))
@@ -173,7 +169,7 @@ def test_damaged_bytes_are_malformed_or_another_frame_and_never_anything_else(
 
 @given(st.sampled_from(list(TAG_OF.values())), st.binary(max_size=300))
 @settings(deadline=None)  # the machine may be busy
-def test_noise_is_malformed_or_waits_for_more(tag: int, noise: bytes) -> None:
+def test_random_bytes_are_malformed_or_incomplete(tag: int, noise: bytes) -> None:
     with contextlib.suppress(Malformed):
         read(noise)
     with contextlib.suppress(Malformed):
@@ -182,7 +178,7 @@ def test_noise_is_malformed_or_waits_for_more(tag: int, noise: bytes) -> None:
 
 @given(frames)
 @settings(deadline=None)  # the machine may be busy
-def test_a_body_that_is_cut_short_or_too_long_is_malformed(frame: Frame) -> None:
+def test_a_truncated_or_too_long_body_is_malformed(frame: Frame) -> None:
     content = encode(frame)
     tag, _ = HEAD.unpack_from(content)
     for other in (content[HEAD.size : -1], content[HEAD.size :] + b"\0"):
@@ -190,7 +186,7 @@ def test_a_body_that_is_cut_short_or_too_long_is_malformed(frame: Frame) -> None
             read(HEAD.pack(tag, len(other)) + other)
 
 
-def test_a_frame_over_its_kind_s_limit_is_refused_by_its_head_alone() -> None:
+def test_a_frame_over_the_limit_of_its_kind_is_refused_from_its_head() -> None:
     for kind, limit in LIMITS.items():
         most = MAX_IMAGE_BYTES + CLASSIFY_BYTES if kind is Classify else limit
         assert most <= 64 << 20
@@ -204,7 +200,7 @@ def test_a_frame_over_its_kind_s_limit_is_refused_by_its_head_alone() -> None:
 
 @pytest.mark.parametrize("field", [b"\xdd", b"\xdf", b"\xdb", b"\xc6"])
 @pytest.mark.parametrize("kind", list(LIMITS))
-def test_a_length_that_a_frame_claims_takes_no_memory(kind: type[Frame], field: bytes) -> None:
+def test_a_claimed_length_allocates_no_memory(kind: type[Frame], field: bytes) -> None:
     claim = field + b"\xff" * 4  # an array, map, text or binary of 4 billion
     bodies = [claim, *(bytes([0x9F, TAG_OF[kind], *[1] * count]) + claim for count in range(5))]
     fields = encode(Classify.of(1, b"", DEFAULT_OPTIONS, Context())) if kind is Classify else b""
@@ -235,7 +231,7 @@ QUESTION = (1, "id", 1.0, False, False, 5, False, False, ())
 ANSWER = (1, 0.5, ("greys", "1"), [("grey-0", 0.5)], None, True, 0.5, ("fine", "grey-0"))
 
 
-def test_the_hostile_answers_below_are_malformed_for_their_one_fault_alone() -> None:
+def test_the_answer_that_the_hostile_cases_change_is_valid() -> None:
     assert len(read(framed(Answered, *ANSWER, [[2], bytes(8)], None, {}))) == 1
 
 
@@ -243,7 +239,7 @@ def test_the_hostile_answers_below_are_malformed_for_their_one_fault_alone() -> 
     "sides",
     [(0, 2**32 - 1, 2**32 - 1, 2**32 - 1), (2**32 - 1,) * 4, (2,), (1,) * 5, (-1,), (-1, -1)],
 )
-def test_evidence_of_a_shape_that_cannot_be_is_malformed(sides: tuple[int, ...]) -> None:
+def test_evidence_of_an_impossible_shape_is_malformed(sides: tuple[int, ...]) -> None:
     array = [sides, bytes(4)]
     fields: tuple[object, ...]
     for fields in ((array, None, {}), (None, None, {"evidence": array})):
@@ -265,14 +261,14 @@ def test_evidence_of_a_shape_that_cannot_be_is_malformed(sides: tuple[int, ...])
         (7, ("a level of no kind", "grey-0")),
     ],
 )
-def test_an_answer_whose_fields_are_of_other_types_is_malformed(place: int, value: object) -> None:
+def test_an_answer_with_fields_of_wrong_types_is_malformed(place: int, value: object) -> None:
     fields: list[object] = [*ANSWER, None, None, {}]
     fields[place] = value
     with pytest.raises(Malformed):
         read(framed(Answered, *fields))
 
 
-def test_an_answer_with_more_tensors_than_there_are_is_malformed() -> None:
+def test_an_answer_with_unknown_or_too_many_tensors_is_malformed() -> None:
     tensors = {str(number): [[0], b""] for number in range(len(Inference._fields) + 1)}
     with pytest.raises(Malformed, match="length"):
         read(framed(Answered, *ANSWER, None, None, tensors))
@@ -293,7 +289,7 @@ def test_an_answer_with_more_tensors_than_there_are_is_malformed() -> None:
         (1, 1, 2, 3),
     ],
 )
-def test_pixels_that_are_not_of_their_size_are_malformed(shape: tuple[int, ...]) -> None:
+def test_pixels_of_another_size_than_declared_are_malformed(shape: tuple[int, ...]) -> None:
     assert len(read(framed(Classify, *QUESTION, [(1, 2, 3), b"123456"]))) == 1
     for content in (b"123456", b""):
         with pytest.raises(Malformed, match=r"array|shape"):
@@ -319,7 +315,7 @@ def test_pixels_that_are_not_of_their_size_are_malformed(shape: tuple[int, ...])
         (9, None),
     ],
 )
-def test_a_question_without_a_top_a_deadline_or_a_known_tensor_is_malformed(
+def test_a_request_with_an_invalid_top_deadline_or_tensor_is_malformed(
     place: int, value: object
 ) -> None:
     fields: list[object] = [*QUESTION, b""]
@@ -330,7 +326,7 @@ def test_a_question_without_a_top_a_deadline_or_a_known_tensor_is_malformed(
 
 
 @pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf])
-def test_times_that_are_not_finite_are_malformed(time: float) -> None:
+def test_non_finite_times_are_malformed(time: float) -> None:
     for fields in ((1, "overloaded", "no", time, 0.0), (1, "overloaded", "no", 0.0, time)):
         with pytest.raises(Malformed):
             read(framed(Refused, *fields))
@@ -339,20 +335,20 @@ def test_times_that_are_not_finite_are_malformed(time: float) -> None:
             read(framed(RateLimitReply, 1, [("address", 1, *times)]))
 
 
-def test_a_tag_that_is_not_that_of_the_head_is_malformed() -> None:
+def test_a_tag_that_differs_from_the_head_is_malformed() -> None:
     body = encode(Cancel(7))[HEAD.size :]
     with pytest.raises(Malformed):
         read(HEAD.pack(TAG_OF[Begun], len(body)) + body)
 
 
-def test_a_kind_that_is_not_expected_is_malformed() -> None:
+def test_an_unexpected_kind_is_malformed() -> None:
     reader = FrameStream((Cancel,))
     assert list(reader.feed(encode(Cancel(7)))) == [Cancel(7)]
     with pytest.raises(Malformed):
         list(reader.feed(encode(Refused(7, "overloaded", "no", 1))))
 
 
-def test_what_the_other_side_would_refuse_is_a_value_error_here() -> None:
+def test_an_invalid_frame_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="tensor"):
         Classify.of(1, b"", AnswerOptions(tensors=("other",)), Context())
     with pytest.raises(ValueError, match="pixels"):
@@ -361,7 +357,7 @@ def test_what_the_other_side_would_refuse_is_a_value_error_here() -> None:
         Array((2,), b"")
 
 
-def test_every_refusal_is_the_same_on_the_other_side() -> None:
+def test_every_refusal_round_trips() -> None:
     for kind in REFUSALS:
         refusal = kind("full", 7) if issubclass(kind, errors.Overloaded) else kind("why")
         if issubclass(kind, errors.ImageRefused):
@@ -372,13 +368,13 @@ def test_every_refusal_is_the_same_on_the_other_side() -> None:
         assert vars(again) == vars(refusal)
 
 
-def test_a_code_that_is_not_known_is_told_as_not_ready() -> None:
+def test_an_unknown_code_becomes_not_ready() -> None:
     refusal = Refused(1, "of-another-version", "why", 0).refusal
     assert type(refusal) is errors.NotReady
     assert str(refusal) == "why"
 
 
-def test_retry_after_is_whole_seconds_as_http_wants_it() -> None:
+def test_retry_after_is_rounded_up_to_whole_seconds() -> None:
     refusal = Refused(1, "overloaded", "why", 2.5).refusal
     assert isinstance(refusal, errors.Overloaded)
     assert str(refusal.retry_after) == "3"

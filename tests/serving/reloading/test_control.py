@@ -44,14 +44,14 @@ def refused(path: Path) -> str:
     return str(error.value)
 
 
-def test_only_the_user_can_reach_the_socket_and_it_goes_at_the_end(path: Path) -> None:
+def test_the_socket_is_private_and_removed_at_the_end(path: Path) -> None:
     with control_socket(path):
         assert stat.S_ISSOCK(path.lstat().st_mode)
         assert (mode(path.parent), mode(path)) == (0o700, 0o600)
     assert not path.exists()
 
 
-def test_it_goes_after_a_failure_too(path: Path) -> None:
+def test_the_socket_is_removed_after_a_failure_too(path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), control_socket(path):
         raise KeyboardInterrupt
     assert not path.exists()
@@ -80,7 +80,7 @@ def test_a_link_to_a_directory_is_refused(path: Path) -> None:
     assert "others cannot enter" in refused(path)
 
 
-def test_a_directory_that_cannot_be_made_is_refused(path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_refused(path: Path) -> None:
     assert "no such file" in refused(path.parent / "deeper" / path.name)
 
 
@@ -88,7 +88,7 @@ def test_a_path_too_long_for_a_socket_is_refused(path: Path) -> None:
     assert "too long" in refused(path.with_name("x" * 120))
 
 
-def test_a_socket_that_nobody_listens_on_is_replaced(path: Path) -> None:
+def test_a_stale_socket_is_replaced(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -97,13 +97,13 @@ def test_a_socket_that_nobody_listens_on_is_replaced(path: Path) -> None:
         client.connect(str(path))
 
 
-def test_a_socket_that_lives_is_refused_and_stays(path: Path) -> None:
+def test_a_socket_in_use_is_refused_and_kept(path: Path) -> None:
     with control_socket(path):
         assert "a running service uses it" in refused(path)
         assert path.exists()
 
 
-def test_the_socket_of_a_service_that_is_just_dying_is_removed(
+def test_the_socket_of_an_exiting_service_is_removed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "DYING_SECONDS", 60.0)
@@ -118,7 +118,7 @@ def test_the_socket_of_a_service_that_is_just_dying_is_removed(
     assert not path.exists()
 
 
-def test_a_socket_that_is_just_made_is_not_taken_for_one_that_nobody_listens_on(
+def test_a_new_socket_is_not_mistaken_for_a_stale_one(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "DYING_SECONDS", 0.001)
@@ -140,7 +140,7 @@ def test_a_socket_that_is_just_made_is_not_taken_for_one_that_nobody_listens_on(
         removing.result()
 
 
-def test_a_file_that_is_no_socket_is_refused_and_stays(path: Path) -> None:
+def test_a_file_that_is_no_socket_is_refused_and_kept(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_text("precious")
     assert "not a socket" in refused(path)
@@ -155,7 +155,7 @@ def test_a_successors_socket_is_not_removed(path: Path) -> None:
         assert path.exists()
 
 
-def test_the_usual_path_is_the_users_and_the_ports(
+def test_the_default_path_depends_on_user_and_port(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -166,7 +166,7 @@ def test_the_usual_path_is_the_users_and_the_ports(
         assert control_path(9000) == temporary / "9000.sock"
 
 
-def test_where_nothing_can_be_written_there_is_no_usual_path(
+def test_without_a_writable_directory_there_is_no_default_path(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def nowhere() -> str:
@@ -203,14 +203,14 @@ async def test_a_line_is_answered_by_a_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"reload\n", b"[1]\n", b"\xff\n", b"[" * 50_000 + b"\n"])
-async def test_what_is_no_json_object_is_refused(path: Path, garbage: bytes) -> None:
+async def test_a_line_that_is_no_json_object_is_refused(path: Path, garbage: bytes) -> None:
     with control_socket(path) as listener:
         async with ControlServer(listener, echo):
             assert b'"ok":false' in await asyncio.to_thread(said, path, garbage)
 
 
 @pytest.mark.parametrize("silence", [b"", b"x" * 100_000])
-async def test_what_is_no_line_gets_no_answer(path: Path, silence: bytes) -> None:
+async def test_an_incomplete_or_too_long_line_gets_no_answer(path: Path, silence: bytes) -> None:
     with control_socket(path) as listener:
         async with ControlServer(listener, echo):
             with suppress(OSError):  # closed while it was sending
@@ -218,9 +218,7 @@ async def test_what_is_no_line_gets_no_answer(path: Path, silence: bytes) -> Non
             assert (await asyncio.to_thread(ask, path, {}))["ok"]
 
 
-async def test_a_client_that_says_nothing_is_left(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_silent_client_is_disconnected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "LINE_SECONDS", 0.05)
 
     def silent() -> bytes:
@@ -233,12 +231,12 @@ async def test_a_client_that_says_nothing_is_left(
             assert await asyncio.to_thread(silent) == b""
 
 
-def test_asking_where_nobody_is_says_so(path: Path) -> None:
+def test_asking_without_a_running_service_is_refused(path: Path) -> None:
     with pytest.raises(ControlRefused, match="is a service running"):
         ask(path, {})
 
 
-async def test_a_service_that_ends_without_an_answer_is_told(path: Path) -> None:
+async def test_a_service_that_ends_without_an_answer_is_reported(path: Path) -> None:
     async def ends(_: Message) -> Message:
         raise asyncio.CancelledError
 

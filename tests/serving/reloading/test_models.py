@@ -37,7 +37,7 @@ def closed(pipelines: list[Pipeline]) -> list[bool]:
     return [isinstance(engine, CountingEngine) and engine.closed for engine in engines]
 
 
-def test_an_image_keeps_the_pipeline_that_it_took(
+def test_an_image_keeps_its_pipeline_during_a_swap(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
     with models.taken() as before:
@@ -67,7 +67,7 @@ def test_an_engine_is_closed_after_its_last_image(
     assert closed(pipelines) == [True, False, False]
 
 
-def test_an_image_that_fails_gives_its_pipeline_back(
+def test_an_image_that_fails_releases_its_pipeline(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
     with pytest.raises(ValueError, match="bad"), models.taken():
@@ -76,9 +76,7 @@ def test_an_image_that_fails_gives_its_pipeline_back(
     assert closed(pipelines) == [True, False, False]
 
 
-def test_a_rollback_goes_back_and_a_second_one_returns(
-    models: Models, pipelines: list[Pipeline]
-) -> None:
+def test_a_second_rollback_undoes_the_first(models: Models, pipelines: list[Pipeline]) -> None:
     models.swap(pipelines[1])
     models.roll_back()
     assert models.current is pipelines[0]
@@ -87,7 +85,7 @@ def test_a_rollback_goes_back_and_a_second_one_returns(
     assert closed(pipelines) == [False, False, False]
 
 
-def test_without_a_previous_model_there_is_no_way_back(
+def test_a_rollback_without_a_previous_model_is_refused(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
     with pytest.raises(ReloadRefused, match="no previous model"):
@@ -95,7 +93,7 @@ def test_without_a_previous_model_there_is_no_way_back(
     assert models.current is pipelines[0]
 
 
-def test_closing_closes_both(models: Models, pipelines: list[Pipeline]) -> None:
+def test_closing_closes_both_models(models: Models, pipelines: list[Pipeline]) -> None:
     models.swap(pipelines[1])
     with models.taken():
         models.close()

@@ -66,7 +66,7 @@ def counted(metrics: Metrics, result: str) -> float:
     return found
 
 
-async def test_a_reload_swaps_and_says_what_served_and_serves(
+async def test_a_reload_swaps_and_returns_the_old_and_new_model(
     reloader: Reloader, metrics: Metrics
 ) -> None:
     assert await reloader.reload("second") == Change(FIRST, SECOND)
@@ -74,7 +74,7 @@ async def test_a_reload_swaps_and_says_what_served_and_serves(
     assert (counted(metrics, "ok"), counted(metrics, "refused")) == (1, 0)
 
 
-async def test_without_a_name_the_bundle_that_serves_is_read_anew(reloader: Reloader) -> None:
+async def test_without_a_name_the_serving_bundle_is_read_again(reloader: Reloader) -> None:
     await reloader.reload("second")
     before = reloader.models.current
     assert await reloader.reload() == Change(SECOND, SECOND)
@@ -85,7 +85,7 @@ async def test_without_a_name_the_bundle_that_serves_is_read_anew(reloader: Relo
 
 
 @pytest.mark.parametrize(("source", "error"), [("bad", BundleRefused), ("worse", ReloadRefused)])
-async def test_what_does_not_load_changes_nothing(
+async def test_a_bundle_that_does_not_load_changes_nothing(
     reloader: Reloader, metrics: Metrics, source: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error) as refused:
@@ -97,7 +97,9 @@ async def test_what_does_not_load_changes_nothing(
     assert await reloader.reload() == Change(FIRST, FIRST)
 
 
-async def test_a_rollback_is_told_as_a_change(reloader: Reloader, metrics: Metrics) -> None:
+async def test_a_rollback_is_counted_and_returned_as_a_change(
+    reloader: Reloader, metrics: Metrics
+) -> None:
     with pytest.raises(ReloadRefused):
         await reloader.roll_back()
     await reloader.reload("second")
@@ -107,7 +109,7 @@ async def test_a_rollback_is_told_as_a_change(reloader: Reloader, metrics: Metri
     assert (counted(metrics, "ok"), counted(metrics, "refused")) == (3, 1)
 
 
-async def test_a_refused_rollback_notes_nothing(make: Make, metrics: Metrics) -> None:
+async def test_a_refused_rollback_records_nothing(make: Make, metrics: Metrics) -> None:
     noted: list[str] = []
     reloader = Reloader(Models(make("first")), make, "first", metrics, remember=noted.append)
     with pytest.raises(ReloadRefused, match="no previous model"):
@@ -115,7 +117,7 @@ async def test_a_refused_rollback_notes_nothing(make: Make, metrics: Metrics) ->
     assert noted == []
 
 
-async def test_one_change_at_a_time_and_the_old_model_serves_meanwhile(
+async def test_only_one_change_runs_at_a_time_while_the_old_model_serves(
     make: Make, metrics: Metrics
 ) -> None:
     loading, release = threading.Event(), threading.Event()

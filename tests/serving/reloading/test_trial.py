@@ -1,4 +1,4 @@
-"""A bundle's trial in a process of its own, however that ends."""
+"""A bundle's trial in its own process, however it ends."""
 
 from pathlib import Path
 
@@ -17,21 +17,21 @@ ENDS = {
 }
 
 
-async def test_a_sound_bundle_passes(tmp_path: Path) -> None:
+async def test_a_valid_bundle_passes(tmp_path: Path) -> None:
     await trial.try_bundle(str(write_onnx_bundle(tmp_path / "greys")))
 
 
-async def test_the_ones_that_ship_pass() -> None:
+async def test_the_shipped_bundles_pass() -> None:
     await trial.try_bundle("grocery")
 
 
-async def test_what_the_trial_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+async def test_a_refusal_of_the_trial_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match="there is no bundle"):
         await trial.try_bundle(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_trial_that_does_not_end_well_is_a_refusal(
+async def test_a_trial_that_crashes_or_hangs_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     program, told = ENDS[end]

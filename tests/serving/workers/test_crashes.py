@@ -10,13 +10,13 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.ranking import DEFAULT_OPTIONS
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.seam import HANG, scripted, until
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
+async def test_images_in_flight_are_suspect_and_one_that_crashes_alone_is_refused(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
@@ -51,7 +51,7 @@ async def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
             call.cancel()
 
 
-async def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leaving(
+async def test_without_an_engine_waits_end_at_deadline_or_disconnect(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
@@ -70,7 +70,7 @@ async def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leavi
             await remote.classify(jpeg(10), Context(seconds=HANG), DEFAULT_OPTIONS)
 
 
-async def test_an_engine_that_does_not_say_that_it_is_there_is_suspect(
+async def test_an_engine_that_does_not_answer_a_check_is_suspect(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     suspected = asyncio.Event()
@@ -81,7 +81,7 @@ async def test_an_engine_that_does_not_say_that_it_is_there_is_suspect(
         assert remote.healthy  # until it has gone
 
 
-async def test_an_engine_that_goes_while_it_is_asked_is_not_there(
+async def test_an_engine_that_exits_during_a_check_fails_it(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
@@ -92,7 +92,7 @@ async def test_an_engine_that_goes_while_it_is_asked_is_not_there(
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_an_engine_that_goes_in_any_turn_is_not_there(
+async def test_an_engine_that_exits_at_any_point_fails_all_checks(
     tmp_path: Path, fake_bundle: Path, turns: int
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (_, remote):

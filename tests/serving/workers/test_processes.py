@@ -1,4 +1,4 @@
-"""Real processes on a good day: their answers, metrics, sockets, signals and memory."""
+"""Real processes without faults: answers, metrics, sockets, signals and memory."""
 
 import shutil
 import signal
@@ -15,7 +15,7 @@ from greengrocer.serving.workers.bundle_store import COPIES
 from greengrocer.serving.workers.runtime_directory import METRICS
 from support.bundles import write_fake_bundle
 from support.commands import run
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.processes import children
 from support.scrapes import Samples, sample, scrape
 from support.servers import START_SECONDS, Server, StartServer, clean_environment
@@ -39,7 +39,7 @@ def answers(url: str, pictures: list[bytes], target: str) -> list[dict[str, obje
 
 
 def fresh_scrape(url: str) -> Samples:
-    """The metrics that some worker tells."""
+    """The metrics as some worker serves them."""
     with httpx.Client(base_url=url, timeout=60) as client:
         return scrape(client)
 
@@ -53,7 +53,7 @@ def test_workers_answer_as_one_process_does(supervise: StartWorkers, fake_server
         assert told == answers(fake_server.url, pictures, target)
 
 
-def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
+def test_every_process_serves_the_summed_metrics(supervise: StartWorkers) -> None:
     workers = supervise(2)
     for _ in range(20):
         assert exchange(workers.url, post(jpeg(250))).status == 200
@@ -78,7 +78,7 @@ def test_metrics_are_sums_whoever_is_asked(supervise: StartWorkers) -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(17, marks=pytest.mark.accept)])
-def test_those_that_died_leave_their_counts_and_no_files(
+def test_dead_processes_leave_their_counts_and_no_files(
     supervise: StartWorkers, rounds: int
 ) -> None:
     workers = supervise(2)
@@ -107,14 +107,14 @@ def sizes(directory: Path) -> dict[str, int]:
 
 
 def counted(url: str, asked: int) -> bool:
-    """Whether the processes together tell of so many requests; they never tell of more."""
+    """Whether the processes together counted so many requests; they never count more."""
     told = sample(fresh_scrape(url), "requests_total", route="/predict", status="200")
     assert told <= asked
     return told == asked
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_private_is_private_and_gone_after_a_signal(
+def test_the_runtime_directory_is_private_and_removed_after_a_signal(
     supervise: StartWorkers, signum: signal.Signals
 ) -> None:
     workers = supervise(1)
@@ -128,7 +128,7 @@ def test_what_is_private_is_private_and_gone_after_a_signal(
     assert not directory.exists()
 
 
-def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
+def test_accepted_requests_are_finished_after_sigterm_even_on_sighup(
     supervise: StartWorkers,
 ) -> None:
     workers = supervise(2)
@@ -181,7 +181,7 @@ def test_a_bundle_that_is_refused_ends_the_start_in_one_line(bundle: Path) -> No
     assert "golden.jpg" in done.stderr
 
 
-def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
+def test_a_new_model_serves_after_sighup_and_after_an_engine_crash(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
@@ -218,7 +218,7 @@ def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
     assert told_versions(workers.url) == ["3"]
 
 
-def test_what_served_last_serves_on_whatever_has_become_of_its_directory(
+def test_the_last_model_keeps_serving_if_its_directory_changes(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"
@@ -264,13 +264,13 @@ def serves(url: str, version: str) -> bool:
 
 
 def told_versions(url: str) -> list[str]:
-    """The versions of the models that the metrics tell of."""
+    """The model versions in the metrics."""
     samples = fresh_scrape(url)
     return [dict(labels)["version"] for name, labels in samples if "model_info" in name]
 
 
 @pytest.mark.accept
-def test_workers_answer_as_one_process_does_with_the_model_that_ships(
+def test_workers_answer_as_one_process_does_with_the_shipped_model(
     grocery_bundle: Path, serve: StartServer
 ) -> None:
     pictures = [encoded(photo(seed), "JPEG") for seed in range(4)]

@@ -8,7 +8,7 @@ from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
 pytestmark = pytest.mark.anyio
 
 
-async def test_many_are_inside_together_and_one_alone() -> None:
+async def test_many_readers_or_one_writer_hold_the_lock() -> None:
     lock = ReaderWriterLock()
     inside: list[str] = []
     worst = 0
@@ -37,7 +37,7 @@ async def test_many_are_inside_together_and_one_alone() -> None:
         assert not inside
 
 
-async def test_who_wants_to_be_alone_goes_before_those_who_come_later() -> None:
+async def test_a_waiting_writer_goes_before_later_readers() -> None:
     lock = ReaderWriterLock()
     order: list[str] = []
     first_in, go_on = asyncio.Event(), asyncio.Event()
@@ -64,7 +64,7 @@ async def test_who_wants_to_be_alone_goes_before_those_who_come_later() -> None:
     assert order == ["first", "suspect", "later"]
 
 
-async def test_an_error_inside_lets_the_next_one_in() -> None:
+async def test_an_error_inside_releases_the_lock() -> None:
     lock = ReaderWriterLock()
     with pytest.raises(ZeroDivisionError):
         async with lock.exclusive():

@@ -23,7 +23,7 @@ from greengrocer.serving.frames.stream import encode
 from greengrocer.serving.workers.engine import FAR_PAST
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.seam import HANG, ROOMY, pair, pipeline_of, until
 
 pytestmark = pytest.mark.anyio
@@ -60,7 +60,7 @@ async def test_an_answer_is_that_of_the_pipeline_in_every_field(
             assert seconds > 0
 
 
-async def test_refusals_and_failures_come_back_as_what_they_were(
+async def test_refusals_and_failures_are_raised_unchanged(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     engine = engine_of(FailingEngine, fake_bundle)
@@ -76,9 +76,7 @@ async def test_refusals_and_failures_come_back_as_what_they_were(
         assert FailingEngine.SECRET not in str(failed.value)
 
 
-async def test_the_engine_admits_and_says_when_to_come_again(
-    tmp_path: Path, held: HeldEngine
-) -> None:
+async def test_the_engine_admits_and_gives_retry_after(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
         first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
@@ -93,7 +91,7 @@ def waiting_in_line(admission: Admission) -> int:
     return len(admission._queue)
 
 
-async def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEngine) -> None:
+async def test_patient_calls_wait_in_the_engines_queue(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
         first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
@@ -115,7 +113,7 @@ async def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: H
         assert admission.pictures == 0
 
 
-async def test_an_image_that_is_late_is_dropped_and_the_engine_is_suspected(
+async def test_a_late_image_is_dropped_and_the_engine_suspected(
     tmp_path: Path, held: HeldEngine
 ) -> None:
     async with pair(tmp_path, held) as both:
@@ -131,7 +129,7 @@ async def test_an_image_that_is_late_is_dropped_and_the_engine_is_suspected(
         assert both.server.hopeless() == -math.inf
 
 
-async def test_an_engine_is_asked_whether_it_is_there(tmp_path: Path, held: HeldEngine) -> None:
+async def test_an_engine_is_checked(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held) as both:
         first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
@@ -143,7 +141,9 @@ async def test_an_engine_is_asked_whether_it_is_there(tmp_path: Path, held: Held
         assert not await both.remote.check()
 
 
-async def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None:
+async def test_nothing_is_computed_for_a_disconnected_client(
+    tmp_path: Path, held: HeldEngine
+) -> None:
     async with pair(tmp_path, held) as both:
         first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
@@ -159,7 +159,7 @@ async def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -
         assert not both.suspicions
 
 
-async def test_another_model_is_told_to_all(tmp_path: Path, fake_bundle: Path) -> None:
+async def test_a_new_model_is_announced_to_all(tmp_path: Path, fake_bundle: Path) -> None:
     async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
         both.server.models.swap(pipeline_of(engine_of(FakeEngine, fake_bundle), "2"))
         both.server.announce()
@@ -170,7 +170,9 @@ async def test_another_model_is_told_to_all(tmp_path: Path, fake_bundle: Path) -
         assert answer.model.version == "2"
 
 
-async def test_whoever_sends_no_frame_is_left(tmp_path: Path, fake_bundle: Path) -> None:
+async def test_a_peer_that_sends_an_invalid_frame_is_disconnected(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
     async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
         for noise in (b"\xff" * 40, encode(Begun(1)), _twice()):
             reader, writer = await asyncio.open_unix_connection(str(both.remote.path))

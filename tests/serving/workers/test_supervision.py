@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.load import BROKEN, load
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.poison.engine import CRASHES, DEADLY, HANGS, SLOW
 from support.poison.worker import HANGS_WORKER
 from support.processes import alive, children
@@ -48,7 +48,7 @@ def test_an_engine_that_is_killed_fails_nothing(supervise: StartWorkers) -> None
     assert set(clients.statuses) == {200}
 
 
-def test_readiness_tells_the_truth_and_a_service_that_cannot_start_anew_gives_up(
+def test_readiness_follows_the_engine_and_a_service_that_cannot_restart_it_exits(
     supervise: StartWorkers, bundle: Path
 ) -> None:
     workers = supervise(2)
@@ -99,7 +99,7 @@ def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool
     workers.server.until_logged(lambda: any("hangs" in line for line in workers.server.log))
 
 
-def test_an_engine_that_stands_still_is_found_by_whoever_asks_for_readiness(
+def test_a_stopped_engine_is_found_by_the_readiness_probe(
     supervise: StartWorkers,
 ) -> None:
     workers = supervise(2)
@@ -111,7 +111,7 @@ def test_an_engine_that_stands_still_is_found_by_whoever_asks_for_readiness(
     assert exchange(workers.url, post(jpeg(250))).status == 200
 
 
-def test_an_engine_that_is_busy_stays_ready(supervise: StartWorkers) -> None:
+def test_a_busy_engine_stays_ready(supervise: StartWorkers) -> None:
     workers = supervise(2)
     engine = workers.engine
     with load(workers.url, jpeg(SLOW), 4 * CLIENTS) as clients:
@@ -131,7 +131,7 @@ def test_a_worker_that_hangs_is_replaced(supervise: StartWorkers) -> None:
     workers.server.until_logged(lambda: any(ended in line for line in workers.server.log))
 
 
-def test_nothing_is_left_where_the_supervisor_is_killed(
+def test_no_process_is_left_when_the_supervisor_is_killed(
     supervise: StartWorkers, tmp_path: Path
 ) -> None:
     control = tmp_path / "control" / "greengrocer.sock"

@@ -1,4 +1,4 @@
-"""In a process of its own: what the watchdog ends, and what it lets be."""
+"""What the watchdog ends, and what it does not, in a process of its own."""
 
 import signal
 import subprocess
@@ -29,16 +29,16 @@ def exit_code(seconds: float, request: str, after: str = "pass") -> int:
 
 
 @pytest.mark.parametrize("hangs", ["time.sleep(3600)", "while True: pass"])
-def test_a_loop_that_stands_still_on_a_request_ends_the_process(hangs: str) -> None:
+def test_an_event_loop_blocked_by_a_request_ends_the_process(hangs: str) -> None:
     assert exit_code(0.5, hangs) == -signal.SIGALRM
 
 
 @pytest.mark.accept
-def test_a_request_that_takes_long_does_not() -> None:
+def test_a_slow_request_does_not_end_the_process() -> None:
     assert exit_code(3, "await asyncio.sleep(9)") == 0
 
 
 @pytest.mark.accept
-def test_nothing_ends_or_wakes_an_idle_process() -> None:
+def test_an_idle_process_is_neither_ended_nor_woken() -> None:
     left = "assert not asyncio.get_running_loop()._scheduled"
     assert exit_code(3, "pass", f"await asyncio.sleep(3); time.sleep(6); {left}") == 0

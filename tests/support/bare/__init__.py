@@ -1,4 +1,4 @@
-"""What an installation without extras is like, where the tests' own has them."""
+"""An installation without extras, where that of the tests has them."""
 
 from pathlib import Path
 

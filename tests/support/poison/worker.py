@@ -8,7 +8,7 @@ from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import AnswerOptions
 from greengrocer.serving.classifier import Served
 from greengrocer.serving.workers.remote import RemoteClassifier
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 HANGS_WORKER = jpeg(88)
 

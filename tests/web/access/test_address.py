@@ -1,4 +1,4 @@
-"""Whose request it is: the address that counts, behind proxies or not."""
+"""Which address is a request's client, with and without proxies."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,27 +30,27 @@ PATH = "/class-names"
         ("a" * 5000, UNKNOWN),
     ],
 )
-def test_an_address_or_its_network_counts(host: str, counted: str) -> None:
+def test_an_ipv4_address_or_an_ipv6_network_is_counted(host: str, counted: str) -> None:
     assert address_of({"client": (host, 1)}) == counted
 
 
-def test_a_whole_address_is_shown() -> None:
+def test_the_full_address_is_logged() -> None:
     hosts = ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8:1:2:3:4:5:6", "fe80::1%eth0", "nonsense"]
     shown = [shown_address((host, 1)) for host in hosts]
     assert shown == ["192.0.2.7", "192.0.2.7", "2001:db8:1:2:3:4:5:6", "fe80::1", UNKNOWN]
     assert shown_address(None) == UNKNOWN
 
 
-def test_who_has_no_address_is_one_client() -> None:
+def test_clients_without_an_address_are_counted_together() -> None:
     assert address_of({"client": None}) == UNKNOWN
 
 
-def test_a_proxy_is_known_on_a_socket_of_both_kinds_of_addresses() -> None:
+def test_a_trusted_proxy_is_recognised_by_its_mapped_ipv6_address() -> None:
     assert as_seen(("10.0.0.0/8", "::1/128")) == ["10.0.0.0/8", "::1/128", "::ffff:10.0.0.0/104"]
 
 
 def forwarded(url: str, *values: str) -> str:
-    """What is left to whom the service takes for the client."""
+    """The remaining allowance of the client that the service identified."""
     headers = [f"X-Forwarded-For: {value}" for value in values]
     return exchange(url, head("GET", PATH, *headers)).headers["ratelimit"].partition(";t=")[0]
 
@@ -59,13 +59,13 @@ def left(number: int) -> str:
     return f'"address";r={number}'
 
 
-def test_nobody_is_believed_unless_the_settings_say_so(fake_bundle: Path) -> None:
+def test_x_forwarded_for_is_ignored_without_trusted_proxies(fake_bundle: Path) -> None:
     with live(closed(fake_bundle, rates={"address": "9/hour"})) as server:
         told = [forwarded(server.url, f"192.0.2.{n}") for n in range(3)]
     assert told == [left(8), left(7), left(6)]
 
 
-def test_the_last_hop_that_is_no_proxy_of_ours_is_the_client(fake_bundle: Path) -> None:
+def test_the_last_untrusted_hop_is_the_client(fake_bundle: Path) -> None:
     proxies = ("127.0.0.1/32", "10.0.0.0/8", "2001:db8::/32")
     service = closed(fake_bundle, rates={"address": "9/hour"}, trusted_proxies=proxies)
     with live(service) as server:
@@ -91,7 +91,7 @@ def client_at(address: str, url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_a_proxy_is_known_on_a_port_that_is_open_to_both(
+def test_a_trusted_proxy_is_recognised_on_a_dual_stack_port(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     limits = ("--rate-limit-per-address", "9/hour", "--trusted-proxies", "127.0.0.1")
@@ -103,7 +103,7 @@ def test_a_proxy_is_known_on_a_port_that_is_open_to_both(
     assert forwarded(f"http://[::1]:{server.port}", "192.0.2.4") == left(7)
 
 
-def test_behind_haproxy_each_client_has_its_own_limit_and_cannot_take_anothers(
+def test_behind_haproxy_each_client_has_its_own_limit(
     serve: StartServer, fake_bundle: Path, tmp_path: Path
 ) -> None:
     limits = ("--rate-limit-per-address", "3/hour", "--trusted-proxies", "127.0.0.1")

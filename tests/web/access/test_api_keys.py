@@ -1,4 +1,4 @@
-"""With keys, who has none gets nothing but the page and the probes."""
+"""With API keys, only the page and the probes answer without one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pytest
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.wire import Wire, head
 
@@ -42,7 +42,7 @@ def shop(fake_bundle: Path, tmp_path: Path) -> Iterator[Shop]:
         yield Shop(client, key)
 
 
-def test_without_a_key_the_page_and_the_probes_answer_and_nothing_else_does(shop: Shop) -> None:
+def test_without_a_key_only_the_page_and_the_probes_answer(shop: Shop) -> None:
     for path in OPEN:
         assert shop.client.get(path).status_code == 200, path
     described = shop.client.get("/openapi.json", headers=bearer(shop.key)).json()["paths"]
@@ -55,7 +55,7 @@ def test_without_a_key_the_page_and_the_probes_answer_and_nothing_else_does(shop
             assert answer.headers["www-authenticate"] == 'Bearer realm="greengrocer"'
 
 
-def test_with_the_key_everything_is_as_without_keys(shop: Shop) -> None:
+def test_with_a_valid_key_every_route_answers(shop: Shop) -> None:
     shop.client.headers.update(bearer(shop.key))
     assert shop.client.post("/predict", files={"file": jpeg(89)}).status_code == 200
     for path in (*OPEN, "/metrics", "/class-names", "/docs", "/v2", "/openapi.json"):
@@ -63,7 +63,7 @@ def test_with_the_key_everything_is_as_without_keys(shop: Shop) -> None:
     assert shop.client.get("/nothing").status_code == 404
 
 
-def test_a_refusal_is_a_problem_and_below_v2_an_error_of_its_protocol(shop: Shop) -> None:
+def test_a_refusal_is_a_problem_document_or_a_v2_error(shop: Shop) -> None:
     for headers, word in (({}, "needs an API key"), (bearer("gg_wrong"), "unknown")):
         answer = shop.client.post("/predict", files={"file": jpeg(89)}, headers=headers)
         problem = problem_of(answer.status_code, answer.headers, answer.content)
@@ -75,7 +75,7 @@ def test_a_refusal_is_a_problem_and_below_v2_an_error_of_its_protocol(shop: Shop
         assert word in told.json()["error"]
 
 
-def test_the_scheme_may_be_written_in_any_case_and_nothing_else_will_do(shop: Shop) -> None:
+def test_only_the_bearer_scheme_is_accepted_in_any_case(shop: Shop) -> None:
     for good in (f"bearer {shop.key}", f"BEARER  {shop.key}"):
         answer = shop.client.get("/class-names", headers={"Authorization": good})
         assert answer.status_code == 200, good
@@ -99,9 +99,7 @@ def test_the_refusal_does_not_wait_for_the_body(shop: Shop) -> None:
         assert wire.answer().status == 401  # and nobody is asked to go on
 
 
-def test_the_description_tells_of_keys_where_there_are_some(
-    shop: Shop, client: httpx.Client
-) -> None:
+def test_openapi_describes_keys_where_they_are_required(shop: Shop, client: httpx.Client) -> None:
     description = shop.client.get("/openapi.json", headers=bearer(shop.key)).json()
     assert description["components"]["securitySchemes"] == {
         "key": {"type": "http", "scheme": "bearer"}

@@ -1,4 +1,4 @@
-"""What browsers are told: headers that keep answers apart, and other sites only by leave."""
+"""Security headers, and CORS only for listed origins."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from greengrocer.web.access.keys import add_key
 from greengrocer.web.headers import SAFE
 from support.access import bearer, closed
 from support.live import live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.wire import exchange, head
 
 SITE = "https://shop.example"
@@ -37,7 +37,7 @@ def shop(fake_bundle: Path, tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_every_answer_has_the_safe_headers_once(client: httpx.Client) -> None:
+def test_every_answer_has_the_security_headers_once(client: httpx.Client) -> None:
     tag = client.get("/").headers["etag"]
     answers = [
         client.get("/"),
@@ -67,7 +67,7 @@ def test_pages_cannot_be_framed(client: httpx.Client) -> None:
         assert "frame-ancestors 'none'" in client.get(path).headers["content-security-policy"]
 
 
-def test_other_sites_have_no_leave_by_default(client: httpx.Client) -> None:
+def test_other_origins_are_not_allowed_by_default(client: httpx.Client) -> None:
     origin = {"Origin": SITE}
     for answer in (
         client.get("/class-names", headers=origin),
@@ -78,7 +78,7 @@ def test_other_sites_have_no_leave_by_default(client: httpx.Client) -> None:
     assert client.options("/predict", headers={**origin, **PREFLIGHT}).status_code == 405
 
 
-def test_a_site_that_is_named_has_leave_for_answers_and_refusals(shop: httpx.Client) -> None:
+def test_a_listed_origin_may_read_answers_and_refusals(shop: httpx.Client) -> None:
     asked = shop.options("/predict", headers={"Origin": SITE, **PREFLIGHT, "Authorization": ""})
     assert asked.status_code == 200
     assert asked.headers["access-control-allow-origin"] == SITE
@@ -98,7 +98,7 @@ def test_a_site_that_is_named_has_leave_for_answers_and_refusals(shop: httpx.Cli
         assert "Origin" in answer.headers["vary"]
 
 
-def test_a_site_that_is_not_named_has_none(shop: httpx.Client) -> None:
+def test_an_unlisted_origin_is_not_allowed(shop: httpx.Client) -> None:
     for site in ("https://other.example", f"{SITE}.other", "null", f"{SITE}:444"):
         answer = shop.get("/livez", headers={"Origin": site})
         assert "access-control-allow-origin" not in answer.headers

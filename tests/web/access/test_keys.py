@@ -1,4 +1,4 @@
-"""The file of keys: what is in it, who may change it, and what is refused."""
+"""The file of keys: its content, who may change it, and what is refused."""
 
 import hmac
 import stat
@@ -19,7 +19,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "keys"
 
 
-def test_a_key_is_known_by_its_name_until_it_is_removed(file: Path) -> None:
+def test_a_key_is_accepted_under_its_name_until_it_is_removed(file: Path) -> None:
     keys = {name: add_key(file, name) for name in ("till-1", "till-2", "app")}
     assert len(set(keys.values())) == 3
     known = read_keys(file)
@@ -31,7 +31,7 @@ def test_a_key_is_known_by_its_name_until_it_is_removed(file: Path) -> None:
     assert find_name(read_keys(file), keys["till-2"].encode()) is None
 
 
-def test_the_file_has_the_hash_and_is_its_owners_alone(file: Path) -> None:
+def test_the_file_holds_only_hashes_and_is_private(file: Path) -> None:
     key = add_key(file, "till-1")
     assert file.read_text() == f"till-1 {sha256(key.encode()).hexdigest()}\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -39,7 +39,9 @@ def test_the_file_has_the_hash_and_is_its_owners_alone(file: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_every_key_is_compared_whichever_it_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_key_is_compared_whichever_matches(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = [add_key(file, f"till-{number}") for number in range(5)]
     compared = []
 
@@ -55,7 +57,7 @@ def test_every_key_is_compared_whichever_it_is(file: Path, monkeypatch: pytest.M
         assert compared == list(known.values())
 
 
-def test_those_who_change_it_at_once_all_do(file: Path) -> None:
+def test_concurrent_changes_are_all_kept(file: Path) -> None:
     names = [f"till-{number}" for number in range(16)]
     with ThreadPoolExecutor(8) as pool:
         keys = list(pool.map(lambda name: add_key(file, name), names))
@@ -75,7 +77,7 @@ def test_a_change_keeps_comments_mode_and_link(file: Path) -> None:
     assert file.read_text().startswith("# the tills\n\ntill-2 ")
 
 
-def test_a_name_is_given_once_and_only_what_is_there_is_removed(file: Path) -> None:
+def test_a_duplicate_name_and_removing_an_unknown_one_are_refused(file: Path) -> None:
     add_key(file, "till-1")
     before = file.read_text()
     with pytest.raises(KeysRefused, match="till-1 has a key already"):
@@ -101,7 +103,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_malformed_is_refused_in_one_line_and_not_changed(file: Path, text: str) -> None:
+def test_a_malformed_file_is_refused_in_one_line_and_unchanged(file: Path, text: str) -> None:
     file.write_text(text, encoding="latin-1")
     file.chmod(0o600)
     for act in (lambda: read_keys(file), lambda: add_key(file, "new")):
@@ -114,7 +116,7 @@ def test_what_is_malformed_is_refused_in_one_line_and_not_changed(file: Path, te
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_may_write_is_refused(file: Path, mode: int) -> None:
+def test_a_file_writable_by_others_is_refused(file: Path, mode: int) -> None:
     add_key(file, "till-1")
     file.chmod(mode)
     with pytest.raises(KeysRefused, match="others may write it"):
@@ -123,7 +125,7 @@ def test_a_file_that_others_may_write_is_refused(file: Path, mode: int) -> None:
         add_key(file, "till-2")
 
 
-def test_what_is_no_file_is_refused(file: Path) -> None:
+def test_a_path_that_is_no_regular_file_is_refused(file: Path) -> None:
     with pytest.raises(KeysRefused, match="no such file"):
         read_keys(file)
     with pytest.raises(KeysRefused, match="is a directory"):

@@ -1,4 +1,4 @@
-"""A client that asks too often is told so, and when to come back."""
+"""A client over its rate limit is refused, with the time to retry after."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, parse_rate
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import until
 
@@ -33,12 +33,12 @@ def tills(tmp_path: Path) -> dict[str, str]:
     return {name: add_key(tmp_path / "keys", name) for name in ("till-1", "till-2")}
 
 
-def test_a_rate_is_so_many_in_a_time() -> None:
+def test_a_rate_is_a_number_of_requests_per_period() -> None:
     assert parse_rate("600/minute") == Rate(600, 60)
     assert parse_rate("1/day") == Rate(1, 86400)
 
 
-def test_headers_count_down_and_a_429_says_when_to_come_back(limited: httpx.Client) -> None:
+def test_headers_count_down_and_a_429_has_retry_after(limited: httpx.Client) -> None:
     answers = [limited.get(PATH) for _ in range(7)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
     assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"address";q=5;w=3600'}
@@ -53,7 +53,7 @@ def test_headers_count_down_and_a_429_says_when_to_come_back(limited: httpx.Clie
     assert answers[-1].headers["retry-after"] in problem.detail
 
 
-def test_an_image_is_refused_before_it_is_read_and_below_v2_as_its_clients_want(
+def test_over_the_limit_images_and_v2_requests_are_refused_in_their_own_format(
     limited: httpx.Client,
 ) -> None:
     for _ in range(5):
@@ -72,7 +72,7 @@ def test_the_page_and_the_probes_are_not_counted(limited: httpx.Client) -> None:
     assert limited.get(PATH).headers["ratelimit"].startswith('"address";r=4')
 
 
-def test_the_description_tells_that_any_counted_route_may_refuse(limited: httpx.Client) -> None:
+def test_openapi_describes_the_429_of_every_counted_route(limited: httpx.Client) -> None:
     paths = limited.get("/openapi.json").json()["paths"]
     refusing = {
         path
@@ -84,7 +84,7 @@ def test_the_description_tells_that_any_counted_route_may_refuse(limited: httpx.
     assert refusing == paths.keys() - probes
 
 
-def test_what_was_used_comes_back(fake_bundle: Path) -> None:
+def test_the_allowance_is_refilled(fake_bundle: Path) -> None:
     service = closed(fake_bundle, rates={"address": "20/second"})
     with live(service) as server, server.client() as client:
         until(lambda: client.get(PATH).status_code == 429)
@@ -99,7 +99,7 @@ def lines(client: httpx.Client, pictures: int) -> list[dict[str, object]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def test_each_image_of_a_batch_is_a_request(limited: httpx.Client) -> None:
+def test_each_image_of_a_batch_counts_as_a_request(limited: httpx.Client) -> None:
     limited.get(PATH)
     told = lines(limited, 7)
     assert [line["index"] for line in told] == list(range(7))
@@ -108,13 +108,13 @@ def test_each_image_of_a_batch_is_a_request(limited: httpx.Client) -> None:
     assert limited.get(PATH).status_code == 429
 
 
-def test_a_batch_waits_for_what_comes_back_in_time(fake_bundle: Path) -> None:
+def test_a_batch_waits_for_a_refill_within_its_deadline(fake_bundle: Path) -> None:
     service = closed(fake_bundle, rates={"address": "10/second"})
     with live(service) as server, server.client() as client:
         assert {line.get("code") for line in lines(client, 25)} == {None}
 
 
-def test_so_is_each_image_below_v2_and_together_they_come_or_do_not(
+def test_the_images_of_a_v2_request_are_counted_together(
     limited: httpx.Client,
 ) -> None:
     def infer(pictures: int) -> httpx.Response:
@@ -130,7 +130,7 @@ def test_so_is_each_image_below_v2_and_together_they_come_or_do_not(
     assert 0 < int(refused.headers["retry-after"]) <= 720
 
 
-def test_each_key_has_its_own_and_an_address_counts_for_all(
+def test_each_key_has_its_own_limit_and_an_address_one_for_all_keys(
     fake_bundle: Path, tmp_path: Path, tills: dict[str, str]
 ) -> None:
     rates = {"address": "5/hour", "key": "3/hour"}
@@ -148,7 +148,7 @@ def test_each_key_has_its_own_and_an_address_counts_for_all(
         assert (over.status_code, "this address" in over.json()["detail"]) == (429, True)
 
 
-def test_who_tries_keys_is_held_up(
+def test_guessing_keys_is_limited_by_address(
     fake_bundle: Path, tmp_path: Path, tills: dict[str, str]
 ) -> None:
     service = closed(fake_bundle, tmp_path / "keys", {"address": "3/hour"})
@@ -158,7 +158,7 @@ def test_who_tries_keys_is_held_up(
         assert client.get(PATH, headers=bearer(tills["till-1"])).status_code == 429
 
 
-def test_any_number_of_clients_takes_bounded_memory_and_nothing_runs_beside() -> None:
+def test_any_number_of_clients_takes_bounded_memory_and_no_thread() -> None:
     threads = threading.active_count()
     limiter = LocalRateLimiter({"address": Rate(2, 3600)}, most_clients=100)
     for number in range(1000):
@@ -170,5 +170,5 @@ def test_any_number_of_clients_takes_bounded_memory_and_nothing_runs_beside() ->
     assert threading.active_count() == threads
 
 
-def test_without_limits_nothing_is_told(client: httpx.Client) -> None:
+def test_without_limits_there_are_no_ratelimit_headers(client: httpx.Client) -> None:
     assert not [name for name in client.get(PATH).headers if "ratelimit" in name]

@@ -1,4 +1,4 @@
-"""Metrics on a port of their own, and on no other."""
+"""Metrics on their own port only."""
 
 import re
 import socket
@@ -39,7 +39,7 @@ def check(server: Server) -> None:
         assert (problem.status, problem.code) == (404, "not-found"), missing
 
 
-def test_they_are_there_and_nowhere_else(serve: StartServer, fake_bundle: Path) -> None:
+def test_metrics_are_served_on_their_port_only(serve: StartServer, fake_bundle: Path) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--metrics-port", "0")
     check(server)
     assert httpx.get(f"{server.url}/class-names").status_code == 200
@@ -50,7 +50,9 @@ def test_they_are_there_and_nowhere_else(serve: StartServer, fake_bundle: Path) 
         assert late.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_no_spelling_finds_them_elsewhere(serve: StartServer, fake_bundle: Path) -> None:
+def test_no_spelling_of_the_path_finds_the_metrics_elsewhere(
+    serve: StartServer, fake_bundle: Path
+) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--metrics-port", "0")
     codes = [f"%{code:02x}" for code in range(256)]
     ends = [*codes, *(f"{code}%0a" for code in codes), "/", "//", ";", "/.", "/x/..", "%2500"]
@@ -63,7 +65,9 @@ def test_no_spelling_finds_them_elsewhere(serve: StartServer, fake_bundle: Path)
     assert query.status == 404
 
 
-def test_there_no_key_is_asked_for(serve: StartServer, fake_bundle: Path, tmp_path: Path) -> None:
+def test_the_metrics_port_needs_no_key(
+    serve: StartServer, fake_bundle: Path, tmp_path: Path
+) -> None:
     add_key(tmp_path / "keys", "till-1")
     limits = ("--api-keys", str(tmp_path / "keys"), "--rate-limit-per-address", "2/hour")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--metrics-port", "0", *limits)
@@ -73,7 +77,7 @@ def test_there_no_key_is_asked_for(serve: StartServer, fake_bundle: Path, tmp_pa
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_they_may_have_an_address_of_their_own(serve: StartServer, fake_bundle: Path) -> None:
+def test_the_metrics_port_may_have_its_own_address(serve: StartServer, fake_bundle: Path) -> None:
     own = ("--metrics-host", "::1", "--metrics-port", "0")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *own)
     assert metrics_url(server).startswith("http://[::1]:")
@@ -81,7 +85,9 @@ def test_they_may_have_an_address_of_their_own(serve: StartServer, fake_bundle: 
 
 
 @pytest.mark.accept
-def test_with_workers_any_of_them_tells_of_all(serve: StartServer, fake_bundle: Path) -> None:
+def test_with_workers_the_metrics_port_serves_the_sums(
+    serve: StartServer, fake_bundle: Path
+) -> None:
     flags = ("--metrics-port", "0", "--workers", "2")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     for _ in range(20):
@@ -99,7 +105,7 @@ def test_with_workers_any_of_them_tells_of_all(serve: StartServer, fake_bundle: 
         assert late.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_a_port_that_is_taken_is_told_in_one_line() -> None:
+def test_a_metrics_port_in_use_is_an_error_of_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(

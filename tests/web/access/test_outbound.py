@@ -1,11 +1,11 @@
-"""The service opens no connection: not at its start, not for any request, not as it ends."""
+"""The service opens no connection: not when starting, serving or stopping."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import StartServer
 from support.strace import needs_strace, spoken_to, traced_python
 
@@ -20,7 +20,7 @@ socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9))
 
 
 @pytest.mark.parametrize("program", [CONNECT, DATAGRAM], ids=["connect", "datagram"])
-def test_a_connection_would_be_seen(tmp_path: Path, program: str) -> None:
+def test_an_outgoing_connection_would_be_detected(tmp_path: Path, program: str) -> None:
     needs_strace()
     python, trace = traced_python(tmp_path)
     process = subprocess.Popen([python, "-c", program])
@@ -29,7 +29,7 @@ def test_a_connection_would_be_seen(tmp_path: Path, program: str) -> None:
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "workers"])
-def test_nobody_is_spoken_to_who_has_not_come(
+def test_the_service_opens_no_outgoing_connection(
     serve: StartServer, tmp_path: Path, grocery_bundle: Path, workers: tuple[str, ...]
 ) -> None:
     needs_strace()

@@ -1,4 +1,4 @@
-"""Keys come and go while a real service runs, and its log knows them by name."""
+"""Keys are added and removed while a real service runs; its log has their names."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_key_is_changed_without_a_restart(
     assert status(server, new) == 200
 
 
-def test_an_edit_with_a_mistake_changes_nothing_and_is_told_once(
+def test_an_invalid_edit_changes_nothing_and_is_logged_once(
     serve: StartServer, fake_bundle: Path, file: Path
 ) -> None:
     key = add_key(file, "till-1")
@@ -73,7 +73,7 @@ def until_refused(server: Server, key: str, times: int) -> None:
     assert told() == times
 
 
-def test_the_log_has_the_keys_name_and_never_the_key(
+def test_the_log_names_the_key_but_never_shows_it(
     serve: StartServer, fake_bundle: Path, file: Path
 ) -> None:
     keys = {name: add_key(file, name) for name in ("till-1", "till-2")}
@@ -89,7 +89,7 @@ def test_the_log_has_the_keys_name_and_never_the_key(
 
 
 @pytest.mark.accept
-def test_a_worker_that_is_replaced_after_a_mistake_waits_for_the_next_edit(
+def test_a_worker_replaced_after_an_invalid_edit_waits_for_the_next(
     fake_bundle: Path, file: Path
 ) -> None:
     key = add_key(file, "till-1")

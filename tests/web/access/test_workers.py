@@ -1,4 +1,4 @@
-"""With workers a limit is one limit: the engine process counts for all."""
+"""With workers, the engine process counts rate limits for all processes."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ def statuses(url: str, count: int) -> list[int]:
 
 
 @pytest.mark.accept
-def test_all_http_processes_share_one_limit_and_an_engine_that_dies_forgets(
+def test_http_processes_share_one_limit_which_an_engine_restart_resets(
     fake_bundle: Path,
 ) -> None:
     flags = ("--bundle", str(fake_bundle), "--engine", "fake", "--access-log", "false")
@@ -43,7 +43,9 @@ def test_all_http_processes_share_one_limit_and_an_engine_that_dies_forgets(
         assert workers.server.stop() == 0
 
 
-async def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path) -> None:
+async def test_the_engine_process_counts_for_http_processes(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
     limiter = LocalRateLimiter({"address": Rate(2, 3600), "key": Rate(9, 3600)})
     async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
         asked = [two.remote.limiter.take("192.0.2.1", "till-1") for _ in range(3)]
@@ -58,7 +60,9 @@ async def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path
     assert [each.wait > 0 for each in told] == [False] * 4 + [True]
 
 
-async def test_without_an_engine_nobody_passes(tmp_path: Path, fake_bundle: Path) -> None:
+async def test_without_an_engine_no_request_passes_the_limiter(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
     with pytest.raises(NotReady):
         await RemoteRateLimiter().take("192.0.2.1", None)
     limiter = LocalRateLimiter({"address": Rate(2, 3600)})

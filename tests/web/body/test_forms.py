@@ -1,4 +1,4 @@
-"""Forms as real clients send them, which other servers refuse: read, whatever their chunks are."""
+"""Multipart forms as real clients send them are read, in chunks of any size."""
 
 import gc
 import json
@@ -24,7 +24,7 @@ from greengrocer.web.body.form import (
 )
 from greengrocer.web.body.upload import read_content_type
 from support.forms import BOUNDARY, FORM, form, part
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 
 PICTURE = jpeg(250)
@@ -98,13 +98,13 @@ DISPOSITIONS = {
 
 @pytest.mark.parametrize("name", DISPOSITIONS)
 @pytest.mark.parametrize("step", [1, 1 << 20])
-def test_a_file_name_may_be_anything(name: str, step: int) -> None:
+def test_any_file_name_is_accepted(name: str, step: int) -> None:
     body = with_disposition(DISPOSITIONS[name])
     assert told(FORM, body, step) == [("file", PICTURE)]
 
 
 @pytest.mark.parametrize("name", DISPOSITIONS)
-def test_the_service_answers_whatever_the_file_is_called(client: httpx.Client, name: str) -> None:
+def test_the_service_answers_with_any_file_name(client: httpx.Client, name: str) -> None:
     body = with_disposition(DISPOSITIONS[name])
     for target in ("/predict", "/predict/batch"):
         answer = exchange(str(client.base_url), post(body, kind=FORM, target=target))
@@ -178,26 +178,26 @@ def test_the_content_type_may_be_written_in_many_ways(kind: str, boundary: str) 
     ],
 )
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 1 << 20])
-def test_what_stands_around_the_parts_is_read_past(body: bytes, step: int) -> None:
+def test_preamble_and_epilogue_are_ignored(body: bytes, step: int) -> None:
     assert told(FORM, body, step) == [("file", PICTURE)]
 
 
 @pytest.mark.parametrize("content", [b"", b"\r\n", b"\r", b"\r\n--", b"\r\n--frontie", b"--front"])
 @pytest.mark.parametrize("step", [1, 1 << 20])
-def test_what_is_like_a_boundary_is_content(content: bytes, step: int) -> None:
+def test_content_similar_to_a_boundary_is_content(content: bytes, step: int) -> None:
     assert told(FORM, of(BOUNDARY, content), step) == [("file", content)]
     longer = content + b"\r\n--frontierer\r\n\r\n--frontier-\r\n"
     assert told(FORM, of(BOUNDARY, longer), step) == [("file", longer)]
 
 
-def test_lines_that_begin_like_the_boundary_are_bounded() -> None:
+def test_many_lines_that_begin_like_the_boundary_are_refused() -> None:
     line = b"\r\n--frontierer"
     assert told(FORM, of(BOUNDARY, line * MAX_LONGER)) == [("file", line * MAX_LONGER)]
     with pytest.raises(MalformedUpload, match="begin like its boundary"):
         told(FORM, of(BOUNDARY, line * (MAX_LONGER + 1)))
 
 
-def test_a_part_without_a_body_needs_one_empty_line_alone() -> None:
+def test_a_part_without_a_body_needs_only_one_empty_line() -> None:
     empty = f"--{BOUNDARY}\r\nContent-Disposition: form-data; name=x\r\n".encode()
     for step in (1, 1 << 20):
         assert told(FORM, empty + b"\r\n" + of(BOUNDARY), step) == [("x", b""), ("file", PICTURE)]
@@ -208,7 +208,9 @@ def test_a_part_without_a_body_needs_one_empty_line_alone() -> None:
     st.sampled_from(["-", "frontier", "=_1", "\r\n--"[2:]]),
     st.integers(1, 60),
 )
-def test_what_was_written_is_read(parts: list[tuple[str, bytes]], boundary: str, step: int) -> None:
+def test_a_form_is_read_as_it_was_written(
+    parts: list[tuple[str, bytes]], boundary: str, step: int
+) -> None:
     delimiter = f"\r\n--{boundary}".encode()
     kept = [(name, content) for name, content in parts if delimiter not in b"\r\n" + content]
     body = b"".join(
@@ -241,7 +243,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("step", [1, 1000, 1 << 20])
-def test_behind_a_part_that_cannot_be_read_the_next_ones_are(name: str, step: int) -> None:
+def test_parts_after_an_unreadable_one_are_read(name: str, step: int) -> None:
     first, second, third = told(FORM, form(part(PICTURE), BAD[name], part(PICTURE)), step)
     assert first == third == ("file", PICTURE)
     assert isinstance(second, str)
@@ -249,7 +251,9 @@ def test_behind_a_part_that_cannot_be_read_the_next_ones_are(name: str, step: in
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_in_a_batch_they_are_answered(client: httpx.Client, name: str) -> None:
+def test_in_a_batch_the_parts_after_an_unreadable_one_are_answered(
+    client: httpx.Client, name: str
+) -> None:
     body = form(part(PICTURE), BAD[name], part(PICTURE))
     answer = exchange(str(client.base_url), post(body, kind=FORM, target="/predict/batch"))
     lines = [json.loads(line) for line in answer.body.splitlines()]
@@ -280,7 +284,7 @@ RAW = [
 
 @pytest.mark.parametrize("kind", RAW)
 @pytest.mark.parametrize("target", ["/predict", "/explain"])
-def test_the_bytes_are_looked_at_and_not_the_type(
+def test_the_declared_type_of_an_image_is_ignored(
     client: httpx.Client, kind: str, target: str
 ) -> None:
     headers = {"Content-Type": kind} if kind else {}
@@ -288,9 +292,7 @@ def test_the_bytes_are_looked_at_and_not_the_type(
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "application/octet-stream", ""])
-def test_a_form_that_is_sent_as_an_image_is_told_who_sets_its_type(
-    client: httpx.Client, kind: str
-) -> None:
+def test_a_form_sent_as_an_image_is_refused_with_advice(client: httpx.Client, kind: str) -> None:
     headers = {"Content-Type": kind} if kind else {}
     response = client.post("/predict", content=form(part(PICTURE)), headers=headers)
     problem = problem_of(400, response.headers, response.content)
@@ -306,7 +308,7 @@ def test_a_form_that_is_sent_as_an_image_is_told_who_sets_its_type(
         *("multipart/mixed; boundary=frontier", "multipart/related", "form-data", "application/*x"),
     ],
 )
-def test_a_body_that_says_it_is_something_else_is_told_what_is_taken(
+def test_a_body_of_another_type_is_refused_with_the_accepted_ones(
     client: httpx.Client, kind: str
 ) -> None:
     response = client.post("/predict", content=PICTURE, headers={"Content-Type": kind})
@@ -317,7 +319,7 @@ def test_a_body_that_says_it_is_something_else_is_told_what_is_taken(
     assert "image/jpeg" in problem.detail
 
 
-def test_a_form_is_gone_as_soon_as_nobody_has_it() -> None:
+def test_a_form_is_freed_with_its_last_reference() -> None:
     """It holds the upload, by what takes its parts: the collector may come much later."""
     told: list[Event] = []
     for body in (form(part(PICTURE)), form(part(PICTURE))[:-20]):

@@ -1,4 +1,4 @@
-"""How many bytes are taken, and that whoever sends more is told so, not cut off."""
+"""The limits of uploads: a client over them gets the refusal, not a broken connection."""
 
 import http.client
 import subprocess
@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from support.forms import FORM, form, part
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import Server, start_server
 from support.wire import Wire, exchange, head, post
@@ -41,7 +41,7 @@ def test_a_declared_length_may_reach_the_limit(
     assert exchange(small_server.url, post(picture)).status == status
 
 
-def test_a_declared_length_is_no_number_of_thousands_of_digits(small_server: Server) -> None:
+def test_a_declared_length_of_thousands_of_digits_is_refused(small_server: Server) -> None:
     length = f"Content-Length: {'0' * 5000}1"
     request = head("POST", "/predict", "Content-Type: image/jpeg", length) + b"x"
     answer = exchange(small_server.url, request)
@@ -50,14 +50,16 @@ def test_a_declared_length_is_no_number_of_thousands_of_digits(small_server: Ser
 
 
 @pytest.mark.parametrize(("picture", "status"), [(FITS, 200), (OVER, 413)])
-def test_chunks_are_counted_as_they_come(small_server: Server, picture: bytes, status: int) -> None:
+def test_chunks_are_counted_as_they_arrive(
+    small_server: Server, picture: bytes, status: int
+) -> None:
     with small_server.client() as client:
         response = client.post("/predict", content=iter([picture]), headers=JPEG)
     assert response.status_code == status
 
 
 @pytest.mark.parametrize(("picture", "status"), [(FITS, 200), (OVER, 413)])
-def test_in_a_form_the_image_alone_is_counted(
+def test_in_a_form_only_the_image_is_counted(
     small_server: Server, picture: bytes, status: int
 ) -> None:
     body = form(part(b"x" * 100_000, "comment"), part(picture))
@@ -66,7 +68,9 @@ def test_in_a_form_the_image_alone_is_counted(
     assert response.status_code == status
 
 
-def test_what_declares_too_much_is_refused_before_it_comes(small_server: Server) -> None:
+def test_too_large_a_declared_length_is_refused_before_the_body_arrives(
+    small_server: Server,
+) -> None:
     length = f"Content-Length: {MOST + 1}"
     answer = exchange(small_server.url, head("POST", "/predict", "Content-Type: image/png", length))
     problem = problem_of(answer.status, answer.headers, answer.body)
@@ -75,7 +79,7 @@ def test_what_declares_too_much_is_refused_before_it_comes(small_server: Server)
     assert answer.headers["connection"] == "close"
 
 
-def test_chunks_are_refused_as_soon_as_they_are_too_many(small_server: Server) -> None:
+def test_a_chunked_body_is_refused_as_soon_as_it_passes_the_limit(small_server: Server) -> None:
     chunk = b"%x\r\n%b\r\n" % (len(OVER), OVER)  # and no last chunk ever comes
     answer = exchange(small_server.url, head("POST", "/predict", *CHUNKED) + chunk)
     assert problem_of(answer.status, answer.headers, answer.body).code == "too-many-bytes"
@@ -84,7 +88,7 @@ def test_chunks_are_refused_as_soon_as_they_are_too_many(small_server: Server) -
 
 @pytest.mark.parametrize("target", ["/predict", "/nope", "/livez"])
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-def test_a_raw_client_that_sends_on_gets_its_answer(
+def test_a_raw_client_that_keeps_sending_gets_the_answer(
     small_server: Server, target: str, connection: str
 ) -> None:
     length = f"Content-Length: {len(HUGE)}"
@@ -97,20 +101,20 @@ def test_a_raw_client_that_sends_on_gets_its_answer(
         assert wire.closed()
 
 
-def test_a_client_of_http_1_0_that_sends_on_gets_its_answer(small_server: Server) -> None:
+def test_an_http_1_0_client_that_keeps_sending_gets_the_answer(small_server: Server) -> None:
     headers = ("Content-Type: image/jpeg", f"Content-Length: {len(HUGE)}")
     request = head("POST", "/predict", *headers, version="1.0")
     assert exchange(small_server.url, request + HUGE).status == 413
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_httpx_gets_its_answer(small_server: Server, chunked: bool) -> None:
+def test_httpx_gets_the_answer(small_server: Server, chunked: bool) -> None:
     content = (HUGE[k : k + 65536] for k in range(0, len(HUGE), 65536)) if chunked else HUGE
     response = httpx.post(f"{small_server.url}/predict", content=content, headers=JPEG, timeout=60)
     assert problem_of(413, response.headers, response.content).code == "too-many-bytes"
 
 
-def test_http_client_gets_its_answer(small_server: Server) -> None:
+def test_http_client_gets_the_answer(small_server: Server) -> None:
     connection = http.client.HTTPConnection(urlsplit(small_server.url).netloc, timeout=60)
     connection.request("POST", "/predict", HUGE, JPEG)
     response = connection.getresponse()
@@ -121,7 +125,7 @@ def test_http_client_gets_its_answer(small_server: Server) -> None:
 
 @pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("expect", ["Expect:", "Expect: 100-continue"])
-def test_curl_gets_its_answer(small_server: Server, tmp_path: Path, expect: str) -> None:
+def test_curl_gets_the_answer(small_server: Server, tmp_path: Path, expect: str) -> None:
     (tmp_path / "huge.jpg").write_bytes(HUGE)
     command = ["curl", "-sS", "-F", f"file=@{tmp_path / 'huge.jpg'}", "-H", expect]
     status = ["-o", str(tmp_path / "answer"), "-w", "%{http_code}"]
@@ -130,14 +134,14 @@ def test_curl_gets_its_answer(small_server: Server, tmp_path: Path, expect: str)
     assert done.stdout == b"413", done.stderr
 
 
-def test_after_expect_a_body_that_is_refused_is_never_asked_for(small_server: Server) -> None:
+def test_after_expect_a_refused_body_gets_no_100_continue(small_server: Server) -> None:
     headers = ("Content-Type: image/jpeg", f"Content-Length: {len(HUGE)}", "Expect: 100-continue")
     with Wire(small_server.url) as wire:
         wire.send(head("POST", "/predict", *headers))
         assert wire.line().startswith(b"HTTP/1.1 413 ")
 
 
-def test_after_expect_a_body_that_is_taken_is_asked_for(small_server: Server) -> None:
+def test_after_expect_an_accepted_body_gets_100_continue(small_server: Server) -> None:
     headers = ("Content-Type: image/jpeg", f"Content-Length: {MOST}", "Expect: 100-continue")
     with Wire(small_server.url) as wire:
         wire.send(head("POST", "/predict", *headers))

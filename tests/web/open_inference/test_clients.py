@@ -1,4 +1,4 @@
-"""Unmodified clients of the protocol, each in an environment of its own."""
+"""Unmodified clients of the protocol, each in its own environment."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from benchmarks.peers.environments import environment
 
 from greengrocer.imaging.formats import accepted
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, start_server
 from support.workers import start_workers
 
@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def told(client: str, server: Server, pictures: list[Path]) -> dict[str, Any]:
-    """What a client was told."""
+    """What a client received."""
     python = environment("clients", ROOT / "requirements" / "clients.txt") / "python"
     script = ROOT / "conformance" / "open_inference" / f"with_{client}.py"
     words = map(str, [python, script, server.url.removeprefix("http://"), "greys", *pictures])
@@ -69,7 +69,7 @@ def agrees(given: dict[str, Any], server: Server, pictures: list[Path]) -> bool:
     return all(given[name] == values for name, values in predicted(server, pictures).items())
 
 
-def test_tritonclient(server: Server, pictures: list[Path]) -> None:
+def test_tritonclient_works_unmodified(server: Server, pictures: list[Path]) -> None:
     found = told("tritonclient", server, pictures)
     assert found["live"]
     assert found["ready"] == [True, True]
@@ -99,7 +99,7 @@ def test_tritonclient(server: Server, pictures: list[Path]) -> None:
     assert found["compressed"][0] == "415"
 
 
-def test_kserve(server: Server, pictures: list[Path]) -> None:
+def test_the_kserve_client_works_unmodified(server: Server, pictures: list[Path]) -> None:
     found = told("kserve", server, pictures)
     assert found["live"]
     assert found["ready"] == [True, True]

@@ -1,4 +1,4 @@
-"""``/v2``: what good requests are answered."""
+"""``/v2``: the answers to good requests."""
 
 import json
 import struct
@@ -22,7 +22,7 @@ from greengrocer.web.open_inference.schemas import (
 )
 from support.engines import HeldEngine
 from support.live import MEGA, Live, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.scrapes import sample, scrape
 from support.seam import pipeline_of
 from support.tensors import asking, binary, image, infer, packed
@@ -48,7 +48,7 @@ def answered(response: WireAnswer) -> dict[str, Any]:
     }
 
 
-def test_metadata_and_health(client: httpx.Client) -> None:
+def test_metadata_and_health_are_answered(client: httpx.Client) -> None:
     server = ServerMetadata.model_validate_json(client.get("/v2").content)
     assert server.extensions == [*["binary_tensor_data", "classification"], "model_configuration"]
     assert client.get("/v2/health/live").json() == {"live": True}
@@ -66,7 +66,7 @@ def test_metadata_and_health(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("version", ["", "/versions/1"])
-def test_the_configuration_is_the_metadata_in_tritons_words(
+def test_the_configuration_is_the_metadata_in_tritons_format(
     client: httpx.Client, version: str
 ) -> None:
     config = client.get(f"/v2/models/greys{version}/config").json()
@@ -94,13 +94,13 @@ def test_the_configuration_is_the_metadata_in_tritons_words(
 
 
 @pytest.mark.parametrize("path", ["other/config", "greys/versions/2/config"])
-def test_another_models_configuration_is_not_there(client: httpx.Client, path: str) -> None:
+def test_the_configuration_of_an_unknown_model_is_a_404(client: httpx.Client, path: str) -> None:
     response = client.get(f"/v2/models/{path}")
     assert response.status_code == 404
     assert [*response.json()] == ["error"]
 
 
-def test_a_service_that_is_not_ready_says_so(fake_bundle: Path) -> None:
+def test_an_unready_service_answers_so(fake_bundle: Path) -> None:
     with live(make_service(fake_bundle)) as running, running.client() as client:
         running.service.readiness.state = State.STOPPING
         for path in ("/v2/health/ready", "/v2/models/greys/ready"):
@@ -123,7 +123,7 @@ def test_files_in_json_are_answered_as_predict_does(client: httpx.Client, url: s
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_pixels_in_json_and_as_octets_are_the_image(url: str, nested: bool) -> None:
+def test_pixels_in_json_and_in_binary_get_the_same_answer(url: str, nested: bool) -> None:
     pixels = np.stack([np.asarray(photo(seed, (20, 15))) for seed in range(3)])
     of_file = answered(exchange(url, infer(asking(image(*_pngs(3))))))
     data = pixels.tolist() if nested else pixels.ravel().tolist()
@@ -141,7 +141,7 @@ def _pngs(count: int) -> list[bytes]:
     return [encoded(photo(seed, (20, 15)), "PNG") for seed in range(count)]
 
 
-def test_outputs_are_those_asked_for_in_their_order_each_as_it_is_wanted(url: str) -> None:
+def test_requested_outputs_come_in_their_order_and_encoding(url: str) -> None:
     tail = packed(DARK, LIGHT)
     request = asking(
         binary("image", "BYTES", [2], len(tail)),
@@ -174,7 +174,7 @@ def test_outputs_are_those_asked_for_in_their_order_each_as_it_is_wanted(url: st
     assert [text.split(":")[2] for text in coarse["data"]] == ["dark", "light", "light", "dark"]
 
 
-def test_all_outputs_may_be_octets(url: str) -> None:
+def test_all_outputs_may_be_binary(url: str) -> None:
     request = asking(image(DARK), parameters={"binary_data_output": True, "timeout": 5})
     response = exchange(url, infer(request))
     length = int(response.headers["inference-header-content-length"])
@@ -184,7 +184,7 @@ def test_all_outputs_may_be_octets(url: str) -> None:
     assert len(response.body) == length + sum(sizes)
 
 
-def test_a_request_has_one_place_and_its_images_take_turns(fake_bundle: Path) -> None:
+def test_a_request_takes_one_place_and_its_images_run_in_turn(fake_bundle: Path) -> None:
     service = make_service(fake_bundle, threads=3)
     for wait, status in ((0, 200), (-1, 429)):
         limits = AdmissionLimits(256 * MEGA, wait)
@@ -196,7 +196,7 @@ def test_a_request_has_one_place_and_its_images_take_turns(fake_bundle: Path) ->
         service = make_service(fake_bundle, threads=3)
 
 
-def test_an_answer_is_of_one_model_or_none(fake_bundle: Path) -> None:
+def test_an_answer_comes_from_one_model_only(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     with live(make_service(fake_bundle, engine)) as running, Wire(running.url) as wire:
         wire.send(infer(asking(image(DARK, LIGHT))))
@@ -209,7 +209,9 @@ def test_an_answer_is_of_one_model_or_none(fake_bundle: Path) -> None:
         assert b"the model was replaced" in answer.body
 
 
-def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, url: str) -> None:
+def test_routes_with_parameters_are_counted_by_their_patterns(
+    client: httpx.Client, url: str
+) -> None:
     route = "/v2/models/{name}/infer"
     before = scrape(client)
     exchange(url, infer(asking(image(DARK))))
@@ -225,7 +227,7 @@ def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, u
     assert not [name for name in routes if name and ("other" in name or "nothing" in name)]
 
 
-def test_while_images_are_worked_on_their_text_has_gone(
+def test_the_json_text_is_freed_while_images_are_processed(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
     """In base64 it is longer than the images, and was kept until the answer."""

@@ -1,4 +1,4 @@
-"""``/v2``: bad requests are refused in the protocol's words, and never with a 5xx."""
+"""``/v2``: bad requests are errors of the protocol, never a 5xx."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.live import FailingEngine, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.png import RGB, SIGNATURE, header
 from support.tensors import INFER, asking, binary, image, infer, packed
 from support.wire import exchange, head
@@ -124,7 +124,7 @@ BAD: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_wrong_is_told_in_the_protocols_words(client: httpx.Client, name: str) -> None:
+def test_a_bad_request_is_an_error_of_the_protocol(client: httpx.Client, name: str) -> None:
     status, request = BAD[name]
     answer = exchange(str(client.base_url), request)
     assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
@@ -134,12 +134,12 @@ def test_what_is_wrong_is_told_in_the_protocols_words(client: httpx.Client, name
     assert not [leak for leak in LEAKS if leak in answer.body.decode()], told
 
 
-def test_of_many_images_it_says_which(client: httpx.Client) -> None:
+def test_the_refused_one_of_many_images_is_named(client: httpx.Client) -> None:
     answer = exchange(str(client.base_url), infer(asking(image(GREY, GREY, b"a pear"))))
     assert json.loads(answer.body)["error"].startswith("image 2: ")
 
 
-def test_a_failure_tells_no_secret(fake_bundle: Path) -> None:
+def test_a_failure_shows_no_internals(fake_bundle: Path) -> None:
     with live(make_service(fake_bundle, engine_of(FailingEngine, fake_bundle))) as running:
         for count in (1, 3):
             answer = exchange(running.url, infer(asking(image(*[GREY] * count))))
@@ -182,7 +182,9 @@ REQUESTS = st.fixed_dictionaries(
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_no_request_makes_it_fail(client: httpx.Client, request_: Any, tail: bytes | None) -> None:
+def test_no_request_causes_a_server_error(
+    client: httpx.Client, request_: Any, tail: bytes | None
+) -> None:
     answer = exchange(str(client.base_url), infer(request_, tail))
     assert answer.status in (200, 400, 413)
     assert ("error" in json.loads(answer.body)) if answer.status != 200 else answer.body

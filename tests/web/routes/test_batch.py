@@ -1,4 +1,4 @@
-"""``POST /predict/batch``: many images, a line each."""
+"""``POST /predict/batch``: many images, one line each."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from greengrocer.web.service import Service
 from support.engines import HeldEngine
 from support.forms import FORM, form, part
 from support.live import MEGA, FailingEngine, Live, engine_of, live, make_service
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
 from support.workers import start_workers
@@ -87,7 +87,7 @@ def limited(bundle: Path, threads: int = 1, **limits: Any) -> Iterator[Live]:
         assert until(lambda: idle(running.service))
 
 
-def test_every_line_is_what_predict_would_answer(client: httpx.Client) -> None:
+def test_every_line_is_what_predict_answers(client: httpx.Client) -> None:
     pictures = [jpeg(5), b"", jpeg(250), b"a pear", encoded(photo(1), "WEBP"), jpeg(9)[:300]]
     body = form(part(b"x" * 999, "comment"), *map(part, pictures))
     lines = answered(str(client.base_url), body, query="?top=2&explain=true")
@@ -100,7 +100,7 @@ def test_every_line_is_what_predict_would_answer(client: httpx.Client) -> None:
         assert line == alone
 
 
-def test_an_answer_comes_while_the_form_is_still_sent(held: Live) -> None:
+def test_an_answer_is_sent_while_the_form_is_still_arriving(held: Live) -> None:
     first, second = part(jpeg(5)), form(part(jpeg(250)))
     start = batch(first + second)[: -len(second) + 20]
     with Wire(held.url) as wire:
@@ -112,13 +112,13 @@ def test_an_answer_comes_while_the_form_is_still_sent(held: Live) -> None:
         assert b'"index":1,"prediction":"grey-9"' in wire.rest()
 
 
-def test_a_client_that_sends_all_before_it_reads_gets_all(client: httpx.Client) -> None:
+def test_a_client_that_sends_all_before_it_reads_gets_every_line(client: httpx.Client) -> None:
     with Wire(str(client.base_url)) as wire:
         wire.send(batch(form(*[part(jpeg(5))] * 1000), "Connection: close", query="?explain=true"))
         assert wire.rest().count(b'"grey-0","confidence"') >= 1000
 
 
-def test_memory_is_held_for_a_few_images_only(fake_bundle: Path) -> None:
+def test_memory_is_reserved_for_a_few_images_only(fake_bundle: Path) -> None:
     picture = encoded(photo(1, (600, 600)), "PNG")
     with limited(fake_bundle, upload_bytes=5 * len(picture)) as running:
         lines = answered(running.url, form(*[part(picture)] * 40))
@@ -126,12 +126,12 @@ def test_memory_is_held_for_a_few_images_only(fake_bundle: Path) -> None:
         assert "overloaded" not in said(lines)
 
 
-def test_an_image_without_a_place_waits_for_one(fake_bundle: Path) -> None:
+def test_an_image_of_a_batch_waits_for_a_place(fake_bundle: Path) -> None:
     with limited(fake_bundle, threads=3, wait_seconds=0) as running:
         assert said(answered(running.url, form(*[part(jpeg(5))] * 4))) == ["grey-0"] * 4
 
 
-def test_an_image_that_waits_is_not_overtaken(held: Live) -> None:
+def test_a_waiting_image_is_not_overtaken(held: Live) -> None:
     one_place = AdmissionLimits(256 * MEGA, wait_seconds=0)
     admission = Admission(one_place, 1, 1.0)
     with live(replace(held.service, admission=admission)) as running, Wire(running.url) as wire:
@@ -146,7 +146,7 @@ def test_an_image_that_waits_is_not_overtaken(held: Live) -> None:
         assert until(lambda: idle(running.service))
 
 
-def test_a_client_that_leaves_leaves_the_line(held: Live) -> None:
+def test_a_disconnected_client_leaves_the_queue(held: Live) -> None:
     admission = Admission(AdmissionLimits(256 * MEGA, wait_seconds=0), 1, 1.0)
     with live(replace(held.service, admission=admission)) as running:
         with Wire(running.url) as wire:
@@ -158,14 +158,14 @@ def test_a_client_that_leaves_leaves_the_line(held: Live) -> None:
         assert until(lambda: idle(running.service))
 
 
-def test_without_a_place_for_the_first_there_is_none_for_any(fake_bundle: Path) -> None:
+def test_if_the_first_image_gets_no_place_the_batch_is_refused(fake_bundle: Path) -> None:
     with limited(fake_bundle, wait_seconds=-1) as running:
         refused = exchange(running.url, batch(form(part(jpeg(5)), part(jpeg(5)))))
         assert (refused.status, json.loads(refused.body)["code"]) == (429, "overloaded")
         assert int(refused.headers["retry-after"]) >= 1
 
 
-def test_an_image_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
+def test_too_large_an_image_is_refused_in_its_line(fake_bundle: Path) -> None:
     with limited(fake_bundle, image_bytes=5000) as running:
         parts = [part(jpeg(5)), part(bytes(300_000)), part(jpeg(250))]
         assert said(answered(running.url, form(*parts))) == ["grey-0", "too-many-bytes", "grey-9"]
@@ -180,7 +180,7 @@ def test_an_image_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
         (form(part(jpeg(5)), part(bytes(300_000), "other")), "too-many-bytes"),
     ],
 )
-def test_a_form_that_is_refused_midway_ends_with_a_line_that_says_so(
+def test_a_form_refused_midway_ends_with_a_line_with_the_reason(
     fake_bundle: Path, body: bytes, code: str
 ) -> None:
     def chunks() -> Iterator[bytes]:  # without a length, which would be refused at once
@@ -211,7 +211,7 @@ def test_a_form_that_is_refused_midway_ends_with_a_line_that_says_so(
         (batch(b"").replace(b"Length: 0", b"Length: 600000000"), 413, "too-many-bytes"),
     ],
 )
-def test_what_no_image_is_to_blame_for_is_the_requests_own_status(
+def test_an_error_of_the_request_itself_is_its_status(
     client: httpx.Client, request_: bytes, status: int, code: str
 ) -> None:
     refused = exchange(str(client.base_url), request_)
@@ -219,14 +219,16 @@ def test_what_no_image_is_to_blame_for_is_the_requests_own_status(
     assert refused.headers["content-type"] == "application/problem+json"
 
 
-def test_the_clients_deadline_is_that_of_every_image(held: Live) -> None:
+def test_the_clients_deadline_applies_to_every_image(held: Live) -> None:
     lines = answered(held.url, form(*[part(jpeg(5))] * 4), "X-Deadline-Ms: 200")
     assert set(said(lines)) == {"deadline-exceeded"}
     assert [line["status"] for line in lines] == [504] * len(lines)
 
 
 @pytest.mark.parametrize("rate", [1e9, 1e-3])  # what came fast buys no silence
-def test_a_client_that_sends_no_further_is_told_so(fake_bundle: Path, rate: float) -> None:
+def test_a_client_that_stops_sending_gets_a_line_with_the_reason(
+    fake_bundle: Path, rate: float
+) -> None:
     with limited(fake_bundle, grace=0.5, rate=rate) as running, Wire(running.url) as wire:
         wire.send(batch(form(part(jpeg(5)), part(jpeg(250))))[:-300])
         lines = wire.rest()
@@ -234,7 +236,9 @@ def test_a_client_that_sends_no_further_is_told_so(fake_bundle: Path, rate: floa
         assert b'"index":1,"type":"urn:greengrocer:problem:slow-upload"' in lines
 
 
-def test_the_time_for_which_it_is_not_read_is_not_the_clients(fake_bundle: Path) -> None:
+def test_time_in_which_the_service_does_not_read_is_not_charged_to_the_client(
+    fake_bundle: Path,
+) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     picture = encoded(photo(1, (1000, 1000)), "PNG")
     body = form(*[part(picture)] * 50)
@@ -250,7 +254,7 @@ def test_the_time_for_which_it_is_not_read_is_not_the_clients(fake_bundle: Path)
         assert "prediction" in lines.result()[-1]
 
 
-def test_a_client_that_leaves_is_worked_for_no_more(held: Live) -> None:
+def test_nothing_is_computed_for_a_disconnected_client(held: Live) -> None:
     engine = engine_behind(held)
     with Wire(held.url) as wire:
         wire.send(batch(form(*[part(jpeg(5))] * 9)))
@@ -261,7 +265,7 @@ def test_a_client_that_leaves_is_worked_for_no_more(held: Live) -> None:
     assert engine.calls == 1
 
 
-def test_a_failure_is_a_line_that_tells_no_secret(fake_bundle: Path) -> None:
+def test_a_failure_is_a_line_without_internals(fake_bundle: Path) -> None:
     with live(make_service(fake_bundle, engine_of(FailingEngine, fake_bundle))) as running:
         lines = answered(running.url, form(*[part(jpeg(5))] * 3))
     assert [line["status"] for line in lines] == [500] * 3
@@ -269,7 +273,7 @@ def test_a_failure_is_a_line_that_tells_no_secret(fake_bundle: Path) -> None:
 
 
 @pytest.mark.accept
-def test_over_an_engine_process_it_is_the_same(fake_bundle: Path) -> None:
+def test_an_engine_process_answers_a_batch_the_same(fake_bundle: Path) -> None:
     workers = start_workers(2, "--bundle", str(fake_bundle), "--engine", "fake")
     try:
         levels = [k % 10 for k in range(50)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, start_server
 from support.wire import exchange, post
@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest, fake_bundle: Path) -> Iterator[Server
     assert server.stop() == 0, "".join(server.log)
 
 
-def test_each_image_gets_its_own_answer_and_a_bad_one_harms_no_neighbour(server: Server) -> None:
+def test_each_image_gets_its_own_answer_and_a_bad_one_fails_alone(server: Server) -> None:
     pictures = [jpeg(level) for level in LEVELS]
     bad = 5
     pictures[bad] = pictures[bad][:200]

@@ -1,4 +1,4 @@
-"""``/docs`` and ``/openapi.json``: whole, true, and from this host alone."""
+"""``/docs`` and ``/openapi.json``: complete, true, and loaded from this host only."""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -84,7 +84,7 @@ def test_the_pages_policy_allows_its_own_script_and_no_other_host(
     assert '"openapi.json"' in script
 
 
-def test_the_frameworks_own_pages_are_not_there(client: httpx.Client) -> None:
+def test_the_frameworks_own_pages_are_absent(client: httpx.Client) -> None:
     for path in ("/redoc", "/docs/oauth2-redirect", "/docs/"):
         assert client.get(path).status_code == 404
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from greengrocer.web.schemas import Prediction
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 
-def test_the_evidence_comes_where_it_is_asked_for(client: httpx.Client) -> None:
+def test_evidence_is_returned_on_request(client: httpx.Client) -> None:
     response = client.post("/predict?explain=true&top=2", files={"file": jpeg(115)})
     prediction = Prediction.model_validate_json(response.content)
     assert len(prediction.top) == 2
@@ -24,13 +24,13 @@ def test_the_evidence_comes_where_it_is_asked_for(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?explain=false"])
-def test_without_it_the_answer_is_as_short_as_ever(client: httpx.Client, query: str) -> None:
+def test_without_explain_the_answer_has_no_evidence(client: httpx.Client, query: str) -> None:
     response = client.post(f"/predict{query}", files={"file": jpeg(115)})
     assert "evidence" not in json.loads(response.content)
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1500, 600)])
-def test_explain_answers_with_the_image_under_its_evidence(
+def test_explain_answers_with_the_evidence_over_the_image(
     client: httpx.Client, size: tuple[int, int]
 ) -> None:
     picture = encoded(photo(3, size), "PNG")

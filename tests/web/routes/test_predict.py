@@ -1,4 +1,4 @@
-"""``POST /predict``: what a good image is answered."""
+"""``POST /predict``: the answers to good images."""
 
 import httpx
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 
 from greengrocer.web.schemas import ClassNames, Prediction
 from support.forms import FORM, form, part
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 
 def answered(response: httpx.Response) -> Prediction:
@@ -37,7 +37,7 @@ def test_a_raw_body_is_answered(client: httpx.Client, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["IMAGE/JPEG", "image/jpeg; charset=binary", "image/png"])
-def test_the_bytes_and_not_the_declared_type_tell_the_format(
+def test_the_format_is_read_from_the_bytes_not_the_declared_type(
     client: httpx.Client, kind: str
 ) -> None:
     response = client.post("/predict", content=jpeg(15), headers={"Content-Type": kind})
@@ -56,7 +56,7 @@ def test_other_parts_of_a_form_are_ignored(client: httpx.Client) -> None:
     assert answered(response).prediction == "grey-9"
 
 
-def test_a_form_in_one_byte_chunks_is_the_form(client: httpx.Client) -> None:
+def test_a_form_in_one_byte_chunks_is_answered(client: httpx.Client) -> None:
     body = form(part(jpeg(240)))
     chunks = (body[k : k + 1] for k in range(len(body)))
     response = client.post("/predict", content=chunks, headers={"Content-Type": FORM})
@@ -73,9 +73,7 @@ def test_the_answer_is_a_class_of_the_list(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(("query", "count"), [("", 5), ("?top=1", 1), ("?top=10", 10)])
-def test_top_says_how_many_of_the_best_are_listed(
-    client: httpx.Client, query: str, count: int
-) -> None:
+def test_top_sets_how_many_classes_are_listed(client: httpx.Client, query: str, count: int) -> None:
     prediction = answered(client.post(f"/predict{query}", files={"file": jpeg(128)}))
     assert len(prediction.top) == count
     confidences = [ranked.confidence for ranked in prediction.top]

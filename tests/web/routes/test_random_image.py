@@ -11,11 +11,11 @@ from greengrocer.web.routes.gallery import _blocks
 from greengrocer.web.schemas import Problem
 from support.folders import write_folders
 from support.live import live, make_service
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 from support.servers import StartServer
 
 
-def test_a_data_sets_images_come_as_they_lie_on_disk(
+def test_the_images_of_a_data_set_are_sent_byte_for_byte(
     serve: StartServer, fake_bundle: Path, tmp_path: Path
 ) -> None:
     write_folders(tmp_path, {"pear": [10, 20], "crème fraîche": [30]})
@@ -36,7 +36,7 @@ def test_a_data_sets_images_come_as_they_lie_on_disk(
     assert len(seen) == 2  # in 40 draws a class of one image in four is missed once in 100,000
 
 
-def test_without_a_data_set_the_built_in_images_come(fake_bundle: Path) -> None:
+def test_without_a_data_set_the_built_in_images_are_sent(fake_bundle: Path) -> None:
     gallery = built_in_gallery()
     if not gallery.pictures:
         pytest.skip("src/greengrocer/gallery holds no images yet")
@@ -49,7 +49,7 @@ def test_without_a_data_set_the_built_in_images_come(fake_bundle: Path) -> None:
     assert response.content == names[unquote(response.headers["x-class"])].read_bytes()
 
 
-def test_an_image_that_has_vanished_is_a_503(fake_bundle: Path, tmp_path: Path) -> None:
+def test_a_missing_image_is_a_503(fake_bundle: Path, tmp_path: Path) -> None:
     gone = Gallery((ShownImage(tmp_path / "gone.jpg", "pear"),), built_in=False)
     service = replace(make_service(fake_bundle), gallery=gone)
     with live(service) as server, server.client() as client:

@@ -1,4 +1,4 @@
-"""Chunked bodies: how they are cut for the parser, and that nothing is smuggled behind them."""
+"""Chunked bodies: how they are cut for the parser, and that they smuggle no request."""
 
 import random
 from pathlib import Path
@@ -36,12 +36,12 @@ def pieces(body: bytes, reads: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("content", [b"\n" * 100_000, b"\r\n\r\n" * 20_000, b"0\r\n\r\n" * 20_000])
-def test_a_read_is_one_piece_whatever_is_in_its_chunks(content: bytes) -> None:
+def test_a_read_is_one_piece_whatever_its_chunks_contain(content: bytes) -> None:
     body = chunked(*[content] * 10)
     assert pieces(body + b"\r\n" + NEXT, [len(body) + 2 + len(NEXT)]) == [body]
 
 
-def test_it_may_come_in_any_reads() -> None:
+def test_a_chunked_body_may_arrive_in_reads_of_any_size() -> None:
     random.seed(5)
     body = chunked(b"\n\n\n\n", b"0\r\n\r\n", b"x" * 300, b"\r")
     for _ in range(300):
@@ -50,7 +50,7 @@ def test_it_may_come_in_any_reads() -> None:
 
 
 @pytest.mark.parametrize("line", NO_SIZES)
-def test_what_is_no_size_is_refused(fake_server: Server, line: bytes) -> None:
+def test_an_invalid_chunk_size_is_refused(fake_server: Server, line: bytes) -> None:
     with pytest.raises(MalformedChunk):
         ChunkFraming().follow(bytearray(line))
     with pytest.raises(MalformedChunk):
@@ -60,12 +60,12 @@ def test_what_is_no_size_is_refused(fake_server: Server, line: bytes) -> None:
         assert wire.closed()
 
 
-def test_a_line_that_does_not_end_is_refused(fake_server: Server) -> None:
+def test_an_endless_line_is_refused(fake_server: Server) -> None:
     assert exchange(fake_server.url, HEAD + b"5;" + b"x" * LINE_BYTES).status == 400
 
 
 @pytest.mark.parametrize("size", [1, 4096, 200_000])
-def test_line_feeds_are_parsed_by_the_read(
+def test_line_feeds_in_content_do_not_split_reads(
     fake_bundle: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     counts = {"reads": 0, "pieces": 0}

@@ -1,4 +1,4 @@
-"""What HTTP/1.1 lets clients do on a connection."""
+"""What HTTP/1.1 allows clients on a connection."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from greengrocer.web.schemas import Prediction
 from support.engines import HeldEngine
 from support.live import engine_of, live, make_service
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import Server
 from support.wire import Wire, WireAnswer, exchange, head, post
@@ -22,7 +22,7 @@ def told(answer: WireAnswer) -> str:
     return Prediction.model_validate_json(answer.body).prediction
 
 
-def test_a_connection_serves_request_after_request(fake_server: Server) -> None:
+def test_a_connection_serves_several_requests(fake_server: Server) -> None:
     with Wire(fake_server.url) as wire:
         for _ in range(3):
             assert told(wire.send(post(DARK)).answer()) == "grey-0"
@@ -39,7 +39,7 @@ def test_pipelined_requests_are_answered_in_order(fake_server: Server) -> None:
         assert wire.answer().status == 404
 
 
-def test_a_large_image_may_share_its_packets_with_the_next_head(fake_server: Server) -> None:
+def test_a_large_image_may_share_packets_with_the_next_head(fake_server: Server) -> None:
     large = DARK.ljust(300_000, b"\0")
     with Wire(fake_server.url) as wire:
         wire.send(post(large) + head("GET", "/livez")[:-2])
@@ -47,7 +47,7 @@ def test_a_large_image_may_share_its_packets_with_the_next_head(fake_server: Ser
         assert wire.send(b"\r\n").answer().status == 200
 
 
-def test_a_pipelined_body_may_come_after_the_answer_before_it(fake_server: Server) -> None:
+def test_a_pipelined_body_may_arrive_after_the_previous_answer(fake_server: Server) -> None:
     request = post(LIGHT)
     cut = len(request) - 100
     with Wire(fake_server.url) as wire:
@@ -56,7 +56,7 @@ def test_a_pipelined_body_may_come_after_the_answer_before_it(fake_server: Serve
         assert told(wire.send(request[cut:]).answer()) == "grey-9"
 
 
-def test_garbage_behind_a_request_does_not_overtake_its_answer(fake_bundle: Path) -> None:
+def test_garbage_after_a_request_does_not_overtake_its_answer(fake_bundle: Path) -> None:
     engine = engine_of(HeldEngine, fake_bundle).hold()
     with live(make_service(fake_bundle, engine)) as server, Wire(server.url) as wire:
         wire.send(post(DARK) + b"garbage\r\n\r\n")
@@ -67,7 +67,7 @@ def test_garbage_behind_a_request_does_not_overtake_its_answer(fake_bundle: Path
         assert wire.closed()
 
 
-def test_a_body_may_come_in_one_byte_chunks_with_extensions(fake_server: Server) -> None:
+def test_a_body_may_arrive_in_one_byte_chunks_with_extensions(fake_server: Server) -> None:
     chunks = b"".join(b'1;name="value";x\r\n%c\r\n' % byte for byte in LIGHT)
     with Wire(fake_server.url) as wire:
         wire.send(head("POST", "/predict", *CHUNKED) + chunks + b"0\r\n\r\n")
@@ -105,7 +105,7 @@ def test_a_target_may_be_absolute(fake_server: Server) -> None:
     assert answer.body == b'{"status":"alive"}'
 
 
-def test_connection_close_is_obeyed(fake_server: Server) -> None:
+def test_connection_close_is_honoured(fake_server: Server) -> None:
     with Wire(fake_server.url) as wire:
         answer = wire.send(post(DARK, "Connection: close")).answer()
         assert told(answer) == "grey-0"

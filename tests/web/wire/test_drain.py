@@ -1,4 +1,4 @@
-"""How a running service is stopped: who is still served, who is not, and how soon it ends."""
+"""Stopping a running service: which requests are served, and when it ends."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.web.schemas import Prediction
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.servers import Server, StartServer
 from support.waiting import until
@@ -35,7 +35,7 @@ def draining(serve: StartServer, fake_bundle: Path) -> Iterator[Server]:
     assert "Traceback" not in "".join(server.log)
 
 
-def test_after_sigterm_images_are_answered_but_clients_sent_away(draining: Server) -> None:
+def test_after_sigterm_images_are_answered_with_connection_close(draining: Server) -> None:
     with Wire(draining.url) as kept, Wire(draining.url) as piped:
         assert "connection" not in kept.send(READY).answer().headers
         assert piped.send(READY).answer().status == 200
@@ -55,7 +55,7 @@ def test_after_sigterm_images_are_answered_but_clients_sent_away(draining: Serve
         assert piped.closed()
 
 
-def test_a_request_that_was_not_read_is_answered_and_ended_while_draining(
+def test_an_unread_request_is_answered_and_its_connection_closed_while_draining(
     draining: Server,
 ) -> None:
     draining.process.send_signal(signal.SIGTERM)
@@ -68,7 +68,7 @@ def test_a_request_that_was_not_read_is_answered_and_ended_while_draining(
         assert wire.closed()
 
 
-def test_when_the_delay_ends_the_port_closes_and_what_was_taken_is_finished(
+def test_when_the_delay_ends_the_port_closes_and_accepted_requests_finish(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", "0.5")
@@ -87,7 +87,7 @@ def test_when_the_delay_ends_the_port_closes_and_what_was_taken_is_finished(
     assert told == ["draining", "stopping "]
 
 
-def test_no_request_fails_for_clients_that_heed_readiness(
+def test_no_request_fails_for_clients_that_follow_readiness(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", "--drain-delay-seconds", NEVER)
@@ -121,7 +121,7 @@ def test_sigint_skips_the_delay(serve: StartServer, fake_bundle: Path) -> None:
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("delay", ["0", NEVER])
-def test_a_second_signal_waits_for_nobody(
+def test_a_second_signal_ends_the_service_at_once(
     serve: StartServer, fake_bundle: Path, second: signal.Signals, delay: str
 ) -> None:
     patient = (

@@ -1,4 +1,4 @@
-"""What the head of a request may cost: its size, its headers' number, its time."""
+"""The limits of a request's head: its size, number of headers and time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def quick_url(fake_bundle: Path) -> Iterator[str]:
         yield server.url
 
 
-def test_as_many_headers_as_the_limit_are_taken(fake_server: Server) -> None:
+def test_as_many_headers_as_the_limit_are_accepted(fake_server: Server) -> None:
     headers = [f"X-{k}: y" for k in range(LIMITS.headers - 1)]
     assert exchange(fake_server.url, head("GET", "/livez", *headers)).status == 200
 
@@ -65,13 +65,13 @@ def test_a_url_may_be_as_long_as_the_limit(fake_server: Server, extra: int) -> N
     [(b"GET /", 414), (b"GET / HTTP/1.1\r\nX: ", 431), (b"GET / HTTP/1.1\r\nX", 431)],
     ids=["url", "value", "name"],
 )
-def test_a_line_without_end_is_refused_though_it_goes_on(
+def test_an_endless_line_is_refused_while_it_is_being_sent(
     fake_server: Server, begun: bytes, status: int
 ) -> None:
     assert exchange(fake_server.url, begun + b"x" * 10_000_000).status == status
 
 
-def test_a_trailer_without_end_is_refused(fake_server: Server) -> None:
+def test_an_endless_trailer_is_refused(fake_server: Server) -> None:
     chunked = ("Content-Type: image/jpeg", "Transfer-Encoding: chunked")
     with Wire(fake_server.url) as wire:
         wire.send(head("POST", "/predict", *chunked) + b"1\r\nx\r\n0\r\nX: " + b"x" * 10_000_000)
@@ -106,7 +106,7 @@ def test_garbage_is_a_problem_document(fake_server: Server, garbage: bytes) -> N
     assert refused(exchange(fake_server.url, garbage)) == (400, "bad-request")
 
 
-def test_a_head_that_comes_too_slowly_is_refused(quick_url: str) -> None:
+def test_a_slow_head_is_refused(quick_url: str) -> None:
     assert refused(exchange(quick_url, b"GET /livez HTTP/1.1\r\nHost:")) == (408, "slow-head")
 
 
@@ -117,7 +117,7 @@ def test_a_slow_second_head_is_refused_too(quick_url: str) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"\r\n"])
-def test_a_connection_that_says_nothing_is_closed(quick_url: str, said: bytes) -> None:
+def test_a_silent_connection_is_closed(quick_url: str, said: bytes) -> None:
     with Wire(quick_url) as wire:
         assert wire.send(said).closed()
 
@@ -128,7 +128,9 @@ def test_line_breaks_do_not_keep_a_connection_open(quick_url: str) -> None:
         assert wire.send(b"\r\n").closed()
 
 
-def test_an_idle_connection_is_closed_in_silence(serve: StartServer, fake_bundle: Path) -> None:
+def test_an_idle_connection_is_closed_without_an_answer(
+    serve: StartServer, fake_bundle: Path
+) -> None:
     flags = ("--keep-alive-timeout-seconds", "0.3", "--header-timeout-seconds", "0.1")
     server = serve("--bundle", str(fake_bundle), "--engine", "fake", *flags)
     with Wire(server.url) as wire:
@@ -136,7 +138,7 @@ def test_an_idle_connection_is_closed_in_silence(serve: StartServer, fake_bundle
         assert wire.closed()
 
 
-def test_patience_with_heads_does_not_bound_what_follows(
+def test_the_header_time_out_does_not_apply_to_idle_connections(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     flags = ("--keep-alive-timeout-seconds", "60", "--header-timeout-seconds", "0.1")
@@ -148,7 +150,7 @@ def test_patience_with_heads_does_not_bound_what_follows(
         assert wire.send(head("GET", "/livez")).answer().status == 200
 
 
-def test_two_hundred_slow_clients_leave_health_answering(fake_server: Server) -> None:
+def test_two_hundred_slow_clients_do_not_block_health(fake_server: Server) -> None:
     slow = [Wire(fake_server.url) for _ in range(200)]
     for number, wire in enumerate(slow):
         wire.send(

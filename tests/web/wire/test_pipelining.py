@@ -1,4 +1,4 @@
-"""Requests that are sent before the one before them is answered: in order, in little memory."""
+"""Pipelined requests are answered in order and in little memory."""
 
 import gc
 import select
@@ -15,7 +15,7 @@ from greengrocer.web.wire.protocol import LimitedProtocol
 from greengrocer.web.wire.response import AHEAD
 from support.engines import HeldEngine
 from support.live import Live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.servers import Server, StartServer
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
@@ -55,7 +55,7 @@ def flood(url: str, watched: Processes) -> None:
 
 
 @pytest.mark.parametrize("workers", [None, 2])
-def test_a_flood_of_requests_takes_little_memory_and_delays_nobody(
+def test_a_flood_of_requests_takes_little_memory_and_blocks_no_request(
     serve: StartServer, fake_bundle: Path, workers: int | None
 ) -> None:
     flags = () if workers is None else ("--workers", str(workers))
@@ -64,7 +64,7 @@ def test_a_flood_of_requests_takes_little_memory_and_delays_nobody(
     flood(server.url, processes(server.process.pid))
 
 
-def test_ten_thousand_requests_of_a_moment_are_answered_in_order(fake_server: Server) -> None:
+def test_ten_thousand_requests_at_once_are_answered_in_order(fake_server: Server) -> None:
     count = 10_000
     with Wire(fake_server.url) as wire:
         wire.send(numbered(count)[:READ])  # more than is read ahead: the rest waits in the kernel
@@ -73,7 +73,7 @@ def test_ten_thousand_requests_of_a_moment_are_answered_in_order(fake_server: Se
         assert wire.send(SMALL).answer().status == 200
 
 
-def test_images_among_them_are_answered_in_order(fake_server: Server) -> None:
+def test_pipelined_images_are_answered_in_order(fake_server: Server) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (DARK[:99], DARK[99:]))
     lines = ("Content-Type: image/jpeg", "Transfer-Encoding: chunked")
     broken = b"\r\n\n\r\n" * 50  # of which a body may hold any number
@@ -91,7 +91,7 @@ def test_images_among_them_are_answered_in_order(fake_server: Server) -> None:
     assert [answer.headers["x-request-id"] for answer in answers] == [*"01234"] * 20
 
 
-def test_a_blank_line_may_come_in_parts(fake_server: Server) -> None:
+def test_a_blank_line_may_arrive_in_parts(fake_server: Server) -> None:
     sent = numbered(2)
     end = sent.index(b"\r\n\r\n")
     for cut in range(end - 1, end + 6):
@@ -102,7 +102,7 @@ def test_a_blank_line_may_come_in_parts(fake_server: Server) -> None:
             assert list(ids(wire, 2)) == [0, 1]
 
 
-def test_garbage_behind_many_is_refused_in_its_turn(fake_server: Server) -> None:
+def test_garbage_after_many_requests_is_refused_in_order(fake_server: Server) -> None:
     with Wire(fake_server.url) as wire:
         wire.send(numbered(1000) + b"garbage\r\n\r\n" + SMALL)
         assert list(ids(wire, 1000)) == list(range(1000))
@@ -110,7 +110,7 @@ def test_garbage_behind_many_is_refused_in_its_turn(fake_server: Server) -> None
         assert wire.closed()
 
 
-def test_a_head_behind_others_that_does_not_end_is_refused(
+def test_an_endless_head_after_other_requests_is_refused(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve(
@@ -122,16 +122,14 @@ def test_a_head_behind_others_that_does_not_end_is_refused(
         assert wire.answer().status == 408
 
 
-def test_what_comes_behind_connection_close_is_not_answered(fake_server: Server) -> None:
+def test_requests_after_connection_close_are_not_answered(fake_server: Server) -> None:
     with Wire(fake_server.url) as wire:
         wire.send(head("GET", "/livez", "Connection: close") + SMALL)
         assert wire.answer().status == 200
         assert wire.closed()
 
 
-def test_only_so_much_is_read_while_an_answer_is_due(
-    held_server: Live, held_engine: HeldEngine
-) -> None:
+def test_reading_ahead_of_an_answer_is_bounded(held_server: Live, held_engine: HeldEngine) -> None:
     with Wire(held_server.url) as wire:
         wire.send(post(DARK))
         assert held_engine.busy.wait(SECONDS)
@@ -140,7 +138,7 @@ def test_only_so_much_is_read_while_an_answer_is_due(
             wire.send(bytes(100 * AHEAD))
 
 
-def test_all_connections_together_are_read_ahead_within_a_budget(
+def test_reading_ahead_is_bounded_over_all_connections(
     held_server: Live, held_engine: HeldEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, count = 4, 30
@@ -159,7 +157,7 @@ def test_all_connections_together_are_read_ahead_within_a_budget(
         assert exchange(held_server.url, post(DARK) + SMALL).status == 200
 
 
-def test_refused_connections_leave_nothing_behind(held_server: Live) -> None:
+def test_refused_connections_are_freed(held_server: Live) -> None:
     def kept() -> int:
         return sum(issubclass(type(one), LimitedProtocol) for one in gc.get_objects())
 

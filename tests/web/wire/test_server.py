@@ -1,4 +1,4 @@
-"""The process: when it begins to listen, and how it ends."""
+"""When the process begins to listen, and how it ends."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ import pytest
 
 from greengrocer.web.schemas import Prediction
 from support.bundles import write_fake_bundle
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 from support.servers import START_SECONDS, StartServer, clean_environment
 from support.waiting import until
 from support.wire import Wire, exchange, head, post, refused_connection
@@ -56,7 +56,7 @@ def port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_a_bundle_that_is_refused_ends_the_start_in_one_line_and_opens_no_port(
+def test_a_refused_bundle_ends_the_start_in_one_line_and_opens_no_port(
     tmp_path: Path, port: int
 ) -> None:
     bundle = write_fake_bundle(tmp_path / "bundle")
@@ -74,7 +74,7 @@ def test_a_bundle_that_is_refused_ends_the_start_in_one_line_and_opens_no_port(
     assert "golden.jpg" in err
 
 
-def test_a_port_that_is_taken_is_named_in_one_line(fake_bundle: Path) -> None:
+def test_a_port_in_use_is_named_in_one_line(fake_bundle: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [*COMMAND, "--engine", "fake", "--bundle", str(fake_bundle), "--port", port]
@@ -142,7 +142,7 @@ def test_a_signal_ends_an_idle_server_with_0(
     assert server.process.wait(START_SECONDS) == 0
 
 
-def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
+def test_accepted_requests_are_finished_after_sigterm_even_on_sighup(
     serve: StartServer, fake_bundle: Path
 ) -> None:
     server = serve("--bundle", str(fake_bundle), "--engine", "fake")
@@ -162,9 +162,7 @@ def test_what_was_taken_is_finished_after_sigterm_whatever_sighup_says(
     assert not [line for line in server.log if "error" in line]
 
 
-def test_a_signal_in_the_midst_of_traffic_ends_with_0(
-    serve: StartServer, fake_bundle: Path
-) -> None:
+def test_a_signal_during_traffic_ends_with_0(serve: StartServer, fake_bundle: Path) -> None:
     server = serve(
         "--bundle", str(fake_bundle), "--engine", "fake", "--drain-timeout-seconds", "10"
     )

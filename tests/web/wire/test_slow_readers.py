@@ -1,4 +1,4 @@
-"""Clients that take their answers slowly, or never."""
+"""Clients that read their answers slowly or never."""
 
 import select
 import time
@@ -37,12 +37,12 @@ def hung_up(wire: Wire) -> bool:
 
 
 @pytest.mark.parametrize("sent", [LARGE * MANY, LARGE * MANY + LAST, LARGE * MANY + b"garbage"])
-def test_whoever_takes_nothing_is_left(url: str, sent: bytes) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(url: str, sent: bytes) -> None:
     with Wire(url) as wire:
         assert hung_up(wire.send(sent))
 
 
-def test_whoever_sends_a_batch_to_its_end_before_it_reads_is_waited_for(url: str) -> None:
+def test_a_client_that_sends_a_whole_batch_before_reading_is_waited_for(url: str) -> None:
     body = form(*[part(b"")] * LINES)
     lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", "Connection: close")
     with Wire(url) as wire:
@@ -51,7 +51,7 @@ def test_whoever_sends_a_batch_to_its_end_before_it_reads_is_waited_for(url: str
         assert wire.send(body[-1:]).rest().count(b"empty-image") >= LINES
 
 
-def test_whoever_takes_its_time_gets_all(url: str) -> None:
+def test_a_slow_reader_gets_the_whole_answer(url: str) -> None:
     with Wire(url) as wire:
         wire.send(LARGE * MANY + LAST)
         for _ in range(MANY):

@@ -1,4 +1,4 @@
-"""Dark and light, phone and desk, with axe-core's rules, and behind the page's policy."""
+"""Colour schemes, window sizes, axe-core's rules and the content security policy."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def sideways(shop: Shop) -> int:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("device", [PHONE, DESK], ids=["phone", "desk"])
-def test_axe_finds_nothing_and_all_of_it_fits(
+def test_axe_finds_nothing_and_the_page_fits_the_window(
     open_shop: OpenShop, pictures: dict[str, Path], device: dict[str, object], scheme: str
 ) -> None:
     shop = with_evidence(open_shop(color_scheme=scheme, **device), EVIDENCE)
@@ -49,7 +49,7 @@ def test_axe_finds_nothing_and_all_of_it_fits(
     assert not findings(shop)
 
 
-def test_dark_is_dark_and_light_is_light(open_shop: OpenShop) -> None:
+def test_the_colour_scheme_of_the_browser_is_followed(open_shop: OpenShop) -> None:
     shades = []
     for scheme in ("light", "dark"):
         shop = open_shop(color_scheme=scheme)
@@ -59,7 +59,7 @@ def test_dark_is_dark_and_light_is_light(open_shop: OpenShop) -> None:
     assert shades[1] < 40
 
 
-def test_what_moves_stands_still_where_that_is_asked(
+def test_nothing_moves_where_reduced_motion_is_preferred(
     open_shop: OpenShop, pictures: dict[str, Path]
 ) -> None:
     name = "getComputedStyle(document.querySelector('.track > span')).animationName"
@@ -69,7 +69,7 @@ def test_what_moves_stands_still_where_that_is_asked(
         assert shop.page.evaluate(name) == expected
 
 
-def test_the_policy_bites_and_would_be_heard(shop: Shop) -> None:
+def test_the_content_security_policy_blocks_and_reports(shop: Shop) -> None:
     shop.page.evaluate("""() => {
       const script = document.createElement("script");
       script.textContent = "window.ran = true";

@@ -1,4 +1,4 @@
-"""A JPEG without its end marker: taken if its pixels are all there, refused if any is missing."""
+"""A JPEG without its end marker is accepted only if all its pixels are there."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from PIL import Image
 
 from greengrocer.errors import UnreadableImage
 from greengrocer.imaging.decode import decode
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 TARGETS = [None, (24, 16)]
 
@@ -36,7 +36,9 @@ JPEGS = {name: encoded(noisy(7, mode), "JPEG", **how) for name, (mode, how) in K
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", JPEGS)
-def test_it_is_taken_if_its_pixels_are_all_there(name: str, target: tuple[int, int] | None) -> None:
+def test_a_jpeg_without_its_end_marker_is_accepted_if_all_pixels_are_there(
+    name: str, target: tuple[int, int] | None
+) -> None:
     whole = JPEGS[name]
     assert whole.endswith(b"\xff\xd9")
     for cut in (whole[:-2], whole[:-1], whole[:-2] + b"\xff\xff\xff"):
@@ -45,7 +47,7 @@ def test_it_is_taken_if_its_pixels_are_all_there(name: str, target: tuple[int, i
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", JPEGS)
-def test_it_is_refused_if_pixels_are_missing(name: str, target: tuple[int, int] | None) -> None:
+def test_a_jpeg_with_missing_pixels_is_refused(name: str, target: tuple[int, int] | None) -> None:
     whole = JPEGS[name]
     scan = whole.index(SCAN)
     near = [len(whole) - missing for missing in (5, 6, 7, 8, 9, 10, 12, 16, 24, 32, 64, 128)]
@@ -57,7 +59,9 @@ def test_it_is_refused_if_pixels_are_missing(name: str, target: tuple[int, int] 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", [name for name in JPEGS if "progressive" in name])
-def test_it_is_refused_between_two_scans(name: str, target: tuple[int, int] | None) -> None:
+def test_a_jpeg_truncated_between_two_scans_is_refused(
+    name: str, target: tuple[int, int] | None
+) -> None:
     """Every pixel is there, but coarse; a decoder would take it for the whole image."""
     whole = JPEGS[name]
     at = whole.index(SCAN)
@@ -69,7 +73,9 @@ def test_it_is_refused_between_two_scans(name: str, target: tuple[int, int] | No
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", ["restart markers", "progressive with restart markers"])
-def test_it_is_refused_at_any_restart_marker(name: str, target: tuple[int, int] | None) -> None:
+def test_a_jpeg_truncated_at_any_restart_marker_is_refused(
+    name: str, target: tuple[int, int] | None
+) -> None:
     whole = JPEGS[name]
     markers = [whole.rfind(bytes([0xFF, 0xD0 + k]), 0, len(whole) - 40) for k in range(8)]
     for at in markers:
@@ -80,7 +86,7 @@ def test_it_is_refused_at_any_restart_marker(name: str, target: tuple[int, int] 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("name", JPEGS)
-def test_zeros_in_the_place_of_pixels_are_none(name: str, target: tuple[int, int] | None) -> None:
+def test_zeros_in_place_of_pixels_are_refused(name: str, target: tuple[int, int] | None) -> None:
     """A file whose size was set before its content came, and stopped coming."""
     whole = JPEGS[name]
     for missing in (10, 100, len(whole) // 3):
@@ -100,7 +106,7 @@ def test_the_end_of_a_thumbnail_is_not_the_images(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", JPEGS)
-def test_whatever_stands_behind_the_end_does_no_harm(name: str) -> None:
+def test_bytes_after_the_end_marker_are_ignored(name: str) -> None:
     whole = JPEGS[name]
     for behind in (bytes(100), bytes(100_000), JPEGS["grey"], JPEGS["grey"][:900]):
         assert decode(whole + behind).tobytes() == decode(whole).tobytes()

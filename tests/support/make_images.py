@@ -1,4 +1,4 @@
-"""Images that tests make, and their bytes."""
+"""Make images and encode them."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 def jpeg(level: int, size: tuple[int, int] = (64, 48), quality: int = 90) -> bytes:
-    """A plain grey JPEG; the fake engine tells its level."""
+    """A plain grey JPEG; the fake engine answers its level."""
     return encoded(Image.new("RGB", size, (level, level, level)), "JPEG", quality=quality)
 
 

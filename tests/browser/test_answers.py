@@ -1,4 +1,4 @@
-"""What the page says of an image, and how it says that there is no answer."""
+"""What the page shows for an image, and how it reports that there is no answer."""
 
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,7 +20,7 @@ def leave_unanswered(route: Route) -> None:
     del route
 
 
-def test_a_name_with_its_bars_and_its_coarse_class(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_the_answer_shows_name_bars_and_coarse_class(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.choose(pictures["grey-3"])
     card = shop.card
     expect(card.get_by_role("heading")).to_have_text("grey 3")
@@ -40,7 +40,7 @@ def test_a_name_with_its_bars_and_its_coarse_class(shop: Shop, pictures: dict[st
     expect(shop.page.get_by_role("contentinfo")).to_contain_text("Model greys 1")
 
 
-def test_the_coarse_class_where_the_fine_one_is_unsure(
+def test_the_coarse_class_is_shown_where_the_fine_one_is_unsure(
     shop: Shop, pictures: dict[str, Path]
 ) -> None:
     shop.choose(pictures["dark"])
@@ -49,14 +49,14 @@ def test_the_coarse_class_where_the_fine_one_is_unsure(
     expect(shop.card.get_by_text("Perhaps grey 3.")).to_be_visible()
 
 
-def test_plainly_that_it_does_not_know(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_an_unknown_image_is_shown_as_unknown(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.choose(pictures["unknown"])
     assert shop.names() == ["I don\u2019t know this"]
     expect(shop.card.get_by_text("My nearest guess is grey 5.")).to_be_visible()
     expect(shop.page.locator(".sure")).to_be_hidden()
 
 
-def test_a_random_image_with_its_true_name_beside_the_answer(shop: Shop) -> None:
+def test_a_random_image_is_shown_with_its_true_name_and_the_answer(shop: Shop) -> None:
     with shop.page.expect_response("**/random-image") as response:
         shop.page.get_by_role("button", name="Random").click()
     shop.answered(["A random image, drawn"])
@@ -68,7 +68,7 @@ def test_a_random_image_with_its_true_name_beside_the_answer(shop: Shop) -> None
 @pytest.mark.parametrize(
     ("said", "verdict"), [("pear", "Right: it is pear."), ("plum", "Wrong: it is pear.")]
 )
-def test_right_and_wrong_are_told_apart(shop: Shop, said: str, verdict: str) -> None:
+def test_right_and_wrong_answers_are_marked(shop: Shop, said: str, verdict: str) -> None:
     answer = {
         "prediction": said,
         "confidence": 0.9,
@@ -87,7 +87,7 @@ def test_right_and_wrong_are_told_apart(shop: Shop, said: str, verdict: str) -> 
     expect(shop.card.get_by_text(verdict, exact=True)).to_be_visible()
 
 
-def test_a_refusal_in_the_services_own_words(
+def test_a_refusal_shows_the_services_message(
     shop: Shop, pictures: dict[str, Path], tmp_path: Path
 ) -> None:
     shop.choose(pictures["text"])
@@ -101,7 +101,9 @@ def test_a_refusal_in_the_services_own_words(
     assert shop.names() == ["The upload has too many bytes"]
 
 
-def test_without_a_connection_it_can_be_tried_again(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_a_request_without_a_connection_can_be_retried(
+    shop: Shop, pictures: dict[str, Path]
+) -> None:
     shop.page.context.set_offline(True)
     shop.choose(pictures["grey-3"])
     assert shop.names() == ["The service did not answer"]
@@ -112,7 +114,9 @@ def test_without_a_connection_it_can_be_tried_again(shop: Shop, pictures: dict[s
     expect(shop.status).to_contain_text("Grey 3.")
 
 
-def test_a_busy_service_is_asked_again_when_it_says(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_a_busy_service_is_retried_after_its_retry_after(
+    shop: Shop, pictures: dict[str, Path]
+) -> None:
     asked: list[Route] = []
 
     def busy_once(route: Route) -> None:
@@ -132,7 +136,7 @@ def test_a_busy_service_is_asked_again_when_it_says(shop: Shop, pictures: dict[s
     assert len(asked) == 2
 
 
-def test_what_comes_later_is_not_overtaken_by_what_came_before(
+def test_an_earlier_answer_does_not_replace_a_later_one(
     shop: Shop, pictures: dict[str, Path]
 ) -> None:
     shop.page.route(PREDICT, leave_unanswered, times=1)

@@ -1,4 +1,4 @@
-"""Where there is nothing that Linux alone has, the commands work all the same."""
+"""The commands work without the interfaces that only Linux has."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_interpreter_lacks_what_it_is_to_lack() -> None:
+def test_the_test_interpreter_lacks_what_only_linux_has() -> None:
     done = python(
         "-c",
         "import ctypes, os, sys;"
@@ -53,7 +53,7 @@ def test_predict_names_an_image() -> None:
         pytest.param(("--workers", "2"), id="workers", marks=pytest.mark.accept),
     ],
 )
-def test_it_serves_and_takes_another_model(flags: tuple[str, ...], serve: StartServer) -> None:
+def test_the_service_answers_and_reloads(flags: tuple[str, ...], serve: StartServer) -> None:
     server = serve("--bundle", "fast", *flags, **elsewhere.environment())
     with server.client() as client:
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""What is admitted is counted over all processes, whichever a client has come to."""
+"""Admitted images are counted over all processes, whichever received them."""
 
 import signal
 from contextlib import ExitStack
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.poison.engine import HANGS
 from support.scrapes import sample, scrape
 from support.waiting import until

@@ -1,4 +1,4 @@
-"""How images get into the page."""
+"""The ways to give the page an image: files, drag and drop, clipboard, camera."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ COPY_A_PICTURE = """async () => {
 
 
 def drag(devtools: CDPSession, kind: str, *files: Path) -> None:
-    """What the system tells the browser of files under the pointer."""
+    """The drag event that the system sends for files under the pointer."""
     data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
     event = {"type": kind, "x": 700, "y": 700, "data": data}
     devtools.send("Input.dispatchDragEvent", event)
@@ -46,9 +46,7 @@ def test_images_can_be_dropped_anywhere(shop: Shop, pictures: dict[str, Path]) -
     assert shop.names() == ["grey 3", "grey 7"]
 
 
-def test_a_drag_that_goes_away_leaves_the_page_as_it_was(
-    shop: Shop, pictures: dict[str, Path]
-) -> None:
+def test_a_cancelled_drag_leaves_the_page_as_it_was(shop: Shop, pictures: dict[str, Path]) -> None:
     devtools = shop.page.context.new_cdp_session(shop.page)
     welcome = shop.page.get_by_text("Drop it anywhere")
     for kind in ("dragEnter", "dragOver"):
@@ -66,7 +64,7 @@ def test_an_image_can_be_pasted(shop: Shop) -> None:
     expect(shop.card.get_by_role("listitem")).to_have_count(5)
 
 
-def test_what_holds_no_image_is_said_so(shop: Shop) -> None:
+def test_pasting_text_shows_a_notice(shop: Shop) -> None:
     shop.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     shop.page.evaluate("navigator.clipboard.writeText('a pear')")
     shop.page.keyboard.press("Control+V")
@@ -75,7 +73,7 @@ def test_what_holds_no_image_is_said_so(shop: Shop) -> None:
     expect(shop.page.locator(".card")).to_have_count(0)
 
 
-def test_a_phones_camera_is_asked_for_one_image(
+def test_the_camera_button_of_a_phone_takes_one_image(
     open_shop: OpenShop, pictures: dict[str, Path]
 ) -> None:
     shop = open_shop(
@@ -90,11 +88,11 @@ def test_a_phones_camera_is_asked_for_one_image(
     assert shop.names() == ["grey 7"]
 
 
-def test_at_a_desk_without_a_camera_button(shop: Shop) -> None:
+def test_a_desktop_has_no_camera_button(shop: Shop) -> None:
     expect(shop.page.get_by_role("button", name="Photograph")).to_be_hidden()
 
 
-def test_several_images_stand_in_a_grid(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_several_images_are_shown_in_a_grid(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.choose(*(pictures[name] for name in ("grey-3", "text", "grey-7", "dark")))
     assert shop.names() == ["grey 3", "The image cannot be read", "grey 7", "Some kind of dark"]
     expect(shop.status).to_have_text(
@@ -108,7 +106,7 @@ def test_several_images_stand_in_a_grid(shop: Shop, pictures: dict[str, Path]) -
     assert places[3][1] > places[0][1]
 
 
-def test_no_more_than_two_images_are_under_way(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_no_more_than_two_images_are_sent_at_once(shop: Shop, pictures: dict[str, Path]) -> None:
     shop.page.evaluate("""() => {
       const send = window.fetch;
       window.most = window.underWay = 0;
@@ -122,7 +120,7 @@ def test_no_more_than_two_images_are_under_way(shop: Shop, pictures: dict[str, P
     assert shop.page.evaluate("window.most") == 2
 
 
-def test_a_keyboard_is_enough(shop: Shop, pictures: dict[str, Path]) -> None:
+def test_the_page_can_be_used_by_keyboard_alone(shop: Shop, pictures: dict[str, Path]) -> None:
     keys = shop.page.keyboard
     keys.press("Tab")
     expect(shop.page.get_by_role("button", name="Choose images")).to_be_focused()

@@ -1,4 +1,4 @@
-"""The words that a reader searches for stand in headings of the documents."""
+"""Common search terms are in headings of the documents."""
 
 import re
 
@@ -23,11 +23,11 @@ HEADINGS = [
         *("calibration", "API key", "metrics", "logs", "memory", "exit code", "error code"),
     ],
 )
-def test_a_word_that_is_searched_for_is_in_a_heading(words: str) -> None:
+def test_a_common_search_term_is_in_a_heading(words: str) -> None:
     assert any(words.lower() in heading.lower() for heading in HEADINGS)
 
 
-def test_the_setting_of_the_request_time_out_is_told_with_the_words() -> None:
+def test_the_paragraph_on_the_request_time_out_names_its_setting() -> None:
     guide = (ROOT / "docs" / "guides" / "production.md").read_text(encoding="utf-8")
     after = guide[guide.index("## Limits and time-outs") :]
     (paragraph,) = [each for each in after.split("\n\n") if "raise the request time-out" in each]

@@ -1,11 +1,11 @@
-"""Clients that leave while they wait, and bodies that break midway: nothing is done for nobody."""
+"""Clients that disconnect while they wait, and malformed bodies."""
 
 import pytest
 
 from support.engines import HeldEngine
 from support.forms import FORM, form, part
 from support.live import Live
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.problems import problem_of
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
@@ -28,7 +28,7 @@ def batch() -> bytes:
     [post(LARGE), post(LIGHT) + BEHIND, post(LARGE) + BEHIND, post(LIGHT) + post(LARGE)],
     ids=["large", "one behind", "large, one behind", "a large one behind"],
 )
-def test_whoever_leaves_is_worked_for_no_more(
+def test_nothing_is_computed_for_a_disconnected_client(
     held_server: Live, held_engine: HeldEngine, sent: bytes
 ) -> None:
     with Wire(held_server.url) as first:
@@ -47,7 +47,7 @@ def test_whoever_leaves_is_worked_for_no_more(
     assert held_engine.calls == 2
 
 
-def test_a_batch_with_a_request_behind_it_is_left_without_an_error(
+def test_a_disconnect_during_a_batch_with_a_pipelined_request_is_no_error(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
     with Wire(held_server.url) as wire:
@@ -61,7 +61,7 @@ def test_a_batch_with_a_request_behind_it_is_left_without_an_error(
         assert "internal-error" not in client.get("/metrics").text
 
 
-def test_nothing_follows_half_an_answer_to_a_body_that_breaks(
+def test_nothing_follows_half_an_answer_to_a_malformed_body(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
     held_engine.release.set()
@@ -76,7 +76,7 @@ def test_nothing_follows_half_an_answer_to_a_body_that_breaks(
         until(lambda: held_server.service.admission._bytes.used == 0)
 
 
-def test_a_request_behind_another_whose_body_breaks_is_refused_in_its_turn(
+def test_a_pipelined_request_with_a_malformed_body_is_refused_in_order(
     held_server: Live, held_engine: HeldEngine
 ) -> None:
     with Wire(held_server.url) as wire:

@@ -1,4 +1,4 @@
-"""An answer repeats a client's words as JSON has them, and no library's words at all."""
+"""Answers repeat a client's text escaped, and no library's messages."""
 
 import json
 from urllib.parse import quote
@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from support.pictures import jpeg
+from support.make_images import jpeg
 from support.tensors import asking, image, infer
 from support.wire import exchange, head, post
 
@@ -23,7 +23,7 @@ ECHOES = {
 
 
 @pytest.mark.parametrize("name", ECHOES)
-def test_a_clients_words_are_repeated_without_what_controls(
+def test_a_clients_text_is_repeated_without_control_characters(
     client: httpx.Client, name: str
 ) -> None:
     body = json.loads(exchange(str(client.base_url), ECHOES[name]).body)
@@ -48,7 +48,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("said", WRONG)
-def test_what_is_wrong_with_json_is_told_in_our_words(client: httpx.Client, said: str) -> None:
+def test_errors_in_json_have_our_own_messages(client: httpx.Client, said: str) -> None:
     answer = exchange(str(client.base_url), infer(WRONG[said]))
     assert answer.status == 400
     assert json.loads(answer.body)["error"] == said

@@ -1,4 +1,4 @@
-"""A call that nobody waits for leaves with its image, wherever it stood."""
+"""An abandoned call releases its image, whether queued, sent or to be sent again."""
 
 import asyncio
 import weakref
@@ -64,7 +64,7 @@ async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[P
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("how", ["cancelled", "departed", "late"])
-async def test_what_nobody_waits_for_is_let_go_with_its_image(
+async def test_an_abandoned_call_releases_its_image(
     tmp_path: Path, fake_bundle: Path, state: State, how: str
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
@@ -80,7 +80,7 @@ async def test_what_nobody_waits_for_is_let_go_with_its_image(
         assert kept < 2 * SIDE * SIDE * 3
 
 
-async def test_what_waits_for_room_is_sent_once_there_is_some(
+async def test_calls_over_the_write_buffer_are_sent_once_it_drains(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
