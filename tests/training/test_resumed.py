@@ -145,7 +145,7 @@ def test_what_differs_in_a_recipe_is_told(again: Path) -> None:
 
 
 def refuse(*_: object) -> None:
-    raise UsageError("int8 lost")
+    raise UsageError("the graph is too large")
 
 
 @pytest.mark.accept
@@ -153,11 +153,12 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_go_on(
     again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("greengrocer.training.train.check_held_out", refuse)
+        patch.setattr("greengrocer.training.train.write_bundle", refuse)
         told = refusal(again)
     kept = again / CHECKPOINT.format("student")
     assert (
-        told == f"int8 lost; the training so far is kept in {kept}: continue with the same training"
+        told
+        == f"the graph is too large; the training so far is kept in {kept}: continue with the same training"
     )
     more = STUDENT.export.model_copy(update={"calibration_images": 8})
     learn(again, "teacher", STUDENT.model_copy(update={"export": more}))

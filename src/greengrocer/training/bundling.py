@@ -32,6 +32,7 @@ class Finished(NamedTuple):
     device: str
     precision: str
     pretrained_origin: str
+    quantisation: Mapping[str, Any]  # what ships, and what each attempt cost
 
 
 def write_bundle(
@@ -86,6 +87,7 @@ def _provenance(
         "teacher_weights": [teacher.weights for teacher in teachers],
         "device": finished.device,
         "precision": finished.precision,
+        "quantisation": dict(finished.quantisation),
         "date": made.isoformat(timespec="seconds"),
         "versions": versions | {"greengrocer": __version__, "python": platform.python_version()},
     }

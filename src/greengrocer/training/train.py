@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -12,23 +13,27 @@ from greengrocer.bundles.save import check_new
 from greengrocer.errors import UsageError
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
-from greengrocer.networks.weights import prototypes_to_float16
+from greengrocer.networks.weights import Halves, prototypes_to_float16
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
+from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import choose_precision
 from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
 from greengrocer.training.plan import Plan, plan
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.rehearsal import check_writable, rehearse
-from greengrocer.training.release.finish import answer_raw, calibrate, export, published
-from greengrocer.training.release.goldens import GOLDENS, built_in_pictures
-from greengrocer.training.release.quantisation_loss import (
-    check_agreement,
-    check_held_out,
-    check_out_of_fold,
+from greengrocer.training.release.finish import (
+    Calibration,
+    Exported,
+    Exporter,
+    calibrate,
+    published,
 )
+from greengrocer.training.release.goldens import GOLDENS, built_in_pictures
+from greengrocer.training.release.ladder import LADDER, told
+from greengrocer.training.release.quantisation_loss import agree_too_little, costs_too_much
 
 
 def train(
@@ -109,31 +114,52 @@ def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
     recipe, taxonomy = job.recipe, planned.taxonomy
     fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped)
     network, weights = published(fitted.network, recipe)
-    exported = export(network, planned.shipped, recipe)
-    weights |= prototypes_to_float16(exported.prototypes)
-    raw = answer_raw(exported, planned.held_out)
-    calibration = calibrate(raw, taxonomy.coarse_of, recipe, check_held_out, "held_out")
-    graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    origin = network.backbone.pretrained_origin
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
+    exporter = Exporter(network, planned.shipped, recipe)
+    _, attempts = exporter.climb(planned.held_out, costs_too_much)
+    exported = exporter.finish(attempts[-1].backbone)
+    raw = exporter.answer(exported, planned.held_out)
+    shipped = exported.backbone.precision
+    calibration = calibrate(raw, taxonomy.coarse_of, recipe, "held_out", shipped)
+    return _finished(job, planned, fitted, weights, exported, calibration, told(attempts))
 
 
 def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Finished:
     """A fit for each fold to calibrate by, then one to all images, which ships."""
-    recipe, taxonomy, pictures = job.recipe, planned.taxonomy, planned.shipped
+    recipe, pictures = job.recipe, planned.shipped
     pooled = out_of_fold(job, planned, answers)
-    calibration = calibrate(pooled, taxonomy.coarse_of, recipe, check_out_of_fold, "out_of_fold")
-    fitted = job.fit(REFIT, taxonomy, pictures)
+    coarse_of, precision = planned.taxonomy.coarse_of, LADDER[answers.rung].precision
+    calibration = calibrate(pooled, coarse_of, recipe, "out_of_fold", precision)
+    fitted = job.fit(REFIT, planned.taxonomy, pictures)
     network, weights = published(fitted.network, recipe)
-    exported = export(network, pictures, recipe)
-    weights |= prototypes_to_float16(exported.prototypes)
+    exporter = Exporter(network, pictures, recipe)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
-    seen = answer_raw(exported, pictures).compare()
-    check_agreement(seen)
-    calibration.metrics["refit_int8_agreement"] = seen.agreement
-    graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    origin = network.backbone.pretrained_origin
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
+    _, attempts = exporter.climb(pictures, agree_too_little, answers.rung)
+    exported, found = exporter.finish(attempts[-1].backbone), attempts[-1].found
+    if exported.backbone.precision != "float32":
+        name = f"refit_{exported.backbone.precision}_agreement"
+        calibration.metrics[name] = found.agreement
+    tried = told(attempts) | {"out_of_fold": answers.tried}
+    return _finished(job, planned, fitted, weights, exported, calibration, tried)
+
+
+def _finished(
+    job: TrainingJob,
+    planned: Plan,
+    fitted: Fitted,
+    weights: dict[str, Halves],
+    exported: Exported,
+    calibration: Calibration,
+    quantisation: dict[str, Any],
+) -> Finished:
+    return Finished(
+        weights | prototypes_to_float16(exported.prototypes),
+        exported.graph(calibration.temperature, planned.taxonomy.coarse_of),
+        calibration,
+        fitted.device,
+        fitted.precision,
+        make_backbone(job.recipe.backbone).pretrained_origin,
+        quantisation,
+    )
 
 
 def _candidates(planned: Plan, folder: Path | None) -> list[Path]:
