@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from greengrocer.datasets.checksums import shipped_checksums
 from greengrocer.datasets.labelled import Dataset, LabelledImage, Taxonomy
+from greengrocer.datasets.layouts.collection import restrict
 from greengrocer.datasets.layouts.grocery import grocery_root, read_grocery
 from greengrocer.datasets.layouts.read import Collection, FoundImage, read_collection
 from greengrocer.errors import DatasetUnusable
@@ -62,9 +64,11 @@ def view_split(collection: Collection, split: str) -> Dataset:
     return _with_classes_of(collection.taxonomy, found)
 
 
-def has_splits(directory: Path) -> bool:
+def has_splits(directory: Path, *, coarse: str | None = None, exclude: Sequence[str] = ()) -> bool:
     """Whether ``directory`` tells its splits apart; else it is one set, whatever split is asked."""
-    return grocery_root(directory) is not None or read_collection(directory).has_splits
+    if grocery_root(directory) is not None:
+        return True
+    return read_collection(directory, coarse=coarse, exclude=exclude).has_splits
 
 
 def is_grocery_store_dataset(directory: Path) -> bool:
@@ -89,13 +93,5 @@ def _labelled(
 
 def _with_classes_of(taxonomy: Taxonomy, images: tuple[LabelledImage, ...]) -> Dataset:
     """The images, and a taxonomy of their classes alone."""
-    kept = sorted({image.label for image in images})
-    ids = {label: index for index, label in enumerate(kept)}
-    classes = tuple(taxonomy.classes[label] for label in kept)
-    coarse, coarse_of = None, None
-    if taxonomy.coarse is not None and taxonomy.coarse_of is not None:
-        groups = sorted({taxonomy.coarse_of[label] for label in kept})
-        coarse = tuple(taxonomy.coarse[group] for group in groups)
-        coarse_of = tuple(groups.index(taxonomy.coarse_of[label]) for label in kept)
-    renumbered = tuple(LabelledImage(each.path, ids[each.label]) for each in images)
-    return Dataset(Taxonomy(classes, coarse, coarse_of), renumbered)
+    kept, ids = restrict(taxonomy, {image.label for image in images})
+    return Dataset(kept, tuple(replace(image, label=ids[image.label]) for image in images))

@@ -20,7 +20,8 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert by_class(found) == {"fig": ["1.jpg", "2.jpg"], "pear": ["1.jpg", "2.jpg"]}
     assert found.taxonomy.coarse is None
     assert not found.has_splits
-    assert found.notes == found.left_out == ()
+    assert found.notes == ()
+    assert found.left_out == ()
 
 
 @pytest.mark.parametrize(

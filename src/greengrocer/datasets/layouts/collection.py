@@ -1,13 +1,18 @@
 """What was found where a person keeps labelled images, whatever its layout."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greengrocer.datasets.labelled import Taxonomy
 from greengrocer.datasets.layouts.names import SPLITS, similar_names
 from greengrocer.errors import DatasetUnusable
 from greengrocer.safe_text import check_name
+
+# Codes of the notes on classes, which change with the images.
+_ON_CLASSES = frozenset(
+    {"similar-names", "one-image", "not-in-train", "only-in-test", "not-in-val"}
+)
 
 
 @dataclass(frozen=True)
@@ -148,26 +153,53 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
 def _one_sided(
     taxonomy: Taxonomy, by_class: dict[int, list[str | None]], splits: set[str | None]
 ) -> list[Note]:
-    notes = []
-    never = [taxonomy.classes[label] for label, of in by_class.items() if of and "train" not in of]
-    if never:
-        notes.append(
-            Note(
-                "not-in-train",
-                "a class without images in the split train cannot be learned: put some of its "
-                "images there, or take it out of the other splits",
-                tuple(never),
-            )
-        )
-    if "val" in splits:
-        unjudged = [taxonomy.classes[label] for label, of in by_class.items() if "val" not in of]
-        unjudged = [name for name in unjudged if name not in never]
-        if unjudged:
-            notes.append(
-                Note(
-                    "not-in-val",
-                    "a class without images in the split val is learned, but not judged",
-                    tuple(unjudged),
-                )
-            )
-    return notes
+    names = taxonomy.classes
+    never = {label for label, of in by_class.items() if of and "train" not in of}
+    in_val = tuple(names[label] for label in sorted(never) if "val" in by_class[label])
+    in_test = tuple(names[label] for label in sorted(never) if "val" not in by_class[label])
+    unjudged = tuple(
+        names[label]
+        for label, of in by_class.items()
+        if "val" in splits and of and "val" not in of and label not in never
+    )
+    texts = (
+        (
+            "not-in-train",
+            "a class without images in the split train cannot be learned: give it some",
+            in_val,
+        ),
+        ("only-in-test", "a class in the split test alone is neither learned nor judged", in_test),
+        ("not-in-val", "a class without images in the split val is learned, not judged", unjudged),
+    )
+    return [Note(code, text, which) for code, text, which in texts if which]
+
+
+def without(collection: Collection, paths: Container[Path]) -> Collection:
+    """``collection`` without the images at ``paths``, and without the classes that are left empty.
+
+    The Grocery Store Dataset lists its classes: those stay.
+    """
+    images = tuple(image for image in collection.images if image.path not in paths)
+    taxonomy, kept = collection.taxonomy, images
+    if collection.layout != "grocery":
+        taxonomy, ids = restrict(taxonomy, {image.label for image in images})
+        kept = tuple(replace(image, label=ids[image.label]) for image in images)
+    gone = set(collection.taxonomy.classes) - set(taxonomy.classes)
+    notes = [note for note in collection.notes if note.code not in _ON_CLASSES]
+    if gone:
+        text = "no image that can be read is in these classes: they are left out"
+        notes.append(Note("unreadable-class", text, tuple(sorted(gone))))
+    notes += notes_on_classes(taxonomy, kept)
+    return replace(collection, taxonomy=taxonomy, images=kept, notes=tuple(notes))
+
+
+def restrict(taxonomy: Taxonomy, labels: Iterable[int]) -> tuple[Taxonomy, dict[int, int]]:
+    """The classes with the ids ``labels`` alone, and the new id of each."""
+    kept = sorted(labels)
+    ids = {label: index for index, label in enumerate(kept)}
+    classes = tuple(taxonomy.classes[label] for label in kept)
+    if taxonomy.coarse is None or taxonomy.coarse_of is None:
+        return Taxonomy(classes), ids
+    groups = sorted({taxonomy.coarse_of[label] for label in kept})
+    coarse = tuple(taxonomy.coarse[group] for group in groups)
+    return Taxonomy(classes, coarse, tuple(groups.index(taxonomy.coarse_of[k]) for k in kept)), ids

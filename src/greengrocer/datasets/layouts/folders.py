@@ -40,7 +40,7 @@ def unwrap(top: Folder) -> Folder:
 def split_folders(base: Folder) -> list[Folder]:
     """The folders of splits in ``base``; none where a folder ``train`` is a class beside others."""
     named = [folder for folder in base.filled() if split_of(folder.name)]
-    splits = [folder for folder in named if _is_group(folder)]
+    splits = [folder for folder in named if folder.filled()]
     strangers = [folder for folder in base.filled() if not split_of(folder.name)]
     if strangers and len({split_of(folder.name) for folder in splits}) < 2:
         return []

@@ -11,6 +11,7 @@ from greengrocer.datasets.layouts.collection import (
     Note,
     notes_on_classes,
     number_classes,
+    without,
 )
 from greengrocer.datasets.layouts.folders import read_folders, unwrap
 from greengrocer.datasets.layouts.grocery import grocery_root, grocery_splits, read_grocery
@@ -21,7 +22,7 @@ from greengrocer.datasets.layouts.tree import Folder, Scan, scan_tree
 from greengrocer.datasets.layouts.zipped import is_archive, unpacked
 from greengrocer.errors import DatasetUnusable
 
-__all__ = ["Collection", "FoundImage", "LeftOut", "Note", "read_collection"]
+__all__ = ["Collection", "FoundImage", "LeftOut", "Note", "read_collection", "without"]
 
 
 def read_collection(
