@@ -1,8 +1,10 @@
-"""Files that hold one photo twice: exact copies, copies in another encoding, altered copies.
+"""Files that hold one photo twice: exact copies, copies in another encoding, near-duplicates.
 
-Features and perceptual hashes propose pairs; ``registration`` decides, for a second photo of the
-same thing looks much the same to both. How alike a pair must be is calibrated on the folder: images
-of different classes that resemble each other most are no copies, and show what chance reaches.
+A near-duplicate is an altered copy, or a second shot of the same things from nearly the same spot:
+a split that has both on different sides flatters just as much. Features and perceptual hashes
+propose pairs, and ``registration`` decides, for two photos of a kind look much the same to both.
+How alike a pair must be is calibrated on the folder: images of different classes that resemble each
+other most are no copies, and show what chance reaches.
 """
 
 from collections import defaultdict
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datachecks.findings import Copy, Crossing, Duplicate
 from greengrocer.datachecks.hashes import close_pairs, perceptual_hashes
 from greengrocer.datachecks.neighbours import Neighbours, find_neighbours
@@ -24,7 +27,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.safe_text import one_line
 
 HASH_BITS = 10  # of 64 that may differ in a proposed pair
-LEAST_COSINE = 0.25  # of centred features; altered copies reach more
+LEAST_COSINE = 0.5  # of centred features; altered copies have 0.7 and more
 MOST_PAIRS = 4  # proposed pairs for each image, on average
 CALIBRATION = 300  # pairs of different classes
 CHANCE = 0.9  # quantile of their likeness that is taken for chance; some may be copies in truth
@@ -100,7 +103,7 @@ def _near(
         (
             (int(distinct[pairs[at, 0]]), int(distinct[pairs[at, 1]])),
             _Kind(
-                Copy.SAME_PIXELS if same[at] else Copy.ALTERED,
+                Copy.SAME_PIXELS if same[at] else Copy.NEAR,
                 min(float(registered.likeness[at]), 1.0),
                 bool(registered.flipped[at]),
             ),
@@ -168,9 +171,12 @@ def _told(
     """One finding for each file but one of those that hold one photo."""
     split_of = list(splits) if splits is not None else [None] * len(images)
     beside: dict[int, list[tuple[int, _Kind]]] = defaultdict(list)
+    joined = DisjointSets(len(images))
+    # The strongest links first: a copy is told of its original, not of another shot of the scene.
     for (one, other), kind in sorted(links, key=lambda link: (-link[1].likeness, link[0])):
-        beside[one].append((other, kind))
-        beside[other].append((one, kind))
+        if joined.join(one, other):
+            beside[one].append((other, kind))
+            beside[other].append((one, kind))
     area = thumbnails.sizes.astype(np.int64).prod(axis=1)
 
     def worth(index: int) -> tuple[bool, int, int]:
@@ -215,8 +221,8 @@ def _reason(original: LabelledImage, kind: _Kind, crossing: Crossing) -> str:
     what = {
         Copy.SAME_FILE: f"the same file as {name}, byte for byte",
         Copy.SAME_PIXELS: f"the same photo as {name}, saved again or in another size",
-        Copy.ALTERED: f"an altered copy of {name}: "
-        + ("mirrored" if kind.flipped else "cropped, turned or of another brightness"),
+        Copy.NEAR: f"nearly the same as {name}: "
+        + ("mirrored" if kind.flipped else "an altered copy, or a second shot from the same spot"),
     }[kind.copy]
     then = {
         Crossing.SPLITS: "; they are in different splits, so the model is tested on what it learnt",

@@ -10,7 +10,7 @@ class Copy(StrEnum):
 
     SAME_FILE = "same file"  # byte for byte
     SAME_PIXELS = "same photo"  # in another encoding or size
-    ALTERED = "altered copy"  # cropped, flipped, turned, lighter or darker
+    NEAR = "near-duplicate"  # cropped, flipped, turned, lighter; or shot again on the spot
 
 
 class Crossing(StrEnum):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datachecks.findings import Duplicate
 from greengrocer.datachecks.thumbnails import Thumbnails
 from greengrocer.datasets.dataset import LabelledImage
@@ -69,12 +70,12 @@ def find_groups(
     """The groups of ``images``; ``features`` float32 [N, D] are as the network gives them."""
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     unit = np.asarray(unit, np.float32)
-    sets = _Sets(len(images))
+    sets = _Ties(len(images))
     at = {image.path: index for index, image in enumerate(images)}
     for duplicate in duplicates:
         if duplicate.path in at and duplicate.original in at:
             sets.join(at[duplicate.path], at[duplicate.original], Tie.DUPLICATE)
-    copies = sets.groups(1.0, ()).of
+    copies = sets.numbers()
     for one, other in _bursts(images, thumbnails.taken):
         if float(unit[one] @ unit[other]) >= BURST_ALIKE:
             sets.join(one, other, Tie.BURST)
@@ -106,7 +107,7 @@ def scene_cosine(images: Sequence[LabelledImage], unit: Floats) -> float:
     return float(np.clip(np.quantile(np.concatenate(nearest), STRANGERS), ALIKE, MOST_ALIKE))
 
 
-def _join_scenes(sets: "_Sets", unit: Floats, members: NDArray[np.int64], cosine: float) -> None:
+def _join_scenes(sets: "_Ties", unit: Floats, members: NDArray[np.int64], cosine: float) -> None:
     for start in range(0, len(members), BLOCK):
         rows = members[start : start + BLOCK]
         ones, others = np.nonzero(unit[rows] @ unit[members].T >= cosine)
@@ -165,35 +166,25 @@ def _places(images: Sequence[LabelledImage]) -> Iterable[tuple[int, int]]:
             yield from ((members[0], other) for other in members[1:])
 
 
-class _Sets:
-    """Disjoint sets of images, and what joined them."""
+class _Ties:
+    """Groups in the making, and what joined them."""
 
     def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-        self._ties: dict[int, set[Tie]] = defaultdict(set)
+        self._sets = DisjointSets(count)
+        self._joins: list[tuple[int, Tie]] = []
 
     def join(self, one: int, other: int, tie: Tie) -> None:
-        first, second = sorted((self._root(one), self._root(other)))
-        if first != second:
-            self._parent[second] = first
-            self._ties[first] |= self._ties.pop(second, set()) | {tie}
+        if self._sets.join(one, other):
+            self._joins.append((one, tie))
+
+    def numbers(self) -> tuple[int, ...]:
+        return self._sets.numbers()
 
     def groups(self, cosine: float, copies: tuple[int, ...]) -> Groups:
-        numbers: dict[int, int] = {}
-        of = tuple(
-            numbers.setdefault(self._root(index), len(numbers))
-            for index in range(len(self._parent))
-        )
+        of = self.numbers()
+        found: dict[int, set[Tie]] = defaultdict(set)
+        for index, tie in self._joins:
+            found[of[index]].add(tie)
         order = list(Tie)
-        ties = {
-            numbers[root]: tuple(sorted(found, key=order.index))
-            for root, found in self._ties.items()
-        }
+        ties = {group: tuple(sorted(some, key=order.index)) for group, some in found.items()}
         return Groups(of, ties, cosine, copies)
-
-    def _root(self, index: int) -> int:
-        parent = self._parent
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index

@@ -1,9 +1,12 @@
 """Images whose label may be wrong: the other images say something else, and say it surely.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 2021): an image counts for a class where its
-probability is at least the mean one of the images that have this label, so that hard classes need
-less. Probabilities are out of fold, and folds keep copies of one photo together, or they would
-vouch for each other. Other photos of the scene may speak: they know best what it shows.
+As in confident learning (Northcutt, Jiang and Chuang, JAIR 2021) an image counts for a class where
+its probability is high for that class, so that hard classes need less: at least half the mean one
+of the images that have this label. It is a suspect where that class is 50 times likelier than the
+label, and no image of its label looks more like it than one of another.
+
+Probabilities are out of fold, and folds keep copies of one photo together, or they would vouch for
+each other. Other photos of the scene may speak: they know best what it shows.
 """
 
 from collections.abc import Sequence
@@ -22,8 +25,8 @@ from greengrocer.safe_text import one_line
 
 FOLDS = 8
 RESEMBLES = 3  # images of the suggested class that are shown
-MOST_GIVEN = 0.02  # probability of the given class
-LEAST_SUGGESTED = 0.35
+TYPICAL = 0.5  # of the mean probability of a class's own images: enough to count for it
+ODDS = 50.0  # of the suggested class against the given one
 
 
 def suspect_labels(
@@ -41,7 +44,7 @@ def suspect_labels(
     for index in np.flatnonzero((suggested >= 0) & (suggested != labels)).tolist():
         own, other = int(labels[index]), int(suggested[index])
         sure, given = float(probabilities[index, other]), float(probabilities[index, own])
-        if given > MOST_GIVEN or sure < LEAST_SUGGESTED:
+        if sure < ODDS * given:
             continue
         near = _nearest(unit, index, labels, groups.copies)
         if labels[near[0]] == own:  # one image of its class looks more like it than any other
@@ -63,7 +66,7 @@ def confident_classes(probabilities: Floats, labels: NDArray[np.int64]) -> NDArr
     own = probabilities[np.arange(count), labels]
     thresholds = np.ones(classes)
     for label in np.unique(labels[judged]):
-        thresholds[label] = own[judged & (labels == label)].mean()
+        thresholds[label] = TYPICAL * own[judged & (labels == label)].mean()
     likely = np.where(judged[:, None] & (probabilities >= thresholds), probabilities, -1)
     return np.where(likely.max(axis=1) >= 0, likely.argmax(axis=1), -1)
 

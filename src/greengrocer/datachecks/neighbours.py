@@ -10,14 +10,14 @@ from tqdm import tqdm
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 
-NEAREST = 8  # neighbours that are kept of each image
+NEAREST = 4  # neighbours that are kept of each image
 BLOCK = 512  # rows at a time: 100 MB with 50,000 images
 LONG = 5_000  # images from which a bar is shown
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """The neighbours of N images. K is 8, or N - 1 where that is less."""
+    """The neighbours of N images. K is 4, or N - 1 where that is less."""
 
     unit: Floats  # [N, D]: the features less their mean, of length 1
     index: NDArray[np.int64]  # [N, K], most alike first

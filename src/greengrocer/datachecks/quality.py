@@ -17,7 +17,7 @@ TINY = 64  # pixels of the shorter side
 PLAIN = 5.0  # levels of 255 within which 98 % of a plain image lie, on either side of its middle
 DARK = 60  # level of 255 that 98 % of a dark image are under
 BLURRED = 0.62  # by Crete et al.; a photo out of focus has 0.6 and more
-OUTLYING = 5.0  # robust standard deviations
+OUTLYING = 9.0  # robust standard deviations
 FEWEST = 5  # images of a class in which one can be odd
 
 

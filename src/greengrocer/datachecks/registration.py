@@ -20,10 +20,10 @@ from greengrocer.datachecks.thumbnails import GREY, Bytes, Numbers
 SMALL = 32  # pixels of a side in the coarse search
 SCALES = (1.0, 0.87, 1 / 0.87, 0.75, 1 / 0.75)  # of one image in the other
 TURNS = (0.0, -7.0, 7.0)  # degrees; the refinement bridges what lies between
-STARTS = 2  # coarse maps that are refined
+STARTS = 3  # coarse maps that are refined, the likeliest
+LEAST_GUESS = 0.4  # correlation of a coarse map that is refined; altered copies reach 0.55
 COARSE_STEPS, FINE_STEPS = 6, 8
 HOPEFUL = 0.4  # likeness of the small images from which the large ones are looked at
-SURE = 0.9  # likeness from which the flipped image is not looked at
 LEAST_OVERLAP = 0.35  # of the image; less says nothing
 BLOCK = 64  # pairs at a time, about 100 MB
 
@@ -57,38 +57,36 @@ def register(ones: Bytes, others: Bytes) -> Registered:
 
 def _register(ones: Bytes, others: Bytes) -> Registered:
     one, other = ones.astype(np.float32), others.astype(np.float32)
-    likeness, maps = _lay(one, other)
-    still = np.abs(maps - _maps(1.0, 0.0)).max(axis=(1, 2)) < 1.5 / GREY
-    mirrored = np.zeros(len(one), np.bool_)
-    left = np.flatnonzero(likeness < SURE)
-    if left.size:
-        turned, _ = _lay(one[left], other[left][:, :, ::-1])
-        mirrored[left] = turned > likeness[left]
-        likeness[left] = np.maximum(turned, likeness[left])
-    return Registered(likeness, still & ~mirrored, mirrored)
-
-
-def _lay(one: Numbers, other: Numbers) -> tuple[Numbers, Map]:
-    """The likeness [K] and the map [K, 2, 3] of the best of several starts."""
-    small_one, small_other = _halved(one), _halved(other)
-    maps, guess = _coarse(small_one, small_other)
-    order = np.argsort(-guess, axis=1)[:, :STARTS]
-    best = np.full(len(one), -1, np.float32)
-    found = np.broadcast_to(_maps(1.0, 0.0), (len(one), 2, 3)).copy()
-    rows = np.arange(len(one))
-    starts = [maps[rows, order[:, place]] for place in range(STARTS)]
-    for start in starts:
-        refined = _refine(small_one, small_other, start, COARSE_STEPS)
-        alike = _likeness(small_one, small_other, refined)
-        better = alike > best
-        best = np.where(better, alike, best)
-        found[better] = refined[better]
-    hopeful = np.flatnonzero(best >= HOPEFUL)
-    if hopeful.size:
-        one, other = one[hopeful], other[hopeful]
-        found[hopeful] = _refine(one, other, found[hopeful], FINE_STEPS)
-        best[hopeful] = _likeness(one, other, found[hopeful])
-    return best, found
+    both = np.stack([other, other[:, :, ::-1]])  # [2, K, 64, 64]
+    small, small_both = _halved(one), np.stack([_halved(each) for each in both])
+    maps, guess = (
+        np.concatenate(parts, axis=1)
+        for parts in zip(*(_coarse(small, each) for each in small_both), strict=True)
+    )
+    likeness = np.full(len(one), -1, np.float32)
+    best = np.broadcast_to(_maps(1.0, 0.0), (len(one), 2, 3)).copy()
+    mirrored = np.zeros(len(one), np.int64)
+    order = np.argsort(-guess, axis=1)
+    for place in range(STARTS):
+        start = order[:, place]
+        rows = np.flatnonzero(guess[np.arange(len(one)), start] >= LEAST_GUESS)
+        if not rows.size:
+            break
+        turned = start[rows] // (guess.shape[1] // 2)
+        moving = small_both[turned, rows]
+        refined = _refine(small[rows], moving, maps[rows, start[rows]], COARSE_STEPS)
+        alike = _likeness(small[rows], moving, refined)
+        better = alike > likeness[rows]
+        chosen = rows[better]
+        likeness[chosen], best[chosen] = alike[better], refined[better]
+        mirrored[chosen] = turned[better]
+    rows = np.flatnonzero(likeness >= HOPEFUL)
+    if rows.size:
+        moving = both[mirrored[rows], rows]
+        best[rows] = _refine(one[rows], moving, best[rows], FINE_STEPS)
+        likeness[rows] = _likeness(one[rows], moving, best[rows])
+    still = np.abs(best - _maps(1.0, 0.0)).max(axis=(1, 2)) < 1.5 / GREY
+    return Registered(likeness, still & (mirrored == 0), mirrored == 1)
 
 
 def _halved(grey: Numbers) -> Numbers:
