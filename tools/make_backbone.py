@@ -20,10 +20,11 @@ from tqdm import tqdm
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines.onnx_runtime import ort
 from greengrocer.features.backbone import GEOMETRY, backbone_bytes
+from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, PLANES
 from greengrocer.imaging.geometry import Pixels, fit
 from greengrocer.networks.efficientnet_lite import EfficientNetLite
 from greengrocer.training.data.reading import read_fitted, read_picture
-from greengrocer.training.release.export import FEATURE_MAP, PIXELS, PLANES, backbone_graph
+from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.quantise import quantise
 from greengrocer.training.release.space_to_depth import space_to_depth_stem
 
