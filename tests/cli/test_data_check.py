@@ -14,7 +14,7 @@ def test_a_person_reads_what_was_found_and_what_to_do(greengrocer: Command, tmp_
     names = ("fruit/apple/1.jpg", "fruit/apple/2.jpg", "roots/leek/3.jpg", "roots/leek/4.jpg")
     data = draw(tmp_path / "photos", *names, "roots/leek/x.mp4")
     (data / "roots" / "leek" / "4.jpg").write_bytes(b"cut off")
-    done = greengrocer("data", "check", data)
+    done = greengrocer("data", "check", data, "--files-only")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{data}: 3 images of 2 classes in 2 groups, as a folder for each")
@@ -49,6 +49,19 @@ def test_flags_choose_what_counts(greengrocer: Command, tmp_path: Path) -> None:
     done = greengrocer("data", "check", data, *chosen)
     report = json.loads(done.stdout)
     assert [each["name"] for each in report["classes"]] == ["apple", "pear"]
+
+
+def test_a_report_is_written_with_the_hold_out(greengrocer: Command, tmp_path: Path) -> None:
+    data = draw(tmp_path / "photos", *(f"{name}/{i}.jpg" for name in "ab" for i in range(5)))
+    done = greengrocer("data", "check", data, "--report", "report")
+    assert done.returncode == 0, done.stderr
+    assert "the report is report/index.html" in done.stderr
+    assert "<html" in (tmp_path / "report" / "index.html").read_text()
+    rows = (tmp_path / "report" / "hold-out.csv").read_text().splitlines()
+    assert rows[0] == "path,split"
+    assert len(rows) == 11
+    both = ("--report", "report", "--files-only")
+    assert "give one of the two" in mistake(greengrocer("data", "check", data, *both))
 
 
 def test_mistakes_get_one_line(greengrocer: Command, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from greengrocer.datachecks.as_json import report_json
 from greengrocer.datachecks.check import Report, check
+from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.errors import DatasetUnusable
 from support.layouts import by_class, draw
 
@@ -13,9 +15,11 @@ def severities(report: Report) -> dict[str, str]:
 
 
 def test_a_clean_folder_can_be_trained_on(tmp_path: Path) -> None:
-    report = check(draw(tmp_path, "a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"))
+    data = draw(tmp_path, "a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg")
+    report = check(data, contents=False)
     assert report.trainable
     assert report.problems == ()
+    assert report.duplicates is report.groups is report.hold_out is None
     assert [each.digest for each in report.images] == [each.digest for each in report.opened]
     assert [(each.name, each.images) for each in report.classes()] == [("a", 2), ("b", 2)]
 
@@ -82,6 +86,45 @@ def test_the_json_has_the_names_that_the_guide_lists(tmp_path: Path) -> None:
     text = guide.read_text(encoding="utf-8")
     assert not [name for name in found if f"`{name}`" not in text]
     assert not [name for name in found["problems"][0] if f"`{name}`" not in text]
+
+
+def test_what_images_show_is_told(tmp_path: Path) -> None:
+    """The gallery in two classes; one photo is in both, and one again under another name."""
+    shown = [each.path for each in built_in_gallery().pictures]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    for index, path in enumerate(shown):
+        shutil.copyfile(path, tmp_path / "ab"[index % 2] / path.name)
+    shutil.copyfile(shown[0], tmp_path / "a" / "again.jpg")
+    shutil.copyfile(shown[0], tmp_path / "b" / "other.jpg")
+    report = check(tmp_path)
+    found = {problem.code: problem for problem in report.problems}
+    assert "contradiction" in found
+    assert any("other.jpg" in item for item in found["contradiction"].items)
+    assert "held-out" in found
+    assert report.groups is not None
+    assert report.hold_out is not None
+    assert len(report.groups.of) == len(report.hold_out.held_out) == len(report.images)
+    told = report_json(report)
+    again = {"a/again.jpg", f"a/{shown[0].name}", "b/other.jpg"}
+    assert [set(each["paths"]) for each in told["groups"] if again & set(each["paths"])] == [again]
+    assert again <= set(told["hold_out"]) or not again & set(told["hold_out"])
+
+
+def test_where_there_is_a_val_it_is_what_is_held_out(tmp_path: Path) -> None:
+    names = ("train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "test/b/4.jpg")
+    assert report_json(check(draw(tmp_path, *names)))["hold_out"] == ["val/a/3.jpg"]
+
+
+def test_the_split_test_is_never_held_out(tmp_path: Path) -> None:
+    shown = [each.path for each in built_in_gallery().pictures]
+    for index, path in enumerate(shown[:24]):
+        folder = tmp_path / ("test" if index % 3 == 0 else "train") / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
+    held = report_json(check(tmp_path))["hold_out"]
+    assert held
+    assert all(path.startswith("train/") for path in held)
 
 
 def test_nothing_of_the_kind_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from greengrocer.cli.output import say, say_json, warn
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
+    from greengrocer.datachecks.check import Report
 
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ def _register_check(actions: "Actions") -> None:
     )
     action.add_argument("photos", type=Path, metavar="PHOTOS", help=LAYOUTS)
     action.add_argument("--json", action="store_true", help="print one JSON object")
+    action.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write an HTML page with the images to look at, and the hold-out, into DIR, as report",
+    )
+    action.add_argument(
+        "--files-only",
+        action="store_true",
+        help="open the files, but look for no duplicates, wrong labels and the like",
+    )
     add_layout_flags(action)
     action.set_defaults(run=run_check)
 
@@ -61,14 +73,39 @@ def run_check(arguments: argparse.Namespace) -> int:
     from greengrocer.cli.check_text import report_lines  # noqa: PLC0415
     from greengrocer.datachecks.as_json import report_json  # noqa: PLC0415
     from greengrocer.datachecks.check import check  # noqa: PLC0415
+    from greengrocer.errors import UsageError  # noqa: PLC0415
 
-    report = check(arguments.photos, coarse=arguments.coarse, exclude=arguments.exclude)
+    if arguments.report and arguments.files_only:
+        raise UsageError("--report shows what --files-only leaves out: give one of the two")
+    report = check(
+        arguments.photos,
+        coarse=arguments.coarse,
+        exclude=arguments.exclude,
+        contents=not arguments.files_only,
+    )
+    if arguments.report:
+        _write_report(report, arguments.report)
     if arguments.json:
         say_json(report_json(report))
     else:
         for line in report_lines(report):
             say(line)
     return 0 if report.trainable else UNTRAINABLE
+
+
+def _write_report(report: "Report", directory: Path) -> None:
+    from greengrocer.datachecks.hold_out import write_hold_out  # noqa: PLC0415
+    from greengrocer.datachecks.report.page import write_report  # noqa: PLC0415
+
+    if report.groups is None or report.hold_out is None:
+        warn("there is nothing to show: no image can be read")
+        return
+    root, images = report.collection.root, report.images
+    classes = report.collection.taxonomy.classes
+    chosen = report.hold_out
+    page = write_report(directory, root, images, classes, report.findings, report.groups, chosen)
+    write_hold_out(directory / "hold-out.csv", root, images, chosen)
+    warn(f"the report is {page}")
 
 
 def run(arguments: argparse.Namespace) -> int:

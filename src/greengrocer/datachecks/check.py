@@ -1,10 +1,15 @@
 """Check a data set before anything is trained on it: one report of all that was found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from greengrocer.datachecks.content_problems import content_problems
+from greengrocer.datachecks.contents import look_at
 from greengrocer.datachecks.files import OpenedImage, UnreadableFile, open_all
+from greengrocer.datachecks.findings import Duplicate, Findings, Flaw, OneScene, WrongLabel
+from greengrocer.datachecks.groups import Groups
+from greengrocer.datachecks.hold_out import HoldOut
 from greengrocer.datachecks.problems import Problem, Severity, find_problems
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.datasets.layouts.read import Collection, read_collection, without
@@ -25,7 +30,8 @@ class Report:
     """What a check found.
 
     ``collection`` has the images that can be used; ``images`` are the same with their digests, and
-    ``opened`` tells the size of each, all in one order. ``unreadable`` were left out.
+    ``opened`` tells the size of each, all in one order; so are those in ``groups`` and
+    ``hold_out``. ``unreadable`` were left out. What was not looked for is None.
     """
 
     source: Path
@@ -34,11 +40,27 @@ class Report:
     opened: tuple[OpenedImage, ...]
     unreadable: tuple[UnreadableFile, ...]
     problems: tuple[Problem, ...]
+    duplicates: tuple[Duplicate, ...] | None = None
+    label_suspects: tuple[WrongLabel, ...] | None = None
+    quality: tuple[Flaw, ...] | None = None
+    one_scenes: tuple[OneScene, ...] | None = None
+    groups: Groups | None = None
+    hold_out: HoldOut | None = None
 
     @property
     def trainable(self) -> bool:
         """Whether a training can start."""
         return not any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    @property
+    def findings(self) -> Findings:
+        """What was found in the images, in one object; empty where it was not looked for."""
+        return Findings(
+            self.duplicates or (),
+            self.label_suspects or (),
+            self.quality or (),
+            self.one_scenes or (),
+        )
 
     @property
     def splits(self) -> tuple[str | None, ...]:
@@ -70,11 +92,13 @@ def check(
     coarse: str | Path | None = None,
     exclude: Sequence[str] = (),
     threads: int | None = None,
+    contents: bool = True,
 ) -> Report:
-    """Read the labelled images at ``source`` and open every file.
+    """Read the labelled images at ``source``, open every file and look at what the images show.
 
-    ``coarse`` and ``exclude`` are those of ``read_collection``; ``threads`` decode, by default one
-    a processor. Raises DatasetUnusable where there are no labelled images.
+    ``coarse`` and ``exclude`` are those of ``read_collection``; ``threads`` work, by default one a
+    processor. Without ``contents`` nothing is compared. Raises DatasetUnusable where there are no
+    labelled images.
     """
     found = read_collection(source, coarse=coarse, exclude=exclude)
     opened = open_all([image.path for image in found.images], threads)
@@ -84,4 +108,23 @@ def check(
         for image, each in zip(collection.images, opened.images, strict=True)
     )
     problems = find_problems(collection, opened.unreadable)
-    return Report(source, collection, images, opened.images, opened.unreadable, problems)
+    report = Report(source, collection, images, opened.images, opened.unreadable, problems)
+    return _with_contents(report, threads) if contents and images else report
+
+
+def _with_contents(report: Report, threads: int | None) -> Report:
+    classes = report.collection.taxonomy.classes
+    seen = look_at(report.images, report.splits, classes, threads)
+    more = content_problems(seen, report.collection.root, classes)
+    order = list(Severity)
+    problems = sorted((*report.problems, *more), key=lambda each: order.index(each.severity))
+    return replace(
+        report,
+        problems=tuple(problems),
+        duplicates=seen.findings.duplicates,
+        label_suspects=seen.findings.wrong_labels,
+        quality=seen.findings.flaws,
+        one_scenes=seen.findings.one_scenes,
+        groups=seen.groups,
+        hold_out=seen.hold_out,
+    )

@@ -47,7 +47,8 @@ def read_collection(
         found = _from_folder(place, grouping, exclude, confined=confined)
     taxonomy = regroup(found.taxonomy, grouping)
     notes = (*found.notes, *notes_on_classes(taxonomy, found.images))
-    return Collection(source, found.layout, taxonomy, found.images, notes, found.left_out)
+    root = place if place.is_dir() else place.parent
+    return Collection(root, found.layout, taxonomy, found.images, notes, found.left_out)
 
 
 def _from_folder(
