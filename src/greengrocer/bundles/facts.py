@@ -150,12 +150,12 @@ def _network(manifest: Manifest) -> str:
 
 def _quantisation(told: dict[str, Any]) -> str:
     """Such as "float32; tried: int8 (-3.0 points of top-1, 92.0 % of the labels alike)"."""
-    shipped, attempts = _value(told.get("shipped")), told.get("attempts")
+    shipped = _value(told.get("shipped"))
+    attempts = [told.get("out_of_fold"), told.get("attempts")]
     blocks = _value(told.get("float_blocks"))
     shipped += f", {blocks} in float" if shipped == "mixed" and blocks else ""
-    if not isinstance(attempts, list):
-        return shipped
-    refused = [each for each in attempts if isinstance(each, dict) and not each.get("accepted")]
+    tried = [each for part in attempts if isinstance(part, list) for each in part]
+    refused = [each for each in tried if isinstance(each, dict) and not each.get("accepted")]
     costs = [cost for cost in map(_cost, refused) if cost]
     return f"{shipped}; it costs too much in {', '.join(costs)}" if costs else shipped
 

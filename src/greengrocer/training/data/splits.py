@@ -13,6 +13,7 @@ from greengrocer.datasets.dataset import (
     grocery_root,
     read_split,
 )
+from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.errors import DatasetUnusable
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.scenes import scene_hold_out
@@ -72,7 +73,9 @@ def read_together(data: Path, splits: Sequence[str]) -> Dataset:
 
 def _has_validation(data: Path) -> bool:
     root = grocery_root(data)
-    return (root / "val.txt").is_file() if root else (data / "val").is_dir()
+    if root:
+        return (root / "val.txt").is_file()
+    return any(image.split == "val" for image in read_collection(data).images)
 
 
 def _relabelled(split: Dataset, taxonomy: Taxonomy, data: Path) -> tuple[LabelledImage, ...]:
@@ -80,7 +83,10 @@ def _relabelled(split: Dataset, taxonomy: Taxonomy, data: Path) -> tuple[Labelle
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
     unknown = [name for name in split.taxonomy.classes if name not in ids]
     if unknown:
-        raise DatasetUnusable(f"{data}: the class {unknown[0]!r} is in val but not in train")
+        raise DatasetUnusable(
+            f"{data}: the class {unknown[0]!r} is in val but not in train: put some of its images "
+            "there, or take it out of val"
+        )
     names = split.taxonomy.classes
     return tuple(LabelledImage(p.path, ids[names[p.label]]) for p in split.pictures)
 

@@ -9,9 +9,9 @@ import onnx
 
 from greengrocer.engines.engine import Floats
 from greengrocer.engines.onnx_runtime import ort
+from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, PLANES
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.training.data.reading import read_fitted
-from greengrocer.training.release.export import FEATURE_MAP, PIXELS, PLANES
 
 
 class Answers(NamedTuple):

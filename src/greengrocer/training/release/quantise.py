@@ -28,8 +28,8 @@ from onnxruntime.quantization import (
 )
 
 from greengrocer.engines.engine import Floats
+from greengrocer.graphs.nodes import PLANES
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.training.release.export import PLANES
 
 LARGEST = 64  # weight, in 7 bits as ONNX Runtime counts them
 LARGEST_DEPTHWISE = 127
