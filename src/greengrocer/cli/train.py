@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
-from greengrocer.errors import MissingExtra
+from greengrocer.errors import MissingExtra, UsageError
 from greengrocer.minimum_versions import check_minimum_versions
 
 if TYPE_CHECKING:
@@ -20,20 +20,40 @@ def register(commands: "Commands") -> None:
         "train",
         help="train a bundle",
         description="Train a bundle from labelled images. A run that was stopped goes on when it "
-        "is started again with the same flags. Needs the extra `train`.",
+        "is started again with the same flags. Needs the extra `train`; with --quick, the small "
+        "extra `quick`.",
+    )
+    parser.add_argument(
+        "photos",
+        type=Path,
+        nargs="?",
+        metavar="PHOTOS",
+        help="labelled images, as ~/photos: a folder a class",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="train only a head, on a network that ships: about a minute, without PyTorch",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=7,
+        metavar="N",
+        help="with --quick: draws the folds (default: 7)",
     )
     parser.add_argument(
         "--recipe",
         type=Path,
-        required=True,
         metavar="FILE",
         help="recipe in TOML, as recipes/grocery.toml",
     )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="labelled images, as ~/groceries")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="labelled images, as ~/groceries"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="BUNDLE", help="directory to write, as runs/shop"
+        "--out",
+        type=Path,
+        metavar="BUNDLE",
+        help="directory to write, as runs/shop (default with --quick: runs/, and PHOTOS' name)",
     )
     parser.add_argument(
         "--device",
@@ -61,6 +81,11 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, quantise, check and save; a run that was stopped is continued."""
+    _check(arguments)
+    if arguments.quick:
+        from greengrocer.cli.quick import train_quickly  # noqa: PLC0415
+
+        return train_quickly(arguments.photos, arguments.out, arguments.seed)
     check_minimum_versions({"torch", "train"})
     try:
         from greengrocer.training.train import train  # noqa: PLC0415
@@ -80,6 +105,22 @@ def run(arguments: argparse.Namespace) -> int:
     )
     say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Put the folder of images into ``photos`` and ``data``; refuse flags that do not go together.
+
+    Raises UsageError.
+    """
+    if arguments.photos and arguments.data:
+        raise UsageError("PHOTOS and --data both name the images: give one of them")
+    arguments.photos = arguments.data = arguments.photos or arguments.data
+    if arguments.photos is None:
+        raise UsageError("train which images? Name a folder: greengrocer train PHOTOS --quick")
+    if arguments.quick and arguments.recipe:
+        raise UsageError("--quick has no recipe: leave out --quick or --recipe")
+    if not arguments.quick and not (arguments.recipe and arguments.out):
+        raise UsageError("give --recipe FILE and --out BUNDLE, or --quick")
 
 
 def command_line(arguments: argparse.Namespace) -> str:
