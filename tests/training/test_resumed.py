@@ -190,7 +190,7 @@ def test_the_command_that_goes_on_is_the_one_that_was_given() -> None:
     command.register(parser.add_subparsers())
     told = command.command_line(parser.parse_args(["train", *given]))
     assert told == (
-        "greengrocer train --recipe 'a b.toml' --data photos --out runs/x --device cpu --folds 3 "
+        "greengrocer train photos --out runs/x --recipe 'a b.toml' --device cpu --folds 3 "
         "--teacher runs/y --teacher runs/z"
     )
 

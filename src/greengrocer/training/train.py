@@ -16,6 +16,7 @@ from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import Halves, prototypes_to_float16
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
+from greengrocer.training.data.splits import Splits
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.fit import Fitted
@@ -44,6 +45,7 @@ def train(
     goldens: Path | None = None,
     folds: int | None = None,
     teachers: Sequence[Path] = (),
+    splits: Splits | None = None,
     command: str = "the same training",
 ) -> Path:
     """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
@@ -53,6 +55,8 @@ def train(
     others answer for the scenes that they did not see. ``teachers`` are the outs of earlier
     trainings on the same data, in the same folds; the networks learn from theirs. ``command`` is
     what a person is told to run where it goes on later.
+
+    ``splits`` are the images where they have been read and split already; without folds.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -74,7 +78,7 @@ def train(
     threads = usable_processors()
     torch.set_num_threads(min(torch.get_num_threads(), threads))
     job = TrainingJob(recipe, data, out, target.type, threads, tuple(teachers))
-    planned = plan(job, folds)
+    planned = plan(job, folds, splits)
     candidates = _candidates(planned, goldens)
     taught = {
         stage: job.check(stage, planned.taxonomy, pictures)
@@ -112,7 +116,7 @@ def _answers(
 def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
     """One fit, judged and calibrated on images that it did not see."""
     recipe, taxonomy = job.recipe, planned.taxonomy
-    fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped)
+    fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped, planned.held_out)
     network, weights = published(fitted.network, recipe)
     exporter = Exporter(network, planned.shipped, recipe)
     _, attempts = exporter.climb(planned.held_out, costs_too_much)
@@ -159,6 +163,7 @@ def _finished(
         fitted.precision,
         make_backbone(job.recipe.backbone).pretrained_origin,
         quantisation,
+        fitted.curve,
     )
 
 
