@@ -10,14 +10,14 @@ import torch
 from tqdm import tqdm
 
 from greengrocer.datachecks.check import Report, check
-from greengrocer.datachecks.hold_out import write_hold_out
+from greengrocer.datachecks.hold_out import HoldOut, write_hold_out
 from greengrocer.datachecks.problems import Severity
 from greengrocer.datasets.dataset import Dataset, LabelledImage
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.device import choose_device
 from greengrocer.serving.processors import usable_processors
 from greengrocer.training.choose import DatasetFacts, StepCost, choose_recipe, estimate
-from greengrocer.training.data.splits import Splits
+from greengrocer.training.data.splits import Splits, draw_held_out
 from greengrocer.training.job import HOLD_OUT, checkpoint
 from greengrocer.training.learning.fit import spoken
 from greengrocer.training.learning.precision import choose_precision
@@ -70,7 +70,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
             "it; to train again delete it and the checkpoints beside it, or name another --out"
         )
     recipe = _recipe(asked, splits, say)
-    _write_hold_out(asked.out, report)
+    _write_hold_out(asked.out, report, splits)
     train(
         recipe,
         asked.photos,
@@ -83,23 +83,30 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
 
 
 def split(report: Report) -> Splits:
-    """The images that train and those that are held out: the split "val", or whole groups."""
-    named = set(report.splits)
-    taxonomy, images = report.collection.taxonomy, report.images
-    if "val" in named:
-        held = [each == "val" for each in report.splits]
-        used = [each != "test" for each in report.splits]
-        origin = "the split val"
-    elif report.hold_out is not None and any(report.hold_out.held_out):
-        held = list(report.hold_out.held_out)
-        used = [each != "test" for each in report.splits]
-        origin = "about a fifth of each class, groups of alike images whole"
-    else:
-        raise DatasetUnusable(f"{report.source} holds too few images: no class has two")
+    """The images that train and those that are held out: the split "val", or whole groups.
+
+    Of a class whose images are all alike, and so all in one group, a fifth is drawn. Raises
+    DatasetUnusable where nothing can be held out.
+    """
     sides: dict[bool, list[LabelledImage]] = {False: [], True: []}
-    for image, side, use in zip(images, held, used, strict=True):
-        if use:
+    has_val = "val" in report.splits
+    held = [each == "val" for each in report.splits]
+    if not has_val and report.hold_out is not None:
+        held = list(report.hold_out.held_out)
+    for image, side, name in zip(report.images, held, report.splits, strict=True):
+        if name != "test":
             sides[side].append(image)
+    if has_val:
+        origin = "the split val"
+    else:
+        origin = "about a fifth of each class, groups of alike images whole"
+        alike = {p.label for p in sides[False]} ^ {p.label for p in sides[True]}
+        whole = [p for part in sides.values() for p in part if p.label in alike]
+        for side, drawn in zip((False, True), draw_held_out(whole, SEED), strict=True):
+            sides[side] = [p for p in sides[side] if p.label not in alike] + list(drawn)
+    if not sides[True]:
+        raise DatasetUnusable(f"{report.source} holds too few images: no class has two")
+    taxonomy = report.collection.taxonomy
     return Splits(taxonomy, tuple(sides[False]), tuple(sides[True]), origin)
 
 
@@ -147,11 +154,12 @@ def _recipe(asked: Asked, splits: Splits, say: Callable[[str], None]) -> Recipe:
     return recipe
 
 
-def _write_hold_out(out: Path, report: Report) -> None:
-    if report.hold_out is not None and "val" not in report.splits:
+def _write_hold_out(out: Path, report: Report, splits: Splits) -> None:
+    if "val" not in report.splits:
+        held = {image.path for image in splits.held_out}
+        chosen = HoldOut(tuple(image.path in held for image in report.images), ())
         path = out.with_name(f"{out.name}.hold-out.csv")
-        root = report.collection.root
-        write_hold_out(path, root, report.images, report.hold_out)
+        write_hold_out(path, report.collection.root, report.images, chosen)
 
 
 def _found(report: Report) -> Iterator[str]:

@@ -48,7 +48,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
         return Splits(train.taxonomy, train.pictures, held_out, "the split val")
     else:
-        training, held_out = _hold_out(train.pictures, seed)
+        training, held_out = draw_held_out(train.pictures, seed)
         origin = f"a fifth of each class of train, drawn with the seed {seed}"
     if not held_out:
         raise DatasetUnusable(f"{data} holds too few images: no class has two")
@@ -91,9 +91,10 @@ def _relabelled(split: Dataset, taxonomy: Taxonomy, data: Path) -> tuple[Labelle
     return tuple(LabelledImage(p.path, ids[names[p.label]]) for p in split.pictures)
 
 
-def _hold_out(
+def draw_held_out(
     pictures: Sequence[LabelledImage], seed: int
 ) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
+    """Training and held-out images: a fifth of each class that has two is held out."""
     random = np.random.default_rng(seed)
     chosen: set[int] = set()
     for label in sorted({picture.label for picture in pictures}):
