@@ -72,11 +72,13 @@ def stub_fit(
         threads: int,
         teacher: Teacher | None,
         precision: Precision | None,
+        judged: Sequence[LabelledImage],
     ) -> Fitted:
         assert teacher is None
         assert (taxonomy.classes, device) == (("dark", "light"), "cpu")
         assert threads == usable_processors()
         assert precision is not None
+        assert not judged
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
         network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)

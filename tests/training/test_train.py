@@ -48,11 +48,13 @@ def fit_head(
     threads: int,
     teacher: Teacher | None,
     precision: Precision | None,
+    judged: Sequence[LabelledImage],
 ) -> Fitted:
     """Instead of minutes of training: the pretrained backbone, and a ridge regression."""
     assert (len(taxonomy.classes), device, teacher) == (2, "cpu", None)
     assert threads == usable_processors()
     assert precision is not None
+    assert judged
     network = Recogniser(recipe.backbone, classes=2).eval()
     network.backbone.load_pretrained()
     checkpoint.touch()

@@ -10,7 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from greengrocer.bundles.attribution import data_set, pretrained_origin
-from greengrocer.bundles.bundle import OPTIONAL, Bundle
+from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.facts import (
     Measured,
     doubts,
@@ -19,11 +19,15 @@ from greengrocer.bundles.facts import (
     plain,
     trained,
 )
-from greengrocer.bundles.manifest import Manifest
+from greengrocer.bundles.manifest import STATISTICS, WEIGHTS, Manifest
 
 CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
 WIDTH = 100
+NEEDED_BY = {
+    WEIGHTS: ", which only the torch engine needs",
+    STATISTICS: ", which only `greengrocer teach` and `forget` need",
+}
 
 
 def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
@@ -123,8 +127,7 @@ def _files(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     """The other files of the bundle; goldens share a line, for they are many and small."""
     goldens = {golden.file for golden in manifest.goldens}
     rows = [
-        f"- **{_escape(name)}**{_size([name], sizes)}"
-        f"{', which only the torch engine needs' if name in OPTIONAL else ''}"
+        f"- **{_escape(name)}**{_size([name], sizes)}{NEEDED_BY.get(name, '')}"
         for name in manifest.files
         if name not in goldens | {CARD}
     ]

@@ -22,6 +22,7 @@ from greengrocer.safe_text import check_name, check_text, one_line
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 WEIGHTS = "weights.safetensors"
+STATISTICS = "statistics.safetensors"
 
 MAX_MANIFEST_BYTES = 1 << 20
 

@@ -1,0 +1,101 @@
+"""``statistics.safetensors``: what teach and forget need of a bundle; serving never reads it."""
+
+import json
+
+import numpy as np
+
+from greengrocer.bundles.bundle import Bundle
+from greengrocer.bundles.files import refused
+from greengrocer.bundles.manifest import STATISTICS
+from greengrocer.errors import BundleRefused, MissingExtra
+from greengrocer.quick.statistics import START, Moments, Statistics
+
+MOST_BYTES = 150_000_000
+Triangle = tuple[np.ndarray, np.ndarray]
+
+
+def pack(statistics: Statistics, settings: dict[str, object]) -> bytes:
+    """The file; ``settings`` are what else a head is computed by, as JSON."""
+    tensors = {
+        "digests": statistics.digests,
+        "labels": statistics.labels.astype(np.int32),
+        "features": statistics.features,
+    }
+    rest = statistics.rest
+    if rest is not None:
+        upper = np.triu_indices(len(rest.second))
+        tensors |= {
+            "rest.counts": rest.counts,
+            "rest.sums": rest.sums,
+            "rest.second": rest.second[upper],
+        }
+    told = {"classes": list(statistics.classes), "settings": settings}
+    packed: bytes = _safetensors().save(
+        {name: np.ascontiguousarray(value) for name, value in tensors.items()},
+        {"statistics": json.dumps(told, sort_keys=True)},
+    )
+    return packed
+
+
+def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, object]]:
+    """The statistics and settings of the verified ``bundle``.
+
+    Raises BundleRefused where there are none, or the file is not what it should be.
+    """
+    where = bundle.directory
+    if STATISTICS not in bundle.manifest.files or not (where / STATISTICS).exists():
+        raise BundleRefused(
+            f"bundle {where} has no {STATISTICS}: nothing can be taught to it; train it with "
+            "--quick, or take the whole bundle from where it was trained"
+        )
+    data = bundle.read(STATISTICS, MOST_BYTES)
+    try:
+        tensors = _safetensors().load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        told = json.loads(header["__metadata__"]["statistics"])
+        found = _checked(tensors, tuple(told["classes"]))
+        settings = dict(told["settings"])
+    except MissingExtra:
+        raise
+    except Exception as error:  # whatever another's file makes the reader raise
+        raise refused(where, STATISTICS, "is damaged or malformed") from error
+    if found.classes != bundle.manifest.classes:
+        raise refused(where, STATISTICS, "is of other classes than the manifest")
+    return found, settings
+
+
+def _checked(tensors: dict[str, np.ndarray], classes: tuple[str, ...]) -> Statistics:
+    digests, labels, features = (tensors[name] for name in ("digests", "labels", "features"))
+    count, channels = features.shape
+    labels = labels.astype(np.int64)
+    sound = (
+        digests.shape == (count, START)
+        and digests.dtype == np.uint8
+        and labels.shape == (count,)
+        and features.dtype == np.float16
+        and bool(np.isfinite(features).all())
+        and (not count or 0 <= labels.min() <= labels.max() < len(classes))
+    )
+    if not sound:
+        raise ValueError("rows do not match")
+    rest = None
+    if "rest.counts" in tensors:
+        second = np.zeros((channels, channels))
+        upper = np.triu_indices(channels)
+        second[upper] = tensors["rest.second"]
+        second = second + np.triu(second, 1).T
+        rest = Moments(tensors["rest.counts"].astype(np.int64), tensors["rest.sums"], second)
+        sums = (len(classes), channels)
+        whole = rest.counts.shape == (len(classes),) and rest.sums.shape == sums
+        if not whole or not np.isfinite(second).all() or not np.isfinite(rest.sums).all():
+            raise ValueError("sums do not match")
+    return Statistics(classes, digests, labels, features, rest)
+
+
+def _safetensors():  # type: ignore[no-untyped-def]
+    """The library; raises MissingExtra where it is not installed."""
+    try:
+        import safetensors.numpy as library  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtra("teaching a bundle", extra="quick") from error
+    return library

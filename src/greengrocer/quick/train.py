@@ -1,0 +1,152 @@
+"""``train --quick``: a folder of images to a whole bundle, in a minute and without torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+
+from greengrocer.bundles.attribution import GROCERY
+from greengrocer.bundles.save import check_new
+from greengrocer.datasets.dataset import (
+    Dataset,
+    LabelledImage,
+    grocery_root,
+    is_grocery_store_dataset,
+    read_split,
+)
+from greengrocer.errors import DatasetUnusable
+from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
+from greengrocer.features.extract import Extracted, shipped_embedder
+from greengrocer.quick.bundling import Content, made_now, write
+from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
+from greengrocer.quick.head import make_head
+from greengrocer.quick.statistics import Statistics, gather
+from greengrocer.quick.statistics_file import pack
+from greengrocer.training.recipe import Export
+
+CALIBRATION = Export()
+
+
+class Trained(NamedTuple):
+    """A bundle that was written, and what it was made of."""
+
+    bundle: Path
+    data: Dataset
+    statistics: Statistics
+    calibration: Calibration
+
+
+def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
+    """Train on the images below ``data`` and write the bundle ``out``.
+
+    Raises UsageError where ``out`` exists, and DatasetUnusable for whatever is wrong with the data.
+    """
+    check_new(out)
+    dataset = read_labelled(data)
+    extracted = shipped_embedder().extract([image.path for image in dataset.pictures])
+    labels = np.array([image.label for image in dataset.pictures], np.int64)
+    _check_contradictions(dataset, extracted)
+    statistics = gather(dataset.taxonomy.classes, extracted.digests, labels, extracted.features)
+    calibration = calibrate(statistics, dataset.taxonomy.coarse_of, seed, CALIBRATION)
+    head = make_head(statistics, calibration, dataset.taxonomy.coarse_of)
+    scores = extracted.features @ head.weight + head.bias
+    content = Content(
+        name=bundle_name(out),
+        taxonomy=dataset.taxonomy,
+        geometry=GEOMETRY,
+        calibration=calibration,
+        provenance=_provenance(data, dataset, calibration, seed),
+        trained_on=extracted.digests,
+        statistics=pack(statistics, {"seed": seed}),
+    )
+    backbone = onnx.load_from_string(backbone_bytes())
+    write(content, backbone, head, surest(dataset.pictures, scores), out)
+    return Trained(out, dataset, statistics, calibration)
+
+
+def read_labelled(data: Path) -> Dataset:
+    """All labelled images below ``data``: those of the split "train", and of "val" where it is.
+
+    Raises DatasetUnusable where there are fewer than two classes, or a class has no image.
+    """
+    found = read_split(data, "train")
+    root = grocery_root(data)
+    if (root / "val.txt").is_file() if root else (data / "val").is_dir():
+        found = _joined(found, read_split(data, "val"), data)
+    classes = found.taxonomy.classes
+    if len(classes) < 2:
+        raise DatasetUnusable(f"{data} holds one class: training needs at least two")
+    counts = np.bincount([image.label for image in found.pictures], minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        raise DatasetUnusable(
+            f"{data}: the class {empty[0]!r} has no images: add some, or delete its folder"
+        )
+    return found
+
+
+def bundle_name(out: Path) -> str:
+    """A name for the bundle at ``out`` that a manifest may have."""
+    letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in out.name.lower())
+    return letters.strip("-")[:100] or "quick"
+
+
+def surest(images: Sequence[LabelledImage], scores: np.ndarray) -> list[Path]:
+    """The images whose own class leads by most in ``scores`` [N, classes], each class in turn."""
+    labels = np.array([image.label for image in images])
+    rows = np.arange(len(labels))
+    others = scores.copy()
+    others[rows, labels] = -np.inf
+    lead = scores[rows, labels] - others.max(axis=1)
+    first: dict[int, int] = {}
+    for index in np.argsort(-lead, kind="stable"):
+        first.setdefault(int(labels[index]), int(index))
+    return [images[index].path for index in first.values()]
+
+
+def _joined(train: Dataset, val: Dataset, data: Path) -> Dataset:
+    ids = {name: label for label, name in enumerate(train.taxonomy.classes)}
+    names = val.taxonomy.classes
+    unknown = [name for name in names if name not in ids]
+    if unknown:
+        raise DatasetUnusable(f"{data}: the class {unknown[0]!r} is in val but not in train")
+    more = tuple(LabelledImage(p.path, ids[names[p.label]]) for p in val.pictures)
+    return Dataset(train.taxonomy, train.pictures + more)
+
+
+def _check_contradictions(dataset: Dataset, extracted: Extracted) -> None:
+    """Raise DatasetUnusable for a file that is in two classes."""
+    seen: dict[str, LabelledImage] = {}
+    for image, digest in zip(dataset.pictures, extracted.digests, strict=True):
+        before = seen.setdefault(digest, image)
+        if before.label != image.label:
+            raise DatasetUnusable(
+                f"{before.path} and {image.path} are the same image in two classes: delete one"
+            )
+
+
+def _provenance(
+    data: Path, dataset: Dataset, calibration: Calibration, seed: int
+) -> dict[str, Any]:
+    origin: dict[str, Any] = {
+        "recipe": {
+            "name": "quick",
+            "seed": seed,
+            "backbone": NAME,
+            "pretrained": True,
+            "head": "linear discriminant analysis with a shrunk covariance",
+            "export": {
+                "known_quantile": CALIBRATION.known_quantile,
+                "answer_precision": CALIBRATION.answer_precision,
+            },
+        },
+        "training": {"pictures": len(dataset.pictures)},
+        "pretrained_origin": ORIGIN,
+    }
+    if calibration.judged:
+        origin["out_of_fold"] = {"folds": FOLDS, "pictures": calibration.judged}
+    if is_grocery_store_dataset(data):
+        origin["dataset"] = GROCERY._asdict()
+    return origin | made_now()
