@@ -32,7 +32,7 @@ HOSTILE = ("<script>alert(1)<.jpg", '"; rm -rf x; ".jpg', "it's $(touch pwned).j
 
 def photos(root: Path) -> list[LabelledImage]:
     """A folder a class, with names that a shell or a browser could take for more."""
-    found = []
+    found: list[LabelledImage] = []
     for label, folder in enumerate(("figs", "kale & leek")):
         (root / folder).mkdir(parents=True)
         for name in HOSTILE:

@@ -63,12 +63,13 @@ def confident_classes(probabilities: Floats, labels: NDArray[np.int64]) -> NDArr
     ``probabilities`` is float32 [N, C], out of fold; rows of unjudged images are NaN.
     """
     count, classes = probabilities.shape
-    judged = ~np.isnan(probabilities).any(axis=1)
+    judged = np.asarray(~np.isnan(probabilities).any(axis=1), np.bool_)
     own = probabilities[np.arange(count), labels]
     thresholds = np.ones(classes)
     for label in np.unique(labels[judged]):
         thresholds[label] = TYPICAL * own[judged & (labels == label)].mean()
-    likely = np.where(judged[:, None] & (probabilities >= thresholds), probabilities, -1)
+    likely = np.where(np.isnan(probabilities), -1, probabilities)
+    likely = np.where(likely >= thresholds, likely, -1)
     return np.where(likely.max(axis=1) >= 0, likely.argmax(axis=1), -1)
 
 
