@@ -19,7 +19,9 @@ def test_a_clean_folder_can_be_trained_on(tmp_path: Path) -> None:
     report = check(data, contents=False)
     assert report.trainable
     assert report.problems == ()
-    assert report.duplicates is report.groups is report.hold_out is None
+    assert report.duplicates is None
+    assert report.groups is None
+    assert report.hold_out is None
     assert [each.digest for each in report.images] == [each.digest for each in report.opened]
     assert [(each.name, each.images) for each in report.classes()] == [("a", 2), ("b", 2)]
 

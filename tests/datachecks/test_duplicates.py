@@ -1,5 +1,6 @@
 """Exact copies, copies in another encoding and altered copies are told from other photos."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from support.planting import ALTERATIONS, altered
 
 
 def found(
-    images: tuple[LabelledImage, ...], splits: list[str | None] | None = None
+    images: tuple[LabelledImage, ...], splits: Sequence[str | None] | None = None
 ) -> tuple[Duplicate, ...]:
     return find_duplicates(images, *seen(images), splits)
 
@@ -89,7 +90,7 @@ def test_leaks_come_before_contradictions_and_say_what_is_wrong(
     for image, path in zip((one, two, three), paths, strict=True):
         path.write_bytes(image.path.read_bytes())
     copies = (labelled(paths[0], one.label), labelled(paths[1], 9), labelled(paths[2], three.label))
-    splits: list[str | None] = ["train"] * len(drawn) + ["train", "train", "val"]
+    splits = [*["train"] * len(drawn), "train", "train", "val"]
     duplicates = found((*drawn, *copies), splits)
     assert [each.crossing for each in duplicates] == list(Crossing)
     leak, contradiction, plain = duplicates

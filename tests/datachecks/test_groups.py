@@ -27,7 +27,7 @@ def alike(base: Floats, cosine: float, seed: int = 5) -> Floats:
     unit = base / np.linalg.norm(base)
     other -= unit * (other @ unit)
     other /= np.linalg.norm(other)
-    return (unit * cosine + other * (1 - cosine**2) ** 0.5).astype(np.float32)
+    return np.asarray(unit * cosine + other * (1 - cosine**2) ** 0.5, np.float32)
 
 
 def test_nothing_in_common_makes_groups_of_one() -> None:
@@ -92,6 +92,14 @@ def test_sub_folders_that_recur_in_classes_are_places() -> None:
     groups = find_groups(images, spread(5), no_thumbnails(5))
     assert groups.of == (0, 0, 1, 2, 3)
     assert groups.ties == {0: (Tie.PLACE,)}
+
+
+def test_splits_below_a_class_are_no_places() -> None:
+    names = ("fig/train/k", "fig/train/p", "fig/val/k", "kale/train/k", "kale/val/k")
+    images = [
+        LabelledImage(Path(f"/photos/{name}.jpg"), int(name.startswith("kale"))) for name in names
+    ]
+    assert find_groups(images, spread(5), no_thumbnails(5)).of == (0, 1, 2, 3, 4)
 
 
 def test_the_cameras_time_is_read(tmp_path: Path) -> None:

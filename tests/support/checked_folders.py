@@ -36,7 +36,7 @@ def seen(images: Sequence[LabelledImage]) -> tuple[Floats, Thumbnails]:
     count = len(images)
     grey = thumbnails.grey.reshape(count, 16, 4, 16, 4).mean(axis=(2, 4)).reshape(count, 256)
     both = np.concatenate([thumbnails.colour.reshape(count, 192), grey], axis=1)
-    return both.astype(np.float32) / 255, thumbnails
+    return np.asarray(both, np.float32) / np.float32(255), thumbnails
 
 
 def made_up(labels: Sequence[int], prefix: str = "image") -> tuple[LabelledImage, ...]:

@@ -4,8 +4,6 @@ A linear discriminant with a shrunk shared covariance (Friedman, JASA 1989): its
 images, so those of a fold are taken away from the whole instead of computing each fold again.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,6 @@ from greengrocer.engines.engine import Floats
 
 SHRINKAGES = (0.1, 0.3, 0.7)  # the one whose answers agree most often with the labels is taken
 TEMPERATURES = np.geomspace(0.02, 20, 60)
-WRONG = 0.1  # of the labels that may be wrong
 ROWS = 4096  # images at a time
 DIRECTIONS = 256  # of the features that are kept: those in which images differ most
 
@@ -94,10 +91,7 @@ class _Sums:
 def _calibrated(
     scores: NDArray[np.float64], labels: NDArray[np.int64], judged: NDArray[np.bool_]
 ) -> Floats:
-    """Probabilities by the temperature under which the labels are likeliest (Guo et al., 2017).
-
-    The labels that fit worst do not count: some are wrong, and would make every answer unsure.
-    """
+    """Probabilities by the temperature under which the labels are likeliest (Guo et al., 2017)."""
     rows, truth = scores[judged], labels[judged]
     found = np.full(scores.shape, np.nan, np.float32)
     if not len(rows):
@@ -105,8 +99,7 @@ def _calibrated(
     best, least = rows, np.inf
     for temperature in TEMPERATURES:
         logs = _log_softmax(rows / temperature)
-        losses = np.sort(-logs[np.arange(len(rows)), truth])
-        loss = losses[: math.ceil(len(losses) * (1 - WRONG))].mean()
+        loss = -np.maximum(logs[np.arange(len(rows)), truth], -50).mean()
         if loss < least:
             best, least = logs, loss
     found[judged] = np.exp(best)

@@ -29,8 +29,9 @@ STRANGERS = 0.9  # quantile of the likeness of images of different classes that 
 MOST_ALIKE = 0.97
 BURST_ALIKE = 0.8  # names or times alone do not make a burst
 BURST_SECONDS = 10.0
+NO_PLACES = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
 SAMPLE = 2000  # images that the threshold is calibrated on
-BLOCK = 1024
+BLOCK = 256
 
 _NUMBERED = re.compile(r"^(.*?)(\d{1,9})(\D*)$")
 
@@ -111,9 +112,10 @@ def _join_scenes(sets: "_Ties", unit: Floats, members: NDArray[np.int64], cosine
     for start in range(0, len(members), BLOCK):
         rows = members[start : start + BLOCK]
         ones, others = np.nonzero(unit[rows] @ unit[members].T >= cosine)
-        for one, other in zip(rows[ones], members[others], strict=True):
-            if one < other:
-                sets.join(int(one), int(other), Tie.SCENE)
+        known = np.array(sets.numbers())  # most pairs of a large class are joined by now
+        apart = known[rows[ones]] != known[members[others]]
+        for one, other in zip(rows[ones[apart]], members[others[apart]], strict=True):
+            sets.join(int(one), int(other), Tie.SCENE)
 
 
 def _classes(images: Sequence[LabelledImage]) -> dict[int, list[int]]:
@@ -159,7 +161,7 @@ def _places(images: Sequence[LabelledImage]) -> Iterable[tuple[int, int]]:
     divided = {label for label, found in parents.items() if len(found) > 1}
     labels_of: dict[str, set[int]] = defaultdict(set)
     for label, name in folders:
-        if label in divided:
+        if label in divided and name.lower() not in NO_PLACES:
             labels_of[name].add(label)
     for (label, name), members in folders.items():
         if label in divided and len(labels_of[name]) > 1 and len(members) > 1:

@@ -18,7 +18,7 @@ from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
 
 SHARE = 0.2  # of the images
-LEAST, MOST = 0.1, 0.35  # of a class, where its groups allow it
+LEAST, MOST = 0.05, 0.5  # of a class, where its groups allow it
 HEADER = ("path", "split")
 TRAIN, VAL = "train", "val"
 

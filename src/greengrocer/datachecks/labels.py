@@ -2,7 +2,7 @@
 
 As in confident learning (Northcutt, Jiang and Chuang, JAIR 2021) an image counts for a class where
 its probability is high for that class, so that hard classes need less: at least half the mean one
-of the images that have this label. It is a suspect where that class is 50 times likelier than the
+of the images that have this label. It is a suspect where that class is far likelier than the
 label, and no image of its label looks more like it than one of another.
 
 Probabilities are out of fold, and folds keep copies of one photo together, or they would vouch for
@@ -26,7 +26,7 @@ from greengrocer.safe_text import one_line
 FOLDS = 8
 RESEMBLES = 3  # images of the suggested class that are shown
 TYPICAL = 0.5  # of the mean probability of a class's own images: enough to count for it
-ODDS = 50.0  # of the suggested class against the given one
+LEAST_ODDS, ODDS = 10.0, 50.0  # of the suggested class against the given one
 
 
 def suspect_labels(
@@ -40,11 +40,12 @@ def suspect_labels(
     unit = centred_unit(features)
     probabilities = out_of_fold(main_directions(unit), labels, len(classes), folds)
     suggested = confident_classes(probabilities, labels)
+    odds = _odds(probabilities, labels)
     found = []
     for index in np.flatnonzero((suggested >= 0) & (suggested != labels)).tolist():
         own, other = int(labels[index]), int(suggested[index])
         sure, given = float(probabilities[index, other]), float(probabilities[index, own])
-        if sure < ODDS * given:
+        if sure < odds * given:
             continue
         near = _nearest(unit, index, labels, groups.copies)
         if labels[near[0]] == own:  # one image of its class looks more like it than any other
@@ -62,13 +63,27 @@ def confident_classes(probabilities: Floats, labels: NDArray[np.int64]) -> NDArr
     ``probabilities`` is float32 [N, C], out of fold; rows of unjudged images are NaN.
     """
     count, classes = probabilities.shape
-    judged = ~np.isnan(probabilities).any(axis=1)
+    judged = np.asarray(~np.isnan(probabilities).any(axis=1), np.bool_)
     own = probabilities[np.arange(count), labels]
     thresholds = np.ones(classes)
     for label in np.unique(labels[judged]):
         thresholds[label] = TYPICAL * own[judged & (labels == label)].mean()
-    likely = np.where(judged[:, None] & (probabilities >= thresholds), probabilities, -1)
+    likely = np.where(np.isnan(probabilities), -1, probabilities)
+    likely = np.where(likely >= thresholds, likely, -1)
     return np.where(likely.max(axis=1) >= 0, likely.argmax(axis=1), -1)
+
+
+def _odds(probabilities: Floats, labels: NDArray[np.int64]) -> float:
+    """The odds of a suspect: 50, or half of what calibrated probabilities can reach at most.
+
+    Where a share e of the labels disagrees, the odds of one against one of k others are at most
+    (1 - e) k / e, however clear the images are: wrong labels count in the calibration as well.
+    """
+    judged = ~np.isnan(probabilities).any(axis=1)
+    wrong = float((probabilities[judged].argmax(axis=1) != labels[judged]).mean())
+    others = len(np.unique(labels)) - 1
+    reached = np.inf if wrong == 0 else (1 - wrong) * others / wrong
+    return float(np.clip(reached / 2, LEAST_ODDS, ODDS))
 
 
 def _nearest(

@@ -36,10 +36,13 @@ _WARNINGS = frozenset(
     }
 )
 _LEFT_OUT = {
-    "loose": ("lie beside the folders of classes", "move them into the folder of their class"),
-    "missing": ("are listed, but not there", "correct the list, or put them there"),
-    "unlabelled": ("have no label", "they do not count; give them a label, or leave it so"),
-    "unreadable": ("cannot be followed or entered", "correct the link or the permission"),
+    "loose": ("beside the folders of classes", "move them into the folder of their class"),
+    "missing": ("listed, but not there", "correct the list, or put them there"),
+    "unlabelled": ("without a label", "they do not count; give them a label, or leave it so"),
+    "unreadable": (
+        "or folders that cannot be followed or entered",
+        "correct the link or the permission",
+    ),
 }
 
 
@@ -65,9 +68,8 @@ def find_problems(
     for note in collection.notes:
         if note.code == "not-in-train":
             continue  # told as an error where it is one
-        text, _, todo = note.text.partition(": ")
         severity = Severity.WARNING if note.code in _WARNINGS else Severity.NOTE
-        found.append(Problem(note.code, severity, text, todo or None, note.names))
+        found.append(Problem(note.code, severity, note.text, note.todo, note.names))
     order = list(Severity)
     found.sort(key=lambda problem: order.index(problem.severity))
     return tuple(found)

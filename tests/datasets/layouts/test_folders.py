@@ -63,6 +63,22 @@ def test_splits_within_each_class(tmp_path: Path) -> None:
     assert by_class(found) == {"bus": files, "tram": files}
 
 
+def test_a_wrapper_may_hold_loose_images(tmp_path: Path) -> None:
+    names = [f"wrap/{s}/{c}/{s}.jpg" for s in ("train", "valid") for c in ("a", "b")]
+    found = read_collection(draw(tmp_path, *names, "wrap/loose.jpg", "photo.txt"))
+    files = ["train:train.jpg", "val:valid.jpg"]
+    assert by_class(found) == {"a": files, "b": files}
+    assert left_out(found) == {"loose.jpg": "loose"}
+
+
+def test_splits_within_each_group(tmp_path: Path) -> None:
+    names = [f"{g}/{s}/{c}/{s}.jpg" for g, c in ("xa", "xb", "yc") for s in ("train", "val")]
+    found = read_collection(draw(tmp_path, *names))
+    files = ["train:train.jpg", "val:val.jpg"]
+    assert by_class(found) == {"a": files, "b": files, "c": files}
+    assert groups(found) == {"a": "x", "b": "x", "c": "y"}
+
+
 def test_a_split_without_folders_of_classes_has_no_labels(tmp_path: Path) -> None:
     found = read_collection(draw(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/3.jpg"))
     assert by_class(found) == {"a": ["train:1.jpg"], "b": ["train:2.jpg"]}

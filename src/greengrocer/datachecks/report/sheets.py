@@ -112,8 +112,9 @@ class Sheets:
         for each in found[:MOST]:
             shown.setdefault(self.label_of[each.path], []).append(card(each))
         sheets = "".join(
-            f'<h3>{class_name(self.classes[label])} <span class="count">{len(cards)}</span></h3>'
-            f'<ul class="cards">{"".join(cards)}</ul>'
+            f'<div class="sheet"><h3>{class_name(self.classes[label])} '
+            f'<span class="count">{len(cards)}</span></h3>'
+            f'<ul class="cards">{"".join(cards)}</ul></div>'
             for label, cards in shown.items()
         )
         rest = "".join(
@@ -121,7 +122,8 @@ class Sheets:
             for each in found[MOST:]
         )
         more = f"<details><summary>{len(found) - MOST:,} more</summary><ul>{rest}</ul></details>"
-        return [section(anchor, title, len(found), lead, sheets + (more if rest else ""))]
+        body = f'<div class="sheets">{sheets}</div>{more if rest else ""}'
+        return [section(anchor, title, len(found), lead, body)]
 
     def _duplicate(self, each: Duplicate) -> str:
         other = class_name(self.classes[self.label_of[each.original]])

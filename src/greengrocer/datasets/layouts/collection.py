@@ -31,6 +31,7 @@ class Note:
     code: str
     text: str
     names: tuple[str, ...] = ()
+    todo: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,9 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
     notes = [
         Note(
             "similar-names",
-            f"{' and '.join(map(repr, names))} differ only by case or blanks: if they are one "
-            "class, give them one name",
+            f"{' and '.join(map(repr, names))} differ only by case or blanks",
             names,
+            "if they are one class, give them one name",
         )
         for names in similar_names(taxonomy.classes)
     ]
@@ -141,8 +142,9 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
         notes.append(
             Note(
                 "one-image",
-                "a class with one image can be trained on, but not judged: add images",
+                "a class with one image can be trained on, but not judged",
                 tuple(single),
+                "add images",
             )
         )
     if "train" in splits:
@@ -165,7 +167,7 @@ def _one_sided(
     texts = (
         (
             "not-in-train",
-            "a class without images in the split train cannot be learned: give it some",
+            "a class without images in the split train cannot be learned",
             in_val,
         ),
         ("only-in-test", "a class in the split test alone is neither learned nor judged", in_test),

@@ -27,11 +27,11 @@ class Labels:
 
 
 def unwrap(top: Folder) -> Folder:
-    """The folder within wrappers: a folder without images that holds nothing but one like it."""
+    """The folder within wrappers: what is in a folder that holds nothing but one other folder."""
     base = top
     while not base.files and len(base.filled()) == 1:
         only = base.filled()[0]
-        if split_of(only.name) or only.files or not only.filled():
+        if split_of(only.name) or not _is_group(only):
             break
         base = only
     return base
@@ -115,14 +115,19 @@ def _whole(folder: Folder, split: str | None) -> Iterator[NamedImage]:
 
 def _nested(labels: Labels, top: Folder, split: str | None) -> Iterator[NamedImage]:
     """The classes below ``top``, which is their coarse class, or ``top`` as a class of its own."""
-    pending = [top]
+    pending = [(top, split)]
     while pending:
-        folder = pending.pop()
+        folder, within = pending.pop()
+        inside = folder.filled()
         if _is_group(folder) and not _holds_splits(folder):
             labels.leave_out(folder.files, LOOSE, "loose")
-            pending += folder.filled()
+            names = [split_of(each.name) for each in inside]
+            if within is None and None not in names:  # the splits of a group
+                pending += zip(inside, names, strict=True)
+            else:
+                pending += [(each, within) for each in inside]
         else:
-            for image in _whole(folder, split):
+            for image in _whole(folder, within):
                 yield NamedImage(image.path, image.name, top.name, image.split)
 
 
@@ -140,11 +145,9 @@ def _note_classes(labels: Labels, roots: list[Folder], *, nested: bool) -> None:
         labels.notes.append(Note("empty-class", text, tuple(sorted(empty))))
     if nested:
         groups = {image.coarse for image in labels.images}
-        text = (
-            f"folders within folders: {len(filled)} classes in {len(groups)} groups. If the "
-            "outermost folders are the classes, use --coarse none"
-        )
-        labels.notes.append(Note("hierarchy", text, tuple(sorted(map(str, groups)))))
+        text = "folders within folders: the outermost are groups of classes"
+        todo = "if the outermost folders are the classes, use --coarse none"
+        labels.notes.append(Note("hierarchy", text, tuple(sorted(map(str, groups))), todo))
     for root in roots:
         raw = {each.path.name for each in root.filled()}
         if len({one_form(name) for name in raw}) < len(raw):
