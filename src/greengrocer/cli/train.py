@@ -23,25 +23,7 @@ def register(commands: "Commands") -> None:
         "is started again with the same flags. Needs the extra `train`; with --quick, the small "
         "extra `quick`.",
     )
-    parser.add_argument(
-        "photos",
-        type=Path,
-        nargs="?",
-        metavar="PHOTOS",
-        help="labelled images, as ~/photos: a folder a class",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="train only a head, on a network that ships: about a minute, without PyTorch",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=7,
-        metavar="N",
-        help="with --quick: draws the folds (default: 7)",
-    )
+    _add_quick(parser)
     parser.add_argument(
         "--recipe",
         type=Path,
@@ -77,6 +59,28 @@ def register(commands: "Commands") -> None:
         help="distil from an earlier --out of the same data and folds, as runs/large; repeatable",
     )
     parser.set_defaults(run=run)
+
+
+def _add_quick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "photos",
+        type=Path,
+        nargs="?",
+        metavar="PHOTOS",
+        help="labelled images, as ~/photos: a folder a class",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="train only a head, on a network that ships: about a minute, without PyTorch",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=7,
+        metavar="N",
+        help="with --quick: draws the folds (default: 7)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
