@@ -9,7 +9,7 @@ from PIL import Image
 
 from greengrocer.datachecks import files
 from greengrocer.datachecks.files import open_all
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 
 def test_each_file_is_told_by_its_bytes(tmp_path: Path) -> None:

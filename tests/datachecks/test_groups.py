@@ -12,7 +12,7 @@ from greengrocer.datachecks.thumbnails import read_thumbnails
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from support.checked_folders import made_up, no_thumbnails, taken_at
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 
 def spread(count: int, seed: int = 0) -> Floats:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from greengrocer.datachecks.hashes import close_pairs, flipped_hashes, perceptual_hashes
 from greengrocer.datachecks.registration import register
-from support.pictures import photo
+from support.make_images import photo
 
 
 def small(image: Image.Image) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":

@@ -24,7 +24,7 @@ from greengrocer.datachecks.report.sheets import MOST
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import UsageError
 from support.chromium import chromium
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 CLASSES = ("<i>figs</i>", "kale & leek")
 HOSTILE = ("<script>alert(1)<.jpg", '"; rm -rf x; ".jpg', "it's $(touch pwned).jpg", "-rf")

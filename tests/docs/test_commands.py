@@ -26,7 +26,7 @@ LONG = (
     *("make wheels", "docker ", "--device cuda", "uvx "),
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
-WHOLE = {"training"}  # where all later commands need what a long one made
+WHOLE = {"training", "quick"}  # where all later commands need what a long one made
 
 # What a test does in the place of a command, and why.
 INSTEAD = {
@@ -51,6 +51,7 @@ INSTEAD = {
     # tests/test_wheel.py builds and installs them. No GPU is here.
     "make wheels": "",
     "pip install greengrocer": "",
+    "pip install 'greengrocer[quick]'": "",
     "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
     "greengrocer serve --engine torch --device cuda": (
@@ -74,6 +75,9 @@ def reader(tmp_path: Path, grocery_bundle: Path) -> Iterator[Reader]:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "grocery").symlink_to(grocery_bundle)
     write_photos(tmp_path / "photos")
+    (tmp_path / "more").mkdir()
+    for seed in range(4):
+        (tmp_path / "more" / f"{seed}.jpg").write_bytes(encoded(photo(100 + seed), "JPEG"))
     yield reader
     reader.leave()
 

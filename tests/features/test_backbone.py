@@ -12,7 +12,7 @@ from greengrocer.features.backbone import (
 )
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import fit
-from support.pictures import photo
+from support.make_images import photo
 
 MAX_BYTES = 6_000_000
 

@@ -9,7 +9,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import CHANNELS, backbone_digest
 from greengrocer.features.cache import FeatureCache
 from greengrocer.features.extract import extract, shipped_embedder
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from greengrocer.datasets.layouts.read import Collection
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 
 def draw(root: Path, *names: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from greengrocer.datasets.dataset import LabelledImage
-from support.pictures import encoded
+from support.make_images import encoded
 
 ALTERATIONS = ("cropped", "encoded", "brightness", "turned", "flipped")
 

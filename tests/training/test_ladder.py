@@ -30,7 +30,7 @@ from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.quantise import quantise
 from greengrocer.training.train import train
 from support.networks import fit_two, pictures, square, untrained
-from support.pictures import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, photo
 
 GEOMETRY = square(64)
 RECIPE = Recipe(

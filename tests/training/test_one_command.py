@@ -13,7 +13,7 @@ from greengrocer.training.job import HOLD_OUT, checkpoint
 from greengrocer.training.measured_step import measure_step
 from greengrocer.training.one_command import Asked, facts_of, recipe_path, slug, train_photos
 from greengrocer.training.recipe import Recipe, read_recipe
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 
 class Begun(Exception):

@@ -13,7 +13,7 @@ from greengrocer.evaluation.run import Run, served_bytes
 from greengrocer.evaluation.stopwatch import Stopwatch
 from greengrocer.evaluation.training_overlap import TrainingOverlap
 from greengrocer.figures.intervals import wilson
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 from greengrocer.training.one_command import Asked, announce, train_photos
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from greengrocer.datachecks.quality import find_flaws, find_one_scene
 from greengrocer.datachecks.thumbnails import read_thumbnails
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.features.extract import extract
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 
 
 @dataclass(frozen=True)

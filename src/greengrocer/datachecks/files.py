@@ -14,7 +14,7 @@ from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import plan_decode
 from greengrocer.imaging.formats import read_header
 from greengrocer.regular_files import read_regular
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 FILE_BYTES = 2**28  # a larger file is refused

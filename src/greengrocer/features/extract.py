@@ -24,7 +24,7 @@ from greengrocer.features.cache import FeatureCache
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, fit
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 
 
 class Extracted(NamedTuple):

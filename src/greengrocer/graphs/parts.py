@@ -10,6 +10,11 @@ from greengrocer.graphs.answers import Head
 from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, value_info
 
 FIRST_OF_HEAD = "features_by_place"
+# The names of the prototypes' centre and directions, and those that they had at first.
+PROTOTYPES = (
+    ("prototype_centre", "prototypes_float16"),
+    ("familiar_centre", "familiar_prototypes"),
+)
 
 
 def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
@@ -22,25 +27,24 @@ def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
     outputs = {each.name: each for each in model.graph.output}
     try:
         cut = names.index(FIRST_OF_HEAD)
-        weight, bias, centre, halves, temperature = (
+        weight, bias, temperature = (
             numpy_helper.to_array(constants[name])
-            for name in (
-                *("answer_weight", "answer_bias", "prototype_centre"),
-                *("prototypes_float16", "temperature"),
-            )
+            for name in ("answer_weight", "answer_bias", "temperature")
         )
+        named = next(each for each in PROTOTYPES if each[0] in constants)
+        centre, halves = (numpy_helper.to_array(constants[name]) for name in named)
         evidence = outputs["evidence"].type.tensor_type.shape.dim
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, StopIteration) as error:
         raise ValueError("the graph has no head of ours behind its backbone") from error
     coarse_of = None
     if "coarse_membership" in constants:
         members = numpy_helper.to_array(constants["coarse_membership"])
         coarse_of = members.argmax(axis=1).tolist()
     head = Head(
-        weight=np.float32(weight * temperature),
-        bias=np.float32(bias * temperature),
-        centre=np.float32(centre),
-        directions=np.float32(halves.T),
+        weight=(weight * temperature).astype(np.float32),
+        bias=(bias * temperature).astype(np.float32),
+        centre=centre.astype(np.float32),
+        directions=halves.T.astype(np.float32),
         temperature=float(temperature),
         coarse_of=coarse_of,
     )

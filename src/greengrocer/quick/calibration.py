@@ -59,10 +59,10 @@ def calibrate(
         head = discriminant(moments)
         logits[held_out] = rows @ head.weight + head.bias
         cosines[held_out] = nearest(rows, *prototypes(moments))
-    raw, truth = np.float32(logits[judged]), statistics.labels[judged]
+    raw, truth = logits[judged].astype(np.float32), statistics.labels[judged]
     temperature = fit_temperature(raw, truth)
     probabilities = calibrated(raw, temperature)
-    score = np.float32(cosines[judged] * np.sqrt(probabilities.max(axis=1)))
+    score = (cosines[judged] * np.sqrt(probabilities.max(axis=1))).astype(np.float32)
     thresholds = fit_thresholds(probabilities, score, truth, coarse_of, how)
     right = probabilities.argmax(axis=1) == truth
     low, high = wilson(int(right.sum()), len(truth))
@@ -119,7 +119,8 @@ def fit_temperature(logits: Floats, truth: Labels) -> float:
         spread = float((logits.max(axis=1) - logits.mean(axis=1)).mean()) / temperature
         named = mean_nll(logits, truth, temperature)
         likeliest = mean_nll(logits, logits.argmax(axis=1), temperature)
-        return (1 - doubt) * named + doubt * (likeliest + spread) * classes / max(classes - 1, 1)
+        others = (likeliest + spread) * classes / max(classes - 1, 1)
+        return float((1 - doubt) * named + doubt * others)
 
     low, high = (float(np.log(end)) for end in TEMPERATURES)
     while high - low > 1e-5:

@@ -2,7 +2,7 @@
 
 Every class is a normal distribution around its mean, with one covariance for all (Fisher 1936).
 With fewer images than features, the covariance is shrunk towards a multiple of the identity
-(Friedman, Regularized Discriminant Analysis, 1989). Decision 021 has what was measured.
+(Friedman, Regularized Discriminant Analysis, 1989). docs/decisions/021 has what was measured.
 """
 
 from typing import NamedTuple

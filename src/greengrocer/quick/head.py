@@ -18,10 +18,10 @@ def make_head(
     found = discriminant(moments)
     centre, directions = prototypes(moments)
     return Head(
-        weight=np.float32(found.weight / calibration.temperature),
-        bias=np.float32(found.bias / calibration.temperature),
-        centre=np.float32(centre),
-        directions=np.float32(directions),
+        weight=(found.weight / calibration.temperature).astype(np.float32),
+        bias=(found.bias / calibration.temperature).astype(np.float32),
+        centre=centre.astype(np.float32),
+        directions=directions.astype(np.float32),
         temperature=1.0,
         coarse_of=coarse_of,
     )

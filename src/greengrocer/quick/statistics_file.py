@@ -1,6 +1,7 @@
 """``statistics.safetensors``: what teach and forget need of a bundle; serving never reads it."""
 
 import json
+from typing import Any
 
 import numpy as np
 
@@ -8,13 +9,13 @@ from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
 from greengrocer.bundles.manifest import STATISTICS
 from greengrocer.errors import BundleRefused, MissingExtra
-from greengrocer.quick.statistics import START, Moments, Statistics
+from greengrocer.quick.statistics import START, Doubles, Moments, Statistics
 
 MOST_BYTES = 150_000_000
-Triangle = tuple[np.ndarray, np.ndarray]
+ON_TOP = "trained"  # the setting: the names of the classes that trained the bundle's network
 
 
-def pack(statistics: Statistics, settings: dict[str, object]) -> bytes:
+def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
     """The file; ``settings`` are what else a head is computed by, as JSON."""
     tensors = {
         "digests": statistics.digests,
@@ -24,11 +25,13 @@ def pack(statistics: Statistics, settings: dict[str, object]) -> bytes:
     rest = statistics.rest
     if rest is not None:
         upper = np.triu_indices(len(rest.second))
-        tensors |= {
-            "rest.counts": rest.counts,
-            "rest.sums": rest.sums,
-            "rest.second": rest.second[upper],
-        }
+        tensors |= {"rest.counts": rest.counts, "rest.sums": rest.sums}
+        if ON_TOP in settings:  # nothing is taken away from it, so it may be rounded
+            within = (rest.second - _between(rest)) / rest.counts.sum()
+            tensors["rest.within"] = within[upper].astype(np.float16)
+            tensors["rest.sums"] = rest.sums.astype(np.float32)
+        else:
+            tensors["rest.second"] = rest.second[upper]
     told = {"classes": list(statistics.classes), "settings": settings}
     packed: bytes = _safetensors().save(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
@@ -37,7 +40,7 @@ def pack(statistics: Statistics, settings: dict[str, object]) -> bytes:
     return packed
 
 
-def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, object]]:
+def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, Any]]:
     """The statistics and settings of the verified ``bundle``.
 
     Raises BundleRefused where there are none, or the file is not what it should be.
@@ -64,7 +67,7 @@ def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, object]]:
     return found, settings
 
 
-def _checked(tensors: dict[str, np.ndarray], classes: tuple[str, ...]) -> Statistics:
+def _checked(tensors: dict[str, Any], classes: tuple[str, ...]) -> Statistics:
     digests, labels, features = (tensors[name] for name in ("digests", "labels", "features"))
     count, channels = features.shape
     labels = labels.astype(np.int64)
@@ -80,19 +83,36 @@ def _checked(tensors: dict[str, np.ndarray], classes: tuple[str, ...]) -> Statis
         raise ValueError("rows do not match")
     rest = None
     if "rest.counts" in tensors:
-        second = np.zeros((channels, channels))
-        upper = np.triu_indices(channels)
-        second[upper] = tensors["rest.second"]
-        second = second + np.triu(second, 1).T
-        rest = Moments(tensors["rest.counts"].astype(np.int64), tensors["rest.sums"], second)
-        sums = (len(classes), channels)
-        whole = rest.counts.shape == (len(classes),) and rest.sums.shape == sums
-        if not whole or not np.isfinite(second).all() or not np.isfinite(rest.sums).all():
-            raise ValueError("sums do not match")
+        rest = _rest(tensors, len(classes), channels)
     return Statistics(classes, digests, labels, features, rest)
 
 
-def _safetensors():  # type: ignore[no-untyped-def]
+def _rest(tensors: dict[str, Any], classes: int, channels: int) -> Moments:
+    rounded = "rest.within" in tensors
+    upper = np.triu_indices(channels)
+    half = np.zeros((channels, channels))
+    half[upper] = tensors["rest.within" if rounded else "rest.second"]
+    second = half + np.triu(half, 1).T
+    counts = tensors["rest.counts"].astype(np.int64)
+    sums = tensors["rest.sums"].astype(np.float64)
+    if counts.shape != (classes,) or sums.shape != (classes, channels) or (counts < 0).any():
+        raise ValueError("sums do not match")
+    found = Moments(counts, sums, second)
+    if rounded:
+        found = Moments(counts, sums, second * counts.sum() + _between(found))
+    if not np.isfinite(found.second).all() or not np.isfinite(sums).all():
+        raise ValueError("a sum is not finite")
+    return found
+
+
+def _between(moments: Moments) -> Doubles:
+    """The part of the second moment that the class means make, float64 [D, D]."""
+    roots = moments.sums / np.sqrt(np.maximum(moments.counts, 1))[:, None]
+    found: Doubles = roots.T @ roots
+    return found
+
+
+def _safetensors() -> Any:
     """The library; raises MissingExtra where it is not installed."""
     try:
         import safetensors.numpy as library  # noqa: PLC0415

@@ -15,7 +15,7 @@ from greengrocer.datachecks.problems import Severity
 from greengrocer.datasets.dataset import Dataset, LabelledImage
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.device import choose_device
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 from greengrocer.training.choose import DatasetFacts, StepCost, choose_recipe, estimate
 from greengrocer.training.data.splits import Splits, draw_held_out
 from greengrocer.training.job import HOLD_OUT, checkpoint

@@ -6,7 +6,7 @@ import pytest
 from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.imaging import heif
 from support.layouts import by_class, codes, draw, left_out
-from support.pictures import encoded, photo
+from support.make_images import encoded, photo
 
 TWO = ("apple/1.jpg", "pear/2.jpg")
 

@@ -7,7 +7,7 @@ from greengrocer.datasets.layouts import zipped
 from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.errors import DatasetUnusable
 from support.layouts import by_class, draw
-from support.pictures import jpeg
+from support.make_images import jpeg
 
 NAMES = ("photos/train/a/1.jpg", "photos/train/b/2.jpg", "photos/valid/a/3.jpg")
 
