@@ -46,6 +46,7 @@ def build_pipeline(
         manifest.known_threshold,
         manifest.fine_threshold,
         manifest.coarse_threshold,
+        manifest.evidence,
     )
     pipeline = Pipeline(
         engine,

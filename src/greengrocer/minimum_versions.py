@@ -27,6 +27,9 @@ MINIMUM_VERSIONS = (
     MinimumVersion("h11", "0.16.0", "CVE-2025-43859, chunks whose ends are not looked at"),
     MinimumVersion("pillow-heif", "1.4.0", "CVE-2026-32882, an image that reads past a buffer"),
     MinimumVersion("onnx", "1.21.0", "CVE-2026-34447, a model that reads files beside it", "train"),
+    MinimumVersion(
+        "onnx", "1.21.0", "CVE-2026-34447, a model that reads files beside it", "import"
+    ),
     MinimumVersion("torch", "2.6", "CVE-2025-32434, weights that run code", "torch"),
 )
 

@@ -14,7 +14,8 @@ from greengrocer.engines.engine import Engine, Inference
 from greengrocer.engines.in_flight import InFlightCount
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
-from greengrocer.imaging.geometry import Geometry, Pixels, fit
+from greengrocer.imaging.fitted import plan_fitted
+from greengrocer.imaging.geometry import Geometry, Pixels, fit, seen_box
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
 
@@ -65,11 +66,13 @@ class Pipeline:
     def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
         """The answer for one image, with what ``ask`` wants of it.
 
-        Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
+        Raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NoEvidence.
         """
+        if ask.overlay:
+            self.labels.check_evidence()
         context.check()
         with self._in_flight.image() as image:
-            plan = plan_decode(picture, self.geometry.size, self.limits)
+            plan = plan_fitted(picture, self.geometry, self.limits)
             with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
                 pixels = fit(plan.decode(context.check), self.geometry)
@@ -102,4 +105,5 @@ class Pipeline:
         with self.memory.reserve(plan.memory_bytes, context):
             below = plan.decode(context.check)
             below.thumbnail(OVERLAY_SIZE)
-        return replace(answer, overlay=overlay_png(below, answer.evidence))
+            box = seen_box(below.size, self.geometry)
+        return replace(answer, overlay=overlay_png(below, answer.evidence, box))

@@ -9,9 +9,12 @@ from greengrocer.ranking import Answer, Level
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Fractions of the images; the precision is of those named, None where none was."""
+    """Fractions of the images; the precision is of those named, None where none was.
 
-    known_rate: float
+    ``known_rate`` is None for a model that gives no known score.
+    """
+
+    known_rate: float | None
     answer_precision: float | None
     answer_coverage: dict[str, float]
 
@@ -31,7 +34,11 @@ def score_answers(
         if answer.named.level is not Level.UNKNOWN
     ]
     return AnswerScores(
-        known_rate=sum(answer.known for answer in answers) / len(answers),
+        known_rate=_share([a.known for a in answers if a.known is not None]),
         answer_precision=sum(named) / len(named) if named else None,
         answer_coverage={level.value: levels[level] / len(answers) for level in Level},
     )
+
+
+def _share(known: Sequence[bool]) -> float | None:
+    return sum(known) / len(known) if known else None

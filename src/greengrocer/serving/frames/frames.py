@@ -150,8 +150,8 @@ class Answered(Frame, tag=6):
     model: ModelId
     top: Annotated[tuple[Ranked, ...], Meta(min_length=1, max_length=MAX_TOP)]
     coarse: Ranked | None
-    known: bool
-    known_score: float
+    known: bool | None
+    known_score: float | None
     named: Named
     evidence: Array | None
     overlay: bytes | None
