@@ -6,6 +6,7 @@ The Python API, ``predict``, ``evaluate`` and a bundle's trial need no more, and
 from collections.abc import Callable
 
 from greengrocer.bundles.bundle import Bundle
+from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
@@ -18,6 +19,19 @@ from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import Labels, ModelId
 from greengrocer.serving.budgets import decode_bytes
 from greengrocer.serving.threads import picture_threads
+
+
+def labels_of(manifest: Manifest) -> Labels:
+    """What ranking must know of the model that ``manifest`` describes."""
+    return Labels(
+        ModelId(manifest.name, manifest.version),
+        manifest.classes,
+        manifest.coarse,
+        manifest.known_threshold,
+        manifest.fine_threshold,
+        manifest.coarse_threshold,
+        manifest.evidence,
+    )
 
 
 def build_pipeline(
@@ -39,15 +53,7 @@ def build_pipeline(
     manifest = bundle.manifest
     engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
     engine.start()
-    labels = Labels(
-        ModelId(manifest.name, manifest.version),
-        manifest.classes,
-        manifest.coarse,
-        manifest.known_threshold,
-        manifest.fine_threshold,
-        manifest.coarse_threshold,
-        manifest.evidence,
-    )
+    labels = labels_of(manifest)
     pipeline = Pipeline(
         engine,
         manifest.geometry,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from greengrocer.cli import (
+    bundle,
     data,
     evaluate,
     import_model,
@@ -24,7 +25,7 @@ from greengrocer.suggestions import did_you_mean
 from greengrocer.telemetry.library_warnings import report_warnings
 from greengrocer.version import __version__
 
-COMMANDS = (serve, reload, keys, predict, info, data, train, import_model, evaluate)
+COMMANDS = (serve, reload, keys, predict, info, data, train, import_model, bundle, evaluate)
 
 FLAG = re.compile(r"--?[^-\d]")  # not a negative number
 
