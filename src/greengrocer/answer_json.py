@@ -61,7 +61,10 @@ def answer_json(answer: Answer, request_id: str | None = None) -> dict[str, obje
         body["request_id"] = request_id
     if answer.evidence is not None:
         shape, values = answer.evidence.shape, answer.evidence.ravel().tolist()
-        body["evidence"] = {"class": best.name, "shape": shape, "values": values}
+        evidence = {"class": best.name, "shape": shape, "values": values}
+        if answer.evidence_box is not None:
+            evidence["box"] = answer.evidence_box
+        body["evidence"] = evidence
     return body
 
 

@@ -15,7 +15,7 @@ from greengrocer.engines.in_flight import InFlightCount
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
 from greengrocer.imaging.fitted import plan_fitted
-from greengrocer.imaging.geometry import Geometry, Pixels, fit, seen_box
+from greengrocer.imaging.geometry import Geometry, Pixels, fit, seen_box, seen_share
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
 
@@ -75,7 +75,10 @@ class Pipeline:
             plan = plan_fitted(picture, self.geometry, self.limits)
             with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
-                pixels = fit(plan.decode(context.check), self.geometry)
+                upright = plan.decode(context.check)
+                box = seen_share(upright.size, self.geometry) if ask.evidence else None
+                pixels = fit(upright, self.geometry)
+                del upright
                 decoded = perf_counter()
             context.check()
             inference = self._infer(pixels, context, image.alone)
@@ -84,6 +87,8 @@ class Pipeline:
                 self.observer.decoded(decoded - started)
                 self.observer.inferred(inferred - decoded)
             answer = rank(inference, 0, self.labels, ask)
+            if box is not None and answer.evidence is not None:
+                answer = replace(answer, evidence_box=box)
             return self._overlaid(picture, answer, context) if ask.overlay else answer
 
     def close(self) -> None:

@@ -88,8 +88,11 @@ class Answer:
     whether it reaches the model's threshold. ``named`` is the class that the model is confident of.
 
     Only on request: ``evidence``, the class activation map of ``top[0]``, float32 [h, w], whose
-    mean is that class's calibrated logit; ``overlay``, a PNG of it over the image; ``tensors``, the
-    raw outputs for this image, each as in an Inference without its first dimension.
+    mean is that class's calibrated logit, and ``evidence_box``, where its rows and columns lie on
+    the upright image (left, top, right, bottom, as shares of its width and height; None: over all
+    of it); ``overlay``, a PNG of it over the image; ``tensors``, the raw outputs for this image,
+    each as in an Inference without its first dimension. ``known``, ``known_score`` and ``evidence``
+    are None for a model that does not give them.
     """
 
     model: ModelId
@@ -101,6 +104,7 @@ class Answer:
     evidence: Floats | None = field(default=None, repr=False, compare=False)
     overlay: bytes | None = field(default=None, repr=False)
     tensors: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
+    evidence_box: tuple[float, float, float, float] | None = field(default=None, repr=False)
 
     @property
     def prediction(self) -> str:

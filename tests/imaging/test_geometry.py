@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from greengrocer.imaging.geometry import Geometry, fit
+from greengrocer.imaging.geometry import Geometry, fit, seen_box, seen_share
 from support.pictures import photo
 
 
@@ -99,3 +99,14 @@ def test_without_antialias_an_image_is_read_as_tensorflow_reads_it() -> None:
     xs, ys = (np.arange(20) + 0.5) * 5 - 0.5, (np.arange(16) + 0.5) * 5 - 0.5
     found = fit(photo(3, (100, 80)), Geometry(width=20, height=16, antialias=False))
     assert np.array_equal(found, pixels[ys.astype(int)][:, xs.astype(int)])
+
+
+def test_what_the_model_sees_lies_in_the_middle_of_the_image() -> None:
+    crop = Geometry(width=32, height=32, shape="crop", shorter_side=64)
+    assert seen_box((256, 128), crop) == (96, 32, 160, 96)
+    assert seen_share((256, 128), crop) == (0.375, 0.25, 0.625, 0.75)
+    letterbox = Geometry(width=32, height=32, shape="letterbox", fill=(0, 0, 0))
+    assert seen_box((64, 32), letterbox) == (0, -16, 64, 48)
+    squeeze = Geometry(width=32, height=32)
+    assert seen_box((64, 32), squeeze) == (0, 0, 64, 32)
+    assert seen_share((64, 32), squeeze) is None

@@ -57,6 +57,10 @@ def test_torchvisions_resnet(
     assert manifest.known_threshold is not None
     assert manifest.metrics["held_out_pictures"] == 30
     assert right(tmp_path, photos) >= 28
+    with greengrocer.load(tmp_path / "bundle") as loaded:
+        answer = loaded.predict(next((photos / "red").iterdir()), evidence=True)
+    # 53 x 44 pixels become 43 x 36, of which 32 x 32 in the middle are seen
+    assert answer.evidence_box == pytest.approx((6 / 43, 2 / 36, 38 / 43, 34 / 36))
     told = capsys.readouterr().out
     assert "same top-1 on 16 of 16 probes" in told
     apart, alone = map(float, re.findall(r"(\S+) apart from file.* alone (\S+)", told)[0])

@@ -42,6 +42,11 @@ def register(commands: "Commands") -> None:
         help="hardware to train on; auto: the GPU where there is one (default: auto)",
     )
     parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="backbone instead of the recipe's, as timm:mobilenetv4_conv_small with the extra timm",
+    )
+    parser.add_argument(
         "--folds",
         type=int,
         choices=range(2, 11),
@@ -69,8 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
 
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # for a log's reader
+    recipe = read_recipe(arguments.recipe)
+    if arguments.network is not None:
+        recipe = recipe.model_copy(update={"backbone": arguments.network})
     bundle = train(
-        read_recipe(arguments.recipe),
+        recipe,
         arguments.data,
         arguments.out,
         arguments.device,
@@ -87,6 +95,8 @@ def command_line(arguments: argparse.Namespace) -> str:
     flags = ["--recipe", arguments.recipe, "--data", arguments.data, "--out", arguments.out]
     if arguments.device != "auto":
         flags += ["--device", arguments.device]
+    if arguments.network is not None:
+        flags += ["--network", arguments.network]
     if arguments.folds is not None:
         flags += ["--folds", arguments.folds]
     for teacher in arguments.teacher:

@@ -130,6 +130,14 @@ def seen_box(size: tuple[int, int], geometry: Geometry) -> Box:
     )
 
 
+def seen_share(size: tuple[int, int], geometry: Geometry) -> Box | None:
+    """The same as shares of width and height; None where the model sees the whole image."""
+    if geometry.shape == "squeeze":
+        return None
+    left, top, right, bottom = seen_box(size, geometry)
+    return left / size[0], top / size[1], right / size[0], bottom / size[1]
+
+
 def _half(over: int, geometry: Geometry) -> int:
     return over // 2 if geometry.centre == "floor" else round(over / 2)
 

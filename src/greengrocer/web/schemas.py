@@ -52,10 +52,16 @@ class Evidence(Schema):
 
     name: str = Field(alias="class", description="the prediction", examples=["Granny-Smith"])
     shape: tuple[int, int] = Field(
-        description="rows and columns, spread evenly over the upright image", examples=[[10, 10]]
+        description="rows and columns, spread evenly over the upright image, or over its box",
+        examples=[[10, 10]],
     )
     values: list[float] = Field(
         description="row by row, in logits; their mean is the calibrated logit of the class"
+    )
+    box: tuple[float, float, float, float] | None = Field(
+        None,
+        description="left, top, right and bottom of what the model sees, as shares of the upright "
+        "image's width and height; absent for a model that sees all of it",
     )
 
 

@@ -156,6 +156,7 @@ class Answered(Frame, tag=6):
     evidence: Array | None
     overlay: bytes | None
     tensors: Annotated[dict[str, Array], Meta(max_length=len(TENSORS))]
+    evidence_box: tuple[Finite, Finite, Finite, Finite] | None = None
 
     @classmethod
     def of(cls, number: int, seconds: float, answer: Answer) -> Self:
@@ -172,6 +173,7 @@ class Answered(Frame, tag=6):
             None if answer.evidence is None else Array.of(answer.evidence),
             answer.overlay,
             {name: Array.of(values) for name, values in answer.tensors.items()},
+            answer.evidence_box,
         )
 
     @property
@@ -187,6 +189,7 @@ class Answered(Frame, tag=6):
             None if self.evidence is None else self.evidence.values(),
             self.overlay,
             {name: array.values() for name, array in self.tensors.items()},
+            self.evidence_box,
         )
 
 
