@@ -18,7 +18,7 @@ from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.pipeline import Pipeline
-from greengrocer.serving.threads import engine_threads
+from greengrocer.serving.resources import engine_threads
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Ask
+from greengrocer.ranking import AnswerOptions
 
 Floats = npt.NDArray[np.float32]
 COVER = 0.3  # of each side
@@ -34,7 +34,7 @@ def pictures() -> list[Pixels]:
 
 
 def logit(pipeline: Pipeline, picture: Pixels, label: int) -> float:
-    tensors = pipeline.classify(picture, Context(), Ask(tensors=("evidence",))).tensors
+    tensors = pipeline.classify(picture, Context(), AnswerOptions(tensors=("evidence",))).tensors
     return float(tensors["evidence"][..., label].mean())
 
 
@@ -51,8 +51,8 @@ def covered(picture: Pixels, at: tuple[float, float]) -> Pixels:
 
 def test_its_means_are_the_logits_of_the_answer(pipeline: Pipeline, pictures: list[Pixels]) -> None:
     for picture in pictures:
-        ask = Ask(evidence=True, tensors=("probabilities", "evidence"))
-        answer = pipeline.classify(picture, Context(), ask)
+        options = AnswerOptions(evidence=True, tensors=("probabilities", "evidence"))
+        answer = pipeline.classify(picture, Context(), options)
         logits = answer.tensors["evidence"].mean(axis=(0, 1), dtype=np.float64)
         odds = np.exp(logits - logits.max())
         np.testing.assert_allclose(odds / odds.sum(), answer.tensors["probabilities"], atol=1e-5)
@@ -67,7 +67,7 @@ def test_covering_its_strongest_place_lowers_the_class_more_than_covering_any(
     random = np.random.default_rng(7)
     gains = []
     for picture in pictures:
-        answer = pipeline.classify(picture, Context(), Ask(evidence=True))
+        answer = pipeline.classify(picture, Context(), AnswerOptions(evidence=True))
         assert answer.evidence is not None
         best = pipeline.labels.classes.index(answer.top[0].name)
         row, column = np.unravel_index(answer.evidence.argmax(), answer.evidence.shape)

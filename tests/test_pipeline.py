@@ -9,8 +9,7 @@ from PIL import Image
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.errors import (
     ClientDisconnected,
@@ -20,8 +19,8 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.imaging.decode import DecodeLimits
-from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Ask, Labels, ModelId
+from greengrocer.pipeline import InFlightCount, Pipeline
+from greengrocer.ranking import AnswerOptions, ModelId, ModelLabels
 from support.clocks import SettableClock
 from support.engines import CountingEngine, HeldEngine
 from support.pictures import encoded, jpeg, photo
@@ -55,7 +54,7 @@ def pipeline_of(
     batcher: Batcher | None = None,
 ) -> Pipeline:
     manifest = engine.manifest
-    labels = Labels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
+    labels = ModelLabels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
     return Pipeline(engine, manifest.geometry, labels, limits or DecodeLimits(), observer, batcher)
 
 
@@ -64,7 +63,7 @@ def pipeline_of(
 def test_an_image_goes_in_and_its_name_comes_out(
     engine: CountingEngine, level: int, size: tuple[int, int]
 ) -> None:
-    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), Ask(top=3))
+    answer = pipeline_of(engine).classify(jpeg(level, size), Context(), AnswerOptions(top=3))
     assert answer.top[0].name == f"grey-{level * 10 // 255}"
     assert len(answer.top) == 3
     assert answer.coarse is not None
@@ -86,7 +85,7 @@ def test_an_overlay_is_a_png_of_the_image_and_not_too_large(
 ) -> None:
     pipeline = pipeline_of(engine)
     for picture in (jpeg(100, size), encoded(photo(1, size), "PNG"), np.asarray(photo(1, size))):
-        answer = pipeline.classify(picture, Context(), Ask(overlay=True))
+        answer = pipeline.classify(picture, Context(), AnswerOptions(overlay=True))
         assert answer.overlay is not None
         with Image.open(io.BytesIO(answer.overlay)) as laid:
             assert (laid.format, laid.size, laid.mode) == ("PNG", shown, "RGB")
@@ -182,3 +181,29 @@ def test_a_pipeline_without_batches_has_no_thread_of_its_own(engine: CountingEng
     assert threading.active_count() == threads
     pipeline.close()
     assert engine.closed
+
+
+def test_an_image_with_no_other_in_flight_is_alone() -> None:
+    count = InFlightCount()
+    for _ in range(2):
+        with count.image() as image:
+            assert image.alone
+
+
+def test_an_image_that_meets_another_at_its_start_or_end_is_not_alone() -> None:
+    count = InFlightCount()
+    with count.image() as first:
+        with count.image() as second:
+            assert not first.alone
+            assert not second.alone
+        assert first.alone
+
+
+def test_an_image_that_arrived_while_another_was_in_flight_is_not_alone_later() -> None:
+    count = InFlightCount()
+    first = count.image()
+    with first:
+        second = count.image()
+        second.__enter__()
+    assert count.images == 1
+    assert not second.alone

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Inference
-from greengrocer.ranking import Ask, Labels, Level, ModelId, Named, Ranked, rank
+from greengrocer.ranking import AnswerOptions, Level, ModelId, ModelLabels, NamedClass, Ranked, rank
 
 MODEL = ModelId("fruit", "1")
-LABELS = Labels(MODEL, ("apple", "banana", "cherry", "date"), ("red", "yellow"), 0.5)
+LABELS = ModelLabels(MODEL, ("apple", "banana", "cherry", "date"), ("red", "yellow"), 0.5)
 PROBABILITIES = [[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.25, 0.25]]
 
 
@@ -20,22 +20,24 @@ def inference(known: float = 0.5) -> Inference:
 
 
 def test_the_best_classes_come_first_with_their_own_confidence() -> None:
-    answer = rank(inference(), 0, LABELS, Ask(top=3))
+    answer = rank(inference(), 0, LABELS, AnswerOptions(top=3))
     assert [ranked.name for ranked in answer.top] == ["date", "cherry", "banana"]
     assert [ranked.confidence for ranked in answer.top] == pytest.approx([0.4, 0.3, 0.2])
     assert answer.model == MODEL
 
 
 def test_equal_probabilities_are_ordered_by_class_id() -> None:
-    assert [name for name, _ in rank(inference(), 1, LABELS, Ask(4)).top] == list(LABELS.classes)
-    many = Labels(MODEL, tuple(map(str, range(400))), None, 0.5)
+    assert [name for name, _ in rank(inference(), 1, LABELS, AnswerOptions(4)).top] == list(
+        LABELS.classes
+    )
+    many = ModelLabels(MODEL, tuple(map(str, range(400))), None, 0.5)
     two_levels = np.array([[0.004, 0.001] * 200], np.float32)
-    answer = rank(inference()._replace(probabilities=two_levels), 0, many, Ask(400))
+    answer = rank(inference()._replace(probabilities=two_levels), 0, many, AnswerOptions(400))
     assert [int(name) for name, _ in answer.top] == [*range(0, 400, 2), *range(1, 400, 2)]
 
 
 def test_more_than_all_classes_are_all_classes() -> None:
-    assert len(rank(inference(), 0, LABELS, Ask(99)).top) == 4
+    assert len(rank(inference(), 0, LABELS, AnswerOptions(99)).top) == 4
 
 
 def test_the_coarse_answer_is_its_own_best_even_against_the_fine_one() -> None:
@@ -45,7 +47,7 @@ def test_the_coarse_answer_is_its_own_best_even_against_the_fine_one() -> None:
 
 
 def test_without_a_hierarchy_there_is_no_coarse_answer() -> None:
-    flat = Labels(MODEL, LABELS.classes, None, 0.5)
+    flat = ModelLabels(MODEL, LABELS.classes, None, 0.5)
     assert rank(inference()._replace(coarse=None), 0, flat).coarse is None
 
 
@@ -64,7 +66,9 @@ def test_rounding_never_makes_a_confidence_larger_than_one() -> None:
 
 
 def test_the_evidence_is_the_images_own_and_that_of_its_best_class() -> None:
-    first, second = (rank(inference(), k, LABELS, Ask(evidence=True)).evidence for k in (0, 1))
+    first, second = (
+        rank(inference(), k, LABELS, AnswerOptions(evidence=True)).evidence for k in (0, 1)
+    )
     assert first is not None
     assert second is not None
     assert first.tolist() == [[3]]
@@ -74,7 +78,9 @@ def test_the_evidence_is_the_images_own_and_that_of_its_best_class() -> None:
 def test_only_what_is_asked_for_is_there() -> None:
     plain = rank(inference(), 0, LABELS)
     assert (plain.evidence, plain.overlay, plain.tensors) == (None, None, {})
-    tensors = rank(inference(), 1, LABELS, Ask(tensors=("known_score", "evidence"))).tensors
+    tensors = rank(
+        inference(), 1, LABELS, AnswerOptions(tensors=("known_score", "evidence"))
+    ).tensors
     assert {name: values.tolist() for name, values in tensors.items()} == {
         "known_score": 0.0,
         "evidence": [[[4, 5, 6, 7]]],
@@ -84,23 +90,23 @@ def test_only_what_is_asked_for_is_there() -> None:
 @pytest.mark.parametrize(
     ("known", "fine", "coarse", "named"),
     [
-        (0.5, 0.4, 0.9, Named(Level.FINE, "date")),
-        (0.5, 0.41, 0.6, Named(Level.COARSE, "red")),
-        (0.5, 0.41, 0.61, Named(Level.UNKNOWN, None)),
-        (0.49, 0.0, 0.0, Named(Level.UNKNOWN, None)),
+        (0.5, 0.4, 0.9, NamedClass(Level.FINE, "date")),
+        (0.5, 0.41, 0.6, NamedClass(Level.COARSE, "red")),
+        (0.5, 0.41, 0.61, NamedClass(Level.UNKNOWN, None)),
+        (0.49, 0.0, 0.0, NamedClass(Level.UNKNOWN, None)),
     ],
 )
 def test_an_unsure_answer_backs_off_to_the_coarse_class_and_then_to_unknown(
-    known: float, fine: float, coarse: float, named: Named
+    known: float, fine: float, coarse: float, named: NamedClass
 ) -> None:
     exact = inference(known)._replace(
         probabilities=np.array([[0.1, 0.2, 0.3, 0.4]]), coarse=np.array([[0.6, 0.4]])
     )
-    labels = Labels(MODEL, LABELS.classes, LABELS.coarse, 0.5, fine, coarse)
+    labels = ModelLabels(MODEL, LABELS.classes, LABELS.coarse, 0.5, fine, coarse)
     assert rank(exact, 0, labels).named == named
 
 
 def test_without_a_hierarchy_an_unsure_answer_is_unknown() -> None:
-    flat = Labels(MODEL, LABELS.classes, None, 0.5, fine_threshold=0.9)
+    flat = ModelLabels(MODEL, LABELS.classes, None, 0.5, fine_threshold=0.9)
     named = rank(inference()._replace(coarse=None), 0, flat).named
-    assert named == Named(Level.UNKNOWN, None)
+    assert named == NamedClass(Level.UNKNOWN, None)

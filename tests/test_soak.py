@@ -1,6 +1,5 @@
 """The soak: its books must balance, its bounds must bite, and the service must stand it."""
 
-import asyncio
 import json
 import os
 import socketserver
@@ -23,7 +22,7 @@ from support import leaking
 from support.documents import ROOT
 from support.servers import clean_environment
 
-pytestmark = pytest.mark.leg("soak")
+pytestmark = [pytest.mark.leg("soak"), pytest.mark.anyio]
 
 MINUTES = 1
 ENOUGH = 100  # requests
@@ -236,22 +235,22 @@ def answering(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
         thread.join()
 
 
-def test_a_service_that_fails_is_found_out_and_every_request_is_accounted_for() -> None:
+async def test_a_service_that_fails_is_found_out_and_every_request_is_accounted_for() -> None:
     ledger = Ledger()
     with answering(Wrong) as port:
         clients = Clients(port, [PICTURE], ledger, count=2, seed=1)
-        asyncio.run(clients.run(lambda: ledger.sent.total() > ENOUGH))
+        await clients.run(lambda: ledger.sent.total() > ENOUGH)
     account = ledger.settle()
     outcomes = {outcome for _, outcome in account.unexplained}
     assert outcomes == {"500", "no HTTP", CUT}
     assert account.total == ledger.sent[PICTURE] > ENOUGH
 
 
-def test_who_reads_slowly_gets_all_of_it_and_who_never_reads_has_left() -> None:
+async def test_who_reads_slowly_gets_all_of_it_and_who_never_reads_has_left() -> None:
     ledger = Ledger()
     with answering(Generous) as port:
         clients = Clients(port, [SLOW, NEVER], ledger, count=4, seed=1)
-        asyncio.run(clients.run(lambda: len(ledger.expected) == 2))
+        await clients.run(lambda: len(ledger.expected) == 2)
     assert ledger.settle().complaints == []
     assert Generous.unheard == ledger.expected[NEVER, LEFT]
 
@@ -269,11 +268,11 @@ class Pipelined(socketserver.BaseRequestHandler):
         self.request.sendall(good * 49 + last)
 
 
-def test_a_flood_ends_well_where_all_of_it_does() -> None:
+async def test_a_flood_ends_well_where_all_of_it_does() -> None:
     ledger = Ledger()
     with answering(Pipelined) as port:
         clients = Clients(port, [FLOOD], ledger, count=1, seed=1)
-        asyncio.run(clients.run(lambda: ledger.sent.total() == 4))
+        await clients.run(lambda: ledger.sent.total() == 4)
     account = ledger.settle()
     assert account.expected == {(FLOOD, OK): 2}
     assert account.unexplained == {(FLOOD, "200 and 500"): 2}

@@ -6,6 +6,7 @@ models that ship. The same environment makes the same file.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def bill(python: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     found = json.loads(done.stdout)
     (ours,) = [each for each in found["components"] if each["name"] == OURS]

@@ -21,7 +21,7 @@ from benchmarks.pictures import read_pictures
 from benchmarks.processes import processor_seconds
 from greengrocer.bundles.bundle import find_bundle
 from greengrocer.bundles.manifest import read_manifest
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 
 CLIENTS = (1, 4, 16)
 COMPARED = 40  # images whose labels are compared, and all photos

@@ -23,7 +23,7 @@ from greengrocer.cli.process import http_server
 from greengrocer.context import Context
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Observer
-from greengrocer.ranking import Ask, Labels
+from greengrocer.ranking import AnswerOptions, ModelLabels
 from greengrocer.read_settings import read_settings
 from greengrocer.serving.classifier import Classifier, LocalClassifier, Served
 from greengrocer.web.app import create_app
@@ -111,7 +111,7 @@ class NotedClassifier:
     ledger: Ledger
 
     @property
-    def labels(self) -> Labels:
+    def labels(self) -> ModelLabels:
         """The classes."""
         return self.classifier.labels
 
@@ -119,10 +119,10 @@ class NotedClassifier:
         """Whether an image that came now would be answered."""
         return await self.classifier.check()
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """The answer."""
         asked = time.monotonic()
-        served = await self.classifier.classify(picture, context, ask)
+        served = await self.classifier.classify(picture, context, options)
         self.ledger.asked += asked
         self.ledger.told += time.monotonic()
         self.ledger.in_thread += served.seconds

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -11,21 +10,24 @@ from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import Engine
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
-from greengrocer.serving.budgets import decode_bytes, upload_bytes
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.memory import return_large_blocks
-from greengrocer.serving.rate_limits import Rate, RateLimiter, Rates, parse_rate
+from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, RateLimiter, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
 from greengrocer.serving.reloading.reload import Attempt, Reloader
 from greengrocer.serving.reloading.trial import try_bundle
-from greengrocer.serving.threads import engine_threads, picture_threads
+from greengrocer.serving.resources import (
+    decode_bytes,
+    engine_threads,
+    picture_threads,
+    upload_bytes,
+)
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.access.access import Access
@@ -35,16 +37,12 @@ from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
 
-if TYPE_CHECKING:
-    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
-
-
-IN_BASE64 = 4 / 3  # as long as an image is its base64, in which /v2 may have it
+IN_BASE64 = 4 / 3  # the length of an image in base64, as /v2 may receive it, to its own
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """The finished application, and what must be closed behind it."""
+    """The finished application, and what its caller must close."""
 
     app: ASGIApp
     service: Service
@@ -52,7 +50,7 @@ class Assembled:
 
 
 def assemble(settings: Settings) -> Assembled:
-    """Load, verify and warm everything that ``settings`` ask for, and build the application.
+    """Load, verify and warm the model that ``settings`` name, and build the application.
 
     Raises UsageError (BundleRefused, DatasetUnusable, MissingExtra) in one line.
     """
@@ -83,17 +81,17 @@ def assemble(settings: Settings) -> Assembled:
 
 
 def threads_of(settings: Settings, pipeline: Pipeline) -> int:
-    """How many images are worked on at once."""
+    """How many images are classified at once."""
     return settings.threads or picture_threads(pipeline.largest_batch)
 
 
 def admission_limits(settings: Settings, threads: int) -> AdmissionLimits:
-    """What may be in flight at once, in all; raises UsageError."""
+    """The limits on all that is in flight; raises UsageError."""
     return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_queue_seconds)
 
 
 def in_flight_bytes(settings: Settings, threads: int) -> int:
-    """Bytes of the uploads that all processes may hold; raises UsageError."""
+    """Limit of the bytes of uploads in all processes together; raises UsageError."""
     if settings.upload_memory_bytes is None:
         largest = int(settings.max_image_bytes * IN_BASE64) + OVERHEAD
         return upload_bytes(threads, largest * (settings.workers or 1))
@@ -108,7 +106,7 @@ def make_service(
     metrics: Metrics,
     limiter: RateLimiter | None,
 ) -> Service:
-    """What the routes need."""
+    """The service object that the routes use."""
     return Service(
         classifier=classifier,
         admission=admission,
@@ -140,13 +138,13 @@ def make_service(
 def _key_file(settings: Settings) -> KeyFile | None:
     if settings.api_keys is None:
         return None
-    # With workers the supervisor has found it good. An edit since then, with a mistake, must not
-    # keep a process from being replaced: the others go on with the keys from before.
+    # With workers the supervisor has checked the file. A later edit with a mistake must not stop a
+    # new process from starting: the others continue with the keys from before.
     return KeyFile(settings.api_keys, patient=settings.workers is not None)
 
 
 def rates_of(settings: Settings) -> dict[str, Rate]:
-    """How often each kind of client may ask, in the order in which they are counted."""
+    """The rate limits that are set, by name, in the order in which they are checked."""
     given = {
         "address": settings.rate_limit_per_address,
         "key": settings.rate_limit_per_key,
@@ -154,14 +152,9 @@ def rates_of(settings: Settings) -> dict[str, Rate]:
     return {name: parse_rate(rate) for name, rate in given.items() if rate is not None}
 
 
-def make_limiter(rates: Rates) -> "LocalRateLimiter | None":
-    """Who counts by ``rates``; None where there are none."""
-    if not rates:
-        return None
-    # For most services it is not needed.
-    from greengrocer.serving.local_rate_limiter import LocalRateLimiter  # noqa: PLC0415
-
-    return LocalRateLimiter(rates)
+def make_limiter(rates: Rates) -> LocalRateLimiter | None:
+    """The limiter that counts by ``rates``; None without rates."""
+    return LocalRateLimiter(rates) if rates else None
 
 
 Starter = Callable[[Bundle], tuple[Pipeline, float]]
@@ -169,9 +162,9 @@ Loader = Callable[[str], tuple[Pipeline, float]]
 
 
 def starter(settings: Settings, metrics: Metrics) -> Starter:
-    """What makes warm pipelines of verified bundles, with the seconds of an image.
+    """A function that makes a warm pipeline of a verified bundle, and measures one image's seconds.
 
-    They share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
+    The pipelines share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
     """
     memory = DecodeBudget(_decode_limits(settings).bytes, metrics.decode_bytes.set)
 
@@ -192,22 +185,22 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
 
 
 def loader(settings: Settings, metrics: Metrics) -> Loader:
-    """The same of a bundle's name or directory, which is verified first."""
+    """A function that finds and verifies a bundle by name or directory, and calls ``starter``'s."""
     start = starter(settings, metrics)
     return lambda source: start(load_bundle(find_bundle(source)))
 
 
 def attempt_of(settings: Settings) -> Attempt | None:
-    """How a service that runs has a bundle tried before it loads it.
+    """The trial that a running service makes of a bundle before it loads it; None without one.
 
-    Only the engine onnx runs a graph that a bundle brings: torch takes nothing but weights from it,
+    Only the engine onnx runs a graph from the bundle. The engine torch reads only weights from it,
     and an engine of another package may need more than a trial allows.
     """
     return try_bundle if settings.engine == "onnx" else None
 
 
 def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batcher | None:
-    """None where the engine does not gain by batches, or none are wanted."""
+    """A batcher; None where the engine is not faster with batches, or a setting turns them off."""
     largest = settings.max_batch_size or engine.largest_batch
     if largest == 1:
         return None
@@ -215,7 +208,7 @@ def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batch
 
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
-    """What one image takes once everything is warm: the first guess of the running mean."""
+    """Seconds that one image takes with a warm pipeline: the running mean begins with it."""
     picture = bundle.read(bundle.manifest.goldens[0].file)
     started = perf_counter()
     pipeline.classify(picture, Context())

@@ -1,6 +1,6 @@
-"""The part of the composition root that needs no HTTP: a bundle becomes an engine and a pipeline.
+"""The part of the composition root without HTTP: a bundle becomes an engine and a pipeline.
 
-The Python API, ``predict``, ``evaluate`` and a bundle's trial need no more, and load no more.
+The Python API, ``predict``, ``evaluate`` and a bundle's trial import only this part.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,13 @@ from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.heif import check_installation
 from greengrocer.pipeline import Observer, Pipeline
-from greengrocer.ranking import Labels, ModelId
-from greengrocer.serving.budgets import decode_bytes
-from greengrocer.serving.threads import picture_threads
+from greengrocer.ranking import ModelId, ModelLabels
+from greengrocer.serving.resources import decode_bytes, picture_threads
 
 
-def labels_of(manifest: Manifest) -> Labels:
+def labels_of(manifest: Manifest) -> ModelLabels:
     """What ranking must know of the model that ``manifest`` describes."""
-    return Labels(
+    return ModelLabels(
         ModelId(manifest.name, manifest.version),
         manifest.classes,
         manifest.coarse,

@@ -1,4 +1,4 @@
-"""The composition root of ``--workers``: the same parts, stood in several processes."""
+"""The composition root of ``--workers``: the same parts, in several processes."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.reloading.reload import Reloader
-from greengrocer.serving.threads import picture_threads
+from greengrocer.serving.resources import picture_threads
 from greengrocer.serving.workers.bundle_store import BundleStore
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier
@@ -38,7 +38,7 @@ log = structlog.get_logger("greengrocer.engine")
 
 @dataclass(frozen=True)
 class AssembledEngine:
-    """What the engine process runs, and what must be closed behind it."""
+    """What the engine process runs, and what its caller must close."""
 
     server: EngineServer
     reloader: Reloader
@@ -46,7 +46,7 @@ class AssembledEngine:
 
 
 def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
-    """Load, verify and warm the model that serves by now.
+    """Load, verify and warm the current model: the last one that was reloaded, or the first.
 
     Raises UsageError (BundleRefused, MissingExtra) in one line.
     """
@@ -78,7 +78,7 @@ def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
 
 
 def _first(store: BundleStore, default: str, start: Starter) -> tuple[str, Pipeline, float]:
-    """What served last, or else the bundle ``default``: source, pipeline and service seconds."""
+    """The last model that served, or ``default``: source, pipeline and service seconds."""
     serving = store.current
     if serving is not None and serving.copy is not None:
         try:
@@ -96,12 +96,12 @@ def _first(store: BundleStore, default: str, start: Starter) -> tuple[str, Pipel
 
 
 def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
-    """What the routes of an HTTP process need; raises UsageError (DatasetUnusable)."""
+    """The service object that an HTTP process's routes use; raises UsageError (DatasetUnusable)."""
     assert settings.workers is not None
     return_large_blocks()
     threads = settings.threads or picture_threads()
     share = in_flight_bytes(settings, threads) // settings.workers
-    # the engine decides who waits: it alone knows of all images
+    # the engine process decides which images wait: it counts those of all processes
     admission = Admission(AdmissionLimits(share, wait_seconds=float("inf")), threads, 0.0)
     gallery = open_gallery(settings.data)
     limiter = classifier.limiter if rates_of(settings) else None

@@ -1,4 +1,4 @@
-"""A lock on a directory, between processes."""
+"""A lock on a directory, for processes that change its files."""
 
 import fcntl
 import os

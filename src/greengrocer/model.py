@@ -19,9 +19,10 @@ from greengrocer.imaging.colour import upright_rgb
 from greengrocer.imaging.decode import Picture
 from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
-from greengrocer.serving.threads import picture_threads, side_by_side
+from greengrocer.serving.pool import side_by_side
+from greengrocer.serving.resources import picture_threads
 from greengrocer.tracebacks import release_frames
 
 ImageLike: TypeAlias = (
@@ -55,7 +56,7 @@ class Model:
         shape, an empty path, a ``top`` below 1, or a model that is closed.
         """
         self._check(top)
-        return self._pipeline.classify(_picture(image), Context(), Ask(top, evidence))
+        return self._pipeline.classify(_picture(image), Context(), AnswerOptions(top, evidence))
 
     def predict_many(
         self,

@@ -4,20 +4,20 @@ The service, ``greengrocer predict`` and evaluation all run this one method, eac
 thread it likes; the heavy parts release the GIL.
 """
 
+import threading
 from dataclasses import replace
 from time import perf_counter
-from typing import Protocol
+from typing import Protocol, Self
 
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
-from greengrocer.engines.in_flight import InFlightCount
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
 from greengrocer.imaging.fitted import plan_fitted
 from greengrocer.imaging.geometry import Geometry, Pixels, fit, seen_box, seen_share
 from greengrocer.imaging.overlay import overlay_png
-from greengrocer.ranking import ASK, Answer, Ask, Labels, rank
+from greengrocer.ranking import DEFAULT_OPTIONS, Answer, AnswerOptions, ModelLabels, rank
 
 OVERLAY_SIZE = 1024, 1024  # pixels, the largest
 
@@ -43,7 +43,7 @@ class Pipeline:
         self,
         engine: Engine,
         geometry: Geometry,
-        labels: Labels,
+        labels: ModelLabels,
         limits: DecodeLimits,
         observer: Observer | None = None,
         batcher: Batcher | None = None,
@@ -63,33 +63,35 @@ class Pipeline:
         """How many images may run on the engine together."""
         return self.batcher.limits.largest if self.batcher else 1
 
-    def classify(self, picture: Picture, context: Context, ask: Ask = ASK) -> Answer:
-        """The answer for one image, with what ``ask`` wants of it.
+    def classify(
+        self, image: Picture, context: Context, options: AnswerOptions = DEFAULT_OPTIONS
+    ) -> Answer:
+        """The answer for one image, with the parts that ``options`` asks for.
 
         Raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NoEvidence.
         """
-        if ask.overlay:
+        if options.overlay:
             self.labels.check_evidence()
         context.check()
-        with self._in_flight.image() as image:
-            plan = plan_fitted(picture, self.geometry, self.limits)
+        with self._in_flight.image() as place:
+            plan = plan_fitted(image, self.geometry, self.limits)
             with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
                 upright = plan.decode(context.check)
-                box = seen_share(upright.size, self.geometry) if ask.evidence else None
+                box = seen_share(upright.size, self.geometry) if options.evidence else None
                 pixels = fit(upright, self.geometry)
                 del upright
                 decoded = perf_counter()
             context.check()
-            inference = self._infer(pixels, context, image.alone)
+            inference = self._infer(pixels, context, place.alone)
             inferred = perf_counter()
             if self.observer:
                 self.observer.decoded(decoded - started)
                 self.observer.inferred(inferred - decoded)
-            answer = rank(inference, 0, self.labels, ask)
+            answer = rank(inference, 0, self.labels, options)
             if box is not None and answer.evidence is not None:
                 answer = replace(answer, evidence_box=box)
-            return self._overlaid(picture, answer, context) if ask.overlay else answer
+            return self._overlaid(image, answer, context) if options.overlay else answer
 
     def close(self) -> None:
         """Give back the engine's memory and all threads; no image may be on its way."""
@@ -102,13 +104,54 @@ class Pipeline:
             return self.batcher.infer(pixels, context)
         return self.engine.infer(pixels[None], alone)
 
-    def _overlaid(self, picture: Picture, answer: Answer, context: Context) -> Answer:
+    def _overlaid(self, image: Picture, answer: Answer, context: Context) -> Answer:
         """``answer`` with its overlay, on the image decoded again at a larger size."""
         context.check()
         assert answer.evidence is not None
-        plan = plan_decode(picture, OVERLAY_SIZE, self.limits)
+        plan = plan_decode(image, OVERLAY_SIZE, self.limits)
         with self.memory.reserve(plan.memory_bytes, context):
             below = plan.decode(context.check)
             below.thumbnail(OVERLAY_SIZE)
             box = seen_box(below.size, self.geometry)
         return replace(answer, overlay=overlay_png(below, answer.evidence, box))
+
+
+class InFlightCount:
+    """Counts the images that are being classified now, each in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.lock = threading.Lock()
+
+    def image(self) -> "InFlightImage":
+        """One more image, counted while its ``with`` block runs."""
+        return InFlightImage(self)
+
+
+class InFlightImage:
+    """One image that is being classified."""
+
+    __slots__ = ("_arrived_alone", "_count")
+
+    def __init__(self, count: InFlightCount) -> None:
+        self._count = count
+        self._arrived_alone = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other image is in flight, and none was when this one arrived.
+
+        Under load one image may be alone for an instant, between two of another thread. To be
+        alone at both moments is then very unlikely.
+        """
+        return self._arrived_alone and self._count.images == 1
+
+    def __enter__(self) -> Self:
+        with self._count.lock:
+            self._count.images += 1
+            self._arrived_alone = self._count.images == 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._count.lock:
+            self._count.images -= 1

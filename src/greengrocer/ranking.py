@@ -33,7 +33,7 @@ class Level(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Named(NamedTuple):
+class NamedClass(NamedTuple):
     """The most specific class that the model is confident of; ``name`` is None for UNKNOWN."""
 
     level: Level
@@ -41,7 +41,7 @@ class Named(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Labels:
+class ModelLabels:
     """The class names and thresholds of a model. ``coarse`` is None without a hierarchy.
 
     An image is known if its score is at least ``known_threshold``, which is None for a model that
@@ -66,7 +66,7 @@ class Labels:
             )
 
 
-class Ask(NamedTuple):
+class AnswerOptions(NamedTuple):
     """What the caller wants in an answer: the ``top`` best classes, and optional parts."""
 
     top: int = 5
@@ -75,7 +75,7 @@ class Ask(NamedTuple):
     tensors: tuple[str, ...] = ()  # names of an Inference's fields
 
 
-ASK = Ask()  # the default
+DEFAULT_OPTIONS = AnswerOptions()  # the default
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Answer:
     coarse: Ranked | None
     known: bool | None
     known_score: float | None
-    named: Named
+    named: NamedClass
     evidence: Floats | None = field(default=None, repr=False, compare=False)
     overlay: bytes | None = field(default=None, repr=False)
     tensors: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
@@ -117,19 +117,21 @@ class Answer:
         return self.top[0].confidence
 
 
-def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> Answer:
-    """The answer for image ``index`` of ``inference``, with what ``ask`` wants but an overlay.
+def rank(
+    inference: Inference, index: int, labels: ModelLabels, options: AnswerOptions = DEFAULT_OPTIONS
+) -> Answer:
+    """The answer for image ``index`` of ``inference``, as ``options`` asks, but without an overlay.
 
     Equal probabilities are ordered by class id.
     """
     known_score, known = _known(inference, index, labels)
     probabilities = inference.probabilities[index]
-    best = _best(probabilities, labels.classes, ask.top)
+    best = _best(probabilities, labels.classes, options.top)
     coarse = None
     if inference.coarse is not None and labels.coarse is not None:
         coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
     evidence = None
-    if (ask.evidence or ask.overlay) and inference.evidence is not None:
+    if (options.evidence or options.overlay) and inference.evidence is not None:
         evidence = inference.evidence[index, :, :, probabilities.argmax()]
     return Answer(
         model=labels.model,
@@ -141,14 +143,14 @@ def rank(inference: Inference, index: int, labels: Labels, ask: Ask = ASK) -> An
         evidence=evidence,
         tensors={
             name: values[index]
-            for name in ask.tensors
+            for name in options.tensors
             if (values := getattr(inference, name)) is not None
         },
     )
 
 
 def _known(
-    inference: Inference, index: int, labels: Labels
+    inference: Inference, index: int, labels: ModelLabels
 ) -> tuple[float, bool] | tuple[None, None]:
     """The known score, and whether it reaches the threshold."""
     if inference.known_score is None or labels.known_threshold is None:
@@ -157,18 +159,20 @@ def _known(
     return score, score >= labels.known_threshold
 
 
-def name(fine: Ranked, coarse: Ranked | None, known: bool | None, labels: Labels) -> Named:
+def name(
+    fine: Ranked, coarse: Ranked | None, known: bool | None, labels: ModelLabels
+) -> NamedClass:
     """The fine class if the model is confident of it, else the coarse one if so, else UNKNOWN.
 
     ``known`` is None where the model does not tell: then confidence alone decides.
     """
     if known is False:
-        return Named(Level.UNKNOWN, None)
+        return NamedClass(Level.UNKNOWN, None)
     if fine.confidence >= labels.fine_threshold:
-        return Named(Level.FINE, fine.name)
+        return NamedClass(Level.FINE, fine.name)
     if coarse is not None and coarse.confidence >= labels.coarse_threshold:
-        return Named(Level.COARSE, coarse.name)
-    return Named(Level.UNKNOWN, None)
+        return NamedClass(Level.COARSE, coarse.name)
+    return NamedClass(Level.UNKNOWN, None)
 
 
 def _best(probabilities: Floats, names: tuple[str, ...], count: int) -> tuple[Ranked, ...]:

@@ -48,8 +48,8 @@ RENAMED: Mapping[str, tuple[str, int | None]] = {
     "upload_grace": ("upload_grace_seconds", None),
     "upload_rate": ("min_upload_bytes_per_second", None),
 }
-# Kubernetes tells each pod of each Service in its namespace by variables that begin with the
-# Service's name: those of one called greengrocer, or greengrocer-metrics, begin with our prefix.
+# For each Service in a pod's namespace Kubernetes sets variables, which begin with its name.
+# Those of a Service called greengrocer, or greengrocer-metrics, begin with our prefix.
 SERVICE_LINK = re.compile(
     r".*_(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)", re.DOTALL
 )
@@ -57,7 +57,7 @@ SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str]:
-    """Give what stands under a name of RENAMED the name of today; returns the old names.
+    """Rename the keys of ``values`` that are in RENAMED; returns the old names.
 
     Raises UsageError where both names have a value.
     """
@@ -72,7 +72,7 @@ def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str
 
 
 def _times(value: Any, times: int) -> Any:
-    """So many times a number; anything else as it is, for the validation to refuse."""
+    """``value`` times ``times``; what is not a number as it is, for validation to refuse."""
     try:
         return round(float(value) * times)
     except (TypeError, ValueError, OverflowError):
@@ -80,9 +80,9 @@ def _times(value: Any, times: int) -> Any:
 
 
 def is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes has set the variable, to tell of a Service; case counts nothing.
+    """Whether Kubernetes has set the variable, to describe a Service; ignores case.
 
-    ``NAME_PORT`` may be a setting, too: there the value tells.
+    ``NAME_PORT`` may be a setting, too: then the value decides.
     """
     name = name.lower()
     address = name.endswith("_port") and SERVICE_ADDRESS.match(value)
@@ -94,25 +94,26 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
 
     Raises UsageError, in one line, for such a variable that is no setting.
     """
-    known = [PREFIX + name.upper() for name in [*Settings.model_fields, *RENAMED]]
+    current = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = {*current, *(PREFIX + name.upper() for name in RENAMED)}
     names = []
     for name, value in sorted(environment.items()):
-        spelt = name.upper()  # as for a setting's value: case counts nothing
+        spelt = name.upper()  # as for settings, case is ignored
         if not spelt.startswith(PREFIX) or is_service_link(name, value):
             continue
         if spelt not in known:
             raise UsageError(
                 f"the environment has {one_line(name, MAX_NAME)}, "
-                f"which is no setting{did_you_mean(spelt, known)}"
+                f"which is no setting{did_you_mean(spelt, current)}"
             )
         names.append(spelt.removeprefix(PREFIX).lower())
     return names
 
 
 def overlaid(settings: Settings, environment: Mapping[str, str]) -> list[str]:
-    """Variables of a Service's that have a setting's name, and whose setting nobody else gave.
+    """The variables of a Service that have the name of a setting without another value.
 
-    They take the place of what an image sets, so that the default counts.
+    They overwrite a variable that the container image sets, so the setting has its default.
     """
     names = {
         PREFIX + name.upper() for name in Settings.model_fields.keys() - settings.model_fields_set

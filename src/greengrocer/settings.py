@@ -19,7 +19,7 @@ TIMES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20
 
 
 def _whole(value: object) -> object:
-    """The number of ``20MB``, ``20 MiB``, ``120Mpx`` or ``20_000_000``; others are left alone."""
+    """The number of ``20MB``, ``20 MiB``, ``120Mpx`` or ``20_000_000``; others as they are."""
     if not isinstance(value, str) or not (found := AMOUNT.fullmatch(value)):
         return value
     number, times = found.groups(default="")
@@ -27,7 +27,7 @@ def _whole(value: object) -> object:
 
 
 def _split(value: object) -> object:
-    """A flag and an environment variable are one text, with commas."""
+    """The list in a flag or an environment variable: one text, with commas."""
     if isinstance(value, str):
         return [each.strip() for each in value.split(",") if each.strip()]
     return value
@@ -45,7 +45,7 @@ Amount = Annotated[int, BeforeValidator(_whole)]
 
 
 class Settings(BaseSettings):
-    """What ``greengrocer serve`` can be told."""
+    """All settings of ``greengrocer serve``."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False, env_ignore_empty=True

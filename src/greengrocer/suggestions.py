@@ -17,5 +17,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _normal(name: str) -> str:
-    """Without the prefix or dashes that all names share, which would make all of them similar."""
+    """``name`` without the prefix and dashes that make all names similar."""
     return name.lower().replace("-", "_").strip("_").removeprefix("greengrocer_")

@@ -7,15 +7,15 @@ from greengrocer.errors import Refusal
 
 
 def release_frames(error: BaseException, logged: bool = False) -> None:
-    """Let go of the frames behind ``error``, its causes and its contexts.
+    """Release the frames behind ``error``, its causes and its contexts.
 
-    A traceback refers to the frames it passed and to their callers, and those to pixels, uploads,
-    and often to the future, task or job that holds the error: a cycle, which stays until the
-    collector happens to run. To be called wherever an error leaves the work that it came from,
-    before anything else is awaited.
+    A traceback refers to its frames and their callers. Those refer to pixels, uploads, and often
+    to the future, task or job that holds the error: a cycle, which stays in memory until the
+    garbage collector runs. Call this wherever an error leaves the work that raised it, before
+    anything else is awaited.
 
-    Of an unforeseen error the lines of the traceback stay until it is ``logged``: its frames are
-    emptied, and those that still run are cut off.
+    An unexpected error keeps the lines of its traceback until it is ``logged``: its frames are
+    emptied, and frames that still run are removed from it.
     """
     keep = not (logged or isinstance(error, Refusal))
     found: list[BaseException] = []
@@ -33,11 +33,11 @@ def release_frames(error: BaseException, logged: bool = False) -> None:
 
 
 def _emptied(traceback: TracebackType | None) -> TracebackType | None:
-    """What is left of ``traceback`` without the frames that still run, the rest of them empty."""
+    """``traceback`` with emptied frames, and without the frames that still run."""
     while traceback is not None:
         try:
             traceback.tb_frame.clear()
-        except RuntimeError:  # it runs
+        except RuntimeError:  # it still runs
             traceback = traceback.tb_next
         else:
             clear_frames(traceback)

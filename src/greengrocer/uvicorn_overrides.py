@@ -1,7 +1,7 @@
 """The methods and attributes of uvicorn that the server overrides or uses, checked at the start.
 
-If uvicorn stops calling a method that is overridden, ours never runs, without any error: uploads
-would be cut off, and work for disconnected clients would go on.
+If uvicorn no longer calls an overridden method, ours never runs, and no error is raised: uploads
+would be cut off, and work for disconnected clients would continue.
 """
 
 import ast

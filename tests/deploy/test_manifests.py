@@ -11,8 +11,8 @@ from tools.check_manifests import OTHERS, Manifest, complaint, manifests, verdic
 
 from greengrocer import __version__
 from greengrocer.assemble import in_flight_bytes
-from greengrocer.serving import budgets
-from greengrocer.serving.budgets import decode_bytes
+from greengrocer.serving import resources
+from greengrocer.serving.resources import decode_bytes
 from greengrocer.settings import PREFIX, Settings
 from greengrocer.web.access.keys import add_key
 from support.dockerfile import steps
@@ -113,7 +113,7 @@ def test_a_pod_has_the_memory_that_the_limits_let_it_take(
 ) -> None:
     settings, limits = pod.settings(monkeypatch), pod.container["resources"]["limits"]
     threads, memory = int(quantity(limits["cpu"])), quantity(limits["memory"])
-    monkeypatch.setattr(budgets, "usable_memory", lambda: memory)
+    monkeypatch.setattr(resources, "usable_memory", lambda: memory)
     decoding = settings.decode_memory_bytes or decode_bytes(threads)
     uploads = in_flight_bytes(settings, threads)
     disks = [each["emptyDir"] for each in pod.spec["volumes"] if "emptyDir" in each]

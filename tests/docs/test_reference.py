@@ -6,7 +6,7 @@ from collections import Counter
 
 from tools.reference_pages import PLACE, TABLES, filled
 
-from greengrocer.serving.budgets import UPLOADS
+from greengrocer.serving.resources import UPLOADS
 from greengrocer.settings import Settings
 from greengrocer.web.body.form import (
     MAX_PART_HEADER_BYTES,

@@ -8,8 +8,7 @@ import pytest
 
 from fake_engine import FakeEngine
 from greengrocer.context import Context
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import Inference
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 from greengrocer.imaging.geometry import Pixels

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greengrocer.engines.batching import BatchLimits, Turn, next_turn
+from greengrocer.engines.batcher import BatchLimits, Turn, next_turn
 
 NOW = 100.0
 times = st.integers(-20, 20).map(lambda quarters: NOW + quarters / 4)

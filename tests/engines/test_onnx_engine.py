@@ -83,5 +83,5 @@ def test_bytes_that_are_no_graph_are_refused_in_one_line(tmp_path: Path, graph: 
 
 
 def test_the_onnx_engine_runs_on_the_cpu_only(engine: OnnxEngine) -> None:
-    with pytest.raises(UsageError, match="not on 'cuda'"):
+    with pytest.raises(UsageError, match="does not run on 'cuda'"):
         OnnxEngine(engine.directory, engine.manifest, "cuda", ONE_THREAD).start()

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,8 +16,7 @@ from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network, read_manifest
 from greengrocer.bundles.save import GoldenImage, Model, save_bundle
 from greengrocer.context import Context
-from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.batching import BatchLimits
+from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
@@ -58,9 +58,11 @@ def network() -> Recogniser:
     return untrained()
 
 
-@pytest.fixture
-def bundle(network: Recogniser, tmp_path: Path) -> Path:
-    picture = tmp_path / "picture.jpg"
+@pytest.fixture(scope="module")
+def saved(network: Recogniser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with the weights of ``network``."""
+    directory = tmp_path_factory.mktemp("untrained")
+    picture = directory / "picture.jpg"
     picture.write_bytes(jpeg(100))
     model = Model(
         name="untrained",
@@ -78,8 +80,14 @@ def bundle(network: Recogniser, tmp_path: Path) -> Path:
         metrics={},
     )
     goldens = [GoldenImage(picture, "a", 0.5)]
-    save_bundle(model, goldens, tmp_path / "bundle", datetime.now(UTC))
-    return tmp_path / "bundle"
+    save_bundle(model, goldens, directory / "bundle", datetime.now(UTC))
+    return directory / "bundle"
+
+
+@pytest.fixture
+def bundle(saved: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle, which a test may change."""
+    return Path(shutil.copytree(saved, tmp_path / "bundle"))
 
 
 def started(bundle: Path, device: str = "auto", manifest: Manifest | None = None) -> TorchEngine:
@@ -226,7 +234,7 @@ def test_a_manifest_that_names_no_known_network_is_refused(
     bundle: Path, described: Network | None
 ) -> None:
     manifest = read_manifest(bundle).model_copy(update={"network": described})
-    with pytest.raises(BundleRefused, match="names no network"):
+    with pytest.raises(BundleRefused, match="does not know the manifest's network"):
         started(bundle, manifest=manifest)
 
 

@@ -15,8 +15,7 @@ from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from greengrocer.evaluation.evaluate import evaluate
 from greengrocer.evaluation.report.page import render, write_report
 from greengrocer.evaluation.robustness import Robustness
-from greengrocer.evaluation.run import Run, served_bytes
-from greengrocer.evaluation.stopwatch import Stopwatch
+from greengrocer.evaluation.run import Run, Stopwatch, served_bytes
 from support.bundles import write_fake_bundle
 from support.folders import write_folders
 

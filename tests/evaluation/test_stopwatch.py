@@ -1,6 +1,6 @@
 import math
 
-from greengrocer.evaluation.stopwatch import Stopwatch
+from greengrocer.evaluation.run import Stopwatch
 
 
 def test_the_medians_are_in_milliseconds() -> None:

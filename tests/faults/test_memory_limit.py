@@ -28,7 +28,7 @@ def huge() -> bytes:
 def assert_full(answer: WireAnswer) -> None:
     problem = problem_of(answer.status, answer.headers, answer.body)
     assert (answer.status, problem.code) == (429, "overloaded")
-    assert problem.detail == "there is no memory for this image now"
+    assert problem.detail == "not enough memory for this image: send it again later"
     assert int(answer.headers["retry-after"]) >= 1
 
 
@@ -44,7 +44,7 @@ def test_the_image_that_has_no_room_is_refused_and_the_next_is_answered(
         for _ in range(20):
             assert exchange(server.url, post(jpeg(250))).status == 200
     assert exchange(server.url, post(huge)).status == 200
-    assert any("no memory for an image" in line for line in server.log)
+    assert any("not enough memory for an image" in line for line in server.log)
 
 
 @pytest.mark.accept

@@ -96,7 +96,7 @@ def test_on_several_machines_serve_listens_where_a_balancer_reaches_it() -> None
 def test_the_defaults_of_ray_that_are_told_are_true() -> None:
     stats, metrics, *ports, stays, told, seen = of_ray(DEFAULTS).split()
     assert f"| {stats}, {metrics} |" in TEXT
-    assert ports == [port for span in re.findall(r"(\d{5}) to (\d{5})", TEXT) for port in span]
+    assert ports == [port for span in re.findall(r"(\d{5}) to\s(\d{5})", TEXT) for port in span]
     assert (int(ports[0]), int(ports[1])) == (REPLICAS[0], REPLICAS[-1])
     assert f"stays for {stays} s" in TEXT
     assert f"told every {told} s" in TEXT

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from greengrocer.scale.proxied import Proxied
 from greengrocer.web.request_state import state_of
+
+pytestmark = pytest.mark.anyio
 
 Messages = list[MutableMapping[str, Any]]
 
@@ -26,7 +29,7 @@ async def nowhere(message: Message) -> None:
     """A client that has left."""
 
 
-def test_a_cancelled_request_is_told_as_a_client_that_left() -> None:
+async def test_a_cancelled_request_is_told_as_a_client_that_left() -> None:
     told: list[str] = []
     waits = asyncio.Event()
 
@@ -37,31 +40,22 @@ def test_a_cancelled_request_is_told_as_a_client_that_left() -> None:
         await left.wait()
         told.append("dropped")
 
-    async def cancel() -> None:
-        request = asyncio.create_task(Proxied(lambda: application)(http(), silence, nowhere))
-        await waits.wait()
-        request.cancel()
-        await request
-
-    asyncio.run(cancel())
+    request = asyncio.create_task(Proxied(lambda: application)(http(), silence, nowhere))
+    await waits.wait()
+    request.cancel()
+    await request
     assert told == ["dropped"]
 
 
-def test_an_error_comes_through() -> None:
+async def test_an_error_comes_through() -> None:
     async def application(_: Scope, __: Receive, ___: Send) -> None:
         raise RuntimeError("of the application")
 
-    async def ask() -> str:
-        try:
-            await Proxied(lambda: application)(http(), silence, nowhere)
-        except RuntimeError as error:
-            return str(error)
-        return ""
-
-    assert asyncio.run(ask()) == "of the application"
+    with pytest.raises(RuntimeError, match="of the application"):
+        await Proxied(lambda: application)(http(), silence, nowhere)
 
 
-def test_the_id_is_left_to_the_proxy() -> None:
+async def test_the_id_is_left_to_the_proxy() -> None:
     sent: Messages = []
 
     async def application(_: Scope, __: Receive, send: Send) -> None:
@@ -72,12 +66,12 @@ def test_the_id_is_left_to_the_proxy() -> None:
     async def keep(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(Proxied(lambda: application)(http(), silence, keep))
+    await Proxied(lambda: application)(http(), silence, keep)
     assert sent[0]["headers"] == [(b"retry-after", b"1")]
     assert sent[1]["body"] == b"full"
 
 
-def test_it_lives_before_there_is_an_application() -> None:
+async def test_it_lives_before_there_is_an_application() -> None:
     events = iter(["lifespan.startup", "lifespan.shutdown"])
     sent: Messages = []
 
@@ -90,7 +84,7 @@ def test_it_lives_before_there_is_an_application() -> None:
     def none() -> Any:
         raise AssertionError("there is none")
 
-    asyncio.run(Proxied(none)({"type": "lifespan"}, receive, send))
+    await Proxied(none)({"type": "lifespan"}, receive, send)
     assert [message["type"] for message in sent] == [
         "lifespan.startup.complete",
         "lifespan.shutdown.complete",

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from greengrocer.assemble import admission_limits
-from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.errors import Overloaded, UsageError
 from greengrocer.scale.replicas import (
     ELSEWHERE,
@@ -19,7 +19,7 @@ from greengrocer.scale.replicas import (
     wanted_bundle,
 )
 from greengrocer.serving.admission import Admission
-from greengrocer.serving.threads import ENGINE_THREADS
+from greengrocer.serving.resources import ENGINE_THREADS
 from greengrocer.settings import PREFIX, Settings
 from support.ray_cluster import CONFIG
 from support.service_links import service_links

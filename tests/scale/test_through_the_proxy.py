@@ -59,7 +59,7 @@ PROCESSES = {
     "test_incidents.py::test_starlette_cve_2023_30798_cve_2024_47874_large_forms",
     "test_incidents.py::test_triton_cve_2025_33201_one_byte_over_the_cap",
     "test_memory.py::test_a_flood_of_pipelined_requests_takes_little_memory_and_delays_nobody",
-    "test_memory.py::test_a_image_that_is_refused_leaves_nothing_whichever_way_it_comes",
+    "test_memory.py::test_an_image_that_is_refused_leaves_nothing_whichever_way_it_comes",
     "test_memory.py::test_images_that_are_refused_leave_nothing",
     "test_memory.py::test_uploads_that_are_refused_leave_nothing",
     "test_memory.py::test_uploads_that_stand_still_leave_nothing",

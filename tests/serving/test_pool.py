@@ -18,39 +18,34 @@ def pool() -> Iterator[Pool]:
     pool.close()
 
 
-def test_results_come_back_to_the_loop(pool: Pool) -> None:
-    async def ask() -> list[int]:
-        return await asyncio.gather(*(pool.submit(partial(pow, n, 2)) for n in range(100)))
+@pytest.mark.anyio
+async def test_results_come_back_to_the_loop(pool: Pool) -> None:
+    found = await asyncio.gather(*(pool.submit(partial(pow, n, 2)) for n in range(100)))
+    assert found == [n * n for n in range(100)]
 
-    assert asyncio.run(ask()) == [n * n for n in range(100)]
 
-
-def test_an_error_is_the_callers_and_the_thread_works_on(pool: Pool) -> None:
+@pytest.mark.anyio
+async def test_an_error_is_the_callers_and_the_thread_works_on(pool: Pool) -> None:
     def fail() -> int:
         raise ZeroDivisionError("mine")
 
-    async def ask() -> int:
-        with pytest.raises(ZeroDivisionError, match="mine"):
-            await pool.submit(fail)
-        return await pool.submit(lambda: 1)
-
-    assert asyncio.run(ask()) == 1
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        await pool.submit(fail)
+    assert await pool.submit(lambda: 1) == 1
 
 
-def test_what_was_cancelled_in_the_queue_is_not_begun(pool: Pool) -> None:
+@pytest.mark.anyio
+async def test_what_was_cancelled_in_the_queue_is_not_begun(pool: Pool) -> None:
     held = threading.Event()
     begun: list[str] = []
 
-    async def ask() -> None:
-        first = pool.submit(lambda: held.wait(SECONDS))
-        second = pool.submit(lambda: begun.append("second"))
-        third = pool.submit(lambda: begun.append("third"))
-        second.cancel()
-        held.set()
-        assert await first
-        await third
-
-    asyncio.run(ask())
+    first = pool.submit(lambda: held.wait(SECONDS))
+    second = pool.submit(lambda: begun.append("second"))
+    third = pool.submit(lambda: begun.append("third"))
+    second.cancel()
+    held.set()
+    assert await first
+    await third
     assert begun == ["third"]
 
 
@@ -62,6 +57,7 @@ def test_closing_finishes_what_was_submitted() -> None:
         for number in range(20):
             pool.submit(partial(done.append, number))
 
-    asyncio.run(submit())  # the loop is closed while they run: nobody waits, nothing fails
+    # a loop of its own: it is closed while the functions run, and nothing fails
+    asyncio.run(submit())
     pool.close()
     assert sorted(done) == list(range(20))

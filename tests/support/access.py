@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from greengrocer.serving.local_rate_limiter import LocalRateLimiter
-from greengrocer.serving.rate_limits import parse_rate
+from greengrocer.serving.rate_limits import LocalRateLimiter, parse_rate
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.service import Service

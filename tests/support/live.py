@@ -18,7 +18,7 @@ from greengrocer.engines.engine import ONE_THREAD, Engine, Inference
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.serving.readiness import Readiness
@@ -55,7 +55,7 @@ def make_service(bundle: Path, engine: Engine | None = None, threads: int = 1) -
     """A service with the usual limits; ``dataclasses.replace`` changes what a test needs."""
     manifest = read_manifest(bundle)
     metrics = Metrics(manifest.name, manifest.version)
-    labels = Labels(
+    labels = ModelLabels(
         ModelId(manifest.name, manifest.version),
         manifest.classes,
         manifest.coarse,

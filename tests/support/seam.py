@@ -10,11 +10,11 @@ from pathlib import Path
 from fake_engine import FakeEngine
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described
 from greengrocer.serving.frames.stream import FrameStream, encode
-from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+from greengrocer.serving.rate_limits import LocalRateLimiter
 from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier
@@ -30,7 +30,7 @@ ROOMY = AdmissionLimits(1 << 30, 60.0)
 
 def pipeline_of(engine: FakeEngine, version: str = "1") -> Pipeline:
     manifest = engine.manifest
-    labels = Labels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5)
+    labels = ModelLabels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5)
     return Pipeline(engine, manifest.geometry, labels, DecodeLimits())
 
 
@@ -79,7 +79,7 @@ async def until(ask: Callable[[], object]) -> None:
 class ScriptedEngine:
     """Takes one connection after the other on ``listener``, as the test says."""
 
-    def __init__(self, listener: socket.socket, labels: Labels) -> None:
+    def __init__(self, listener: socket.socket, labels: ModelLabels) -> None:
         self.listener = listener
         self.labels = labels
 

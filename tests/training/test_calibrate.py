@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.training.recipe import Export
 from greengrocer.training.release.calibrate import (
     COLDEST,
@@ -16,7 +16,7 @@ from greengrocer.training.release.calibrate import (
 )
 
 
-def drawn(temperature: float, count: int = 20_000) -> tuple[Floats, Labels]:
+def drawn(temperature: float, count: int = 20_000) -> tuple[Floats, ClassIds]:
     """Logits, and labels drawn from softmax(logits / temperature)."""
     random = np.random.default_rng(3)
     logits = random.normal(0, 3, (count, 10)).astype(np.float32)

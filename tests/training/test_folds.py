@@ -12,7 +12,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy, read_split
 from greengrocer.errors import DatasetUnusable, UsageError
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.scenes import group_scenes
 from greengrocer.training.learning.fit import Fitted

@@ -16,7 +16,7 @@ from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher

@@ -92,21 +92,18 @@ def test_requests_are_answered(other_server: Live, held_engine: HeldEngine) -> N
     assert len(lines.text.splitlines()) == 6
 
 
-def test_the_watch_gives_each_reader_the_disconnect() -> None:
+@pytest.mark.anyio
+async def test_the_watch_gives_each_reader_the_disconnect() -> None:
     messages: asyncio.Queue[Message] = asyncio.Queue()
-
-    async def read() -> tuple[list[str], int]:
-        calls: list[int] = []
-        state = RequestState(0.0)
-        state.on_disconnect(lambda: calls.append(1))
-        watch = DisconnectWatch(messages.get, state)
-        messages.put_nowait({"type": "http.request", "body": b"x", "more_body": False})
-        kinds = [(await watch.receive())["type"]]
-        readers = [asyncio.create_task(watch.receive()) for _ in range(2)]
-        messages.put_nowait({"type": "http.disconnect"})
-        kinds += [message["type"] for message in await asyncio.gather(*readers)]
-        state.on_disconnect(lambda: calls.append(1))  # too late: it is called at once
-        return kinds, len(calls)
-
-    kinds = ["http.request", "http.disconnect", "http.disconnect"]
-    assert asyncio.run(read()) == (kinds, 2)
+    calls: list[int] = []
+    state = RequestState(0.0)
+    state.on_disconnect(lambda: calls.append(1))
+    watch = DisconnectWatch(messages.get, state)
+    messages.put_nowait({"type": "http.request", "body": b"x", "more_body": False})
+    kinds = [(await watch.receive())["type"]]
+    readers = [asyncio.create_task(watch.receive()) for _ in range(2)]
+    messages.put_nowait({"type": "http.disconnect"})
+    kinds += [message["type"] for message in await asyncio.gather(*readers)]
+    state.on_disconnect(lambda: calls.append(1))  # too late: it is called at once
+    assert kinds == ["http.request", "http.disconnect", "http.disconnect"]
+    assert len(calls) == 2

@@ -190,7 +190,7 @@ def test_a_socket_that_a_service_has_is_not_taken_and_one_of_a_dead_service_is(
         timeout=120,
     )
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert "a running service has it" in done.stderr
+    assert "a running service uses it" in done.stderr
     first.process.kill()
     first.ended()
     assert path.exists()

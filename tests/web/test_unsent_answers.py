@@ -11,7 +11,7 @@ import pytest
 
 from greengrocer.context import Context
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import LocalClassifier, Served
 from support.forms import FORM, form, part
@@ -32,9 +32,9 @@ class Generous(LocalClassifier):
 
     size = MUCH
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """A usual answer, with much evidence."""
-        served = await super().classify(picture, context, ask)
+        served = await super().classify(picture, context, options)
         return served._replace(answer=self._enlarged(served.answer))
 
     def _enlarged(self, answer: Answer) -> Answer:
@@ -114,7 +114,9 @@ def test_an_answer_without_room_is_refused(fake_bundle: Path, route: str) -> Non
         answer = exchange(server.url, REQUESTS[route]())
         assert answer.status == 429
         if route == "/v2":
-            assert json.loads(answer.body) == {"error": "too many bytes are in flight"}
+            assert json.loads(answer.body) == {
+                "error": "the memory for uploads is full: send the request again later"
+            }
         else:
             assert problem_of(429, answer.headers, answer.body).code == "overloaded"
         until(lambda: used(server) == 0)

@@ -36,7 +36,7 @@ from greengrocer.telemetry.metrics import take_slot
 def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
     """Serve the model until the supervisor says SIGTERM, or dies."""
     from greengrocer.assemble_workers import assemble_engine  # noqa: PLC0415
-    from greengrocer.serving.reloading.reload_triggers import ReloadTriggers  # noqa: PLC0415
+    from greengrocer.serving.reloading.reload import ReloadTriggers  # noqa: PLC0415
 
     assembled = assemble_engine(settings, directory)
     channel_end, listener, *orders = sockets

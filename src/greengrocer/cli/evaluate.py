@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
     from greengrocer.evaluation.evaluate import Evaluation
     from greengrocer.evaluation.robustness import Robustness
-    from greengrocer.evaluation.stopwatch import Stopwatch
+    from greengrocer.evaluation.run import Stopwatch
     from greengrocer.evaluation.training_overlap import TrainingOverlap
     from greengrocer.pipeline import Pipeline
 
@@ -68,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.errors import UsageError  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
-    from greengrocer.evaluation.stopwatch import Stopwatch  # noqa: PLC0415
+    from greengrocer.evaluation.run import Stopwatch  # noqa: PLC0415
     from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
-    from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
+    from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
 
     if arguments.unknown and not arguments.report:
         raise UsageError("--unknown needs --report DIR")
@@ -133,7 +133,7 @@ def _report(
     from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
     from greengrocer.evaluation.run import Run, served_bytes  # noqa: PLC0415
-    from greengrocer.serving.processors import usable_processors  # noqa: PLC0415
+    from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
 
     threads = usable_processors()
     unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None

@@ -175,13 +175,13 @@ def _open_bundle(directory: Path) -> "Callable[[bytes], Floats]":
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import load_bundle  # noqa: PLC0415
     from greengrocer.context import Context  # noqa: PLC0415
-    from greengrocer.ranking import Ask  # noqa: PLC0415
+    from greengrocer.ranking import AnswerOptions  # noqa: PLC0415
 
     pipeline = build_pipeline(load_bundle(directory))
-    ask = Ask(top=1, tensors=("probabilities",))
+    options = AnswerOptions(top=1, tensors=("probabilities",))
 
     def answer(data: bytes) -> "Floats":
-        return pipeline.classify(data, Context(), ask).tensors["probabilities"]
+        return pipeline.classify(data, Context(), options).tensors["probabilities"]
 
     return answer
 

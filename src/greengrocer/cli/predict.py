@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from greengrocer.cli.answers import Tell
     from greengrocer.cli.commands import Commands
     from greengrocer.pipeline import Pipeline
-    from greengrocer.ranking import Ask
+    from greengrocer.ranking import AnswerOptions
 
 
 def register(commands: "Commands") -> None:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.cli import answers, images  # noqa: PLC0415
-    from greengrocer.ranking import Ask  # noqa: PLC0415
+    from greengrocer.ranking import AnswerOptions  # noqa: PLC0415
 
     paths, unreadable = images.find_images(arguments.images)
     bundle = load_bundle(find_bundle(arguments.bundle))
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             answers.say_row(*answers.COLUMNS)
         tell = answers.tell_in_csv if arguments.csv else answers.tell_in_words
         tell = answers.tell_in_json if arguments.json else tell
-        refused = _classify(pipeline, paths, Ask(arguments.top), tell)
+        refused = _classify(pipeline, paths, AnswerOptions(arguments.top), tell)
     return MISTAKE if refused or unreadable else 0
 
 
@@ -74,7 +74,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell") -> int:
+def _classify(
+    pipeline: "Pipeline", paths: list[Path], options: "AnswerOptions", tell: "Tell"
+) -> int:
     """Report each image in order, and return how many were refused."""
     from tqdm import tqdm  # noqa: PLC0415
 
@@ -82,12 +84,13 @@ def _classify(pipeline: "Pipeline", paths: list[Path], ask: "Ask", tell: "Tell")
     from greengrocer.context import Context  # noqa: PLC0415
     from greengrocer.errors import ImageRefused  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
-    from greengrocer.serving.threads import picture_threads, side_by_side  # noqa: PLC0415
+    from greengrocer.serving.pool import side_by_side  # noqa: PLC0415
+    from greengrocer.serving.resources import picture_threads  # noqa: PLC0415
     from greengrocer.tracebacks import release_frames  # noqa: PLC0415
 
     def classify(path: Path) -> Answer | ImageRefused:
         try:
-            return pipeline.classify(read_image(path), Context(str(path)), ask)
+            return pipeline.classify(read_image(path), Context(str(path)), options)
         except ImageRefused as refusal:
             release_frames(refusal)
             return refusal

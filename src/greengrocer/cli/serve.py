@@ -116,7 +116,7 @@ def _serve(
     import uvloop  # noqa: F401, PLC0415  # uvicorn would with a coroutine in its hands
 
     from greengrocer.assemble import assemble  # noqa: PLC0415
-    from greengrocer.serving.reloading.reload_triggers import ReloadTriggers  # noqa: PLC0415
+    from greengrocer.serving.reloading.reload import ReloadTriggers  # noqa: PLC0415
 
     assembled = assemble(settings)
     service, orders = assembled.service, ReloadTriggers(assembled.reloader, control)

@@ -139,7 +139,7 @@ def _save(response: httpx.Response, url: str, archive: Path, start: int) -> None
         _partial(archive).open("ab" if start else "wb") as file,
         bytes_bar("Downloading", total, done=start) as advance,
     ):
-        if not start:  # only now that nothing is left of what an older note was about
+        if not start:  # only now: the file that an older note describes is gone
             note = {"url": _digest(url), "validator": _validator(response)}
             write_whole(_note_of(archive), json.dumps(note).encode())
         for chunk in response.iter_raw():

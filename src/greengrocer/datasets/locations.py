@@ -1,4 +1,4 @@
-"""Where data sets lie when nobody names a directory."""
+"""The default directories of data sets."""
 
 from pathlib import Path
 

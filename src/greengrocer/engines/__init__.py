@@ -1,1 +1,1 @@
-"""What runs a bundle's network: ONNX Runtime, PyTorch, or what another package adds."""
+"""Engines run a bundle's network: ONNX Runtime, PyTorch, or one of another package."""

@@ -1,27 +1,82 @@
-"""Images of many threads, run together on an engine that gains by it."""
+"""Dynamic batching: images of many threads run together, on an engine that is faster so."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from greengrocer.context import Context
-from greengrocer.engines.batching import BatchLimits, next_turn
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.errors import Refusal
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.tracebacks import release_frames
 
-# Called with the seconds for which each image of a batch has waited in the queue.
+LARGEST_ON_GPU = 32  # images, unless a setting says otherwise
+# Called with the seconds that each image of a batch has waited in the queue.
 Observe = Callable[[Sequence[float]], None]
+
+
+class BatchLimits(NamedTuple):
+    """At most ``largest`` images run together; the first waits ``wait`` seconds for more."""
+
+    largest: int
+    wait: float = 0.0
+
+
+class Waiting(Protocol):
+    """An image in the queue. Times are of one monotonic clock, in seconds."""
+
+    @property
+    def arrived(self) -> float:
+        """When it arrived."""
+
+    @property
+    def deadline(self) -> float:
+        """When its answer becomes useless."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether its request was cancelled."""
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Turn(NamedTuple, Generic[W]):
+    """What to do with the queue's images; each list is in the queue's order."""
+
+    take: list[W]  # to run together, now
+    drop: list[W]  # past their deadline, or cancelled
+    keep: list[W]  # to stay in the queue
+    look_again: float | None  # when ``keep`` runs at the latest; None: when an image arrives
+
+
+def next_turn(queue: Sequence[W], limits: BatchLimits, now: float) -> Turn[W]:
+    """Decide which images of ``queue`` run together now, the oldest first, and which wait.
+
+    ``queue`` is in the order of arrival. Images wait as long as ``limits`` allow, but not once the
+    batch is full, nor where a deadline would pass in the meantime.
+    """
+    alive: list[W] = []
+    drop: list[W] = []
+    for picture in queue:  # read each once: it may be cancelled at any time
+        (drop if picture.cancelled or picture.deadline <= now else alive).append(picture)
+    if not alive:
+        return Turn([], drop, [], None)
+    end = alive[0].arrived + limits.wait
+    full = len(alive) >= limits.largest
+    if full or now >= end or min(picture.deadline for picture in alive) <= end:
+        return Turn(alive[: limits.largest], drop, alive[limits.largest :], None)
+    return Turn([], drop, alive, end)
 
 
 class Batcher:
     """A queue in front of ``engine``, and the one thread that calls it.
 
-    While a batch runs, others gather. Idle, the thread sleeps until an image comes.
+    While a batch runs, the next one fills. Without images the thread sleeps.
     """
 
     def __init__(
@@ -39,7 +94,7 @@ class Batcher:
     def infer(self, pixels: Pixels, context: Context) -> Inference:
         """The inference, N = 1, for uint8 pixels [H, W, 3]; the calling thread waits for it.
 
-        Raises DeadlineExceeded or ClientDisconnected where it had to wait too long, and what the
+        Raises DeadlineExceeded or ClientDisconnected where that happens in the queue, and what the
         engine raises for this image when it runs alone.
         """
         picture = _Picture(pixels, context)
@@ -62,7 +117,7 @@ class Batcher:
                 now = time.monotonic()
                 self.observe([now - picture.arrived for picture in batch])
                 self._answer(batch)
-            # Whatever it is, somebody waits for it, and there is no other thread for the next one.
+            # Of any kind: callers wait for it, and this one thread must run the next batch.
             except Exception as error:
                 release_frames(error)
                 for picture in batch:
@@ -70,7 +125,7 @@ class Batcher:
                         picture.answer.set_exception(error)
 
     def _next_batch(self) -> "list[_Picture]":
-        """Wait for the next batch; it is empty once all is done and the batcher closed."""
+        """Wait for the next batch; empty once the batcher is closed and its queue is empty."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -92,7 +147,7 @@ class Batcher:
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
                 return
-            # One of them may be to blame, or their number: alone, each has its own fate.
+            # The cause is one image, or their number: run each alone, for its own answer or error.
             for picture in batch:
                 self._answer([picture])
             return
@@ -101,7 +156,7 @@ class Batcher:
 
 
 class _Picture:
-    """One image in the queue, and what its thread waits for."""
+    """One image in the queue, and the future that its thread waits for."""
 
     def __init__(self, pixels: Pixels, context: Context) -> None:
         self.pixels = pixels
@@ -118,7 +173,7 @@ class _Picture:
         return self.context.cancelled
 
     def drop(self) -> None:
-        """Answer with the reason for which it will not run."""
+        """Raise the reason why it does not run in its thread."""
         try:
             self.context.check()
         except Refusal as refusal:

@@ -1,4 +1,4 @@
-"""The interface between the pipeline and whatever multiplies the matrices."""
+"""The interface of engines, which run a bundle's network for the pipeline."""
 
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ class Inference(NamedTuple):
     coarse: Floats | None = None
 
     def only(self, place: int) -> "Inference":
-        """What it says of one of the N images, with N = 1."""
+        """The inference of the image at ``place`` alone, with N = 1."""
         one = slice(place, place + 1)
         return Inference(
             self.probabilities[one],
@@ -36,10 +36,10 @@ class Inference(NamedTuple):
 
 
 class Threads(NamedTuple):
-    """An engine's own threads for one run; the one that calls it counts."""
+    """How many threads an engine uses for one run, the calling thread included."""
 
     each: int = 1  # for images side by side
-    alone: int = 1  # for an image that has the machine for itself
+    alone: int = 1  # for an image while no other is in flight
 
 
 ONE_THREAD = Threads()
@@ -48,20 +48,20 @@ ONE_THREAD = Threads()
 class Engine(Protocol):
     """Runs one bundle. ``infer`` may be called from several threads at once.
 
-    Up to ``largest_batch`` images at once it gains by more of them; 1: it gains by none. Known
-    once it has started.
+    ``largest_batch``: up to so many images at once are faster than one by one; 1 means that no
+    batch is faster. It is valid after ``start``.
     """
 
     largest_batch: int
 
     def start(self) -> None:
-        """Load the network; raises BundleRefused where it does not keep the graph's contract."""
+        """Load the network; raises BundleRefused where it is not what the manifest says."""
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer for uint8 pixels [N, H, W, 3].
 
-        ``alone``: no other image is worked on, so all processors may be used.
+        ``alone``: no other image is in flight, so the engine may use all processors.
         """
 
     def close(self) -> None:
-        """Give back memory and threads."""
+        """Free memory and threads."""

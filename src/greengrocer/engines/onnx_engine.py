@@ -9,17 +9,17 @@ from greengrocer.engines.onnx_runtime import ort
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.imaging.geometry import Pixels
 
-FATAL_ONLY = 4  # ONNX Runtime's log severity: what is an error is raised
-# Bytes may be of another format, which is for devices and trusts what it reads.
+FATAL_ONLY = 4  # ONNX Runtime's log severity: errors are raised, so they need no log line
+# Refuse the ORT format, whose reader does not check what it reads.
 ONNX_ONLY = "session.load_model_format", "ONNX"
-# Where to look for weights outside of the graph. The manifest lists none: they would be whatever
-# lies in the working directory.
+# Where to look for weights outside of the graph. The manifest allows none; by default ONNX Runtime
+# would read files of the working directory.
 NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
 # A waiting thread that spins takes the processor from the one that works on another image.
 NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
-# Where there is no other image, it is awake for the next node; once the run is over, it sleeps.
+# An image that is alone: threads spin between the nodes of a run, and sleep after it.
 SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
-BATCH = "N"  # stands for a dimension that may vary
+BATCH = "N"  # a dimension that may vary
 
 Shape = tuple[int | str, ...]
 
@@ -27,13 +27,13 @@ _NOTHING: dict[str, None] = {"known_score": None, "evidence": None}
 
 
 class OnnxEngine:
-    """A session that every worker thread shares, and with it the weights.
+    """Runs the graph in a session that all threads share, weights included.
 
-    A second one, with weights of its own, is for an image that is alone, on up to four processors
-    (docs/decisions/012). Where a run has the same number of threads either way, there is none.
+    A second session, with its own copy of the weights, is for an image that is alone, on up to four
+    processors (docs/decisions/012). It is left out where both would have as many threads.
     """
 
-    largest_batch = 1  # images side by side, each on its processor, are as fast
+    largest_batch = 1  # images on a thread each are as fast
 
     def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         self.directory = directory
@@ -45,9 +45,12 @@ class OnnxEngine:
         self._session_alone: ort.InferenceSession | None = None
 
     def start(self) -> None:
-        """Load the graph and hold it against the contract; raises BundleRefused or UsageError."""
+        """Load the graph and check its inputs and outputs; raises BundleRefused or UsageError."""
         if self.device not in ("auto", "cpu"):
-            raise UsageError(f"the engine onnx runs on the CPU, not on {self.device!r}")
+            raise UsageError(
+                f"the engine onnx does not run on {self.device!r}: set the device to cpu, "
+                "or choose the engine torch"
+            )
         each, alone = self.threads
         graph = read_verified(self.directory, self.manifest, GRAPH)
         try:
@@ -64,7 +67,7 @@ class OnnxEngine:
         self._session, self._session_alone = session, session_alone
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3]; the GIL is released meanwhile."""
+        """Answer for uint8 pixels [N, H, W, 3]; releases the GIL."""
         session = self._session_alone if alone else self._session
         assert session is not None, "start() comes first"
         values = session.run(self._outputs, {"pixels": pixels})
@@ -72,7 +75,7 @@ class OnnxEngine:
         return Inference(**{**_NOTHING, **given})
 
     def close(self) -> None:
-        """Let the sessions go."""
+        """Free the sessions."""
         self._session = self._session_alone = None
 
     def _check_contract(self, session: ort.InferenceSession) -> None:

@@ -1,7 +1,7 @@
 """ONNX Runtime with its telemetry off. All other modules import ``ort`` from here.
 
-As it is imported, ONNX Runtime writes an id of this machine into the home directory and sends it to
-its makers, unless this variable says no. A value that somebody has set stays.
+On import ONNX Runtime writes an id of this machine into the home directory and sends it to its
+makers, unless ORT_DISABLE_TELEMETRY is 1. A value that is already set is kept.
 """
 
 import os

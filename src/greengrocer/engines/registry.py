@@ -1,7 +1,7 @@
 """Engines by name, found by entry points of the group ``greengrocer.engines``.
 
-A package that is installed beside this one adds an engine: its entry point names a class that is
-built and used as ``engines.engine`` says. An engine is imported only when it is chosen.
+Any installed package can add an engine: its entry point names a class with the methods of
+``engines.engine.Engine``. An engine is imported only when it is chosen.
 """
 
 from importlib.metadata import EntryPoint, entry_points
@@ -20,7 +20,7 @@ GROUP = "greengrocer.engines"
 
 
 class EngineType(Protocol):
-    """How every engine is built. Building stores; ``start`` loads."""
+    """The constructor of an engine. It only stores its arguments; ``start`` loads."""
 
     def __call__(
         self, directory: "Path", manifest: "Manifest", device: str, threads: "Threads"
@@ -64,7 +64,7 @@ def make_engine(
         engine: EngineType = found.load()
     except UsageError:
         raise
-    # a package of somebody else's: its import may raise anything
+    # another package: its import may raise any error
     except Exception as error:
         raise UsageError(
             f"the engine {name!r} of the package {_package(found)} does not load: "

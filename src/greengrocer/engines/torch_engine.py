@@ -1,10 +1,10 @@
-"""The engine for GPUs and for reference: the float network in PyTorch, from published weights."""
+"""The engine for GPUs and for reference: the float network in PyTorch."""
 
 from pathlib import Path
 
 from greengrocer.bundles.float_weights import read_weights
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
-from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, MissingExtra
 from greengrocer.imaging.geometry import Pixels
@@ -29,7 +29,7 @@ except ImportError as error:
 
 
 class TorchEngine:
-    """The backbone and the answer head in float32, on the processor or on a GPU."""
+    """Runs the backbone and the answer head in float32, on the CPU or on a GPU."""
 
     largest_batch = 1
 
@@ -45,12 +45,12 @@ class TorchEngine:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
         self._target = choose_device(self.device)
         self.largest_batch = 1 if self._target.type == "cpu" else LARGEST_ON_GPU
-        torch.set_num_threads(self.threads.each)  # it knows but one number for all runs
+        torch.set_num_threads(self.threads.each)  # PyTorch has one number for all runs
         described = self.manifest.network
         if described is None or not has_backbone(described.architecture):
             raise BundleRefused(
-                f"bundle {self.directory}: the manifest names no network that the torch engine "
-                "knows: use the engine onnx"
+                f"bundle {self.directory}: the torch engine does not know the manifest's network: "
+                "use the engine onnx"
             )
         recogniser, prototypes = self._load(described)
         head = AnswerHead(
@@ -62,7 +62,7 @@ class TorchEngine:
         )
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3]; the GIL is released in the heavy parts."""
+        """Answer for uint8 pixels [N, H, W, 3]; mostly without the GIL."""
         del alone
         assert self._network is not None, "start() comes first"
         backbone, head = self._network
@@ -77,7 +77,7 @@ class TorchEngine:
         )
 
     def close(self) -> None:
-        """Let the weights go."""
+        """Free the weights."""
         self._network = None
 
     def _load(self, described: Network) -> tuple[Recogniser, Prototypes]:

@@ -35,8 +35,8 @@ class Corruption:
     unit: str
 
 
-def corrupt(picture: Image.Image, name: str, severity: int, seed: int) -> Image.Image:
-    """The RGB ``picture`` under ``CORRUPTIONS[name]`` at ``severity`` 1 to 5: same size and mode.
+def corrupt(image: Image.Image, name: str, severity: int, seed: int) -> Image.Image:
+    """The RGB ``image`` under ``CORRUPTIONS[name]`` at ``severity`` 1 to 5: same size and mode.
 
     The same ``seed`` gives the same pixels: noise is drawn from it, an even one brightens and
     turns anticlockwise, an odd one does the opposite. All severities of a seed go the same way.
@@ -44,66 +44,66 @@ def corrupt(picture: Image.Image, name: str, severity: int, seed: int) -> Image.
     """
     corruption = CORRUPTIONS[name]
     level = dict(zip(SEVERITIES, corruption.levels, strict=True))[severity]
-    return corruption.apply(picture, level, seed)
+    return corruption.apply(image, level, seed)
 
 
-def shrink(picture: Image.Image) -> Image.Image:
+def shrink(image: Image.Image) -> Image.Image:
     """An image whose shorter side is at most 350 pixels, as the parameters expect.
 
     A blur of three pixels, or their noise, would be lost in a photo of twelve megapixels.
     """
-    factor = SIDE / min(picture.size)
-    return picture if factor >= 1 else _scaled(picture, factor)
+    factor = SIDE / min(image.size)
+    return image if factor >= 1 else _scaled(image, factor)
 
 
-def _noise(picture: Image.Image, deviation: float, seed: int) -> Image.Image:
+def _noise(image: Image.Image, deviation: float, seed: int) -> Image.Image:
     """Gaussian noise in each channel of each pixel, as a sensor's in the dark."""
-    pixels = _floats(picture)
+    pixels = _floats(image)
     drawn = np.random.default_rng(seed).standard_normal(pixels.shape, np.float32)
-    return _picture(pixels + deviation * drawn)
+    return _image(pixels + deviation * drawn)
 
 
-def _blur(picture: Image.Image, deviation: float, seed: int) -> Image.Image:
+def _blur(image: Image.Image, deviation: float, seed: int) -> Image.Image:
     """A Gaussian blur, as of a lens out of focus."""
     del seed
-    return picture.filter(ImageFilter.GaussianBlur(deviation))
+    return image.filter(ImageFilter.GaussianBlur(deviation))
 
 
-def _brightness(picture: Image.Image, shift: float, seed: int) -> Image.Image:
+def _brightness(image: Image.Image, shift: float, seed: int) -> Image.Image:
     """Every pixel lighter or darker by a share of the whole range; what leaves it is cut off."""
-    return _picture(_floats(picture) + 255 * _way(seed) * shift)
+    return _image(_floats(image) + 255 * _way(seed) * shift)
 
 
-def _contrast(picture: Image.Image, kept: float, seed: int) -> Image.Image:
+def _contrast(image: Image.Image, kept: float, seed: int) -> Image.Image:
     """Every pixel nearer to the image's mean grey, as in fog or behind a greasy lens."""
     del seed
-    pixels = _floats(picture)
+    pixels = _floats(image)
     mean = pixels.mean()
-    return _picture(mean + kept * (pixels - mean))
+    return _image(mean + kept * (pixels - mean))
 
 
-def _jpeg(picture: Image.Image, quality: float, seed: int) -> Image.Image:
+def _jpeg(image: Image.Image, quality: float, seed: int) -> Image.Image:
     """Written as a poor JPEG and read again."""
     del seed
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=int(quality))
+    image.save(file, "JPEG", quality=int(quality))
     return Image.open(file).convert("RGB")
 
 
-def _downscaling(picture: Image.Image, factor: float, seed: int) -> Image.Image:
+def _downscaling(image: Image.Image, factor: float, seed: int) -> Image.Image:
     """Scaled down and up again, as a thumbnail that someone has enlarged."""
     del seed
-    return _scaled(picture, factor).resize(picture.size, Image.Resampling.BICUBIC)
+    return _scaled(image, factor).resize(image.size, Image.Resampling.BICUBIC)
 
 
-def _rotation(picture: Image.Image, degrees: float, seed: int) -> Image.Image:
+def _rotation(image: Image.Image, degrees: float, seed: int) -> Image.Image:
     """Turned about its centre; the corners show the image mirrored at its edges.
 
     Training turns images too, and fills the corners with grey: grey here would flatter.
     """
-    width, height = picture.size
+    width, height = image.size
     margin = math.ceil((math.hypot(width, height) - min(width, height)) / 2)
-    around = np.pad(np.asarray(picture), ((margin, margin), (margin, margin), (0, 0)), "symmetric")
+    around = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), "symmetric")
     turned = Image.fromarray(around).rotate(_way(seed) * degrees, Image.Resampling.BILINEAR)
     return turned.crop((margin, margin, margin + width, margin + height))
 
@@ -132,14 +132,14 @@ def _way(seed: int) -> int:
     return -1 if seed % 2 else 1
 
 
-def _scaled(picture: Image.Image, factor: float) -> Image.Image:
-    size = tuple(max(1, round(factor * side)) for side in picture.size)
-    return picture.resize((size[0], size[1]), Image.Resampling.BOX)
+def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    size = tuple(max(1, round(factor * side)) for side in image.size)
+    return image.resize((size[0], size[1]), Image.Resampling.BOX)
 
 
-def _floats(picture: Image.Image) -> npt.NDArray[np.float32]:
-    return np.asarray(picture, np.float32)
+def _floats(image: Image.Image) -> npt.NDArray[np.float32]:
+    return np.asarray(image, np.float32)
 
 
-def _picture(pixels: npt.NDArray[np.float32]) -> Image.Image:
+def _image(pixels: npt.NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8))

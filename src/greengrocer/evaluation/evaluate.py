@@ -1,5 +1,6 @@
 """Run a labelled split through the serving pipeline and score the answers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,22 @@ from greengrocer.context import Context
 from greengrocer.datasets.dataset import SUFFIXES, Dataset
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, UsageError
-from greengrocer.evaluation.answers import AnswerScores, score_answers
 from greengrocer.evaluation.map_images import map_images
-from greengrocer.figures.score import Labels, Scores, score
+from greengrocer.figures.score import ClassIds, Scores, score
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, AnswerOptions, Level
+
+
+@dataclass(frozen=True)
+class AnswerScores:
+    """Fractions of the images; the precision is of those named, None where none was.
+
+    ``known_rate`` is None for a model that gives no known score.
+    """
+
+    known_rate: float | None
+    answer_precision: float | None
+    answer_coverage: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Evaluation:
     named: AnswerScores
     probabilities: Floats  # [N, classes]
     known_scores: Floats | None  # [N]; None for a model that gives none, as is evidence
-    labels: Labels  # [N]
+    labels: ClassIds  # [N]
     # [N, h, w], of the predicted class only: all classes' would fill memory
     evidence: Floats | None
     paths: tuple[Path, ...]  # [N]
@@ -38,7 +50,7 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
     Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
     """
     labels = _model_labels(manifest, labelled)
-    paths = tuple(picture.path for picture in labelled.pictures)
+    paths = tuple(image.path for image in labelled.pictures)
     answers = _classify(pipeline, paths, threads)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
     true_coarse, coarse_right = None, None
@@ -81,10 +93,35 @@ def _scores(answers: Sequence[Answer]) -> Floats | None:
     return None if None in scores else np.array(scores, np.float32)
 
 
-def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
+def _share(known: Sequence[bool]) -> float | None:
+    return sum(known) / len(known) if known else None
+
+
+def score_answers(
+    answers: Sequence[Answer], fine: Sequence[str], coarse: Sequence[str] | None
+) -> AnswerScores:
+    """Score what was named against the true ``fine`` and ``coarse`` class of every image.
+
+    ``unknown`` counts as abstention: it lowers the coverage, not the precision.
+    """
+    levels = Counter(answer.named.level for answer in answers)
+    truth = {Level.FINE: fine, Level.COARSE: coarse or ()}
+    named = [
+        answer.named.name == truth[answer.named.level][index]
+        for index, answer in enumerate(answers)
+        if answer.named.level is not Level.UNKNOWN
+    ]
+    return AnswerScores(
+        known_rate=_share([a.known for a in answers if a.known is not None]),
+        answer_precision=sum(named) / len(named) if named else None,
+        answer_coverage={level.value: levels[level] / len(answers) for level in Level},
+    )
+
+
+def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
     """Class ids by name: a data set may have fewer classes than the model, never others."""
     ids = {name: index for index, name in enumerate(manifest.classes)}
-    names = [labelled.taxonomy.classes[picture.label] for picture in labelled.pictures]
+    names = [labelled.taxonomy.classes[image.label] for image in labelled.pictures]
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(
@@ -95,10 +132,10 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> Labels:
 
 def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[Answer]:
     """Answers for all classes, with the evidence for the predicted one."""
-    ask = Ask(len(pipeline.labels.classes), evidence=True)
+    options = AnswerOptions(len(pipeline.labels.classes), evidence=True)
 
     def classify(_: int, data: bytes) -> Answer:
-        return pipeline.classify(data, Context(), ask)
+        return pipeline.classify(data, Context(), options)
 
     return map_images(paths, classify, threads, "evaluate")
 

@@ -82,10 +82,10 @@ def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robu
     truth = [pipeline.labels.classes[label] for label in evaluation.labels]
 
     def rights(index: int, data: bytes) -> list[list[bool]]:
-        picture = shrink(decode(data))
+        image = shrink(decode(data))
         return [
             [
-                _prediction(pipeline, corrupt(picture, name, severity, index)) == truth[index]
+                _prediction(pipeline, corrupt(image, name, severity, index)) == truth[index]
                 for severity in SEVERITIES
             ]
             for name in CORRUPTIONS
@@ -96,7 +96,7 @@ def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robu
     return Robustness(clean, np.array(corrupted))
 
 
-def _prediction(pipeline: Pipeline, picture: Image.Image) -> str:
+def _prediction(pipeline: Pipeline, image: Image.Image) -> str:
     file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=0)  # deflating would cost more than the model
+    image.save(file, "PNG", compress_level=0)  # deflating would cost more than the model
     return pipeline.classify(file.getvalue(), Context()).top[0].name

@@ -2,15 +2,41 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 
 from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
 from greengrocer.evaluation.robustness import Robustness
-from greengrocer.evaluation.stopwatch import Stopwatch
 from greengrocer.evaluation.training_overlap import TrainingOverlap
-from greengrocer.figures.score import Flags, Labels
+from greengrocer.figures.score import ClassIds, Flags
+
+
+class Stopwatch:
+    """A pipeline's observer: how long decoding and inference took. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._decoded: list[float] = []
+        self._inferred: list[float] = []
+
+    def decoded(self, seconds: float) -> None:
+        """An image was decoded and fitted."""
+        self._decoded.append(seconds)
+
+    def inferred(self, seconds: float) -> None:
+        """The model ran."""
+        self._inferred.append(seconds)
+
+    @property
+    def decode_milliseconds(self) -> float:
+        """The median of decode and fit; NaN before the first image."""
+        return 1000 * median(self._decoded or [float("nan")])
+
+    @property
+    def infer_milliseconds(self) -> float:
+        """The median of inference; NaN before the first image."""
+        return 1000 * median(self._inferred or [float("nan")])
 
 
 @dataclass(frozen=True)
@@ -29,9 +55,9 @@ class Run:
     overlap: TrainingOverlap = field(default_factory=TrainingOverlap)
 
     @cached_property
-    def predicted(self) -> Labels:
+    def predicted(self) -> ClassIds:
         """The likeliest class of every image, [N]."""
-        predicted: Labels = self.evaluation.probabilities.argmax(axis=1)
+        predicted: ClassIds = self.evaluation.probabilities.argmax(axis=1)
         return predicted
 
     @cached_property

@@ -22,11 +22,11 @@ class TrainingOverlap(NamedTuple):
     trained_on: int | None = None
     left_out: int = 0
 
-    def sentence(self, manifest: Manifest, split: str | None, pictures: int) -> str:
-        """In a sentence, whether the figures for ``pictures`` of ``split`` flatter the model."""
+    def sentence(self, manifest: Manifest, split: str | None, images: int) -> str:
+        """In a sentence, whether the figures for ``images`` of ``split`` flatter the model."""
         name = manifest.name
         if self.trained_on:
-            part = "all" if self.trained_on == pictures else f"{self.trained_on:,}"
+            part = "all" if self.trained_on == images else f"{self.trained_on:,}"
             return f"{name} was trained on {part} of these images, so the figures flatter it."
         if self.trained_on is not None:
             left_out = f": the {self.left_out:,} that it was trained on are left out"
@@ -48,14 +48,14 @@ def scored_images(
     Grocery Store Dataset are known. Raises DatasetUnusable for an image that cannot be read, and
     where ``unseen`` ones are asked for but there are none, or it is not known.
     """
-    name, pictures = bundle.manifest.name, labelled.pictures
+    name, images = bundle.manifest.name, labelled.pictures
     trained = read_trained_on(bundle) or _listed(bundle.manifest)
     if trained is None:
         if unseen:
             raise DatasetUnusable(f"the bundle {name} does not say which images trained it")
         return labelled, TrainingOverlap()
-    left = tuple(picture for picture in pictures if _digest(picture.path) not in trained)
-    count = len(pictures) - len(left)
+    left = tuple(image for image in images if _digest(image.path) not in trained)
+    count = len(images) - len(left)
     if not unseen:
         return labelled, TrainingOverlap(count)
     if not left:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]  # the class id of each image
+ClassIds = npt.NDArray[np.int64]  # the class id of each image
 Flags = npt.NDArray[np.bool_]
 
 ECE_BINS = 15
@@ -24,7 +24,7 @@ class Scores:
     n: int
 
 
-def score(probabilities: Floats, labels: Labels, coarse_right: Flags | None) -> Scores:
+def score(probabilities: Floats, labels: ClassIds, coarse_right: Flags | None) -> Scores:
     """Score probabilities [N, classes] against class ids [N], and whether coarse answers [N] are.
 
     ``coarse_right`` is None without a hierarchy.
@@ -41,7 +41,7 @@ def score(probabilities: Floats, labels: Labels, coarse_right: Flags | None) -> 
     )
 
 
-def macro_f1(predicted: Labels, labels: Labels) -> float:
+def macro_f1(predicted: ClassIds, labels: ClassIds) -> float:
     """The mean over the classes that occur in ``labels`` of 2 TP / (2 TP + FP + FN)."""
     scores = []
     for label in np.unique(labels):

@@ -28,20 +28,20 @@ _ORIENTATIONS = {
 _FROM_RIGHT, _FROM_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # orientations that begin there
 
 
-def upright_rgb(picture: Image.Image, orientation: int, check: Callable[[], None]) -> Image.Image:
-    """``picture`` in RGB, turned by EXIF's ``orientation`` (1 to 8); itself, if it already is.
+def upright_rgb(image: Image.Image, orientation: int, check: Callable[[], None]) -> Image.Image:
+    """``image`` in RGB, turned by EXIF's ``orientation`` (1 to 8); itself, if it already is.
 
     ``check`` is called before each band, and may raise to stop.
     """
-    is_rgb = picture.mode == "RGB" and "transparency" not in picture.info
+    is_rgb = image.mode == "RGB" and "transparency" not in image.info
     if is_rgb and orientation == UPRIGHT:
-        return picture
-    width, height = picture.size
+        return image
+    width, height = image.size
     turned = (height, width) if orientation >= 5 else (width, height)
     rgb = Image.new("RGB", turned)
     for box in bands(width, height):
         check()
-        band = _to_rgb(picture.crop(box))
+        band = _to_rgb(image.crop(box))
         if orientation != UPRIGHT:
             band = band.transpose(_ORIENTATIONS[orientation])
         rgb.paste(band, _place(box, turned, orientation))
@@ -69,15 +69,15 @@ def _place(box: Box, turned: tuple[int, int], orientation: int) -> tuple[int, in
     )
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        deep = np.asarray(picture).astype(np.uint32).clip(0, 65535)
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.uint32).clip(0, 65535)
         grey = ((deep + 128) // 257).astype(np.uint8)
-        if "transparency" in picture.info:
-            grey[deep == picture.info["transparency"]] = 255
+        if "transparency" in image.info:
+            grey[deep == image.info["transparency"]] = 255
         return Image.fromarray(grey).convert("RGB")
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
     return Image.alpha_composite(white, layer).convert("RGB")

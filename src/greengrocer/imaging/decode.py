@@ -61,12 +61,12 @@ class DecodeLimits:
         return 14 * self.pixels
 
 
-def count_pixels(picture: Picture, limits: DecodeLimits) -> int:
+def count_pixels(image: Picture, limits: DecodeLimits) -> int:
     """The number of pixels, from the header; raises an ImageRefused, TooManyPixels among them."""
-    if isinstance(picture, bytes):
-        header = read_header(picture)
+    if isinstance(image, bytes):
+        header = read_header(image)
         return _check_pixels(header.width, header.height, limits)
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     return _check_pixels(width, height, limits)
 
 
@@ -119,7 +119,7 @@ class DecodePlan:
     the bytes of the image itself.
     """
 
-    picture: Picture
+    image: Picture
     target: Size | None
     limits: DecodeLimits
     memory_bytes: int
@@ -136,7 +136,7 @@ class DecodePlan:
         decoder.
         """
         if self.header is None:
-            return Image.fromarray(cast("Pixels", self.picture))
+            return Image.fromarray(cast("Pixels", self.image))
         try:
             return _decode(self, self.header, _Clock(self.limits.seconds, check))
         except (Refusal, MemoryError):
@@ -148,94 +148,92 @@ class DecodePlan:
 
 @_without_frames
 def plan_decode(
-    picture: Picture,
+    image: Picture,
     target: Size | None = None,
     limits: DecodeLimits | None = None,
     *,
     whole: bool = False,
 ) -> DecodePlan:
-    """Read the header of ``picture``, once, and check it against ``limits``; nothing is decoded.
+    """Read the header of ``image``, once, and check it against ``limits``; nothing is decoded.
 
     ``target`` (width, height, pixels) is what the image is fitted to. It lets a JPEG be decoded at
     a smaller scale, never below the target, unless ``whole`` is set. Raises an ImageRefused:
     TooManyPixels for too many pixels or too much memory.
     """
     limits = limits or DecodeLimits()
-    if not isinstance(picture, bytes):
-        height, width = picture.shape[:2]
+    if not isinstance(image, bytes):
+        height, width = image.shape[:2]
         _check_pixels(width, height, limits)
         needed = cost.fit_bytes((width, height), target or (1, 1))
-        return DecodePlan(picture, target, limits, _check_bytes(needed, limits))
-    header, heif = read_structure(picture)
+        return DecodePlan(image, target, limits, _check_bytes(needed, limits))
+    header, heif = read_structure(image)
     size = header.width, header.height
     _check_pixels(*size, limits)
-    image = jpeg.read_jpeg(picture) if header.format is Format.JPEG else None
-    if image is None:
-        needed = cost.decode_bytes(picture, header)
+    structure = jpeg.read_jpeg(image) if header.format is Format.JPEG else None
+    if structure is None:
+        needed = cost.decode_bytes(image, header)
     else:
         scaled = None if whole else target
-        needed = cost.jpeg_bytes(len(picture), image, size, scaled)
+        needed = cost.jpeg_bytes(len(image), structure, size, scaled)
         size = size if scaled is None else cost.scaled_size(size, scaled)
     if target is not None:
         needed = max(needed, *(cost.fit_bytes(each, target) for each in (size, size[::-1])))
     target = None if whole else target
-    return DecodePlan(picture, target, limits, _check_bytes(needed, limits), header, image, heif)
+    return DecodePlan(image, target, limits, _check_bytes(needed, limits), header, structure, heif)
 
 
 @_without_frames
 def decode(
-    picture: Picture,
+    image: Picture,
     target: Size | None = None,
     limits: DecodeLimits | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Image.Image:
     """Plan and decode: see ``plan_decode`` and ``DecodePlan.decode`` for arguments and errors."""
-    return plan_decode(picture, target, limits).decode(check)
+    return plan_decode(image, target, limits).decode(check)
 
 
 def _decode(plan: DecodePlan, header: Header, clock: "_Clock") -> Image.Image:
-    data = cast("bytes", plan.picture)
+    data = cast("bytes", plan.image)
     if plan.heif is not None:
         return _decode_heif(plan, plan.heif, header, clock)
     if plan.jpeg is not None:
         stripped = plan.jpeg.stripped
-        picture = _decode_jpeg(plan, plan.jpeg, header, clock)
+        image = _decode_jpeg(plan, plan.jpeg, header, clock)
     elif header.format is Format.PNG:
         stripped = png.strip(data)
-        picture = _decode_png(header, stripped, data, clock)
+        image = _decode_png(header, stripped, data, clock)
     else:
         stripped = webp.strip(data)
-        picture = _decode_webp(header, stripped, plan.limits, clock)
-    return upright_rgb(picture, stripped.orientation, clock)
+        image = _decode_webp(header, stripped, plan.limits, clock)
+    return upright_rgb(image, stripped.orientation, clock)
 
 
 def _open(header: Header, parts: Parts, clock: "_Clock") -> ImageFile.ImageFile:
     reader = cast("IO[bytes]", PartsReader(parts, clock))
-    picture = _OPEN[header.format](reader)
+    image = _OPEN[header.format](reader)
     # The size in the header was checked against the limits: the decoder must see the same one.
-    if picture.size != (header.width, header.height):
+    if image.size != (header.width, header.height):
         raise UnreadableImage(f"the {header.format} has two headers with different sizes")
-    return picture
+    return image
 
 
 def _decode_png(
     header: Header, stripped: Stripped, data: bytes, clock: "_Clock"
 ) -> ImageFile.ImageFile:
-    picture = _open(header, stripped.parts, clock)
-    picture.decodermaxblock = PNG_BLOCK
-    picture.load()
-    _scale_transparent_colour(picture, png.read_layout(data).depth)
-    return picture
+    image = _open(header, stripped.parts, clock)
+    image.decodermaxblock = PNG_BLOCK
+    image.load()
+    _scale_transparent_colour(image, png.read_layout(data).depth)
+    return image
 
 
-def _decode_heif(
-    plan: DecodePlan, image: HeifImage, header: Header, clock: "_Clock"
-) -> Image.Image:
+def _decode_heif(plan: DecodePlan, heif: HeifImage, header: Header, clock: "_Clock") -> Image.Image:
     """The clock cannot stop its decoder either."""
-    seconds = cost.heif_seconds(image.coded_pixels, image.coded_bytes, deep=image.is_deep)
+    seconds = cost.heif_seconds(heif.coded_pixels, heif.coded_bytes, deep=heif.is_deep)
     _check_seconds(seconds, header, plan.limits)
-    picture = decode_heif(cast("bytes", plan.picture), image, clock)
-    return upright_rgb(picture, UPRIGHT, clock)
+    image = decode_heif(cast("bytes", plan.image), heif, clock)
+    return upright_rgb(image, UPRIGHT, clock)
 
 
 def _check_seconds(seconds: float, header: Header, limits: DecodeLimits) -> None:
@@ -252,27 +250,27 @@ def _decode_webp(
 ) -> ImageFile.ImageFile:
     """The clock cannot stop the call that decodes it: so a call that may be slow is not begun."""
     _check_seconds(cost.webp_seconds(header.pixels, sum(map(len, stripped.parts))), header, limits)
-    picture = _open(header, stripped.parts, clock)
-    picture.load()
+    image = _open(header, stripped.parts, clock)
+    image.load()
     clock()
-    picture.__dict__.pop("_decoder", None)  # which holds two more images of this size
-    return picture
+    image.__dict__.pop("_decoder", None)  # which holds two more images of this size
+    return image
 
 
 def _decode_jpeg(
-    plan: DecodePlan, image: Jpeg, header: Header, clock: "_Clock"
+    plan: DecodePlan, structure: Jpeg, header: Header, clock: "_Clock"
 ) -> ImageFile.ImageFile:
-    parts, orientation = image.stripped
+    parts, orientation = structure.stripped
     scans = jpeg.count_scans(parts[-1])
     if scans * header.pixels > plan.limits.scanned_pixels:
         raise UnreadableImage(f"the JPEG has {scans} scans: too many for its size")
-    if image.may_lack_end:
+    if structure.may_lack_end:
         parts = _with_end(header, parts, clock)
-    picture = _open(header, parts, clock)
+    image = _open(header, parts, clock)
     if plan.target is not None:
-        picture.draft(None, plan.target[::-1] if orientation >= 5 else plan.target)
-    picture.load()
-    return picture
+        image.draft(None, plan.target[::-1] if orientation >= 5 else plan.target)
+    image.load()
+    return image
 
 
 def _with_end(header: Header, parts: Parts, clock: "_Clock") -> Parts:
@@ -294,22 +292,22 @@ def _with_end(header: Header, parts: Parts, clock: "_Clock") -> Parts:
 
 
 def _checksum(header: Header, parts: Parts, clock: "_Clock") -> int:
-    picture = _open(header, parts, clock)
-    picture.load()
+    image = _open(header, parts, clock)
+    image.load()
     total = 0
-    for band in bands(*picture.size):
+    for band in bands(*image.size):
         clock()
-        total = zlib.crc32(picture.crop(band).tobytes(), total)
+        total = zlib.crc32(image.crop(band).tobytes(), total)
     return total
 
 
-def _scale_transparent_colour(picture: Image.Image, depth: int) -> None:
+def _scale_transparent_colour(image: Image.Image, depth: int) -> None:
     """Scale the transparent colour, which a PNG gives in its own depth, to 8 bits."""
-    colour = picture.info.get("transparency")
-    if isinstance(colour, int) and picture.mode == "L" and depth < 8:
-        picture.info["transparency"] = colour * 255 // ((1 << depth) - 1)
+    colour = image.info.get("transparency")
+    if isinstance(colour, int) and image.mode == "L" and depth < 8:
+        image.info["transparency"] = colour * 255 // ((1 << depth) - 1)
     elif isinstance(colour, tuple) and depth == 16:
-        picture.info["transparency"] = tuple(sample >> 8 for sample in colour)
+        image.info["transparency"] = tuple(sample >> 8 for sample in colour)
 
 
 class _Clock:

@@ -75,14 +75,14 @@ class Geometry(BaseModel):
         return self.size if self.shorter_side is None else (self.shorter_side, self.shorter_side)
 
 
-def fit(picture: Image.Image, geometry: Geometry) -> Pixels:
+def fit(image: Image.Image, geometry: Geometry) -> Pixels:
     """Fit an upright RGB image to the model's input: uint8 [height, width, 3]."""
     if geometry.shape == "letterbox":
-        return np.asarray(_letterbox(picture, geometry))
-    box = (0.0, 0.0, float(picture.width), float(picture.height))
+        return np.asarray(_letterbox(image, geometry))
+    box = (0.0, 0.0, float(image.width), float(image.height))
     if geometry.shape == "crop":
-        box = crop_box(picture.size, geometry)
-    return np.asarray(_resize(picture, geometry.size, box, geometry))
+        box = crop_box(image.size, geometry)
+    return np.asarray(_resize(image, geometry.size, box, geometry))
 
 
 def crop_box(size: tuple[int, int], geometry: Geometry) -> Box:
@@ -142,21 +142,19 @@ def _half(over: int, geometry: Geometry) -> int:
     return over // 2 if geometry.centre == "floor" else round(over / 2)
 
 
-def _letterbox(picture: Image.Image, geometry: Geometry) -> Image.Image:
-    left, top, right, bottom = letterbox_box(picture.size, geometry)
+def _letterbox(image: Image.Image, geometry: Geometry) -> Image.Image:
+    left, top, right, bottom = letterbox_box(image.size, geometry)
     canvas = Image.new("RGB", geometry.size, geometry.fill)
-    whole = (0.0, 0.0, float(picture.width), float(picture.height))
-    canvas.paste(_resize(picture, (right - left, bottom - top), whole, geometry), (left, top))
+    whole = (0.0, 0.0, float(image.width), float(image.height))
+    canvas.paste(_resize(image, (right - left, bottom - top), whole, geometry), (left, top))
     return canvas
 
 
-def _resize(
-    picture: Image.Image, size: tuple[int, int], box: Box, geometry: Geometry
-) -> Image.Image:
-    """The part of ``picture`` in ``box`` at ``size``; only what is shown is computed."""
+def _resize(image: Image.Image, size: tuple[int, int], box: Box, geometry: Geometry) -> Image.Image:
+    """The part of ``image`` in ``box`` at ``size``; only what is shown is computed."""
     if geometry.antialias:
-        return picture.resize(size, _FILTERS[geometry.resample], box)
+        return image.resize(size, _FILTERS[geometry.resample], box)
     left, top, right, bottom = box
     across, down = (right - left) / size[0], (bottom - top) / size[1]
     affine = (across, 0.0, left, 0.0, down, top)
-    return picture.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    return image.transform(size, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)

@@ -206,11 +206,11 @@ def decode_heif(data: bytes, image: HeifImage, check: Callable[[], None]) -> Ima
             _check_stream(image, item)
         alone = _alone(data, image)
         check()
-        picture = _decode_heic(alone) if image.name == "HEIC" else _decode_avif(alone, image)
+        decoded = _decode_heic(alone) if image.name == "HEIC" else _decode_avif(alone, image)
     except Damaged as error:
         raise UnreadableImage(f"the {image.name} {error}") from error
     check()
-    return picture
+    return decoded
 
 
 @cache
@@ -269,11 +269,11 @@ def _decode_heic(alone: bytes) -> Image.Image:
     """pillow-heif turns and crops it, as the file's properties say."""
     import pillow_heif  # noqa: PLC0415
 
-    pictures = pillow_heif.open_heif(alone, convert_hdr_to_8bit=True)
-    picture = pictures[pictures.primary_index]
-    picture.load()
+    opened = pillow_heif.open_heif(alone, convert_hdr_to_8bit=True)
+    decoded = opened[opened.primary_index]
+    decoded.load()
     return Image.frombuffer(
-        picture.mode, picture.size, picture.data, "raw", picture.mode, picture.stride, 1
+        decoded.mode, decoded.size, decoded.data, "raw", decoded.mode, decoded.stride, 1
     )
 
 
@@ -281,23 +281,23 @@ def _decode_avif(alone: bytes, image: HeifImage) -> Image.Image:
     """Turned and cropped here: Pillow only reports a rotation, and nothing of a crop."""
     from PIL.AvifImagePlugin import AvifImageFile  # noqa: PLC0415
 
-    with AvifImageFile(io.BytesIO(alone)) as picture:
-        if picture.size != (image.width, image.height):
+    with AvifImageFile(io.BytesIO(alone)) as decoded:
+        if decoded.size != (image.width, image.height):
             raise Damaged("has two headers with different sizes")
-        picture.load()
-        shown: Image.Image = picture
+        decoded.load()
+        shown: Image.Image = decoded
         for turn in image.turns:
             shown = _turned(shown, turn)
         return shown
 
 
-def _turned(picture: Image.Image, turn: Property) -> Image.Image:
+def _turned(image: Image.Image, turn: Property) -> Image.Image:
     if turn.kind == b"clap":
-        box = clean_aperture(turn.content, *picture.size)
-        return picture if box == (0, 0, *picture.size) else picture.crop(box)
+        box = clean_aperture(turn.content, *image.size)
+        return image if box == (0, 0, *image.size) else image.crop(box)
     amount = turn.content[0] if turn.content else 0
     if turn.kind == b"imir":
-        return picture.transpose(
+        return image.transpose(
             Image.Transpose.FLIP_LEFT_RIGHT if amount & 1 else Image.Transpose.FLIP_TOP_BOTTOM
         )
     quarters = (  # anticlockwise, as Pillow's are
@@ -307,4 +307,4 @@ def _turned(picture: Image.Image, turn: Property) -> Image.Image:
         Image.Transpose.ROTATE_270,
     )
     method = quarters[amount & 3]
-    return picture if method is None else picture.transpose(method)
+    return image if method is None else image.transpose(method)

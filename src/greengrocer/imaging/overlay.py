@@ -20,28 +20,28 @@ _COLOUR_KEPT = 0.4  # of the image's own, which would be taken for heat
 _QUICK = 1  # zlib's level
 
 
-def overlay(picture: Image.Image, evidence: Floats, box: Box | None = None) -> Image.Image:
-    """The upright RGB ``picture`` under a translucent heat map, at the image's own size.
+def overlay(image: Image.Image, evidence: Floats, box: Box | None = None) -> Image.Image:
+    """The upright RGB ``image`` under a translucent heat map, at the image's own size.
 
     ``evidence`` is float [h, w], any h and w, in any unit: its rows and columns are spread evenly
-    over ``box`` (left, top, right, bottom, in pixels of ``picture``; None: all of it), which
+    over ``box`` (left, top, right, bottom, in pixels of ``image``; None: all of it), which
     ``geometry.seen_box`` gives, and its range becomes the range of the colours. What lies outside
     was not seen and has no heat. Evidence that is the same everywhere leaves no heat at all.
     """
-    heat = _placed(evidence, picture.size, box)
+    heat = _placed(evidence, image.size, box)
     colours = np.stack([np.interp(heat, _STOPS, channel) for channel in _RAMP.T], axis=-1)
-    pixels = np.asarray(picture, np.float64)
-    grey = np.asarray(picture.convert("L"), np.float64)[..., None]
+    pixels = np.asarray(image, np.float64)
+    grey = np.asarray(image.convert("L"), np.float64)[..., None]
     faded = grey + _COLOUR_KEPT * (pixels - grey)
     opacity = _OPACITY * heat[..., None] ** _FALL
     laid = (1 - opacity) * faded + opacity * colours
     return Image.fromarray(laid.round().astype(np.uint8))
 
 
-def overlay_png(picture: Image.Image, evidence: Floats, box: Box | None = None) -> bytes:
+def overlay_png(image: Image.Image, evidence: Floats, box: Box | None = None) -> bytes:
     """The ``overlay`` as a PNG, packed quickly rather than tightly."""
     file = io.BytesIO()
-    overlay(picture, evidence, box).save(file, "PNG", compress_level=_QUICK)
+    overlay(image, evidence, box).save(file, "PNG", compress_level=_QUICK)
     return file.getvalue()
 
 

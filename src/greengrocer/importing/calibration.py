@@ -7,7 +7,7 @@ import numpy as np
 
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.clusters import cluster_directions, of_length_one
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.importing.answers import Raw
 from greengrocer.importing.head import Prototypes
 from greengrocer.training.recipe import Export
@@ -32,9 +32,9 @@ class Calibration(NamedTuple):
 
 def calibrate(
     fitting: Raw,
-    of_fitting: Labels,
+    of_fitting: ClassIds,
     judging: Raw,
-    truth: Labels,
+    truth: ClassIds,
     coarse_of: Sequence[int] | None,
 ) -> Calibration:
     """Prototypes from the ``fitting`` photos, temperature and thresholds from the ``judging``."""
@@ -56,7 +56,7 @@ def calibrate(
     return Calibration(temperature, prototypes, thresholds, named)
 
 
-def _temperature(logits: Floats, truth: Labels) -> float:
+def _temperature(logits: Floats, truth: ClassIds) -> float:
     """The temperature of N images and one more: the least sure of them, answered wrongly.
 
     Of few images all may be right. Then the likeliest temperature is 0, and the model would be sure
@@ -70,7 +70,7 @@ def _temperature(logits: Floats, truth: Labels) -> float:
     )
 
 
-def find_prototypes(features: Floats, labels: Labels) -> Prototypes:
+def find_prototypes(features: Floats, labels: ClassIds) -> Prototypes:
     """The directions in which the photos' ``features`` [N, D] of each class lie."""
     centre = features.mean(axis=0)
     directions = of_length_one(features - centre)

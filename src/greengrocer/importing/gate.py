@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.importing.fold import PIXELS
 from greengrocer.importing.source import open_session
 from greengrocer.training.release.quantisation_loss import Comparison, compare
@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     speedup: float | None = None
 
 
-def judge_int8(in_float: Floats, in_int8: Floats, truth: Labels, speedup: float) -> Verdict:
+def judge_int8(in_float: Floats, in_int8: Floats, truth: ClassIds, speedup: float) -> Verdict:
     """The verdict from logits [N, classes] of both for photos of the classes ``truth`` [N].
 
     One photo may always be lost, and one named otherwise: of few photos that is more than the

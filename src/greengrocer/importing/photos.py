@@ -9,7 +9,7 @@ import numpy as np
 
 from greengrocer.datasets.dataset import LabelledImage, has_splits, read_split
 from greengrocer.errors import DatasetUnusable, ImageRefused, UsageError
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.fitted import decode_fitted
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
@@ -22,7 +22,7 @@ FEWEST = 20  # that judge: fewer set no threshold
 class Photos:
     """``fitting`` set int8's ranges and the prototypes; ``judging`` the temperature and the rest.
 
-    Labels are class ids of the model. No photo is in both.
+    ClassIds are class ids of the model. No photo is in both.
     """
 
     fitting: tuple[LabelledImage, ...]
@@ -70,7 +70,7 @@ def read_pixels(path: Path, geometry: Geometry) -> Pixels:
         raise DatasetUnusable(f"{path}: {error}") from error
 
 
-def labels_of(photos: Sequence[LabelledImage]) -> Labels:
+def labels_of(photos: Sequence[LabelledImage]) -> ClassIds:
     """The class id of each photo, [N]."""
     return np.array([photo.label for photo in photos], np.int64)
 

@@ -16,8 +16,8 @@ from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.scale.metrics_port import free_listener, serve_beside
 from greengrocer.scale.proxied import Proxied
 from greengrocer.scale.replicas import NAME, read_arguments, serve_options, wanted_bundle
-from greengrocer.serving.processors import allot
 from greengrocer.serving.readiness import State
+from greengrocer.serving.resources import allot
 from greengrocer.settings import Settings
 from greengrocer.telemetry.logs import configure_logs
 from greengrocer.web.routes.health import is_ready

@@ -6,11 +6,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from greengrocer.engines.batching import LARGEST_ON_GPU
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings, with_current_names
 from greengrocer.safe_text import MAX_NAME, one_line
-from greengrocer.serving.threads import picture_threads
+from greengrocer.serving.resources import picture_threads
 from greengrocer.settings import PREFIX, Settings
 from greengrocer.suggestions import did_you_mean
 

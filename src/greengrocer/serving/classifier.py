@@ -1,4 +1,4 @@
-"""The seam: an image's bytes in, its answer out, wherever the model may stand."""
+"""The interface to the model: an image's bytes in, an answer out, from whichever process."""
 
 import asyncio
 from functools import partial
@@ -11,12 +11,12 @@ from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, ImageRefused, NotReady, Overloaded
 from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, Ask, Labels
+from greengrocer.ranking import Answer, AnswerOptions, ModelLabels
 from greengrocer.serving.pool import Pool
 from greengrocer.serving.reloading.models import Models
 from greengrocer.tracebacks import release_frames
 
-NO_MEMORY_RETRY = 1  # seconds; what takes it is other images
+NO_MEMORY_RETRY = 1  # seconds; other images use the memory, and soon free it
 
 log = structlog.get_logger("greengrocer.classifier")
 
@@ -28,42 +28,44 @@ class Served(NamedTuple):
     seconds: float
 
 
-def serve(models: Models, picture: Picture, context: Context, ask: Ask) -> Served:
-    """What the model that serves now answers, in this thread; raises a Refusal."""
+def serve(models: Models, picture: Picture, context: Context, options: AnswerOptions) -> Served:
+    """The answer of the current model, computed in this thread; raises a Refusal."""
     started = perf_counter()
     try:
         with models.taken() as pipeline:
-            answer = pipeline.classify(picture, context, ask)
+            answer = pipeline.classify(picture, context, options)
     except BaseException as error:
         release_frames(error)
         if isinstance(error, ImageRefused):
             error.seconds = perf_counter() - started
         if not isinstance(error, MemoryError):
             raise
-        log.warning("no memory for an image", request_id=context.request_id)
-        raise Overloaded("there is no memory for this image now", NO_MEMORY_RETRY) from error
+        log.warning("not enough memory for an image", request_id=context.request_id)
+        raise Overloaded(
+            "not enough memory for this image: send it again later", NO_MEMORY_RETRY
+        ) from error
     return Served(answer, perf_counter() - started)
 
 
 class Classifier(Protocol):
-    """Answers for images; local, or a stand-in for one in another process."""
+    """Classifies images: in this process, or through the engine process."""
 
     @property
-    def labels(self) -> Labels:
-        """The classes that answers are taken from; another model may come with others."""
+    def labels(self) -> ModelLabels:
+        """The classes of the current model; a reload may change them."""
 
     async def check(self) -> bool:
-        """Whether an image that came now would be answered: asked of the model's process."""
+        """Whether an image would be answered now; asks the model's process."""
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """The answer; raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NotReady."""
 
     def close(self) -> None:
-        """Finish what was taken and give back threads and memory."""
+        """Finish the images that were accepted, then free threads and memory."""
 
 
 class LocalClassifier:
-    """Runs the pipeline in this process, on ``threads`` images at once."""
+    """Classifies in this process, ``threads`` images at once."""
 
     def __init__(self, pipeline: Pipeline, threads: int) -> None:
         self.models = Models(pipeline)
@@ -72,8 +74,8 @@ class LocalClassifier:
         self._open = True
 
     @property
-    def labels(self) -> Labels:
-        """The classes of the model that serves now."""
+    def labels(self) -> ModelLabels:
+        """The classes of the current model."""
         return self.models.current.labels
 
     @property
@@ -82,14 +84,14 @@ class LocalClassifier:
         return self._open
 
     async def check(self) -> bool:
-        """It stands here."""
+        """Whether it is open: the model is in this process."""
         return self.healthy
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
-        """The answer, from a thread of the pool; a deadline is kept even if the thread is not."""
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
+        """The answer, from a thread of the pool; it waits no longer than the deadline."""
         if not self._open:
             raise NotReady("the service is stopping")
-        answer = self._pool.submit(partial(serve, self.models, picture, context, ask))
+        answer = self._pool.submit(partial(serve, self.models, picture, context, options))
         patience = max(0.0, context.remaining())
         clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
         try:
@@ -101,7 +103,7 @@ class LocalClassifier:
             clock.cancel()
 
     def close(self) -> None:
-        """Finish what was taken, then close the engines."""
+        """Finish the images that were accepted, then close the engines."""
         self._open = False
         self._pool.close()
         self.models.close()
@@ -110,4 +112,8 @@ class LocalClassifier:
 def _expire(answer: "asyncio.Future[Served]", context: Context) -> None:
     if not answer.done():
         context.cancel()
-        answer.set_exception(DeadlineExceeded("the deadline passed before an answer was ready"))
+        answer.set_exception(
+            DeadlineExceeded(
+                "the deadline passed before an answer was ready: retry, or allow more time"
+            )
+        )

@@ -1,4 +1,4 @@
-"""What becomes of memory that is given back."""
+"""Return freed memory to the system."""
 
 import asyncio
 import ctypes
@@ -8,35 +8,35 @@ from contextlib import suppress
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 LARGE = 1 << 20  # bytes
 KEPT = 8 << 20  # bytes at the end of a heap
-MUCH = 32 << 20  # bytes received, after which free memory lies between what is in use
-QUIET = 1.0  # seconds without more, and without work, that make a process one at rest
+MUCH = 32 << 20  # bytes received, after which the heap is likely to be fragmented
+QUIET = 1.0  # seconds without received bytes and without work, after which a process is idle
 
 
 def return_large_blocks() -> None:
-    """Have the C library return every block of a megabyte or more to the system when it is free.
+    """Have the C library return each block of a megabyte or more to the system once it is free.
 
-    glibc does so only until the first such block is free. From then on it keeps blocks of up to
-    32 MB for their like, so after some large images a process would be as large as they were.
-    Whoever sets that bound has to set how much of smaller blocks is kept, too: it would stay at
-    128 kB, and what each image takes would be fetched from the system anew.
+    glibc raises this bound to up to 32 MB when such a block is freed, so that after some large
+    images a process would stay as large as they were. Setting the bound turns this off. It also
+    fixes the trim threshold at 128 kB, with which each image would fetch its memory from the
+    system again: so that threshold is set as well.
     """
-    with suppress(OSError, AttributeError):  # another C library, which does it its own way
+    with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, LARGE)
         library.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def return_free_pages() -> None:
-    """Have the C library return what lies free between blocks that are in use."""
+    """Have the C library return free pages between blocks that are in use."""
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class Trim:
-    """Returns free pages once a process is at rest that has received much.
+    """Returns free pages once a process that has received many bytes is idle.
 
-    Small blocks are kept for their like, and one in use keeps all that lie below it. ``busy`` tells
-    whether work is in flight. Nothing wakes a process that receives nothing.
+    The C library keeps small free blocks, and cannot shrink the heap below one that is in use.
+    ``busy`` returns whether work is in flight. A process that receives nothing has no timer.
     """
 
     def __init__(self, busy: Callable[[], bool]) -> None:
@@ -45,7 +45,7 @@ class Trim:
         self._waits = False
 
     def received(self, count: int) -> None:
-        """So many bytes have come; is called on the event loop."""
+        """Count received bytes; to be called on the event loop."""
         self._received += count
         if self._received >= MUCH and not self._waits:
             self._wait()

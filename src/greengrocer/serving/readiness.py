@@ -1,10 +1,10 @@
-"""Whether traffic should come: one word that a balancer can act on."""
+"""Readiness: whether a load balancer should send requests."""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """A service's life, in order."""
+    """The states of a service, in order."""
 
     STARTING = "starting"
     READY = "ready"
@@ -12,12 +12,12 @@ class State(StrEnum):
 
 
 class Readiness:
-    """The current state, set by whoever starts and stops the service."""
+    """The current state; the server sets it when it starts and stops."""
 
     def __init__(self) -> None:
         self.state = State.STARTING
 
     @property
     def ready(self) -> bool:
-        """Whether a balancer should send requests here."""
+        """Whether a load balancer should send requests to this service."""
         return self.state is State.READY

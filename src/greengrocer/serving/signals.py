@@ -1,4 +1,4 @@
-"""A signal that an event loop hears for a while."""
+"""Handle a signal on the event loop, for the time of a ``with`` block."""
 
 import asyncio
 import signal
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def on_signal(signum: signal.Signals, callback: Callable[[], None]) -> Iterator[None]:
-    """Have the running loop call ``callback`` at every ``signum``; then what was set before counts.
+    """Have the running loop call ``callback`` at every ``signum``; then restore the old handler.
 
-    The loop's own ``remove_signal_handler`` would set what ends the process. It must be a loop that
-    signals wake: uvloop's, or one that has another signal's handler for itself.
+    The loop's own ``remove_signal_handler`` would restore the default, which ends the process. A
+    signal must wake the loop: uvloop always does, asyncio's only while it handles another signal.
     """
     loop = asyncio.get_running_loop()
     before = signal.signal(signum, lambda *_: loop.call_soon_threadsafe(callback))

@@ -56,8 +56,8 @@ class FoldAnswers:
     Its arrays: ``in_float`` and ``in_int8`` float32 [N, classes] and ``known_score`` float32 [N],
     NaN where not answered yet; ``truth`` and ``fold`` int64 [N]; ``names`` [N] (folder/file);
     ``recipe``, JSON; ``contents``, a digest of the images' bytes; ``teachers``, the digest of
-    each teacher's weights, fold by fold. What the file holds already is taken up. Where only the
-    recipe's table ``export`` has changed, the answers are made anew, by the same networks.
+    each teacher's weights, fold by fold. Answers that the file holds are used again. Where only
+    the recipe's table ``export`` has changed, the same networks compute them again.
 
     Raises UsageError where it is of another training.
     """

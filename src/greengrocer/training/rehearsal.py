@@ -109,7 +109,7 @@ def _check_room(job: TrainingJob, plan: Plan, network: Recogniser, bundle: int) 
     """Raise UsageError where the disk has no room for the checkpoints and the bundle."""
     weights = sum(value.numel() for value in network.state_dict().values())
     missing = [stage for stage in plan.fits if not checkpoint(job.out, stage).exists()]
-    # One more, for a checkpoint is written anew beside the one that it takes the place of.
+    # One more: a new checkpoint is written beside the one that it replaces.
     needed = (len(missing) + 1) * COPIES * FLOAT_BYTES * weights + bundle + MARGIN
     free = shutil.disk_usage(os.path.realpath(job.out.parent)).free
     if free < needed:

@@ -13,7 +13,7 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import prototypes_to_float16
-from greengrocer.serving.processors import usable_processors
+from greengrocer.serving.resources import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
@@ -47,7 +47,7 @@ def train(
     ``folds``, no image is held out from the model that ships: it is calibrated by what as many
     others answer for the scenes that they did not see. ``teachers`` are the outs of earlier
     trainings on the same data, in the same folds; the networks learn from theirs. ``command`` is
-    what a person is told to run where it goes on later.
+    what messages say to run to continue later.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -149,7 +149,7 @@ def _candidates(planned: Plan, folder: Path | None) -> list[Path]:
 
 @contextmanager
 def _kept(job: TrainingJob, stages: Sequence[str], command: str) -> Iterator[None]:
-    """Whatever ends the block early, a person is told what is kept, and how to go on from it."""
+    """On any error in the block, say what was kept, and how to continue from it."""
     try:
         yield
     except UsageError as error:

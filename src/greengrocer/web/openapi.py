@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from greengrocer.imaging.formats import accepted
 from greengrocer.web.access.access import METRICS, Access
-from greengrocer.web.body.upload import FIELD, FORM_TYPE, OCTETS, PICTURE_TYPES
+from greengrocer.web.body.upload import FIELD, FORM_TYPE, IMAGE_TYPES, OCTETS
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.problems import OPEN_INFERENCE, described
 from greengrocer.web.schemas import Problem
@@ -30,7 +30,7 @@ def upload() -> dict[str, Any]:
                     "required": [FIELD],
                 }
             },
-            **{kind: {"schema": BINARY} for kind in (*PICTURE_TYPES, OCTETS)},
+            **{kind: {"schema": BINARY} for kind in (*IMAGE_TYPES, OCTETS)},
         },
     }
 

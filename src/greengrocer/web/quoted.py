@@ -3,8 +3,14 @@
 import json
 
 MOST = 40  # characters
+MOST_NUMBER = 10**15
 
 
-def quoted(text: str) -> str:
-    """The beginning of ``text`` as JSON has it: in ASCII, on one line, without control codes."""
-    return json.dumps(text[:MOST])
+def quoted(value: str | int) -> str:
+    """The beginning of a text as JSON has it: in ASCII, on one line, without control codes.
+
+    A number of any length in a few digits.
+    """
+    if isinstance(value, int):
+        return str(value) if value < MOST_NUMBER else "over 10**15"
+    return json.dumps(value[:MOST])

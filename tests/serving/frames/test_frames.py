@@ -14,7 +14,16 @@ from greengrocer import errors
 from greengrocer.answer_json import KINDS as REFUSALS
 from greengrocer.context import Context
 from greengrocer.engines.engine import Inference
-from greengrocer.ranking import ASK, Answer, Ask, Labels, Level, ModelId, Named, Ranked
+from greengrocer.ranking import (
+    DEFAULT_OPTIONS,
+    Answer,
+    AnswerOptions,
+    Level,
+    ModelId,
+    ModelLabels,
+    NamedClass,
+    Ranked,
+)
 from greengrocer.serving.frames.frames import (
     Answered,
     Array,
@@ -56,7 +65,7 @@ answers = st.builds(
     coarse=st.none() | ranked,
     known=st.booleans(),
     known_score=reals,
-    named=st.builds(Named, st.sampled_from(Level), st.none() | texts),
+    named=st.builds(NamedClass, st.sampled_from(Level), st.none() | texts),
     evidence=st.none() | floats,
     overlay=st.none() | st.binary(max_size=40),
     tensors=st.dictionaries(texts, floats, max_size=4),
@@ -89,7 +98,9 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Refused, numbers, texts, texts, finite, finite),
     st.builds(RateLimitRequest, numbers, texts, st.none() | texts),
     st.builds(RateLimitReply, numbers, st.lists(states, max_size=3).map(tuple)),
-    st.builds(Described, st.builds(Labels, models, names, st.none() | names, reals, reals, reals)),
+    st.builds(
+        Described, st.builds(ModelLabels, models, names, st.none() | names, reals, reals, reals)
+    ),
 )
 
 
@@ -137,9 +148,11 @@ def test_an_answer_comes_out_as_it_went_in(answer: Answer) -> None:
 @pytest.mark.parametrize("step", [1, 2])
 def test_pixels_come_out_as_they_went_in(step: int) -> None:
     pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[:, ::step]
-    (frame,) = read(encode(Classify.of(1, pixels, Ask(7, tensors=("coarse",)), Context())))
+    (frame,) = read(
+        encode(Classify.of(1, pixels, AnswerOptions(7, tensors=("coarse",)), Context()))
+    )
     assert isinstance(frame, Classify)
-    assert frame.ask == Ask(7, tensors=("coarse",))
+    assert frame.options == AnswerOptions(7, tensors=("coarse",))
     assert frame.seconds == math.inf
     assert isinstance(frame.picture, np.ndarray)
     assert frame.picture.dtype == np.uint8
@@ -194,7 +207,7 @@ def test_a_frame_over_its_kind_s_limit_is_refused_by_its_head_alone() -> None:
 def test_a_length_that_a_frame_claims_takes_no_memory(kind: type[Frame], field: bytes) -> None:
     claim = field + b"\xff" * 4  # an array, map, text or binary of 4 billion
     bodies = [claim, *(bytes([0x9F, TAG_OF[kind], *[1] * count]) + claim for count in range(5))]
-    fields = encode(Classify.of(1, b"", ASK, Context())) if kind is Classify else b""
+    fields = encode(Classify.of(1, b"", DEFAULT_OPTIONS, Context())) if kind is Classify else b""
     bodies.append(bytes(fields[HEAD.size : -3]) + claim)
     tracemalloc.start()
     try:
@@ -341,7 +354,7 @@ def test_a_kind_that_is_not_expected_is_malformed() -> None:
 
 def test_what_the_other_side_would_refuse_is_a_value_error_here() -> None:
     with pytest.raises(ValueError, match="tensor"):
-        Classify.of(1, b"", Ask(tensors=("other",)), Context())
+        Classify.of(1, b"", AnswerOptions(tensors=("other",)), Context())
     with pytest.raises(ValueError, match="pixels"):
         PixelArray.of(np.zeros((0, 3, 3)))
     with pytest.raises(ValueError, match="bytes"):

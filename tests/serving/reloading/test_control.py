@@ -22,6 +22,8 @@ from greengrocer.serving.reloading.control import (
     remove_stale,
 )
 
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
 def path() -> Iterator[Path]:
@@ -68,14 +70,14 @@ def test_a_directory_of_another_user_is_refused(
 ) -> None:
     path.parent.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-    assert "yours alone" in refused(path)
+    assert "others cannot enter" in refused(path)
 
 
 def test_a_link_to_a_directory_is_refused(path: Path) -> None:
     elsewhere = path.parent.with_name("elsewhere")
     elsewhere.mkdir(mode=0o700)
     path.parent.symlink_to(elsewhere)
-    assert "yours alone" in refused(path)
+    assert "others cannot enter" in refused(path)
 
 
 def test_a_directory_that_cannot_be_made_is_refused(path: Path) -> None:
@@ -97,7 +99,7 @@ def test_a_socket_that_nobody_listens_on_is_replaced(path: Path) -> None:
 
 def test_a_socket_that_lives_is_refused_and_stays(path: Path) -> None:
     with control_socket(path):
-        assert "a running service has it" in refused(path)
+        assert "a running service uses it" in refused(path)
         assert path.exists()
 
 
@@ -141,7 +143,7 @@ def test_a_socket_that_is_just_made_is_not_taken_for_one_that_nobody_listens_on(
 def test_a_file_that_is_no_socket_is_refused_and_stays(path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.write_text("precious")
-    assert "no socket" in refused(path)
+    assert "not a socket" in refused(path)
     assert path.read_text() == "precious"
 
 
@@ -189,43 +191,36 @@ def said(path: Path, sent: bytes) -> bytes:
             return answers.read()
 
 
-def test_a_line_is_answered_by_a_line(path: Path) -> None:
-    async def scenario() -> None:
-        with control_socket(path) as listener:
-            async with ControlServer(listener, echo):
-                order = {"order": "reload", "bundle": "Gem\u00fcse"}
-                for _ in range(2):
-                    assert await asyncio.to_thread(ask, path, order) == {"ok": True, "told": order}
-                assert await asyncio.to_thread(said, path, b'{"a": 1}') == (
-                    b'{"ok":true,"told":{"a":1}}\n'
-                )
-
-    asyncio.run(scenario())
+async def test_a_line_is_answered_by_a_line(path: Path) -> None:
+    with control_socket(path) as listener:
+        async with ControlServer(listener, echo):
+            order = {"order": "reload", "bundle": "Gem\u00fcse"}
+            for _ in range(2):
+                assert await asyncio.to_thread(ask, path, order) == {"ok": True, "told": order}
+            assert await asyncio.to_thread(said, path, b'{"a": 1}') == (
+                b'{"ok":true,"told":{"a":1}}\n'
+            )
 
 
 @pytest.mark.parametrize("garbage", [b"reload\n", b"[1]\n", b"\xff\n", b"[" * 50_000 + b"\n"])
-def test_what_is_no_json_object_is_refused(path: Path, garbage: bytes) -> None:
-    async def scenario() -> None:
-        with control_socket(path) as listener:
-            async with ControlServer(listener, echo):
-                assert b'"ok":false' in await asyncio.to_thread(said, path, garbage)
-
-    asyncio.run(scenario())
+async def test_what_is_no_json_object_is_refused(path: Path, garbage: bytes) -> None:
+    with control_socket(path) as listener:
+        async with ControlServer(listener, echo):
+            assert b'"ok":false' in await asyncio.to_thread(said, path, garbage)
 
 
 @pytest.mark.parametrize("silence", [b"", b"x" * 100_000])
-def test_what_is_no_line_gets_no_answer(path: Path, silence: bytes) -> None:
-    async def scenario() -> None:
-        with control_socket(path) as listener:
-            async with ControlServer(listener, echo):
-                with suppress(OSError):  # closed while it was sending
-                    assert await asyncio.to_thread(said, path, silence) == b""
-                assert (await asyncio.to_thread(ask, path, {}))["ok"]
-
-    asyncio.run(scenario())
+async def test_what_is_no_line_gets_no_answer(path: Path, silence: bytes) -> None:
+    with control_socket(path) as listener:
+        async with ControlServer(listener, echo):
+            with suppress(OSError):  # closed while it was sending
+                assert await asyncio.to_thread(said, path, silence) == b""
+            assert (await asyncio.to_thread(ask, path, {}))["ok"]
 
 
-def test_a_client_that_says_nothing_is_left(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_says_nothing_is_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(control, "LINE_SECONDS", 0.05)
 
     def silent() -> bytes:
@@ -233,12 +228,9 @@ def test_a_client_that_says_nothing_is_left(path: Path, monkeypatch: pytest.Monk
             client.connect(str(path))
             return client.recv(1)
 
-    async def scenario() -> None:
-        with control_socket(path) as listener:
-            async with ControlServer(listener, echo):
-                assert await asyncio.to_thread(silent) == b""
-
-    asyncio.run(scenario())
+    with control_socket(path) as listener:
+        async with ControlServer(listener, echo):
+            assert await asyncio.to_thread(silent) == b""
 
 
 def test_asking_where_nobody_is_says_so(path: Path) -> None:
@@ -246,14 +238,11 @@ def test_asking_where_nobody_is_says_so(path: Path) -> None:
         ask(path, {})
 
 
-def test_a_service_that_ends_without_an_answer_is_told(path: Path) -> None:
+async def test_a_service_that_ends_without_an_answer_is_told(path: Path) -> None:
     async def ends(_: Message) -> Message:
         raise asyncio.CancelledError
 
-    async def scenario() -> None:
-        with control_socket(path) as listener:
-            async with ControlServer(listener, ends):
-                with pytest.raises(ControlRefused, match="without an answer"):
-                    await asyncio.to_thread(ask, path, {})
-
-    asyncio.run(scenario())
+    with control_socket(path) as listener:
+        async with ControlServer(listener, ends):
+            with pytest.raises(ControlRefused, match="without an answer"):
+                await asyncio.to_thread(ask, path, {})

@@ -6,7 +6,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import ReloadRefused
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.reloading.models import Models
 from support.engines import CountingEngine
 from support.live import engine_of
@@ -20,7 +20,7 @@ def pipelines(fake_bundle: Path) -> list[Pipeline]:
         Pipeline(
             engine_of(CountingEngine, fake_bundle),
             manifest.geometry,
-            Labels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5),
+            ModelLabels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5),
             DecodeLimits(),
         )
         for version in "123"
@@ -90,7 +90,7 @@ def test_a_rollback_goes_back_and_a_second_one_returns(
 def test_without_a_previous_model_there_is_no_way_back(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
-    with pytest.raises(ReloadRefused, match="no model to go back to"):
+    with pytest.raises(ReloadRefused, match="no previous model"):
         models.roll_back()
     assert models.current is pipelines[0]
 

@@ -9,13 +9,14 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import BundleRefused, ReloadRefused
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Labels, ModelId
+from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.reloading.models import Models
-from greengrocer.serving.reloading.reload import Change, Reloader
-from greengrocer.serving.reloading.reload_triggers import ReloadTriggers
+from greengrocer.serving.reloading.reload import Change, Reloader, ReloadTriggers
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import CountingEngine
 from support.live import engine_of
+
+pytestmark = pytest.mark.anyio
 
 HANG = 60.0
 FIRST, SECOND = ModelId("greys", "first"), ModelId("greys", "second")
@@ -33,7 +34,7 @@ def make(fake_bundle: Path) -> Make:
             raise BundleRefused("bundle bad: bad")
         if source == "worse":
             raise RuntimeError("two\nlines")
-        labels = Labels(ModelId("greys", source), manifest.classes, manifest.coarse, 0.5)
+        labels = ModelLabels(ModelId("greys", source), manifest.classes, manifest.coarse, 0.5)
         engine = engine_of(CountingEngine, fake_bundle)
         return Pipeline(engine, manifest.geometry, labels, DecodeLimits())
 
@@ -65,56 +66,56 @@ def counted(metrics: Metrics, result: str) -> float:
     return found
 
 
-def test_a_reload_swaps_and_says_what_served_and_serves(
+async def test_a_reload_swaps_and_says_what_served_and_serves(
     reloader: Reloader, metrics: Metrics
 ) -> None:
-    assert asyncio.run(reloader.reload("second")) == Change(FIRST, SECOND)
+    assert await reloader.reload("second") == Change(FIRST, SECOND)
     assert serving(reloader) == SECOND
     assert (counted(metrics, "ok"), counted(metrics, "refused")) == (1, 0)
 
 
-def test_without_a_name_the_bundle_that_serves_is_read_anew(reloader: Reloader) -> None:
-    asyncio.run(reloader.reload("second"))
+async def test_without_a_name_the_bundle_that_serves_is_read_anew(reloader: Reloader) -> None:
+    await reloader.reload("second")
     before = reloader.models.current
-    assert asyncio.run(reloader.reload()) == Change(SECOND, SECOND)
+    assert await reloader.reload() == Change(SECOND, SECOND)
     assert reloader.models.current is not before
-    asyncio.run(reloader.reload("first"))
-    asyncio.run(reloader.roll_back())
-    assert asyncio.run(reloader.reload()) == Change(SECOND, SECOND)  # of what serves now
+    await reloader.reload("first")
+    await reloader.roll_back()
+    assert await reloader.reload() == Change(SECOND, SECOND)  # of what serves now
 
 
 @pytest.mark.parametrize(("source", "error"), [("bad", BundleRefused), ("worse", ReloadRefused)])
-def test_what_does_not_load_changes_nothing(
+async def test_what_does_not_load_changes_nothing(
     reloader: Reloader, metrics: Metrics, source: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error) as refused:
-        asyncio.run(reloader.reload(source))
+        await reloader.reload(source)
     assert source in str(refused.value)
     assert "\n" not in str(refused.value)
     assert serving(reloader) == FIRST
     assert (counted(metrics, "ok"), counted(metrics, "refused")) == (0, 1)
-    assert asyncio.run(reloader.reload()) == Change(FIRST, FIRST)
+    assert await reloader.reload() == Change(FIRST, FIRST)
 
 
-def test_a_rollback_is_told_as_a_change(reloader: Reloader, metrics: Metrics) -> None:
+async def test_a_rollback_is_told_as_a_change(reloader: Reloader, metrics: Metrics) -> None:
     with pytest.raises(ReloadRefused):
-        asyncio.run(reloader.roll_back())
-    asyncio.run(reloader.reload("second"))
-    assert asyncio.run(reloader.roll_back()) == Change(SECOND, FIRST)
-    assert asyncio.run(reloader.roll_back()) == Change(FIRST, SECOND)
+        await reloader.roll_back()
+    await reloader.reload("second")
+    assert await reloader.roll_back() == Change(SECOND, FIRST)
+    assert await reloader.roll_back() == Change(FIRST, SECOND)
     assert serving(reloader) == SECOND
     assert (counted(metrics, "ok"), counted(metrics, "refused")) == (3, 1)
 
 
-def test_a_refused_rollback_notes_nothing(make: Make, metrics: Metrics) -> None:
+async def test_a_refused_rollback_notes_nothing(make: Make, metrics: Metrics) -> None:
     noted: list[str] = []
     reloader = Reloader(Models(make("first")), make, "first", metrics, remember=noted.append)
-    with pytest.raises(ReloadRefused, match="no model to go back to"):
-        asyncio.run(reloader.roll_back())
+    with pytest.raises(ReloadRefused, match="no previous model"):
+        await reloader.roll_back()
     assert noted == []
 
 
-def test_one_change_at_a_time_and_the_old_model_serves_meanwhile(
+async def test_one_change_at_a_time_and_the_old_model_serves_meanwhile(
     make: Make, metrics: Metrics
 ) -> None:
     loading, release = threading.Event(), threading.Event()
@@ -126,18 +127,15 @@ def test_one_change_at_a_time_and_the_old_model_serves_meanwhile(
 
     reloader = Reloader(Models(make("first")), slow, "first", metrics)
 
-    async def scenario() -> None:
-        first = asyncio.create_task(reloader.reload("second"))
-        assert await asyncio.to_thread(loading.wait, HANG)
-        for other in (reloader.reload("first"), reloader.roll_back()):
-            with pytest.raises(ReloadRefused, match="another change"):
-                await other
-        assert serving(reloader) == FIRST
-        release.set()
-        assert await first == Change(FIRST, SECOND)
-
-    asyncio.run(scenario())
-    assert asyncio.run(reloader.roll_back()) == Change(SECOND, FIRST)
+    first = asyncio.create_task(reloader.reload("second"))
+    assert await asyncio.to_thread(loading.wait, HANG)
+    for other in (reloader.reload("first"), reloader.roll_back()):
+        with pytest.raises(ReloadRefused, match="another reload"):
+            await other
+    assert serving(reloader) == FIRST
+    release.set()
+    assert await first == Change(FIRST, SECOND)
+    assert await reloader.roll_back() == Change(SECOND, FIRST)
 
 
 ORDERS: list[tuple[dict[str, object], bool]] = [
@@ -154,10 +152,10 @@ ORDERS: list[tuple[dict[str, object], bool]] = [
 
 
 @pytest.mark.parametrize(("order", "ok"), ORDERS, ids=str)
-def test_an_order_is_obeyed_or_refused_in_one_line(
+async def test_an_order_is_obeyed_or_refused_in_one_line(
     reloader: Reloader, order: dict[str, object], ok: bool
 ) -> None:
-    answer = asyncio.run(ReloadTriggers(reloader, None).obey(order))
+    answer = await ReloadTriggers(reloader, None).obey(order)
     assert answer["ok"] is ok
     if ok:
         assert answer["old"] == FIRST._asdict()

@@ -1,6 +1,5 @@
 """A bundle's trial in a process of its own, however that ends."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,8 @@ from greengrocer.errors import BundleRefused
 from greengrocer.serving.reloading import trial
 from support.graphs import write_onnx_bundle
 
+pytestmark = pytest.mark.anyio
+
 ENDS = {
     "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
     "a hang": ("import os, signal; os.kill(os.getpid(), signal.SIGALRM)", "took over 30 seconds"),
@@ -16,21 +17,21 @@ ENDS = {
 }
 
 
-def test_a_sound_bundle_passes(tmp_path: Path) -> None:
-    asyncio.run(trial.try_bundle(str(write_onnx_bundle(tmp_path / "greys"))))
+async def test_a_sound_bundle_passes(tmp_path: Path) -> None:
+    await trial.try_bundle(str(write_onnx_bundle(tmp_path / "greys")))
 
 
-def test_the_ones_that_ship_pass() -> None:
-    asyncio.run(trial.try_bundle("grocery"))
+async def test_the_ones_that_ship_pass() -> None:
+    await trial.try_bundle("grocery")
 
 
-def test_what_the_trial_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+async def test_what_the_trial_refuses_is_told_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match="there is no bundle"):
-        asyncio.run(trial.try_bundle(str(tmp_path / "nowhere")))
+        await trial.try_bundle(str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_trial_that_does_not_end_well_is_a_refusal(
+async def test_a_trial_that_does_not_end_well_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     program, told = ENDS[end]
@@ -38,5 +39,5 @@ def test_a_trial_that_does_not_end_well_is_a_refusal(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(trial, "MODULE", "doomed")
     with pytest.raises(BundleRefused, match=f"bundle greys: its trial {told}") as refused:
-        asyncio.run(trial.try_bundle("greys"))
+        await trial.try_bundle("greys")
     assert "\n" not in str(refused.value)

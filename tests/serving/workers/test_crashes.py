@@ -9,7 +9,7 @@ from greengrocer.errors import (
     NotReady,
     UnreadableImage,
 )
-from greengrocer.ranking import ASK
+from greengrocer.ranking import DEFAULT_OPTIONS
 from support.pictures import jpeg
 from support.seam import HANG, scripted, until
 
@@ -21,14 +21,18 @@ async def test_what_was_in_flight_is_suspect_and_what_crashes_alone_is_refused(
 ) -> None:
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
         calls = [
-            asyncio.create_task(remote.classify(jpeg(level), Context(seconds=HANG), ASK))
+            asyncio.create_task(
+                remote.classify(jpeg(level), Context(seconds=HANG), DEFAULT_OPTIONS)
+            )
             for level in (10, 20)
         ]
         first = await engine.receive(2)
         assert [frame.suspect for frame in first] == [False, False]
         engine.crash()
         await until(lambda: not remote.healthy)
-        waiting = asyncio.create_task(remote.classify(jpeg(30), Context(seconds=HANG), ASK))
+        waiting = asyncio.create_task(
+            remote.classify(jpeg(30), Context(seconds=HANG), DEFAULT_OPTIONS)
+        )
         await engine.accept()
         await engine.describe()
         again = await engine.receive(3)
@@ -54,16 +58,16 @@ async def test_without_an_engine_nobody_waits_beyond_the_deadline_or_after_leavi
         engine.crash()
         await until(lambda: not remote.healthy)
         with pytest.raises(NotReady, match="replaced"):
-            await remote.classify(jpeg(10), Context(seconds=0.01), ASK)
+            await remote.classify(jpeg(10), Context(seconds=0.01), DEFAULT_OPTIONS)
         context = Context(seconds=HANG)
-        waiting = asyncio.create_task(remote.classify(jpeg(10), context, ASK))
+        waiting = asyncio.create_task(remote.classify(jpeg(10), context, DEFAULT_OPTIONS))
         await asyncio.sleep(0)
         context.cancel()
         with pytest.raises(ClientDisconnected):
             await waiting
         remote.close()
         with pytest.raises(NotReady, match="stopping"):
-            await remote.classify(jpeg(10), Context(seconds=HANG), ASK)
+            await remote.classify(jpeg(10), Context(seconds=HANG), DEFAULT_OPTIONS)
 
 
 async def test_an_engine_that_does_not_say_that_it_is_there_is_suspect(

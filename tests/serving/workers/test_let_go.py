@@ -11,7 +11,7 @@ import pytest
 from greengrocer.context import Context
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded, NotReady
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.ranking import ASK
+from greengrocer.ranking import DEFAULT_OPTIONS
 from greengrocer.serving.frames.frames import Classify
 from greengrocer.serving.workers.remote import RemoteClassifier
 from support.seam import HANG, ScriptedEngine, scripted, until
@@ -32,7 +32,7 @@ async def _stays(engine: ScriptedEngine, remote: RemoteClassifier) -> None:
 
 async def _sends_again(engine: ScriptedEngine, remote: RemoteClassifier) -> None:
     """The next engine has been sent what the last one had."""
-    first = asyncio.create_task(remote.classify(b"first", Context(seconds=HANG), ASK))
+    first = asyncio.create_task(remote.classify(b"first", Context(seconds=HANG), DEFAULT_OPTIONS))
     await engine.receive(1)
     await _away(engine, remote)
     await engine.accept()
@@ -49,7 +49,7 @@ async def _one(remote: RemoteClassifier, how: str, pictures: "list[weakref.ref[P
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     pictures.append(weakref.ref(picture))
     context = Context(seconds=0.02 if how == "late" else HANG)
-    call = asyncio.create_task(remote.classify(picture, context, ASK))
+    call = asyncio.create_task(remote.classify(picture, context, DEFAULT_OPTIONS))
     del picture
     await asyncio.sleep(0)
     if how == "cancelled":
@@ -86,7 +86,7 @@ async def test_what_waits_for_room_is_sent_once_there_is_some(
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
         calls = [
             asyncio.create_task(
-                remote.classify(bytes([number]) * (1 << 19), Context(seconds=HANG), ASK)
+                remote.classify(bytes([number]) * (1 << 19), Context(seconds=HANG), DEFAULT_OPTIONS)
             )
             for number in range(MANY)
         ]

@@ -16,7 +16,7 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import ASK, Ask
+from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.frames.frames import Begun, Classify
 from greengrocer.serving.frames.stream import encode
@@ -27,7 +27,7 @@ from support.pictures import encoded, jpeg, photo
 from support.seam import HANG, ROOMY, pair, pipeline_of, until
 
 pytestmark = pytest.mark.anyio
-EVERYTHING = Ask(3, evidence=True, overlay=True, tensors=Inference._fields)
+EVERYTHING = AnswerOptions(3, evidence=True, overlay=True, tensors=Inference._fields)
 
 
 @pytest.fixture
@@ -68,11 +68,11 @@ async def test_refusals_and_failures_come_back_as_what_they_were(
     async with pair(tmp_path, engine) as both:
         both.server.admission.service_seconds = 1000
         with pytest.raises(UnreadableImage, match="JPEG") as refused:
-            await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), ASK)
+            await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), DEFAULT_OPTIONS)
         assert refused.value.seconds > 0
         assert both.server.admission.service_seconds < 1000
         with pytest.raises(RuntimeError) as failed:
-            await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)
+            await both.remote.classify(jpeg(250), Context(seconds=HANG), DEFAULT_OPTIONS)
         assert FailingEngine.SECRET not in str(failed.value)
 
 
@@ -80,10 +80,10 @@ async def test_the_engine_admits_and_says_when_to_come_again(
     tmp_path: Path, held: HeldEngine
 ) -> None:
     async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
-        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
+        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
         with pytest.raises(Overloaded) as full:
-            await both.remote.classify(jpeg(250), Context(), ASK)
+            await both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS)
         assert full.value.retry_after >= 1
         held.release.set()
         assert (await first).answer.top[0].name == "grey-9"
@@ -95,16 +95,16 @@ def waiting_in_line(admission: Admission) -> int:
 
 async def test_who_is_patient_stands_in_the_engines_line(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
-        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
+        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
         gone, patient = Context(), Context()
         gone.patient = patient.patient = True
-        leaving = asyncio.create_task(both.remote.classify(jpeg(5), gone, ASK))
-        waiting = asyncio.create_task(both.remote.classify(jpeg(5), patient, ASK))
+        leaving = asyncio.create_task(both.remote.classify(jpeg(5), gone, DEFAULT_OPTIONS))
+        waiting = asyncio.create_task(both.remote.classify(jpeg(5), patient, DEFAULT_OPTIONS))
         admission = both.server.admission
         await until(lambda: waiting_in_line(admission) == 2)
         with pytest.raises(Overloaded):
-            await both.remote.classify(jpeg(250), Context(), ASK)
+            await both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS)
         gone.cancel()
         with pytest.raises(ClientDisconnected):
             await leaving
@@ -120,18 +120,20 @@ async def test_an_image_that_is_late_is_dropped_and_the_engine_is_suspected(
 ) -> None:
     async with pair(tmp_path, held) as both:
         with pytest.raises(DeadlineExceeded):
-            await both.remote.classify(jpeg(250), Context(seconds=0.05), ASK)
+            await both.remote.classify(jpeg(250), Context(seconds=0.05), DEFAULT_OPTIONS)
         assert not both.suspicions
         await until(lambda: both.suspicions)
         assert -FAR_PAST < both.suspicions[0] < 0  # it works on what nobody waits for
         held.release.set()
-        assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)).seconds > 0
+        assert (
+            await both.remote.classify(jpeg(250), Context(seconds=HANG), DEFAULT_OPTIONS)
+        ).seconds > 0
         assert both.server.hopeless() == -math.inf
 
 
 async def test_an_engine_is_asked_whether_it_is_there(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held) as both:
-        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
+        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
         assert await asyncio.gather(*(both.remote.check() for _ in range(5))) == [True] * 5
         held.release.set()
@@ -143,10 +145,10 @@ async def test_an_engine_is_asked_whether_it_is_there(tmp_path: Path, held: Held
 
 async def test_one_that_left_is_not_computed(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held) as both:
-        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), ASK))
+        first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
         await asyncio.to_thread(held.busy.wait, HANG)
         context = Context()
-        second = asyncio.create_task(both.remote.classify(jpeg(250), context, ASK))
+        second = asyncio.create_task(both.remote.classify(jpeg(250), context, DEFAULT_OPTIONS))
         await asyncio.sleep(0)
         context.cancel()
         held.release.set()
@@ -162,7 +164,9 @@ async def test_another_model_is_told_to_all(tmp_path: Path, fake_bundle: Path) -
         both.server.models.swap(pipeline_of(engine_of(FakeEngine, fake_bundle), "2"))
         both.server.announce()
         await until(lambda: both.remote.labels.model.version == "2")
-        answer = (await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)).answer
+        answer = (
+            await both.remote.classify(jpeg(250), Context(seconds=HANG), DEFAULT_OPTIONS)
+        ).answer
         assert answer.model.version == "2"
 
 
@@ -175,9 +179,11 @@ async def test_whoever_sends_no_frame_is_left(tmp_path: Path, fake_bundle: Path)
                 with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
                     await reader.readexactly(1 << 20)
             writer.close()
-        assert (await both.remote.classify(jpeg(250), Context(seconds=HANG), ASK)).seconds > 0
+        assert (
+            await both.remote.classify(jpeg(250), Context(seconds=HANG), DEFAULT_OPTIONS)
+        ).seconds > 0
 
 
 def _twice() -> bytes:
-    frame = Classify.of(1, jpeg(250), ASK, Context(seconds=HANG))
+    frame = Classify.of(1, jpeg(250), DEFAULT_OPTIONS, Context(seconds=HANG))
     return bytes(encode(frame) * 2)

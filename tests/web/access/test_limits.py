@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from greengrocer.serving.local_rate_limiter import LocalRateLimiter
-from greengrocer.serving.rate_limits import Rate, parse_rate
+from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, parse_rate
 from greengrocer.web.access.keys import add_key
 from support.access import bearer, closed
 from support.live import live

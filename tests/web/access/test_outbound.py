@@ -39,7 +39,7 @@ def test_nobody_is_spoken_to_who_has_not_come(
     link = {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [ELSEWHERE]}]}
     with server.client() as client:
         told = [
-            client.post("/predict", params={"url": ELSEWHERE, "bundle": ELSEWHERE}, files=picture),
+            client.post("/predict", files=picture),
             client.post("/explain", files=picture),
             client.post("/predict/batch", files=picture),
             client.get("/random-image"),
@@ -49,6 +49,7 @@ def test_nobody_is_spoken_to_who_has_not_come(
             client.get("/metrics"),
         ]
         refused = [
+            client.post("/predict", params={"url": ELSEWHERE, "bundle": ELSEWHERE}, files=picture),
             client.post("/predict", data={"file": ELSEWHERE, "url": ELSEWHERE}),
             client.post("/predict", json={"url": ELSEWHERE}),
             client.post("/v2/models/grocery/infer", json=link),

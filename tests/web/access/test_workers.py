@@ -7,14 +7,15 @@ import pytest
 
 from fake_engine import FakeEngine
 from greengrocer.errors import NotReady
-from greengrocer.serving.local_rate_limiter import LocalRateLimiter
-from greengrocer.serving.rate_limits import Rate, RateLimitState
+from greengrocer.serving.rate_limits import LocalRateLimiter, Rate
 from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 from support.live import engine_of
 from support.seam import pair
 from support.waiting import until
 from support.wire import exchange, head
 from support.workers import start_workers
+
+pytestmark = pytest.mark.anyio
 
 PATH = "/class-names"
 
@@ -42,14 +43,11 @@ def test_all_http_processes_share_one_limit_and_an_engine_that_dies_forgets(
         assert workers.server.stop() == 0
 
 
-def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path) -> None:
-    async def count() -> list[RateLimitState]:
-        limiter = LocalRateLimiter({"address": Rate(2, 3600), "key": Rate(9, 3600)})
-        async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
-            asked = [two.remote.limiter.take("192.0.2.1", "till-1") for _ in range(3)]
-            return [state for states in await asyncio.gather(*asked) for state in states]
-
-    told = asyncio.run(count())
+async def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path) -> None:
+    limiter = LocalRateLimiter({"address": Rate(2, 3600), "key": Rate(9, 3600)})
+    async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
+        asked = [two.remote.limiter.take("192.0.2.1", "till-1") for _ in range(3)]
+        told = [state for states in await asyncio.gather(*asked) for state in states]
     assert [(each.limit, each.remaining) for each in told] == [
         ("address", 1),
         ("key", 8),
@@ -60,16 +58,13 @@ def test_the_engine_counts_over_the_link(tmp_path: Path, fake_bundle: Path) -> N
     assert [each.wait > 0 for each in told] == [False] * 4 + [True]
 
 
-def test_without_an_engine_nobody_passes(tmp_path: Path, fake_bundle: Path) -> None:
-    async def ask() -> None:
+async def test_without_an_engine_nobody_passes(tmp_path: Path, fake_bundle: Path) -> None:
+    with pytest.raises(NotReady):
+        await RemoteRateLimiter().take("192.0.2.1", None)
+    limiter = LocalRateLimiter({"address": Rate(2, 3600)})
+    async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
+        asked = asyncio.create_task(two.remote.limiter.take("192.0.2.1", None))
+        await asyncio.sleep(0)  # it has asked, and the engine has not heard it yet
+        two.remote.close()
         with pytest.raises(NotReady):
-            await RemoteRateLimiter().take("192.0.2.1", None)
-        limiter = LocalRateLimiter({"address": Rate(2, 3600)})
-        async with pair(tmp_path, engine_of(FakeEngine, fake_bundle), limiter=limiter) as two:
-            asked = asyncio.create_task(two.remote.limiter.take("192.0.2.1", None))
-            await asyncio.sleep(0)  # it has asked, and the engine has not heard it yet
-            two.remote.close()
-            with pytest.raises(NotReady):
-                await asked
-
-    asyncio.run(ask())
+            await asked

@@ -79,7 +79,7 @@ def limited(bundle: Path, threads: int = 1, **limits: Any) -> Iterator[Live]:
     service = make_service(bundle, threads=threads)
     usual = {"upload_bytes": 256 * MEGA, "wait_seconds": SECONDS}
     admission = AdmissionLimits(**{name: limits.pop(name, value) for name, value in usual.items()})
-    uploads = UploadLimits(**{"picture_bytes": 20 * MEGA, "grace": 10, "rate": 8192, **limits})
+    uploads = UploadLimits(**{"image_bytes": 20 * MEGA, "grace": 10, "rate": 8192, **limits})
     with live(
         replace(service, admission=Admission(admission, threads, 0.01), upload_limits=uploads)
     ) as running:
@@ -166,7 +166,7 @@ def test_without_a_place_for_the_first_there_is_none_for_any(fake_bundle: Path) 
 
 
 def test_an_image_that_is_too_long_is_a_line(fake_bundle: Path) -> None:
-    with limited(fake_bundle, picture_bytes=5000) as running:
+    with limited(fake_bundle, image_bytes=5000) as running:
         parts = [part(jpeg(5)), part(bytes(300_000)), part(jpeg(250))]
         assert said(answered(running.url, form(*parts))) == ["grey-0", "too-many-bytes", "grey-9"]
 
@@ -187,7 +187,7 @@ def test_a_form_that_is_refused_midway_ends_with_a_line_that_says_so(
         yield body[:-100]
         yield body[-100:]
 
-    with limited(fake_bundle, pictures=4, request_bytes=200_000) as running:
+    with limited(fake_bundle, images=4, request_bytes=200_000) as running:
         words = said(answered(running.url, chunks()))  # type: ignore[arg-type]
         assert words[0] == "grey-0"
         assert words[1:] in ([code], ["grey-0"] * 3 + [code])

@@ -1,7 +1,5 @@
 """``GET /random-image``."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -62,13 +60,10 @@ def test_an_image_that_has_vanished_is_a_503(fake_bundle: Path, tmp_path: Path) 
     assert str(tmp_path) not in response.text
 
 
-def test_an_image_that_shrinks_while_it_is_sent_ends_the_answer(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_an_image_that_shrinks_while_it_is_sent_ends_the_answer(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x" * 10)
-
-    async def read(blocks: AsyncIterator[bytes]) -> None:
-        async for _ in blocks:
-            pass
-
     with pytest.raises(OSError, match="became shorter"):
-        asyncio.run(read(_blocks(path.open("rb"), 20)))
+        async for _ in _blocks(path.open("rb"), 20):
+            pass

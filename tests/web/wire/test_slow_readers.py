@@ -24,7 +24,7 @@ LAST = head("GET", "/livez", "Connection: close")
 def url(fake_bundle: Path) -> Iterator[str]:
     """A server that gives its readers a second."""
     service = make_service(fake_bundle)
-    many = replace(service.upload_limits, pictures=LINES)
+    many = replace(service.upload_limits, images=LINES)
     with live(replace(service, upload_limits=many), WireLimits(send_seconds=1)) as server:
         yield server.url
 

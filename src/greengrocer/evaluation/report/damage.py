@@ -5,7 +5,15 @@ from PIL import Image
 
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES, Corruption, corrupt, shrink
 from greengrocer.evaluation.report.charts import severity_chart
-from greengrocer.evaluation.report.markup import cell, escape, image, number, section, table, tile
+from greengrocer.evaluation.report.markup import (
+    cell,
+    escape,
+    image_tag,
+    number,
+    section,
+    table,
+    tile,
+)
 from greengrocer.evaluation.robustness import JUDGED, Robustness
 from greengrocer.evaluation.run import Run
 from greengrocer.imaging.decode import decode
@@ -63,12 +71,12 @@ def _charts(found: Robustness) -> str:
 def _samples(run: Run, found: Robustness) -> str:
     """One image in all its versions, each above the accuracy that all images have there."""
     index = _typical(found)
-    picture = shrink(decode(run.evaluation.paths[index].read_bytes()))
+    image = shrink(decode(run.evaluation.paths[index].read_bytes()))
     rows = []
     for row, (name, corruption) in enumerate(CORRUPTIONS.items()):
         cells = [
             _sample(
-                corrupt(picture, name, severity, index),
+                corrupt(image, name, severity, index),
                 bool(found.corrupted[index, row, column]),
                 corruption,
                 severity,
@@ -88,13 +96,13 @@ def _samples(run: Run, found: Robustness) -> str:
 
 
 def _sample(
-    picture: Image.Image, right: bool, corruption: Corruption, severity: int, share: float
+    image: Image.Image, right: bool, corruption: Corruption, severity: int, share: float
 ) -> str:
     answered = "rightly" if right else "wrongly"
     words = f"{corruption.title} at severity {severity}, answered {answered}"
     level = f"{corruption.levels[severity - 1]:g}"
     return cell(
-        f'{image(_middle(picture), words)}<span class="under"><span class="soft">{level}</span>'
+        f'{image_tag(_middle(image), words)}<span class="under"><span class="soft">{level}</span>'
         f"<b>{number(share)}</b></span>",
         "" if right else "lost",
     )
@@ -106,6 +114,6 @@ def _typical(found: Robustness) -> int:
     return int(np.where(found.clean, np.abs(shares - shares.mean()), np.inf).argmin())
 
 
-def _middle(picture: Image.Image) -> Image.Image:
-    left, top = (max(0, (side - CUT) // 2) for side in picture.size)
-    return picture.crop((left, top, min(left + CUT, picture.width), min(top + CUT, picture.height)))
+def _middle(image: Image.Image) -> Image.Image:
+    left, top = (max(0, (side - CUT) // 2) for side in image.size)
+    return image.crop((left, top, min(left + CUT, image.width), min(top + CUT, image.height)))

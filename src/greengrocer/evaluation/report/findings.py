@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import ECE_BINS, Flags, Labels
+from greengrocer.figures.score import ECE_BINS, ClassIds, Flags
 
 
 class Confusion(NamedTuple):
@@ -44,7 +44,7 @@ class Coverage(NamedTuple):
     right: int
 
 
-def confusions(predicted: Labels, labels: Labels) -> list[Confusion]:
+def confusions(predicted: ClassIds, labels: ClassIds) -> list[Confusion]:
     """Every pair that was confused, the most frequent first, then by class id."""
     wrong = predicted != labels
     pairs = Counter(zip(labels[wrong].tolist(), predicted[wrong].tolist(), strict=True))
@@ -52,7 +52,7 @@ def confusions(predicted: Labels, labels: Labels) -> list[Confusion]:
     return sorted(found, key=lambda pair: (-pair.n, pair.truth, pair.predicted))
 
 
-def class_figures(predicted: Labels, labels: Labels) -> list[ClassFigures]:
+def class_figures(predicted: ClassIds, labels: ClassIds) -> list[ClassFigures]:
     """Recall and precision of each class that occurs in ``labels``, the lowest recall first."""
     found = []
     for label in np.unique(labels).tolist():

@@ -32,7 +32,7 @@ PUBLISHED = (
     Published("ResNet-18", 78.31, None, "wengchienwei/retail-shelf-product-recognition"),
 )
 
-TEST_PICTURES = 2485  # in the official test split
+TEST_IMAGES = 2485  # in the official test split
 
 
 def headline(run: Run) -> str:
@@ -61,7 +61,7 @@ def published(run: Run) -> str:
     if not is_grocery(run.manifest):
         return ""
     scores = run.evaluation.scores
-    same = run.split == "test" and scores.n == TEST_PICTURES
+    same = run.split == "test" and scores.n == TEST_IMAGES
     ours = Published(
         f"{run.manifest.name} {run.manifest.version}",
         100 * scores.fine_top1,

@@ -7,8 +7,8 @@ from html import escape
 
 from PIL import Image
 
-__all__ = ["NONE", "cell", "class_name", "escape", "image", "meter", "number", "section", "table",
-           "tile"]  # fmt: skip
+__all__ = ["NONE", "cell", "class_name", "escape", "image_tag", "meter", "number", "section",
+           "table", "tile"]  # fmt: skip
 
 QUALITY = 80  # of the JPEGs in the page
 NONE = "&ndash;"  # where there is no figure
@@ -22,11 +22,11 @@ def section(anchor: str, title: str, lead: str, *parts: str) -> str:
     )
 
 
-def tile(label: str, value: str, note: str, picture: str = "") -> str:
+def tile(label: str, value: str, note: str, image: str = "") -> str:
     """A figure to be seen from afar: its name, itself, and what goes with it."""
     return (
         f'<div class="tile"><dt>{escape(label)}</dt><dd class="figure">{escape(value)}</dd>'
-        f'<dd class="note">{picture}{escape(note)}</dd></div>'
+        f'<dd class="note">{image}{escape(note)}</dd></div>'
     )
 
 
@@ -66,14 +66,14 @@ def class_name(name: str) -> str:
     return f'<span class="class">{escape(name.replace("-", " "))}</span>'
 
 
-def image(picture: Image.Image, words: str) -> str:
+def image_tag(image: Image.Image, words: str) -> str:
     """An image inside the page, with its description for those who do not see it."""
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    image.save(file, "JPEG", quality=QUALITY, optimize=True)
     data = base64.b64encode(file.getvalue()).decode("ascii")
     return (
-        f'<img src="data:image/jpeg;base64,{data}" width="{picture.width}" '
-        f'height="{picture.height}" alt="{escape(words)}">'
+        f'<img src="data:image/jpeg;base64,{data}" width="{image.width}" '
+        f'height="{image.height}" alt="{escape(words)}">'
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from greengrocer.evaluation.report.findings import worst
-from greengrocer.evaluation.report.markup import class_name, image, number, section
+from greengrocer.evaluation.report.markup import class_name, image_tag, number, section
 from greengrocer.evaluation.run import Run
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import seen_box
@@ -33,16 +33,15 @@ def _card(run: Run, index: int) -> str:
     evaluation, classes = run.evaluation, run.manifest.classes
     truth = classes[evaluation.labels[index]]
     predicted = classes[run.predicted[index]]
-    picture = _small(evaluation.paths[index].read_bytes())
+    image = _small(evaluation.paths[index].read_bytes())
     heated = ""
     if evaluation.evidence is not None:
-        laid = overlay(
-            picture, evaluation.evidence[index], seen_box(picture.size, run.manifest.geometry)
-        )
-        heated = image(laid, f"The same image with the evidence for {predicted} laid over")
+        box = seen_box(image.size, run.manifest.geometry)
+        laid = overlay(image, evaluation.evidence[index], box)
+        heated = image_tag(laid, f"The same image with the evidence for {predicted} laid over")
     return (
         '<li class="card"><div class="pair">'
-        f"{image(picture, f'An image of the class {truth}')}"
+        f"{image_tag(image, f'An image of the class {truth}')}"
         f"{heated}"
         f'</div><p class="verdict"><span class="wrong">called {class_name(predicted)}</span> '
         f'<span class="sure">{number(float(run.confidence[index]))} sure</span></p>'
@@ -51,7 +50,7 @@ def _card(run: Run, index: int) -> str:
 
 
 def _small(data: bytes) -> Image.Image:
-    picture = decode(data, (SIDE, SIDE))
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image = decode(data, (SIDE, SIDE))
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     # A comment in the file would be written into the page with the pixels.
-    return Image.fromarray(np.asarray(picture))
+    return Image.fromarray(np.asarray(image))

@@ -1,1 +1,1 @@
-"""What the engine process and the HTTP processes say to each other, as binary frames."""
+"""The binary frames that the HTTP processes and the engine process send each other."""

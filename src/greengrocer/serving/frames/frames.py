@@ -17,7 +17,7 @@ from greengrocer.context import Context
 from greengrocer.engines.engine import Inference
 from greengrocer.errors import NotReady, Overloaded, Refusal
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, Ask, Labels, ModelId, Named, Ranked
+from greengrocer.ranking import Answer, AnswerOptions, ModelId, ModelLabels, NamedClass, Ranked
 from greengrocer.serving.rate_limits import RateLimitState
 
 MAX_SIDES = 4  # of an array's shape
@@ -118,7 +118,12 @@ class Classify(Frame, tag=5):
 
     @classmethod
     def of(
-        cls, number: int, picture: Picture, ask: Ask, context: Context, suspect: bool = False
+        cls,
+        number: int,
+        picture: Picture,
+        options: AnswerOptions,
+        context: Context,
+        suspect: bool = False,
     ) -> Self:
         """The frame that asks for ``picture``, under the deadline of ``context``."""
         return cls(
@@ -127,14 +132,14 @@ class Classify(Frame, tag=5):
             context.remaining(),
             suspect,
             context.patient,
-            *ask,
+            *options,
             picture if isinstance(picture, bytes) else PixelArray.of(picture),
         )
 
     @property
-    def ask(self) -> Ask:
+    def options(self) -> AnswerOptions:
         """What the answer is to contain."""
-        return Ask(self.top, self.evidence, self.overlay, self.tensors)
+        return AnswerOptions(self.top, self.evidence, self.overlay, self.tensors)
 
     @property
     def picture(self) -> Picture:
@@ -152,7 +157,7 @@ class Answered(Frame, tag=6):
     coarse: Ranked | None
     known: bool | None
     known_score: float | None
-    named: Named
+    named: NamedClass
     evidence: Array | None
     overlay: bytes | None
     tensors: Annotated[dict[str, Array], Meta(max_length=len(TENSORS))]
@@ -224,7 +229,7 @@ class Refused(Frame, tag=7):
 class Described(Frame, tag=8):
     """From the engine, to a new connection and after a reload: what the model is."""
 
-    labels: Labels
+    labels: ModelLabels
 
 
 class RateLimitRequest(Frame, tag=9):

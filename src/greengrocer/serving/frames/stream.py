@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 import structlog
+from msgspec import MsgspecError
 from msgspec.msgpack import Decoder, Encoder
 
 from greengrocer.serving.frames.frames import (
@@ -94,7 +95,7 @@ class FrameStream:
 def _decode(tag: int, body: memoryview) -> Frame:
     try:
         return DECODERS[tag].decode(body)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+    except (MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(f"a frame of kind {tag} is malformed: {error}") from None
 
 

@@ -1,1 +1,1 @@
-"""Which model serves, and how another takes its place."""
+"""Replace the model while the service runs: reload and roll back."""

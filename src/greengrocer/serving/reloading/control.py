@@ -1,4 +1,7 @@
-"""The private Unix socket on which a running service takes orders: one line of JSON each way."""
+"""The control socket: a private Unix socket, on which a service answers orders.
+
+An order and its answer are one line of JSON each.
+"""
 
 import asyncio
 import os
@@ -16,8 +19,8 @@ from greengrocer.errors import ControlRefused
 from greengrocer.locks import locked
 
 LINE_BYTES = 1 << 16
-LINE_SECONDS = 10.0  # for a line to come; a client that says nothing is left
-DYING_SECONDS = 1.0  # in which a process that has been killed lets go of its sockets
+LINE_SECONDS = 10.0  # to receive a line; then the connection is closed
+DYING_SECONDS = 1.0  # in which the system closes the sockets of a process that was killed
 BACKLOG = 8
 
 Message = dict[str, Any]
@@ -25,7 +28,7 @@ Obey = Callable[[Message], Awaitable[Message]]
 
 
 def control_path(port: int) -> Path | None:
-    """Where this user's service on ``port`` has its socket; None where nothing can be written."""
+    """The path of this user's socket for ``port``; None where no directory can be written."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and os.access(runtime, os.W_OK | os.X_OK):
         return Path(runtime, "greengrocer", f"{port}.sock")
@@ -37,14 +40,14 @@ def control_path(port: int) -> Path | None:
 
 @contextmanager
 def control_socket(path: Path) -> Iterator[socket.socket]:
-    """A socket that listens at ``path``, for this user alone; the file is gone at the end.
+    """A socket that listens at ``path``, for this user only; its file is removed at the end.
 
-    Raises ControlRefused where the directory is not private or another service has the path.
+    Raises ControlRefused where the directory is not private or another service uses the path.
     """
     _make_private(path.parent)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:
-            with locked(path.parent):  # one bound, about to listen, would look as if it were dead
+            with locked(path.parent):  # before it listens, a bound socket looks stale
                 _remove_stale(path)
                 listener.bind(str(path))
                 path.chmod(0o600)
@@ -61,7 +64,7 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
 
 
 class ControlServer:
-    """Answers each connection's line by what ``obey`` makes of it; ``async with`` serves."""
+    """Answers the line of each connection by ``obey``, inside its ``async with`` block."""
 
     def __init__(self, listener: socket.socket, obey: Obey) -> None:
         self.listener = listener
@@ -81,9 +84,9 @@ class ControlServer:
         try:
             if line := await _line(reader):
                 writer.write(orjson.dumps(await self._answer(line)) + b"\n")
-                with suppress(OSError):  # it did not wait for the answer
+                with suppress(OSError):  # the client disconnected
                     await writer.drain()
-        except asyncio.CancelledError:  # the service ends; asyncio would log a traceback
+        except asyncio.CancelledError:  # the service stops; asyncio would log a traceback
             return
         finally:
             writer.close()
@@ -94,12 +97,12 @@ class ControlServer:
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            return {"ok": False, "error": "an order is a line with one JSON object"}
+            return {"ok": False, "error": "an order must be one line with a JSON object"}
         return await self.obey(message)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
-    """A client's line, or nothing where it leaves, is silent or never ends its line."""
+    """A client's line; empty where none arrives in time, or it is too long."""
     try:
         async with asyncio.timeout(LINE_SECONDS):
             return await reader.readline()
@@ -108,9 +111,9 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 
 def ask(path: Path, order: Message) -> Message:
-    """What the service whose control socket is at ``path`` answers, however long it takes.
+    """The answer of the service whose control socket is at ``path``; waits without a limit.
 
-    Raises ControlRefused where nothing answers there.
+    Raises ControlRefused where no service answers.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         try:
@@ -124,12 +127,12 @@ def ask(path: Path, order: Message) -> Message:
         except ValueError as error:
             raise _refused(path, "the service ended without an answer: see its log") from error
     if not isinstance(answer, dict):
-        raise _refused(path, "what answers there is no greengrocer")
+        raise _refused(path, "the process that answers is not greengrocer")
     return answer
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the socket of a service that has died. Raises ControlRefused for one that lives."""
+    """Remove the socket of a service that has died. Raises ControlRefused while it runs."""
     with suppress(FileNotFoundError), locked(path.parent):
         _remove_stale(path)
 
@@ -137,16 +140,16 @@ def remove_stale(path: Path) -> None:
 def _remove_stale(path: Path) -> None:
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise _refused(path, "is no socket, and stays as it is")
+            raise _refused(path, "is not a socket: remove it, or give another --control-socket")
     except FileNotFoundError:
         return
     if _listens(path):
-        raise _refused(path, "a running service has it: give this one another --control-socket")
+        raise _refused(path, "a running service uses it: give this one another --control-socket")
     path.unlink(missing_ok=True)
 
 
 def _make_private(directory: Path) -> None:
-    """Make ``directory`` if need be, and refuse one that others own or may enter."""
+    """Make ``directory`` if it is missing; refuse one that others own or can enter."""
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
@@ -154,16 +157,18 @@ def _make_private(directory: Path) -> None:
         raise _refused(directory, (error.strerror or str(error)).lower()) from error
     private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
     if not private or found.st_uid != os.geteuid():
-        raise _refused(directory, "must be a directory that is yours alone (mode 0700)")
+        raise _refused(
+            directory, "must be a directory of yours that others cannot enter (mode 0700)"
+        )
 
 
 def _listens(path: Path) -> bool:
-    """Whether a service has the socket at ``path``, and is not just dying."""
+    """Whether a service listens at ``path``, and was not just killed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(DYING_SECONDS)
         try:
             probe.connect(str(path))
-            probe.recv(1)  # nothing, once it has died; one that lives waits for us to speak
+            probe.recv(1)  # empty once it has died; a running one waits for a line
         except TimeoutError:
             return True
         except (ConnectionRefusedError, ConnectionResetError):

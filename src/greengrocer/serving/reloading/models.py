@@ -1,4 +1,4 @@
-"""Which model serves, and the way back to the one before it."""
+"""The current model, and the previous one for a rollback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from greengrocer.pipeline import Pipeline
 
 
 class Models:
-    """The pipeline that serves and the previous one, swapped from any thread while images run.
+    """The current pipeline and the previous one; any thread may swap them while images run.
 
-    Both stay in memory. An engine that falls out of the pair is closed after its last image.
+    Both stay in memory. The engine of any older pipeline is closed after its last image.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -21,12 +21,12 @@ class Models:
 
     @property
     def current(self) -> Pipeline:
-        """The pipeline that an image would be given now."""
+        """The pipeline that the next image uses."""
         return self._current.pipeline
 
     @contextmanager
     def taken(self) -> Iterator[Pipeline]:
-        """The current pipeline for one image, open until that image is done."""
+        """The current pipeline, which stays open until the ``with`` block of this image ends."""
         with self._lock:
             model = self._current
             model.pictures += 1
@@ -40,19 +40,21 @@ class Models:
                 model.pipeline.close()
 
     def swap(self, pipeline: Pipeline) -> None:
-        """Let ``pipeline`` serve; the one before it is kept for ``roll_back``."""
+        """Make ``pipeline`` the current one; the one before it is kept for ``roll_back``."""
         with self._lock:
             oldest, self._previous = self._previous, self._current
             self._current = _LoadedModel(pipeline)
         self._drop(oldest)
 
     def check_previous(self) -> None:
-        """Raise ReloadRefused where there is no model to go back to."""
+        """Raise ReloadRefused where there is no previous model."""
         if self._previous is None:
-            raise ReloadRefused("there is no model to go back to: none has been replaced")
+            raise ReloadRefused(
+                "there is no previous model to roll back to: no reload has replaced one"
+            )
 
     def roll_back(self) -> None:
-        """Let the previous pipeline serve; a second time returns. Raises ReloadRefused."""
+        """Swap the current and the previous pipeline. Raises ReloadRefused."""
         self.check_previous()
         with self._lock:
             assert self._previous is not None
@@ -74,7 +76,7 @@ class Models:
 
 
 class _LoadedModel:
-    """A pipeline, the number of images on it, and whether it has been let go."""
+    """A pipeline, the number of its images in flight, and whether to close it after the last."""
 
     __slots__ = ("dropped", "pictures", "pipeline")
 

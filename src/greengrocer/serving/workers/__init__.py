@@ -1,1 +1,1 @@
-"""Many HTTP processes over one engine process, which alone holds the model."""
+"""`--workers`: several HTTP processes share one engine process, which holds the model."""

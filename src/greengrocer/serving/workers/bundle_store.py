@@ -1,6 +1,6 @@
-"""Copies of the bundles that serve, in the private directory: for the engine after this one.
+"""Copies of the serving bundles, in the runtime directory, for an engine that is started again.
 
-What lies where a bundle came from may be damaged, gone, or already another model by then.
+The original of a bundle may be damaged, deleted or replaced by then.
 """
 
 import errno
@@ -15,22 +15,22 @@ from greengrocer.bundles.bundle import Bundle
 from greengrocer.errors import BundleRefused
 from greengrocer.serving.workers.runtime_directory import replace_privately
 
-SERVING = "serving"  # in the private directory: what serves
+SERVING = "serving"  # the file in the runtime directory that names the current bundle
 COPIES = "bundles"
-ROOM = 16_000_000  # bytes that must be left: for the metrics of processes, above all
+ROOM = 16_000_000  # bytes that must stay free, mainly for the metrics of processes
 
 log = structlog.get_logger("greengrocer.engine")
 
 
 class StoredBundle(NamedTuple):
-    """A bundle's name or directory as a person said it, and its copy; None where it has none."""
+    """A bundle's name or directory as the operator gave it, and its copy, or None without one."""
 
     source: str
     copy: Path | None
 
 
 class BundleStore:
-    """What serves and what ``roll_back`` would return to. For one thread at a time."""
+    """The current bundle, and the one that ``roll_back`` returns to. For one thread at a time."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / SERVING
@@ -45,14 +45,14 @@ class BundleStore:
         self._tidy()
 
     def stage(self, source: str, bundle: Bundle) -> None:
-        """Copy ``bundle``, which has loaded; where there is no room for it, it goes without."""
+        """Copy ``bundle``, which has loaded. Without room for a copy, none is kept."""
         self._tidy()
         copy = self._free()
         try:
             bundle.copy_to(copy)
             if shutil.disk_usage(copy).free < ROOM:
                 raise OSError(  # noqa: TRY301
-                    errno.ENOSPC, "no room would be left for processes to be replaced"
+                    errno.ENOSPC, "the disk would be too full to start processes again"
                 )
         except (OSError, BundleRefused) as error:
             shutil.rmtree(copy, ignore_errors=True)
@@ -62,9 +62,9 @@ class BundleStore:
             self._staged = StoredBundle(source, copy)
 
     def remember(self, source: str) -> None:
-        """What is staged serves from now on, or what served before; raises OSError.
+        """Record that the staged bundle serves now or, if none is staged, the previous one.
 
-        Whatever comes of it, nothing is staged any more.
+        Nothing is staged afterwards, even after an error. Raises OSError.
         """
         staged, self._staged = self._staged, None
         serving = staged or self._previous or StoredBundle(source, None)
@@ -81,7 +81,7 @@ class BundleStore:
                 return copy
 
     def _tidy(self) -> None:
-        """Remove what nobody will ask for again."""
+        """Remove the copies that are neither current nor previous."""
         self._staged = None
         wanted = {stored.copy for stored in (self.current, self._previous) if stored}
         self.copies.mkdir(mode=0o700, exist_ok=True)

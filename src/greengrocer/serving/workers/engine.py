@@ -1,4 +1,4 @@
-"""The engine process: images come in on a Unix socket, answers go out; the model stands here."""
+"""The server of the engine process: it takes images on a Unix socket and sends answers."""
 
 import asyncio
 import math
@@ -35,18 +35,18 @@ from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 
 if TYPE_CHECKING:
-    from greengrocer.serving.local_rate_limiter import LocalRateLimiter
+    from greengrocer.serving.rate_limits import LocalRateLimiter
 
-FAR_PAST = 2.0  # seconds past its deadline, after which a thread must have noticed
-SLOW_PICTURES = 10.0  # or as many times what an image takes
+FAR_PAST = 2.0  # seconds after its deadline in which a thread must have stopped
+SLOW_PICTURES = 10.0  # or this many times the seconds of an average image
 
 log = structlog.get_logger("greengrocer.engine")
 
 
 class EngineServer:
-    """Admits images for all HTTP processes, and works on them in threads of its own.
+    """Admits images for all HTTP processes, and classifies them in its own threads.
 
-    ``announce`` must be called when ``models`` have changed.
+    Call ``announce`` after ``models`` has changed.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class EngineServer:
         self.admission = admission
         self.picture_bytes = picture_bytes
         self.metrics = metrics
-        self.limiter = limiter  # of all HTTP processes, where clients are limited
+        self.limiter = limiter  # for all HTTP processes; None without rate limits
         self.lock = ReaderWriterLock()
         self.connections: set[EngineConnection] = set()
         self.trim = Trim(lambda: any(connection.working for connection in self.connections))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
-        self._working: set[Context] = set()  # what threads have in their hands
+        self._working: set[Context] = set()  # of the images that threads work on
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self, listener: socket.socket) -> None:
-        """Take connections on ``listener``, which is bound and listening."""
+        """Accept connections on ``listener``, which is bound and listening."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: EngineConnection(self), sock=listener)
 
     def stop(self) -> None:
-        """Take no more; what is in flight is not waited for."""
+        """Close the server and its connections. Images in flight are not waited for."""
         if self._server is not None:
             self._server.close()
         for connection in list(self.connections):
@@ -84,14 +84,15 @@ class EngineServer:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def announce(self) -> None:
-        """Tell all HTTP processes what the model is now."""
+        """Describe the current model to all HTTP processes."""
         for connection in self.connections:
             connection.send(Described(self.models.current.labels))
 
     def hopeless(self) -> float:
-        """Seconds since some thread's work is hopeless, negative until it is; -inf without any.
+        """For how many seconds a thread has hung: negative if none has yet, -inf if none works.
 
-        Work has ended soon after its deadline, unless the engine is as slow as that by nature.
+        A thread hangs when it still works long after its deadline. How long depends on how slow
+        the engine is.
         """
         late = max((-context.remaining() for context in tuple(self._working)), default=-math.inf)
         if late <= 0:
@@ -99,7 +100,7 @@ class EngineServer:
         return late - max(FAR_PAST, SLOW_PICTURES * self.admission.service_seconds)
 
     async def serve(self, frame: Classify, context: Context, begun: Callable[[], None]) -> Served:
-        """The answer; raises a Refusal. A suspect was admitted once, by an engine that crashed."""
+        """The answer; raises a Refusal. A suspect is not admitted again: the last engine did it."""
         in_flight = self.metrics.pictures_in_flight.track_inprogress()
         if frame.suspect:
             with in_flight:
@@ -120,13 +121,13 @@ class EngineServer:
     def _classify(self, frame: Classify, context: Context) -> Served:
         self._working.add(context)
         try:
-            return serve(self.models, frame.picture, context, frame.ask)
+            return serve(self.models, frame.picture, context, frame.options)
         finally:
             self._working.discard(context)
 
 
 class EngineConnection(Link):
-    """One HTTP process, as the engine sees it."""
+    """The engine's end of the connection with one HTTP process."""
 
     def __init__(self, server: EngineServer) -> None:
         kinds = (Classify, Cancel, Ping) + (() if server.limiter is None else (RateLimitRequest,))
@@ -137,18 +138,18 @@ class EngineConnection(Link):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say what the model is."""
+        """Describe the model."""
         super().connection_made(transport)
         self.server.connections.add(self)
         self.send(Described(self.server.models.current.labels))
 
     @property
     def working(self) -> bool:
-        """Whether an image of it is not answered yet."""
+        """Whether an image of the HTTP process is not answered yet."""
         return bool(self._contexts)
 
     def data_received(self, data: bytes) -> None:
-        """Hand on the frames."""
+        """Handle the frames that are complete."""
         self.server.trim.received(len(data))
         super().data_received(data)
 
@@ -165,13 +166,13 @@ class EngineConnection(Link):
             case Ping():
                 self.send(frame)
             case RateLimitRequest():
-                assert self.server.limiter is not None  # or it is no frame of this stream
+                assert self.server.limiter is not None  # else the stream refuses the frame
                 self.send(
                     RateLimitReply(frame.id, self.server.limiter.count(frame.address, frame.key))
                 )
             case Classify():
                 if frame.id in self._contexts:
-                    raise Malformed("an image's number came twice")
+                    raise Malformed(f"the number {frame.id} is in use for another image")
                 context = self._contexts[frame.id] = Context(frame.request_id, frame.seconds)
                 context.patient = frame.patient
                 task = asyncio.get_running_loop().create_task(self._answer(frame, context))

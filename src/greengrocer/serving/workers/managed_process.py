@@ -1,4 +1,4 @@
-"""One process of a service: starts it by exec, and starts it again when it has died."""
+"""Starts one process of the service by exec, and starts it again when it has died."""
 
 import asyncio
 import signal
@@ -15,9 +15,9 @@ import structlog
 from greengrocer.serving.workers.runtime_directory import forget_metrics_of_dead
 from greengrocer.serving.workers.supervisor_channel import SupervisorChannel, SupervisorMessage
 
-QUICK_DEATHS = 5  # in a row, before a start has succeeded: then starting again is in vain
-FIRST_PAUSE = 0.2  # seconds after the second such death; doubled after each
-MISTAKE = 2  # the exit code for a person's mistake, which the process has told of in one line
+QUICK_DEATHS = 5  # in a row, before a start has succeeded: then the supervisor gives up
+FIRST_PAUSE = 0.2  # seconds to wait after the second such death; doubled after each
+MISTAKE = 2  # the exit code for an operator's mistake, which the process has logged in one line
 GAVE_UP = 1
 NOT_STARTED = 127
 
@@ -40,9 +40,11 @@ class ProcessSpec:
     """
 
     role: str
-    slot: str  # its metrics' place, which outlives it
+    slot: str  # of its metrics files, which the next process in the slot goes on with
     command: Sequence[str]
-    sockets: Sequence[socket.socket]  # handed on: their numbers are the command's last arguments
+    sockets: Sequence[
+        socket.socket
+    ]  # inherited: their descriptors are the command's last arguments
     directory: Path
     environment: Mapping[str, str]
 
@@ -55,7 +57,7 @@ class ManagedProcess:
     ) -> None:
         self.spec = spec
         self.receive = receive
-        self.ready = False  # the process that runs has said that its start succeeded
+        self.ready = False  # the running process has reported that its start succeeded
         self.deaths = 0  # in a row, of processes that never were ready
         self._process: Process | None = None
         self._channel: SupervisorChannel | None = None
@@ -63,16 +65,16 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int | None:
-        """The running process's."""
+        """The id of the running process, or of the last one; None before the first."""
         return self._process.pid if self._process else None
 
     async def keep_running(self) -> None:
-        """Until told to stop; raises GaveUp where it cannot be started."""
+        """Start the process again after each death. Raises GaveUp if it cannot be started."""
         ever_ready = False
         while not self._stopping.is_set():
             try:
                 code = await self._run()
-            except OSError as error:  # there are no descriptors, processes or memory left
+            except OSError as error:  # too few descriptors, processes or memory
                 code = NOT_STARTED
                 log.warning("cannot start", role=self.spec.role, reason=error.strerror)
             ever_ready |= self.ready
@@ -88,26 +90,26 @@ class ManagedProcess:
                 await self._pause(FIRST_PAUSE * 2 ** (self.deaths - 2))
 
     def send(self, message: SupervisorMessage) -> None:
-        """Say ``word`` to the process."""
+        """Send ``message`` to the process, if it runs."""
         if self._channel is not None:
             self._channel.send(message)
 
     def stop(self, signum: int) -> None:
-        """Start it no more, and send it ``signum``.
+        """Send ``signum`` to the process, and do not start it again.
 
-        One whose start has not succeeded has nothing to finish, and might load libraries that make
-        an error of a signal.
+        A process that is still starting is killed: it has nothing to finish, and the libraries
+        that it loads may turn a signal into an error.
         """
         self._stopping.set()
         self.signal(signum if self.ready else signal.SIGKILL)
 
     def signal(self, signum: int) -> None:
-        """Send ``signum`` to what runs now."""
+        """Send ``signum`` to the running process."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(signum)
 
     async def _run(self) -> int:
-        """Start a process and wait for its end: the exit code, or minus the signal."""
+        """Start the process and wait for its end. Returns the exit code, or minus the signal."""
         self.ready = False
         ours, theirs = socket.socketpair()
         with theirs:
@@ -119,12 +121,12 @@ class ManagedProcess:
                     pass_fds=numbers,
                     stdin=subprocess.DEVNULL,
                     env=dict(self.spec.environment),
-                    process_group=0,  # a terminal's Ctrl-C is ours to pass on
+                    process_group=0,  # the supervisor passes a terminal's Ctrl-C on
                 )
             except OSError:
                 ours.close()
                 raise
-        if self._stopping.is_set():  # it came while the process was being started
+        if self._stopping.is_set():  # stop() was called while the process was being started
             self._process.kill()
         self._channel = await SupervisorChannel.over(ours, self._receive)
         log.info("started", role=self.spec.role, pid=self._process.pid)
@@ -147,5 +149,7 @@ class ManagedProcess:
             return
 
     def _give_up(self) -> NoReturn:
-        log.critical("giving up: it dies at every start", role=self.spec.role, times=self.deaths)
+        log.critical(
+            "giving up: the process dies at every start", role=self.spec.role, times=self.deaths
+        )
         raise GaveUp(GAVE_UP)

@@ -1,4 +1,4 @@
-"""Suspects are worked on alone: everything else waits until they are through."""
+"""A lock for the engine: a suspect image is classified alone, all others side by side."""
 
 import asyncio
 from collections import deque
@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 
 class ReaderWriterLock:
-    """Many may be inside together, or one alone; whoever wants to be alone goes first.
+    """An asyncio lock with many shared holders or one exclusive one. Exclusive waiters go first.
 
-    All of it runs on one event loop.
+    For tasks of one event loop.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class ReaderWriterLock:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Be inside with others of this kind."""
+        """Hold the lock together with other shared holders."""
         if self._exclusive or self._writers:
             await self._wait(self._readers)
         else:
@@ -32,7 +32,7 @@ class ReaderWriterLock:
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
-        """Be inside with nobody else."""
+        """Hold the lock alone."""
         if self._holders:
             await self._wait(self._writers)
         else:
@@ -47,7 +47,7 @@ class ReaderWriterLock:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
-            await turn  # whoever ends the wait has counted us in already
+            await turn  # _admit has counted this task as a holder before it set the result
         except asyncio.CancelledError:
             if turn.cancelled():
                 queue.remove(turn)

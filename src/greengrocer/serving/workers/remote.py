@@ -1,4 +1,4 @@
-"""The classifier of an HTTP process: the pipeline stands in the engine process."""
+"""The classifier of an HTTP process. It sends images to the engine process."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from greengrocer.errors import (
     UnreadableImage,
 )
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Ask, Labels
+from greengrocer.ranking import AnswerOptions, ModelLabels
 from greengrocer.serving.classifier import Served
 from greengrocer.serving.frames.frames import (
     Answered,
@@ -33,35 +33,39 @@ from greengrocer.serving.frames.stream import FrameStream, Link
 from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 
 FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, RateLimitReply)
-RETRY_SECONDS = 0.1  # where even the socket's queue is full
-PING_SECONDS = 1.0  # in which an engine that does not hang answers, however busy
-LATE_SECONDS = 1.0  # after its deadline, until an unanswered image makes the engine suspect
-CRASHES = "the image crashes the decoder, twice and on its own: save it anew as a JPEG"
+RETRY_SECONDS = 0.1  # between two attempts to connect while the socket's backlog is full
+PING_SECONDS = 1.0  # in which an engine that does not hang answers, even a busy one
+LATE_SECONDS = 1.0  # after an image's deadline, until a missing answer is reported
+CRASHES = "the image crashes the decoder, also when it is decoded alone: save it as a new JPEG"
 
 
 class PendingImage:
-    """An image that is to be answered, for as long as somebody waits; perhaps by another engine.
+    """An image that a caller waits for. If its engine dies, the next engine gets it.
 
-    Its bytes are counted by whoever waits: a call that nobody waits for is let go at once.
+    The caller counts the image's bytes, so the object is dropped as soon as no caller waits.
     """
 
     def __init__(
-        self, picture: Picture, context: Context, ask: Ask, future: "asyncio.Future[Served]"
+        self,
+        picture: Picture,
+        context: Context,
+        options: AnswerOptions,
+        future: "asyncio.Future[Served]",
     ) -> None:
         self.picture = picture
         self.context = context
-        self.ask = ask
+        self.options = options
         self.future = future
-        self.suspect = False  # it was in flight when an engine crashed
-        self.link: Link | None = None  # where it was sent
-        self.begun = False  # the engine said that it works on this and nothing else
+        self.suspect = False  # the image was in flight when an engine crashed
+        self.link: Link | None = None  # over which it was sent; None: no engine has it
+        self.begun = False  # the engine works on this image and on nothing else
 
     def frame(self, number: int) -> Classify:
-        """What the engine is to be told."""
-        return Classify.of(number, self.picture, self.ask, self.context, self.suspect)
+        """The frame that asks the engine for an answer."""
+        return Classify.of(number, self.picture, self.options, self.context, self.suspect)
 
     def settle(self, result: Served | Exception) -> None:
-        """Answer, if somebody still waits."""
+        """Give the caller its result, if it still waits."""
         if self.future.done():
             return
         if isinstance(result, Served):
@@ -73,53 +77,57 @@ class PendingImage:
 class RemoteClassifier:
     """Sends images to the engine at the Unix socket ``path``, many at once on one connection.
 
-    The socket outlives an engine that crashes: images that were in flight are sent again to the
-    next one, as suspects, and those that come meanwhile wait for it. ``suspect_engine`` is called
-    when an image stays unanswered for long after its deadline, and when a ping does.
+    The socket outlives an engine that crashes. Images that were in flight are sent to the next
+    engine, as suspects. Images that arrive in between wait for it. ``suspect_engine`` is called
+    when the engine leaves a ping unanswered, or an image long after its deadline.
     """
 
     def __init__(self, path: Path, suspect_engine: Callable[[], None]) -> None:
         self.path = path
         self.suspect_engine = suspect_engine
-        self.limiter = RemoteRateLimiter()  # over the same connection
-        self._labels: Labels | None = None
-        self._link: Link | None = None  # one that is connected
-        self._described = False  # the engine behind the link has said that it is ready
+        self.limiter = RemoteRateLimiter()  # uses the same connection
+        self._labels: ModelLabels | None = None
+        self._link: Link | None = None  # None while there is no engine
+        self._described = False  # the engine has described its model: it is ready
         self._open = True
-        self._calls: dict[int, PendingImage] = {}  # that somebody waits for
-        self._late: set[int] = set()  # whose deadline has passed, and the engine has said nothing
+        self._calls: dict[int, PendingImage] = {}  # by number, while a caller waits
+        self._late: set[int] = (
+            set()
+        )  # numbers of images that the engine left unanswered at their deadline
         self._numbers = count(1)
         self._first = asyncio.Event()
-        self._pong = asyncio.Event()  # the ping has come back, or will not
+        self._pong = asyncio.Event()  # the ping has come back, or the engine has died
         self._checking: asyncio.Task[bool] | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect, and wait until the engine has said what its model is."""
+        """Connect, and wait until the engine has described its model."""
         self._connect()
         await self._first.wait()
 
     @property
-    def labels(self) -> Labels:
-        """The classes of the engine's model, as it told them last."""
+    def labels(self) -> ModelLabels:
+        """The labels of the engine's model, as last described."""
         assert self._labels is not None, "not started"
         return self._labels
 
     @property
     def healthy(self) -> bool:
-        """Whether there is an engine that is ready."""
+        """Whether an engine is connected and ready."""
         return self._open and self._described
 
     async def check(self) -> bool:
-        """Ask the engine whether it is there; one that does not say so in time is suspect."""
+        """Ping the engine. Returns whether it answered; if it did not, calls ``suspect_engine``."""
         if not self.healthy:
             return False
-        if self._checking is None or self._checking.done():  # one ping for all who ask meanwhile
+        if (
+            self._checking is None or self._checking.done()
+        ):  # one ping for all callers at the same time
             self._checking = asyncio.get_running_loop().create_task(self._ping())
         return await asyncio.shield(self._checking)
 
     async def _ping(self) -> bool:
-        if self._link is None or not self.healthy:  # it has gone since this was begun
+        if self._link is None or not self.healthy:  # the engine died before the task started
             return False
         self._pong.clear()
         self._link.send(Ping())
@@ -131,19 +139,19 @@ class RemoteClassifier:
             return False
         return self.healthy
 
-    async def classify(self, picture: Picture, context: Context, ask: Ask) -> Served:
+    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
         """The answer; raises a Refusal."""
         if not self._open:
             raise NotReady("the service is stopping")
         loop, number = asyncio.get_running_loop(), next(self._numbers)
-        call = PendingImage(picture, context, ask, loop.create_future())
+        call = PendingImage(picture, context, options, loop.create_future())
         self._calls[number] = call
         context.on_cancel = partial(
             self._withdraw, number, ClientDisconnected("the client disconnected")
         )
         clock = loop.call_later(max(0.0, context.remaining()), self._expire, number)
         try:
-            if self._has_room():  # else it waits for its turn
+            if self._has_room():  # else _send_waiting sends it later
                 self._send(number, call)
             return await call.future
         except asyncio.CancelledError:
@@ -156,7 +164,7 @@ class RemoteClassifier:
             del call  # or its future's exception would hold this frame, and this frame it
 
     def close(self) -> None:
-        """Break the connection."""
+        """Close the connection."""
         self._open = self._described = False
         if self._connecting is not None:
             self._connecting.cancel()
@@ -164,14 +172,14 @@ class RemoteClassifier:
             self._link.drop()
 
     def _expire(self, number: int) -> None:
-        """The deadline has passed; an engine that says nothing for a while longer is suspect."""
+        """Refuse an image whose deadline has passed; ``_look_after`` follows later."""
         call = self._calls.get(number)
         if call is None:
             return
         if self._described:
             late = DeadlineExceeded("the deadline passed before an answer was ready")
             self._withdraw(number, late)
-            if call.link is not None:  # of what was never sent the engine has nothing to say
+            if call.link is not None:  # an image that was not sent gets no answer
                 self._late.add(number)
                 asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
         else:
@@ -179,13 +187,13 @@ class RemoteClassifier:
         call.context.cancel()
 
     def _look_after(self, number: int) -> None:
-        """A deadline has passed some time ago: if the engine still says nothing, tell of it."""
+        """Report the engine if it has still not answered an image whose deadline passed."""
         if number in self._late:
             self._late.remove(number)
             self.suspect_engine()
 
     def _withdraw(self, number: int, reason: Refusal) -> None:
-        """Nobody waits for this one: the engine's word on it is not waited for either."""
+        """Cancel an image at the engine, and refuse it to its caller."""
         call = self._calls.get(number)
         if call is not None and call.link is not None:
             call.link.send(Cancel(number))
@@ -200,7 +208,7 @@ class RemoteClassifier:
         self._link.send(call.frame(number))
 
     def _send_waiting(self) -> None:
-        """Send what no engine has, or what was with one that has gone, while there is room."""
+        """Send the images that no engine has, until the link is full."""
         for number, call in list(self._calls.items()):
             if not self._has_room():
                 return
@@ -224,7 +232,7 @@ class RemoteClassifier:
                 return
 
     def _lost(self) -> None:
-        """The engine has gone. Its next self gets what it had, but for what crashed it alone."""
+        """The engine has died: the next one gets its images, except one that crashed it alone."""
         self._link, self._described = None, False
         self._pong.set()
         self._late.clear()
@@ -237,9 +245,9 @@ class RemoteClassifier:
         if self._open:
             self._connect()
 
-    def _found(self, labels: Labels) -> None:
-        """There is an engine, or its model has changed."""
-        assert self._link is not None, "it says so over the link"
+    def _found(self, labels: ModelLabels) -> None:
+        """The engine has described its model: it is ready, or its model has changed."""
+        assert self._link is not None, "the frame came over it"
         self._labels, self._described = labels, True
         self.limiter.found(self._link)
         self._first.set()

@@ -1,4 +1,4 @@
-"""The limiter of an HTTP process: the engine process counts, for all of them."""
+"""The rate limiter of an HTTP process. The engine process counts for all of them."""
 
 import asyncio
 from itertools import count
@@ -8,12 +8,12 @@ from greengrocer.serving.frames.frames import RateLimitReply, RateLimitRequest
 from greengrocer.serving.frames.stream import Link
 from greengrocer.serving.rate_limits import RateLimitState
 
-COUNT_SECONDS = 2.0  # many times what the engine's event loop takes
+COUNT_SECONDS = 2.0  # to wait for the engine: many times what its event loop takes
 AWAY = "the engine is being replaced: ask again"
 
 
 class RemoteRateLimiter:
-    """Asks over the link of the process's classifier, which tells when there is one."""
+    """Asks the engine over the link of the RemoteClassifier, which calls ``found`` and ``lost``."""
 
     def __init__(self) -> None:
         self._link: Link | None = None
@@ -21,7 +21,7 @@ class RemoteRateLimiter:
         self._numbers = count(1)
 
     async def take(self, address: str, key: str | None) -> tuple[RateLimitState, ...]:
-        """Count one request, as a RateLimiter; raises NotReady while there is no engine."""
+        """Count one request, as RateLimiter says. Raises NotReady while there is no engine."""
         if self._link is None:
             raise NotReady(AWAY)
         number = next(self._numbers)
@@ -39,18 +39,18 @@ class RemoteRateLimiter:
             self._asked.pop(number, None)
 
     def found(self, link: Link) -> None:
-        """There is an engine at the other end of ``link``."""
+        """An engine is ready at the other end of ``link``."""
         self._link = link
 
     def lost(self) -> None:
-        """It has gone, and with it what it was asked."""
+        """The engine has died: refuse the requests that wait for its count."""
         self._link = None
         for asked in self._asked.values():
             if not asked.done():
                 asked.set_exception(NotReady(AWAY))
 
     def receive(self, reply: RateLimitReply) -> None:
-        """The engine has counted."""
+        """Give the engine's reply to the request that waits for it."""
         asked = self._asked.get(reply.id)
         if asked is not None and not asked.done():
             asked.set_result(reply.states)

@@ -1,4 +1,4 @@
-"""The directory that only these processes may enter: the engine's socket, settings, metrics."""
+"""The private directory of a service's processes: the engine's socket, settings, metrics."""
 
 import ctypes
 import os
@@ -13,21 +13,21 @@ from time import sleep
 from greengrocer.errors import UsageError
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
-PARENT_SECONDS = 1.0  # between two looks at whether it lives
+PARENT_SECONDS = 1.0  # between two checks whether the parent lives
 BACKLOG = 128
 ENGINE_SOCKET = "engine.sock"
-MOST_SOCKET = 103  # bytes of a Unix socket's path, where fewest are allowed (macOS)
+MOST_SOCKET = 103  # bytes of a Unix socket's path: macOS allows the fewest
 MAX_DIRECTORY = MOST_SOCKET - 1 - len(ENGINE_SOCKET)
 SETTINGS = "settings.json"
 METRICS = "metrics"
 METRIC_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # a file for each
-METRICS_BYTES = 1 << 17  # of a file: some hundred series
+METRICS_BYTES = 1 << 17  # of a file: room for some hundred series
 
 
 def make_runtime_directory(processes: int) -> Path:
-    """A fresh directory of mode 0700, with room for the metrics of so many processes.
+    """A new directory of mode 0700, on a disk with room for the metrics of ``processes``.
 
-    Raises UsageError where there is no place for it.
+    Raises UsageError if it cannot be made.
     """
     directory = None
     try:
@@ -52,17 +52,17 @@ def make_runtime_directory(processes: int) -> Path:
 
 
 def reserve_metrics(directory: Path, slot: str) -> None:
-    """Take the room for the metrics of the process in ``slot`` now; raises OSError without any.
+    """Reserve the metrics files of the process in ``slot``. Raises OSError if the disk is full.
 
-    What a dead process in the slot has counted stays. prometheus_client maps files with holes: on
-    a full disk, who first writes into a hole dies.
+    The counts of a dead process in the slot stay. prometheus_client maps sparse files: on a full
+    disk a process dies when it first writes into a hole.
     """
     for kind in METRIC_KINDS:
         _reserve(directory / METRICS / f"{kind}_{slot}.db", METRICS_BYTES)
 
 
 def _reserve(path: Path, size: int) -> None:
-    """A file of so many zeros, which are really there."""
+    """Make the file at least ``size`` bytes long, with all blocks allocated."""
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -71,15 +71,15 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def remove_runtime_directory(directory: Path) -> None:
-    """Remove it with all that is in it; several processes may try at once."""
+    """Remove the directory and its contents. Several processes may do so at once."""
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def listen_privately(path: Path) -> socket.socket:
     """A listening Unix socket of mode 0600 at ``path``.
 
-    The supervisor keeps it open, so that it outlives an engine: who connects while there is none
-    waits for the next.
+    The supervisor keeps it open, so it outlives an engine. A client that connects while there is
+    no engine waits for the next one.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -92,13 +92,13 @@ def listen_privately(path: Path) -> socket.socket:
 
 
 def write_privately(path: Path, text: str) -> None:
-    """A new file of mode 0600."""
+    """Write a new file of mode 0600. Raises FileExistsError if there is one."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
 
 
 def replace_privately(path: Path, text: str) -> None:
-    """The same where there may be one already, which stays as it is if there is no room."""
+    """Write a file of mode 0600 in one step. On a full disk the old file stays as it was."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     write_privately(new, text)
@@ -106,25 +106,25 @@ def replace_privately(path: Path, text: str) -> None:
 
 
 def forget_metrics_of_dead(directory: Path, slot: str) -> None:
-    """Remove a dead process's gauges of what is live; its counts stay, for sums never fall.
+    """Remove a dead process's live gauges. Its counts stay, because a sum must never fall.
 
-    The next process in its slot goes on counting in the same files. It is prometheus_client's
-    ``mark_process_dead``, without the memory that importing it takes.
+    The next process in the slot goes on counting in the same files. This does what
+    prometheus_client's ``mark_process_dead`` does, without the memory of importing it.
     """
     for file in (directory / METRICS).glob(f"gauge_live*_{slot}.db"):
         file.unlink(missing_ok=True)
 
 
 def end_with(parent: int, signum: signal.Signals) -> None:
-    """Have ``signum`` sent to us when the process ``parent``, our parent, dies.
+    """Have ``signum`` sent to this process when its parent, the process ``parent``, dies.
 
-    The kernel sends it where it can; elsewhere a thread looks every now and then.
+    On Linux the kernel sends it. Elsewhere a thread checks the parent every second.
     """
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
-    except (OSError, AttributeError):  # Linux alone has it
+    except (OSError, AttributeError):  # only Linux has prctl
         Thread(target=_watch, args=(parent, signum), name="parent", daemon=True).start()
-    if os.getppid() != parent:  # it died before we had asked
+    if os.getppid() != parent:  # the parent died before prctl was called
         os.kill(os.getpid(), signum)
 
 

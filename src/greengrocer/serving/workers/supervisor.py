@@ -1,4 +1,4 @@
-"""Starts one engine process and N HTTP processes, replaces what dies or hangs, ends them all."""
+"""Starts one engine process and N HTTP processes, replaces those that die or hang, stops all."""
 
 import asyncio
 import math
@@ -13,14 +13,14 @@ from greengrocer.serving.signals import on_signal
 from greengrocer.serving.workers.managed_process import GaveUp, ManagedProcess, ProcessSpec
 from greengrocer.serving.workers.supervisor_channel import SupervisorMessage
 
-HEALTH_SECONDS = 1.0  # in which an engine that does not hang answers
-PROMPT_SECONDS = 5.0  # for what has nothing left to do, before it is killed
+HEALTH_SECONDS = 1.0  # in which an engine that does not hang answers HEALTH
+PROMPT_SECONDS = 5.0  # to stop, for a process with nothing left to do, before it is killed
 
 log = structlog.get_logger("greengrocer.supervisor")
 
 
 class Supervisor:
-    """Runs until a signal ends it. It holds the sockets and no model."""
+    """Runs the processes until a signal. It holds the sockets, but no model."""
 
     def __init__(
         self,
@@ -30,16 +30,16 @@ class Supervisor:
         patience: float,
     ) -> None:
         self.listeners = listeners
-        self.patience = patience  # seconds that HTTP processes may take to end
+        self.patience = patience  # seconds that HTTP processes may take to stop
         self.engine = ManagedProcess(engine, self._hear_engine)
         self.workers = [ManagedProcess(spec, self._hear_worker) for spec in workers]
         self._stop: asyncio.Future[signal.Signals] | None = None
-        self._now = asyncio.Event()  # a second signal: end without waiting
+        self._now = asyncio.Event()  # set by a second signal: stop without waiting
         self._check: asyncio.Task[None] | None = None
         self._health: asyncio.Future[float] | None = None
 
     async def run(self) -> int:
-        """The exit code: 0 after a signal, GaveUp's where a process cannot be started."""
+        """The exit code: 0 after a signal, that of GaveUp if a process cannot be started."""
         loop = asyncio.get_running_loop()
         self._stop = loop.create_future()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -67,19 +67,19 @@ class Supervisor:
             self._stop.set_result(signum)
 
     def _reload(self) -> None:
-        if self.engine.ready:  # one that is starting reads its bundle anyway
+        if self.engine.ready:  # an engine that is starting reads the bundle anyway
             self.engine.signal(signal.SIGHUP)
 
     async def _wind_down(self, signum: signal.Signals, running: "list[asyncio.Task[None]]") -> None:
-        """The HTTP processes finish what they took; then the engine has nothing left to do."""
+        """Stop the HTTP processes, which finish their requests, and then the engine."""
         log.info("stopping", signal=signum.name)
         for listener in self.listeners:
-            listener.close()  # or clients would wait on it for an answer from nobody
+            listener.close()  # else clients would connect and get no answer
         for worker in self.workers:
             worker.stop(signum)
         if not await self._ended(running[1:], self.patience, self._now):
             for worker in self.workers:
-                worker.stop(signum)  # the second signal: they leave at once
+                worker.stop(signum)  # their second signal: they stop at once
             await self._ended(running[1:], PROMPT_SECONDS)
         self.engine.stop(signal.SIGTERM)
         await self._ended(running[:1], PROMPT_SECONDS)
@@ -90,7 +90,7 @@ class Supervisor:
         seconds: float,
         interruption: asyncio.Event | None = None,
     ) -> bool:
-        """Wait for ``seconds`` at most, or until interrupted; whether all ``tasks`` have ended."""
+        """Wait for ``seconds`` at most, or until interrupted. Returns whether all tasks ended."""
         interrupted = asyncio.create_task((interruption or asyncio.Event()).wait())
         end = asyncio.get_running_loop().time() + seconds
         while not all(task.done() for task in tasks) and not interrupted.done():
@@ -126,9 +126,9 @@ class Supervisor:
             self._health.set_result(value)
 
     async def _check_engine(self) -> None:
-        """Kill an engine that does not answer, or that works on what is far past its deadline.
+        """Kill an engine that does not answer, or that works long after a deadline.
 
-        Nobody asks before an image stayed without an answer: idle processes stay idle.
+        It runs only after a worker's SUSPICION, so that idle processes stay idle.
         """
         pid = self.engine.pid
         while self.engine.ready and self.engine.pid == pid:
@@ -142,7 +142,7 @@ class Supervisor:
             await asyncio.sleep(-hopeless)
 
     async def _ask_engine(self) -> float:
-        """Since when its work is hopeless, in seconds; infinite where it does not answer."""
+        """For how many seconds a thread of the engine has hung; inf if nothing answers."""
         self._health = asyncio.get_running_loop().create_future()
         self.engine.send(SupervisorMessage.HEALTH)
         try:

@@ -1,4 +1,4 @@
-"""What the supervisor and its processes say to each other: one word and one number, fixed size."""
+"""The messages between the supervisor and its processes: a kind and a number, of fixed size."""
 
 import asyncio
 import socket
@@ -11,12 +11,12 @@ MESSAGE = struct.Struct(">Bd")
 
 
 class SupervisorMessage(IntEnum):
-    """What is said. Only HEALTHY has a number that means anything."""
+    """The kinds of messages. Only HEALTHY uses the number."""
 
-    READY = 1  # a process: my start succeeded
-    SUSPICION = 2  # an HTTP process: the engine leaves an image unanswered
-    HEALTH = 3  # the supervisor: how are you?
-    HEALTHY = 4  # the engine: alive, and for so many seconds its oldest work has been hopeless
+    READY = 1  # from a process: its start succeeded
+    SUSPICION = 2  # from an HTTP process: the engine left an image or a ping unanswered
+    HEALTH = 3  # from the supervisor to the engine, which answers HEALTHY
+    HEALTHY = 4  # from the engine: for how many seconds a thread has hung
 
 
 Receive = Callable[[SupervisorMessage, float], None]
@@ -32,22 +32,22 @@ class SupervisorChannel(asyncio.Protocol):
 
     @classmethod
     async def over(cls, end: socket.socket, receive: Receive) -> Self:
-        """The control over ``end``, which it closes when it is done."""
+        """The channel over ``end``, which it owns and closes."""
         channel = cls(receive)
         await asyncio.get_running_loop().create_unix_connection(lambda: channel, sock=end)
         return channel
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to write."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The other side has gone; how it went is told by the kernel, not here."""
+        """The other process has ended or closed its end. ``wait`` tells the supervisor how."""
         del exc
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what is said; whoever says what is no message is not listened to any more."""
+        """Call ``receive`` with each message. Close the channel after a message of no kind."""
         self._buffer += data
         while len(self._buffer) >= MESSAGE.size:
             number, value = MESSAGE.unpack_from(self._buffer)
@@ -60,11 +60,11 @@ class SupervisorChannel(asyncio.Protocol):
             self._receive(message, value)
 
     def send(self, message: SupervisorMessage, value: float = 0.0) -> None:
-        """Say ``word``, if the other side is still there."""
+        """Send ``message``, if the channel is open."""
         if self._transport is not None:
             self._transport.write(MESSAGE.pack(message, value))
 
     def close(self) -> None:
-        """Close at once."""
+        """Close the channel at once."""
         if self._transport is not None:
             self._transport.abort()

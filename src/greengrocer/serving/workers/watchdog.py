@@ -1,4 +1,4 @@
-"""Ends an HTTP process whose event loop stands still, so that the supervisor replaces it."""
+"""Kills an HTTP process whose event loop hangs, so that the supervisor replaces it."""
 
 import asyncio
 import signal
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-HUNG_SECONDS = 30.0  # many times what the longest step of a busy loop takes
+HUNG_SECONDS = 30.0  # many times the longest step of a busy loop
 
 
 class Watchdog:
-    """ASGI middleware. The kernel's timer ends the process unless its loop puts it off in time.
+    """ASGI middleware. A kernel timer kills the process unless the event loop resets it in time.
 
     The timer runs only while requests are in flight: idle processes stay idle.
     """
@@ -33,9 +33,9 @@ class Watchdog:
             self._in_flight -= 1
 
     def _put_off(self) -> None:
-        """Set the timer anew, or stop it where there is nothing in flight."""
+        """Reset the timer, or stop it if no request is in flight."""
         self._armed = self._in_flight > 0
-        # What SIGALRM does by default needs no Python, so it ends a thread that never yields, too.
+        # SIGALRM's default action needs no Python, so it also works if a thread never yields.
         signal.setitimer(signal.ITIMER_REAL, self.seconds if self._armed else 0)
         if self._armed:
             asyncio.get_running_loop().call_later(self.seconds / 3, self._put_off)

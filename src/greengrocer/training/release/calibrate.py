@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import Labels, score
+from greengrocer.figures.score import ClassIds, score
 from greengrocer.training.recipe import Export
 
 # Few held-out images, all of them right, must not make the model sure of everything.
@@ -16,7 +16,7 @@ COLDEST, HOTTEST = 0.2, 5.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def fit_temperature(logits: Floats, labels: Labels) -> float:
+def fit_temperature(logits: Floats, labels: ClassIds) -> float:
     """The T for which softmax(logits / T) has the least mean negative log-likelihood.
 
     ``logits`` [N, classes] and ``labels`` [N] are of images that training did not see
@@ -33,7 +33,7 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     return math.exp((low + high) / 2)
 
 
-def mean_nll(logits: Floats, labels: Labels, temperature: float = 1.0) -> float:
+def mean_nll(logits: Floats, labels: ClassIds, temperature: float = 1.0) -> float:
     """Mean negative log-likelihood, in nats, of the ``labels`` [N] under softmax(logits / T)."""
     scaled = _scaled(logits, temperature)
     normaliser = np.log(np.exp(scaled).sum(axis=1))
@@ -51,7 +51,7 @@ class Thresholds(NamedTuple):
 def fit_thresholds(
     probabilities: Floats,
     known_score: Floats,
-    truth: Labels,
+    truth: ClassIds,
     coarse_of: Sequence[int] | None,
     how: Export,
 ) -> Thresholds:
@@ -59,7 +59,7 @@ def fit_thresholds(
 
     The share ``how.known_quantile`` of the images falls below the first. Of the others, those
     named at the fine level are right ``how.answer_precision`` of the time; and so are those of the
-    rest that are named at the coarse level, whose confidence no temperature can mend on its own.
+    rest that are named at the coarse level, whose confidence a temperature alone cannot correct.
     """
     known = known_threshold(known_score, how.known_quantile)
     believed = known_score >= known
@@ -75,7 +75,7 @@ def fit_thresholds(
 def figures(
     probabilities: Floats,
     known_score: Floats,
-    truth: Labels,
+    truth: ClassIds,
     coarse_of: Sequence[int] | None,
     limits: Thresholds,
 ) -> dict[str, float]:
@@ -128,7 +128,7 @@ class _Claims(NamedTuple):
 
 
 def _claims(
-    probabilities: Floats, truth: Labels, coarse_of: Sequence[int] | None
+    probabilities: Floats, truth: ClassIds, coarse_of: Sequence[int] | None
 ) -> tuple[_Claims, _Claims | None]:
     """What is claimed at the fine level and, with a hierarchy, at the coarse one."""
     fine = _Claims(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth)

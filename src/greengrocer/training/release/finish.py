@@ -11,7 +11,7 @@ from tqdm import tqdm
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
@@ -64,7 +64,7 @@ class RawAnswers(NamedTuple):
     in_float: Floats
     in_int8: Floats
     known_score: Floats
-    truth: Labels
+    truth: ClassIds
 
     def compare(self) -> Comparison:
         """What int8 costs on these images."""

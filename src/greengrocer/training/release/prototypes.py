@@ -8,14 +8,14 @@ import onnx
 import torch
 
 from greengrocer.figures.clusters import cluster_directions, of_length_one
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import Prototypes
 from greengrocer.training.release.measure import pool_features
 
 
 def find_prototypes(
-    backbone: onnx.ModelProto, paths: Sequence[Path], labels: Labels, geometry: Geometry
+    backbone: onnx.ModelProto, paths: Sequence[Path], labels: ClassIds, geometry: Geometry
 ) -> Prototypes:
     """The prototypes of the training images at ``paths``, of the classes ``labels`` [N].
 

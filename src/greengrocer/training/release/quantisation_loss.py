@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greengrocer.errors import UsageError
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 
 MAX_LOSS = 0.5  # points of top-1
 MIN_AGREEMENT = 98.0  # percent of labels
@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
     gain_high: float
 
 
-def compare(in_float: Labels, in_int8: Labels, truth: Labels) -> Comparison:
+def compare(in_float: ClassIds, in_int8: ClassIds, truth: ClassIds) -> Comparison:
     """Compare two predictions [N] of the same labels ``truth`` [N].
 
     The interval is that of Agresti and Min for the difference of paired proportions (Statistics

@@ -27,7 +27,7 @@ from greengrocer.web.body.form import OVERHEAD, Event, Form, Part, parameters
 from greengrocer.web.quoted import quoted
 
 FIELD = "file"
-PICTURE_TYPES = media_types()
+IMAGE_TYPES = media_types()
 OCTETS = "application/octet-stream"
 FORM_TYPE = "multipart/form-data"
 LINK_TYPE = "application/x-www-form-urlencoded"
@@ -42,17 +42,17 @@ class UploadLimits:
 
     A body has ``grace`` seconds, and one second more for every ``rate`` bytes that come, but never
     more than ``grace`` ahead: what came fast buys no silence.
-    ``request_bytes`` and ``pictures`` bound a request with many of them.
+    ``request_bytes`` and ``images`` bound a request with many of them.
     """
 
-    picture_bytes: int
+    image_bytes: int
     grace: float
     rate: float
     request_bytes: int = 500_000_000
-    pictures: int = 1000
+    images: int = 1000
 
 
-async def read_picture(
+async def read_image(
     receive: Receive,
     headers: Mapping[bytes, bytes],
     limits: UploadLimits,
@@ -68,29 +68,29 @@ async def read_picture(
     """
     kind, boundary = read_content_type(headers)
     if kind == FORM_TYPE:
-        allowed = limits.picture_bytes + OVERHEAD
+        allowed = limits.image_bytes + OVERHEAD
         check_declared_length(headers, allowed)
-        one = _FormImage(limits.picture_bytes)
+        one = _FormImage(limits.image_bytes)
         form = Form(boundary, 1, one.take)
         await receive_body(receive, form.feed, allowed, limits, receipt, end)
         form.close()
-        picture = one.whole()
-    elif _may_be_a_picture(kind):
-        check_declared_length(headers, limits.picture_bytes)
+        image = one.whole()
+    elif _may_be_an_image(kind):
+        check_declared_length(headers, limits.image_bytes)
         chunks: list[bytes] = []
-        await receive_body(receive, chunks.append, limits.picture_bytes, limits, receipt, end)
-        picture = b"".join(chunks)
-        if _FORM_BEGINS.match(picture):
+        await receive_body(receive, chunks.append, limits.image_bytes, limits, receipt, end)
+        image = b"".join(chunks)
+        if _FORM_BEGINS.match(image):
             raise MalformedUpload(
                 "the body is a form, and its Content-Type does not say so: let the client set the "
                 "Content-Type header"
             )
     else:
-        types = ", ".join([*PICTURE_TYPES, OCTETS])
+        types = ", ".join([*IMAGE_TYPES, OCTETS])
         raise wrong_type(kind, f"with the field {FIELD!r}, or the image as one of {types}")
-    if not picture:
+    if not image:
         raise EmptyImage("the image is empty: 0 bytes")
-    return picture
+    return image
 
 
 def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
@@ -109,7 +109,7 @@ def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
     return kind, boundaries.pop() if len(boundaries) == 1 else ""
 
 
-def _may_be_a_picture(kind: str) -> bool:
+def _may_be_an_image(kind: str) -> bool:
     """Whether a body of this media type is looked into: not where it says that it is another."""
     main, _, sub = kind.partition("/")
     return not kind or main == "image" or sub in ANY_BYTES
@@ -121,7 +121,7 @@ def wrong_type(kind: str, rest: str) -> UnsupportedContentType:
         return UnsupportedContentType(
             f"the content type is {kind}, which curl's --data-binary says of any body: send "
             f"{FORM_TYPE} (curl -F {FIELD}=@photo.jpg), or tell the type (curl -H 'Content-Type: "
-            f"{PICTURE_TYPES[0]}') of a single image"
+            f"{IMAGE_TYPES[0]}') of a single image"
         )
     told = quoted(kind) if kind else "missing"
     return UnsupportedContentType(f"the content type is {told}: send {FORM_TYPE} {rest}")
@@ -194,14 +194,14 @@ class _FormImage:
 
     def __init__(self, allowed: int) -> None:
         self._allowed = allowed
-        self._picture: bytearray | None = None
+        self._image: bytearray | None = None
         self._inside = False
 
     def whole(self) -> bytes:
         """The image; raises MissingField."""
-        if self._picture is None:
+        if self._image is None:
             raise MissingField(f"the form has no part {FIELD!r}: put the image there")
-        return bytes(self._picture)
+        return bytes(self._image)
 
     def take(self, event: Event) -> None:
         """Take what the form tells; raises RepeatedField, TooManyBytes or MalformedUpload."""
@@ -209,13 +209,13 @@ class _FormImage:
             raise event
         if isinstance(event, Part):
             self._inside = event.name == FIELD
-            if self._inside and self._picture is not None:
+            if self._inside and self._image is not None:
                 raise RepeatedField(f"the form has two parts {FIELD!r}: send one")
             if self._inside:
-                self._picture = bytearray()
-        elif event and self._inside and self._picture is not None:
-            self._picture += event
-            if len(self._picture) > self._allowed:
+                self._image = bytearray()
+        elif event and self._inside and self._image is not None:
+            self._image += event
+            if len(self._image) > self._allowed:
                 raise TooManyBytes(
                     f"the image is longer than the {self._allowed} bytes that are taken"
                 )
@@ -231,14 +231,14 @@ class FormImages:
         self._limits = limits
         self._count = 0
         self._inside = False
-        self._picture = bytearray()
+        self._image = bytearray()
         self._too_long = False
         self._whole: list[bytes | UploadRefused] = []
 
     @property
     def held(self) -> int:
         """Bytes of the image that is not whole yet."""
-        return len(self._picture)
+        return len(self._image)
 
     def whole(self) -> list[bytes | UploadRefused]:
         """The images that have become whole since the last time, or why one is not taken."""
@@ -250,29 +250,29 @@ class FormImages:
         if isinstance(event, Part):
             self._begin(event.name == FIELD)
         elif isinstance(event, MalformedUpload):
-            self._begin(picture=True)
+            self._begin(image=True)
             self._inside = False
             self._whole.append(event)
         elif self._inside and event is None:
             self._finish()
         elif self._inside and not self._too_long:
-            self._picture += event or b""
-            if len(self._picture) > self._limits.picture_bytes:
-                self._picture.clear()
+            self._image += event or b""
+            if len(self._image) > self._limits.image_bytes:
+                self._image.clear()
                 self._too_long = True
 
-    def _begin(self, picture: bool) -> None:
-        self._inside, self._too_long = picture, False
-        self._count += picture
-        if self._count > self._limits.pictures:
+    def _begin(self, image: bool) -> None:
+        self._inside, self._too_long = image, False
+        self._count += image
+        if self._count > self._limits.images:
             raise RepeatedField(
-                f"the form has more than {self._limits.pictures} parts {FIELD!r}: "
+                f"the form has more than {self._limits.images} parts {FIELD!r}: "
                 "send the rest in another request"
             )
 
     def _finish(self) -> None:
-        most = self._limits.picture_bytes
+        most = self._limits.image_bytes
         error = TooManyBytes(f"the image is longer than the {most} bytes that are taken")
-        self._whole.append(error if self._too_long else bytes(self._picture))
-        self._picture.clear()
+        self._whole.append(error if self._too_long else bytes(self._image))
+        self._image.clear()
         self._inside = False

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from greengrocer.context import Context
 from greengrocer.errors import ImageRefused, MalformedUpload, NotReady, TooManyBytes
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.body.upload import (
     UploadLimits,
@@ -18,7 +18,7 @@ from greengrocer.web.body.upload import (
     read_content_type,
     receive_body,
 )
-from greengrocer.web.open_inference.inputs import read_pictures, read_request
+from greengrocer.web.open_inference.inputs import read_images, read_request
 from greengrocer.web.open_inference.outputs import (
     EVIDENCE,
     JSON_LENGTH,
@@ -51,15 +51,15 @@ async def infer(service: Service, request: Request) -> Response:
     with service.admission.reserve_bytes() as receipt:
         chunks: list[bytes] = []
         await receive_body(request.receive, chunks.append, allowed, limits, receipt, end)
-        asked, pictures = _read(chunks, json_length, limits)
+        asked, images = _read(chunks, json_length, limits)
         wanted = wanted_outputs(asked, labels)
-        _check_evidence(wanted, len(pictures))
+        _check_evidence(wanted, len(images))
         seconds = min(service.deadline, end - time.monotonic())
-        contexts = [Context(state.request_id, seconds) for _ in pictures]
+        contexts = [Context(state.request_id, seconds) for _ in images]
         for context in contexts:
             state.on_disconnect(context.cancel)
-        ask = Ask(top=1, tensors=tuple(output.name for output in wanted))
-        answers = await _classify(service, pictures, contexts, ask, state.charge)
+        options = AnswerOptions(top=1, tensors=tuple(output.name for output in wanted))
+        answers = await _classify(service, images, contexts, options, state.charge)
     if any(answer.model != labels.model for answer in answers):
         raise NotReady("another model has taken over meanwhile: ask again")
     response = infer_response(answers, wanted, labels, asked.id)
@@ -81,7 +81,7 @@ def _read(
     asked = read_request(body[:json_length])
     binary = memoryview(b"" if json_length is None else body)[json_length:]
     del body  # in base64 it is as long as its images, and a third
-    return asked, read_pictures(asked, binary, limits)
+    return asked, read_images(asked, binary, limits)
 
 
 def _json_length(headers: Mapping[bytes, bytes]) -> int | None:
@@ -100,7 +100,7 @@ def _allowed(service: Service, json_length: int | None) -> int:
     Raises MalformedUpload for too much JSON before other bytes.
     """
     limits = service.upload_limits
-    most_json = limits.picture_bytes * 4 // 3 + JSON_OVERHEAD
+    most_json = limits.image_bytes * 4 // 3 + JSON_OVERHEAD
     if json_length is None:
         return most_json
     if json_length > most_json:
@@ -108,42 +108,42 @@ def _allowed(service: Service, json_length: int | None) -> int:
     return min(limits.request_bytes, service.admission.limits.upload_bytes)
 
 
-def _check_evidence(wanted: Sequence[Wanted], pictures: int) -> None:
+def _check_evidence(wanted: Sequence[Wanted], images: int) -> None:
     """Raise TooManyBytes for more evidence than an answer is to hold."""
-    if pictures > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
+    if images > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
         raise TooManyBytes(
             f"the output {EVIDENCE} is for at most {MOST_EXPLAINED} images in a request: "
-            f"send the {pictures} images in several"
+            f"send the {images} images in several"
         )
 
 
 async def _classify(
     service: Service,
-    pictures: Sequence[Picture],
+    images: Sequence[Picture],
     contexts: Sequence[Context],
-    ask: Ask,
+    options: AnswerOptions,
     charge: Charge | None,
 ) -> list[Answer]:
     """The answers, or the refusal of the first image that is refused."""
     places = asyncio.Semaphore(at_once(service))
 
-    async def one(index: int, picture: Picture) -> Answer:
-        work = service, picture, contexts[index], ask
+    async def one(index: int, image: Picture) -> Answer:
+        work = service, image, contexts[index], options
         async with places:
-            size = len(picture) if isinstance(picture, bytes) else picture.nbytes
+            size = len(image) if isinstance(image, bytes) else image.nbytes
             service.metrics.upload_bytes.observe(size)
             try:
                 if index:
                     return await classify_in_turn(*work, charge)
                 return await classify_admitted(*work)
             except ImageRefused as refusal:
-                if len(pictures) == 1:
+                if len(images) == 1:
                     raise
                 raise type(refusal)(f"image {index}: {refusal}") from refusal
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(*item)) for item in enumerate(pictures)]
+            tasks = [group.create_task(one(*item)) for item in enumerate(images)]
     except BaseExceptionGroup as refused:
         raise refused.exceptions[0] from None
     return [task.result() for task in tasks]

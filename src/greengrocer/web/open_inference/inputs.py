@@ -54,7 +54,7 @@ def read_request(content: bytes) -> InferRequest:
         raise MalformedUpload(f"{place} {wrong}") from error
 
 
-def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
+def read_images(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
     """The images of ``request``, of whose tensors the ``binary`` ones follow its JSON.
 
     Takes the values out of ``request``: those in base64 would be in memory until the answer, beside
@@ -66,9 +66,9 @@ def read_pictures(request: InferRequest, binary: memoryview, limits: UploadLimit
             f"the input is {quoted(given.name)}: send {IMAGE} (BYTES [N]) or {PIXELS} "
             "(UINT8 [N, H, W, 3])"
         )
-    if given.shape and given.shape[0] > limits.pictures:
+    if given.shape and given.shape[0] > limits.images:
         raise TooManyBytes(
-            f"{given.name} has {_shown(given.shape[0])} images: at most {limits.pictures} "
+            f"{given.name} has {quoted(given.shape[0])} images: at most {limits.images} "
             "are taken in a request"
         )
     data = _content(given, binary)
@@ -80,7 +80,7 @@ def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
     size = given.parameters.binary_data_size
     if (size or 0) != len(binary):
         raise MalformedUpload(
-            f"{given.name} has a binary_data_size of {_shown(size or 0)}, but {len(binary)} bytes "
+            f"{given.name} has a binary_data_size of {quoted(size or 0)}, but {len(binary)} bytes "
             "follow the JSON: send the length of the JSON in Inference-Header-Content-Length"
         )
     if (size is None) == (given.data is None):
@@ -152,12 +152,7 @@ def _flat(data: list[Any]) -> bytes:
 
 
 def _check_size(size: int, limits: UploadLimits) -> None:
-    if size > limits.picture_bytes:
+    if size > limits.image_bytes:
         raise TooManyBytes(
-            f"an image is {_shown(size)} bytes long: at most {limits.picture_bytes} are taken"
+            f"an image is {quoted(size)} bytes long: at most {limits.image_bytes} are taken"
         )
-
-
-def _shown(number: int) -> str:
-    """A number of any length in a few digits."""
-    return str(number) if number < 10**15 else "over 10**15"

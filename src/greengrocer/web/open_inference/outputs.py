@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import MalformedUpload
-from greengrocer.ranking import Answer, Labels
+from greengrocer.ranking import Answer, ModelLabels
 from greengrocer.web.open_inference.inputs import LENGTH
 from greengrocer.web.open_inference.schemas import InferRequest, RequestOutput
 from greengrocer.web.quoted import quoted
@@ -27,7 +27,7 @@ class Wanted(NamedTuple):
     best: int | None  # as so many classes rather than as numbers
 
 
-def output_shapes(labels: Labels) -> dict[str, list[int]]:
+def output_shapes(labels: ModelLabels) -> dict[str, list[int]]:
     """The outputs of a model by name; -1 stands for a side of any length."""
     coarse = {} if labels.coarse is None else {COARSE: [-1, len(labels.coarse)]}
     classes = len(labels.classes)
@@ -39,7 +39,7 @@ def output_shapes(labels: Labels) -> dict[str, list[int]]:
     }
 
 
-def wanted_outputs(request: InferRequest, labels: Labels) -> list[Wanted]:
+def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
     """What ``request`` wants, in its order; raises MalformedUpload for what there is not."""
     names = output_shapes(labels)
     asked = request.outputs or [RequestOutput(name=name) for name in names if name != EVIDENCE]
@@ -59,7 +59,7 @@ def wanted_outputs(request: InferRequest, labels: Labels) -> list[Wanted]:
 
 
 def infer_response(
-    answers: Sequence[Answer], wanted: Sequence[Wanted], labels: Labels, request_id: str | None
+    answers: Sequence[Answer], wanted: Sequence[Wanted], labels: ModelLabels, request_id: str | None
 ) -> Response:
     """The answers of the model of ``labels``, with a binary part where it is ``wanted``."""
     outputs, parts = [], []
@@ -81,7 +81,7 @@ def infer_response(
     return Response(b"".join([text, *parts]), 200, headers, "application/octet-stream")
 
 
-def _output(wanted: Wanted, values: Floats, labels: Labels) -> tuple[dict[str, Any], bytes]:
+def _output(wanted: Wanted, values: Floats, labels: ModelLabels) -> tuple[dict[str, Any], bytes]:
     """An output's JSON, and the bytes that follow it."""
     best = None
     if wanted.best is not None:

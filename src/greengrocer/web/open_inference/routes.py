@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from greengrocer.ranking import Labels
+from greengrocer.ranking import ModelLabels
 from greengrocer.version import __version__
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.open_inference.infer import infer
@@ -115,7 +115,7 @@ def _check_model(service: Service, request: Request) -> None:
         )
 
 
-def _model(labels: Labels) -> ModelMetadata:
+def _model(labels: ModelLabels) -> ModelMetadata:
     inputs = [(IMAGE, "BYTES", [-1]), (PIXELS, "UINT8", [-1, -1, -1, CHANNELS])]
     outputs = [(name, "FP32", shape) for name, shape in output_shapes(labels).items()]
     keys = ("name", "datatype", "shape")

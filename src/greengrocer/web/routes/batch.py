@@ -25,7 +25,7 @@ from greengrocer.errors import (
     Overloaded,
     Refusal,
 )
-from greengrocer.ranking import Ask
+from greengrocer.ranking import AnswerOptions
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.upload import (
@@ -42,7 +42,7 @@ from greengrocer.web.openapi import BINARY
 from greengrocer.web.problems import described, internal_error
 from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
-from greengrocer.web.routes.parameters import OF_IMAGES, read_ask, read_patience
+from greengrocer.web.routes.parameters import OF_IMAGES, read_options, read_patience
 from greengrocer.web.schemas import PredictionLine, ProblemLine
 from greengrocer.web.service import Service
 
@@ -57,13 +57,13 @@ async def predict_batch(service: Service, request: Request) -> Response:
     Raises a Refusal where the request, or the admission of its first image, is refused.
     """
     headers = dict(request.scope["headers"])
-    ask = read_ask(request, len(service.classifier.labels.classes))
+    options = read_options(request, len(service.classifier.labels.classes))
     end = state_of(request.scope).arrived + read_patience(headers)
     kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
         raise wrong_type(kind, f"with fields {FIELD!r}")
     check_declared_length(headers, service.upload_limits.request_bytes)
-    batch = Batch(service, request, ask, end)
+    batch = Batch(service, request, options, end)
     batch.begin(boundary)
     try:
         return Lines(await batch.line(), batch)
@@ -109,11 +109,13 @@ class Line(NamedTuple):
 class Batch:
     """The images of one request: one task reads them, and one per image classifies it."""
 
-    def __init__(self, service: Service, request: Request, ask: Ask, end: float) -> None:
+    def __init__(
+        self, service: Service, request: Request, options: AnswerOptions, end: float
+    ) -> None:
         state = state_of(request.scope)
         self.service = service
         self.request = request
-        self.ask = ask
+        self.options = options
         self.end = end  # deadline, in monotonic seconds
         self._id = state.request_id
         self._path: str = request.scope["path"]
@@ -131,9 +133,9 @@ class Batch:
 
     def begin(self, boundary: str) -> None:
         """Begin to read the form; raises MalformedUpload."""
-        pictures = FormImages(self.service.upload_limits)
-        form = Form(boundary, self.service.upload_limits.pictures, pictures.take)
-        self._start(self._read(form, pictures))
+        images = FormImages(self.service.upload_limits)
+        form = Form(boundary, self.service.upload_limits.images, images.take)
+        self._start(self._read(form, images))
 
     async def line(self) -> bytes | None:
         """The next line, None after the last; the line before it is released.
@@ -169,9 +171,9 @@ class Batch:
         for context in self._contexts:
             context.cancel()
 
-    async def _read(self, form: Form, pictures: FormImages) -> None:
+    async def _read(self, form: Form, images: FormImages) -> None:
         try:
-            limits, take = self.service.upload_limits, partial(self._take, form, pictures)
+            limits, take = self.service.upload_limits, partial(self._take, form, images)
             receive = self.request.receive
             await receive_body(receive, take, limits.request_bytes, limits, None, self.end)
             form.close()
@@ -181,16 +183,16 @@ class Batch:
             self._end(error)
         self._lines.put_nowait(None)
 
-    async def _take(self, form: Form, pictures: FormImages, chunk: bytes) -> None:
+    async def _take(self, form: Form, images: FormImages, chunk: bytes) -> None:
         """Read a chunk of the form; images that are whole by its end are answered."""
         await self._make_room(len(chunk))
-        held = pictures.held
+        held = images.held
         try:
             form.feed(chunk)
         finally:
-            whole = pictures.whole()
+            whole = images.whole()
             kept = sum(len(one) for one in whole if isinstance(one, bytes))
-            self._receipt.shrink(len(chunk) - (kept + pictures.held - held))
+            self._receipt.shrink(len(chunk) - (kept + images.held - held))
             for one in whole:
                 await self._add(one)
 
@@ -201,15 +203,15 @@ class Batch:
             return
         await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
 
-    async def _add(self, picture: bytes | Refusal) -> None:
+    async def _add(self, image: bytes | Refusal) -> None:
         """Start to classify an image, once fewer than ``at_once`` of this request are."""
         await self._places.acquire()
-        self._lines.put_nowait(self._start(self._answer(self._count, picture)))
+        self._lines.put_nowait(self._start(self._answer(self._count, image)))
         self._count += 1
 
-    async def _answer(self, index: int, picture: bytes | Refusal) -> Line:
+    async def _answer(self, index: int, image: bytes | Refusal) -> Line:
         try:
-            text = await self._text(index, picture)
+            text = await self._text(index, image)
             await self._make_room(len(text))
         except Overloaded as full:
             if not index:
@@ -220,24 +222,24 @@ class Batch:
         finally:
             self._places.release()
 
-    async def _text(self, index: int, picture: bytes | Refusal) -> bytes:
-        if isinstance(picture, Refusal):
-            return self._refused(index, picture)
+    async def _text(self, index: int, image: bytes | Refusal) -> bytes:
+        if isinstance(image, Refusal):
+            return self._refused(index, image)
         try:
-            if not picture:
+            if not image:
                 return self._refused(index, EmptyImage("the image is empty: 0 bytes"))
-            return await self._classified(index, picture)
+            return await self._classified(index, image)
         finally:
-            self._receipt.shrink(len(picture))
+            self._receipt.shrink(len(image))
 
-    async def _classified(self, index: int, picture: bytes) -> bytes:
-        self.service.metrics.upload_bytes.observe(len(picture))
+    async def _classified(self, index: int, image: bytes) -> bytes:
+        self.service.metrics.upload_bytes.observe(len(image))
         seconds = min(self.service.deadline, self.end - time.monotonic())
         context = Context(self._id, seconds)
         self._contexts.add(context)
         if self._gone:
             context.cancel()
-        work = self.service, picture, context, self.ask
+        work = self.service, image, context, self.options
         try:
             answer = await (
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)

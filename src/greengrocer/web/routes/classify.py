@@ -5,25 +5,29 @@ import asyncio
 from greengrocer.context import Context
 from greengrocer.errors import RateLimited
 from greengrocer.imaging.decode import Picture, count_pixels
-from greengrocer.ranking import Answer, Ask
+from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.service import Service
 
 
 async def classify_admitted(
-    service: Service, picture: Picture, context: Context, ask: Ask
+    service: Service, image: Picture, context: Context, options: AnswerOptions
 ) -> Answer:
     """Admit one image and classify it; raises a Refusal."""
-    count_pixels(picture, service.decode_limits)
+    count_pixels(image, service.decode_limits)
     with await service.admission.admit_in_turn(context):
-        served = await service.classifier.classify(picture, context, ask)
+        served = await service.classifier.classify(image, context, options)
     service.admission.served(served.seconds)
     service.metrics.predicted(served.answer.known)
     return served.answer
 
 
 async def classify_in_turn(
-    service: Service, picture: Picture, context: Context, ask: Ask, charge: Charge | None
+    service: Service,
+    image: Picture,
+    context: Context,
+    options: AnswerOptions,
+    charge: Charge | None,
 ) -> Answer:
     """The same for a further image of an admitted request.
 
@@ -32,7 +36,7 @@ async def classify_in_turn(
     """
     await _charged(charge, context)
     context.patient = True
-    return await classify_admitted(service, picture, context, ask)
+    return await classify_admitted(service, image, context, options)
 
 
 async def _charged(charge: Charge | None, context: Context) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from greengrocer.errors import ParameterOutOfRange
-from greengrocer.ranking import ASK, Ask
+from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions
 from greengrocer.web.quoted import quoted
 
 MOST_MS = 10**9  # longer than any deadline, and short enough for a float
@@ -28,7 +28,7 @@ OF_IMAGES: tuple[dict[str, Any], ...] = (
         "in": "query",
         "required": False,
         "description": "how many of the best classes to list, as 3; at most the number of classes",
-        "schema": {"type": "integer", "minimum": 1, "default": ASK.top},
+        "schema": {"type": "integer", "minimum": 1, "default": DEFAULT_OPTIONS.top},
     },
     {
         "name": "explain",
@@ -41,17 +41,17 @@ OF_IMAGES: tuple[dict[str, Any], ...] = (
 )
 
 
-def read_ask(request: Request, classes: int) -> Ask:
+def read_options(request: Request, classes: int) -> AnswerOptions:
     """What the client asks of a model with so many classes; raises ParameterOutOfRange."""
     if not request.scope["query_string"]:
-        return ASK
+        return DEFAULT_OPTIONS
     text, explain = map(request.query_params.get, ("top", "explain"))
-    top = ASK.top if text is None else _positive("top", text)
+    top = DEFAULT_OPTIONS.top if text is None else _positive("top", text)
     if text is not None and top > classes:
         raise ParameterOutOfRange(f"top is {top}: this model has {classes} classes")
     if explain not in (None, "true", "false"):
         raise ParameterOutOfRange(f"explain is {quoted(explain)}: it must be true or false")
-    return Ask(top, evidence=explain == "true")
+    return AnswerOptions(top, evidence=explain == "true")
 
 
 def read_patience(headers: Mapping[bytes, bytes]) -> float:

@@ -8,26 +8,26 @@ from starlette.responses import Response
 
 from greengrocer.answer_json import answer_json
 from greengrocer.context import Context
-from greengrocer.ranking import Answer, Ask
-from greengrocer.web.body.upload import read_picture
+from greengrocer.ranking import Answer, AnswerOptions
+from greengrocer.web.body.upload import read_image
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
 from greengrocer.web.openapi import image, upload
 from greengrocer.web.problems import described
 from greengrocer.web.request_state import state_of
 from greengrocer.web.routes.classify import classify_admitted
-from greengrocer.web.routes.parameters import DEADLINE, OF_IMAGES, read_ask, read_patience
+from greengrocer.web.routes.parameters import DEADLINE, OF_IMAGES, read_options, read_patience
 from greengrocer.web.schemas import Prediction
 from greengrocer.web.service import Service
 
-OVERLAID = Ask(top=1, overlay=True)
+OVERLAID = AnswerOptions(top=1, overlay=True)
 
 
 async def predict(service: Service, request: Request) -> Response:
     """Classify the image in ``request``; raises a Refusal."""
-    ask = read_ask(request, len(service.classifier.labels.classes))
+    options = read_options(request, len(service.classifier.labels.classes))
     state = state_of(request.scope)
-    answer = await _answer(service, request, ask)
+    answer = await _answer(service, request, options)
     body = orjson.dumps(answer_json(answer, state.request_id))
     return Response(state.hold_until_sent(service.admission, body), media_type="application/json")
 
@@ -43,16 +43,16 @@ async def explain(service: Service, request: Request) -> Response:
     return Response(overlay, 200, headers, "image/png")
 
 
-async def _answer(service: Service, request: Request, ask: Ask) -> Answer:
+async def _answer(service: Service, request: Request, options: AnswerOptions) -> Answer:
     state, headers = state_of(request.scope), dict(request.scope["headers"])
     end = state.arrived + read_patience(headers)
     with service.admission.reserve_bytes() as receipt:
-        picture = await read_picture(request.receive, headers, service.upload_limits, receipt, end)
-        service.metrics.upload_bytes.observe(len(picture))
+        image = await read_image(request.receive, headers, service.upload_limits, receipt, end)
+        service.metrics.upload_bytes.observe(len(image))
         seconds = min(service.deadline, end - time.monotonic())
         context = Context(state.request_id, seconds)
         state.on_disconnect(context.cancel)
-        return await classify_admitted(service, picture, context, ask)
+        return await classify_admitted(service, image, context, options)
 
 
 _REFUSALS = described(400, 408, 413, 415, 422, 429, 500, 503, 504)

@@ -1,7 +1,7 @@
 import pytest
 
-from greengrocer.evaluation.answers import score_answers
-from greengrocer.ranking import Answer, Level, ModelId, Named, Ranked
+from greengrocer.evaluation.evaluate import score_answers
+from greengrocer.ranking import Answer, Level, ModelId, NamedClass, Ranked
 
 
 def answer(level: Level, name: str | None, known: bool = True) -> Answer:
@@ -11,7 +11,7 @@ def answer(level: Level, name: str | None, known: bool = True) -> Answer:
         coarse=Ranked("apple", 0.9),
         known=known,
         known_score=0.9,
-        named=Named(level, name),
+        named=NamedClass(level, name),
     )
 
 
