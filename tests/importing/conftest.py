@@ -24,4 +24,4 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network like torchvision's ResNet, exported with a dynamic batch."""
-    return export(taught(Residual()), tmp_path_factory.mktemp("resnet") / "resnet.onnx")
+    return export(taught(Residual), tmp_path_factory.mktemp("resnet") / "resnet.onnx")

@@ -6,11 +6,13 @@ whose preprocessing ``importing.frameworks`` does in other code.
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 import greengrocer
 from greengrocer.bundles.bundle import load_bundle
@@ -71,7 +73,7 @@ def test_torchvisions_resnet(
 def test_timms_mobile_network_with_its_config_and_one_image_at_a_time(
     tmp_path: Path, photos: Path
 ) -> None:
-    export(taught(Mobile(), 0.5, 0.5), tmp_path / "mobile.onnx", opset=13, batch=1)
+    export(taught(Mobile, 0.5, 0.5), tmp_path / "mobile.onnx", opset=13, batch=1)
     config = {
         "architecture": "mobile",
         "label_names": list(CLASSES),
@@ -107,8 +109,40 @@ def test_keras_with_channels_last_and_probabilities(
     assert right(tmp_path, photos) >= 28
 
 
+def test_tensors_that_are_called_as_those_of_a_bundle(tmp_path: Path, labels: Path) -> None:
+    model = keras_graph(tmp_path / "keras.onnx", output="probabilities")
+    renamed = onnx.load(model)
+    for node in renamed.graph.node:
+        node.input[:] = [{"images": "pixels"}.get(name, name) for name in node.input]
+        node.input[:] = [{"pooled": "features"}.get(name, name) for name in node.input]
+        node.output[:] = [{"pooled": "features"}.get(name, name) for name in node.output]
+    renamed.graph.input[0].name = "pixels"
+    onnx.save(renamed, model)
+    manifest = bring(model, "--labels", labels, "--preset", "keras-half")
+    assert manifest.evidence
+
+
+def test_photos_that_frameworks_read_in_different_ways_prove_nothing(
+    resnet: Path, tmp_path: Path, labels: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of each class is transparent PNGs: they judge, and are no probes."""
+    mixed = tmp_path / "mixed"
+    shutil.copytree(photos, mixed)
+    for path in sorted(mixed.rglob("*.jpg"))[::2]:
+        with Image.open(path) as opened:
+            opened.putalpha(100)
+            opened.save(path.with_suffix(".png"))
+        path.unlink()
+    model = tmp_path / "resnet.onnx"
+    model.write_bytes(resnet.read_bytes())
+    bring(model, "--labels", labels, "--preset", "torchvision", "--data", mixed)
+    told = capsys.readouterr().out
+    assert ".jpg " in told
+    assert ".png " not in told
+
+
 def test_ultralytics_with_its_metadata(tmp_path: Path, photos: Path) -> None:
-    network = taught(Residual(), 0.0, 1.0)
+    network = taught(Residual, 0.0, 1.0)
     import torch
 
     with_softmax = torch.nn.Sequential(network, torch.nn.Softmax(1))
@@ -126,7 +160,7 @@ def test_ultralytics_with_its_metadata(tmp_path: Path, photos: Path) -> None:
 
 
 def test_hugging_faces_transformer_with_its_configs(tmp_path: Path, photos: Path) -> None:
-    export(taught(Attention(), 0.5, 0.5), tmp_path / "vit.onnx", batch=1)
+    export(taught(Attention, 0.5, 0.5), tmp_path / "vit.onnx", batch=1)
     preprocessor = {
         "do_normalize": True,
         "do_rescale": True,
@@ -154,7 +188,7 @@ def test_hugging_faces_transformer_with_its_configs(tmp_path: Path, photos: Path
 def test_a_bare_graph_of_opset_11_with_a_labels_file(
     tmp_path: Path, labels: Path, photos: Path
 ) -> None:
-    export(taught(Residual(), 0.4, 0.2), tmp_path / "bare.onnx", opset=11, batch=1)
+    export(taught(Residual, 0.4, 0.2), tmp_path / "bare.onnx", opset=11, batch=1)
     flags = ["--labels", labels, "--mean", 0.4, "--std", 0.2, "--data", photos]
     manifest = bring(tmp_path / "bare.onnx", *flags)
     assert manifest.geometry.shape == "squeeze"
@@ -165,7 +199,7 @@ def test_a_bare_graph_of_opset_11_with_a_labels_file(
 def test_a_map_for_each_class_is_its_own_evidence(
     tmp_path: Path, labels: Path, photos: Path
 ) -> None:
-    export(taught(Squeezed()), tmp_path / "squeezed.onnx")
+    export(taught(Squeezed), tmp_path / "squeezed.onnx")
     flags = ["--labels", labels, "--mean", 0.45, "--std", 0.225, "--data", photos, "--crop", 1]
     manifest = bring(tmp_path / "squeezed.onnx", *flags)
     assert manifest.evidence
@@ -173,7 +207,7 @@ def test_a_map_for_each_class_is_its_own_evidence(
 
 
 def test_half_precision_and_letterbox(tmp_path: Path, labels: Path, photos: Path) -> None:
-    model = onnx.load(export(taught(Residual()), tmp_path / "full.onnx"))
+    model = onnx.load(export(taught(Residual), tmp_path / "full.onnx"))
     graph = model.graph
     graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
     cast = helper.make_node("Cast", ["input"], ["wide"], to=TensorProto.FLOAT)

@@ -109,9 +109,10 @@ class Squeezed(Residual):
         return torch.flatten(self.avgpool(self.fc(x + self.body(x))), 1)
 
 
-def taught(network: Residual, mean: float = 0.45, std: float = 0.225) -> Residual:
-    """``network`` with random features, normed on drawn photos, and a head fitted to them."""
+def taught(kind: type[Residual], mean: float = 0.45, std: float = 0.225) -> Residual:
+    """A ``kind`` of network: random features, normed on drawn photos, and a head fitted to them."""
     torch.manual_seed(0)
+    network = kind()
     photos = [
         (label, tinted(name, 90_000 + seed, (SIDE, SIDE)))
         for label, name in enumerate(CLASSES)
@@ -163,7 +164,9 @@ def add_metadata(path: Path, **metadata: str) -> Path:
     return path
 
 
-def keras_graph(path: Path, opset: int = 15, *, mean_in_graph: bool = False) -> Path:
+def keras_graph(
+    path: Path, opset: int = 15, *, mean_in_graph: bool = False, output: str = "predictions"
+) -> Path:
     """As tf2onnx writes a Keras model: channels last, a transpose, a mean, MatMul, Softmax.
 
     The head is fitted to the mean of each colour, so that it needs no training.
@@ -200,14 +203,14 @@ def keras_graph(path: Path, opset: int = 15, *, mean_in_graph: bool = False) -> 
         helper.make_node("ReduceMean", ["relu"], ["pooled"], keepdims=0, axes=[2, 3]),
         helper.make_node("MatMul", ["pooled", "head"], ["product"]),
         helper.make_node("Add", ["product", "head_bias"], ["dense"]),
-        helper.make_node("Softmax", ["dense"], ["predictions"], axis=-1),
+        helper.make_node("Softmax", ["dense"], [output], axis=-1),
     ]
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,
         "keras",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["b", SIDE, SIDE, 3])],
-        [helper.make_tensor_value_info("predictions", TensorProto.FLOAT, ["b", 3])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["b", 3])],
         [numpy_helper.from_array(v, k) for k, v in constants.items() if k in used],
     )
     model = helper.make_model(

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
+LONGEST = 2  # times the shorter side: an image up to that is scaled whole before a crop,
+MOST_SCALED = 1_000_000  # if it has at most so many pixels then
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -79,10 +82,9 @@ def fit(image: Image.Image, geometry: Geometry) -> Pixels:
     """Fit an upright RGB image to the model's input: uint8 [height, width, 3]."""
     if geometry.shape == "letterbox":
         return np.asarray(_letterbox(image, geometry))
-    box = (0.0, 0.0, float(image.width), float(image.height))
     if geometry.shape == "crop":
-        box = crop_box(image.size, geometry)
-    return np.asarray(_resize(image, geometry.size, box, geometry))
+        return np.asarray(_crop(image, geometry))
+    return np.asarray(_resize(image, geometry.size, _whole(image), geometry))
 
 
 def crop_box(size: tuple[int, int], geometry: Geometry) -> Box:
@@ -91,12 +93,8 @@ def crop_box(size: tuple[int, int], geometry: Geometry) -> Box:
     As torchvision and timm do it: the shorter side becomes ``shorter_side``, the longer one is
     rounded down, and the crop's corner is half of what is left over, rounded to even.
     """
-    shorter, least = geometry.shorter_side, min(size)
-    assert shorter is not None
-    scaled = [shorter if side == least else int(shorter * side / least) for side in size]
-    corner = [
-        _half(side - kept, geometry) for side, kept in zip(scaled, geometry.size, strict=True)
-    ]
+    scaled = _scaled(size, geometry)
+    corner = _corner(scaled, geometry)
     scale = [side / after for side, after in zip(size, scaled, strict=True)]
     left, top = (at * by for at, by in zip(corner, scale, strict=True))
     return left, top, left + geometry.width * scale[0], top + geometry.height * scale[1]
@@ -142,11 +140,40 @@ def _half(over: int, geometry: Geometry) -> int:
     return over // 2 if geometry.centre == "floor" else round(over / 2)
 
 
+def _scaled(size: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
+    """What a whole image of ``size`` is scaled to before a crop."""
+    shorter, least = geometry.shorter_side, min(size)
+    assert shorter is not None
+    width, height = (shorter if side == least else int(shorter * side / least) for side in size)
+    return width, height
+
+
+def _corner(scaled: tuple[int, int], geometry: Geometry) -> tuple[int, int]:
+    left, top = (
+        _half(side - kept, geometry) for side, kept in zip(scaled, geometry.size, strict=True)
+    )
+    return left, top
+
+
+def _whole(image: Image.Image) -> Box:
+    return 0.0, 0.0, float(image.width), float(image.height)
+
+
+def _crop(image: Image.Image, geometry: Geometry) -> Image.Image:
+    """The middle of the image. Of a long one, only that is scaled: a few levels differ by 1."""
+    scaled = _scaled(image.size, geometry)
+    if max(scaled) > LONGEST * min(scaled) or scaled[0] * scaled[1] > MOST_SCALED:
+        return _resize(image, geometry.size, crop_box(image.size, geometry), geometry)
+    left, top = _corner(scaled, geometry)
+    box = (left, top, left + geometry.width, top + geometry.height)
+    return _resize(image, scaled, _whole(image), geometry).crop(box)
+
+
 def _letterbox(image: Image.Image, geometry: Geometry) -> Image.Image:
     left, top, right, bottom = letterbox_box(image.size, geometry)
     canvas = Image.new("RGB", geometry.size, geometry.fill)
-    whole = (0.0, 0.0, float(image.width), float(image.height))
-    canvas.paste(_resize(image, (right - left, bottom - top), whole, geometry), (left, top))
+    inner = right - left, bottom - top
+    canvas.paste(_resize(image, inner, _whole(image), geometry), (left, top))
     return canvas
 
 

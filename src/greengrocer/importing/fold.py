@@ -11,12 +11,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from greengrocer.errors import UsageError
 from greengrocer.importing.ending import Ending
-from greengrocer.importing.graph import PREFIX, Array, Growing, attribute
+from greengrocer.importing.graph import PREFIX, Array, Growing, attribute, given_way
 from greengrocer.importing.preprocessing import ONE, ZERO, Preprocessing
 from greengrocer.importing.source import Source, open_session
 
 PIXELS = "pixels"  # uint8 [N, H, W, 3]
 CUT = f"{PREFIX}cut"  # float32: what the body ends in
+# What the tensors of a bundle's graph are called: the source's own may not be called so.
+RESERVED = frozenset(
+    {PIXELS, "probabilities", "coarse", "known_score", "evidence", "raw_logits", "features"}
+)
 BATCH = "N"
 SAME = 1e-5  # of a score, between images together and one by one
 
@@ -64,12 +68,15 @@ def _folded(
     source: Source, ending: Ending, how: Preprocessing, size: Size, batch: "int | str"
 ) -> onnx.ModelProto:
     growing = Growing(source.model)
+    growing.give_way(RESERVED)
     front = _front(growing, source, how)
-    growing.rename(source.input, front)
+    growing.rename(given_way(source.input, RESERVED), front)
     if batch == BATCH and source.batch is not None:
         _free_batch(growing.graph, source.batch)
     growing.graph.node.append(
-        helper.make_node("Cast", [cut_tensor(ending)], [CUT], CUT, to=TensorProto.FLOAT)
+        helper.make_node(
+            "Cast", [given_way(cut_tensor(ending), RESERVED)], [CUT], CUT, to=TensorProto.FLOAT
+        )
     )
     width, height = size
     pixels = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [batch, height, width, 3])

@@ -4,6 +4,7 @@ It shares no code with ``imaging``: a whole image is resized and then cut or pad
 """
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,19 @@ def resized(data: bytes, how: Preprocessing, size: tuple[int, int]) -> Array:
     if how.shape == "letterbox":
         return _letterbox(picture, size, how)
     return _crop(picture, size, how)
+
+
+def is_plain_jpeg(path: Path) -> bool:
+    """Whether every framework reads the file alike: a whole JPEG, in colour or in grey.
+
+    Transparency, CMYK and what is cut off are read in as many ways as there are readers.
+    """
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            return opened.format == "JPEG" and opened.mode in ("RGB", "L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return False
 
 
 def normalise(levels: Array, how: Preprocessing, source: Source) -> Array:

@@ -1,6 +1,6 @@
 """An ONNX graph that is read and extended, whatever its opset."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,11 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     return default
 
 
+def given_way(name: str, reserved: Set[str]) -> str:
+    """Another name for a tensor of the source whose ``name`` is ``reserved``."""
+    return f"{PREFIX}source/{name}" if name in reserved else name
+
+
 class Growing:
     """A copy of a graph to which nodes are added in its own opset. Names begin with PREFIX."""
 
@@ -115,6 +120,14 @@ class Growing:
             return self.add(operator, [source], name, axes=axes, keepdims=keep)
         over = self.constant(f"{name}_axes", np.array(axes, np.int64))
         return self.add(operator, [source, over], name, keepdims=keep)
+
+    def give_way(self, reserved: Set[str]) -> None:
+        """Rename the tensors of the graph whose names are ``reserved``: see ``given_way``."""
+        for node in self.graph.node:
+            node.input[:] = [given_way(name, reserved) for name in node.input]
+            node.output[:] = [given_way(name, reserved) for name in node.output]
+        for tensor in self.graph.initializer:
+            tensor.name = given_way(tensor.name, reserved)
 
     def rename(self, old: str, new: str) -> None:
         """Let every node that reads ``old`` read ``new``."""

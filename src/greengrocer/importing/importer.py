@@ -15,6 +15,7 @@ from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.importing.answers import Raw, answer_photos
 from greengrocer.importing.calibration import Calibration, calibrate
 from greengrocer.importing.fold import Body
+from greengrocer.importing.frameworks import is_plain_jpeg
 from greengrocer.importing.gate import Verdict, judge_int8, measure_speedup
 from greengrocer.importing.head import answer_graph
 from greengrocer.importing.hints import find_hints
@@ -88,6 +89,7 @@ def _measure(
     judged = _answers(found, found.body, photos.judging)
     body, verdict = found.body, Verdict(False, "int8 was not wanted")
     if order.allow_int8:
+        tell(f"int8: quantising with {min(RANGES, len(photos.fitting))} photos, then judging")
         body, verdict, judged = _try_int8(found, photos, judged)
     tell(f"precision: {'int8' if verdict.ships else 'float32'}, since {verdict.why}")
     fitted = _answers(found, body, photos.fitting)
@@ -118,8 +120,11 @@ def _probes(photos: Photos | None) -> list[Path]:
     """The images that the proof is made with: photos that judged, else the built-in drawings."""
     if photos is None:
         return [shown.path for shown in built_in_gallery().pictures][:PROBES]
-    places = np.linspace(0, len(photos.judging) - 1, min(PROBES, len(photos.judging)))
-    return [photos.judging[round(place)].path for place in places]
+    fitting = [photo.path for photo in photos.judging if is_plain_jpeg(photo.path)]
+    if not fitting:
+        return _probes(None)
+    places = np.linspace(0, len(fitting) - 1, min(PROBES, len(fitting)))
+    return [fitting[round(place)] for place in places]
 
 
 def _prove(
