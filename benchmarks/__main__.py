@@ -50,8 +50,8 @@ SCENARIOS = {
   is none for an image. So what is affordable under overload is the processor time a second of
   the peak (service and generator), less that of the refusals and of the generator now, divided by
   an image's at the peak. The generator's column counts the probe of `/livez` in.
-- A refusal's processor time is measured in the same round on a second service whose queue is full
-  for ever, at the rate of refusals that the overload saw; all else there is the same. Taken as the
+- A refusal's processor time is measured in the same round on a second service whose queue is always
+  full, at the rate of refusals that the overload saw; all else there is the same. Taken as the
   rest of the overloaded service's time it would prove nothing: all waste would count as refusals.
 - `others` is what anything else on the machine took meanwhile, the kernel's work on its own behalf
   included. What they took more under overload than at the peak, the service did not have: where

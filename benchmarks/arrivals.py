@@ -1,4 +1,4 @@
-"""An open-loop load generator in a process of its own: images come at a given rate.
+"""An open-loop load generator in a process of its own: it sends images at a given rate.
 
 A closed loop slows down with the service that it measures; crowds of clients do not. Each image
 takes a connection that is idle, or a new one. A latency counts from the moment at which the image
@@ -29,7 +29,7 @@ MISSING = "missing"  # no answer came
 
 @dataclass
 class Seen:
-    """What was answered within the window that is measured, and whatever went wrong at all."""
+    """What was answered within the measured window, and all faults of the run."""
 
     latencies: list[float] = field(default_factory=list)  # of 200s, in seconds
     refused: int = 0  # 429s
@@ -43,12 +43,12 @@ class Client(asyncio.Protocol):
 
     def __init__(self, generator: "Generator") -> None:
         self._generator = generator
-        self._due: float | None = None  # of the request that is on its way
+        self._due: float | None = None  # of the request in flight
         self._data = b""
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to send."""
+        """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def ask(self, request: bytes, due: float) -> None:
@@ -72,7 +72,7 @@ class Client(asyncio.Protocol):
                 self._generator.idle.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody shall use it any more."""
+        """Use this connection no more."""
         del exc
         if self._due is not None:
             self._generator.seen.faults[BROKEN] += 1
@@ -101,7 +101,7 @@ class Generator:
     async def run(self, rate: float, warmup: float, seconds: float, poisson: bool) -> Seen:
         """``rate`` images a second; the window of ``seconds`` opens after the ``warmup``.
 
-        They come evenly or, as a Poisson process, as people do who know nothing of each other.
+        They come evenly or, as those of independent clients, in a Poisson process.
         """
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -173,8 +173,8 @@ def _moments(rate: float, poisson: bool) -> Iterator[float]:
 
 def main() -> None:
     """Answer lines of port, rate, warm-up, seconds and, where it is random, 1."""
-    pictures = read_pictures(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
-    requests = itertools.cycle([picture_request(picture) for picture in pictures])
+    images = read_pictures(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    requests = itertools.cycle([picture_request(image) for image in images])
 
     def run(
         port: float, rate: float, warmup: float, seconds: float, poisson: float = 0

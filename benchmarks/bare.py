@@ -64,13 +64,13 @@ def loop_process(module: str, *arguments: str) -> Iterator[Loop]:
         yield Loop(process)
 
 
-def _measure(pipeline: Pipeline, pictures: Sequence[bytes], seconds: float, threads: int) -> Bare:
+def _measure(pipeline: Pipeline, images: Sequence[bytes], seconds: float, threads: int) -> Bare:
     latencies: list[float] = []
 
     def loop(offset: int) -> None:
         turn = offset
         while (began := time.perf_counter()) < until:
-            pipeline.classify(pictures[turn % len(pictures)], Context())
+            pipeline.classify(images[turn % len(images)], Context())
             latencies.append(time.perf_counter() - began)
             turn += 1
 
@@ -93,11 +93,11 @@ def _measure(pipeline: Pipeline, pictures: Sequence[bytes], seconds: float, thre
 def main() -> None:
     """Answer until standard input ends."""
     bundle = load_bundle(find_bundle(sys.argv[1]))
-    pictures = read_pictures(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    images = read_pictures(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     pipelines = build_pipeline(bundle), build_pipeline(bundle, threads=engine_threads())
 
     def work(seconds: float, threads: float, wide: float) -> object:
-        return vars(_measure(pipelines[int(wide)], pictures, seconds, int(threads)))
+        return vars(_measure(pipelines[int(wide)], images, seconds, int(threads)))
 
     serve(work)
 

@@ -1,6 +1,6 @@
 """A helper process beside a measurement: a line of numbers goes in, a line of JSON comes out.
 
-What it costs the processor can so be told from what the rest costs.
+So its processor time can be told apart from that of the rest.
 """
 
 import json

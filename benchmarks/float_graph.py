@@ -1,7 +1,7 @@
 """A bundle's network as other servers take it: float32 planes in, probabilities out.
 
 The graph that ships takes uint8 pixels. The peers prepare float32 as the tutorials do, so their
-graph begins with the usual quantisation of a float input; behind it stands the same int8 network.
+graph begins with the usual quantisation of a float input, before the same int8 network.
 """
 
 from pathlib import Path

@@ -57,13 +57,13 @@ def run_load(port: int, requests: Sequence[bytes], clients: int, seconds: float)
     )
 
 
-def picture_request(picture: bytes) -> bytes:
+def picture_request(image: bytes) -> bytes:
     """An image as the plain body of a request to ``/predict``."""
     head = (
         "POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/jpeg\r\n"
-        f"content-length: {len(picture)}\r\n\r\n"
+        f"content-length: {len(image)}\r\n\r\n"
     )
-    return head.encode() + picture
+    return head.encode() + image
 
 
 def _client(port: int, requests: Iterator[bytes], until: float, outcome: Outcome) -> None:

@@ -24,7 +24,7 @@ def machine() -> str:
 
 
 def busy_seconds() -> float:
-    """What all processors together have worked so far, for anybody; stolen time counts too."""
+    """Seconds that all processors have worked for any process so far; stolen time counts too."""
     line = Path("/proc/stat").read_text().partition("\n")[0]
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

@@ -14,9 +14,9 @@ NOISE = 9.0  # standard deviation, of 255: a phone's sensor by the light of a sh
 QUALITY = 85  # with the noise it makes 3 to 4 MB
 
 
-def enlarge(picture: bytes, seed: int) -> bytes:
-    """A JPEG of 12 megapixels that shows what ``picture`` shows."""
-    small = Image.open(io.BytesIO(picture)).convert("RGB")
+def enlarge(image: bytes, seed: int) -> bytes:
+    """A JPEG of 12 megapixels that shows what ``image`` shows."""
+    small = Image.open(io.BytesIO(image)).convert("RGB")
     scale = math.sqrt(PIXELS / (small.width * small.height))
     size = round(small.width * scale), round(small.height * scale)
     large = np.asarray(small.resize(size, Image.Resampling.BICUBIC), np.int16)
@@ -27,14 +27,14 @@ def enlarge(picture: bytes, seed: int) -> bytes:
     return written.getvalue()
 
 
-def write_sizes(home: Path, pictures: list[bytes]) -> tuple[Path, Path]:
+def write_sizes(home: Path, images: list[bytes]) -> tuple[Path, Path]:
     """The images as they are and, of some, as a phone would have taken them."""
     small, large = home / "small", home / "large"
     small.mkdir()
     large.mkdir()
-    for number, picture in enumerate(pictures):
-        (small / f"{number:04}.jpg").write_bytes(picture)
-    step = max(1, len(pictures) // LARGE)
-    for number, picture in enumerate(tqdm(pictures[::step][:LARGE], "enlarge")):
-        (large / f"{number:04}.jpg").write_bytes(enlarge(picture, number))
+    for number, image in enumerate(images):
+        (small / f"{number:04}.jpg").write_bytes(image)
+    step = max(1, len(images) // LARGE)
+    for number, image in enumerate(tqdm(images[::step][:LARGE], "enlarge")):
+        (large / f"{number:04}.jpg").write_bytes(enlarge(image, number))
     return small, large

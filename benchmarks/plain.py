@@ -1,7 +1,7 @@
 """The plain loop in a process of its own: Pillow, float32 and ONNX Runtime as tutorials show them.
 
 The same int8 network, its input prepared as float32; one loop with the session's default options,
-so that ONNX Runtime uses all processors for one image at a time. Speaks the language of
+so that ONNX Runtime uses all processors for one image at a time. Speaks the protocol of
 ``benchmarks.bare``: seconds in, JSON out.
 """
 

@@ -13,7 +13,7 @@ def probe(port: float, after: float, seconds: float) -> dict[str, object]:
     """Latencies in seconds, the number of failures, and the probe's own processor seconds.
 
     It begins ``after`` so many seconds, and waits for each answer. A connection that breaks is a
-    failure and is opened anew.
+    failure and is opened again.
     """
     time.sleep(after)
     latencies: list[float] = []

@@ -1,6 +1,6 @@
-"""Greengrocer, but for its queue, which is full for ever: every image is refused with a 429.
+"""Greengrocer with a queue that is always full: every image is refused with a 429.
 
-Takes Greengrocer's own command line. A refusal goes the whole way that it goes under overload.
+Takes Greengrocer's own command line. A refusal takes the same path as under overload.
 """
 
 import sys

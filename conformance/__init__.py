@@ -1,1 +1,1 @@
-"""A black-box suite for any service that says it is Greengrocer: README.md tells how to run it."""
+"""A black-box suite for any service that says it is Greengrocer: README.md says how to run it."""

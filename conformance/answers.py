@@ -1,4 +1,4 @@
-"""What every answer of the service must be like, whatever was asked."""
+"""Checks that every answer of the service must pass."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A server that nobody has reason to ask for anything."""
+"""A server that detects connections which the service must not open."""
 
 import socket
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 
 class Canary(NamedTuple):
-    """Where it listens, and whether anybody came."""
+    """Its address, and whether a connection came."""
 
     listener: socket.socket
     url: str
 
     def disturbed(self) -> bool:
-        """Whether a connection has come: who fetches for a request does so before the answer."""
+        """Whether a connection came: a service that fetches a URL does so before it answers."""
         try:
             self.listener.accept()[0].close()
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The service that is tested, and that nothing which is done to it does it harm."""
+"""The tested service, and a check after each test that it is unharmed."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ WIRE = "wire: bytes that a proxy in front would answer, change or wait for itsel
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell of the marker."""
+    """Register the marker."""
     config.addinivalue_line("markers", WIRE)
 
 

@@ -1,7 +1,7 @@
-"""Damaged images by the thousand, each made anew from its name.
+"""Damaged images by the thousand, each made from its name alone.
 
-``python -m conformance.corpus FOLDER [IMAGE ...]`` writes those of these names, or the crafted
-ones all, for whoever wants to look at one.
+``python -m conformance.corpus FOLDER [IMAGE ...]`` writes the images of these names, or all crafted
+ones, to be looked at.
 """
 
 import random
@@ -16,7 +16,7 @@ from conformance.crafted import CRAFTED
 from conformance.photos import encoded, photo
 
 Damage: TypeAlias = Callable[[bytes, random.Random], bytes]
-HEADER = 64  # bytes in which most of what decoders believe is said
+HEADER = 64  # bytes with most of the facts that decoders rely on
 PICTURE = photo(9, (48, 32))
 
 SOUND: dict[str, Callable[[], bytes]] = {
@@ -40,38 +40,38 @@ def sound(kind: str) -> bytes:
     return SOUND[kind]()
 
 
-def cut(picture: bytes, chance: random.Random) -> bytes:
+def cut(image: bytes, chance: random.Random) -> bytes:
     """It ends too early."""
-    return picture[: chance.randrange(len(picture))]
+    return image[: chance.randrange(len(image))]
 
 
-def flip(picture: bytes, chance: random.Random) -> bytes:
+def flip(image: bytes, chance: random.Random) -> bytes:
     """One to twenty of its bits are wrong, anywhere."""
-    damaged = bytearray(picture)
+    damaged = bytearray(image)
     for _ in range(chance.randint(1, 20)):
         damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
     return bytes(damaged)
 
 
-def flip_header(picture: bytes, chance: random.Random) -> bytes:
+def flip_header(image: bytes, chance: random.Random) -> bytes:
     """A few of its first bytes are others."""
-    damaged = bytearray(picture)
+    damaged = bytearray(image)
     for _ in range(chance.randint(1, 4)):
         damaged[chance.randrange(min(HEADER, len(damaged)))] = chance.randrange(256)
     return bytes(damaged)
 
 
-def splice(picture: bytes, chance: random.Random) -> bytes:
+def splice(image: bytes, chance: random.Random) -> bytes:
     """A piece of it stands somewhere else, too, or is gone."""
-    start, end, to = (chance.randrange(len(picture)) for _ in range(3))
-    piece = picture[min(start, end) : max(start, end)]
-    return picture[:to] + piece + picture[to + chance.choice((0, len(piece))) :]
+    start, end, to = (chance.randrange(len(image)) for _ in range(3))
+    piece = image[min(start, end) : max(start, end)]
+    return image[:to] + piece + image[to + chance.choice((0, len(piece))) :]
 
 
-def graft(picture: bytes, chance: random.Random) -> bytes:
+def graft(image: bytes, chance: random.Random) -> bytes:
     """Its beginning goes on as another image."""
     other = sound(chance.choice(list(SOUND)))
-    return picture[: chance.randrange(len(picture))] + other[chance.randrange(len(other)) :]
+    return image[: chance.randrange(len(image))] + other[chance.randrange(len(other)) :]
 
 
 DAMAGES: dict[str, Damage] = {

@@ -1,4 +1,4 @@
-"""Images crafted to be expensive, contradictory or something else, and what each must be told."""
+"""Images crafted to be expensive, contradictory or something else, and their allowed outcomes."""
 
 import struct
 import zlib

@@ -6,7 +6,7 @@ from typing import NamedTuple
 ORIENTATION = 0x0112
 EXIF_DIRECTORY = 0x8769
 SHORT, LONG = 3, 4
-FIRST = 8  # the offset of the first directory, behind the header
+FIRST = 8  # the offset of the first directory, after the header
 
 
 class Entry(NamedTuple):
@@ -32,7 +32,7 @@ def exif(*entries: Entry, following: int = 0, claimed: int | None = None) -> byt
 
 
 def overlapping(entries: int) -> bytes:
-    """Each of whose entries has all that follows for its value."""
+    """A block in which the value of each entry is everything after it."""
     return exif(*[Entry(tag, 7, 50_000, FIRST) for tag in range(entries)]) + bytes(5000)
 
 

@@ -14,7 +14,7 @@ def segment(marker: bytes, content: bytes) -> bytes:
 
 
 def with_segments(jpeg: bytes, *segments: bytes) -> bytes:
-    """The JPEG with more segments right behind its first marker."""
+    """The JPEG with more segments right after its first marker."""
     return jpeg[:2] + b"".join(segments) + jpeg[2:]
 
 

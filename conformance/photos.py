@@ -18,13 +18,13 @@ def plain(level: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return Image.new("RGB", size, (level, level, level))
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     """An image's bytes in the format ``kind``."""
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
-def jpeg(picture: Image.Image, **options: object) -> bytes:
+def jpeg(image: Image.Image, **options: object) -> bytes:
     """An image as a JPEG."""
-    return encoded(picture, "JPEG", **options)
+    return encoded(image, "JPEG", **options)

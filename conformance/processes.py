@@ -1,4 +1,4 @@
-"""What Linux tells of the service's processes, where the suite knows its process id."""
+"""Linux's figures of the service's processes, if the suite knows its process id."""
 
 import os
 from collections.abc import Iterator

@@ -50,7 +50,7 @@ def asking(*inputs: object, **other: object) -> bytes:
 
 
 def infer(path: str, text: bytes, tail: bytes | None = None, *headers: str) -> bytes:
-    """A whole request; with a ``tail``, even an empty one, its header tells where that begins."""
+    """A whole request; with a ``tail``, even an empty one, its header says where that begins."""
     if tail is None:
         return post(text, *headers, kind="application/json", target=f"{path}/infer")
     length = f"{LENGTH}: {len(text)}"
@@ -61,17 +61,17 @@ def answered(answer: Answer) -> dict[str, Any]:
     """The JSON of an answer that must have outputs."""
     assert answer.status == 200, answer
     length = int(answer.headers.get(LENGTH, len(answer.body)))
-    told: dict[str, Any] = json.loads(answer.body[:length])
-    assert told["outputs"]
-    return told
+    body: dict[str, Any] = json.loads(answer.body[:length])
+    assert body["outputs"]
+    return body
 
 
 def refused(answer: Answer) -> int:
     """The status of an answer that must be a refusal in the protocol's words."""
     assert 400 <= answer.status < 500, answer
     assert answer.headers["content-type"] == "application/json"
-    told = json.loads(answer.body)
-    assert [*told] == ["error"]
-    assert 3 < len(told["error"]) < 500
-    assert not [leak for leak in LEAKS if leak in told["error"]], told
+    body = json.loads(answer.body)
+    assert [*body] == ["error"]
+    assert 3 < len(body["error"]) < 500
+    assert not [leak for leak in LEAKS if leak in body["error"]], body
     return answer.status

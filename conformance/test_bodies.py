@@ -1,4 +1,4 @@
-"""How much may come, however it comes."""
+"""The limits of a body, however it is sent."""
 
 import json
 

@@ -21,7 +21,7 @@ def test_a_connection_serves_request_after_request(base_url: str) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(base_url: str) -> None:
-    alone = [prediction(exchange(base_url, post(picture))) for picture in (DARK, LIGHT)]
+    alone = [prediction(exchange(base_url, post(image))) for image in (DARK, LIGHT)]
     requests = [post(DARK), head("GET", "/nope"), post(LIGHT), head("GET", "/livez")]
     with Wire(base_url) as wire:
         wire.send(b"".join(requests * 20))

@@ -1,4 +1,4 @@
-"""What a form may cost, at each limit and one past it."""
+"""Limits of a form, each reached and exceeded."""
 
 import json
 
@@ -29,8 +29,8 @@ def padded(size: int) -> bytes:
     return part(PICTURE, "X: ".ljust(size, "y"))
 
 
-def told(url: str, body: bytes, kind: str = FORM) -> str:
-    """What the service says to a form."""
+def code_of(url: str, body: bytes, kind: str = FORM) -> str:
+    """The outcome of a form."""
     outcomes = {outcome(exchange(url, send(body, kind=kind))) for send in (post, in_chunks)}
     (only,) = outcomes
     return only
@@ -73,7 +73,7 @@ def in_chunks(body: bytes, kind: str) -> bytes:
     ],
 )
 def test_a_form_is_taken_up_to_its_limits(base_url: str, body: bytes, code: str) -> None:
-    assert told(base_url, body) == code
+    assert code_of(base_url, body) == code
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_form_is_taken_up_to_its_limits(base_url: str, body: bytes, code: str)
 )
 def test_a_form_without_its_boundary_is_told_who_sets_it(base_url: str, options: str) -> None:
     kind = f"multipart/form-data{options}"
-    assert told(base_url, form(FILE), kind) == "malformed-upload"
+    assert code_of(base_url, form(FILE), kind) == "malformed-upload"
     answer = exchange(base_url, post(form(FILE), kind=kind))
     assert "let the client set the Content-Type header" in json.loads(answer.body)["detail"]
 
@@ -97,7 +97,7 @@ def test_a_form_without_its_boundary_is_told_who_sets_it(base_url: str, options:
 def test_a_boundary_may_have_any_characters(base_url: str, boundary: str, quoted: bool) -> None:
     value = f'"{boundary}"' if quoted else boundary
     body = form(FILE, field("x")).replace(BOUNDARY.encode(), boundary.encode())
-    assert told(base_url, body, f"multipart/form-data; boundary={value}; charset=utf-8") == "ok"
+    assert code_of(base_url, body, f"multipart/form-data; boundary={value}; charset=utf-8") == "ok"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_boundary_may_have_any_characters(base_url: str, boundary: str, quoted
 def test_what_stands_around_the_parts_is_read_past(
     base_url: str, found: bytes, sent: bytes
 ) -> None:
-    assert told(base_url, form(FILE).replace(found, sent)) == "ok"
+    assert code_of(base_url, form(FILE).replace(found, sent)) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_what_stands_around_the_parts_is_read_past(
     ],
 )
 def test_a_file_name_means_nothing(base_url: str, file: str) -> None:
-    assert told(base_url, form(part(PICTURE, file=file))) == "ok"
+    assert code_of(base_url, form(part(PICTURE, file=file))) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_file_name_means_nothing(base_url: str, file: str) -> None:
 def test_a_file_name_may_be_in_any_encoding(base_url: str, disposition: bytes) -> None:
     usual = b'form-data; name="file"; filename="a.jpg"'
     named = FILE.replace(usual, disposition)
-    assert told(base_url, form(named)) == "ok"
+    assert code_of(base_url, form(named)) == "ok"
     assert lines(base_url, form(named, FILE)) == ["ok", "ok"]
 
 
@@ -170,7 +170,7 @@ def test_behind_a_part_that_cannot_be_read_images_are_answered(base_url: str, ba
 
 
 def lines(url: str, body: bytes) -> list[str]:
-    """What is said to each image of a form."""
+    """The outcome of each image of a form."""
     answer = exchange(url, post(body, kind=FORM, target="/predict/batch"))
     return [json.loads(line).get("code", "ok") for line in answer.body.splitlines()]
 

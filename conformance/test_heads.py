@@ -1,4 +1,4 @@
-"""What a request's head may cost, at each limit and one past it, and what it may not say."""
+"""Limits of a request's head, each reached and exceeded, and heads that must be refused."""
 
 import pytest
 
@@ -16,8 +16,8 @@ CHUNKED = "Transfer-Encoding: chunked"
 BEHIND = "GET /class-names HTTP/1.1\r\nHost: test\r\n\r\n"  # what a proxy would not have seen
 
 
-def told(url: str, request: bytes) -> str:
-    """The code of the refusal, behind which nothing more may be answered."""
+def refusal_code(url: str, request: bytes) -> str:
+    """The code of the refusal, after which nothing more may be answered."""
     with Wire(url) as wire:
         answer = wire.send(request).answer()
         assert answer.headers["connection"] == "close"
@@ -38,7 +38,7 @@ def test_as_many_headers_as_the_limit_are_taken(base_url: str) -> None:
 
 def test_one_header_more_is_refused(base_url: str) -> None:
     headers = [f"X-{k}: y" for k in range(HEADERS)]
-    assert told(base_url, head("GET", "/livez", *headers)) == "head-too-large"
+    assert refusal_code(base_url, head("GET", "/livez", *headers)) == "head-too-large"
 
 
 def test_headers_as_large_as_the_limit_are_taken(base_url: str) -> None:
@@ -48,7 +48,7 @@ def test_headers_as_large_as_the_limit_are_taken(base_url: str) -> None:
 
 def test_headers_one_byte_larger_are_refused(base_url: str) -> None:
     value = "y" * (HEADER_BYTES - FIXED - len("X") + 1)
-    assert told(base_url, head("GET", "/livez", f"X: {value}")) == "head-too-large"
+    assert refusal_code(base_url, head("GET", "/livez", f"X: {value}")) == "head-too-large"
 
 
 def test_a_path_as_long_as_the_limit_is_taken(base_url: str) -> None:
@@ -56,7 +56,7 @@ def test_a_path_as_long_as_the_limit_is_taken(base_url: str) -> None:
 
 
 def test_a_path_one_byte_longer_is_refused(base_url: str) -> None:
-    assert told(base_url, head("GET", "/livez?".ljust(URL + 1, "x"))) == "uri-too-long"
+    assert refusal_code(base_url, head("GET", "/livez?".ljust(URL + 1, "x"))) == "uri-too-long"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_path_one_byte_longer_is_refused(base_url: str) -> None:
 def test_a_line_without_end_is_refused_though_it_goes_on(
     base_url: str, begun: bytes, code: str
 ) -> None:
-    assert told(base_url, begun + b"x" * 5_000_000) == code
+    assert refusal_code(base_url, begun + b"x" * 5_000_000) == code
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,8 @@ def test_a_line_without_end_is_refused_though_it_goes_on(
 )
 def test_what_is_no_request_line_is_refused(base_url: str, request_line: str) -> None:
     assert (
-        told(base_url, f"{request_line}\r\nHost: test\r\n\r\n".encode("latin-1")) == "bad-request"
+        refusal_code(base_url, f"{request_line}\r\nHost: test\r\n\r\n".encode("latin-1"))
+        == "bad-request"
     )
 
 
@@ -133,7 +134,7 @@ def test_an_ambiguous_head_is_refused_and_nothing_behind_it_is_answered(
     base_url: str, headers: list[str]
 ) -> None:
     request = head("POST", "/predict", "Content-Type: image/jpeg", *headers)
-    assert told(base_url, request + b"0\r\n\r\n" + BEHIND.encode()) == "bad-request"
+    assert refusal_code(base_url, request + b"0\r\n\r\n" + BEHIND.encode()) == "bad-request"
 
 
 @pytest.mark.parametrize(
@@ -145,12 +146,12 @@ def test_an_ambiguous_head_is_refused_and_nothing_behind_it_is_answered(
     ids=repr,
 )
 def test_a_bad_host_is_refused(base_url: str, hosts: list[str]) -> None:
-    assert told(base_url, named("1.1", *hosts)) == "bad-request"
+    assert refusal_code(base_url, named("1.1", *hosts)) == "bad-request"
 
 
 @pytest.mark.parametrize("hosts", [["a", "b"], ["a/b"]], ids=repr)
 def test_a_bad_host_is_refused_in_http_1_0_too(base_url: str, hosts: list[str]) -> None:
-    assert told(base_url, named("1.0", *hosts)) == "bad-request"
+    assert refusal_code(base_url, named("1.0", *hosts)) == "bad-request"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whatever an image's bytes are: a prediction or a refusal, in time, and nothing left behind."""
+"""For any image bytes: a prediction or a refusal, in time, and no memory left behind."""
 
 import json
 import random
@@ -18,11 +18,11 @@ from conformance.wire import exchange, post
 
 CLIENTS = 2
 REFUSALS = {"unreadable-image", "too-many-pixels", "unsupported-format", "empty-image"}
-PEAK = 300_000  # kilobytes: what an image of as many pixels as are taken may cost for a moment
-CLOSE = 50_000  # kilobytes, of what is known to take much more
-LITTLE = 30_000  # kilobytes, of what has few pixels, whatever else it has
+PEAK = 300_000  # kilobytes that an image of the most pixels allowed may take for a moment
+CLOSE = 50_000  # kilobytes, over the known need of a large image
+LITTLE = 30_000  # kilobytes, for an image of few pixels, whatever else it contains
 LEFT = 10_000  # kilobytes, of a round of all crafted images
-KEPT = 40_000  # kilobytes more than what is sound has taken, in all threads together
+KEPT = 40_000  # kilobytes more than sound images take, in all threads together
 ROUNDS = 8
 BOMBS = {
     **{name: PEAK for name in CRAFTED if "pixels each way" in name or "unpack" in name},
@@ -36,10 +36,10 @@ BOMBS = {
 }
 
 
-def outcomes(url: str, pictures: list[str]) -> dict[str, str]:
+def outcomes(url: str, images: list[str]) -> dict[str, str]:
     """What the service says to damaged images, one after the other on one connection."""
-    answers = in_time(url, (post(damaged(name)) for name in pictures))
-    return {name: outcome(answer) for name, answer in zip(pictures, answers, strict=True)}
+    answers = in_time(url, (post(damaged(name)) for name in images))
+    return {name: outcome(answer) for name, answer in zip(images, answers, strict=True)}
 
 
 @pytest.mark.parametrize("kind", SOUND)
@@ -53,30 +53,30 @@ def test_a_damaged_image_is_recognised_or_refused(
     request: pytest.FixtureRequest, base_url: str, kind: str, damage: str
 ) -> None:
     seed, count = request.config.getoption("--seed"), request.config.getoption("--images")
-    pictures = list(names(kind, damage, seed, count))
-    shares = [pictures[k::CLIENTS] for k in range(CLIENTS)]
+    images = list(names(kind, damage, seed, count))
+    shares = [images[k::CLIENTS] for k in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
-        told = [
+        found = [
             pair
             for some in pool.map(outcomes, [base_url] * CLIENTS, shares)
             for pair in some.items()
         ]
-    assert len(told) == count
-    assert not [(name, code) for name, code in told if code not in REFUSALS | {"ok"}]
+    assert len(found) == count
+    assert not [(name, code) for name, code in found if code not in REFUSALS | {"ok"}]
 
 
 def test_in_a_batch_every_image_has_the_answer_that_it_has_alone(base_url: str) -> None:
-    pictures = [jpeg(photo(number)) for number in range(20)]
-    pictures += [damaged(f"{kind}-cut_{number}") for kind in SOUND for number in range(3)]
-    random.Random(1).shuffle(pictures)
-    alone = [told(exchange(base_url, post(picture)).body) for picture in pictures]
-    batch = post(form(*map(part, pictures)), kind=FORM, target="/predict/batch")
+    images = [jpeg(photo(number)) for number in range(20)]
+    images += [damaged(f"{kind}-cut_{number}") for kind in SOUND for number in range(3)]
+    random.Random(1).shuffle(images)
+    alone = [content(exchange(base_url, post(image)).body) for image in images]
+    batch = post(form(*map(part, images)), kind=FORM, target="/predict/batch")
     together = exchange(base_url, batch)
     assert together.status == 200
-    assert [told(line) for line in together.body.splitlines()] == alone
+    assert [content(line) for line in together.body.splitlines()] == alone
 
 
-def told(line: bytes) -> tuple[object, object]:
+def content(line: bytes) -> tuple[object, object]:
     """What is said of one image: its classes, or why it has none."""
     fields = json.loads(line)
     return fields.get("top"), fields.get("detail")
@@ -107,11 +107,11 @@ def test_a_bomb_takes_no_more_memory_than_its_pixels_may(
 
 
 def test_a_decode_that_outlives_its_budget_is_stopped(base_url: str, service: Processes) -> None:
-    """Once its refusal is there, nobody works on it any more: read whole, it takes far longer."""
+    """The work stops with the refusal: a complete decode takes far longer."""
     endless = jpeg(plain(9, (10_900, 10_900)), progressive=True, subsampling=0)[:-2]
     before = service.seconds()
-    told = problem(exchange(base_url, post(endless)))
-    assert told in ("image-too-slow", "deadline-exceeded")  # the latter on a busy machine
+    code = problem(exchange(base_url, post(endless)))
+    assert code in ("image-too-slow", "deadline-exceeded")  # the latter on a busy machine
     assert service.seconds() - before < 2 * DECODE
     before = service.seconds()
     for kind in SOUND:

@@ -1,4 +1,4 @@
-"""What happened to other servers, each incident one test."""
+"""Incidents of other servers, one test for each."""
 
 import io
 import itertools
@@ -66,7 +66,7 @@ def test_shelltorch_cve_2023_43654_and_kin_no_request_makes_the_service_fetch_a_
 
 
 class _Caller:
-    """Unpickled, it connects to where it is told."""
+    """Connects to an address when it is unpickled."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
@@ -81,7 +81,7 @@ def test_pickle_cve_2025_32434_and_kin_nothing_sent_is_unpickled(base_url: str) 
         parts = urlsplit(watched.url)
         call = pickle.dumps(_Caller((parts.hostname or "", parts.port or 0)))
         pickle.loads(call).close()
-        assert watched.disturbed()  # it does what it is for
+        assert watched.disturbed()  # the canary detects it
         kinds = ("image/jpeg", "application/octet-stream", "application/vnd.bentoml+pickle")
         for kind in (*kinds, "application/x-python-serialize", "application/json"):
             for target in (*PICTURES_GO, f"{model(base_url)}/infer"):
@@ -159,8 +159,8 @@ def test_pillow_cve_2026_112403_and_kin_odd_images_crash_nothing(base_url: str) 
 @pytest.mark.parametrize("name", exif.ODD)
 def test_pillow_exif_loop_cve_2026_96643_and_kin(base_url: str, name: str) -> None:
     for place in ("jpeg", "png", "webp"):
-        picture = CRAFTED[f"exif: {name} ({place})"].build()
-        assert outcome(exchange(base_url, post(picture))) == "ok"
+        image = CRAFTED[f"exif: {name} ({place})"].build()
+        assert outcome(exchange(base_url, post(image))) == "ok"
 
 
 LARGE_FORMS = {
@@ -276,16 +276,16 @@ def test_infinity_telemetry_no_connection_goes_out(base_url: str, service: Proce
 def test_ultralytics_6174_each_of_500_images_has_its_own_answer(base_url: str) -> None:
     requests = [post(jpeg(photo(number))) for number in range(500)]
 
-    def told(answer: Answer) -> object:
+    def content(answer: Answer) -> object:
         assert answer.status == 200
         return json.loads(answer.body)["top"]
 
     def ask(request: bytes) -> object:
-        return told(exchange(base_url, request))
+        return content(exchange(base_url, request))
 
     with Wire(base_url) as wire:
-        alone = [told(wire.send(request).answer()) for request in requests]
+        alone = [content(wire.send(request).answer()) for request in requests]
     with ThreadPoolExecutor(16) as pool:
         together = list(pool.map(ask, requests))
-    assert len({json.dumps(one) for one in alone}) > 400  # or a mix-up would not show
+    assert len({json.dumps(one) for one in alone}) > 400  # otherwise a mix-up would not show
     assert together == alone

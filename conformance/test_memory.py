@@ -1,4 +1,4 @@
-"""What is refused leaves nothing in memory: not at its peak, and not when it is over."""
+"""A refused request takes little memory at its peak, and leaves none behind."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +16,7 @@ from conformance.watches import health_stays_quick, little_memory
 from conformance.wire import SECONDS, Wire, chunked, exchange, head, post
 
 SIDE = (2400, 2400)  # pixels: 23 megabytes in RGBA
-TIMES = 20  # of which a few would be seen
+TIMES = 20  # enough for a leak to show
 CUT = 400  # bytes that the end lacks
 UPLOAD = bytes(8_000_000)
 SLOW = 8  # uploads at once
@@ -109,7 +109,7 @@ FLOODED: dict[str, tuple[int, Callable[[str], bytes]]] = {
 
 
 def again_and_again(url: str, service: Processes, request: bytes, status: int) -> None:
-    """Once to be warm, and then many times in little memory."""
+    """Send it once to warm up, and then many times within little memory."""
     assert exchange(url, request).status == status
     with little_memory(service):
         for _ in range(TIMES):

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: whatever is sent, outputs come, or a refusal in its words."""
+"""The Open Inference Protocol: every request gets outputs, or a refusal in its format."""
 
 import json
 from collections import Counter
@@ -177,8 +177,8 @@ def test_what_would_take_long_to_read_is_refused_at_once(
 )
 def test_a_length_that_lies_is_refused(base_url: str, path: str, length: str, status: int) -> None:
     text = asking(behind(pixels(), len(PIXELS)))
-    told = post(text + PIXELS, f"{LENGTH}: {length}", kind=BINARY, target=f"{path}/infer")
-    assert refused(exchange(base_url, told)) == status
+    request = post(text + PIXELS, f"{LENGTH}: {length}", kind=BINARY, target=f"{path}/infer")
+    assert refused(exchange(base_url, request)) == status
     short = post(text, f"{LENGTH}: {len(text) + 1}", kind=BINARY, target=f"{path}/infer")
     assert refused(exchange(base_url, short)) == 400
 
@@ -225,7 +225,7 @@ def test_tensors_may_be_as_long_as_the_limit(base_url: str, path: str) -> None:
 
     limit = int(past(TENSORS_BODY).split()[-3])
     assert TENSORS_BODY % limit == 0
-    assert f"at most {limit} are taken" in past(limit)
+    assert f"at most {limit} are accepted" in past(limit)
     count = (limit - 1000) // (SIDE * SIDE * 3)
     octets = bytes(count * SIDE * SIDE * 3)
     text = asking(behind(pixels(shape=[count, SIDE, SIDE, 3]), len(octets)))
@@ -270,7 +270,7 @@ def test_fuzzed_requests_are_answered_or_refused(
     request: pytest.FixtureRequest, base_url: str, path: str
 ) -> None:
     """The sound ones among them are answered as before, too."""
-    told = Counter[int]()
+    statuses = Counter[int]()
 
     @seed(request.config.getoption("--seed"))
     @settings(
@@ -285,12 +285,12 @@ def test_fuzzed_requests_are_answered_or_refused(
         sent = post(fuzzed.text + fuzzed.tail, *length, kind=kind, target=f"{path}/infer")
         answer = exchange(base_url, sent)
         status = 200 if answer.status == 200 and answered(answer) else refused(answer)
-        told[status] += 1
+        statuses[status] += 1
 
     sound = infer(path, asking(image(jpeg(photo(1)))))
     before = values(base_url, sound)
     with health_stays_quick(base_url):
         one()
     assert values(base_url, sound) == before
-    assert told[200] > EXAMPLES // 100, told  # or it was refused too early to find anything
-    assert told[400] > EXAMPLES // 10, told
+    assert statuses[200] > EXAMPLES // 100, statuses  # or it was refused too early to find anything
+    assert statuses[400] > EXAMPLES // 10, statuses

@@ -1,4 +1,4 @@
-"""What must hold of the service while something else is done to it."""
+"""Checks of the service that must hold while a test does something else."""
 
 import threading
 import time
@@ -55,7 +55,7 @@ def health_stays_quick(url: str) -> Iterator[None]:
 def little_memory(service: Processes) -> Iterator[None]:
     """The service takes no more than a few uploads' worth of memory meanwhile.
 
-    Some moments later, when nobody asks it for anything, it has next to nothing of that left.
+    Some moments later, when it is idle, it has released nearly all of that.
     """
     before = service.kilobytes("Rss")
     service.forget_peaks()

@@ -22,7 +22,7 @@ def three(number: int) -> bytes:
 
 
 def canvas(size: tuple[int, int], flags: int = 0) -> bytes:
-    """The chunk of an extended file that tells its size."""
+    """The chunk of an extended file that gives its size."""
     return chunk(b"VP8X", bytes([flags, 0, 0, 0]) + three(size[0]) + three(size[1]))
 
 

@@ -1,4 +1,4 @@
-"""A client that says exactly what a test tells it to, byte for byte."""
+"""A client that sends exactly the bytes that a test gives it."""
 
 import http.client
 import socket

@@ -1,1 +1,1 @@
-"""The service under everything at once, for as long as asked, and a ledger of what became of it."""
+"""A long run of the service under mixed load, with a ledger of every request's outcome."""

@@ -1,6 +1,6 @@
-"""``make soak``: requests of all kinds, reloads, kills; exit code 1 where an end is unexplained.
+"""``make soak``: requests of all kinds, reloads, kills; exit code 1 for an unexplained outcome.
 
-It runs the real service, one process and then ``--workers 2``, and shares the minutes out.
+It runs the real service, one process and then ``--workers 2``, and divides the time between them.
 """
 
 import argparse
@@ -25,8 +25,8 @@ LOG_LINES = 40  # of the service's last, where something is wrong
 
 
 def main() -> int:
-    """Soak, and tell; the exit code."""
-    parser = argparse.ArgumentParser(prog="soak", description="Everything at once, for long.")
+    """Run, report, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="soak", description="Run the service under mixed load.")
     parser.add_argument("--minutes", type=float, default=1, help="in all")
     parser.add_argument(
         "--workers",
@@ -34,7 +34,7 @@ def main() -> int:
         metavar="N",
         help="only this arrangement; 0: one process (default: one process, then --workers 2)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     shares = ARRANGEMENTS if arguments.workers is None else {arguments.workers: 1}
     seconds = arguments.minutes * 60
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _soaked(workers: int, seconds: float) -> Result:
-    pictures = [picture for picture in read_pictures(None) if len(picture) < MEGABYTE]
+    images = [image for image in read_pictures(None) if len(image) < MEGABYTE]
     with started(BUNDLES[0], workers) as service:
         with tqdm(total=seconds, desc=f"workers {workers}", bar_format=BAR, disable=None) as bar:
             begun = time.monotonic()
@@ -55,7 +55,7 @@ def _soaked(workers: int, seconds: float) -> Result:
             def ticked() -> None:
                 bar.update(min(seconds, time.monotonic() - begun) - bar.n)
 
-            result = uvloop.run(soak(service, seconds, pictures, BUNDLES[::-1], ticked))
+            result = uvloop.run(soak(service, seconds, images, BUNDLES[::-1], ticked))
         if code := service.stop():
             result.complaints.append(f"it ended with exit code {code}")
         if result.complaints:

@@ -1,4 +1,4 @@
-"""Clients that send requests of all kinds, each its next when the last has come to an end."""
+"""Clients that send requests of all kinds, each its next one when the last has an outcome."""
 
 import asyncio
 import json
@@ -12,16 +12,16 @@ from soak.kinds import LEFT, Kind, Manner
 from soak.ledger import CUT, Entry, Ledger
 from soak.wire import Answer, Cut, Wire
 
-SILENCE_SECONDS = 60.0  # after which an answer will not come any more
+SILENCE_SECONDS = 60.0  # after which a request counts as unanswered
 SILENCE = "silence"
 NO_CONNECTION = "no connection"
 GARBLED = "no HTTP"
 LINES = b"application/x-ndjson"
 BIT = 16_384  # bytes that a slow reader has room for
 PAUSE_SECONDS = 0.03  # before it reads them
-DAWDLE_SECONDS = 1.0  # and who never reads leaves
+DAWDLE_SECONDS = 1.0  # after which a client that never reads disconnects
 KEPT = 8  # requests on one connection, at most
-MOST_ODD = 1000  # then the service is broken, and going on tells nothing
+MOST_ODD = 1000  # unexpected outcomes: with more, the service is broken and the run ends
 LEAVING = (Manner.LEAVES_SENDING, Manner.LEAVES_WAITING, Manner.NEVER_READS)
 SLOW_READERS = (Manner.READS_SLOWLY, Manner.NEVER_READS)
 
@@ -40,7 +40,7 @@ class Clients:
         self._weights = [kind.weight for kind in kinds]
 
     async def run(self, over: Callable[[], bool]) -> None:
-        """Send until it is ``over``, and wait for the last ends."""
+        """Send until it is ``over``, and wait for the last outcomes."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self.count):
                 group.create_task(self._client(over))

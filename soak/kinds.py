@@ -1,4 +1,4 @@
-"""What is sent: kinds of requests, good and bad, each with the outcomes that are right for it."""
+"""Kinds of requests, good and bad, each with its allowed outcomes."""
 
 import struct
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ MEGABYTE = 1_000_000  # the service's --max-image-bytes
 
 OK = "200"
 FULL = "429 overloaded"
-LEFT = "left"  # we hung up before there was an answer, or before it was read
+LEFT = "left"  # the client disconnected before it had read an answer
 UNKNOWN, TAKEN_OVER = "404", "503"  # another model serves, or has come to serve meanwhile
 FLOOD = 500  # requests that are sent at once, and as many bytes as one read takes
 FLOOD_BYTES = 256_000
-UNREAD = 6000  # those behind answers that are never read
-ASSETS = 4  # a megabyte and a half each: more than the system takes for who does not read
+UNREAD = 6000  # of those after answers that are never read
+ASSETS = 4  # 1.5 MB each: more than the system buffers for a client that does not read
 ASSET = "/docs/assets/{name}"  # their route in the metrics
 INFER = "/v2/models/{name}/infer"
 
@@ -41,33 +41,33 @@ class Kind:
     weight: int  # how many of these there are beside the other kinds
     route: str | None  # as the service's metrics name it; None: it never becomes a request
     requests: Sequence[bytes]  # one of them is sent, whole or in part
-    outcomes: frozenset[str]  # what may become of it where nobody is killed
+    outcomes: frozenset[str]  # allowed while no process is killed
     manner: Manner = Manner.WHOLE
     times: int = 1  # requests in each of ``requests``: they end together, with one outcome
 
 
-def kinds(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
-    """All but those that are refused, made of good ``pictures``, each of less than a megabyte.
+def kinds(images: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+    """All but those that are refused, made of good ``images``, each of less than a megabyte.
 
     Of the ``models`` any may serve, and another after each reload.
     """
-    rude = [*_rude(pictures), *_slow_readers()]
-    return [*_good(pictures), *_tensors(pictures, models), *rude, *_floods(), *_small()]
+    rude = [*_rude(images), *_slow_readers()]
+    return [*_good(images), *_tensors(images, models), *rude, *_floods(), *_small()]
 
 
-def _good(pictures: Sequence[bytes]) -> list[Kind]:
-    damaged = pictures[0][: len(pictures[0]) // 2]
-    batches = [form(picture, damaged, picture) for picture in pictures[:8]]
+def _good(images: Sequence[bytes]) -> list[Kind]:
+    damaged = images[0][: len(images[0]) // 2]
+    batches = [form(image, damaged, image) for image in images[:8]]
     return [
-        Kind("picture", 40, "/predict", posts("/predict", pictures), or_full(OK)),
+        Kind("picture", 40, "/predict", posts("/predict", images), or_full(OK)),
         Kind(
             "image in a form",
             8,
             "/predict",
-            [post("/predict", form(picture), FORM) for picture in pictures],
+            [post("/predict", form(image), FORM) for image in images],
             or_full(OK),
         ),
-        Kind("explanation", 2, "/explain", posts("/explain", pictures), or_full(OK)),
+        Kind("explanation", 2, "/explain", posts("/explain", images), or_full(OK)),
         Kind(
             "batch with a damaged one",
             2,
@@ -79,17 +79,17 @@ def _good(pictures: Sequence[bytes]) -> list[Kind]:
             "image in a hurry",
             4,
             "/predict",
-            [post("/predict", picture, more=("X-Deadline-Ms: 60",)) for picture in pictures],
+            [post("/predict", image, more=("X-Deadline-Ms: 60",)) for image in images],
             or_full(OK, "504 deadline-exceeded"),
         ),
     ]
 
 
-def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
-    """A request knows its model by name: where it is not the one that serves, there is no such."""
+def _tensors(images: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+    """Requests that name a model: they get 404 while another one serves."""
     paths = [INFER.format(name=model) for model in models]
-    tails = [struct.pack("<I", len(each)) + each for each in pictures]
-    sent = [*map(in_json, pictures), *map(behind, tails)]
+    tails = [struct.pack("<I", len(each)) + each for each in images]
+    sent = [*map(in_json, images), *map(behind, tails)]
     nothing = behind(bytes(MEGABYTE // 2))  # as many elements of no bytes as there is room for
     good = [post(path, *each) for path in paths for each in sent]
     bad = [post(path, *nothing) for path in paths]
@@ -99,8 +99,8 @@ def _tensors(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
     ]
 
 
-def _rude(pictures: Sequence[bytes]) -> list[Kind]:
-    sent = posts("/predict", pictures)
+def _rude(images: Sequence[bytes]) -> list[Kind]:
+    sent = posts("/predict", images)
     left = frozenset({LEFT})
     return [
         Kind(
@@ -125,7 +125,7 @@ def _rude(pictures: Sequence[bytes]) -> list[Kind]:
             "left a batch",
             1,
             "/predict/batch",
-            [post("/predict/batch", form(*pictures[:8]), FORM)],
+            [post("/predict/batch", form(*images[:8]), FORM)],
             left,
             Manner.LEAVES_WAITING,
         ),
@@ -173,5 +173,5 @@ def _small() -> list[Kind]:
 
 
 def or_full(*outcomes: str) -> frozenset[str]:
-    """These outcomes, or there was no room."""
+    """These outcomes, or a refusal because the service is full."""
     return frozenset({*outcomes, FULL})

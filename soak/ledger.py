@@ -1,4 +1,4 @@
-"""What became of every request: each has one entry, and each entry one outcome."""
+"""The outcome of every request: each has one entry, and each entry one outcome."""
 
 import time
 from collections import Counter
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from soak.kinds import Kind
 
 CUT = "cut"  # the connection ended without a whole answer
-UNANSWERED = "unanswered"  # the run has ended, and nothing came
+UNANSWERED = "unanswered"  # no answer came before the end of the run
 
-# What a killed process of this role may do to a request: a probe is told 503, and so is an image
+# What a killed process of this role may do to a request: a probe gets 503, and so does an image
 # whose deadline ends before there is another engine.
 BY_KILL = {"http": frozenset({CUT}), "engine": frozenset({"503", "503 not-ready"})}
 
@@ -21,8 +21,8 @@ class Kill:
     role: str
     at: float
     in_flight: int  # connections at that moment
-    until: float = float("inf")  # by then another had taken its place
-    cut: int = 0  # requests whose end this explains
+    until: float = float("inf")  # when another process had replaced it
+    cut: int = 0  # requests whose outcome this explains
 
 
 @dataclass(eq=False)
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass
 class Ledger:
-    """All requests. What was to be expected is counted; whatever else came is kept, one by one."""
+    """All requests. Expected outcomes are counted; unexpected ones are kept one by one."""
 
     sent: Counter[Kind] = field(default_factory=Counter)
     expected: Counter[tuple[Kind, str]] = field(default_factory=Counter)
@@ -54,7 +54,7 @@ class Ledger:
         return entry
 
     def end(self, entry: Entry, outcome: str) -> None:
-        """That has become of it; raises KeyError where it had an end already."""
+        """Record the outcome of a request; raises KeyError if it has one already."""
         self._open.remove(entry)
         entry.outcome, entry.closed = outcome, time.monotonic()
         if outcome in entry.kind.outcomes:
@@ -69,7 +69,7 @@ class Ledger:
         return kill
 
     def settle(self) -> "Account":
-        """Close the books: what is open is unanswered, what is odd was a kill or is unexplained."""
+        """Count open requests as unanswered, and explain unexpected outcomes by kills."""
         for entry in list(self._open):
             self.end(entry, UNANSWERED)
         account = Account(Counter(self.expected))
@@ -92,7 +92,7 @@ class Ledger:
 
     def _complaints(self, account: "Account") -> list[str]:
         found = [
-            f"{count} x {kind.name}: {outcome}, which nothing explains"
+            f"{count} x {kind.name}: {outcome}, unexplained"
             for (kind, outcome), count in account.unexplained.items()
         ]
         found += [
@@ -107,7 +107,7 @@ class Ledger:
 
 @dataclass
 class Account:
-    """How many of each kind came to which end, and what is wrong with that."""
+    """How many requests of each kind had which outcome, and what is wrong with that."""
 
     expected: Counter[tuple[Kind, str]]
     by_kills: Counter[tuple[Kind, str]] = field(default_factory=Counter)
@@ -116,5 +116,5 @@ class Account:
 
     @property
     def total(self) -> int:
-        """Requests that have an end."""
+        """Requests that have an outcome."""
         return sum(part.total() for part in (self.expected, self.by_kills, self.unexplained))

@@ -44,7 +44,7 @@ class Memory:
         return sum(_resident(pid, NOW) for pid in self.pids())
 
     def look(self) -> None:
-        """Keep the most there was: as the kernel tells it, or at the moments of looking."""
+        """Update the peak: from the kernel's figure, or from the current memory."""
         self.peak = max(self.peak, sum(_resident(pid, self._line) for pid in self.pids()))
 
     def at_rest(self) -> Figures:

@@ -31,16 +31,16 @@ def head(method: str, target: str, *headers: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def form(*pictures: bytes) -> bytes:
+def form(*images: bytes) -> bytes:
     """A form of these images, for the type FORM."""
     start = f'--{FRONTIER}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
-    parts = [start.encode() + picture + b"\r\n" for picture in pictures]
+    parts = [start.encode() + image + b"\r\n" for image in images]
     return b"".join(parts) + f"--{FRONTIER}--\r\n".encode()
 
 
-def in_json(picture: bytes) -> tuple[bytes, str, tuple[str, ...]]:
+def in_json(image: bytes) -> tuple[bytes, str, tuple[str, ...]]:
     """A request's body, its type and its other headers."""
-    data = [b64encode(picture).decode()]
+    data = [b64encode(image).decode()]
     given = {"name": "image", "shape": [1], "datatype": "BYTES", "data": data}
     return json.dumps({"inputs": [given]}).encode(), "application/json", ()
 

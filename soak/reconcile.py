@@ -1,4 +1,4 @@
-"""The ledger against the service's own metrics: both must tell of the same requests."""
+"""Compares the ledger with the service's own metrics: both must count the same requests."""
 
 import asyncio
 from collections import Counter
@@ -12,8 +12,8 @@ from soak.ledger import Ledger
 from soak.wire import Wire
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-OWN_ROUTE = "/metrics"  # which asking for the metrics changes
-SETTLE_SECONDS = 20.0  # for what was left behind to come to its end
+OWN_ROUTE = "/metrics"  # each scrape changes its count
+SETTLE_SECONDS = 20.0  # for abandoned requests to end
 POLL_SECONDS = 0.1
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -37,7 +37,7 @@ async def scrape(port: int) -> Samples:
 async def differences(
     port: int, before: Samples, ledger: Ledger, reloads: Mapping[str, int]
 ) -> list[str]:
-    """What the metrics tell otherwise than the ledger, once the service has come to rest."""
+    """Differences between the metrics and the ledger, once the service is idle."""
     until = asyncio.get_running_loop().time() + SETTLE_SECONDS
     while True:
         found = compare(before, await scrape(port), ledger, reloads)
@@ -57,9 +57,9 @@ def compare(
     ]
     for result, count in reloads.items():
         key = "reloads_total", frozenset({("result", result)})
-        told = after.get(key, 0) - before.get(key, 0)
-        if told != count:
-            found.append(f"{count} reloads were {result}, the metrics tell {told:g}")
+        reported = after.get(key, 0) - before.get(key, 0)
+        if reported != count:
+            found.append(f"{count} reloads were {result}, the metrics have {reported:g}")
     counted = _by_route(after)
     counted.subtract(_by_route(before))
     refused = _by_reason(after)
@@ -71,9 +71,9 @@ def _by_route(samples: Samples) -> "Counter[tuple[str, str]]":
     """Requests by route and status."""
     counted: Counter[tuple[str, str]] = Counter()
     for (name, labels), value in samples.items():
-        told = dict(labels)
-        if name == "requests_total" and told["route"] != OWN_ROUTE:
-            counted[told["route"], told["status"]] += int(value)
+        fields = dict(labels)
+        if name == "requests_total" and fields["route"] != OWN_ROUTE:
+            counted[fields["route"], fields["status"]] += int(value)
     return counted
 
 
@@ -89,10 +89,10 @@ def _by_reason(samples: Samples) -> "Counter[str]":
 
 
 def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
-    """A process that was killed did not count what it had in hand; nothing else may be missing.
+    """Differences in requests by route and status.
 
-    Many that were sent at once are lost together.
-    A request that we have left may be counted under any status.
+    A killed process did not count its running requests; no others may be missing. Requests that
+    were sent at once are lost together. One that the client abandoned may have any status.
     """
     killed = sum(kill.in_flight for kill in ledger.kills if kill.role == "http")
     lost: Counter[str] = Counter()
@@ -101,7 +101,7 @@ def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
         if kind.route not in (None, OWN_ROUTE):
             sent[str(kind.route)] += count * kind.times
             lost[str(kind.route)] = max(lost[str(kind.route)], killed * kind.times)
-    for kind, count in ledger.sent.items():  # what is behind an unread answer may not be begun
+    for kind, count in ledger.sent.items():  # requests after an unread answer may not have begun
         if kind.manner is Manner.NEVER_READS:
             lost[str(kind.route)] += count * (kind.times - 1)
     answered: Counter[tuple[str, str]] = Counter()
@@ -112,22 +112,22 @@ def _requests(counted: "Counter[tuple[str, str]]", ledger: Ledger) -> list[str]:
     for (route, _), count in counted.items():
         totals[route] += count
     found = [
-        f"{sent[route]} requests were sent to {route}, the metrics tell {totals[route]}"
+        f"{sent[route]} requests were sent to {route}, the metrics have {totals[route]}"
         for route in sent | totals
         if not sent[route] - lost[route] <= totals[route] <= sent[route]
     ]
     return found + [
         f"{count} requests to {route} were answered {status}, "
-        f"the metrics tell {counted[route, status]}"
+        f"the metrics have {counted[route, status]}"
         for (route, status), count in answered.items()
         if counted[route, status] < count - lost[route]
     ]
 
 
 def _no_requests(refused: "Counter[str]", ledger: Ledger) -> list[str]:
-    """What never became a request is counted by the code of its refusal, and under no route.
+    """Differences in bytes that never became a request, by the code of their refusal.
 
-    A killed process may have counted what it did not answer any more.
+    A killed process may have counted a refusal that it did not send.
     """
     sent: Counter[str] = Counter()
     answered: Counter[str] = Counter()
@@ -138,7 +138,7 @@ def _no_requests(refused: "Counter[str]", ledger: Ledger) -> list[str]:
             sent[code] += count
             answered[code] += ledger.expected[kind, outcome]
     return [
-        f"{count} heads were refused as {code}, the metrics tell {refused[code]}"
+        f"{count} heads were refused as {code}, the metrics have {refused[code]}"
         for code, count in answered.items()
         if not count <= refused[code] <= sent[code]
     ]

@@ -1,4 +1,4 @@
-"""What is refused: each kind as it comes, and with pixels that the refusal must let go of."""
+"""Requests that are refused; some have decoded pixels, whose memory must be freed."""
 
 import io
 import json
@@ -19,14 +19,14 @@ HALF = MEGABYTE // 2
 END = 12  # bytes: a PNG's last chunk
 
 
-def refusals(pictures: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
+def refusals(images: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
     """All other kinds that are refused, and bombs that are not; arguments as ``kinds`` has them."""
-    uploads = [*_damaged(pictures), *_too_large(), *_forms(pictures), *_heads()]
+    uploads = [*_damaged(images), *_too_large(), *_forms(images), *_heads()]
     return [*_tensors(_large(), models), *uploads]
 
 
 def endless_pictures() -> list[Kind]:
-    """Large ones without their end: the last of their bytes tell that they are bad."""
+    """Large images without their end: only their last bytes show that they are damaged."""
     large = _large()
     batch = form(large[0], large[0])
     return [
@@ -80,8 +80,8 @@ def _tensors(large: Sequence[bytes], models: Sequence[str]) -> list[Kind]:
     return [Kind("bad tensors", 3, INFER, sent, frozenset({"400", "429", UNKNOWN}))]
 
 
-def _damaged(pictures: Sequence[bytes]) -> list[Kind]:
-    damaged = [picture[: len(picture) // 2] for picture in pictures]
+def _damaged(images: Sequence[bytes]) -> list[Kind]:
+    damaged = [image[: len(image) // 2] for image in images]
     return [
         Kind("damaged image", 8, "/predict", posts("/predict", damaged), or_full(CUT_SHORT)),
         Kind(
@@ -126,8 +126,8 @@ def _too_large() -> list[Kind]:
     ]
 
 
-def _forms(pictures: Sequence[bytes]) -> list[Kind]:
-    whole = form(pictures[0])
+def _forms(images: Sequence[bytes]) -> list[Kind]:
+    whole = form(images[0])
     return [
         Kind(
             "malformed form",
@@ -147,7 +147,7 @@ def _forms(pictures: Sequence[bytes]) -> list[Kind]:
             "two images for one",
             1,
             "/predict",
-            [post("/predict", form(*pictures[:2]), FORM)],
+            [post("/predict", form(*images[:2]), FORM)],
             frozenset({"422 repeated-field"}),
         ),
     ]
@@ -175,10 +175,10 @@ def _heads() -> list[Kind]:
 @cache
 def _large() -> list[bytes]:
     """PNGs of many pixels and few bytes, and a progressive JPEG, each without its end."""
-    picture = Image.new("RGBA", (SIDE, SIDE), (200, 100, 50, 255))
+    image = Image.new("RGBA", (SIDE, SIDE), (200, 100, 50, 255))
     coloured = Image.effect_noise((60, 60), 100).convert("RGB").resize((SIDE // 2, SIDE // 2))
     scans = _encoded(coloured, "JPEG", progressive=True)
-    pngs = [_encoded(picture.convert(mode), "PNG", compress_level=6) for mode in ("RGBA", "RGB")]
+    pngs = [_encoded(image.convert(mode), "PNG", compress_level=6) for mode in ("RGBA", "RGB")]
     return [*[png[:-400] for png in pngs], scans[: len(scans) // 2]]
 
 
@@ -191,11 +191,11 @@ def _text_bomb() -> bytes:
     """One pixel, and texts of many megabytes."""
     content = b"iTXt" + b"x\0\1\0\0\0" + zlib.compress(bytes(1 << 20))
     sizes = struct.pack(">I", len(content) - 4), struct.pack(">I", zlib.crc32(content))
-    picture = _encoded(Image.new("L", (1, 1)), "PNG")
-    return picture[:-END] + content.join(sizes) * TEXTS + picture[-END:]
+    image = _encoded(Image.new("L", (1, 1)), "PNG")
+    return image[:-END] + content.join(sizes) * TEXTS + image[-END:]
 
 
-def _encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     written = io.BytesIO()
-    picture.save(written, kind, **options)
+    image.save(written, kind, **options)
     return written.getvalue()

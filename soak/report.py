@@ -1,4 +1,4 @@
-"""What a soak found, for people and for programs."""
+"""The result of a soak, for people and for programs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +11,7 @@ MEGA = 1e6
 def rows(result: Result) -> list[tuple[str, str, int]]:
     """Kind, outcome and number of requests, in the order of the kinds' names."""
     account = result.account
-    told = [
+    counts = [
         (kind.name, f"{outcome}{why}", count)
         for part, why in (
             (account.expected, ""),
@@ -20,7 +20,7 @@ def rows(result: Result) -> list[tuple[str, str, int]]:
         )
         for (kind, outcome), count in part.items()
     ]
-    return sorted(told)
+    return sorted(counts)
 
 
 def page(result: Result) -> str:
@@ -33,7 +33,7 @@ def page(result: Result) -> str:
         f"{name} {trends[name].first:.0f} -> {trends[name].last:.0f}"
         for name in ("descriptors", "threads")
     )
-    told = [
+    events = [
         *(f"{count} reloads {name}" for name, count in result.reloads.items()),
         *(f"{count} kills of {role}" for role, count in result.kills.items() if count),
     ]
@@ -41,13 +41,13 @@ def page(result: Result) -> str:
         f"{name} {count / MEGA:.0f}" for name, count in asdict(result.memory).items()
     )
     lines += ["", f"  memory {memory} MB; {counts}", f"  resident MB: {figures}"]
-    lines.append(f"  {', '.join(told)}")
+    lines.append(f"  {', '.join(events)}")
     lines += [f"  WRONG: {complaint}" for complaint in result.complaints]
     return "\n".join([*lines, ""])
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    """The same for programs."""
+    """The same as a JSON object."""
     return {
         "arrangement": result.arrangement,
         "seconds": round(result.seconds, 1),

@@ -1,4 +1,4 @@
-"""One soak of one running service: everything at once, and then the books are closed."""
+"""One soak of one running service: mixed load, then a check of every outcome."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ IDLE_SECONDS = 5.0  # after the last request, before memory is at rest
 
 @dataclass
 class Result:
-    """What a soak has found."""
+    """The result of a soak."""
 
     arrangement: str
     seconds: float
@@ -39,18 +39,18 @@ class Result:
 async def soak(
     service: Service,
     seconds: float,
-    pictures: Sequence[bytes],
+    images: Sequence[bytes],
     bundles: Sequence[str],
     ticked: Callable[[], object],
 ) -> Result:
-    """Send for so many seconds, with troubles meanwhile, and account for all of it.
+    """Send for so many seconds, with reloads and kills meanwhile, and account for every request.
 
     On a machine that is slow to replace what was killed it takes longer, or there is no trend.
     """
     ledger = Ledger()
     before = await scrape(service.port)
     endless = endless_pictures()
-    sent = [*kinds(pictures, bundles), *refusals(pictures, bundles), *endless]
+    sent = [*kinds(images, bundles), *refusals(images, bundles), *endless]
     clients = Clients(service.port, sent, ledger, CLIENTS, SEED)
     troubles = Troubles(service, ledger, bundles)
     watch = Watch(service.pids, lambda: troubles.settled, ticked)
@@ -92,7 +92,7 @@ async def soak(
 
 
 async def _refusals_alone(port: int, endless: Sequence[Kind], ledger: Ledger) -> None:
-    """Under load Python's collector runs all the time and tidies up; here it hardly does."""
+    """Send refused images one by one: under load Python's collector would hide a leak."""
     until = ledger.sent.total() + ALONE
     alone = Clients(port, endless, ledger, 1, SEED)
     await alone.run(lambda: ledger.sent.total() >= until)

@@ -19,7 +19,7 @@ from greengrocer.serving.reloading import trial
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.05
-# Small, so that what is slow or large is soon refused, and the queue is full now and then.
+# Small, so that slow or large requests are soon refused, and the queue is full at times.
 UPLOADS, DECODING = 64_000_000, 256_000_000  # bytes
 LIMITS = (
     *("--upload-grace-seconds", "3", "--header-timeout-seconds", "3", "--max-image-bytes", "1MB"),
@@ -47,7 +47,7 @@ class Service:
         return self.process.pid
 
     def pids(self) -> list[int]:
-        """Its processes, but for those that try a bundle and end."""
+        """Its processes, except those that run a trial of a bundle."""
         return [pid for pid in process_tree(self.pid) if trial.MODULE not in _command(pid)]
 
     def of_role(self, role: str) -> list[int]:
@@ -55,11 +55,11 @@ class Service:
         return [pid for pid in self.pids()[1:] if role in _command(pid)]
 
     def whole(self) -> bool:
-        """Whether all processes are there."""
+        """Whether all processes run."""
         return len(self.of_role("http")) == self.workers and len(self.of_role("engine")) == 1
 
     def stop(self) -> int:
-        """Tell it to stop; its exit code."""
+        """Stop it; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
@@ -87,7 +87,7 @@ def started(bundle: str, workers: int) -> Iterator[Service]:
 
 
 def _port(process: "subprocess.Popen[bytes]", log: Path, serving: int) -> int:
-    """The port that the log tells, once so many processes serve."""
+    """The port in the log, once ``serving`` processes serve."""
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         lines = [line for line in log.read_text().splitlines() if "serving" in line]
@@ -100,5 +100,5 @@ def _port(process: "subprocess.Popen[bytes]", log: Path, serving: int) -> int:
 def _command(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except OSError:  # it has ended meanwhile
+    except OSError:  # it has ended since
         return []

@@ -1,4 +1,4 @@
-"""What the service goes through meanwhile: other models, refused ones, and killed processes."""
+"""Disturbances during a soak: reloads, refused bundles, and killed processes."""
 
 import asyncio
 import itertools
@@ -29,15 +29,15 @@ class Troubles:
         self.ledger = ledger
         self.reloads: Counter[str] = Counter()  # by the result that was to come
         self.complaints: list[str] = []
-        self.settled = False  # all processes are there, and two models: a state like any other
+        self.settled = False  # all processes run, and two models are loaded
         self._bundles = itertools.cycle(bundles)
 
     async def run(self) -> None:
-        """Until cancelled; what has begun is brought to its end."""
+        """Run until cancelled; a disturbance that has begun is finished first."""
         with suppress(asyncio.CancelledError):
             for trouble in itertools.cycle(self._kinds()):
                 await asyncio.sleep(PAUSE_SECONDS)
-                for kill in self.ledger.kills:  # what the last has done is done by now
+                for kill in self.ledger.kills:  # the effects of the last kill are over
                     kill.until = min(kill.until, time.monotonic())
                 await _to_the_end(trouble())
 

@@ -45,7 +45,7 @@ class Sample:
 
 
 class Watch:
-    """Takes a sample now and then, where the service has settled, and tells that time goes on."""
+    """Takes samples at intervals, if the service has settled, and reports the passing of time."""
 
     def __init__(
         self,
@@ -65,14 +65,14 @@ class Watch:
             while True:
                 await asyncio.sleep(EVERY_SECONDS)
                 self.memory.look()
-                with suppress(OSError):  # a process has died while we looked at it
+                with suppress(OSError):  # a process has died during the sample
                     if self.settled():
                         self.samples.append(sample(self.pids()))
                 self.ticked()
 
 
 def sample(pids: list[int]) -> Sample:
-    """What these processes have now; raises OSError where one ends meanwhile."""
+    """A sample of these processes; raises OSError if one ends meanwhile."""
     return Sample(sum(map(own_memory, pids)), open_descriptors(pids), running_threads(pids))
 
 

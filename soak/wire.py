@@ -1,4 +1,4 @@
-"""One connection: it sends the bytes that it is told to, and reads whole answers."""
+"""One connection: it sends given bytes, and reads whole answers."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ class Cut(Exception):
 
 @dataclass
 class Answer:
-    """What came. httptools calls its methods."""
+    """An answer. httptools calls its methods."""
 
     status: int = 0
     headers: dict[bytes, bytes] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Answer:
         self.body += body
 
     def on_message_complete(self) -> None:
-        """That was all."""
+        """The answer is complete."""
         self.whole = True
 
 
@@ -45,7 +45,7 @@ class Statuses:
         self.seen: list[int] = []
 
     def on_message_complete(self) -> None:
-        """That was all of one."""
+        """One answer is complete."""
         self.seen.append(self.parser.get_status_code())
 
 
@@ -79,7 +79,7 @@ class Wire:
         try:
             await self._writer.wait_closed()
         except OSError:
-            return  # the other side was quicker
+            return  # the service closed first
 
     async def send(self, data: bytes) -> None:
         """Send ``data``; raises Cut."""
@@ -90,7 +90,7 @@ class Wire:
             raise Cut from error
 
     async def answer(self, pause: float = 0) -> Answer:
-        """The next answer; raises Cut, and httptools.HttpParserError for what is none.
+        """The next answer; raises Cut, and httptools.HttpParserError for an invalid one.
 
         ``pause`` seconds pass before each piece of it is read.
         """

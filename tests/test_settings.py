@@ -214,9 +214,9 @@ MISTAKES = {
     "misspelt variable": (
         [],
         {"GREENGROCER_API_KEY": "x"},
-        "GREENGROCER_API_KEY, which is no setting: did you mean GREENGROCER_API_KEYS?",
+        "GREENGROCER_API_KEY, which is not a setting: did you mean GREENGROCER_API_KEYS?",
     ),
-    "unknown variable": ([], {"GREENGROCER_CI": "1"}, "GREENGROCER_CI, which is no setting"),
+    "unknown variable": ([], {"GREENGROCER_CI": "1"}, "GREENGROCER_CI, which is not a setting"),
     "small letters": ([], {"greengrocer_prot": "1"}, "did you mean GREENGROCER_PORT?"),
     "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"GREENGROCER_A\nB\u001b, which"),
     "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"GREENGROCER_\udcff, which"),

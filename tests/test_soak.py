@@ -141,7 +141,7 @@ def test_what_is_no_request_must_be_counted_by_its_code() -> None:
         assert compare(counted(5), counted(5 + more), ledger, {}) == []
     for more in (1, 4):
         (complaint,) = compare(counted(5), counted(5 + more), ledger, {})
-        assert complaint == f"2 heads were refused as bad-request, the metrics tell {more}"
+        assert complaint == f"2 heads were refused as bad-request, the metrics have {more}"
 
 
 def test_every_request_of_a_flood_must_be_counted() -> None:

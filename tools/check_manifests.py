@@ -1,7 +1,7 @@
 """Check the manifests: Kubernetes' objects against its schemas, an old version's and the newest.
 
-Objects of others are told as unvalidated. Their files must say so in the first line, or what else
-validates them.
+Objects of other APIs are reported as unvalidated. Their files must name in the first line what
+validates them, or say that nothing does.
 """
 
 import sys
@@ -39,10 +39,10 @@ def complaint(manifest: Manifest) -> str:
 
 
 def verdict(file: Path, manifest: Manifest) -> tuple[str, bool]:
-    """What is to be said of an object, and whether it may stay."""
+    """The line to print for an object, and whether it passes."""
     if manifest["apiVersion"].startswith(OTHERS):
-        told = "validated" in file.read_text(encoding="utf-8").partition("\n")[0].lower()
-        return "unvalidated here" if told else "its first line must say what validates it", told
+        named = "validated" in file.read_text(encoding="utf-8").partition("\n")[0].lower()
+        return "unvalidated here" if named else "its first line must say what validates it", named
     wrong = complaint(manifest)
     return wrong or "valid", not wrong
 

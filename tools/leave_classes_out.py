@@ -1,10 +1,10 @@
-"""How well scores tell images of classes that a model never saw: the choice of a known score.
+"""How well scores separate images of classes that a model never saw: the choice of a known score.
 
     python tools/leave_classes_out.py --recipe recipes/fast.toml --data DIR --work DIR
 
 Trains one model for each group of classes, without that group and without a quarter of the scenes
 of the others. The known are the held-out scenes of the classes that it learned, the unknown are all
-images of the group. Prints the AUROC of each score and writes ``scores.json``; a rerun goes on
+images of the group. Prints the AUROC of each score and writes ``scores.json``; a rerun continues
 where a killed one stopped.
 """
 
@@ -29,7 +29,7 @@ from greengrocer.training.release.finish import export, published
 from greengrocer.training.release.measure import answer_pictures, pool_features
 
 GROUPS = 3
-SEED = 5  # of the division into groups, so that it is not drawn anew with each recipe
+SEED = 5  # of the division into groups, so that it is the same for each recipe
 
 Pictures = Sequence[LabelledImage]
 

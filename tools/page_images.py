@@ -71,7 +71,7 @@ def photograph(
 
 
 def lay_evidence(page: Page) -> None:
-    """Press the button that shows it."""
+    """Show the evidence, with its button."""
     button = page.get_by_role("button", name=re.compile("evidence"))
     button.click()
     expect(page.locator("canvas")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The reference pages' tables, made from the code when the site is built: they cannot drift apart.
+"""The reference pages' tables, made from the code when the site is built, so that they agree.
 
 A Sphinx extension. In a page, a comment of the form ``<!-- made from the code: settings -->``
 becomes the table of that name.
@@ -33,13 +33,13 @@ COLUMNS = 96  # of the commands' help
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Let Sphinx have the tables."""
+    """Register the tables with Sphinx."""
     app.connect("source-read", _fill)
     return {"parallel_read_safe": True}
 
 
 def filled(text: str) -> str:
-    """A page with its tables in place; raises KeyError for a name that is no table's."""
+    """A page with its tables in place; raises KeyError for an unknown table."""
     return PLACE.sub(lambda place: TABLES[place[1]](), text)
 
 
@@ -54,10 +54,10 @@ def settings() -> str:
 
 def errors() -> str:
     """Every code of a request's refusal, by status."""
-    told = [(kind.status, refusal) for refusal, kind in KINDS.items()]
+    refusals = [(kind.status, refusal) for refusal, kind in KINDS.items()]
     rows = [
         (str(status), f"`{refusal.code}`", KINDS[refusal].title, _first_line(refusal))
-        for status, refusal in sorted(told, key=lambda each: (each[0], each[1].code))
+        for status, refusal in sorted(refusals, key=lambda each: (each[0], each[1].code))
         if status != CLIENT_CLOSED_REQUEST
     ]
     return _table(("status", "code", "title", "meaning"), rows)
@@ -183,7 +183,7 @@ def _kind(annotation: Any) -> str:
 
 
 def _metric_rows(metric: MetricWrapperBase) -> Iterable[tuple[str, str, str, str]]:
-    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - told nowhere else
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 - it is not public
     for described in metric.describe():
         name = described.name + ("_total" if described.type == "counter" else "")
         yield f"`{name}`", described.type, labels, described.documentation

@@ -133,14 +133,14 @@ def digest(file: Path) -> str:
 
 
 def git(*arguments: str) -> str:
-    """What git says."""
+    """The output of git."""
     command = ["git", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     return done.stdout.strip()
 
 
 def main(arguments: list[str]) -> int:
-    """Make the release and say what is left to do; returns 2 where it cannot be one."""
+    """Make the release and print what remains to do; returns 2 if it cannot be made."""
     if len(arguments) != 1:
         sys.stderr.write("release: VERSION is missing, as in make release VERSION=1.2.3\n")
         return 2

@@ -1,6 +1,6 @@
 """`python -m tools.sbom PYTHON FILE`: a CycloneDX bill of materials, of an environment that serves.
 
-It names every package that is installed there, with its licence and on what it rests, and the
+It names every package that is installed there, with its licence and its dependencies, and the
 models that ship. The same environment makes the same file.
 """
 
@@ -69,7 +69,7 @@ def shipped_models() -> list[Component]:
 
 
 def _rest(dependencies: list[dict[str, Any]], ours: str, models: list[str]) -> None:
-    """Write down that ours rests on the models, and these on nothing."""
+    """Record that our package depends on the models, and these on nothing."""
     (own,) = [each for each in dependencies if each["ref"] == ours]
     own["dependsOn"] = sorted([*own.get("dependsOn", []), *models])
     dependencies += [{"ref": model} for model in models]

@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each run")
     parser.add_argument("--out", type=Path, default=PAGES, help="folder of the page")
-    parser.add_argument("--redraw", action="store_true", help=f"only draw {RAW} anew")
+    parser.add_argument(
+        "--redraw", action="store_true", help=f"only draw the page again, from {RAW}"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended
     out: Path = arguments.out

@@ -1,4 +1,4 @@
-"""Who is measured: ourselves and the peers, each by the command that starts it."""
+"""The contenders: ourselves and the peers, each with the command that starts it."""
 
 import sys
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, so that none decides what another may install."""
+"""A virtual environment for each peer, so that their requirements cannot conflict."""
 
 import subprocess
 import sys

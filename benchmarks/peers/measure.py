@@ -1,4 +1,4 @@
-"""Start everyone, compare labels, then load each in turn, round after round."""
+"""Start all contenders, compare labels, then load each in turn, round after round."""
 
 import json
 import tempfile
@@ -29,9 +29,9 @@ WARMUP_SECONDS = 1.0
 
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Path) -> Results:
-    """Measure everyone, and write the results to ``out`` after each round.
+    """Measure all contenders, and write the results to ``out`` after each round.
 
-    Raises RuntimeError where a contender does not start, or ourselves do not agree with the others.
+    Raises RuntimeError where a contender does not start, or our labels differ from the others'.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -69,7 +69,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
             _bare_rate(loop, WARMUP_SECONDS)
         with tqdm(total=rounds * len(sizes) * len(CLIENTS) * len(counted), desc="runs") as bar:
             for turn in range(rounds):
-                first = turn % len(counted)  # so that nobody always follows the same one
+                first = turn % len(counted)  # so that no contender always follows the same one
                 for size, sent in requests.items():
                     results.bare[size].append(_bare_rate(bare[size], seconds))
                     for clients in CLIENTS:

@@ -15,7 +15,7 @@ CAVEATS = """\
   float32 as they prepare it; the founding backend has the same trained weights in float32.
 - The peers decode and resize (bilinear) with plain Pillow, as their documentation shows.
 - The peers' ONNX Runtime has its default options, as documented: all processors for each image.
-  Whoever measures finds that one thread for each image is better here: the same servers with
+  Measurements show that one thread for each image is better here: the same servers with
   that one setting are measured too, as `tuned`. Batches helped LitServe little, so it goes
   without. Telemetry and access logs are off. Another machine may want other settings.
 - One server works at a time. The others are started but held still (SIGSTOP), because some of them

@@ -1,4 +1,4 @@
-"""What was measured, kept beside the page, which can be drawn anew from it."""
+"""The measurements, kept beside the page, which can be drawn again from them."""
 
 from pathlib import Path
 from statistics import median

@@ -31,9 +31,9 @@ class Running:
             base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_SECONDS, trust_env=False
         )
 
-    def label(self, picture: bytes) -> str:
+    def label(self, image: bytes) -> str:
         """The class that it names; raises httpx.HTTPError where it does not answer with one."""
-        answer = self._client.post("/predict", files=form(picture)).raise_for_status()
+        answer = self._client.post("/predict", files=form(image)).raise_for_status()
         return str(answer.json()["prediction"])
 
     @contextmanager
@@ -48,21 +48,21 @@ class Running:
         _signal(process_tree(self.pid), number)
 
 
-def form(picture: bytes) -> dict[str, tuple[str, bytes, str]]:
+def form(image: bytes) -> dict[str, tuple[str, bytes, str]]:
     """The form that every contender takes, as httpx wants it."""
-    return {"file": ("picture.jpg", picture, "image/jpeg")}
+    return {"file": ("picture.jpg", image, "image/jpeg")}
 
 
-def form_request(picture: bytes) -> bytes:
+def form_request(image: bytes) -> bytes:
     """The form as a whole request."""
-    request = httpx.Request("POST", "http://127.0.0.1/predict", files=form(picture))
+    request = httpx.Request("POST", "http://127.0.0.1/predict", files=form(image))
     head = b"".join(b"%s: %s\r\n" % (name, value) for name, value in request.headers.raw)
     return b"POST /predict HTTP/1.1\r\n" + head + b"\r\n" + request.read()
 
 
 @contextmanager
-def running(contender: Contender, picture: bytes, logs: Path) -> Iterator[Running]:
-    """Start ``contender``, wait until it answers ``picture``, and end it afterwards.
+def running(contender: Contender, image: bytes, logs: Path) -> Iterator[Running]:
+    """Start ``contender``, wait until it answers ``image``, and end it afterwards.
 
     Raises RuntimeError with the end of its log where it does not come to answer.
     """
@@ -79,18 +79,18 @@ def running(contender: Contender, picture: bytes, logs: Path) -> Iterator[Runnin
         )
     server = Running(contender, process, port)
     try:
-        _wait(server, process, picture, log)
+        _wait(server, process, image, log)
         server.signal(signal.SIGSTOP)
         yield server
     finally:
         _end(process)
 
 
-def _wait(server: Running, process: "subprocess.Popen[bytes]", picture: bytes, log: Path) -> None:
+def _wait(server: Running, process: "subprocess.Popen[bytes]", image: bytes, log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         try:
-            server.label(picture)
+            server.label(image)
         except httpx.HTTPError:
             time.sleep(POLL_SECONDS)
         else:
@@ -100,7 +100,7 @@ def _wait(server: Running, process: "subprocess.Popen[bytes]", picture: bytes, l
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask it to end, and see to it that none of its processes is left."""
+    """Ask it to end, and make sure that none of its processes remains."""
     family = process_tree(process.pid) if process.poll() is None else []
     _signal(family, signal.SIGCONT)
     process.terminate()

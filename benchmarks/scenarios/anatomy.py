@@ -57,7 +57,7 @@ class Ledger:
 
     arrived: float = 0.0  # the end of the request's head
     asked: float = 0.0  # the classifier, for an answer
-    told: float = 0.0  # by the classifier
+    answered: float = 0.0  # by the classifier
     sent: float = 0.0  # the answer
     in_thread: float = 0.0
     decoding: float = 0.0
@@ -65,7 +65,7 @@ class Ledger:
     requests: int = 0
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin again from zero."""
         for each in fields(self):
             setattr(self, each.name, each.default)
 
@@ -73,11 +73,11 @@ class Ledger:
         """Mean seconds of each of ``STAGES``, where a client waited for ``latency`` seconds."""
         sums = (
             self.asked - self.arrived,
-            self.told - self.asked - self.in_thread,
+            self.answered - self.asked - self.in_thread,
             self.decoding,
             self.inferring,
             self.in_thread - self.decoding - self.inferring,
-            self.sent - self.told,
+            self.sent - self.answered,
         )
         means = [seconds / self.requests for seconds in sums]
         return [latency - sum(means), *means]
@@ -105,7 +105,7 @@ class NotedApp:
 
 @dataclass
 class NotedClassifier:
-    """The classifier; notes when it was asked, when it told, and what its threads took."""
+    """The classifier; notes when it was asked, when it answered, and what its threads took."""
 
     classifier: Classifier
     ledger: Ledger
@@ -124,7 +124,7 @@ class NotedClassifier:
         asked = time.monotonic()
         served = await self.classifier.classify(picture, context, options)
         self.ledger.asked += asked
-        self.ledger.told += time.monotonic()
+        self.ledger.answered += time.monotonic()
         self.ledger.in_thread += served.seconds
         return served
 

@@ -55,7 +55,7 @@ def _start_seconds(bundle: str) -> float:
 
 
 def _measure(bundle: str, folder: Path, rounds: int, seconds: float, size: str) -> list[Run]:
-    requests = [picture_request(picture) for picture in read_pictures(folder)]
+    requests = [picture_request(image) for image in read_pictures(folder)]
     with ExitStack() as stack:
         served = stack.enter_context(service("--bundle", bundle))
         arrivals = stack.enter_context(companion("benchmarks.arrivals", str(folder)))

@@ -61,13 +61,13 @@ def _network(bundle: Bundle) -> Recogniser:
 
 
 def _loading(bundle: Bundle, rounds: int) -> Row:
-    taken, picture = [], (bundle.directory / bundle.manifest.goldens[0].file).read_bytes()
+    taken, image = [], (bundle.directory / bundle.manifest.goldens[0].file).read_bytes()
     predicting = []
     for _ in range(rounds):
         started = time.perf_counter()
         pipeline = build_pipeline(bundle)
         loaded = time.perf_counter()
-        pipeline.classify(picture, Context())
+        pipeline.classify(image, Context())
         taken.append(loaded - started)
         predicting.append(time.perf_counter() - loaded)
         pipeline.close()
@@ -81,9 +81,9 @@ def _loading(bundle: Bundle, rounds: int) -> Row:
 def _training_mode(network: Recogniser, planes: list[torch.Tensor]) -> Row:
     """In training mode a batch norm takes the image's own statistics for all images'."""
     with torch.inference_mode():
-        right = [int(network(picture).argmax()) for picture in planes]
-        training = deepcopy(network).train()  # a copy: it would learn from what it is asked
-        labels = [int(training(picture).argmax()) for picture in planes]
+        right = [int(network(image).argmax()) for image in planes]
+        training = deepcopy(network).train()  # a copy: its statistics change with each image
+        labels = [int(training(image).argmax()) for image in planes]
     changed = sum(a != b for a, b in zip(right, labels, strict=True))
     return (
         "`model.eval()` forgotten",
@@ -105,13 +105,13 @@ def _gradients(network: Recogniser, planes: list[torch.Tensor], rounds: int) -> 
     ratios = []
     for _ in range(rounds):
         started = time.perf_counter()
-        for picture in planes:
-            network(picture)
+        for image in planes:
+            network(image)
         graph = time.perf_counter() - started
         with torch.inference_mode():
             started = time.perf_counter()
-            for picture in planes:
-                network(picture)
+            for image in planes:
+                network(image)
             ratios.append(graph / (time.perf_counter() - started))
     return [
         (

@@ -37,7 +37,7 @@ class State:
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     """Measure once, whatever ``rounds`` and ``seconds`` are, and return the table."""
     del rounds, seconds
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(image) for image in read_pictures(data)]
     flags = ("--bundle", bundle, "--max-queue-seconds", "60", "--request-timeout-seconds", "60")
     return table({name: measure((*flags, *own), requests) for name, own in ARRANGEMENTS.items()})
 
@@ -66,7 +66,7 @@ def table(results: dict[str, list[State]]) -> str:
     lines.append("|---|---:|---:|---:|---:|---:|")
     for name, states in results.items():
         for state in states:
-            told = (state.descriptors, state.threads, state.errors)
-            figures = " | ".join(map(str, told))
+            counts = (state.descriptors, state.threads, state.errors)
+            figures = " | ".join(map(str, counts))
             lines.append(f"| {name} | {state.answered} | {state.memory / MEGA:.1f} | {figures} |")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from benchmarks.processes import Service, processor_seconds, service
 from benchmarks.scenarios.overload_table import CLIENTS, DEADLINE, TIMES, Round, Run, tables
 
 WARMUP_SECONDS = 4.0  # the queue is full after about half of it
-LEAST_REFUSALS = 20.0  # a second: of fewer, the cost of one cannot be told
+LEAST_REFUSALS = 20.0  # a second: of fewer, the cost of one cannot be measured
 
 
 class Bench:

@@ -11,7 +11,7 @@ from greengrocer.settings import Settings
 TIMES = 3  # the peak
 CLIENTS = 16  # of the closed loop that measures the peak
 LEAST = 0.95  # of what the processors have time for
-PROBE_SECONDS = 1.0  # a kubelet's patience with a probe, unless told otherwise
+PROBE_SECONDS = 1.0  # the default timeout of a kubelet's probe
 DEADLINE: float = Settings.model_fields["request_timeout_seconds"].default
 
 
@@ -25,7 +25,7 @@ class Run:
     latencies: list[float]  # of what was answered
     faults: Counter[str]  # by kind, in all
     service: float  # processor seconds of the service
-    generator: float  # of whatever loads and watches it
+    generator: float  # of the load generator and the probe
     others: float  # of everything else on the machine
     probe: list[float]  # latencies of /livez
     probe_failures: int  # in all

@@ -1,4 +1,4 @@
-"""The bare pipeline against the plain loop: what do scaled decoding, threads and uint8 give?"""
+"""The bare pipeline against the plain loop: what do scaled decoding, threads and uint8 gain?"""
 
 import tempfile
 from dataclasses import dataclass, field

@@ -29,7 +29,7 @@ HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
 CLUSTERS: dict[str, tuple[str, dict[str, str], int]] = {  # with so many replicas
     "Ray Serve": ("127.0.0.2", {}, 1),
     "Ray Serve, two replicas": ("127.0.0.4", {}, 2),
-    "Ray Serve with HAProxy": ("127.0.0.3", HAPROXY, 1),  # its ports let there be no second one
+    "Ray Serve with HAProxy": ("127.0.0.3", HAPROXY, 1),  # its ports allow no second replica
 }
 WORKERS = "`--workers 2`"
 
@@ -41,7 +41,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load them in turn, ``rounds`` times; each has all processors for its images."""
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(image) for image in read_pictures(data)]
     with ExitStack() as stack:
         servers = {ALONE: stack.enter_context(service("--bundle", bundle))}
         flags = ARRANGEMENTS[WORKERS]
@@ -84,7 +84,7 @@ def ray_service(
 
 
 def _config(bundle: str, processors: int, replicas: int, port: int) -> dict[str, object]:
-    """What ships, but for this machine."""
+    """The configuration that ships, adapted to this machine."""
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     config["http_options"]["port"] = port
     config["logging_config"] = {"enable_access_log": False}  # as the plain process has none
@@ -96,7 +96,7 @@ def _config(bundle: str, processors: int, replicas: int, port: int) -> dict[str,
 
 
 def _deploy(api: str, config: dict[str, object]) -> None:
-    """Do as ``serve deploy`` does, and wait; raises RuntimeError where that is in vain."""
+    """Do as ``serve deploy`` does, and wait; raises RuntimeError if that fails."""
     applications = f"{api}/api/serve/applications/"
     end = time.monotonic() + START_SECONDS
     asked = False

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scenarios.scaled_decoding --data DIR [--bundles NAME...] [--count N]
 
-Each image of train and val is enlarged to 12 megapixels, with noise, and encoded anew; then it
+Each image of train and val is enlarged to 12 megapixels, with noise, and encoded again; then it
 is named twice, decoded at a smaller scale as the service does it, and decoded in full.
 """
 
@@ -31,9 +31,9 @@ def main() -> None:
     parser.add_argument("--bundles", nargs="+", default=["grocery", "fast"])
     parser.add_argument("--count", type=int, help="of the images, evenly chosen; default: all")
     arguments = parser.parse_args()
-    pictures = [p for split in ("train", "val") for p in read_split(arguments.data, split).pictures]
-    step = max(1, len(pictures) // (arguments.count or len(pictures)))
-    chosen = [picture.path for picture in pictures[::step]]
+    images = [p for split in ("train", "val") for p in read_split(arguments.data, split).pictures]
+    step = max(1, len(images) // (arguments.count or len(images)))
+    chosen = [image.path for image in images[::step]]
     pipelines = [build_pipeline(load_bundle(find_bundle(name))) for name in arguments.bundles]
     with ThreadPoolExecutor(2) as pool:
         asked = pool.map(lambda item: _differ(pipelines, *item), enumerate(chosen))

@@ -40,7 +40,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Run everything in turn, ``rounds`` times, so that a slow minute slows all of it alike."""
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(image) for image in read_pictures(data)]
     results = Results(by_clients={clients: [] for clients in CLIENTS})
     with bare_process(bundle, data) as bare, service("--bundle", bundle) as server:
         bare.run(WARMUP_SECONDS, 2)

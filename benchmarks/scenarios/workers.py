@@ -42,7 +42,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 
 def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Results:
     """Load the arrangements in turn, ``rounds`` times."""
-    requests = [picture_request(picture) for picture in read_pictures(data)]
+    requests = [picture_request(image) for image in read_pictures(data)]
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(service("--bundle", bundle, *flags))

@@ -10,10 +10,10 @@ from greengrocer.cli.output import INTERRUPTED
 def main() -> int:
     """Run the command line and return the exit code."""
     if sys.argv[1:2] == ["serve"]:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it takes orders
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service handles it
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
-        # There is nothing to undo yet, and what a library in C makes of an exception is its own.
+        # Nothing needs a clean-up yet, and a C library may turn the exception into another one.
         signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     from greengrocer.cli.main import main as run  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ from greengrocer import errors
 from greengrocer.ranking import Answer
 from greengrocer.tracebacks import release_frames
 
-CLIENT_CLOSED_REQUEST = 499  # nginx's, for logs and metrics: no client is there to read it
+CLIENT_CLOSED_REQUEST = 499  # nginx's code; only logs and metrics show it
 
 
 class Kind(NamedTuple):

@@ -37,7 +37,7 @@ from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
 
-IN_BASE64 = 4 / 3  # the length of an image in base64, as /v2 may receive it, to its own
+IN_BASE64 = 4 / 3  # length of an image in base64, as /v2 may receive it, over its own length
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,9 @@ def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batch
 
 def _service_seconds(bundle: Bundle, pipeline: Pipeline) -> float:
     """Seconds that one image takes with a warm pipeline: the running mean begins with it."""
-    picture = bundle.read(bundle.manifest.goldens[0].file)
+    image = bundle.read(bundle.manifest.goldens[0].file)
     started = perf_counter()
-    pipeline.classify(picture, Context())
+    pipeline.classify(image, Context())
     return perf_counter() - started
 
 

@@ -63,8 +63,8 @@ def build_pipeline(
         memory,
     )
 
-    def best(picture: bytes) -> tuple[str, float]:
-        return pipeline.classify(picture, Context()).top[0]
+    def best(image: bytes) -> tuple[str, float]:
+        return pipeline.classify(image, Context()).top[0]
 
     try:
         replay_goldens(bundle, best)

@@ -19,16 +19,20 @@ class MinimumVersion(NamedTuple):
 
 
 MINIMUM_VERSIONS = (
-    MinimumVersion("pillow", "13.0.0", "CVE-2026-112403, a JPEG that writes past a buffer"),
+    MinimumVersion("pillow", "13.0.0", "CVE-2026-112403, a JPEG that makes it write past a buffer"),
     MinimumVersion(
         "starlette", "1.5.1", "CVE-2026-48710, a Host that changes the path, and others"
     ),
-    MinimumVersion("orjson", "3.11.6", "CVE-2025-67221, a recursion without an end"),
-    MinimumVersion("h11", "0.16.0", "CVE-2025-43859, chunks whose ends are not looked at"),
-    MinimumVersion("pillow-heif", "1.4.0", "CVE-2026-32882, an image that reads past a buffer"),
-    MinimumVersion("onnx", "1.21.0", "CVE-2026-34447, a model that reads files beside it", "train"),
+    MinimumVersion("orjson", "3.11.6", "CVE-2025-67221, unlimited recursion"),
+    MinimumVersion("h11", "0.16.0", "CVE-2025-43859, chunk ends that are not checked"),
     MinimumVersion(
-        "onnx", "1.21.0", "CVE-2026-34447, a model that reads files beside it", "import"
+        "pillow-heif", "1.4.0", "CVE-2026-32882, an image that makes it read past a buffer"
+    ),
+    MinimumVersion(
+        "onnx", "1.21.0", "CVE-2026-34447, a model that makes it read other files", "train"
+    ),
+    MinimumVersion(
+        "onnx", "1.21.0", "CVE-2026-34447, a model that makes it read other files", "import"
     ),
     MinimumVersion("torch", "2.6", "CVE-2025-32434, weights that run code", "torch"),
 )

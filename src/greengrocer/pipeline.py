@@ -1,7 +1,7 @@
 """The inference pipeline: an image's bytes go in, a ranked answer comes out.
 
-The service, ``greengrocer predict`` and evaluation all run this one method, each in whatever
-thread it likes; the heavy parts release the GIL.
+The service, ``greengrocer predict`` and evaluation all run this one method, from any thread: the
+heavy parts release the GIL.
 """
 
 import threading
@@ -33,9 +33,9 @@ class Observer(Protocol):
 
 
 class Pipeline:
-    """Decode, fit, infer, rank: one model's way from an image to an answer.
+    """Decode, fit, infer, rank: the path from an image to an answer, for one model.
 
-    With a ``batcher`` of ``engine``'s, images of several threads run on it together. ``memory``
+    With a ``batcher`` for ``engine``, images of several threads run on it together. ``memory``
     is what they may take together while they are decoded; another pipeline may share it.
     """
 
@@ -94,7 +94,7 @@ class Pipeline:
             return self._overlaid(image, answer, context) if options.overlay else answer
 
     def close(self) -> None:
-        """Give back the engine's memory and all threads; no image may be on its way."""
+        """Release the engine's memory and all threads; no image may be in flight."""
         if self.batcher:
             self.batcher.close()
         self.engine.close()

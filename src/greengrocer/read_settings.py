@@ -1,6 +1,6 @@
 """Settings from flags, the environment and a file, with one line for each mistake.
 
-A flag goes over the environment (``GREENGROCER_...``), the environment over ``--config FILE``.
+A flag overrides the environment (``GREENGROCER_...``), which overrides ``--config FILE``.
 """
 
 import os
@@ -25,8 +25,8 @@ from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.settings import PREFIX, RATE, Settings
 from greengrocer.suggestions import did_you_mean
 
-# The names that settings had before, each with the name of today and, where the unit has changed,
-# how much of the new unit one of the old is. They are accepted, with a warning, until 1.0.
+# Former names of settings, each with the current name and, if the unit has changed, the number of
+# new units in an old one. They are accepted, with a warning, until 1.0.
 RENAMED: Mapping[str, tuple[str, int | None]] = {
     "batch_wait": ("batch_wait_seconds", None),
     "control": ("control_socket", None),
@@ -72,7 +72,7 @@ def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str
 
 
 def _times(value: Any, times: int) -> Any:
-    """``value`` times ``times``; what is not a number as it is, for validation to refuse."""
+    """``value`` times ``times``; anything but a number unchanged, for validation to refuse."""
     try:
         return round(float(value) * times)
     except (TypeError, ValueError, OverflowError):
@@ -92,7 +92,7 @@ def is_service_link(name: str, value: str) -> bool:
 def check_environment(environment: Mapping[str, str]) -> list[str]:
     """The settings' names in the variables that have our prefix.
 
-    Raises UsageError, in one line, for such a variable that is no setting.
+    Raises UsageError, in one line, for such a variable that is not a setting.
     """
     current = [PREFIX + name.upper() for name in Settings.model_fields]
     known = {*current, *(PREFIX + name.upper() for name in RENAMED)}
@@ -104,7 +104,7 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
         if spelt not in known:
             raise UsageError(
                 f"the environment has {one_line(name, MAX_NAME)}, "
-                f"which is no setting{did_you_mean(spelt, current)}"
+                f"which is not a setting{did_you_mean(spelt, current)}"
             )
         names.append(spelt.removeprefix(PREFIX).lower())
     return names
@@ -165,7 +165,7 @@ def read_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
 
 
 def _ours(variables: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The variables, in small letters, that are settings, by their names of today."""
+    """The variables that are settings, by their current names in lower case."""
     prefix = PREFIX.lower()
     values = {
         name.removeprefix(prefix): value
@@ -177,11 +177,11 @@ def _ours(variables: Mapping[str, str | None]) -> dict[str, str | None]:
 
 
 def _read_file(config: Path) -> dict[str, Any]:
-    """What a plain file of bounded size says."""
+    """The content of a regular TOML file of bounded size; raises UsageError."""
     where = f"configuration file {config}"
     if not config.is_file():
         raise UsageError(
-            f"{where} {'is not a plain file' if config.exists() else 'does not exist'}"
+            f"{where} {'is not a regular file' if config.exists() else 'does not exist'}"
         )
     try:
         values = tomllib.loads(read_regular(config, MAX_SETTINGS_BYTES).decode())
@@ -243,15 +243,15 @@ def _wrong(first: Any) -> str:
     if first["type"] == "string_pattern_mismatch":
         rate = first["ctx"]["pattern"] == RATE
         return f"must look like {'600/minute' if rate else 'https://shop.example'}"
-    told = WRONG.get(first["type"])
-    if told is None:
+    template = WRONG.get(first["type"])
+    if template is None:
         return str(first["msg"]).removeprefix("Value error, ")
-    return told.format_map(first.get("ctx", {}))
+    return template.format_map(first.get("ctx", {}))
 
 
 def _check_texts(settings: Settings) -> None:
     for name, value in settings:
-        if "\0" in str(value):  # nothing that is named to the system can have one
+        if "\0" in str(value):  # the system accepts no path or name with one
             raise UsageError(f"setting {name}: there is a NUL in {str(value)!r}")
 
 

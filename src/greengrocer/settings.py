@@ -146,12 +146,12 @@ class Settings(BaseSettings):
         "half of request_timeout_seconds",
     )
     upload_grace_seconds: float = Field(
-        10, gt=0, description="longest time for which an upload may stand still, then 408"
+        10, gt=0, description="longest time for which an upload may pause, then 408"
     )
     min_upload_bytes_per_second: float = Field(
         8192,
         gt=0,
-        description="pace that an upload must keep up beyond its grace; lower it for slow networks",
+        description="pace that an upload must keep after its grace; lower it for slow networks",
     )
     header_timeout_seconds: float = Field(
         10, gt=0, description="time for the headers of a request to come, then 408"
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Listed[Network] = Field(
         (),
-        description="addresses and networks of proxies whose X-Forwarded-For is believed, as "
+        description="addresses and networks of proxies whose X-Forwarded-For is trusted, as "
         "10.0.0.0/8",
     )
     cors_origins: Listed[Origin] = Field(
@@ -202,8 +202,8 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=65535,
-        description="port for /metrics, as 9090, which port then no longer answers; 0: any free "
-        "one",
+        description="port for /metrics alone, as 9090, which --port then does not answer; 0: any "
+        "free one",
     )
     access_log: bool = Field(True, description="log a line for every request")
     log_addresses: bool = Field(True, description="log the addresses of clients")
@@ -216,5 +216,5 @@ class Settings(BaseSettings):
 
     @property
     def old_names(self) -> tuple[str, ...]:
-        """Names from before a renaming by which something was set: each deserves a warning."""
+        """The former names of settings that were used: log a warning for each."""
         return self._old_names

@@ -37,7 +37,7 @@ def _emptied(traceback: TracebackType | None) -> TracebackType | None:
     while traceback is not None:
         try:
             traceback.tb_frame.clear()
-        except RuntimeError:  # it still runs
+        except RuntimeError:  # the frame still runs
             traceback = traceback.tb_next
         else:
             clear_frames(traceback)

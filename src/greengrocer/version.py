@@ -1,3 +1,3 @@
-"""The version of the product, for those who may not import the package itself."""
+"""The version of the product, for code that must not import the package itself."""
 
 __version__ = "0.1.0"

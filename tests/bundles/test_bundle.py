@@ -48,7 +48,7 @@ def test_a_missing_file_is_refused_by_its_name(copy: Path, name: str) -> None:
 def test_a_directory_in_a_files_place_is_refused(copy: Path) -> None:
     (copy / GRAPH).unlink()
     (copy / GRAPH).mkdir()
-    assert f"{GRAPH} is no plain file" in refusal(copy)
+    assert f"{GRAPH} is not a regular file" in refusal(copy)
 
 
 @pytest.mark.parametrize("target", ["outside.jpg", "copy/twin.jpg"])

@@ -122,7 +122,7 @@ def test_a_report_is_written_beside_the_figures(
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, *flags)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n"] == 3
-    assert f"the report is {page}\n" in done.stderr
+    assert f"report written to {page}\n" in done.stderr
     written = page.read_text(encoding="utf-8")
     assert "66.7 %" in written
     assert "AUROC" in written

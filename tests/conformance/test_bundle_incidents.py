@@ -86,7 +86,7 @@ def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_bundle(
     told = reload(server, runtime, archive)
     assert not told["ok"]
     for refusal in (line, str(told["error"])):
-        assert f"{archive.name} is no directory" in refusal
+        assert f"{archive.name} is not a directory" in refusal
         assert "\n" not in refusal
     assert exchange(server.url, post(jpeg(250))).status == 200
     assert sorted(tmp_path.iterdir()) == here

@@ -40,5 +40,5 @@ def test_a_list_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     manifest = read_manifest(directory)
     files = manifest.files | digests(directory, TRAINED_ON)
     bundle = Bundle(directory, manifest.model_copy(update={"files": files}))
-    with pytest.raises(BundleRefused, match="is no list of digests of 8 bytes"):
+    with pytest.raises(BundleRefused, match="is not a list of digests of 8 bytes"):
         scored_images(bundle, Dataset(Taxonomy(("a",)), ()), unseen=False)

@@ -85,10 +85,10 @@ def test_the_command_swaps_the_model_and_goes_back(
         assert version(client) == "1"
         done = command(server, runtime, "--bundle", other.name, cwd=other.parent)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == "now greys 2 serves, after greys 1\n"
+        assert done.stdout == "now serving greys 2 (before: greys 1)\n"
         assert version(client) == "2"
         done = command(server, runtime, "--rollback")
-        assert done.stdout == "now greys 1 serves, after greys 2\n"
+        assert done.stdout == "now serving greys 1 (before: greys 2)\n"
         assert version(client) == "1"
         assert sample(scrape(client), "reloads_total", result="ok") == 2
     swaps = [(line["old"], line["new"]) for line in logged(server, "reloaded")]
@@ -196,7 +196,7 @@ def test_a_socket_that_a_service_has_is_not_taken_and_one_of_a_dead_service_is(
     assert path.exists()
     second = serve(*flags)
     done = command(second, runtime, "--control-socket", str(path))
-    assert done.stdout == "now greys 1 serves, after greys 1\n"
+    assert done.stdout == "now serving greys 1 (before: greys 1)\n"
     assert second.stop() == 0
 
 

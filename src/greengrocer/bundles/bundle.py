@@ -22,13 +22,13 @@ class Bundle(NamedTuple):
     manifest: Manifest
 
     def read(self, name: str, most: int = MAX_BYTES) -> bytes:
-        """One of its files; raises BundleRefused where it is not what was verified any more."""
+        """One of its files; raises BundleRefused where it has changed since it was verified."""
         return read_verified(self.directory, self.manifest, name, most)
 
     def copy_to(self, directory: Path) -> None:
         """Write a bundle of the same contents to the new ``directory``.
 
-        Raises BundleRefused for a file that is not what was verified any more, and OSError.
+        Raises BundleRefused for a file that has changed since it was verified, and OSError.
         """
         directory.mkdir(mode=0o700)
         for name in self.manifest.files:
@@ -41,9 +41,9 @@ class Bundle(NamedTuple):
 
 
 def find_bundle(name_or_directory: str) -> Path:
-    """The directory of a bundle that ships with the product, or of one that a person names.
+    """The directory of a bundle: one that ships with the product, by name, or any directory.
 
-    Raises BundleRefused where there is neither.
+    Raises BundleRefused where there is no such bundle.
     """
     shipped = shipped_bundles()
     if name_or_directory in shipped:
@@ -58,7 +58,7 @@ def find_bundle(name_or_directory: str) -> Path:
     if is_directory:
         return directory
     if exists:
-        raise BundleRefused(f"{directory} is no directory: if it is an archive, unpack it first")
+        raise BundleRefused(f"{directory} is not a directory: if it is an archive, unpack it first")
     raise BundleRefused(
         f"there is no bundle {name_or_directory!r}: name one of {', '.join(shipped)}, "
         "or a bundle's directory"
@@ -72,10 +72,10 @@ def shipped_bundles() -> dict[str, Path]:
 
 
 def load_bundle(directory: Path) -> Bundle:
-    """Read the manifest and hold every file against its digest.
+    """Read the manifest and compare every file with its digest.
 
-    Raises BundleRefused, in one line, for whatever is missing, no plain file, too large, or not
-    what was signed for.
+    Raises BundleRefused, in one line, for a file that is missing, not regular, too large, or does
+    not have the digest in the manifest.
     """
     manifest = read_manifest(directory)
     size = 0
@@ -91,9 +91,9 @@ def load_bundle(directory: Path) -> Bundle:
 
 
 def read_verified(directory: Path, manifest: Manifest, name: str, most: int = MAX_BYTES) -> bytes:
-    """The bytes of a file of the bundle, which are those that ``manifest`` has the digest of.
+    """The bytes of a file of the bundle, compared with its digest in ``manifest``.
 
-    Whoever uses a file takes it from here: on the disk it may have changed since it was verified.
+    Every use of a file reads it here: on the disk it may have changed since it was verified.
     Raises BundleRefused.
     """
     data = read(directory, name, most)

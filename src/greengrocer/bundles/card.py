@@ -1,4 +1,4 @@
-"""The model card: what a model is, is for and is worth, in Markdown for people.
+"""The model card: a description of a model, its purpose and its figures, in Markdown.
 
 After Mitchell et al., Model Cards for Model Reporting, FAT* 2019. The prose is in ``card.md``.
 """
@@ -30,7 +30,7 @@ WIDTH = 100
 def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
     """The card of the model that ``manifest`` describes; ``sizes`` are of its files, in bytes.
 
-    Nothing but the manifest speaks in it, and no character of it moves a terminal.
+    Its facts come from the manifest alone, and no character of it controls a terminal.
     """
     template = Template((files(__package__) / "card.md").read_text(encoding="utf-8"))
     text = template.substitute(
@@ -51,9 +51,9 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
 
 
 def read_card(bundle: Bundle) -> str | None:
-    """The card that the verified ``bundle`` holds, fit for a terminal; None where it holds none.
+    """The card in the verified ``bundle``, safe for a terminal; None where there is none.
 
-    A card that the manifest does not list is nobody's word, and is not read. Raises BundleRefused
+    A card that the manifest does not list is not verified, so it is not read. Raises BundleRefused
     where the card is over 1 MiB.
     """
     if CARD not in bundle.manifest.files:
@@ -131,7 +131,7 @@ def _calibration(manifest: Manifest) -> str:
 
 
 def _files(manifest: Manifest, sizes: Mapping[str, int]) -> str:
-    """What lies beside the card; the goldens together, for they are many and small."""
+    """The other files of the bundle; goldens share a line, for they are many and small."""
     goldens = {golden.file for golden in manifest.goldens}
     rows = [
         f"- **{_escape(name)}**{_size([name], sizes)}"

@@ -1,4 +1,4 @@
-"""What a manifest tells of its model, in words: its training, its figures, its doubts.
+"""Describes a model in words, from its manifest: its training, figures and thresholds.
 
 The provenance is any JSON and may be a stranger's: what is missing or odd in it is left out.
 """
@@ -10,7 +10,7 @@ from greengrocer.bundles.manifest import Manifest
 from greengrocer.figures.intervals import wilson
 
 MAX_VALUE = 300  # characters of one value of the provenance
-MAX_NUMBER = 1e12  # what is larger counts nothing here, and may not even fit into a float
+MAX_NUMBER = 1e12  # larger numbers are left out: they may not even fit into a float
 
 
 class Fact(NamedTuple):
@@ -53,7 +53,7 @@ _MEANINGS = {
 
 
 def plain(text: str) -> str:
-    """``text`` without what a terminal would obey: a replacement character in its place."""
+    """``text`` with a replacement character for each that would control a terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
@@ -64,7 +64,7 @@ def knows(manifest: Manifest) -> str:
 
 
 def trained(manifest: Manifest) -> list[Fact]:
-    """How the model came to be; empty where the provenance tells nothing."""
+    """How the model was trained; empty where the provenance says nothing."""
     origin, recipe = manifest.provenance, _table(manifest.provenance, "recipe")
     facts = [
         Fact("network", _network(manifest)),
@@ -138,7 +138,7 @@ def doubts(manifest: Manifest) -> list[Fact]:
 
 
 def _set_by(manifest: Manifest) -> str:
-    """How the threshold for the known was chosen, where the recipe tells."""
+    """How the threshold for known images was chosen, if the recipe says so."""
     recipe = _table(manifest.provenance, "recipe")
     share = _table(recipe, "export").get("known_quantile")
     if not isinstance(share, float) or not 0 < share < 1:
@@ -158,15 +158,15 @@ def _network(manifest: Manifest) -> str:
 def _pictures(origin: dict[str, Any]) -> str:
     """Such as "2,640 images (train)"."""
     count, split = _count(origin.get("pictures")), _value(origin.get("split"))
-    told = f"{count:,} images" if count else ""
-    return f"{told or 'images'} ({split})" if split else told
+    counted = f"{count:,} images" if count else ""
+    return f"{counted or 'images'} ({split})" if split else counted
 
 
 def _trained_on(manifest: Manifest) -> str:
     """Such as "2,640 images (train) of the Grocery Store Dataset"."""
     named = data_set(manifest) if "dataset" in manifest.provenance else None
-    pictures = _pictures(_table(manifest.provenance, "training"))
-    return _joined(" of the ", pictures, _value(named.name) if named else "")
+    images = _pictures(_table(manifest.provenance, "training"))
+    return _joined(" of the ", images, _value(named.name) if named else "")
 
 
 def _out_of_fold(manifest: Manifest) -> str:
@@ -187,27 +187,27 @@ def _held_out(manifest: Manifest) -> str:
 def _measured_on(manifest: Manifest, source: str) -> str:
     count = _count(manifest.metrics.get(f"{source}_pictures"))
     split = _value(_table(manifest.provenance, source).get("split"))
-    pictures = f"on {count:,} images" if count else "on images that are not counted"
-    return f"{pictures} ({split})" if split else pictures
+    images = f"on {count:,} images" if count else "on images that are not counted"
+    return f"{images} ({split})" if split else images
 
 
 def _figures(metrics: dict[str, float]) -> tuple[Figure, ...]:
     """``metrics`` by their names without the source, each with its interval."""
-    pictures = _count(metrics.get("pictures"))
+    images = _count(metrics.get("pictures"))
     ends = {f"{name}_{end}" for name in metrics for end in ("low", "high")}
     return tuple(
-        _figure(name, metrics, pictures)
+        _figure(name, metrics, images)
         for name in metrics
         if name != "pictures" and name not in ends
     )
 
 
-def _figure(name: str, metrics: dict[str, float], pictures: int | None) -> Figure:
+def _figure(name: str, metrics: dict[str, float], images: int | None) -> Figure:
     value, top1 = metrics[name], "top1" in name
     label, unit = _MEANINGS.get(name, (_value(name.replace("_", " ")), "%" if top1 else ""))
     interval = ""
-    if top1 and pictures and 0 <= value <= 100:
-        low, high = wilson(round(value * pictures / 100), pictures)
+    if top1 and images and 0 <= value <= 100:
+        low, high = wilson(round(value * images / 100), images)
         interval = f"{100 * low:.1f} to {100 * high:.1f}"
     elif f"{name}_low" in metrics and f"{name}_high" in metrics:
         interval = f"{metrics[f'{name}_low']:.2f} to {metrics[f'{name}_high']:.2f}"
@@ -223,9 +223,9 @@ def _table(tree: dict[str, Any], name: str) -> dict[str, Any]:
 def _settings(table: dict[str, Any]) -> str:
     """Such as "epochs 15, batch 32": settings that are off, or no plain values, are left out."""
     settings = ((name, value) for name, value in table.items() if value not in (0, False))
-    told = ((name, "on" if value is True else _value(value)) for name, value in settings)
+    texts = ((name, "on" if value is True else _value(value)) for name, value in settings)
     words = {"pictures": "images"}  # a key of the manifest, which keeps its name
-    return ", ".join(f"{words.get(name, _value(name))} {value}" for name, value in told if value)
+    return ", ".join(f"{words.get(name, _value(name))} {value}" for name, value in texts if value)
 
 
 def _value(value: object) -> str:
@@ -252,7 +252,7 @@ def _joined(between: str, *parts: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    """A whole number from 1 on; None for whatever else there may be."""
+    """A whole number from 1 on; None for anything else."""
     if isinstance(value, int | float) and 1 <= value <= MAX_NUMBER and value == int(value):
         return int(value)
     return None

@@ -1,4 +1,4 @@
-"""A bundle's files: plain ones, and not too many bytes of them, whoever made the bundle."""
+"""A bundle's files: only regular ones, of bounded size. The bundle may be a stranger's."""
 
 import os
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ MAX_BYTES = 200_000_000  # of all files together; of the bundles that ship the l
 def opened(directory: Path, name: str) -> Iterator[BufferedReader]:
     """The file ``name`` of the bundle in ``directory``, to be read.
 
-    Raises BundleRefused, in one line, where it is missing, cannot be read, or is no plain file: a
-    pipe would be waited for, a device read without an end, a link would lead elsewhere.
+    Raises BundleRefused, in one line, where it is missing, cannot be read, or is not a regular
+    file: a pipe would block, a device may never end, a link may lead out of the bundle.
     """
     path = directory / name
     try:
@@ -26,7 +26,7 @@ def opened(directory: Path, name: str) -> Iterator[BufferedReader]:
         with open_regular(path, os.O_NOFOLLOW) as file:
             yield file
     except (NotRegularFile, IsADirectoryError) as error:
-        raise refused(directory, name, "is no plain file") from error
+        raise refused(directory, name, "is not a regular file") from error
     except OSError as error:
         raise refused(directory, name, error.strerror or str(error), ":") from error
 

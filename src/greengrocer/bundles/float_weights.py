@@ -16,9 +16,9 @@ EXTRA = "torch"
 def read_weights(directory: Path, manifest: Manifest) -> bytes:
     """The float weights of the bundle in ``directory``: its own file, or the package's.
 
-    The package's are taken where they have the digest that the manifest says. Raises MissingExtra
+    The package's are used if they have the digest that the manifest says. Raises MissingExtra
     where the bundle ships with the product and the package is not installed, and BundleRefused, in
-    one line, where there are no weights besides.
+    one line, where there are no weights.
     """
     if (directory / WEIGHTS).exists():
         return read_verified(directory, manifest, WEIGHTS)
@@ -27,7 +27,7 @@ def read_weights(directory: Path, manifest: Manifest) -> bytes:
         return found
     if directory.resolve() not in {each.resolve() for each in shipped_bundles().values()}:
         raise BundleRefused(
-            f"bundle {directory} has no {WEIGHTS}, which the engine torch runs: take the whole "
+            f"bundle {directory} has no {WEIGHTS}, which the engine torch runs: copy the whole "
             "bundle from where it was trained, or use the engine onnx"
         )
     if found is None:

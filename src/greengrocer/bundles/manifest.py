@@ -1,4 +1,4 @@
-"""A bundle's manifest: all that serving must know of a model, in one JSON file."""
+"""A bundle's manifest: everything that serving needs to know of a model, in one JSON file."""
 
 import json
 from functools import partial
@@ -34,7 +34,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _check_texts(value: Any) -> Any:
-    """``value``, any JSON, if a person may be shown each text in it."""
+    """``value``, any JSON, whose texts are safe to show; raises ValueError otherwise."""
     if isinstance(value, str):
         check_text(value, MAX_TEXT)
     elif isinstance(value, dict):
@@ -99,9 +99,9 @@ class Manifest(Part):
     @model_validator(mode="after")
     def _classes_consistent(self) -> Self:
         if len(set(self.classes)) != len(self.classes):
-            raise ValueError("two classes have one name")
+            raise ValueError("two classes have the same name")
         if (self.coarse is None) != (self.coarse_of is None):
-            raise ValueError("coarse and coarse_of come together or not at all")
+            raise ValueError("coarse and coarse_of must both be given or both be absent")
         if self.coarse is not None and self.coarse_of is not None:
             if len(self.coarse_of) != len(self.classes):
                 raise ValueError("coarse_of does not name one coarse class for each class")
@@ -148,15 +148,15 @@ def write_manifest(manifest: Manifest, directory: Path) -> None:
 
 
 def _check_unique(pairs: list[tuple[str, Any]]) -> None:
-    """Of a name that comes twice, another reader might take the other value."""
+    """Refuse a repeated name: another reader might use its other value."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} comes twice")
+        raise ValueError(f"{twice!r} is repeated")
 
 
 def _check_inside(file: str) -> None:
-    """A file of a bundle is a plain relative path below it."""
+    """Refuse a file that is not a plain relative path inside the bundle."""
     path = PurePosixPath(file)
     plain = len(file) <= MAX_FILE and file.isprintable() and "\\" not in file and str(path) == file
     if not plain or path.is_absolute() or ".." in path.parts:

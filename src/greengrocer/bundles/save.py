@@ -104,7 +104,7 @@ def save_bundle(
 
 def check_new(out: Path) -> None:
     """Raise UsageError where something is at ``out`` already."""
-    if os.path.lexists(out):  # a link to nothing, too, is in the way
+    if os.path.lexists(out):  # exists() would be false for a broken link
         raise UsageError(f"{out} exists: delete it, or name another --out")
 
 

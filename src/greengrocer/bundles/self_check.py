@@ -30,7 +30,7 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_REASON]
             raise refused(bundle.directory, golden.file, f"fails: {reason}") from error
         drift = abs(confidence - golden.confidence)
-        within = drift <= bundle.manifest.golden_tolerance  # what is no number is not
+        within = drift <= bundle.manifest.golden_tolerance  # false for NaN
         if label != golden.prediction or not within:
             raise BundleRefused(
                 f"bundle {bundle.directory}: {golden.file} is answered {label} "

@@ -1,7 +1,7 @@
 """Which images trained a model: the start of each one's SHA-256, in a file of its bundle.
 
-8 bytes an image, sorted. So that an evaluation can tell whether it scores what the model has seen,
-without an image, or its name, in the bundle.
+8 bytes an image, sorted. By them an evaluation recognises images that trained the model; the bundle
+contains neither the images nor their names.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ LENGTH = 8  # bytes; among a million that trained and a million others, 1 in 18 
 
 
 def pack(digests: Iterable[str]) -> bytes:
-    """The file that tells of images with these SHA-256, in hexadecimal."""
+    """The content of the file for images with these SHA-256, in hexadecimal."""
     return b"".join(sorted({_start(digest) for digest in digests}))
 
 
 class TrainedOn:
-    """The images that the file ``packed`` tells of."""
+    """The set of images that the file ``packed`` lists."""
 
     def __init__(self, packed: bytes) -> None:
         starts = range(0, len(packed), LENGTH)
@@ -30,15 +30,15 @@ class TrainedOn:
 
 
 def read_trained_on(bundle: Bundle) -> TrainedOn | None:
-    """Which images trained the model of ``bundle``; None where it does not tell.
+    """Which images trained the model of ``bundle``; None where it does not say.
 
-    Raises BundleRefused where the file is no such list.
+    Raises BundleRefused where the file is malformed.
     """
     if TRAINED_ON not in bundle.manifest.files:
         return None
     packed = bundle.read(TRAINED_ON)
     if len(packed) % LENGTH:
-        raise refused(bundle.directory, TRAINED_ON, f"is no list of digests of {LENGTH} bytes")
+        raise refused(bundle.directory, TRAINED_ON, f"is not a list of digests of {LENGTH} bytes")
     return TrainedOn(packed)
 
 

@@ -34,7 +34,7 @@ from greengrocer.telemetry.metrics import take_slot
 
 
 def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
-    """Serve the model until the supervisor says SIGTERM, or dies."""
+    """Serve the model until the supervisor sends SIGTERM, or dies."""
     from greengrocer.assemble_workers import assemble_engine  # noqa: PLC0415
     from greengrocer.serving.reloading.reload import ReloadTriggers  # noqa: PLC0415
 
@@ -42,8 +42,8 @@ def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]
     channel_end, listener, *orders = sockets
 
     async def serve() -> None:
-        told = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         server = assembled.server
         channel: SupervisorChannel
 
@@ -55,7 +55,7 @@ def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]
         await server.start(listener)
         async with ReloadTriggers(assembled.reloader, orders[0] if orders else None):
             channel.send(SupervisorMessage.READY)
-            await told.wait()
+            await stopping.wait()
         server.stop()
 
     asyncio.run(serve())
@@ -64,7 +64,7 @@ def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]
 
 
 def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
-    """Serve HTTP until the supervisor says SIGTERM, or dies."""
+    """Serve HTTP until the supervisor sends SIGTERM, or dies."""
     import uvloop  # noqa: PLC0415
 
     from greengrocer.assemble_workers import assemble_http  # noqa: PLC0415
@@ -93,11 +93,11 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
 
 
 def _hear_nothing(message: SupervisorMessage, value: float) -> None:
-    """Nothing is ever said to an HTTP process."""
+    """Ignore a message: the supervisor sends none to an HTTP process."""
 
 
 def _end(signum: int, frame: FrameType | None) -> NoReturn:
-    """End in an orderly way while there is nothing to finish yet."""
+    """Exit: there is no request to finish yet."""
     del signum, frame
     sys.exit(0)
 
@@ -106,12 +106,12 @@ def _remove_control(settings: Settings) -> None:
     from greengrocer.serving.reloading.control import remove_stale  # noqa: PLC0415
 
     if settings.control_socket is not None:
-        with suppress(ControlRefused):  # the next service has it by now
+        with suppress(ControlRefused):  # another service uses it now
             remove_stale(settings.control_socket)
 
 
 Role = Callable[[Settings, Path, list[socket.socket]], None]
-# The engine must die with its supervisor even where it hangs; HTTP processes clean up behind both.
+# The engine must die with its supervisor even if it hangs; HTTP processes clean up after both.
 ROLES: dict[str, tuple[Role, signal.Signals]] = {
     "engine": (run_engine, signal.SIGKILL),
     "http": (run_http, signal.SIGINT),

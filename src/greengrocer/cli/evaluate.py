@@ -149,4 +149,4 @@ def _report(
         robustness=damaged,
         overlap=overlap,
     )
-    warn(f"the report is {write_report(run, arguments.report)}")
+    warn(f"report written to {write_report(run, arguments.report)}")

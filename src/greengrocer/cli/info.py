@@ -79,8 +79,8 @@ def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
     if "imported from" in facts:
         facts["imported from"] = f"imported from {facts['imported from']}"
     wanted = ("network", "imported from", "trained on", "made")
-    told = [facts[label] for label in wanted if label in facts]
-    yield from _row("trained", "; ".join(told) or "the bundle does not say how")
+    parts = [facts[label] for label in wanted if label in facts]
+    yield from _row("trained", "; ".join(parts) or "the bundle does not say how")
     for where, figures in measured(manifest):
         yield from _row("figures", where)
         yield from _table(figures)

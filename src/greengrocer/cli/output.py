@@ -26,7 +26,7 @@ def say(line: str = "") -> None:
 
 def say_json(value: object) -> None:
     """Print one JSON object on one line to standard output."""
-    # what is unsafe can only stand in its strings, where this is an escape of JSON's own
+    # unsafe characters occur only in its strings, where these escapes are valid JSON
     text = json.dumps(value, ensure_ascii=False)
     sys.stdout.write("".join(json.dumps(c)[1:-1] if unsafe(c) else c for c in text) + "\n")
 

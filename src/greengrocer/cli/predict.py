@@ -96,7 +96,7 @@ def _classify(
             return refusal
 
     outcomes = side_by_side(classify, paths, picture_threads())
-    # Lines on a terminal are progress enough, and the bar would stand among them.
+    # On a terminal the lines show the progress, and a bar would be printed between them.
     hidden = sys.stdout.isatty() or not sys.stderr.isatty()
     refused = 0
     bar = tqdm(outcomes, "predict", len(paths), unit="image", disable=hidden)

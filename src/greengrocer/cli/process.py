@@ -1,4 +1,4 @@
-"""What every serving process has: its answer to signals, and its HTTP server."""
+"""What every serving process has: its signal handlers, and its HTTP server."""
 
 import signal
 import socket
@@ -40,7 +40,7 @@ def end_on_signals() -> Iterator[None]:
     except Exception:
         if not signalled:
             raise
-        sys.exit(0)  # a library that was being loaded turned SystemExit into its own error
+        sys.exit(0)  # a library that was being loaded has replaced SystemExit by its own error
     finally:
         ignore_signals()
 

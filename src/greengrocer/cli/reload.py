@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not answer.get("ok"):
         raise ReloadRefused(str(answer.get("error")))
     old, new = ("{name} {version}".format(**answer[which]) for which in ("old", "new"))
-    say(f"now {new} serves, after {old}")
+    say(f"now serving {new} (before: {old})")
     return 0
 
 

@@ -98,13 +98,13 @@ def _warn_of_settings(settings: Settings) -> None:
         new, times = RENAMED[name]
         unit = "" if times is None else f", in units a {times:,}th as large"
         log.warning(
-            "this setting has another name now",
+            "setting renamed",
             setting=name,
-            remedy=f"set {new}{unit}: the old name goes in 1.0",
+            remedy=f"set {new}{unit}: the old name will be removed in 1.0",
         )
     for name in overlaid(settings, os.environ):
         log.warning(
-            "a Service's variable, not a setting",
+            "variable of a Kubernetes Service, not read as a setting",
             variable=name,
             remedy="set it in the pod, or enableServiceLinks: false",
         )
@@ -113,7 +113,7 @@ def _warn_of_settings(settings: Settings) -> None:
 def _serve(
     settings: Settings, listeners: list[socket.socket], control: socket.socket | None
 ) -> None:
-    import uvloop  # noqa: F401, PLC0415  # uvicorn would with a coroutine in its hands
+    import uvloop  # noqa: F401, PLC0415  # or uvicorn would import it while a coroutine waits
 
     from greengrocer.assemble import assemble  # noqa: PLC0415
     from greengrocer.serving.reloading.reload import ReloadTriggers  # noqa: PLC0415

@@ -30,7 +30,7 @@ def supervise(
     directory = make_runtime_directory(1 + settings.workers)
     try:
         write_privately(directory / SETTINGS, settings.model_dump_json())
-        # prometheus_client puts its files where this says
+        # the directory where prometheus_client writes its files
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory / METRICS)}
 
         def spec(role: str, slot: str, *sockets: socket.socket) -> ProcessSpec:

@@ -19,7 +19,7 @@ def register(commands: "Commands") -> None:
     parser = commands.add_parser(
         "train",
         help="train a bundle",
-        description="Train a bundle from labelled images. A run that was stopped goes on when it "
+        description="Train a bundle from labelled images. A run that was stopped continues when it "
         "is started again with the same flags. Needs the extra `train`.",
     )
     parser.add_argument(

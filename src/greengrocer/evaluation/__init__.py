@@ -1,1 +1,1 @@
-"""How good a bundle is, judged by what ships: the bundle and the serving pipeline."""
+"""Scores a bundle on labelled images, through the serving pipeline."""

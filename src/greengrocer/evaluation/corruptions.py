@@ -1,4 +1,4 @@
-"""Seven ways in which a photo goes wrong, five severities each: pure functions on images.
+"""Seven corruptions of a photo, five severities each: pure functions on images.
 
 The corruptions are our own, after the idea of ImageNet-C: Hendrycks and Dietterich, Benchmarking
 Neural Network Robustness to Common Corruptions and Perturbations, ICLR 2019. None of their code is
@@ -24,7 +24,7 @@ SIDE = 350  # pixels of the shorter side that the parameters are meant for
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way of going wrong: ``levels`` are its parameter at severities 1 to 5, in ``unit``.
+    """One corruption: ``levels`` are its parameter at severities 1 to 5, in ``unit``.
 
     ``apply`` takes an RGB image, a level and a seed; it returns a new one of the same size.
     """

@@ -1,4 +1,4 @@
-"""How much accuracy is left when the images go wrong: every corruption at every severity."""
+"""Accuracy on corrupted images: every corruption at every severity."""
 
 import io
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Robustness:
         return bootstrap(self._loss, len(self.clean)) if self.clean.any() else None
 
     def _loss(self, drawn: npt.NDArray[np.intp]) -> float:
-        # A tiny draw may miss every right answer: nothing can be lost then.
+        # A tiny draw may have no right answer: then the loss is 0.
         clean = self.clean[drawn].mean() or 1.0
         return float(1 - self._kept[drawn].mean() / clean)
 
@@ -76,7 +76,7 @@ def robustness(pipeline: Pipeline, evaluation: Evaluation, threads: int) -> Robu
 
     Clean answers are those of ``evaluation``. An image is decoded once and shrunk to what the
     corruptions expect; its index is the seed, so that two models meet the same pixels. The
-    versions reach the pipeline as PNG, which adds no wear of its own. Raises DatasetUnusable for an
+    versions reach the pipeline as PNG, which is lossless. Raises DatasetUnusable for an
     image that cannot be read any more.
     """
     truth = [pipeline.labels.classes[label] for label in evaluation.labels]

@@ -1,4 +1,4 @@
-"""What a report is made of: an evaluation and how it came about."""
+"""The input of a report: an evaluation, and how it was run."""
 
 from dataclasses import dataclass, field
 from functools import cached_property

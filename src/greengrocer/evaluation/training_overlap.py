@@ -1,4 +1,4 @@
-"""Which of the images that are scored trained the model: for those its figures mean little."""
+"""Which of the scored images trained the model: figures for those are too good."""
 
 import hashlib
 from pathlib import Path
@@ -14,9 +14,9 @@ from greengrocer.errors import DatasetUnusable
 
 
 class TrainingOverlap(NamedTuple):
-    """How many of the images that are scored trained the model, and how many are left out for it.
+    """How many of the scored images trained the model, and how many were left out for that reason.
 
-    ``trained_on`` is None where the bundle does not tell.
+    ``trained_on`` is None where the bundle does not say.
     """
 
     trained_on: int | None = None

@@ -1,1 +1,1 @@
-"""Figures of merit, as pure functions of answers and truths: evaluation and training share them."""
+"""Metrics as pure functions of answers and true classes; evaluation and training share them."""

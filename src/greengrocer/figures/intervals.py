@@ -1,4 +1,4 @@
-"""How sure a figure is, and how well a score tells two groups apart: pure functions."""
+"""Confidence intervals, and how well a score separates two groups (AUROC): pure functions."""
 
 import math
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""What an item of a HEIC or AVIF holds: one image, of the size that its file says.
+"""Checks that an item of a HEIC or AVIF holds one image, of the size that its file gives.
 
-A decoder believes the stream, not the file around it: a stream of a few bytes can say that it has
+A decoder follows the stream, not the file around it: a stream of a few bytes can say that it has
 a gigapixel, or ten thousand frames before the one that is shown.
 """
 
@@ -19,9 +19,9 @@ _EITHER = 2  # each frame says itself
 
 
 def check_hevc(stream: bytes, configuration: bytes) -> None:
-    """``stream`` is one image that needs no other; ``configuration`` is its property hvcC.
+    """Check that ``stream`` is one image that needs no other; ``configuration`` is its hvcC.
 
-    How large it is the decoder holds against the file. Raises Damaged.
+    The decoder compares its size with that of the file. Raises Damaged.
     """
     if len(configuration) < 23:
         raise Damaged("is truncated within its header")
@@ -37,7 +37,7 @@ def check_hevc(stream: bytes, configuration: bytes) -> None:
 
 
 def check_av1(stream: bytes, width: int, height: int) -> None:
-    """``stream`` is one image of at most ``width`` x ``height`` pixels. Raises Damaged."""
+    """Check that ``stream`` is one image of at most ``width`` x ``height``; raises Damaged."""
     sequence: _Sequence | None = None
     frames = 0
     for kind, unit in _av1_units(stream):
@@ -160,7 +160,7 @@ class _Sequence:
                 bits.take(4)
 
     def check_frame(self, unit: bytes) -> None:
-        """A frame is new and as large as its sequence (section 5.9.2). Raises Damaged."""
+        """Check that a frame is new and as large as its sequence (5.9.2); raises Damaged."""
         if self.reduced:
             return
         bits = _Bits(unit)

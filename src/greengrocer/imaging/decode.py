@@ -33,7 +33,7 @@ Parts: TypeAlias = list[bytes | memoryview]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PNG_BLOCK = 1 << 14  # bytes of a PNG that are decompressed between two looks at the clock
+PNG_BLOCK = 1 << 14  # bytes of a PNG that are decompressed between two checks of the clock
 
 # Image.open would check images against Pillow's own limit, and warn; DecodeLimits replaces it.
 _OPEN: dict[Format, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
@@ -91,9 +91,9 @@ def _check_bytes(needed: int, limits: DecodeLimits) -> int:
 
 
 def _without_frames(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, whose errors hold none of its frames.
+    """``function``, whose errors refer to none of its frames.
 
-    Those would keep pixels and file in memory as long as somebody has the error.
+    Frames would keep pixels and the file in memory as long as the error exists.
     """
 
     @wraps(function)
@@ -276,9 +276,9 @@ def _decode_jpeg(
 def _with_end(header: Header, parts: Parts, clock: "_Clock") -> Parts:
     """The JPEG with an end marker; raises UnreadableImage if pixels are missing.
 
-    The decoder fills in missing pixels without an error. But it takes whatever follows a truncated
-    scan for pixels, and ignores what follows a complete one: so the image must not depend on what
-    follows.
+    The decoder fills in missing pixels without an error. But it takes the bytes that follow a
+    truncated scan for pixels, and ignores those that follow a complete one: so the image must not
+    depend on what follows.
     """
     scans = jpeg.strip_padding(bytes(parts[-1]))
     parts = [*parts[:-1], scans]

@@ -223,8 +223,8 @@ def _load() -> None:
         pillow_heif.libheif_version()
         _avif.codec_versions()
     except Exception as error:
-        told = str(error).splitlines() or [type(error).__name__]
-        raise BrokenExtra(EXTRA, told[0]) from error
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise BrokenExtra(EXTRA, lines[0]) from error
     pillow_heif.options.DECODE_THREADS = 0
     pillow_heif.options.THUMBNAILS = False
     pillow_heif.options.DEPTH_IMAGES = False

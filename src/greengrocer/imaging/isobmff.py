@@ -1,8 +1,8 @@
 """Still images in the boxes of ISO base media files, as HEIC and AVIF have them (ISO 23008-12).
 
-Only what is needed before decoding is read: which item is the image, of what it is made, how
-large it is and how it is turned. Everything is bounded, for the event loop may call it: the sum of
-the boxes and numbers that are read, whatever each list says of its own length.
+Only what is needed before decoding is read: which item is the image, what it is made from, how
+large it is and how it is turned. Everything is bounded, for the event loop may call it: the number
+of all boxes and values that are read, even if a list claims more.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MAX_EXTENTS = 2 * MAX_ITEMS  # encoders write one for each item
 MAX_STEPS = 20_000  # boxes and numbers of all kinds; a tile takes about 20
 MAX_BRANDS = 1000
 
-# Bytes of the properties that are read, at most; the others are passed over, whatever they hold.
+# The most bytes of each property that is read; other properties are skipped.
 LONGEST = {
     b"ispe": 12,
     b"irot": 1,
@@ -45,7 +45,7 @@ class Overfull(Damaged):
 
 
 class Box(NamedTuple):
-    """A box: its type, where that stands, and where its content lies."""
+    """A box: its type, the offset of that type, and the span of its content."""
 
     kind: bytes
     kind_at: int
@@ -54,21 +54,21 @@ class Box(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An item: its type, and where that stands in the file."""
+    """An item: its type, and the offset of that type in the file."""
 
     kind: bytes
     kind_at: int
 
 
 class Property(NamedTuple):
-    """What an item says of itself: its size (ispe), how it is turned (irot), and so on."""
+    """A property of an item: its size (ispe), how it is turned (irot), and so on."""
 
     kind: bytes
     content: bytes  # empty where ``LONGEST`` does not have the kind
 
 
 class Meta:
-    """The items of a file, by id: what they are, lie at, are made from and say of themselves."""
+    """The items of a file, by id: their types, locations, sources and properties."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -98,7 +98,7 @@ class Meta:
                 self._made_from.setdefault(reference.of, []).append(reference.to)
 
     def boxes(self) -> Iterator[Box]:
-        """The boxes of the file, as far as they are any: some cameras leave more behind them.
+        """The boxes of the file, up to bytes that are not a box: some cameras append other data.
 
         Raises Damaged where they are too many.
         """
@@ -190,7 +190,7 @@ class Meta:
                 size = end - at
             if size < start - at:
                 raise Damaged("has a box that is smaller than its header")
-            # what a file ends with may be cut: the decoder tells
+            # the last box may be truncated: the decoder notices
             yield Box(kind, kind_at, start, min(at + size, end))
             at += size
         raise Overfull(f"has more than {MAX_BOXES} boxes in one")
@@ -279,11 +279,11 @@ class Meta:
         if method == 1 and inner is not None:
             start += inner.start
             return min(start, inner.end), min(start + length, inner.end)
-        return 0, 0  # in another item: of nothing that is read
+        return 0, 0  # in another item, which is never needed
 
 
 class Reference(NamedTuple):
-    """One item tells of others: dimg, what it is made from; auxl, what it belongs to."""
+    """A reference from an item to others: dimg, its sources; auxl, what it belongs to."""
 
     kind: bytes
     of: int

@@ -1,4 +1,4 @@
-"""A map of evidence laid over the image that it is about: pure functions."""
+"""A map of evidence laid over its image: pure functions."""
 
 import io
 
@@ -39,7 +39,7 @@ def overlay(image: Image.Image, evidence: Floats, box: Box | None = None) -> Ima
 
 
 def overlay_png(image: Image.Image, evidence: Floats, box: Box | None = None) -> bytes:
-    """The ``overlay`` as a PNG, packed quickly rather than tightly."""
+    """The ``overlay`` as a PNG, compressed fast rather than small."""
     file = io.BytesIO()
     overlay(image, evidence, box).save(file, "PNG", compress_level=_QUICK)
     return file.getvalue()

@@ -43,8 +43,8 @@ class _Chunk(NamedTuple):
         return memoryview(data)[self.start + 8 : self.end - 4]
 
     def has_valid_checksum(self, data: bytes) -> bool:
-        told = int.from_bytes(data[self.end - 4 : self.end], "big")
-        return self.end <= len(data) and told == zlib.crc32(
+        checksum = int.from_bytes(data[self.end - 4 : self.end], "big")
+        return self.end <= len(data) and checksum == zlib.crc32(
             memoryview(data)[self.start + 4 : self.end - 4]
         )
 

@@ -1,1 +1,1 @@
-"""The trained architectures in PyTorch: for training, export and the torch engine alone."""
+"""The trained architectures in PyTorch: only for training, export and the torch engine."""

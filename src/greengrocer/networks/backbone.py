@@ -1,4 +1,4 @@
-"""What a backbone is, and how it is found by its name: by entry points of other packages, too."""
+"""What a backbone is, and how it is found by name, also among entry points of other packages."""
 
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points

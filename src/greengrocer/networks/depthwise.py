@@ -1,8 +1,8 @@
 """Depthwise convolutions whose gradients take the routes that oneDNN has fast kernels for.
 
-On CPUs PyTorch hands these gradients to oneDNN, which answers strides of 2 and kernels of 5 with
-reference code, tens of times slower than the forward pass. Both gradients can be put in terms of
-what it does well: a forward convolution of stride 1, and the weight gradient of a kernel of 3.
+On CPUs PyTorch computes these gradients with oneDNN, which runs strides of 2 and kernels of 5 in
+reference code, tens of times slower than the forward pass. Both gradients can be expressed by fast
+operations: a forward convolution of stride 1, and the weight gradient of a kernel of 3.
 Together they halve a training step of EfficientNet-Lite on two cores.
 """
 

@@ -1,4 +1,4 @@
-"""Which device computes: the processor, or a GPU that CUDA knows."""
+"""Choose the device that computes: the processor, or a GPU through CUDA."""
 
 import torch
 

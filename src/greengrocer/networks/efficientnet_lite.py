@@ -1,4 +1,4 @@
-"""EfficientNet-Lite 0 to 4: ReLU6, no squeeze-and-excitation, hence at ease in int8.
+"""EfficientNet-Lite 0 to 4: ReLU6, no squeeze-and-excitation, hence well suited to int8.
 
 The architecture is the one that Google published as EfficientNet-Lite (Apache 2.0): EfficientNet
 (Tan and Le, ICML 2019) with squeeze-and-excitation removed, ReLU6 for swish, and a stem and head

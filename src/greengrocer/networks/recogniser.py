@@ -1,4 +1,4 @@
-"""A backbone with a linear head over its pooled features, and what it answers for an image."""
+"""A backbone with a linear head over its pooled features, and its answers for an image."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -19,7 +19,7 @@ def channels_last(network: Network) -> Network:
 
 
 class Recogniser(nn.Module):
-    """What is trained: normalised images in, one logit a class out."""
+    """The network that is trained: normalised images in, one logit a class out."""
 
     def __init__(self, backbone: str, classes: int, dropout: float = 0.0) -> None:
         """Raises UsageError where no ``backbone`` of that name is installed."""

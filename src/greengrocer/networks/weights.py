@@ -1,4 +1,4 @@
-"""A network's weights as they are published: float16 arrays by name."""
+"""A network's weights as bundles store them: float16 arrays by name."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from greengrocer.networks.recogniser import Prototypes, Recogniser
 
 Halves = npt.NDArray[np.float16]
 
-# Counts the batches seen in training; nothing that answers depends on it.
+# Counts the batches seen in training; no answer depends on it.
 BATCHES_SEEN = "num_batches_tracked"
 
 

@@ -1,1 +1,1 @@
-"""The service on more machines than one."""
+"""The service on several machines."""

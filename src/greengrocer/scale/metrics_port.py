@@ -1,4 +1,4 @@
-"""A replica's metrics on a port of its own: through the proxy come those of any one."""
+"""A replica's metrics on a port of its own: the proxy would send those of any replica."""
 
 import asyncio
 import socket
@@ -28,6 +28,6 @@ def free_listener(host: str, first: int) -> socket.socket:
 
 
 def serve_beside(app: ASGIApp, listener: socket.socket) -> "asyncio.Task[None]":
-    """Answer on ``listener``, on the event loop that runs, as long as it does."""
+    """Answer on ``listener``, on the running event loop, until the loop ends."""
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
     return asyncio.create_task(uvicorn.Server(config).serve(sockets=[listener]))

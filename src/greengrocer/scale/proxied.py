@@ -1,4 +1,4 @@
-"""Between an application and the proxy of Ray Serve, which is not the server that we know."""
+"""Adapts an application to the proxy of Ray Serve, which is not our own server."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ REQUEST_ID = b"x-request-id"
 
 
 class Proxied:
-    """Pure ASGI middleware. ``application`` is asked for anew each time: at first there is none.
+    """Pure ASGI middleware. ``application`` returns the application that answers a request.
 
-    When a client leaves, Serve cancels the request's task. The application is told as our own
-    server tells it, so it drops the image and counts a client that left, not an error of ours.
+    When a client disconnects, Serve cancels the request's task. The application is notified as by
+    our own server: it drops the image and counts a disconnected client, not an error of ours.
 
-    The proxy puts a request's id, which it made or the client chose, into request and answer: here
-    it is left out, or it would be there twice.
+    The proxy adds the request id, its own or the client's, to the request and the answer. So the
+    application's X-Request-Id header is removed here, or the answer would have two.
     """
 
     def __init__(self, application: Callable[[], ASGIApp]) -> None:
@@ -35,11 +35,11 @@ class Proxied:
             await asyncio.shield(answering)
         except asyncio.CancelledError:
             state.disconnect()
-            await answering  # soon: what it does is in vain, and what it reads has an end
+            await answering  # it ends soon: its work is cancelled
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Start and stop without more ado: the replica does what there is to do."""
+    """Answer the lifespan messages at once: the replica itself starts and stops the service."""
     while True:
         event = (await receive())["type"]
         await send({"type": f"{event}.complete"})

@@ -35,7 +35,7 @@ def application(arguments: dict[str, object]) -> "serve.Application":
     """
     replicas, settings = read_arguments(arguments)
     check_minimum_versions({settings.engine})
-    # As they are here they are in every replica, whatever the environment of its node.
+    # Every replica gets these values, whatever the environment of its node.
     values = settings.model_dump()
     return serve.deployment(serve.ingress()(Replica), **serve_options(replicas, settings)).bind(
         values
@@ -55,14 +55,14 @@ class Replica:
         allot(int(get_runtime_context().get_assigned_resources().get("CPU", 1)))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """What answers requests, none of which comes before the first ``reconfigure`` is done."""
+        """The application. Serve sends no request before the first ``reconfigure`` is done."""
         return Proxied(lambda: self._there().app)
 
     async def reconfigure(self, user_config: object) -> None:
-        """Load the bundle that ``user_config`` names; later change to it, while images run.
+        """Load the bundle that ``user_config`` names, or change to it while images are classified.
 
-        A replica that serves keeps its bundle where the new one is refused: to raise would end it.
-        Before that, UsageError is raised, and Serve starts no replica.
+        If the new bundle is refused, a replica that serves keeps its bundle: an error would end it.
+        At its start, UsageError is raised, and Serve starts no replica.
         """
         if self.assembled is None:
             self._bundle = wanted_bundle(user_config)
@@ -77,12 +77,12 @@ class Replica:
             log.warning("bundle kept", bundle=self._bundle, reason=str(refused))
 
     async def check_health(self) -> None:
-        """Raise where an image that came now would not be answered: Serve replaces the replica."""
+        """Raise NotReady if images are not answered: Serve then replaces the replica."""
         if not await is_ready(self._there().service):
             raise NotReady("the replica is not ready")
 
     def __del__(self) -> None:
-        """Let the engine go, once Serve has waited for the requests that were here."""
+        """Release the engine; Serve has waited for the running requests."""
         if self.assembled is not None:
             self.assembled.service.readiness.state = State.STOPPING
             self.assembled.service.classifier.close()
@@ -92,7 +92,7 @@ class Replica:
         if settings.metrics_port is None:
             assembled = assemble(settings)
         else:
-            # not the address of the service, which is the proxy's
+            # the proxy listens on the service's own address
             host = settings.metrics_host or LOOPBACK
             listener = free_listener(host, settings.metrics_port)
             port = listener.getsockname()[1]

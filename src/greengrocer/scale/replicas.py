@@ -1,4 +1,4 @@
-"""What Ray Serve is told of replicas: derived from our settings, so that the two never disagree."""
+"""Ray Serve's options for replicas, derived from our settings so that the two never disagree."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -15,9 +15,9 @@ from greengrocer.settings import PREFIX, Settings
 from greengrocer.suggestions import did_you_mean
 
 NAME = "Greengrocer"
-QUICKEST = 0.001  # seconds in a thread: no image takes less
-PATIENCE = 10.0  # seconds: a replica that is merely busy is not to be replaced
-# Settings of a server that is not there, and who has the say about it under Serve.
+QUICKEST = 0.001  # seconds that an image takes of a thread, at least
+PATIENCE = 10.0  # seconds: a replica that is only busy must not be replaced
+# Settings of our own server, which does not run under Serve, and what replaces each.
 ELSEWHERE = {
     "bundle": "it is set below deployments, as user_config",
     "host": "it is set below http_options",
@@ -26,13 +26,13 @@ ELSEWHERE = {
     "header_timeout_seconds": "Serve's proxy has no such limit",
     "send_timeout_seconds": "Serve's proxy has no such limit",
     "drain_delay_seconds": "Serve takes a replica out of its list before it stops it",
-    "workers": "there are replicas in their place",
+    "workers": "replicas take their place",
     "control_socket": "serve deploy changes the bundle",
 }
 
 
 class Replicas(BaseModel):
-    """How many replicas there may be, and what each of them gets of its node."""
+    """The number of replicas, and the processors and GPUs of each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,10 +77,9 @@ def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]
 def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
     """The options of Serve's deployment.
 
-    A replica is handed more requests than its admission can let in at any pace, so it is the
-    admission that refuses: it knows the pace, and so when to come back. As many may wait in a
-    proxy while no replica is there to take them; the first that one takes is then let in, and the
-    last one would be refused.
+    A replica gets more requests than its admission can admit at any pace. So the admission refuses,
+    which knows the pace, and so the time to wait before a retry. As many requests may wait in a
+    proxy while there is no replica: a new replica would refuse any more.
     """
     largest_batch = settings.max_batch_size or (LARGEST_ON_GPU if replicas.num_gpus else 1)
     threads = settings.threads or picture_threads(largest_batch, replicas.num_cpus)
@@ -94,7 +93,7 @@ def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": replicas.min_replicas,
             "max_replicas": replicas.max_replicas,
-            # each thread has an image, and the next one is there when it is done
+            # each thread has an image, and the next image waits for it
             "target_ongoing_requests": 2 * threads,
             "upscale_delay_s": settings.max_queue_seconds,
         },

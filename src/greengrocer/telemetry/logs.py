@@ -61,7 +61,7 @@ def configure_logs(level: str, style: LogFormat) -> None:
     # Pillow logs a line for each entry of each image's EXIF.
     logging.getLogger("PIL").setLevel(max(_level(level), logging.WARNING))
     warned = structlog.get_logger("warnings")
-    report_warnings(lambda text: warned.warning("a library warns", text=text))
+    report_warnings(lambda text: warned.warning("library warning", text=text))
 
 
 class NonBlockingWriter:

@@ -1,7 +1,7 @@
 """Every metric, declared once. Base units: seconds, bytes, pixels.
 
-Where the environment names a directory (prometheus_client reads it as it is imported), all
-processes with that environment share their metrics, and each of them tells the sums.
+If the environment names a directory (prometheus_client reads it when it is imported), all processes
+with that environment share their metrics, and each of them reports the sums.
 """
 
 import os
@@ -38,7 +38,7 @@ MODEL_INFO = "greengrocer_model_info"
 class Metrics:
     """The service's metrics in a registry of their own, so that tests may have several.
 
-    ``shared`` is where several processes put theirs together, or None.
+    ``shared`` is the directory in which several processes share their metrics, or None.
     """
 
     def __init__(self, model: str | None = None, version: str = "") -> None:
@@ -46,7 +46,7 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         self.shared = os.environ.get(SHARED_DIRECTORY)
         PlatformCollector(registry=registry)
-        if self.shared is None:  # of one process among several they would say nothing
+        if self.shared is None:  # for one process among several they mean nothing
             ProcessCollector(registry=registry)
             GCCollector(registry=registry)
         self._declare_requests(registry)
@@ -70,7 +70,7 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "greengrocer_in_flight",
-            "Requests taken and not yet answered.",
+            "Requests received and not yet answered.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -111,7 +111,7 @@ class Metrics:
             registry=registry,
         )
         self._predicted = {k: self.predictions.labels(str(k).lower()) for k in (False, True)}
-        # to look a labelled series up takes longer than to count
+        # looking up a labelled series takes longer than counting
         self._of_route = lru_cache(
             lambda route, status: (
                 self.requests.labels(route, status),
@@ -128,17 +128,17 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self.reloads = Counter(
-            "greengrocer_reloads", "Changes of the model asked for.", ("result",), registry=registry
+            "greengrocer_reloads", "Requested changes of the model.", ("result",), registry=registry
         )
         for result in ("ok", "refused"):
             self.reloads.labels(result)
         self._serving: tuple[str, str] | None = None
 
     def serves(self, model: str, version: str) -> None:
-        """From now on this model serves, and no other."""
+        """From now on this is the model in use."""
         if self.shared is None:
             self.model.clear()
-        elif self._serving is not None:  # what is shared cannot be cleared: 0 is not told
+        elif self._serving is not None:  # shared metrics cannot be cleared; 0 is not reported
             self.model.labels(*self._serving).set(0)
         self.model.labels(model, version).set(1)
         self._serving = model, version
@@ -164,12 +164,12 @@ class Metrics:
 
     def batched(self, waits: Sequence[float]) -> None:
         """As many images as there are ``waits``, in seconds, run together; from any thread."""
-        self._batch_pictures.observe(len(waits))
+        self._batch_images.observe(len(waits))
         for wait in waits:
             self._batch_wait_seconds.observe(wait)
 
-    @cached_property  # only where batches run are there metrics of them
-    def _batch_pictures(self) -> Histogram:
+    @cached_property  # these metrics exist only if batches run
+    def _batch_images(self) -> Histogram:
         return Histogram(
             "greengrocer_batch_images",
             "Images that the model ran on together.",
@@ -187,7 +187,7 @@ class Metrics:
         )
 
     def render(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         if self.shared is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()
@@ -197,15 +197,15 @@ class Metrics:
 
 
 def take_slot(slot: str) -> None:
-    """Have this process put its share in files of ``slot``, and not of its own process id.
+    """Write the metrics of this process to the files of ``slot`` instead of its process id.
 
-    It goes on with what an earlier process in the slot has counted. Comes before any Metrics.
+    It continues the counts of an earlier process in the slot. Call it before Metrics is created.
     """
     values.ValueClass = MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
 
 class _SharedCollector(MultiProcessCollector):
-    """The sums of all processes, without the models that serve no more."""
+    """The sums of all processes, without the models that are no longer in use."""
 
     def collect(self) -> Iterable[Metric]:
         for metric in super().collect():  # type: ignore[no-untyped-call]

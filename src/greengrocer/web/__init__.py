@@ -1,1 +1,1 @@
-"""HTTP: no other package knows of it."""
+"""The HTTP interface: only this package depends on the web framework."""

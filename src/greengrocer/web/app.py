@@ -1,4 +1,4 @@
-"""The application: the table of routes becomes FastAPI's routes, and what stands before them."""
+"""The application: FastAPI's routes, made from the table of routes, and the layers around them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -101,7 +101,7 @@ def _answer_head(app: FastAPI) -> None:
 
 
 def _add_problems(app: FastAPI) -> None:
-    """Answer with a problem document whatever an endpoint or the framework raises."""
+    """Answer each error of an endpoint or the framework with a problem document."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)

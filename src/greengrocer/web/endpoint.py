@@ -18,7 +18,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A declared route. ``table.py`` lists all; nothing else needs to know of a new one.
+    """A declared route. ``table.py`` lists all; a new one is added there and nowhere else.
 
     By default a request needs a key and counts against the rate limits where those are set, is
     logged, and has ``path`` as its label in the metrics. A GET answers HEAD as well.

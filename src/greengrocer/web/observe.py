@@ -28,7 +28,7 @@ from greengrocer.web.request_state import (
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 UNMATCHED = "unmatched"
-STOPPING = NotReady("the service is stopping and has no more time: ask another")
+STOPPING = NotReady("the service is stopping: send the request again later")
 
 log = structlog.get_logger("greengrocer.http")
 
@@ -74,7 +74,7 @@ class Observe:
         with state.held:
             with self.metrics.in_flight.track_inprogress():
                 await self._handle(scope, receive, send)
-            with suppress(asyncio.CancelledError):  # as below: the server has no more time
+            with suppress(asyncio.CancelledError):  # the drain time is over, as below
                 await state.sent()
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,13 +95,13 @@ class Observe:
 
         try:
             await self.app(scope, receive, send_observed)
-        # What goes wrong below has been answered with a problem document; here it is logged.
+        # The error was already answered with a problem document; here it is logged.
         except Exception as error:
             log.exception("failed", request_id=request_id, path=quote(scope["path"]))
             release_frames(error, logged=True)
             if not answered:
                 raise  # the server closes the connection
-        # The server has no more time. Only it waits for this task, and it would log a traceback.
+        # The drain time is over. The error ends here: the server would log a traceback of it.
         except asyncio.CancelledError:
             if not status:
                 await refusal_response(Request(scope), STOPPING)(scope, receive, send_observed)
@@ -109,7 +109,7 @@ class Observe:
             self._note(scope, status, time.perf_counter() - started)
 
     def _pattern(self, scope: Scope) -> str:
-        """The route that a path with parameters has taken, and never the client's own words."""
+        """The route of a path with parameters, never the text that the client sent."""
         pattern = getattr(scope.get("route"), "path", UNMATCHED)
         return pattern if pattern in self.routes else UNMATCHED
 
@@ -128,7 +128,7 @@ class Observe:
                 status=status,
                 milliseconds=round(seconds * 1000, 2),
                 request_id=state.request_id,
-                # by now the one for whom a trusted proxy has asked
+                # behind a trusted proxy, the client that the proxy names
                 **({"address": shown_address(scope.get("client"))} if self.log_addresses else {}),
                 **({"client": client} if client else {}),
                 **({"refused": refused} if refused else {}),
@@ -138,9 +138,10 @@ class Observe:
 def note_refused(
     metrics: Metrics, access_log: bool, log_addresses: bool
 ) -> Callable[[int, str, str, Client], None]:
-    """Where the server tells status, code, request id and client of what it refused as no request.
+    """A function that counts and logs bytes which the server refused as not a valid request.
 
-    Its address is that of the connection: what a proxy says stands in a request.
+    It takes status, code, request id and client. The address is that of the connection: a proxy
+    names its client only in a valid request.
     """
 
     def note(status: int, code: str, request_id: str, client: Client) -> None:

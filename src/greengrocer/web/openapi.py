@@ -50,7 +50,7 @@ def image(kind: str, description: str, headers: dict[str, str]) -> dict[int | st
 
 
 def finish(description: dict[str, Any], endpoints: Iterable[Endpoint], access: Access) -> None:
-    """Add to the framework's ``description`` of ``endpoints`` what only we know.
+    """Add to the framework's ``description`` of ``endpoints`` what it does not know.
 
     Those are the schemas that bodies refer to, and what ``access`` asks of a request.
     """
@@ -80,7 +80,7 @@ def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _describe_refusals(endpoint: Endpoint, operation: dict[str, Any], access: Access) -> None:
-    """Add what stands before an endpoint: the check of its query, the key and the rate limits."""
+    """Add the refusals before an endpoint runs: of its query, the key and the rate limits."""
     refusals = {str(status): response for status, response in described(401, 422, 429).items()}
     if f"{endpoint.path}/".startswith(OPEN_INFERENCE):
         error = {"schema": {"$ref": "#/components/schemas/InferError"}}

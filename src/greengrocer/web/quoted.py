@@ -9,7 +9,7 @@ MOST_NUMBER = 10**15
 def quoted(value: str | int) -> str:
     """The beginning of a text as JSON has it: in ASCII, on one line, without control codes.
 
-    A number of any length in a few digits.
+    A long number is written in a few digits.
     """
     if isinstance(value, int):
         return str(value) if value < MOST_NUMBER else "over 10**15"

@@ -1,4 +1,4 @@
-"""What the layers of one request share: a typed object, attached to its ASGI scope once."""
+"""The state that the layers of one request share: a typed object, attached to its ASGI scope."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,13 +17,13 @@ KEY = "greengrocer.request"  # of the scope
 class RequestState:
     """One request, from its head to the last byte of its answer. Each field has one writer.
 
-    Whoever is outermost makes and attaches it: the protocol of our own server, ``Proxied`` behind
+    The outermost layer creates and attaches it: the protocol of our own server, ``Proxied`` behind
     Ray Serve, or ``Observe`` under any other ASGI server.
 
     ========================  ===================================  ===============================
     field                     written by                           read by
     ========================  ===================================  ===============================
-    ``arrived``               who attaches it                      routes: the client's deadline
+    ``arrived``               the outermost layer                  routes: the client's deadline
     ``drain``                 the protocol                         ``sent``
     ``request_id``            ``Observe``                          routes, problems, the access log
     ``key_name``              ``Guard``                            the access log
@@ -59,10 +59,10 @@ class RequestState:
             callback()
 
     def hold_until_sent(self, admission: Admission, answer: bytes) -> bytes:
-        """``answer``, counted among the bytes in flight until the client has read it.
+        """Count ``answer`` among the bytes in flight until the client has read it, and return it.
 
-        Raises Overloaded where there is no room for it. The upload must have been given back: so an
-        answer that is no larger has room.
+        Raises Overloaded where there is no room for it. Release the upload first: then an answer
+        that is no larger than the upload always has room.
         """
         receipt = self.held.enter_context(admission.reserve_bytes())
         receipt.hold(len(answer))
@@ -90,10 +90,9 @@ def state_of(scope: Scope) -> RequestState:
 
 
 class DisconnectWatch:
-    """Notices that the client disconnects, under a server that reports it to ``receive`` alone.
+    """Notices that the client disconnects, under a server that reports it only through ``receive``.
 
-    Until the body's end its reader receives the message. Behind the end nobody would: a task waits
-    for it there.
+    While the body arrives, its reader receives that message. After the body, a task waits for it.
     """
 
     def __init__(self, receive: Receive, state: RequestState) -> None:
@@ -102,7 +101,7 @@ class DisconnectWatch:
         self._task: asyncio.Task[Message] | None = None
 
     async def receive(self) -> Message:
-        """The next message, as the server's own ``receive`` has it."""
+        """The next message of the server's own ``receive``."""
         if self._task is not None:
             return await asyncio.shield(self._task)
         message = await self._receive()

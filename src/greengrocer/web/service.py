@@ -1,4 +1,4 @@
-"""What the routes need, put together once at start-up and never changed."""
+"""The parts that the routes use, built once at start-up and never changed."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""The way past FastAPI for the hot endpoints."""
+"""Answers the hot endpoints without FastAPI."""
 
 from collections.abc import Iterable, Mapping
 from typing import Self
@@ -14,10 +14,10 @@ from greengrocer.web.service import Service
 
 
 class Shortcut:
-    """ASGI middleware: ``handlers``, by method and path, answer without the layers of ``app``.
+    """ASGI middleware: calls ``handlers``, by method and path, without the layers of ``app``.
 
-    Those cost as much as all of our own HTTP together (docs/decisions/009). ``app`` has the same
-    endpoints, describes them, and answers the same where the shortcut is left out.
+    Those layers cost as much as all of our own HTTP code (docs/decisions/009). ``app`` has the same
+    endpoints: it describes them, and answers the same without the shortcut.
     """
 
     def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], Handler]) -> None:
@@ -26,7 +26,7 @@ class Shortcut:
 
     @classmethod
     def of(cls, endpoints: Iterable[Endpoint], service: Service, app: ASGIApp) -> Self:
-        """The shortcut of those of ``endpoints`` that are hot."""
+        """A shortcut for those ``endpoints`` that are hot."""
         hot = (endpoint for endpoint in endpoints if endpoint.is_hot)
         return cls(app, {(each.method, each.path): each.bind(service) for each in hot})
 

@@ -202,7 +202,7 @@ def test_another_model_serves_after_sighup_and_after_the_engine_s_death(
             timeout=START_SECONDS,
         )
         assert done.returncode == 0, done.stderr
-        assert f"now greys {number} serves" in done.stdout
+        assert f"now serving greys {number} " in done.stdout
         assert serves(workers.url, number)
         assert told_versions(workers.url) == [number]
     subprocess.run(

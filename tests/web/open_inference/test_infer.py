@@ -206,7 +206,7 @@ def test_an_answer_is_of_one_model_or_none(fake_bundle: Path) -> None:
         engine.release.set()
         answer = wire.answer()
         assert answer.status == 503
-        assert b"another model" in answer.body
+        assert b"the model was replaced" in answer.body
 
 
 def test_routes_with_names_are_counted_by_their_patterns(client: httpx.Client, url: str) -> None:

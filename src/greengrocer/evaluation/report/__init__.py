@@ -1,1 +1,1 @@
-"""The evaluation as one HTML page that a person wants to look at."""
+"""The evaluation as one HTML page."""

@@ -1,4 +1,4 @@
-"""A report's charts: can a confidence be trusted, and is the unknown told from the known?"""
+"""A report's charts: are confidences calibrated, and do scores separate known from unknown?"""
 
 import numpy as np
 
@@ -10,17 +10,17 @@ from greengrocer.figures.intervals import auroc
 
 
 def calibration(run: Run) -> str:
-    """Whether a confidence can be believed, and what silence buys."""
+    """Calibration, and the accuracy if answers below a confidence are withheld."""
     n = run.evaluation.scores.n
     curve = coverage(run.confidence, run.correct)
     bins = reliability(run.confidence, run.correct)
     lead = (
-        "First, how often the model is right where it is so sure: bars that end at the dotted line "
-        "are honest, and what is outlined in red is what they are off by. Then, how accuracy rises "
-        "as answers below a confidence are withheld."
+        "First, the share of right answers at each confidence: it is calibrated where a bar ends "
+        "at the dotted line, and the red outline is its error. Then, how accuracy rises as answers "
+        "below a confidence are withheld."
     )
     points = [next(p for p in curve if p.answered >= share * n) for share in (0.8, 0.9)]
-    told = "; ".join(
+    caption = "; ".join(
         f"answering {number(p.answered / n)} of the images, those at least "
         f"{number(p.threshold)} sure, {number(p.right / p.answered)} are right"
         for p in points
@@ -32,13 +32,13 @@ def calibration(run: Run) -> str:
         '<div class="charts">',
         f"<figure>{reliability_chart(bins, run.evaluation.scores.ece)}<figcaption>Above: share of "
         "right answers by confidence, 15 bins. Below: share of the images.</figcaption></figure>",
-        f"<figure>{coverage_chart(curve, n)}<figcaption>{told[0].upper()}{told[1:]}. The band is "
-        "Wilson's 95 % interval.</figcaption></figure></div>",
+        f"<figure>{coverage_chart(curve, n)}<figcaption>{caption[0].upper()}{caption[1:]}. The "
+        "band is Wilson's 95 % interval.</figcaption></figure></div>",
     )
 
 
 def answers(run: Run) -> str:
-    """What the service would have said, and the score by which it calls an image unknown."""
+    """The answers of the service, and the score by which it calls an image unknown."""
     known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
     if known is None or threshold is None:
         lead = "The model gives no known score: it calls no image unknown by it."
@@ -90,10 +90,10 @@ def _known_tiles(run: Run) -> str:
         tiles.append(tile("Right when it names", number(precision), "at whichever level"))
     if run.unknown is not None and known is not None and threshold is not None:
         caught, total = int(np.sum(run.unknown < threshold)), len(run.unknown)
-        told = f"{caught:,} of {total:,} images"
-        tiles.append(tile("Unknown turned away", number(caught / total), told))
-        told = "0.5 is chance, 1 is perfect"
-        tiles.append(tile("AUROC", f"{auroc(known, run.unknown):.3f}", told))
+        note = f"{caught:,} of {total:,} images"
+        tiles.append(tile("Unknown turned away", number(caught / total), note))
+        note = "0.5 is chance, 1 is perfect"
+        tiles.append(tile("AUROC", f"{auroc(known, run.unknown):.3f}", note))
     return "".join(tiles)
 
 

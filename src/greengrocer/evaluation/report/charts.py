@@ -21,7 +21,7 @@ FIRST_POINT = 0.05  # of the images: fewer say nothing about accuracy
 
 @dataclass(frozen=True)
 class Plot:
-    """The rectangle of a plot in the chart's units, and the values that its corners stand for."""
+    """The rectangle of a plot in the chart's units, and the values at its corners."""
 
     left: float
     top: float
@@ -33,15 +33,15 @@ class Plot:
     y1: float = 1.0
 
     def x(self, value: float) -> float:
-        """Where a value stands across."""
+        """The horizontal position of a value."""
         return self.left + (value - self.x0) / (self.x1 - self.x0) * (self.right - self.left)
 
     def y(self, value: float) -> float:
-        """Where a value stands in height."""
+        """The vertical position of a value."""
         return self.bottom - (value - self.y0) / (self.y1 - self.y0) * (self.bottom - self.top)
 
     def bar(self, kind: str, across: tuple[float, float], up: tuple[float, float]) -> str:
-        """A rectangle between two pairs of values, with a hair of air to its neighbours."""
+        """A rectangle between two pairs of values, with a small gap to its neighbours."""
         left, right = sorted(map(self.x, across))
         top, bottom = sorted(map(self.y, up))
         air = min(0.75, (right - left) / 4)
@@ -78,7 +78,7 @@ class Plot:
 
 
 def reliability_chart(bins: Sequence[Bin], ece: float) -> str:
-    """Accuracy over confidence, what each bin is off by, and below it how many images it has."""
+    """Accuracy over confidence with each bin's error; below, each bin's number of images."""
     plot = Plot(LEFT, 12, RIGHT, 272)
     total = max(1, sum(b.n for b in bins))
     most = max([b.n / total for b in bins] + [1e-9])
@@ -124,10 +124,12 @@ def known_chart(known: Floats, unknown: Floats | None, threshold: float) -> str:
     side, shift = ("start", 4) if threshold < 0.6 else ("end", -4)
     label = f"threshold {threshold:.3f}"
     parts.append(text(plot.x(threshold) + shift, 22, label, side, "strong"))
-    told = f"{np.mean(known < threshold):.1%} of the evaluated images lie below the threshold"
+    description = (
+        f"{np.mean(known < threshold):.1%} of the evaluated images lie below the threshold"
+    )
     if unknown is not None:
-        told += f", and {np.mean(unknown < threshold):.1%} of the unknown ones"
-    return _svg("known", "Histogram of the known score", f"{told}.", parts)
+        description += f", and {np.mean(unknown < threshold):.1%} of the unknown ones"
+    return _svg("known", "Histogram of the known score", f"{description}.", parts)
 
 
 def coverage_chart(curve: Sequence[Coverage], n: int) -> str:
@@ -186,8 +188,8 @@ def severity_chart(
         f'<circle class="point" cx="{plot.x(x):.2f}" cy="{plot.y(y):.2f}" r="3.2"/>'
         for x, y in points
     ]
-    told = ", ".join(percent(share) for share in shares)
-    words = f"Fine top-1 at severities 1 to {len(shares)}: {told}; clean {percent(clean)}."
+    figures = ", ".join(percent(share) for share in shares)
+    words = f"Fine top-1 at severities 1 to {len(shares)}: {figures}; clean {percent(clean)}."
     return _svg(name, title, words, parts, PANEL)
 
 

@@ -29,7 +29,7 @@ def damage(run: Run) -> str:
         f"Every image once more in {len(CORRUPTIONS) * len(SEVERITIES)} damaged versions. The "
         "corruptions are our own, after the idea of ImageNet-C (Hendrycks and Dietterich, ICLR "
         "2019): severity 1 is just seen, 5 makes a person hesitate. The relative loss is the share "
-        "of the clean fine top-1 that is gone on average over severities "
+        "of the clean fine top-1 that is lost on average over severities "
         f"1 to {JUDGED}, which stand on the darker ground."
     )
     return section(
@@ -53,8 +53,8 @@ def _tiles(found: Robustness) -> str:
         ends = f"{100 * interval.low:.1f} to {number(interval.high)}"
         tiles.insert(0, tile("Relative loss", number(loss), ends))
     for severity in (JUDGED, SEVERITIES[-1]):
-        told = "mean of the corruptions"
-        tiles.append(tile(f"At severity {severity}", number(at[severity - 1]), told))
+        note = "mean of the corruptions"
+        tiles.append(tile(f"At severity {severity}", number(at[severity - 1]), note))
     return "".join(tiles)
 
 
@@ -87,12 +87,12 @@ def _samples(run: Run, found: Robustness) -> str:
         head = f"{escape(corruption.title)}<small>{escape(corruption.unit)}</small>"
         rows.append(f'<tr><th scope="row">{head}</th>{"".join(cells)}</tr>')
     heads = [("", "Corruption"), *(("", f"Severity {severity}") for severity in SEVERITIES)]
-    told = (
+    caption = (
         "The middle of one image that fares about as most do, outlined in red where it was "
         "answered wrongly. Below each: the corruption's level, and the fine top-1 of all images."
     )
     shown = table("The corruptions", heads, rows, "damaged")
-    return f"<figure>{shown}<figcaption>{told}</figcaption></figure>"
+    return f"<figure>{shown}<figcaption>{caption}</figcaption></figure>"
 
 
 def _sample(

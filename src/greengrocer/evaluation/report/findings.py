@@ -1,4 +1,4 @@
-"""What the answers show beyond single figures: confusions, classes, bins, the price of silence."""
+"""Findings beyond single figures: confusions, classes, calibration bins, accuracy by coverage."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Bin(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """At a confidence threshold: how many images are answered, and how many of them rightly."""
+    """The number of images answered at a confidence threshold, and of those answered rightly."""
 
     threshold: float
     answered: int
@@ -87,6 +87,6 @@ def coverage(confidence: Floats, correct: Flags) -> list[Coverage]:
 
 
 def worst(confidence: Floats, correct: Flags, most: int) -> list[int]:
-    """Indices of the wrong answers that were surest of themselves, at most ``most`` of them."""
+    """Indices of the wrong answers with the highest confidence, at most ``most`` of them."""
     order = np.argsort(-confidence, kind="stable")
     return [int(i) for i in order if not correct[i]][:most]

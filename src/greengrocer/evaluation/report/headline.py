@@ -36,7 +36,7 @@ TEST_IMAGES = 2485  # in the official test split
 
 
 def headline(run: Run) -> str:
-    """The figures that a person came for."""
+    """The main figures."""
     scores = run.evaluation.scores
     labels, predicted = run.evaluation.labels, run.predicted
     f1 = bootstrap(lambda drawn: macro_f1(predicted[drawn], labels[drawn]), scores.n)
@@ -47,17 +47,17 @@ def headline(run: Run) -> str:
     tiles.append(tile("Macro-F1", number(scores.macro_f1), _ends(f1), _span(scores.macro_f1, f1)))
     lead = (
         "With 95 % intervals: Wilson's for shares of the images, a bootstrap's for macro-F1. "
-        "They tell what another draw of as many images could show."
+        "They show how much the figures could differ for another sample of as many images."
     )
-    told = run.overlap.sentence(run.manifest, run.split, scores.n)
-    lead += f" <strong>{escape(told)}</strong>"
+    overlap = run.overlap.sentence(run.manifest, run.split, scores.n)
+    lead += f" <strong>{escape(overlap)}</strong>"
     if run.split and run.split in str(_origin(run.manifest, "held_out").get("split")).split():
         lead += " This split set the temperature and the threshold; it trained nothing."
     return section("figures", "At a glance", lead, f'<dl class="tiles">{"".join(tiles)}</dl>')
 
 
 def published(run: Run) -> str:
-    """Ours beside what others published; nothing for a model of another data set."""
+    """Our figures beside published ones; empty for a model of another data set."""
     if not is_grocery(run.manifest):
         return ""
     scores = run.evaluation.scores
@@ -91,7 +91,7 @@ def published(run: Run) -> str:
 
 
 def cost(run: Run) -> str:
-    """What the answers cost."""
+    """Size, and time per image."""
     geometry, watch = run.manifest.geometry, run.stopwatch
     beside = f"the median of an image, {run.threads} side by side"
     tiles = (

@@ -1,4 +1,4 @@
-"""The page's small pieces of HTML: everything that a person named is escaped in here."""
+"""The page's small pieces of HTML: all text from data sets and bundles is escaped here."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ def section(anchor: str, title: str, lead: str, *parts: str) -> str:
 
 
 def tile(label: str, value: str, note: str, image: str = "") -> str:
-    """A figure to be seen from afar: its name, itself, and what goes with it."""
+    """A large figure with its label and a note."""
     return (
         f'<div class="tile"><dt>{escape(label)}</dt><dd class="figure">{escape(value)}</dd>'
         f'<dd class="note">{image}{escape(note)}</dd></div>'

@@ -19,7 +19,7 @@ def mistakes(run: Run) -> str:
     indices = worst(run.confidence, run.correct, MOST)
     if not indices:
         return section("mistakes", "Worst mistakes", "There are none: every answer is right.")
-    lead = "The wrong answers that were surest of themselves."
+    lead = "The wrong answers with the highest confidence."
     if run.evaluation.evidence is not None:
         lead += (
             " On the right the evidence for the class that was <em>predicted</em>: the brighter a "

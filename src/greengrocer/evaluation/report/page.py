@@ -1,4 +1,4 @@
-"""One evaluation as one self-contained page: it asks no other host for anything."""
+"""One evaluation as one self-contained page, which loads nothing from other hosts."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -188,7 +188,7 @@ class Access:
     keys: KeyFile | None = None
     limiter: RateLimiter | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)
-    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is believed
+    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is trusted
     cors_origins: tuple[str, ...] = ()
     metrics_port: int | None = None
 

@@ -1,8 +1,8 @@
-"""A multipart form (RFC 7578), read as it comes under limits.
+"""A parser of multipart forms (RFC 7578), which reads a form as it arrives, under limits.
 
-It takes what clients send beside the rules and what can mean one thing only: blanks behind a
-boundary, text before the first and behind the last one, folded headers, file names in any encoding.
-Lines must end with CR LF, or readers would differ on where an image begins.
+It accepts deviations from the rules that clients send and that can mean only one thing: blanks
+after a boundary, text before the first boundary and after the last, folded headers, file names in
+any encoding. Lines must end with CR LF, or readers would differ on where an image begins.
 """
 
 import re
@@ -13,22 +13,24 @@ from greengrocer.errors import MalformedUpload
 
 
 class Part(NamedTuple):
-    """A part that begins."""
+    """The start of a part."""
 
     name: str
 
 
-# A part's beginning, some of its content, its end; or why a part cannot be read, of which nothing
-# more is told.
+# The start of a part, some of its content, its end; or why a part cannot be read: then no other
+# event of that part follows.
 Event: TypeAlias = Part | bytes | MalformedUpload | None
 
-OTHER_PARTS = 100  # beside those that are wanted
+OTHER_PARTS = 100  # besides those with an image
 MAX_PART_HEADERS = 8
-MAX_PART_HEADER_LINES = 32  # of all, where they are folded
+MAX_PART_HEADER_LINES = 32  # of all headers of a part, folded lines included
 MAX_PART_HEADER_BYTES = 4096
-MAX_PADDING = 256  # blanks behind a boundary
-MAX_LONGER = 1000  # lines that begin with the boundary and go on: each takes as long as a kilobyte
-OVERHEAD = 1 << 17  # bytes of a form with one image that are no image
+MAX_PADDING = 256  # blanks after a boundary
+MAX_LONGER = (
+    1000  # lines that are longer than the boundary they begin with: each takes as long as 1 KB
+)
+OVERHEAD = 1 << 17  # bytes of a form with one image, besides the image
 
 _LINE = b"\r\n"
 _DISPOSITION = b"content-disposition"
@@ -48,10 +50,10 @@ _NAME = re.compile(r';\s*name\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 
 class Form:
-    """Tells ``take`` of each event of a form in which so many ``parts`` are wanted.
+    """Calls ``take`` with each event of a form that may have ``parts`` parts with an image.
 
-    ``take`` may raise what it is told of, or leave it: the next part is read all the same. All
-    methods raise MalformedUpload for a form of which no more can be read.
+    ``take`` may raise an event that is an error, or ignore it: then the next part is read. All
+    methods raise MalformedUpload for a form that cannot be read any further.
     """
 
     def __init__(self, boundary: str, parts: int, take: Callable[[Event], None]) -> None:
@@ -65,8 +67,8 @@ class Form:
         self._longer = 0
         self._headers: list[bytes] = []
         self._lines = 0  # of headers
-        self._inside = False  # a part whose content is told
-        self._fresh = False  # it begins with the empty line's end, which may begin a boundary, too
+        self._inside = False  # inside a part whose content is reported
+        self._fresh = False  # after the empty line, whose line break may begin a boundary
         # a function, no bound method: a cycle would keep the upload until the collector runs
         self._read: Callable[[Form, bytes, int], tuple[int, bool]] = Form._content
         self._rest = _LINE  # not read yet; the first boundary begins a line, too
@@ -88,7 +90,7 @@ class Form:
             raise MalformedUpload("the form ends before its last boundary: send all of it")
 
     def _content(self, data: bytes, at: int) -> tuple[int, bool]:
-        """Read up to the next boundary; how far that came, and whether there is more to read."""
+        """Read up to the next boundary; returns the new position, and whether more can be read."""
         start = data.find(self._boundary, at)
         while start >= 0:
             behind = start + len(self._boundary)
@@ -132,7 +134,7 @@ class Form:
         self._read = Form._header
 
     def _header(self, data: bytes, at: int) -> tuple[int, bool]:
-        """Read the line behind the line's end at ``at``: a part's header, or the end of them."""
+        """Read the line after the line break at ``at``: a header, or the empty line after them."""
         start = at + len(_LINE)
         end = data.find(_LINE, start)
         if end < 0 and len(data) - start <= MAX_PART_HEADER_BYTES + 1:  # a CR is none of it
@@ -147,7 +149,7 @@ class Form:
         return end, True
 
     def _add_header(self, line: bytes) -> str | None:
-        """Keep a header; what is wrong with it, if anything is."""
+        """Keep a header; returns what is wrong with it, or None."""
         self._lines += 1
         if line[0] in b" \t" and self._headers:
             line = self._headers.pop() + b" " + line.lstrip(b" \t")
@@ -159,7 +161,7 @@ class Form:
         if b"\n" in line and b"\n" in _QUOTED.sub(b"", line):  # a file's name may have one
             return _LINE_FEEDS
         if not colon or not _HEADER_NAME.fullmatch(name):
-            return "a line of its headers is none"
+            return "a line among its headers is not a header"
         self._headers.append(line)
         return None
 
@@ -186,11 +188,11 @@ def parameters(header: str) -> list[tuple[str, str]]:
 
 
 def field_name(disposition: bytes) -> str | None:
-    """The field that a part's Content-Disposition names, None where it is no form's."""
+    """The field that a part's Content-Disposition names, None if it is not a form's."""
     text = disposition.decode("utf-8", "replace")
     if text.partition(";")[0].strip().lower() != "form-data":
         return None
-    # the first one counts: nothing that stands in a file name behind it can change it
+    # the first name counts, so that text in a file name after it cannot change it
     names = [value for name, value in parameters(text) if name == "name"] or _NAME.findall(text)
     return names[0] if names else ""
 

@@ -1,4 +1,4 @@
-"""Reads a request's one image, raw or in a form, under limits that bite as bytes come."""
+"""Reads a request's one image, raw or in a form, under limits that are checked as bytes arrive."""
 
 import asyncio
 import math
@@ -33,15 +33,15 @@ FORM_TYPE = "multipart/form-data"
 LINK_TYPE = "application/x-www-form-urlencoded"
 ANY_BYTES = frozenset({"octet-stream", "x-octet-stream", "binary", "x-binary", "*"})  # x/THESE
 _FORM_BEGINS = re.compile(rb"(\r\n)?--[^\r\n]{1,200}\r\ncontent-", re.IGNORECASE)
-LENGTH_DIGITS = 20  # of a Content-Length: no body needs as many
+LENGTH_DIGITS = 20  # of a Content-Length, at most
 
 
 @dataclass(frozen=True)
 class UploadLimits:
-    """How much may come, and how slowly.
+    """Limits on the size and the pace of an upload.
 
-    A body has ``grace`` seconds, and one second more for every ``rate`` bytes that come, but never
-    more than ``grace`` ahead: what came fast buys no silence.
+    A body has ``grace`` seconds, and one second more for every ``rate`` bytes that arrive, but
+    never more than ``grace`` from now: a fast start does not allow a longer pause.
     ``request_bytes`` and ``images`` bound a request with many of them.
     """
 
@@ -110,30 +110,32 @@ def read_content_type(headers: Mapping[bytes, bytes]) -> tuple[str, str]:
 
 
 def _may_be_an_image(kind: str) -> bool:
-    """Whether a body of this media type is looked into: not where it says that it is another."""
+    """Whether a body of this media type may be an image: not if the type names something else."""
     main, _, sub = kind.partition("/")
     return not kind or main == "image" or sub in ANY_BYTES
 
 
 def wrong_type(kind: str, rest: str) -> UnsupportedContentType:
-    """What is told of a media type where a form is taken, and what the ``rest`` says."""
+    """The refusal of a media type where a form is expected; ``rest`` ends its message."""
     if kind == LINK_TYPE:
         return UnsupportedContentType(
-            f"the content type is {kind}, which curl's --data-binary says of any body: send "
-            f"{FORM_TYPE} (curl -F {FIELD}=@photo.jpg), or tell the type (curl -H 'Content-Type: "
+            f"the content type is {kind}, which curl's --data-binary sets for any body: send "
+            f"{FORM_TYPE} (curl -F {FIELD}=@photo.jpg), or name the type (curl -H 'Content-Type: "
             f"{IMAGE_TYPES[0]}') of a single image"
         )
-    told = quoted(kind) if kind else "missing"
-    return UnsupportedContentType(f"the content type is {told}: send {FORM_TYPE} {rest}")
+    found = quoted(kind) if kind else "missing"
+    return UnsupportedContentType(f"the content type is {found}: send {FORM_TYPE} {rest}")
 
 
 def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
-    """Refuse at once what says that it is too long; what says nothing is counted as it comes."""
+    """Refuse a body whose Content-Length is over ``allowed``; without one, bytes are counted."""
     declared = headers.get(b"content-length", b"0")
     if not (declared.isdigit() and len(declared) <= LENGTH_DIGITS):
-        raise MalformedUpload("the Content-Length is no number of bytes")
+        raise MalformedUpload("the Content-Length is not a number of bytes")
     if int(declared) > allowed:
-        raise TooManyBytes(f"the body is {int(declared)} bytes long: at most {allowed} are taken")
+        raise TooManyBytes(
+            f"the body is {int(declared)} bytes long: at most {allowed} are accepted"
+        )
 
 
 async def receive_body(
@@ -144,9 +146,9 @@ async def receive_body(
     receipt: ReservedBytes | None,
     end: float,
 ) -> None:
-    """Give the body to ``take`` as it comes: at most ``allowed`` bytes, and in time.
+    """Pass the body to ``take`` as it arrives: at most ``allowed`` bytes, and in time.
 
-    The one place that bounds the pace of an upload, by the clock of the event loop. What ``take``
+    Only this function bounds the pace of an upload, by the clock of the event loop. What ``take``
     returns is awaited; that time does not count against the client. ``receipt`` counts the bytes.
 
     Raises TooManyBytes, SlowUpload, DeadlineExceeded (at ``end``, in monotonic seconds),
@@ -165,7 +167,7 @@ async def receive_body(
                     receipt.grow(len(chunk))
                 if came > allowed:
                     raise TooManyBytes(
-                        f"the body is longer than the {allowed} bytes that are taken"
+                        f"the body is longer than the {allowed} bytes that are accepted"
                     )
                 now = loop.time()
                 latest = min(latest + len(chunk) / limits.rate, now + limits.grace)
@@ -204,7 +206,7 @@ class _FormImage:
         return bytes(self._image)
 
     def take(self, event: Event) -> None:
-        """Take what the form tells; raises RepeatedField, TooManyBytes or MalformedUpload."""
+        """Handle an event of the form; raises RepeatedField, TooManyBytes or MalformedUpload."""
         if isinstance(event, MalformedUpload):
             raise event
         if isinstance(event, Part):
@@ -217,7 +219,7 @@ class _FormImage:
             self._image += event
             if len(self._image) > self._allowed:
                 raise TooManyBytes(
-                    f"the image is longer than the {self._allowed} bytes that are taken"
+                    f"the image is longer than the {self._allowed} bytes that are accepted"
                 )
 
 
@@ -246,7 +248,7 @@ class FormImages:
         return whole
 
     def take(self, event: Event) -> None:
-        """Take what the form tells; raises RepeatedField for more images than are taken."""
+        """Handle an event of the form; raises RepeatedField for too many images."""
         if isinstance(event, Part):
             self._begin(event.name == FIELD)
         elif isinstance(event, MalformedUpload):
@@ -272,7 +274,7 @@ class FormImages:
 
     def _finish(self) -> None:
         most = self._limits.image_bytes
-        error = TooManyBytes(f"the image is longer than the {most} bytes that are taken")
+        error = TooManyBytes(f"the image is longer than the {most} bytes that are accepted")
         self._whole.append(error if self._too_long else bytes(self._image))
         self._image.clear()
         self._inside = False

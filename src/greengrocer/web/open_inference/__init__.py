@@ -1,1 +1,1 @@
-"""The Open Inference Protocol, version 2, over REST: another door to the same spine."""
+"""The Open Inference Protocol, version 2, over REST: a second API to the same pipeline."""

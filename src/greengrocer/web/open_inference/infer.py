@@ -33,13 +33,13 @@ from greengrocer.web.routes.parameters import read_patience
 from greengrocer.web.service import Service
 
 MOST_EXPLAINED = 64  # images of a request
-JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON that are no image in base64
+JSON_OVERHEAD = 1 << 16  # bytes of a request's JSON besides its images in base64
 
 
 async def infer(service: Service, request: Request) -> Response:
     """Answer for all images in ``request``; raises a Refusal.
 
-    All of them have one deadline, and the first one's place is the request's.
+    All images share one deadline. If the first image is not admitted, the request is refused.
     """
     state, headers = state_of(request.scope), dict(request.scope["headers"])
     end = state.arrived + read_patience(headers)
@@ -61,7 +61,7 @@ async def infer(service: Service, request: Request) -> Response:
         options = AnswerOptions(top=1, tensors=tuple(output.name for output in wanted))
         answers = await _classify(service, images, contexts, options, state.charge)
     if any(answer.model != labels.model for answer in answers):
-        raise NotReady("another model has taken over meanwhile: ask again")
+        raise NotReady("the model was replaced during the request: send it again")
     response = infer_response(answers, wanted, labels, asked.id)
     state.hold_until_sent(service.admission, bytes(response.body))
     return response
@@ -70,7 +70,7 @@ async def infer(service: Service, request: Request) -> Response:
 def _read(
     chunks: list[bytes], json_length: int | None, limits: UploadLimits
 ) -> tuple[InferRequest, list[Picture]]:
-    """What is asked, without the values, and the images: of the body only they are kept.
+    """The request without its values, and its images. Nothing else of the body is kept.
 
     Empties ``chunks``. Raises MalformedUpload or TooManyBytes.
     """
@@ -80,7 +80,7 @@ def _read(
         raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
     asked = read_request(body[:json_length])
     binary = memoryview(b"" if json_length is None else body)[json_length:]
-    del body  # in base64 it is as long as its images, and a third
+    del body  # in base64 it is a third longer than its images
     return asked, read_images(asked, binary, limits)
 
 
@@ -95,7 +95,7 @@ def _json_length(headers: Mapping[bytes, bytes]) -> int | None:
 
 
 def _allowed(service: Service, json_length: int | None) -> int:
-    """Bytes that a body may have; where all is JSON, which takes much memory, fewer.
+    """The most bytes that a body may have: fewer if all of it is JSON, which takes much memory.
 
     Raises MalformedUpload for too much JSON before other bytes.
     """
@@ -104,12 +104,12 @@ def _allowed(service: Service, json_length: int | None) -> int:
     if json_length is None:
         return most_json
     if json_length > most_json:
-        raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: at most {most_json} is taken")
+        raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: at most {most_json} are accepted")
     return min(limits.request_bytes, service.admission.limits.upload_bytes)
 
 
 def _check_evidence(wanted: Sequence[Wanted], images: int) -> None:
-    """Raise TooManyBytes for more evidence than an answer is to hold."""
+    """Raise TooManyBytes for more evidence than an answer may hold."""
     if images > MOST_EXPLAINED and EVIDENCE in [output.name for output in wanted]:
         raise TooManyBytes(
             f"the output {EVIDENCE} is for at most {MOST_EXPLAINED} images in a request: "

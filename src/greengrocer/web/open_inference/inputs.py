@@ -1,4 +1,4 @@
-"""A request's images: from tensors in JSON, or in the bytes behind it, under limits."""
+"""Reads a request's images from tensors, in JSON or in binary data after it, under limits."""
 
 import base64
 import binascii
@@ -18,11 +18,11 @@ from greengrocer.web.quoted import quoted
 
 IMAGE, PIXELS = "image", "pixels"
 CHANNELS = 3
-# Of the JSON: while it is read, no other request is looked at, and no thread changes that, for the
-# reader holds the GIL. A list, an object or a key takes as long as ten numbers.
+# Limits of the JSON. While it is parsed, the process handles no other request. A thread would not
+# help: the parser holds the GIL. A list, an object or a key takes as long as ten numbers.
 MAX_LISTS = 200_000  # with objects and keys: an image of 300 x 300 pixels, nested, has 90,000
 MAX_VALUES = 1_000_000  # three such images, flat
-LENGTH = struct.Struct("<I")  # stands before each element of BYTES
+LENGTH = struct.Struct("<I")  # the length before each element of BYTES
 _WRONG = {  # by the type of pydantic's error
     "json_invalid": "is not JSON",
     "missing": "is missing",
@@ -39,7 +39,7 @@ _WRONG = {  # by the type of pydantic's error
 
 
 def read_request(content: bytes) -> InferRequest:
-    """The request's JSON; raises MalformedUpload, TooManyBytes for one that is slow to read."""
+    """The request's JSON; raises MalformedUpload, or TooManyBytes if it is slow to parse."""
     if sum(map(content.count, (b"[", b"{", b":"))) > MAX_LISTS or content.count(b",") > MAX_VALUES:
         raise TooManyBytes(
             f"the JSON has over {MAX_LISTS} lists and keys or {MAX_VALUES} values: send pixels as "
@@ -50,15 +50,15 @@ def read_request(content: bytes) -> InferRequest:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the request"
-        wrong = _WRONG.get(first["type"], "is not what the protocol allows")
+        wrong = _WRONG.get(first["type"], "does not follow the protocol")
         raise MalformedUpload(f"{place} {wrong}") from error
 
 
 def read_images(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
-    """The images of ``request``, of whose tensors the ``binary`` ones follow its JSON.
+    """The images of ``request``; ``binary`` is the data that follows its JSON.
 
-    Takes the values out of ``request``: those in base64 would be in memory until the answer, beside
-    the images. Files are not looked into. Raises MalformedUpload or TooManyBytes.
+    Removes the values from ``request``: base64 text would stay in memory until the answer, in
+    addition to the images. Files are not decoded. Raises MalformedUpload or TooManyBytes.
     """
     (given,) = request.inputs
     if given.name not in (IMAGE, PIXELS):
@@ -69,14 +69,14 @@ def read_images(request: InferRequest, binary: memoryview, limits: UploadLimits)
     if given.shape and given.shape[0] > limits.images:
         raise TooManyBytes(
             f"{given.name} has {quoted(given.shape[0])} images: at most {limits.images} "
-            "are taken in a request"
+            "are accepted in a request"
         )
     data = _content(given, binary)
     return _files(given, data, limits) if given.name == IMAGE else _arrays(given, data, limits)
 
 
 def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
-    """The values, as they were sent: behind the JSON, or in it."""
+    """The values as they were sent: after the JSON, or in it."""
     size = given.parameters.binary_data_size
     if (size or 0) != len(binary):
         raise MalformedUpload(
@@ -106,14 +106,14 @@ def _decoded(data: list[Any], count: int) -> list[bytes]:
         raise MalformedUpload(f"{IMAGE} has {len(data)} elements, not the {count} of its shape")
     data.reverse()
     try:
-        # each text goes as soon as its file is there
+        # each text is freed as soon as it is decoded
         return [base64.b64decode(data.pop(), validate=True) for _ in range(count)]
     except (binascii.Error, TypeError, ValueError) as error:
         raise MalformedUpload(f"{IMAGE} must be a flat list of base64 strings") from error
 
 
 def _split(data: memoryview, count: int) -> list[bytes]:
-    """The ``count`` elements: what follows them is not looked at, for each may be four bytes."""
+    """The first ``count`` elements; raises MalformedUpload if there are fewer or more."""
     files, at = [], 0
     for _ in range(count):
         start = at + LENGTH.size
@@ -143,7 +143,7 @@ def _arrays(
 
 def _flat(data: list[Any]) -> bytes:
     try:
-        # a text among the lists would come apart into its letters
+        # a string among the lists would become a list of its characters
         while data and all(isinstance(row, list) for row in data):
             data = list(chain.from_iterable(data))
         return bytes(data)  # takes whole numbers from 0 to 255 and nothing else
@@ -154,5 +154,5 @@ def _flat(data: list[Any]) -> bytes:
 def _check_size(size: int, limits: UploadLimits) -> None:
     if size > limits.image_bytes:
         raise TooManyBytes(
-            f"an image is {quoted(size)} bytes long: at most {limits.image_bytes} are taken"
+            f"an image is {quoted(size)} bytes long: at most {limits.image_bytes} are accepted"
         )

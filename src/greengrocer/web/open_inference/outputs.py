@@ -1,4 +1,4 @@
-"""What a request wants of its images, and the answers as tensors, in JSON or behind it."""
+"""The outputs that a request asks for, and answers as tensors: in JSON, or binary after it."""
 
 import struct
 from collections.abc import Sequence
@@ -20,15 +20,15 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 
 
 class Wanted(NamedTuple):
-    """An output, and how it is to come."""
+    """A requested output, and how to send it."""
 
     name: str
     binary: bool
-    best: int | None  # as so many classes rather than as numbers
+    best: int | None  # how many classes to list; None: send the numbers
 
 
 def output_shapes(labels: ModelLabels) -> dict[str, list[int]]:
-    """The outputs of a model by name; -1 stands for a side of any length."""
+    """The shapes of a model's outputs by name; -1 is a dimension of any length."""
     coarse = {} if labels.coarse is None else {COARSE: [-1, len(labels.coarse)]}
     classes = len(labels.classes)
     return {
@@ -40,7 +40,7 @@ def output_shapes(labels: ModelLabels) -> dict[str, list[int]]:
 
 
 def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
-    """What ``request`` wants, in its order; raises MalformedUpload for what there is not."""
+    """The outputs that ``request`` asks for, in its order; raises MalformedUpload for others."""
     names = output_shapes(labels)
     asked = request.outputs or [RequestOutput(name=name) for name in names if name != EVIDENCE]
     found: list[Wanted] = []
@@ -48,11 +48,13 @@ def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
         binary, best = output.parameters.binary_data, output.parameters.classification
         if output.name not in names or output.name in [other.name for other in found]:
             raise MalformedUpload(
-                f"the output {quoted(output.name)} is unknown or asked for twice: there are "
+                f"the output {quoted(output.name)} is unknown or asked for twice: choose from "
                 f"{', '.join(names)}"
             )
         if best is not None and output.name not in (PROBABILITIES, COARSE):
-            raise MalformedUpload(f"the output {output.name} has no classification")
+            raise MalformedUpload(
+                f"the output {output.name} has no classification: leave the parameter out"
+            )
         default = request.parameters.binary_data_output
         found.append(Wanted(output.name, default if binary is None else binary, best))
     return found
@@ -61,7 +63,7 @@ def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
 def infer_response(
     answers: Sequence[Answer], wanted: Sequence[Wanted], labels: ModelLabels, request_id: str | None
 ) -> Response:
-    """The answers of the model of ``labels``, with a binary part where it is ``wanted``."""
+    """The answers as a response; it has a binary part if an output in ``wanted`` is binary."""
     outputs, parts = [], []
     for output in wanted:
         values = np.stack([answer.tensors[output.name] for answer in answers])
@@ -82,7 +84,7 @@ def infer_response(
 
 
 def _output(wanted: Wanted, values: Floats, labels: ModelLabels) -> tuple[dict[str, Any], bytes]:
-    """An output's JSON, and the bytes that follow it."""
+    """An output's JSON and its binary data."""
     best = None
     if wanted.best is not None:
         names = labels.classes if wanted.name == PROBABILITIES else labels.coarse or ()

@@ -62,38 +62,38 @@ _RESPONSE: dict[int | str, dict[str, Any]] = {
 
 
 async def server(service: Service, request: Request) -> Response:
-    """What this server is."""
+    """The server's name, version and extensions."""
     del service, request
     return _json(ServerMetadata(name="greengrocer", version=__version__, extensions=EXTENSIONS))
 
 
 async def server_live(service: Service, request: Request) -> Response:
-    """200 as long as the event loop turns."""
+    """200 as long as the event loop runs."""
     del service, request
     return _json(Live(live=True))
 
 
 async def server_ready(service: Service, request: Request) -> Response:
-    """200 while traffic should come, 503 otherwise."""
+    """200 while the server is ready for requests, 503 otherwise."""
     del request
     ready = await is_ready(service)
     return _json(Ready(ready=ready), 200 if ready else 503)
 
 
 async def model_metadata(service: Service, request: Request) -> Response:
-    """What the model takes and gives; raises HTTPException 404, as all below do."""
+    """The model's inputs and outputs; raises HTTPException 404, as all functions below do."""
     _check_model(service, request)
     return _json(_model(service.classifier.labels))
 
 
 async def model_config(service: Service, request: Request) -> Response:
-    """The same in Triton's words."""
+    """The same as Triton's model configuration."""
     _check_model(service, request)
     return _json(_configuration(_model(service.classifier.labels)))
 
 
 async def model_ready(service: Service, request: Request) -> Response:
-    """200 while requests for the model should come, 503 otherwise."""
+    """200 while the model is ready for requests, 503 otherwise."""
     _check_model(service, request)
     ready = await is_ready(service)
     model = ModelReady(name=service.classifier.labels.model.name, ready=ready)
@@ -131,19 +131,22 @@ def _model(labels: ModelLabels) -> ModelMetadata:
 
 
 def _configuration(model: ModelMetadata) -> ModelConfig:
-    def told(tensors: list[TensorMetadata]) -> list[dict[str, Any]]:
+    def configured(tensors: list[TensorMetadata]) -> list[dict[str, Any]]:
         return [{"name": t.name, "data_type": TYPES[t.datatype], "dims": t.shape} for t in tensors]
 
     ours = {"name": model.name, "platform": model.platform, "backend": PLATFORM}
     return ModelConfig.model_validate(
-        {**ours, "input": told(model.inputs), "output": told(model.outputs)}
+        {**ours, "input": configured(model.inputs), "output": configured(model.outputs)}
     )
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's ``responses`` for these statuses, each an error as the protocol has it."""
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferError"}}}
-    return {status: {**told, "content": content} for status, told in described(*statuses).items()}
+    return {
+        status: {**response, "content": content}
+        for status, response in described(*statuses).items()
+    }
 
 
 def _json(
@@ -154,7 +157,7 @@ def _json(
 
 
 def _of_model(endpoint: Endpoint) -> tuple[Endpoint, Endpoint]:
-    """``endpoint`` below the model, and below the version of it that a client names."""
+    """``endpoint`` below the path of the model, and below that of one version of it."""
 
     def below(path: str, said: str, *names: str) -> Endpoint:
         in_path = [
@@ -179,7 +182,7 @@ def _of_model(endpoint: Endpoint) -> tuple[Endpoint, Endpoint]:
 
 
 OPEN_INFERENCE: tuple[Endpoint, ...] = (
-    Endpoint("GET", HOME, server, "Tell what this server is", tags=(TAG,), model=ServerMetadata),
+    Endpoint("GET", HOME, server, "Describe the server", tags=(TAG,), model=ServerMetadata),
     Endpoint(
         "GET",
         f"{HOME}/health/live",
@@ -194,7 +197,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
         "GET",
         f"{HOME}/health/ready",
         server_ready,
-        "Should requests come?",
+        "Is the server ready?",
         tags=(TAG,),
         model=Ready,
         responses={503: {"model": Ready, "description": "not now"}},
@@ -206,7 +209,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
             "GET",
             "",
             model_metadata,
-            "Tell what the model{} takes and gives",
+            "Describe the inputs and outputs of the model{}",
             model=ModelMetadata,
             responses=_refusals(404),
         )
@@ -216,7 +219,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
             "GET",
             "/config",
             model_config,
-            "Tell what the model{} takes and gives, in Triton's words",
+            "Describe the model{} as Triton's model configuration",
             model=ModelConfig,
             responses=_refusals(404),
         )
@@ -226,7 +229,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
             "GET",
             "/ready",
             model_ready,
-            "Should requests for the model{} come?",
+            "Is the model{} ready?",
             model=ModelReady,
             responses={503: {"model": ModelReady, "description": "not now"}, **_refusals(404)},
         )
@@ -236,7 +239,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
             "POST",
             "/infer",
             model_infer,
-            "Have the model{} answer for images",
+            "Classify images with the model{}",
             parameters=(
                 {"name": JSON_LENGTH, "in": "header", "required": False, **_LENGTH},
                 DEADLINE,

@@ -1,22 +1,22 @@
-"""The protocol's JSON, as models: what is read is checked by them, what is sent described.
+"""The protocol's JSON as models, which validate requests and describe responses.
 
-https://github.com/open-inference/open-inference-protocol, and of Triton's extensions the binary
-tensor data, the classification and the model configuration.
+https://github.com/open-inference/open-inference-protocol, with three of Triton's extensions: binary
+tensor data, classification and model configuration.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SIDES, OUTPUTS = 4, 4  # of the largest shape, and of those that there are
+SIDES, OUTPUTS = 4, 4  # the most dimensions of a shape, and the number of outputs
 ID = 256  # characters; clients that name their requests send a number or a UUID
 Size = Annotated[int, Field(ge=1)]
 
 
 class Read(BaseModel):
-    """What a client sends: exact types, and names that we do not know are left alone.
+    """JSON from a client: types are exact, unknown names are ignored.
 
-    Its lists fail fast: of a million faults the first is told, and to collect them takes seconds.
+    Lists fail fast: the first fault is reported. To collect a million faults takes seconds.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -25,7 +25,9 @@ class Read(BaseModel):
 class InputParameters(Read):
     """How an input's values are sent."""
 
-    binary_data_size: int | None = Field(None, ge=0, description="bytes of them behind the JSON")
+    binary_data_size: int | None = Field(
+        None, ge=0, description="bytes of the values after the JSON"
+    )
 
 
 class RequestInput(Read):
@@ -41,50 +43,50 @@ class RequestInput(Read):
     datatype: str = Field(description="image: BYTES; pixels: UINT8", examples=["BYTES"])
     parameters: InputParameters = InputParameters()
     data: list[Any] | None = Field(
-        None, description="row by row, nested or flat; files in base64; absent where sent as binary"
+        None, description="row by row, nested or flat; files in base64; absent if sent as binary"
     )
 
 
 class OutputParameters(Read):
-    """How an output's values are to come."""
+    """How to send an output's values."""
 
-    binary_data: bool | None = Field(None, description="behind the JSON rather than in it")
+    binary_data: bool | None = Field(None, description="true: send the values after the JSON")
     classification: int | None = Field(
-        None, ge=1, description="so many of the best, each as value:index:class"
+        None, ge=1, description="how many of the best to send, each as value:index:class"
     )
 
 
 class RequestOutput(Read):
-    """An output that is wanted."""
+    """A requested output."""
 
     name: str = Field(examples=["probabilities"])
     parameters: OutputParameters = OutputParameters()
 
 
 class RequestParameters(Read):
-    """What goes for the whole request."""
+    """Parameters of the whole request."""
 
-    binary_data_output: bool = Field(False, description="binary_data where an output says nothing")
+    binary_data_output: bool = Field(False, description="default of the outputs' binary_data")
 
 
 class InferRequest(Read):
-    """Images, and what is wanted of them."""
+    """Images, and the outputs to send."""
 
-    id: str | None = Field(None, max_length=ID, description="comes back in the answer")
+    id: str | None = Field(None, max_length=ID, description="returned in the response")
     parameters: RequestParameters = RequestParameters()
     inputs: list[RequestInput] = Field(
         description="exactly one", min_length=1, max_length=1, fail_fast=True
     )
     outputs: list[RequestOutput] | None = Field(
         None,
-        description="all but the evidence where it is absent",
+        description="default: all but the evidence",
         max_length=OUTPUTS,
         fail_fast=True,
     )
 
 
 class ResponseOutput(BaseModel):
-    """An output's values: ``data``, or as many bytes behind the JSON as ``parameters`` say."""
+    """An output's values: ``data``, or as many bytes after the JSON as ``parameters`` say."""
 
     name: str
     datatype: Literal["FP32", "BYTES"]
@@ -103,13 +105,13 @@ class InferResponse(BaseModel):
 
 
 class InferError(BaseModel):
-    """Why a request was refused; the status is the one that other routes give."""
+    """Why a request was refused; the status is the same as on other routes."""
 
     error: str
 
 
 class ServerMetadata(BaseModel):
-    """What this server is."""
+    """The server's name, version and extensions."""
 
     name: str
     version: str
@@ -117,7 +119,7 @@ class ServerMetadata(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """An input or an output; -1 stands for a side of any length."""
+    """An input or an output; -1 is a dimension of any length."""
 
     name: str
     datatype: str
@@ -125,7 +127,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What the model takes and gives."""
+    """The model's inputs and outputs."""
 
     name: str
     versions: list[str]
@@ -135,16 +137,16 @@ class ModelMetadata(BaseModel):
 
 
 class ConfigInput(BaseModel):
-    """An input in Triton's words; -1 stands for a side of any length."""
+    """An input, in Triton's terms; -1 is a dimension of any length."""
 
     name: str
     data_type: Literal["TYPE_STRING", "TYPE_UINT8"]
     dims: list[int]
-    optional: Literal[True] = Field(True, description="for a request has one of them")
+    optional: Literal[True] = Field(True, description="true: a request has one of the inputs")
 
 
 class ConfigOutput(BaseModel):
-    """An output in Triton's words."""
+    """An output, in Triton's terms."""
 
     name: str
     data_type: Literal["TYPE_FP32"]
@@ -152,12 +154,12 @@ class ConfigOutput(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """What the model takes and gives, as Triton's clients ask for it."""
+    """The model's inputs and outputs, as Triton's model configuration."""
 
     name: str
     platform: str
     backend: str
-    max_batch_size: Literal[0] = Field(0, description="the dims begin with the images' number")
+    max_batch_size: Literal[0] = Field(0, description="0: dims begin with the number of images")
     input: list[ConfigInput]
     output: list[ConfigOutput]
 
@@ -169,12 +171,12 @@ class Live(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether requests should come."""
+    """Whether the server is ready for requests."""
 
     ready: bool
 
 
 class ModelReady(Ready):
-    """Whether requests for a model should come."""
+    """Whether the model is ready for requests."""
 
     name: str

@@ -15,7 +15,7 @@ from greengrocer.imaging.formats import media_types
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.service import Service
 
-# Not the system's table: what that says of scripts differs between machines.
+# Not the system's table of media types: its type for scripts differs between machines.
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HOME = files(__package__)
 _POLICY = (
@@ -32,7 +32,7 @@ class _File:
 
     def response(self, request: Request, headers: dict[str, str]) -> Response:
         """The file, or 304 where the client has it already."""
-        # A balancer that compresses makes the tag weak: the digest alone is looked for.
+        # A load balancer that compresses makes the tag weak, so only the digest is compared.
         digest = sha256(self.body).hexdigest()[:32]
         fresh = {"ETag": f'"{digest}"', "Cache-Control": "no-cache", **headers}
         if digest in request.headers.get("if-none-match", ""):
@@ -48,7 +48,7 @@ _ASSETS = {
 
 
 async def page(service: Service, request: Request) -> Response:
-    """The page, which names the model that serves now."""
+    """The page, with the name of the current model."""
     model = service.classifier.labels.model
     text = _TEMPLATE.substitute(
         name=escape(model.name), version=escape(model.version), kinds=",".join(media_types())

@@ -1,1 +1,1 @@
-"""What is answered at each path."""
+"""The endpoints, by path."""

@@ -245,7 +245,7 @@ class Batch:
                 classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
             )
         except Refusal as refusal:
-            # The first image stands for the request: if it is not admitted, the request is refused.
+            # If the first image is not admitted, the request is refused.
             if isinstance(refusal, Overloaded) and not index:
                 raise
             return self._refused(index, refusal)
@@ -258,7 +258,7 @@ class Batch:
         return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
-        """End the answer with why no more of the form is read: a line, or a refusal of it all."""
+        """End the answer with why reading stopped: a last line, or a refusal of the request."""
         release_frames(error)
 
         async def last(index: int) -> Line:
@@ -314,7 +314,7 @@ PREDICT_BATCH = Endpoint(
     "POST",
     "/predict/batch",
     predict_batch,
-    "Tell what many images show",
+    "Classify many images",
     parameters=OF_IMAGES,
     body=_BODY,
     responses={**_LINES, **described(400, 408, 413, 415, 422, 429, 500, 503, 504)},

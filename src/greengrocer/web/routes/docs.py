@@ -13,7 +13,7 @@ from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.service import Service
 
 ASSETS = "/docs/assets"
-# Links are relative, so that they hold below whatever path a proxy has taken off.
+# Links are relative, so that they work if a proxy removes the beginning of the path.
 _ASSETS = ASSETS.removeprefix("/")
 _FILES = StaticFiles(directory=Path(fastapi_offline.__file__).parent / "static")
 
@@ -58,7 +58,7 @@ async def docs_asset(service: Service, request: Request) -> Response:
 
 
 async def openapi(service: Service, request: Request) -> Response:
-    """The description of all endpoints that have a summary, as ``create_app`` left it."""
+    """The description of all endpoints that have a summary, as ``create_app`` wrote it."""
     del service
     return Response(request.app.state.description, media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/metrics``: what balancers and Prometheus ask."""
+"""``/livez``, ``/readyz`` and ``/metrics``: for load balancers and Prometheus."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,18 +10,18 @@ from greengrocer.web.service import Service
 
 
 async def livez(service: Service, request: Request) -> Response:
-    """200 as long as the event loop turns."""
+    """200 as long as the event loop runs."""
     del service, request
     return JSONResponse({"status": "alive"})
 
 
 async def is_ready(service: Service) -> bool:
-    """Whether traffic should come. The check runs on demand: idle processes stay idle."""
+    """Whether the service is ready for requests; checked on demand, so idle processes stay idle."""
     return service.readiness.ready and await service.classifier.check()
 
 
 async def readyz(service: Service, request: Request) -> Response:
-    """200 while traffic should come, 503 otherwise."""
+    """200 while the service is ready for requests, 503 otherwise."""
     del request
     ready = await is_ready(service)
     return JSONResponse(
@@ -37,7 +37,7 @@ async def readyz(service: Service, request: Request) -> Response:
 async def metrics(service: Service, request: Request) -> Response:
     """The metrics of all processes together."""
     del request
-    if service.metrics.shared is None:  # else the process that admits images counts them
+    if service.metrics.shared is None:  # otherwise the process that admits images counts them
         service.metrics.pictures_in_flight.set(service.admission.pictures)
     return Response(service.metrics.render(), media_type=CONTENT_TYPE)
 
@@ -49,7 +49,7 @@ READYZ = Endpoint(
     "GET",
     "/readyz",
     readyz,
-    "Should traffic come here?",
+    "Is the service ready for requests?",
     model=Health,
     responses={503: {"model": Health, "description": "not now"}},
     is_open=True,

@@ -60,7 +60,7 @@ PREDICT = Endpoint(
     "POST",
     "/predict",
     predict,
-    "Tell what an image shows",
+    "Classify an image",
     parameters=OF_IMAGES,
     body=upload(),
     model=Prediction,

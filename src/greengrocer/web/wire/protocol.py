@@ -195,7 +195,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._chunks = ChunkFraming() if any(name == ENCODING for name, _ in self.headers) else None
 
     def on_body(self, body: bytes) -> None:
-        """A chunk of the body; whoever receives it bounds its size."""
+        """A chunk of the body; its reader bounds the size of the body."""
         self._unparsed = 0
         self._body_rest = max(0, self._body_rest - len(body))
         super().on_body(body)
@@ -207,7 +207,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()  # a long body has paused it, and nothing else resumes it
 
     def on_response_complete(self) -> None:
-        """Parse what came meanwhile; after a request that was not read to its end, close."""
+        """Parse what arrived since; after a request that was not read to its end, close."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -217,7 +217,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._parse_ahead()
 
     def _refuse(self, reason: Reason) -> None:
-        """Answer bytes that are no request; of a request with a malformed body, stop the work."""
+        """Refuse bytes that are not a request; stop the work for one with a malformed body."""
         self._stop_head_timer()
         self._discarded = 0
         if self._busy():
@@ -228,7 +228,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._answer_refusal(reason)
 
     def _close_over_budget(self) -> None:
-        """End a connection that sends on while its answer is due and memory is short."""
+        """Close a connection whose client sends more while an answer is due and memory is short."""
         request_id, _ = wire_problem(*NO_MEMORY)
         if self.note is not None:
             self.note(NO_MEMORY.status, NO_MEMORY.code, request_id, self.client)
@@ -237,7 +237,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _client_disconnected(self) -> None:
-        """Stop the work for the running request: nobody waits for its answer."""
+        """Stop the work for the running request: its client disconnected."""
         self.cycle.disconnected = True
         self.cycle.message_event.set()
         state_of(self.cycle.scope).disconnect()

@@ -1,4 +1,4 @@
-"""What a connection has sent and the parser has not read yet, and where it may be cut."""
+"""Bytes that a connection has sent and the parser has not read yet, and where to cut them."""
 
 import re
 import time
@@ -22,16 +22,16 @@ class MalformedChunk(Exception):
 class ChunkFraming:
     """Follows a chunked body from its first chunk to the size line of its last.
 
-    The parser gets all chunks of a read at once, and no byte behind the last chunk: the next
+    The parser gets all chunks of a read at once, and no byte after the last chunk: the next
     request may begin there.
     """
 
     def __init__(self) -> None:
-        self._rest = 0  # bytes that the newest chunk and the line break behind it lack
-        self.ended = False  # but for the trailers
+        self._rest = 0  # bytes still missing of the newest chunk and the line break after it
+        self.ended = False  # except for the trailers
 
     def follow(self, data: bytearray) -> int:
-        """How many bytes of ``data``, the body's next, can be parsed: all but half a size line.
+        """How many bytes of ``data``, the body's next, can be parsed: not an incomplete size line.
 
         Raises MalformedChunk.
         """

@@ -25,7 +25,7 @@ class Cycle(RequestResponseCycle):
     """
 
     readiness: Readiness
-    behind: Sized  # what the client sent behind this request
+    behind: Sized  # what the client sent after this request
     _head = b""  # of the answer, kept until its body comes
 
     async def send(self, message: Message) -> None:  # type: ignore[override]  # the same, untyped

@@ -46,7 +46,7 @@ class Server(uvicorn.Server):
         self._signal = "none"
 
     async def main_loop(self) -> None:
-        """Serve until a signal comes, then through the drain delay: load balancers notice."""
+        """Serve until a signal comes, and for the drain delay, so that load balancers notice."""
         self._loop = asyncio.get_running_loop()
         async with self._beside:
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
