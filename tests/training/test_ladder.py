@@ -29,8 +29,8 @@ from greengrocer.training.release.measure import pool_pixels
 from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.quantise import quantise
 from greengrocer.training.train import train
-from support.networks import fit_two, pictures, square, untrained
 from support.make_images import encoded, jpeg, photo
+from support.networks import fit_two, pictures, square, untrained
 
 GEOMETRY = square(64)
 RECIPE = Recipe(

@@ -20,6 +20,7 @@ from greengrocer.bundles.facts import (
     trained,
 )
 from greengrocer.bundles.manifest import STATISTICS, WEIGHTS, Manifest
+from greengrocer.imaging.geometry import Geometry
 
 CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
@@ -36,7 +37,6 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
     Its facts come from the manifest alone, and no character of it controls a terminal.
     """
     template = Template((files(__package__) / "card.md").read_text(encoding="utf-8"))
-    geometry = manifest.geometry
     text = template.substitute(
         name=manifest.name,
         version=manifest.version,
@@ -47,9 +47,7 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
         training=_points(trained(manifest)) or "The bundle does not say.",
         figures=_figures(measured(manifest)),
         calibration=_calibration(manifest),
-        width=geometry.width,
-        height=geometry.height,
-        resample=geometry.resample,
+        seen=_seen(manifest.geometry),
         files=_files(manifest, sizes or {}),
         licence=_licence(manifest),
     )
@@ -79,6 +77,19 @@ def _origin(manifest: Manifest) -> str:
     linked = f"[{name}]({found.url})" if URL.fullmatch(found.url) else name
     about = f", {_escape(found.about)}" if found.about else ""
     return f"Its classes are those of the {linked}{about}."
+
+
+def _seen(geometry: Geometry) -> str:
+    """What the model sees of an image."""
+    size = f"{geometry.width} x {geometry.height} pixels ({geometry.resample})"
+    if geometry.shape == "squeeze":
+        return f"The whole of it is squeezed to {size}, its aspect given up."
+    if geometry.shape == "letterbox":
+        return f"The whole of it is scaled into {size}, with bars beside it."
+    return (
+        f"Its shorter side is scaled to {geometry.shorter_side} pixels, and the middle of that, "
+        f"{size}, is what the model sees: it does not see the edges."
+    )
 
 
 def _hierarchy(manifest: Manifest) -> str:

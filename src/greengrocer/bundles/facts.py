@@ -70,6 +70,7 @@ def trained(manifest: Manifest) -> list[Fact]:
     origin, recipe = manifest.provenance, _table(manifest.provenance, "recipe")
     facts = [
         Fact("network", _network(manifest)),
+        Fact("imported from", _value(_table(origin, "imported").get("file"))),
         Fact("trained on", _trained_on(manifest)),
         Fact("held out", _pictures(_table(origin, "held_out"))),
         Fact("out of fold", _settings(_table(origin, "out_of_fold"))),
@@ -82,6 +83,8 @@ def trained(manifest: Manifest) -> list[Fact]:
             facts.append(Fact(name, _settings(table)))
     facts.append(Fact("numbers", _quantisation(_table(origin, "quantisation"))))
     made = _joined(" on ", _value(origin.get("date"))[:10], _value(origin.get("device")))
+    if "imported" in origin:
+        facts.append(Fact("precision", _value(origin.get("why"))))
     facts.append(Fact("made", made))
     facts.append(Fact("versions", _settings(_table(origin, "versions"))))
     return [Fact(_value(label), text) for label, text in facts if text]
@@ -113,15 +116,22 @@ def measured(manifest: Manifest) -> list[Measured]:
 def doubts(manifest: Manifest) -> list[Fact]:
     """What each threshold means for an answer."""
     known, fine = manifest.known_threshold, manifest.fine_threshold
-    facts = [
-        Fact("known", f"a score of at least {known:.3f}; below, `known: false`{_set_by(manifest)}")
-    ]
+    told = "the model gives no score: `known` is null"
+    if known is not None:
+        told = f"a score of at least {known:.3f}; below, `known: false`{_set_by(manifest)}"
+    facts = [Fact("known", told)]
     below = "the coarse class may be" if manifest.coarse else "the answer is `unknown`"
     facts.append(
         Fact("fine", f"a confidence of at least {fine:.3f} names the class; below, {below}")
         if fine
         else Fact("fine", "every known image is named by its class, however unsure")
     )
+    if not manifest.calibrated:
+        facts.append(
+            Fact("doubt", "it is not calibrated: no images set its temperature or its thresholds")
+        )
+    if not manifest.evidence:
+        facts.append(Fact("evidence", "none: the graph does not allow it"))
     if fine and manifest.coarse:
         coarse = f"a confidence of at least {manifest.coarse_threshold:.3f} names the coarse class"
         facts.append(Fact("coarse", f"{coarse} instead; below, the answer is `unknown`"))

@@ -46,8 +46,9 @@ class GoldenImage:
 class Model:
     """What a bundle is made of. ``graph`` is an ONNX file, ``weights`` the network's in float16.
 
-    ``network`` and ``weights`` are None for a network that only ONNX Runtime runs. ``statistics``
-    is what `teach` and `forget` need, empty where nothing can be taught.
+    ``network`` and ``weights`` are None for a network that only ONNX Runtime runs, and
+    ``known_threshold`` is where the graph gives no score. ``statistics`` is what `teach` and
+    `forget` need, empty where nothing can be taught.
 
     ``trained_on`` has the SHA-256 of each image that trained it, in hexadecimal; ``limits`` the
     most bytes that a file of the bundle may have, by its name.
@@ -58,7 +59,7 @@ class Model:
     coarse: tuple[str, ...] | None
     coarse_of: tuple[int, ...] | None
     geometry: Geometry
-    known_threshold: float
+    known_threshold: float | None
     fine_threshold: float
     coarse_threshold: float
     network: Network | None
@@ -69,6 +70,9 @@ class Model:
     trained_on: Sequence[str] = ()
     limits: Mapping[str, int] = field(default_factory=dict)
     statistics: bytes = b""
+    evidence: bool = True
+    calibrated: bool = True
+    description: str = ""
 
 
 def save_bundle(
@@ -155,6 +159,7 @@ def _manifest(
     return Manifest(
         name=model.name,
         version=f"{made:%Y%m%d}-{digests[GRAPH][:8]}",
+        description=model.description,
         classes=model.classes,
         coarse=model.coarse,
         coarse_of=model.coarse_of,
@@ -162,6 +167,8 @@ def _manifest(
         known_threshold=model.known_threshold,
         fine_threshold=model.fine_threshold,
         coarse_threshold=model.coarse_threshold,
+        evidence=model.evidence,
+        calibrated=model.calibrated,
         network=model.network,
         provenance=model.provenance,
         metrics=model.metrics,

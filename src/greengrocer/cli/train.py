@@ -73,6 +73,11 @@ def _register_recipe(parser: argparse.ArgumentParser) -> None:
         help="hardware to train on; auto: the GPU where there is one (default: auto)",
     )
     parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="backbone instead of the recipe's, as timm:mobilenetv4_conv_small with the extra timm",
+    )
+    parser.add_argument(
         "--folds",
         type=int,
         choices=range(2, 11),
@@ -119,8 +124,11 @@ def _train_by_recipe(arguments: argparse.Namespace) -> Path:
     from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
     from greengrocer.training.train import train  # noqa: PLC0415
 
+    recipe = read_recipe(arguments.recipe)
+    if arguments.network is not None:
+        recipe = recipe.model_copy(update={"backbone": arguments.network})
     return train(
-        read_recipe(arguments.recipe),
+        recipe,
         arguments.photos,
         arguments.out,
         arguments.device,
@@ -168,6 +176,8 @@ def command_line(arguments: argparse.Namespace) -> str:
         flags += ["--seed", arguments.seed]
     if arguments.device != "auto":
         flags += ["--device", arguments.device]
+    if arguments.network is not None:
+        flags += ["--network", arguments.network]
     if arguments.folds is not None:
         flags += ["--folds", arguments.folds]
     for teacher in arguments.teacher:

@@ -9,8 +9,7 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.cli.output import say
 from greengrocer.evaluation.evaluate import evaluate
 from greengrocer.evaluation.report.page import write_report
-from greengrocer.evaluation.run import Run, served_bytes
-from greengrocer.evaluation.stopwatch import Stopwatch
+from greengrocer.evaluation.run import Run, Stopwatch, served_bytes
 from greengrocer.evaluation.training_overlap import TrainingOverlap
 from greengrocer.figures.intervals import wilson
 from greengrocer.serving.resources import usable_processors

@@ -1,5 +1,6 @@
 """What a backbone is, and how it is found by name, also among entry points of other packages."""
 
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
@@ -10,6 +11,8 @@ from greengrocer.errors import UsageError
 from greengrocer.suggestions import did_you_mean
 
 GROUP = "greengrocer.backbones"
+PREFIX_TIMM = "timm:"  # of the names of timm's networks, which need no entry point
+TIMM = "greengrocer.networks.timm_backbone"  # loaded only for such a name
 
 
 class Backbone(nn.Module):
@@ -60,11 +63,19 @@ def backbone_names() -> list[str]:
     return sorted(entry_points(group=GROUP).names)
 
 
+def has_backbone(name: str) -> bool:
+    """Whether there may be a backbone called ``name``: what timm has, only timm knows."""
+    return name.startswith(PREFIX_TIMM) or name in backbone_names()
+
+
 def make_backbone(name: str) -> Backbone:
     """The backbone called ``name``, with random weights.
 
     Raises UsageError where no installed package has one of that name, or it cannot be loaded.
     """
+    if name.startswith(PREFIX_TIMM):
+        backbone: Backbone = import_module(TIMM).TimmBackbone(name)
+        return backbone
     found = next(iter(entry_points(group=GROUP, name=name)), None)
     if found is None:
         raise UsageError(

@@ -9,7 +9,7 @@ import numpy as np
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import wilson
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.quick.discriminant import discriminant
 from greengrocer.quick.statistics import Doubles, Moments, Statistics
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
@@ -76,7 +76,7 @@ def calibrate(
     return Calibration(temperature, thresholds, len(truth), named, (100 * low, 100 * high))
 
 
-def folds_of(statistics: Statistics, seed: int) -> Labels:
+def folds_of(statistics: Statistics, seed: int) -> ClassIds:
     """The fold of each kept image; the images of a scene stay together.
 
     Scenes are those of docs/decisions/005. Of a class that is all one scene the images are held
@@ -105,7 +105,7 @@ def nearest(rows: Doubles, centre: Doubles, directions: Doubles) -> Doubles:
     return cosines
 
 
-def fit_temperature(logits: Floats, truth: Labels) -> float:
+def fit_temperature(logits: Floats, truth: ClassIds) -> float:
     """The T of least log-loss, where each label counts as Platt's (n + 1) / (n + 2) of one.
 
     A few images, all of them right, would else make the head sure of everything (Platt,

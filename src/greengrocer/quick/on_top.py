@@ -55,7 +55,7 @@ def extend(
         coarse_of=taxonomy.coarse_of,
     )
     thresholds = Thresholds(
-        manifest.known_threshold, manifest.fine_threshold, manifest.coarse_threshold
+        manifest.known_threshold or 0.0, manifest.fine_threshold, manifest.coarse_threshold
     )
     return extended, Calibration(head.temperature, thresholds, 0, dict(manifest.metrics), None)
 

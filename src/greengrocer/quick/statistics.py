@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 
 MOST_KEPT = 16_000  # images; a row has 2.6 kB
 START = 8  # bytes of an image's SHA-256
@@ -40,7 +40,7 @@ class Statistics:
 
     classes: tuple[str, ...]
     digests: Bytes
-    labels: Labels
+    labels: ClassIds
     features: Halves
     rest: Moments | None = None
 
@@ -132,7 +132,7 @@ class Statistics:
 
 
 def gather(
-    classes: Sequence[str], digests: Sequence[str], labels: Labels, features: npt.ArrayLike
+    classes: Sequence[str], digests: Sequence[str], labels: ClassIds, features: npt.ArrayLike
 ) -> Statistics:
     """The statistics of N images: SHA-256 in hexadecimal, class ids [N], and features [N, D].
 
@@ -148,7 +148,7 @@ def gather(
     return replace(whole._only(first), rest=rest)  # noqa: SLF001
 
 
-def moments_of(features: Halves, labels: Labels, classes: int) -> Moments:
+def moments_of(features: Halves, labels: ClassIds, classes: int) -> Moments:
     """The sums of images with ``features`` [N, D] and ``labels`` [N], in float64."""
     doubles = features.astype(np.float64)
     sums = np.zeros((classes, doubles.shape[1]))

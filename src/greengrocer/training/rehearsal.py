@@ -20,6 +20,7 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.figures.clusters import PROTOTYPES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.training.bundling import Finished, write_bundle
@@ -32,7 +33,6 @@ from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
 from greengrocer.training.release.goldens import GOLDENS
 from greengrocer.training.release.ladder import Backbone
-from greengrocer.training.release.prototypes import PROTOTYPES
 from greengrocer.training.release.quantise import quantise
 
 COPIES = 4  # of a weight in a checkpoint: itself, its average, and two moments of its gradient

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.figures.score import Labels
+from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.training.data.augment import augment
 from greengrocer.training.data.reading import read_picture
@@ -67,7 +67,7 @@ def training_batches(
             pool.shutdown(cancel_futures=True)  # a batch that fails, or Ctrl-C, ends it at once
 
 
-def drawn(labels: Labels, balance: float, random: np.random.Generator) -> Labels:
+def drawn(labels: ClassIds, balance: float, random: np.random.Generator) -> ClassIds:
     """The images of an epoch, [N] of their indices, in the order in which they come.
 
     Each comes once where ``balance`` is 0. Else a class of n images has a share in proportion to
