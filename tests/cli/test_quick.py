@@ -76,7 +76,7 @@ def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> No
     ("arguments", "why"),
     [
         (("train",), "train which images?"),
-        (("train", "fruit"), "give --recipe FILE and --out BUNDLE, or --quick"),
+        (("train", "fruit"), "pip install 'greengrocer[train]'"),
         (("train", "fruit", "--data", "fruit", "--quick"), "PHOTOS and --data"),
         (("train", "fruit", "--quick", "--recipe", "x.toml"), "--quick has no recipe"),
         (("forget", "--bundle", "fruit"), "forget what?"),
