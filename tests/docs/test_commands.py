@@ -23,7 +23,7 @@ DOCUMENTS = [
 # The data set is needed, or a network trained, or other packages, or a GPU.
 LONG = (
     *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve"),
-    *("make wheels", "docker ", "--device cuda", "uvx "),
+    *("make wheels", "docker ", "--device cuda", "uvx ", "runs/fruit", "greengrocer import model"),
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
 WHOLE = {"training", "quick"}  # where all later commands need what a long one made
@@ -41,6 +41,8 @@ INSTEAD = {
     ),
     # Both bundles as they ship take hours. tests/training trains small ones.
     "make train DATA=groceries": "",
+    # tests/importing imports models of many kinds.
+    "greengrocer import model.onnx --labels labels.txt --out runs/mine": "",
     # As it is it takes minutes; tests/training follows it.
     "greengrocer train photos": "",
     # The guide's recipe, but two small epochs of it.
