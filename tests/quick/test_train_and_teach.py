@@ -14,7 +14,7 @@ from greengrocer.bundles.manifest import GRAPH, STATISTICS
 from greengrocer.bundles.trained_on import read_trained_on
 from greengrocer.errors import BundleRefused, DatasetUnusable, UsageError
 from greengrocer.quick.teaching import forget_class, forget_images, teach
-from greengrocer.quick.train import train_quick
+from greengrocer.quick.train import read_labelled, train_quick
 from quick.conftest import EACH, draw
 
 
@@ -170,3 +170,27 @@ def test_data_that_cannot_be_used_is_refused_in_a_line(photos: Path, tmp_path: P
     with pytest.raises(DatasetUnusable, match="same image in two classes"):
         train_quick(two, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_read_is_left_out_and_any_layout_is_understood(
+    photos: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    for index, name in enumerate(("apple", "lime")):
+        for split in ("train", "valid", "test"):
+            (folder / split / name).mkdir(parents=True)
+        for number, path in enumerate(of(photos, name)[:4]):
+            split = ("train", "train", "valid", "test")[number]
+            shutil.copy(path, folder / split / name / f"{index}{number}.jpg")
+    cut = folder / "train" / "lime" / "cut.jpg"
+    cut.write_bytes(of(photos, "lime")[4].read_bytes()[:300])
+    found = read_labelled(folder)
+    assert [each.path.name for each in found.unreadable] == ["cut.jpg"]
+    assert sorted(each.path.name for each in found.data.pictures) == [
+        *("00.jpg", "01.jpg", "02.jpg", "10.jpg", "11.jpg", "12.jpg"),
+    ]
+    for path in (folder / "train" / "apple").iterdir():
+        path.write_bytes(b"")
+    (folder / "valid" / "apple" / "02.jpg").write_bytes(b"")
+    with pytest.raises(DatasetUnusable, match="one class"):
+        read_labelled(folder)

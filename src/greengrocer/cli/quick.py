@@ -32,6 +32,8 @@ def train_quickly(photos: Path, out: Path | None, seed: int) -> int:
     out = out or Path("runs") / photos.resolve().name
     found = train_quick(photos, out, seed)
     counts = found.statistics.counts
+    for each in found.unreadable:
+        say(f"left out {each.path}: {each.why}")
     say(
         f"{len(found.data.pictures):,} images of {len(counts):,} classes, {counts.min()} to "
         f"{counts.max()} a class"

@@ -9,13 +9,9 @@ import onnx
 
 from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.save import check_new
-from greengrocer.datasets.dataset import (
-    Dataset,
-    LabelledImage,
-    grocery_root,
-    is_grocery_store_dataset,
-    read_split,
-)
+from greengrocer.datachecks.files import UnreadableFile, open_all
+from greengrocer.datasets.dataset import Dataset, LabelledImage, is_grocery_store_dataset
+from greengrocer.datasets.layouts.read import read_collection, without
 from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
 from greengrocer.features.extract import Extracted, shipped_embedder
@@ -29,13 +25,21 @@ from greengrocer.training.recipe import Export
 CALIBRATION = Export()
 
 
+class Labelled(NamedTuple):
+    """Images that can be read, and the files that cannot and were left out."""
+
+    data: Dataset
+    unreadable: tuple[UnreadableFile, ...]
+
+
 class Trained(NamedTuple):
-    """A bundle that was written, and what it was made of."""
+    """A bundle that was written, what it was made of, and the files that were left out."""
 
     bundle: Path
     data: Dataset
     statistics: Statistics
     calibration: Calibration
+    unreadable: tuple[UnreadableFile, ...]
 
 
 def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
@@ -44,7 +48,7 @@ def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
     Raises UsageError where ``out`` exists, and DatasetUnusable for whatever is wrong with the data.
     """
     check_new(out)
-    dataset = read_labelled(data)
+    dataset, unreadable = read_labelled(data)
     extracted = shipped_embedder().extract([image.path for image in dataset.pictures])
     labels = np.array([image.label for image in dataset.pictures], np.int64)
     _check_contradictions(dataset, extracted)
@@ -63,28 +67,35 @@ def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
     )
     backbone = onnx.load_from_string(backbone_bytes())
     write(content, backbone, head, surest(dataset.pictures, scores), out)
-    return Trained(out, dataset, statistics, calibration)
+    return Trained(out, dataset, statistics, calibration, unreadable)
 
 
-def read_labelled(data: Path) -> Dataset:
-    """All labelled images below ``data``: those of the split "train", and of "val" where it is.
+def read_labelled(data: Path) -> Labelled:
+    """All labelled images at ``data``, of any layout, but those of the split "test".
 
-    Raises DatasetUnusable where there are fewer than two classes, or a class has no image.
+    Every file is opened. Raises DatasetUnusable where there are fewer than two classes, or a class
+    has no image.
     """
-    found = read_split(data, "train")
-    root = grocery_root(data)
-    if (root / "val.txt").is_file() if root else (data / "val").is_dir():
-        found = _joined(found, read_split(data, "val"), data)
-    classes = found.taxonomy.classes
+    found = read_collection(data)
+    tested = {image.path for image in found.images if image.split == "test"}
+    learned = without(found, tested)
+    opened = open_all([image.path for image in learned.images])
+    readable = without(learned, {each.path for each in opened.unreadable})
+    classes = readable.taxonomy.classes
     if len(classes) < 2:
-        raise DatasetUnusable(f"{data} holds one class: training needs at least two")
-    counts = np.bincount([image.label for image in found.pictures], minlength=len(classes))
+        what = "one class" if classes else "no image that can be read"
+        raise DatasetUnusable(f"{data} holds {what}: training needs at least two classes")
+    images = tuple(
+        LabelledImage(image.path, image.label, each.digest)
+        for image, each in zip(readable.images, opened.images, strict=True)
+    )
+    counts = np.bincount([image.label for image in images], minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         raise DatasetUnusable(
             f"{data}: the class {empty[0]!r} has no images: add some, or delete its folder"
         )
-    return found
+    return Labelled(Dataset(readable.taxonomy, images), opened.unreadable)
 
 
 def bundle_name(out: Path) -> str:
@@ -104,16 +115,6 @@ def surest(images: Sequence[LabelledImage], scores: np.ndarray) -> list[Path]:
     for index in np.argsort(-lead, kind="stable"):
         first.setdefault(int(labels[index]), int(index))
     return [images[index].path for index in first.values()]
-
-
-def _joined(train: Dataset, val: Dataset, data: Path) -> Dataset:
-    ids = {name: label for label, name in enumerate(train.taxonomy.classes)}
-    names = val.taxonomy.classes
-    unknown = [name for name in names if name not in ids]
-    if unknown:
-        raise DatasetUnusable(f"{data}: the class {unknown[0]!r} is in val but not in train")
-    more = tuple(LabelledImage(p.path, ids[names[p.label]]) for p in val.pictures)
-    return Dataset(train.taxonomy, train.pictures + more)
 
 
 def _check_contradictions(dataset: Dataset, extracted: Extracted) -> None:
