@@ -72,7 +72,15 @@ def test_one_image_a_class_is_not_judged() -> None:
     assert calibration.metrics == {}
 
 
-def test_a_prototype_is_the_direction_of_a_class_from_the_centre() -> None:
-    centre, directions = prototypes(drawn(10).moments())
+def test_a_prototype_points_to_its_class_and_away_from_what_varies_within_classes() -> None:
+    found = drawn(10)
+    noisy = found.features.copy()
+    noisy[:, -1] = 50 * noisy[:, -1]
+    moments = gather("abcd", [bytes(d).hex() for d in found.digests], found.labels, noisy).moments()
+    centre, directions = prototypes(moments)
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
-    np.testing.assert_allclose(centre, drawn(10).features.astype(float).mean(axis=0))
+    np.testing.assert_allclose(centre, noisy.astype(float).mean(axis=0))
+    means = moments.sums / moments.counts[:, None] - centre
+    assert (directions @ means.T).argmax(axis=1).tolist() == [0, 1, 2, 3]
+    plain = means / np.linalg.norm(means, axis=1, keepdims=True)
+    assert np.abs(directions[:, -1]).max() < 0.25 * np.abs(plain[:, -1]).max()

@@ -10,7 +10,7 @@ from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds
-from greengrocer.quick.discriminant import discriminant
+from greengrocer.quick.discriminant import covariance, discriminant
 from greengrocer.quick.statistics import Doubles, Moments, Statistics
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 from greengrocer.training.recipe import Export
@@ -94,9 +94,14 @@ def folds_of(statistics: Statistics, seed: int) -> ClassIds:
 
 
 def prototypes(moments: Moments) -> tuple[Doubles, Doubles]:
-    """The centre [D] of all images, and the direction [K, D] of each class's mean from it."""
+    """The centre [D] of all images, and a direction [K, D] for each class, of length 1.
+
+    A direction is that of the class's mean from the centre, divided by the shrunk covariance: what
+    varies much within the classes counts less. docs/decisions/021 has what was measured.
+    """
     centre = moments.sums.sum(axis=0) / moments.counts.sum()
-    return centre, _of_length_one(moments.sums / moments.counts[:, None] - centre)
+    around = moments.sums / moments.counts[:, None] - centre
+    return centre, _of_length_one(np.linalg.solve(covariance(moments), around.T).T)
 
 
 def nearest(rows: Doubles, centre: Doubles, directions: Doubles) -> Doubles:
