@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from PIL import Image
 
 import greengrocer
 from greengrocer.datasets.gallery import built_in_gallery
-from greengrocer.errors import BundleRefused, ImageRefused, UnreadableImage
+from greengrocer.errors import BundleRefused, ImageRefused, TooManyPixels, UnreadableImage
 from greengrocer.model import ImageLike, Model
 from greengrocer.ranking import Answer
 from support.servers import clean_environment
@@ -103,6 +104,35 @@ def test_what_is_no_image_is_refused(
 ) -> None:
     with pytest.raises(error):
         model.predict(image)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_pillow_image_without_pixels_is_refused(model: Model, size: tuple[int, int]) -> None:
+    for mode in ("RGB", "L"):
+        with pytest.raises(ValueError, match="no pixels"):
+            model.predict(Image.new(mode, size))
+
+
+@pytest.mark.parametrize("shape", [(100_000, 100_000, 3), (100_000, 100_000)])
+def test_too_many_pixels_are_refused_before_they_take_memory(
+    model: Model, shape: tuple[int, ...]
+) -> None:
+    array = np.broadcast_to(np.zeros((1,) * len(shape), np.uint8), shape)
+    with pytest.raises(TooManyPixels):
+        model.predict(array)
+
+
+def test_a_damaged_pillow_image_fails_alone(model: Model) -> None:
+    damaged = Image.open(io.BytesIO(PICTURE.read_bytes()[:2000]))
+    first, refused, last = model.predict_many([PICTURE, damaged, PICTURE])
+    assert isinstance(refused, UnreadableImage)
+    assert first == last
+
+
+@pytest.mark.parametrize("one", [str(PICTURE), PICTURE, PICTURE.read_bytes()])
+def test_one_image_is_not_many(model: Model, one: str | bytes | Path) -> None:
+    with pytest.raises(TypeError, match="use predict"):
+        model.predict_many(one)  # type: ignore[arg-type]
 
 
 def test_classes_and_version_are_available(model: Model) -> None:

@@ -179,7 +179,11 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
             lambda engine: _make_batcher(engine, settings, metrics),
             memory,
         )
-        return pipeline, _service_seconds(bundle, pipeline)
+        try:
+            return pipeline, _service_seconds(bundle, pipeline)
+        except BaseException:
+            pipeline.close()
+            raise
 
     return start
 

@@ -98,7 +98,7 @@ class Refusal(GreengrocerError):
     """A request is not answered. ``code`` is stable: clients and metrics may rely on it."""
 
     code = "refused"
-    seconds = 0.0  # processor time spent on the request before it was refused, where known
+    seconds = 0.0  # that a thread spent on the request before it was refused, where known
 
 
 class ImageRefused(Refusal):

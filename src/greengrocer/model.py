@@ -4,6 +4,7 @@
 """
 
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from PIL import ExifTags, Image
 from greengrocer.context import Context
 from greengrocer.errors import ImageRefused, UnreadableImage
 from greengrocer.imaging.colour import upright_rgb
-from greengrocer.imaging.decode import Picture
+from greengrocer.imaging.decode import DecodeLimits, Picture, check_pixels
 from greengrocer.imaging.exif import UPRIGHT
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, AnswerOptions
@@ -56,7 +57,8 @@ class Model:
         shape, an empty path, a ``top`` below 1, or a model that is closed.
         """
         self._check(top)
-        return self._pipeline.classify(_picture(image), Context(), AnswerOptions(top, evidence))
+        picture = _picture(image, self._pipeline.limits)
+        return self._pipeline.classify(picture, Context(), AnswerOptions(top, evidence))
 
     def predict_many(
         self,
@@ -84,6 +86,8 @@ class Model:
                 return refusal
 
         self._check(top)
+        if isinstance(images, (str, bytes, bytearray, os.PathLike)):
+            raise TypeError("images is one image: use predict, or give a list")
         return side_by_side(classify, images, threads or picture_threads())
 
     def close(self) -> None:
@@ -109,16 +113,14 @@ class Model:
         self.close()
 
 
-def _picture(image: ImageLike) -> Picture:
+def _picture(image: ImageLike, limits: DecodeLimits) -> Picture:
+    """``image`` as the pipeline takes it. Its size is checked before it takes memory."""
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
     if isinstance(image, Image.Image):
-        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
-        if orientation not in range(1, 9):
-            orientation = UPRIGHT
-        return np.asarray(upright_rgb(image, orientation, lambda: None))
+        return _upright(image, limits)
     if isinstance(image, np.ndarray):
-        return _pixels(image)
+        return _pixels(image, limits)
     if not isinstance(image, (str, os.PathLike)):
         raise TypeError(
             f"an image is a path, bytes, a Pillow image or an array, not {type(image).__name__}"
@@ -131,14 +133,30 @@ def _picture(image: ImageLike) -> Picture:
         raise UnreadableImage(f"{os.fspath(image)}: {error.strerror}") from error
 
 
-def _pixels(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _upright(image: Image.Image, limits: DecodeLimits) -> npt.NDArray[np.uint8]:
+    if 0 in image.size:
+        raise ValueError("the image has no pixels")
+    check_pixels(*image.size, limits)
+    try:
+        image.load()
+        orientation = image.getexif().get(ExifTags.Base.Orientation, UPRIGHT)
+    # what Pillow's decoders raise for a damaged file
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise UnreadableImage(f"the image is damaged: {error}") from error
+    if orientation not in range(1, 9):
+        orientation = UPRIGHT
+    return np.asarray(upright_rgb(image, orientation, lambda: None))
+
+
+def _pixels(array: npt.NDArray[np.uint8], limits: DecodeLimits) -> npt.NDArray[np.uint8]:
     if array.dtype != np.uint8:
         raise TypeError(f"the array's dtype is {array.dtype}: it must be uint8, 0 to 255")
-    if array.ndim == 2:
-        array = np.repeat(array[:, :, None], 3, axis=2)
     if 0 in array.shape:
         raise ValueError("the array has no pixels")
-    if array.ndim != 3 or array.shape[2] != 3:
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)):
         shape = " x ".join(map(str, array.shape))
         raise ValueError(f"the array's shape is {shape}: it must be height x width x 3 (RGB)")
+    check_pixels(array.shape[1], array.shape[0], limits)
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
     return np.ascontiguousarray(array)

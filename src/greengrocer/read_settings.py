@@ -232,6 +232,7 @@ WRONG = {  # what is wrong with a value, by the type of pydantic's error
     "less_than_equal": "must be at most {le:,.12g}",
     "literal_error": "must be {expected}",
     "string_type": "must be a text",
+    "string_too_short": "must not be empty",
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "must be a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),

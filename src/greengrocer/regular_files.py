@@ -46,7 +46,8 @@ def _check_regular(path: Path, mode: int) -> None:
 def read_regular(path: Path, max_bytes: int) -> bytes:
     """The content of the regular file at ``path``; raises OSError, also above ``max_bytes``."""
     with open_regular(path) as file:
-        data = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
-    if len(data) > max_bytes:
+        size = os.fstat(file.fileno()).st_size
+        data = b"" if size > max_bytes else file.read(size + 1)  # it may have grown
+    if max(size, len(data)) > max_bytes:
         raise NotRegularFile(errno.EFBIG, f"has over {max_bytes} bytes, the limit", str(path))
     return data

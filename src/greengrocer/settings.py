@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 PREFIX = "GREENGROCER_"
 RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
 AMOUNT = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)\s*([kKMG]i?)?(?:B|px)?\s*")
+MAX_DIGITS = 30
 TIMES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
@@ -23,6 +24,8 @@ def _whole(value: object) -> object:
     if not isinstance(value, str) or not (found := AMOUNT.fullmatch(value)):
         return value
     number, times = found.groups(default="")
+    if len(number) > MAX_DIGITS:
+        return value  # which is refused: no whole number has a unit, or so many digits
     return round(float(number.replace("_", "")) * TIMES[times.lower()])
 
 
@@ -58,7 +61,9 @@ class Settings(BaseSettings):
         None, description="data set whose validation images /random-image shows"
     )
     host: str = Field(
-        "127.0.0.1", description="address to listen on; 0.0.0.0 to be reached from other machines"
+        "127.0.0.1",
+        min_length=1,  # the system takes an empty one for all addresses
+        description="address to listen on; 0.0.0.0 to be reached from other machines",
     )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
     engine: str = Field(

@@ -1,5 +1,6 @@
 """The command ``greengrocer keys``."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,19 @@ def test_an_error_is_one_line_with_exit_code_2(words: tuple[str, ...]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("greengrocer")
+
+
+@pytest.mark.parametrize("to", [">&-", "> /dev/full"])
+def test_a_key_that_cannot_be_printed_is_not_stored(tmp_path: Path, to: str) -> None:
+    file = tmp_path / "keys"
+    command = shlex.join([sys.executable, "-m", "greengrocer", "keys", "add", "till", "--file"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {shlex.quote(str(file))} {to}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "till" not in file.read_text()

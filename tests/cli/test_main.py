@@ -1,3 +1,6 @@
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from subprocess import CompletedProcess
 
@@ -5,6 +8,7 @@ import pytest
 
 from greengrocer import __version__
 from greengrocer.cli.main import COMMANDS, main
+from support.servers import clean_environment
 
 Command = Callable[..., CompletedProcess[str]]
 
@@ -55,3 +59,18 @@ def test_an_error_is_one_line_with_exit_code_2(
     assert output.out == ""
     assert len(output.err.splitlines()) == 1
     assert output.err.startswith("greengrocer")
+
+
+@pytest.mark.parametrize(("closed", "code"), [("2>&-", 0), ("<&-", 0), (">&-", 2)])
+def test_a_command_works_with_a_closed_stream_unless_it_must_print(closed: str, code: int) -> None:
+    command = shlex.join([sys.executable, "-m", "greengrocer", "info", "--bundle", "fast"])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {closed}"],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        check=False,
+    )
+    assert done.returncode == code
+    assert ("fast" in done.stdout) == (code == 0)
+    assert len(done.stderr.splitlines()) == (1 if code else 0)

@@ -7,14 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from tools import reference_pages
 
 from greengrocer.read_settings import RENAMED
 from greengrocer.settings import Settings
+from greengrocer.web.app import create_app
+from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.table import ENDPOINTS
 from support.bundles import write_fake_bundle
 from support.commands import run
 from support.documents import ROOT, blocks
+from support.live import make_service, served
 from support.make_images import jpeg
 from support.plugins import python_path
 from support.workers import start_workers
@@ -91,6 +96,22 @@ def test_an_engine_can_be_added_as_described(tmp_path: Path) -> None:
     flags = ("--json", "--engine", "mean", "--bundle", str(bundle))
     done = run("predict", str(tmp_path / "light.jpg"), *flags, environment=python_path(target))
     assert '"grey-9"' in done.stdout, done.stderr
+
+
+def test_an_endpoint_can_be_added_as_described(fake_bundle: Path) -> None:
+    (module,) = [each.text for each in blocks(CONTRIBUTING) if "WEIGH = Endpoint" in each.text]
+    found: dict[str, Endpoint] = {}
+    exec(module, found)
+    service = make_service(fake_bundle)
+    app = create_app(service, (*ENDPOINTS, found["WEIGH"]))
+    try:
+        with served(app, service.readiness) as url:
+            assert httpx.get(f"{url}/weigh").text == "greys: 1 kg"
+            assert httpx.get(f"{url}/weigh", params={"unit": "lb"}).status_code == 422
+            described = httpx.get(f"{url}/openapi.json").json()["paths"]["/weigh"]["get"]
+            assert {"200", "401", "429"} <= described["responses"].keys()
+    finally:
+        service.classifier.close()
 
 
 @pytest.mark.accept

@@ -31,6 +31,13 @@ BAD = {
         "raise OSError('libx.so: no ELF\\nheader')",
         r"OSError: libx.so: no ELF\nheader",
     ),
+    "an import that exits": ("broken_engine:Engine", "import sys; sys.exit(0)", "SystemExit: 0"),
+    "no class": ("broken_engine:Engine", "Engine = 42", "TypeError: 'int' object is not callable"),
+    "other arguments": (
+        "broken_engine:Engine",
+        "class Engine:\n    def __init__(self): pass",
+        "TypeError: ",
+    ),
 }
 
 
@@ -79,6 +86,25 @@ def test_an_engine_that_does_not_load_is_refused_and_its_package_named(
     flags = ("--port", "0", "--bundle", str(fake_bundle), "--engine", "magic")
     line = mistake(run("serve", *flags, environment=python_path(plugin)))
     assert f"the engine 'magic' of the package magic-engine 1.0 does not load: {why}" in line
+
+
+def test_what_is_not_an_engine_is_refused(fake_bundle: Path, tmp_path: Path) -> None:
+    code = "def Engine(*arguments): return None"
+    plugin = write_plugin(tmp_path, "magic-engine", "magic", "none_engine:Engine", code)
+    flags = ("--port", "0", "--bundle", str(fake_bundle), "--engine", "magic", "--workers", "1")
+    line = mistake(run("serve", *flags, environment=python_path(plugin)))
+    assert "the package magic-engine 1.0 is not an engine: it has no method start" in line
+
+
+def test_a_package_with_damaged_metadata_takes_no_other_engine_away(
+    fake_bundle: Path, tmp_path: Path
+) -> None:
+    plugin = write_plugin(tmp_path, "damaged", "magic", "nowhere:Engine")
+    (tmp_path / "damaged-1.0.dist-info" / "entry_points.txt").write_bytes(b"[x]\n\xff\xfe[[[")
+    (tmp_path / "dark.jpg").write_bytes(jpeg(5))
+    command = ("predict", str(tmp_path / "dark.jpg"), "--bundle", str(fake_bundle), "--json")
+    done = run(*command, "--engine", "fake", environment=python_path(plugin))
+    assert '"grey-0"' in done.stdout, done.stderr
 
 
 def test_an_engine_of_two_packages_is_refused(tmp_path: Path) -> None:

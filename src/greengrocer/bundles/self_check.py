@@ -36,5 +36,5 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
                 f"bundle {bundle.directory}: {golden.file} is answered {label} "
                 f"({confidence:.3f}), not {golden.prediction} ({golden.confidence:.3f}) "
                 f"within {bundle.manifest.golden_tolerance:g}: the graph is damaged, or this "
-                "processor computes it differently"
+                "processor or engine computes it differently"
             )

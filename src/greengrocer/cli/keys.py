@@ -1,6 +1,7 @@
 """``greengrocer keys``: the API keys in the file that ``serve --api-keys`` reads."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,13 @@ def register(commands: "Commands") -> None:
 
 def add(arguments: argparse.Namespace) -> int:
     """Print a new key, and nothing else on standard output, so that a script can store it."""
-    say(add_key(arguments.file, arguments.name))
+    key = add_key(arguments.file, arguments.name)
+    try:
+        say(key)
+        sys.stdout.flush()
+    except OSError:
+        remove_key(arguments.file, arguments.name)  # it was not shown
+        raise
     warn("keep it safe: it cannot be shown again")
     return 0
 

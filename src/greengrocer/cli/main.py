@@ -60,7 +60,11 @@ class OneLineParser(argparse.ArgumentParser):
 
     def _check_flag(self, flag: str) -> None:
         """Refuse an unknown flag; a flag may be shortened."""
-        known = [name for name in self._option_string_actions if name.startswith("--")]
+        known = [
+            name
+            for name, action in self._option_string_actions.items()
+            if name.startswith("--") and action.help is not argparse.SUPPRESS  # an old name
+        ]
         if not any(name.startswith(flag) for name in self._option_string_actions):
             self.error(f"there is no flag {one_line(flag, MAX_NAME)}{did_you_mean(flag, known)}")
 

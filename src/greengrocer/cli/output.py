@@ -16,6 +16,7 @@ INTERRUPTED = 130  # exit code of Ctrl-C
 LACKS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
     *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    errno.EBADF,  # standard output is closed
 }
 
 

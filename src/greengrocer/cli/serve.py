@@ -96,7 +96,7 @@ def _warn_of_settings(settings: Settings) -> None:
     log = structlog.get_logger("greengrocer.settings")
     for name in settings.old_names:
         new, times = RENAMED[name]
-        unit = "" if times is None else f", in units a {times:,}th as large"
+        unit = "" if times is None else f" to the number times {times:,}"
         log.warning(
             "setting renamed",
             setting=name,

@@ -4,10 +4,11 @@ Any installed package can add an engine: its entry point names a class with the 
 ``engines.engine.Engine``. An engine is imported only when it is chosen.
 """
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Protocol
 
-from greengrocer.errors import UsageError
+from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.plugins import find_entry_points
 from greengrocer.safe_text import one_line
 
 if TYPE_CHECKING:  # a name is checked before anything heavy is imported
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # a name is checked before anything heavy is imported
     from greengrocer.engines.engine import Engine, Threads
 
 GROUP = "greengrocer.engines"
+METHODS = ("start", "infer", "close")
 
 
 class EngineType(Protocol):
@@ -36,7 +38,7 @@ def find_engine(name: str) -> EntryPoint:
 
     Raises UsageError where no installed package has such an engine, or where several have one.
     """
-    found = entry_points(group=GROUP)
+    found = find_entry_points(GROUP)
     if name not in found.names:
         known = sorted(found.names)
         if not known:
@@ -61,16 +63,23 @@ def make_engine(
     """
     found = find_engine(name)
     try:
-        engine: EngineType = found.load()
-    except UsageError:
+        kind: EngineType = found.load()
+        engine = kind(directory, manifest, device, threads)
+    except (UsageError, BundleRefused):
         raise
-    # another package: its import may raise any error
-    except Exception as error:
+    # another package: it may raise any error, and even exit
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"the engine {name!r} of the package {_package(found)} does not load: "
             f"{type(error).__name__}: {error}"
         ) from error
-    return engine(directory, manifest, device, threads)
+    missing = [method for method in METHODS if not callable(getattr(engine, method, None))]
+    if missing:
+        raise UsageError(
+            f"the engine {name!r} of the package {_package(found)} is not an engine: it has no "
+            f"method {missing[0]}"
+        )
+    return engine
 
 
 def _package(found: EntryPoint) -> str:

@@ -65,12 +65,13 @@ def count_pixels(image: Picture, limits: DecodeLimits) -> int:
     """The number of pixels, from the header; raises an ImageRefused, TooManyPixels among them."""
     if isinstance(image, bytes):
         header = read_header(image)
-        return _check_pixels(header.width, header.height, limits)
+        return check_pixels(header.width, header.height, limits)
     height, width = image.shape[:2]
-    return _check_pixels(width, height, limits)
+    return check_pixels(width, height, limits)
 
 
-def _check_pixels(width: int, height: int, limits: DecodeLimits) -> int:
+def check_pixels(width: int, height: int, limits: DecodeLimits) -> int:
+    """The number of pixels; raises TooManyPixels."""
     pixels = width * height
     if pixels > limits.pixels:
         raise TooManyPixels(
@@ -163,12 +164,12 @@ def plan_decode(
     limits = limits or DecodeLimits()
     if not isinstance(image, bytes):
         height, width = image.shape[:2]
-        _check_pixels(width, height, limits)
+        check_pixels(width, height, limits)
         needed = cost.fit_bytes((width, height), target or (1, 1))
         return DecodePlan(image, target, limits, _check_bytes(needed, limits))
     header, heif = read_structure(image)
     size = header.width, header.height
-    _check_pixels(*size, limits)
+    check_pixels(*size, limits)
     structure = jpeg.read_jpeg(image) if header.format is Format.JPEG else None
     if structure is None:
         needed = cost.decode_bytes(image, header)

@@ -1,13 +1,14 @@
 """What a backbone is, and how it is found by name, also among entry points of other packages."""
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from greengrocer.errors import UsageError
+from greengrocer.plugins import find_entry_points
 from greengrocer.suggestions import did_you_mean
 
 GROUP = "greengrocer.backbones"
@@ -60,7 +61,7 @@ def normalise(pixels: torch.Tensor, mean: int = 127, scale: float = 1 / 128) -> 
 
 def backbone_names() -> list[str]:
     """The names of the backbones that are installed."""
-    return sorted(entry_points(group=GROUP).names)
+    return sorted(find_entry_points(GROUP).names)
 
 
 def has_backbone(name: str) -> bool:
@@ -76,7 +77,7 @@ def make_backbone(name: str) -> Backbone:
     if name.startswith(PREFIX_TIMM):
         backbone: Backbone = import_module(TIMM).TimmBackbone(name)
         return backbone
-    found = next(iter(entry_points(group=GROUP, name=name)), None)
+    found = next(iter(find_entry_points(GROUP).select(name=name)), None)
     if found is None:
         raise UsageError(
             f"there is no backbone {name!r}{did_you_mean(name, backbone_names())}; installed are: "
@@ -84,7 +85,7 @@ def make_backbone(name: str) -> Backbone:
         )
     try:
         backbone = found.load()(name)
-    except Exception as error:  # whatever another package raises
+    except (Exception, SystemExit) as error:  # whatever another package raises
         raise _refused(found, f"cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(backbone, Backbone):
         raise _refused(found, "is not a subclass of greengrocer.networks.backbone.Backbone")

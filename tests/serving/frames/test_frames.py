@@ -53,7 +53,7 @@ from greengrocer.serving.rate_limits import RateLimitState
 MAX_IMAGE_BYTES = 4096
 numbers = st.integers(0, 2**64 - 1)
 texts = st.text(max_size=40)
-reals = st.floats(allow_nan=False)
+reals = st.floats(allow_nan=False, allow_infinity=False)
 ranked = st.builds(Ranked, texts, reals)
 models = st.builds(ModelId, texts, texts)
 names = st.lists(texts, max_size=5).map(tuple)

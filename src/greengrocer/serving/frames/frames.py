@@ -151,12 +151,12 @@ class Answered(Frame, tag=6):
     """From the engine: the fields of an Answer, and the seconds that a thread spent on it."""
 
     id: Number
-    seconds: float
+    seconds: Finite
     model: ModelId
     top: Annotated[tuple[Ranked, ...], Meta(min_length=1, max_length=MAX_TOP)]
     coarse: Ranked | None
     known: bool | None
-    known_score: float | None
+    known_score: Finite | None
     named: NamedClass
     evidence: Array | None
     overlay: bytes | None
@@ -253,7 +253,7 @@ class RateLimitReply(Frame, tag=10):
 
 def _refusals(root: type[Refusal]) -> dict[str, type[Refusal]]:
     """The subclasses of ``root`` that have a code of their own, by that code."""
-    found = {root.code: root} if "code" in vars(root) else {}
+    found = {root.code: root} if "code" in vars(root) and root is not Refusal else {}
     for kind in root.__subclasses__():
         found |= _refusals(kind)
     return found

@@ -193,4 +193,8 @@ class EngineConnection(Link):
             answer = Failed(frame.id)
         finally:
             del self._contexts[frame.id]
-        self.send(answer)
+        try:
+            self.send(answer)
+        except Exception:  # such as a text that is not UTF-8: its client must not wait
+            log.exception("failed", request_id=context.request_id)
+            self.send(Failed(frame.id))

@@ -143,6 +143,7 @@ class RemoteClassifier:
         """The answer; raises a Refusal."""
         if not self._open:
             raise NotReady("the service is stopping")
+        context.check()
         loop, number = asyncio.get_running_loop(), next(self._numbers)
         call = PendingImage(picture, context, options, loop.create_future())
         self._calls[number] = call
