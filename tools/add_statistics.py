@@ -22,7 +22,7 @@ from greengrocer.quick.train import read_labelled
 
 def main(directory: Path, data: Path) -> None:
     """Compute the features of the images by the bundle's own backbone, and write their sums."""
-    bundle, dataset = load_bundle(directory), read_labelled(data)
+    bundle, dataset = load_bundle(directory), read_labelled(data).data
     manifest = bundle.manifest
     if dataset.taxonomy.classes != manifest.classes:
         raise SystemExit(f"{data} has other classes than {directory}")
