@@ -63,10 +63,7 @@ def installed(directory: Path, distribution: Path) -> Path:
     venv.create(directory, with_pip=True)
     pip = [str(directory / "bin" / "python"), "-m", "pip", "--quiet"]
     pins = str(ROOT / "requirements" / "serve.txt")
-    for command in (
-        ["install", "--no-compile", "-c", pins, str(distribution)],
-        ["uninstall", "-y", "setuptools"],
-    ):
+    for command in (["install", "-c", pins, str(distribution)], ["uninstall", "-y", "setuptools"]):
         subprocess.run([*pip, *command], check=True, capture_output=True)
     return directory
 
@@ -85,9 +82,11 @@ def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_
     for name, most in MAX_MODEL.items():
         assert sizes[f"greengrocer/bundled/{name}/model.onnx"] <= most
         assert f"greengrocer/bundled/{name}/MODEL_CARD.md" in sizes
+        assert sizes[f"greengrocer/bundled/{name}/statistics.safetensors"] <= 3_000_000
+    assert sizes["greengrocer/bundled/backbone/backbone.onnx"] <= 6_000_000
     assert {"greengrocer/web/page/index.html", "greengrocer/web/page/assets/page.js"} <= {*sizes}
     assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
-    assert not [name for name in sizes if name.endswith(".safetensors")]
+    assert not [name for name in sizes if name.endswith("/weights.safetensors")]
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
 
 
@@ -175,8 +174,6 @@ def test_an_installed_sdist_recognises_images(sdist: Path, tmp_path: Path) -> No
 
 @pytest.mark.accept
 def test_the_serving_environment_is_small_and_has_no_torch(environment: Path) -> None:
-    modules = "import greengrocer.cli.serve, greengrocer.assemble, greengrocer.web.app"
-    subprocess.run([environment / "bin" / "python", "-c", modules], check=True)  # compiles them
     size = sum(
         os.lstat(Path(folder) / name).st_size
         for folder, _, names in os.walk(environment)

@@ -27,6 +27,7 @@ GreengrocerError
     │   ├── RepeatedField
     │   ├── ParameterOutOfRange
     │   └── SlowUpload
+    ├── NoEvidence               the model gives no evidence that could be shown
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
@@ -178,6 +179,12 @@ class SlowUpload(UploadRefused):
     """The body was sent too slowly."""
 
     code = "slow-upload"
+
+
+class NoEvidence(Refusal):
+    """The model gives no evidence, so that none can be shown."""
+
+    code = "no-evidence"
 
 
 class Unauthorized(Refusal):

@@ -58,6 +58,7 @@ def test_a_saved_bundle_loads(tmp_path: Path, model: Model, goldens: list[Golden
     assert [golden.file for golden in written.goldens] == ["goldens/1.jpg", "goldens/2.jpeg"]
     assert (bundle.directory / "goldens/1.jpg").read_bytes() == jpeg(15)
     assert (bundle.directory / GRAPH).read_bytes() == model.graph
+    assert model.weights is not None
     np.testing.assert_array_equal(
         load_file(bundle.directory / WEIGHTS)["head.bias"], model.weights["head.bias"]
     )

@@ -7,7 +7,7 @@ from greengrocer.datasets.gallery import built_in_gallery, open_gallery
 from greengrocer.errors import DatasetUnusable
 from greengrocer.imaging.formats import Format, read_header
 from support.folders import write_folders
-from support.make_images import encoded, photo
+from support.make_images import encoded, jpeg, photo
 
 
 def test_a_data_sets_validation_images_are_shown_under_their_true_names(tmp_path: Path) -> None:
@@ -23,6 +23,18 @@ def test_only_jpegs_are_shown(tmp_path: Path) -> None:
     write_folders(tmp_path, {"pear": [1]})
     (tmp_path / "pear" / "x.png").write_bytes(encoded(photo(1), "PNG"))
     assert [shown.path.name for shown in open_gallery(tmp_path).pictures] == ["001.jpg"]
+
+
+def test_images_of_any_layout_are_shown(tmp_path: Path) -> None:
+    write_folders(tmp_path / "photos" / "Valid", {"fruit/pear": [1], "fruit/fig": [2]})
+    write_folders(tmp_path / "photos" / "Train", {"fruit/plum": [3]})
+    (tmp_path / "photos" / "Valid" / "fruit" / "fig" / "x.jfif").write_bytes(jpeg(4))
+    shown = open_gallery(tmp_path).pictures
+    assert [(each.true_class, each.path.name) for each in shown] == [
+        ("fig", "002.jpg"),
+        ("fig", "x.jfif"),
+        ("pear", "001.jpg"),
+    ]
 
 
 def test_a_directory_without_jpegs_is_refused(tmp_path: Path) -> None:

@@ -145,6 +145,8 @@ def test_the_engine_answers_as_the_network_does(bundle: Path, network: Recognise
     found = started(bundle).infer(pixels)
     planes = normalise(torch.tensor(pixels).permute(0, 3, 1, 2))
     logits = network(planes) / TEMPERATURE
+    assert found.evidence is not None
+    assert found.known_score is not None
     assert found.evidence.shape == (3, 2, 2, 6)
     assert {value.dtype for value in found if value is not None} == {np.dtype("float32")}
     # float16 weights differ from the network's own by up to one part in two thousand

@@ -72,11 +72,13 @@ def stub_fit(
         threads: int,
         teacher: Teacher | None,
         precision: Precision | None,
+        judged: Sequence[LabelledImage],
     ) -> Fitted:
         assert teacher is None
         assert (taxonomy.classes, device) == (("dark", "light"), "cpu")
         assert threads == usable_processors()
         assert precision is not None
+        assert not judged
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
         network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
@@ -176,7 +178,8 @@ def test_thresholds_can_be_set_again_without_training(
     stricter = RECIPE.export.model_copy(update={"known_quantile": 0.2})
     trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"export": stricter}))
     assert list(fits) == ["bundle.refit.checkpoint.pt"]
-    thresholds = [read_manifest(b).known_threshold for b in (finished[0], tmp_path / "bundle")]
+    manifests = [read_manifest(b) for b in (finished[0], tmp_path / "bundle")]
+    thresholds = [each.known_threshold or 0 for each in manifests]
     assert thresholds[0] < thresholds[1]
 
 

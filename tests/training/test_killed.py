@@ -73,8 +73,8 @@ def with_folds(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def losses(lines: list[str]) -> list[str]:
-    """The lines with an epoch's loss."""
-    return [line for line in lines if re.match(r"epoch \d+: loss", line)]
+    """The lines that tell an epoch's loss, without the time that is left."""
+    return [line.rpartition(",")[0] for line in lines if re.match(r"epoch \d+: loss", line)]
 
 
 def undated(out: Path) -> dict[str, Any]:
@@ -134,3 +134,17 @@ def test_a_run_without_folds_that_is_killed_resumes(
     out = tmp_path / "killed" / "bundle"
     killed = without_folds.training.kill_at_line(out, EPOCH, 1)
     without_folds.assert_reached_again(killed, out)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["quantising", "judging", "int8"],
+    ids=["during the export", "before the gate", "after the gate"],
+)
+def test_killed_after_its_last_epoch(recipe: Path, data: Path, tmp_path: Path, line: str) -> None:
+    (tmp_path / "killed").mkdir()
+    finished = Finished(Training(recipe, data), tmp_path / "finished" / "bundle")
+    out = tmp_path / "killed" / "bundle"
+    killed = finished.training.kill_at_line(out, line, 1)
+    assert len(losses(killed)) == 2
+    finished.assert_reached_again(killed, out)

@@ -48,11 +48,13 @@ def fit_head(
     threads: int,
     teacher: Teacher | None,
     precision: Precision | None,
+    judged: Sequence[LabelledImage],
 ) -> Fitted:
     """Instead of minutes of training: the pretrained backbone, and a ridge regression."""
     assert (len(taxonomy.classes), device, teacher) == (2, "cpu", None)
     assert threads == usable_processors()
     assert precision is not None
+    assert judged
     network = Recogniser(recipe.backbone, classes=2).eval()
     network.backbone.load_pretrained()
     checkpoint.touch()
@@ -112,6 +114,8 @@ def test_both_engines_answer_alike(bundle: Path, manifest: Manifest) -> None:
         engine.start()
     int8, in_float = (engine.infer(pixels) for engine in engines)
     assert int8.coarse is in_float.coarse is None
+    assert int8.evidence is not None
+    assert in_float.evidence is not None
     assert int8.evidence.shape == in_float.evidence.shape == (4, 2, 2, 2)
     np.testing.assert_allclose(int8.probabilities, in_float.probabilities, atol=0.2)
 

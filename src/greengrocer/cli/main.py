@@ -6,7 +6,19 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from greengrocer.cli import data, evaluate, info, keys, predict, reload, serve, train
+from greengrocer.cli import (
+    bundle,
+    data,
+    evaluate,
+    import_model,
+    info,
+    keys,
+    predict,
+    reload,
+    serve,
+    teach,
+    train,
+)
 from greengrocer.cli.output import INTERRUPTED, MISTAKE, complain, lacking, let_go, warn
 from greengrocer.errors import GreengrocerError
 from greengrocer.safe_text import MAX_NAME, one_line
@@ -14,7 +26,19 @@ from greengrocer.suggestions import did_you_mean
 from greengrocer.telemetry.library_warnings import report_warnings
 from greengrocer.version import __version__
 
-COMMANDS = (serve, reload, keys, predict, info, data, train, evaluate)
+COMMANDS = (
+    serve,
+    reload,
+    keys,
+    predict,
+    info,
+    data,
+    train,
+    teach,
+    import_model,
+    bundle,
+    evaluate,
+)
 
 FLAG = re.compile(r"--?[^-\d]")  # not a negative number
 

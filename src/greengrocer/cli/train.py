@@ -1,4 +1,4 @@
-"""``greengrocer train``: trains a bundle from labelled images and a recipe."""
+"""``greengrocer train``: trains a bundle from labelled images, with a recipe or without one."""
 
 import argparse
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
-from greengrocer.errors import MissingExtra
+from greengrocer.errors import MissingExtra, UsageError
 from greengrocer.minimum_versions import check_minimum_versions
 
 if TYPE_CHECKING:
@@ -18,22 +18,53 @@ def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser(
         "train",
-        help="train a bundle",
-        description="Train a bundle from labelled images. A run that was stopped continues when it "
-        "is started again with the same flags. Needs the extra `train`.",
+        help="train a bundle on a folder of photos",
+        description="Train a bundle from labelled images: `greengrocer train PHOTOS` checks them, "
+        "chooses a recipe, trains, and writes the bundle and a report. A run that was stopped goes "
+        "on when it is started again with the same flags. Needs the extra `train`; with --quick, "
+        "the small extra `quick`.",
     )
+    parser.add_argument(
+        "photos",
+        type=Path,
+        nargs="?",
+        metavar="PHOTOS",
+        help="labelled images, as ~/photos: a folder a class",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="another spelling of PHOTOS")
+    parser.add_argument(
+        "--minutes",
+        type=_minutes,
+        metavar="N",
+        help="choose network, image size and epochs so that it takes at most N minutes, as 10",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="train only a head, on a network that ships: about a minute, without PyTorch",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="seed of all that is drawn, but with --recipe, which has its own (default: 7)",
+    )
+    _register_recipe(parser)
+    parser.set_defaults(run=run)
+
+
+def _register_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         type=Path,
-        required=True,
         metavar="FILE",
-        help="recipe in TOML, as recipes/grocery.toml",
+        help="recipe in TOML, as recipes/grocery.toml (default: one that fits the images)",
     )
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="labelled images, as ~/groceries"
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="BUNDLE", help="directory to write, as runs/shop"
+        "--out",
+        type=Path,
+        metavar="BUNDLE",
+        help="directory to write, as runs/shop (default: runs/, and PHOTOS' name)",
     )
     parser.add_argument(
         "--device",
@@ -42,11 +73,17 @@ def register(commands: "Commands") -> None:
         help="hardware to train on; auto: the GPU where there is one (default: auto)",
     )
     parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help="backbone instead of the recipe's, as timm:mobilenetv4_conv_small with the extra timm",
+    )
+    parser.add_argument(
         "--folds",
         type=int,
         choices=range(2, 11),
         metavar="N",
-        help="train on all images and calibrate by cross-validation with N folds, 2 to 10, as 5",
+        help="with --recipe: train on all images and calibrate by cross-validation with N folds, "
+        "2 to 10, as 5",
     )
     parser.add_argument(
         "--teacher",
@@ -54,39 +91,93 @@ def register(commands: "Commands") -> None:
         action="append",
         default=[],
         metavar="BUNDLE",
-        help="distil from an earlier --out of the same data and folds, as runs/large; repeatable",
+        help="with --recipe: distil from an earlier --out of the same data and folds, as "
+        "runs/large; repeatable",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, export, quantise, check and save; a run that was stopped is continued."""
+    """Train, export, quantise and save; a run that was stopped is continued."""
+    _check(arguments)
+    if arguments.quick:
+        from greengrocer.cli.quick import train_quickly  # noqa: PLC0415
+
+        seed = 7 if arguments.seed is None else arguments.seed
+        return train_quickly(arguments.photos, arguments.out, seed)
     check_minimum_versions({"torch", "train"})
     try:
-        from greengrocer.training.train import train  # noqa: PLC0415
+        from greengrocer.training import train  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtra("training", extra="train") from error
-    from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
-
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # for a log's reader
-    bundle = train(
-        read_recipe(arguments.recipe),
-        arguments.data,
+    if arguments.recipe:
+        bundle = _train_by_recipe(arguments)
+    else:
+        from greengrocer.cli.train_photos import train_and_report  # noqa: PLC0415
+
+        bundle = train_and_report(arguments, f"`{command_line(arguments)}`")
+    say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
+    return 0
+
+
+def _train_by_recipe(arguments: argparse.Namespace) -> Path:
+    from greengrocer.training.recipe import read_recipe  # noqa: PLC0415
+    from greengrocer.training.train import train  # noqa: PLC0415
+
+    recipe = read_recipe(arguments.recipe)
+    if arguments.network is not None:
+        recipe = recipe.model_copy(update={"backbone": arguments.network})
+    return train(
+        recipe,
+        arguments.photos,
         arguments.out,
         arguments.device,
         folds=arguments.folds,
         teachers=arguments.teacher,
         command=f"`{command_line(arguments)}`",
     )
-    say(f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`")
-    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Put the folder of images into ``photos``, and its name into ``out`` where none is given.
+
+    Raises UsageError for flags that do not go together.
+    """
+    if arguments.photos and arguments.data:
+        raise UsageError("PHOTOS and --data both name the images: give one of them")
+    arguments.photos = arguments.data = arguments.photos or arguments.data
+    if arguments.photos is None:
+        raise UsageError("train which images? Name a folder: greengrocer train PHOTOS")
+    if arguments.quick and arguments.recipe:
+        raise UsageError("--quick has no recipe: leave out --quick or --recipe")
+    if (arguments.folds or arguments.teacher) and not arguments.recipe:
+        raise UsageError("--folds and --teacher need --recipe FILE")
+    if arguments.recipe and (arguments.minutes or arguments.seed is not None):
+        raise UsageError("--minutes and --seed choose a recipe: leave them or --recipe out")
+    if arguments.out is None and not arguments.quick:
+        arguments.out = Path("runs") / (arguments.photos.resolve().stem or "photos")
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return value
 
 
 def command_line(arguments: argparse.Namespace) -> str:
     """The command line that continues this run."""
-    flags = ["--recipe", arguments.recipe, "--data", arguments.data, "--out", arguments.out]
+    flags = [arguments.photos or arguments.data, "--out", arguments.out]
+    if arguments.recipe:
+        flags += ["--recipe", arguments.recipe]
+    if arguments.minutes is not None:
+        flags += ["--minutes", f"{arguments.minutes:g}"]
+    if arguments.seed is not None:
+        flags += ["--seed", arguments.seed]
     if arguments.device != "auto":
         flags += ["--device", arguments.device]
+    if arguments.network is not None:
+        flags += ["--network", arguments.network]
     if arguments.folds is not None:
         flags += ["--folds", arguments.folds]
     for teacher in arguments.teacher:

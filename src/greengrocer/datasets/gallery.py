@@ -9,6 +9,8 @@ from greengrocer.datasets.dataset import read_split
 from greengrocer.datasets.locations import default_data_dir
 from greengrocer.errors import DatasetUnusable
 
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+
 
 @dataclass(frozen=True)
 class ShownImage:
@@ -50,7 +52,7 @@ def _validation_gallery(directory: Path) -> Gallery:
     pictures = tuple(
         ShownImage(picture.path, classes[picture.label])
         for picture in split.pictures
-        if picture.path.suffix.lower() in (".jpg", ".jpeg")
+        if picture.path.suffix.lower() in JPEG_SUFFIXES
     )
     missing = next((shown.path for shown in pictures if not shown.path.is_file()), None)
     if missing or not pictures:

@@ -13,6 +13,7 @@ from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import Model, save_bundle
 from greengrocer.networks.weights import Halves
 from greengrocer.training.learning.checkpoint import TeacherId
+from greengrocer.training.learning.curve import Point
 from greengrocer.training.plan import Plan
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.release.finish import Calibration, geometry_of
@@ -32,6 +33,8 @@ class Finished(NamedTuple):
     device: str
     precision: str
     pretrained_origin: str
+    quantisation: Mapping[str, Any]  # what ships, and what each attempt cost
+    curve: Sequence[Point] = ()
 
 
 def write_bundle(
@@ -86,6 +89,8 @@ def _provenance(
         "teacher_weights": [teacher.weights for teacher in teachers],
         "device": finished.device,
         "precision": finished.precision,
+        "quantisation": dict(finished.quantisation),
+        "curve": [point._asdict() for point in finished.curve],
         "date": made.isoformat(timespec="seconds"),
         "versions": versions | {"greengrocer": __version__, "python": platform.python_version()},
     }

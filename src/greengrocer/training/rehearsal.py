@@ -20,6 +20,7 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.figures.clusters import PROTOTYPES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.training.bundling import Finished, write_bundle
@@ -31,7 +32,7 @@ from greengrocer.training.release.calibrate import Thresholds
 from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
 from greengrocer.training.release.goldens import GOLDENS
-from greengrocer.training.release.prototypes import PROTOTYPES
+from greengrocer.training.release.ladder import Backbone
 from greengrocer.training.release.quantise import quantise
 
 COPIES = 4  # of a weight in a checkpoint: itself, its average, and two moments of its gradient
@@ -88,14 +89,14 @@ def _finished(network: Recogniser, job: TrainingJob, plan: Plan) -> Finished:
     in_float = backbone_graph(rounded.backbone, geometry)
     grey = np.full((geometry.height, geometry.width, 3), 127, np.uint8)
     prototypes = _random_prototypes(plan.shipped, network.backbone.channels)
-    in_int8 = quantise(in_float, [grey])
-    graph = Exported(in_float, in_int8, rounded.head, prototypes, geometry).graph(
+    backbone = Backbone(quantise(in_float, [grey]), "int8", 1)
+    graph = Exported(backbone, rounded.head, prototypes, geometry).graph(
         1.0, plan.taxonomy.coarse_of
     )
     calibration = Calibration(1.0, Thresholds(0.0, 0.0, 0.0), {})
     halves = weights | prototypes_to_float16(prototypes)
     origin = network.backbone.pretrained_origin
-    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin)
+    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin, {})
 
 
 def _random_prototypes(pictures: Pictures, channels: int) -> Prototypes:

@@ -1,0 +1,80 @@
+"""A zip or .tar.gz of labelled images, unpacked once into the person's cache."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import platformdirs
+
+from greengrocer.datasets.archives import Limits, read_archive
+from greengrocer.datasets.layouts.names import is_junk
+from greengrocer.datasets.progress import files_bar
+from greengrocer.errors import DatasetUnusable, DownloadFailed
+from greengrocer.regular_files import MAX_IMAGE_BYTES, open_regular
+
+SUFFIXES = (".zip", ".tar.gz", ".tgz")
+GROWTH = 20  # times its own size that an archive may unpack to; photos do not shrink
+ALLOWANCE = 2**28  # bytes that any archive may unpack to
+LIST_BYTES = 2**26  # of a zip's list of members: about half a million
+UNTOUCHED = 2**30  # bytes of the disk that stay free
+
+
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is named as an archive is."""
+    return path.name.lower().endswith(SUFFIXES) and not path.is_dir()
+
+
+def unpacked(archive: Path) -> Path:
+    """The folder with the files of ``archive``; it is unpacked unless it was before.
+
+    Raises DatasetUnusable where it is damaged, too large or cannot be written.
+    """
+    try:
+        with open_regular(archive) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        home = platformdirs.user_cache_path("greengrocer") / "unpacked"
+        target = home / digest
+        if not target.is_dir():
+            home.mkdir(parents=True, exist_ok=True)
+            _unpack(archive, home, target)
+    except DownloadFailed as error:
+        raise DatasetUnusable(str(error).removesuffix(": fetch it again")) from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise DatasetUnusable(f"{archive}: {error.strerror or error}{where}") from error
+    return target
+
+
+def _unpack(archive: Path, home: Path, target: Path) -> None:
+    room = max(shutil.disk_usage(home).free - UNTOUCHED, 0)
+    total = min(ALLOWANCE + GROWTH * archive.stat().st_size, room)
+    limits = Limits(member=MAX_IMAGE_BYTES, total=total, listing=LIST_BYTES)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=home))
+    try:
+        with files_bar(f"unpacking {archive.name}", None) as advance:
+            for name, content in read_archive(archive, str(archive), _wanted, limits):
+                path = unfinished / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                advance(len(content))
+        if not any(unfinished.iterdir()):
+            raise DatasetUnusable(f"{archive} is empty")
+        try:
+            os.replace(unfinished, target)
+        except OSError:
+            if not target.is_dir():  # or another run was first
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _wanted(name: str) -> str | None:
+    """The path below the target for a member, or None where it does not count."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        return None
+    if ":" in path.parts[0] or any(is_junk(part) for part in path.parts):
+        return None
+    return str(path)

@@ -1,0 +1,238 @@
+"""``teach`` and ``forget``: classes and images come into a bundle, and leave it, exactly.
+
+A quick bundle is computed again from its statistics, so it is what training with these images from
+the start would have made. To a bundle whose network was trained, classes are added on top: those
+that trained it keep their head to the bit.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+
+from greengrocer.bundles.bundle import Bundle, load_bundle, shipped_bundles
+from greengrocer.bundles.manifest import GRAPH, Manifest
+from greengrocer.bundles.save import check_new, replace_bundle
+from greengrocer.bundles.trained_on import LENGTH, TRAINED_ON
+from greengrocer.datasets.dataset import Taxonomy
+from greengrocer.errors import UsageError
+from greengrocer.features.extract import Embedder
+from greengrocer.graphs.answers import Head
+from greengrocer.graphs.parts import take_apart
+from greengrocer.locks import locked
+from greengrocer.quick.bundling import Content, made_now, write
+from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
+from greengrocer.quick.head import make_head
+from greengrocer.quick.on_top import extend
+from greengrocer.quick.statistics import Statistics
+from greengrocer.quick.statistics_file import ON_TOP, pack, read_statistics
+from greengrocer.quick.train import CALIBRATION
+from greengrocer.safe_text import check_name
+from greengrocer.suggestions import did_you_mean
+
+
+class Changed(NamedTuple):
+    """A bundle's new version: how many images came or went, and how good it is now."""
+
+    manifest: Manifest
+    images: int
+    skipped: int
+    calibration: Calibration | None
+
+
+class _Opened(NamedTuple):
+    bundle: Bundle
+    statistics: Statistics
+    settings: dict[str, Any]
+    backbone: onnx.ModelProto
+    head: Head
+    embedder: Embedder
+    out: Path | None
+
+    @property
+    def on_top(self) -> bool:
+        """Whether its network was trained, and classes are added on top."""
+        return self.statistics.rest is not None and ON_TOP in self.settings
+
+
+def teach(directory: Path, name: str, images: Sequence[Path], out: Path | None = None) -> Changed:
+    """Add ``images`` of the class ``name`` to the bundle in ``directory``.
+
+    The new version takes its place, or is written to the new directory ``out``.
+
+    Images that it has are skipped. Raises UsageError where the bundle cannot be taught, the class
+    trained its network, an image is of another class, or none is new; DatasetUnusable for an image
+    that cannot be read.
+    """
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UsageError(f"--class {error}") from error
+    opened = _open(directory, out)
+    _check_on_top(opened, name)
+    extracted = opened.embedder.extract(images)
+    statistics = opened.statistics
+    new = ~statistics.has(extracted.digests)
+    for row in np.flatnonzero(~new).tolist():
+        label = int(statistics.labels[_row_of(statistics, extracted.digests[row])])
+        if statistics.classes[label] != name:
+            raise UsageError(
+                f"{images[row]} is already an image of {statistics.classes[label]}: "
+                "forget it first, or leave it out"
+            )
+    digests = [digest for digest, is_new in zip(extracted.digests, new, strict=True) if is_new]
+    if not digests:
+        raise UsageError(f"{directory} has all of these images already: nothing to teach")
+    taught = statistics.add(name, digests, extracted.features[new])
+    chosen = [path for path, is_new in zip(images, new, strict=True) if is_new]
+    count = len(taught.labels) - len(statistics.labels)
+    return _write(opened, taught, chosen, count, len(images) - count)
+
+
+def forget_class(directory: Path, name: str, out: Path | None = None) -> Changed:
+    """Take the class ``name`` out of the bundle in ``directory``; no image of it is needed.
+
+    Raises UsageError where there is no such class, it trained the network, or one would be left.
+    """
+    opened = _open(directory, out)
+    statistics = opened.statistics
+    if name not in statistics.classes:
+        known = did_you_mean(name, list(statistics.classes))
+        raise UsageError(f"{directory} has no class {name!r}{known}")
+    _check_on_top(opened, name)
+    label = statistics.classes.index(name)
+    if statistics.rest is not None and statistics.rest.counts[label]:
+        raise UsageError(f"{name!r} has too many images to be forgotten: train again without it")
+    rest = statistics.without_class(name)
+    return _write(opened, rest, [], len(statistics.labels) - len(rest.labels), 0)
+
+
+def forget_images(directory: Path, images: Sequence[Path], out: Path | None = None) -> Changed:
+    """Take ``images`` out of the bundle in ``directory``; a class that has no more goes, too.
+
+    Raises UsageError where it has none of them, or one class would be left.
+    """
+    opened = _open(directory, out)
+    extracted = opened.embedder.extract(images)
+    rest = opened.statistics.without_images(extracted.digests)
+    count = len(opened.statistics.labels) - len(rest.labels)
+    if not count:
+        raise UsageError(f"{directory} has none of these images: nothing to forget")
+    for name, left in zip(rest.classes, rest.counts, strict=True):
+        if not left:
+            rest = rest.without_class(name)
+    return _write(opened, rest, [], count, len(images) - count)
+
+
+def _open(directory: Path, out: Path | None) -> _Opened:
+    if out is not None:
+        check_new(out)
+    elif directory.resolve() in {each.resolve() for each in shipped_bundles().values()}:
+        raise UsageError(
+            f"the bundle {directory.name} came with the product and is not changed: name the "
+            "directory for the new one, as --out runs/mine"
+        )
+    bundle = load_bundle(directory)
+    statistics, settings = read_statistics(bundle)
+    try:
+        backbone, head = take_apart(onnx.load_from_string(bundle.read(GRAPH)))
+    except ValueError as error:
+        raise UsageError(f"bundle {directory}: {GRAPH}: {error}") from error
+    graph = backbone.SerializeToString()
+
+    digest = hashlib.sha256(graph).hexdigest()
+    embedder = Embedder(graph, digest, bundle.manifest.geometry, len(head.weight))
+    return _Opened(bundle, statistics, settings, backbone, head, embedder, out)
+
+
+def _check_on_top(opened: _Opened, name: str) -> None:
+    trained = opened.settings.get(ON_TOP)
+    if isinstance(trained, list) and name in trained:
+        raise UsageError(
+            f"the class {name!r} trained the network of {opened.bundle.directory}: train again to "
+            "change it"
+        )
+
+
+def _row_of(statistics: Statistics, digest: str) -> int:
+    wanted = bytes.fromhex(digest[: 2 * LENGTH])
+    return next(row for row, each in enumerate(statistics.digests) if bytes(each) == wanted)
+
+
+def _write(
+    opened: _Opened, statistics: Statistics, images: Sequence[Path], count: int, skipped: int
+) -> Changed:
+    """Compute the head of ``statistics``, and put the new version in the place of the old."""
+    bundle, manifest = opened.bundle, opened.bundle.manifest
+    if len(statistics.classes) < 2:
+        raise UsageError(f"{bundle.directory} would have one class: a model needs at least two")
+    taxonomy = _taxonomy(manifest, statistics.classes)
+    seed = int(opened.settings.get("seed", 0))
+    if opened.on_top:
+        head, calibration = extend(opened.head, statistics, opened.settings, manifest, taxonomy)
+    else:
+        calibration = calibrate(statistics, taxonomy.coarse_of, seed, CALIBRATION)
+        head = make_head(statistics, calibration, taxonomy.coarse_of)
+    content = Content(
+        name=manifest.name,
+        taxonomy=taxonomy,
+        geometry=manifest.geometry,
+        calibration=calibration,
+        provenance=_provenance(manifest, statistics, calibration, opened.on_top),
+        trained_on=_trained_on(opened, statistics),
+        statistics=pack(statistics, opened.settings),
+    )
+    place = bundle.directory.resolve()
+    goldens = [
+        place / each.file for each in manifest.goldens if each.prediction in taxonomy.classes
+    ]
+    candidates = [*goldens, *images[:4]]
+    if opened.out is not None:
+        written = write(content, opened.backbone, head, candidates, opened.out)
+    else:
+        unfinished = place.with_name(f"{place.name}.new")
+        with locked(place.parent):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            written = write(content, opened.backbone, head, candidates, unfinished)
+            replace_bundle(unfinished, place)
+    return Changed(written, count, skipped, None if opened.on_top else calibration)
+
+
+def _taxonomy(manifest: Manifest, classes: tuple[str, ...]) -> Taxonomy:
+    """A new class is a coarse class of its own; a coarse class without classes goes."""
+    if manifest.coarse is None or manifest.coarse_of is None:
+        return Taxonomy(classes)
+    coarse_of = dict(zip(manifest.classes, manifest.coarse_of, strict=True))
+    names = [manifest.coarse[coarse_of[each]] if each in coarse_of else each for each in classes]
+    kept = [name for name in manifest.coarse if name in names]
+    kept += [name for name in dict.fromkeys(names) if name not in kept]
+    return Taxonomy(classes, tuple(kept), tuple(kept.index(name) for name in names))
+
+
+def _trained_on(opened: _Opened, statistics: Statistics) -> list[str]:
+    """The images of the new version: the kept, and those that only the old file names."""
+    kept = [bytes(each).hex() for each in statistics.digests]
+    if statistics.rest is None or TRAINED_ON not in opened.bundle.manifest.files:
+        return kept
+    packed = opened.bundle.read(TRAINED_ON)
+    starts = [packed[k : k + LENGTH].hex() for k in range(0, len(packed), LENGTH)]
+    before = {bytes(each).hex() for each in opened.statistics.digests}
+    return [each for each in starts if each not in before] + kept
+
+
+def _provenance(
+    manifest: Manifest, statistics: Statistics, calibration: Calibration, on_top: bool
+) -> dict[str, Any]:
+    origin = dict(manifest.provenance)
+    if on_top:
+        taught = int(np.count_nonzero(statistics.labels >= 0))
+        return origin | {"taught": {"pictures": taught, "date": made_now()["date"]}}
+    origin |= {"training": {"pictures": int(statistics.counts.sum())}}
+    origin.pop("out_of_fold", None)
+    if calibration.judged:
+        origin["out_of_fold"] = {"folds": FOLDS, "pictures": calibration.judged}
+    return origin | made_now()

@@ -1,0 +1,143 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from greengrocer.datasets.layouts.read import read_collection
+from greengrocer.errors import DatasetUnusable
+from support.layouts import by_class, codes, draw, groups, left_out
+
+FILES = ("img/1.jpg", "img/2.jpg", "img/3.jpg")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return draw(tmp_path, *FILES)
+
+
+def refusal(source: Path) -> str:
+    with pytest.raises(DatasetUnusable) as refused:
+        read_collection(source)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("path,label,coarse,split", "File,Class,Superclass,Subset"),
+        *("file_name,class_name,super_class,set", "Image Path,Label,Coarse Label,Split"),
+        *("path;label;coarse;split", "path\tlabel\tcoarse\tsplit"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_columns_under_the_names_that_people_use(data: Path, header: str, *, named: bool) -> None:
+    rows = [header, "img/1.jpg,fig,fruit,Train", "img/2.jpg,leek,root,VALID", "img/3.jpg,fig,fruit"]
+    delimiter = next(c for c in ";\t," if c in header)
+    text = "\ufeff" + "\r\n".join(row.replace(",", delimiter) for row in rows)
+    (data / "labels.csv").write_text(text)
+    found = read_collection(data / "labels.csv" if named else data)
+    assert found.layout == "table"
+    assert by_class(found) == {"fig": ["train:1.jpg", "train:3.jpg"], "leek": ["val:2.jpg"]}
+    assert groups(found) == {"fig": "fruit", "leek": "root"}
+    assert "no-split" in codes(found)
+
+
+def test_json_lines(data: Path) -> None:
+    rows = [{"path": "img/1.jpg", "label": 1}, {"path": "./img/2.jpg", "label": "leek"}]
+    (data / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    found = read_collection(data)
+    assert by_class(found) == {"1": ["1.jpg"], "leek": ["2.jpg"]}
+    assert found.taxonomy.coarse is None
+    assert {"labels-from-list", "unlisted"} <= codes(found)
+
+
+def test_a_list_for_each_split(data: Path) -> None:
+    (data / "train.csv").write_text("image,label\nimg/1.jpg,fig\nimg/2.jpg,leek\n")
+    (data / "Validation.csv").write_text("image,label\nimg/3.jpg,fig\n")
+    assert by_class(read_collection(data)) == {
+        "fig": ["train:1.jpg", "val:3.jpg"],
+        "leek": ["train:2.jpg"],
+    }
+
+
+def test_several_lists_are_refused(data: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (data / name).write_text("image,label\nimg/1.jpg,fig\n")
+    assert "several lists of images (a.csv, b.csv): name the one that counts" in refusal(data)
+
+
+def test_what_cannot_be_used_is_left_out(data: Path) -> None:
+    (data / "labels.csv").write_text(
+        "path,label\nimg\\1.jpg,fig\nimg/2.jpg,\nimg/9.jpg,fig\nimg/1.jpg,fig\nimg/3.jpg, fig \n"
+    )
+    found = read_collection(data)
+    assert by_class(found) == {"fig": ["1.jpg", "3.jpg"]}
+    assert left_out(found) == {"2.jpg": "unlabelled", "9.jpg": "missing"}
+    assert "listed-twice" in codes(found)
+
+
+def test_a_name_in_another_unicode_form_is_found(tmp_path: Path) -> None:
+    draw(tmp_path, "cre\u0301me.jpg", "fig.jpg")
+    (tmp_path / "l.csv").write_text("path,label\ncr\u00e9me.jpg,a\nfig.jpg,b\n")
+    assert by_class(read_collection(tmp_path)) == {"a": ["cre\u0301me.jpg"], "b": ["fig.jpg"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a,b\nimg/1.jpg,fig\n", "names of its columns, path and label among them: it has a, b"),
+        ("path,label\nimg/1.jpg,a\nimg/1.jpg,b\n", "line 2 and l.csv, line 3: 1.jpg is listed as"),
+        ("path,label,split\nimg/1.jpg,a,dev\n", "line 2: 'dev' is no split: write train, val"),
+        ("path,label\n,a\n", "line 2: the column 'path' is empty"),
+        ("path,label\nimg/7.jpg,a\n", "none of the 1 images that l.csv lists can be used"),
+        ("path,label,coarse\nimg/1.jpg,a,x\nimg/2.jpg,a,y\n", "the class 'a' is in 'x' and in 'y'"),
+    ],
+)
+def test_a_bad_list_is_refused_by_its_line(data: Path, text: str, why: str) -> None:
+    (data / "l.csv").write_text(text)
+    assert why in refusal(data / "l.csv")
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", '{"path": "img/1.jpg", "label": ["a", "b"]}'])
+def test_a_bad_line_of_json_is_refused_by_its_number(data: Path, line: str) -> None:
+    (data / "l.jsonl").write_text('{"path": "img/1.jpg", "label": "a"}\n' + line)
+    assert "l.jsonl, line 2: " in refusal(data / "l.jsonl")
+
+
+def test_a_list_in_another_encoding_is_refused(data: Path) -> None:
+    (data / "l.csv").write_bytes("path,label\nimg/1.jpg,p\xeache\n".encode("latin-1"))
+    assert "is not UTF-8: save it as CSV UTF-8" in refusal(data / "l.csv")
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_an_imagefolder_with_metadata(tmp_path: Path, name: str) -> None:
+    draw(tmp_path, "train/1.jpg", "train/2.jpg", "validation/3.jpg")
+    for split, rows in (("train", {"1": "fig", "2": "leek"}), ("validation", {"3": "fig"})):
+        records = [{"file_name": f"{file}.jpg", "label": label} for file, label in rows.items()]
+        lines = [json.dumps(record) for record in records]
+        if name.endswith("csv"):
+            lines = ["file_name,label", *(",".join(record.values()) for record in records)]
+        (tmp_path / split / name).write_text("\n".join(lines))
+    found = read_collection(tmp_path)
+    assert found.layout == "imagefolder"
+    assert by_class(found) == {"fig": ["train:1.jpg", "val:3.jpg"], "leek": ["train:2.jpg"]}
+
+
+def test_metadata_at_the_root_tells_splits_by_folders(tmp_path: Path) -> None:
+    draw(tmp_path, "train/1.jpg", "test/2.jpg")
+    rows = [{"file_name": f"{f}.jpg", "label": "fig"} for f in ("train/1", "test/2")]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert by_class(read_collection(tmp_path)) == {"fig": ["train:1.jpg", "test:2.jpg"]}
+
+
+def test_metadata_without_labels_leaves_them_to_the_folders(tmp_path: Path) -> None:
+    draw(tmp_path, "fig/1.jpg", "leek/2.jpg")
+    (tmp_path / "metadata.csv").write_text("file_name,text\nfig/1.jpg,a fig\n")
+    found = read_collection(tmp_path)
+    assert (found.layout, by_class(found)) == ("folders", {"fig": ["1.jpg"], "leek": ["2.jpg"]})
+
+
+def test_excluded_lines_do_not_count(data: Path) -> None:
+    (data / "l.csv").write_text("path,label\nimg/1.jpg,a\nimg/2.jpg,a\n")
+    assert by_class(read_collection(data, exclude=["2.*"])) == {"a": ["1.jpg"]}
