@@ -86,9 +86,10 @@ requirements:  ## pin the newest versions anew (needs uv)
 clean:  ## remove what these commands built
 	rm -rf .venv .venv-* build dist
 
+# Python compiles what it imports; pip would compile all, which is mostly tests and tools of libraries.
 .venv/installed: requirements/serve.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(SERVE)/pip install --quiet --disable-pip-version-check -r requirements/serve.txt
+	$(SERVE)/pip install --quiet --disable-pip-version-check --no-compile -r requirements/serve.txt
 	$(SERVE)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(SERVE)/pip uninstall -qq --yes setuptools  # Python 3.11 brings it; nothing here needs it
 	@touch $@
