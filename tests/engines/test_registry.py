@@ -96,17 +96,6 @@ def test_what_is_not_an_engine_is_refused(fake_bundle: Path, tmp_path: Path) -> 
     assert "the package magic-engine 1.0 is not an engine: it has no method start" in line
 
 
-def test_a_package_with_damaged_metadata_takes_no_other_engine_away(
-    fake_bundle: Path, tmp_path: Path
-) -> None:
-    plugin = write_plugin(tmp_path, "damaged", "magic", "nowhere:Engine")
-    (tmp_path / "damaged-1.0.dist-info" / "entry_points.txt").write_bytes(b"[x]\n\xff\xfe[[[")
-    (tmp_path / "dark.jpg").write_bytes(jpeg(5))
-    command = ("predict", str(tmp_path / "dark.jpg"), "--bundle", str(fake_bundle), "--json")
-    done = run(*command, "--engine", "fake", environment=python_path(plugin))
-    assert '"grey-0"' in done.stdout, done.stderr
-
-
 def test_an_engine_of_two_packages_is_refused(tmp_path: Path) -> None:
     plugin = write_plugin(tmp_path, "better-onnx", "onnx", "better:Engine", "Engine = None")
     line = mistake(run("serve", "--port", "0", environment=python_path(plugin)))
