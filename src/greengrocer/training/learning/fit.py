@@ -247,14 +247,24 @@ def fit(
         if held_out is not None:
             trainer.judge(loss, held_out)
         trainer.save(checkpoint, origin)
-        each = (time.monotonic() - began) / (trainer.epoch - first)
-        left = each * (recipe.optimisation.epochs - trainer.epoch)
+        spent = time.monotonic() - began
+        left = spent * _pixels(recipe, trainer.epoch) / _pixels(recipe, first, trainer.epoch)
         told = f", {trainer.curve[-1].told()}" if held_out is not None else ""
-        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}, {spoken(left)} left")
+        told += f", {spoken(left)} of epochs left" if left else ""
+        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}")
     trained = Recogniser(recipe.backbone, len(taxonomy.classes))
     trained.load_state_dict(trainer.average)
     devices = " + ".join(trainer.devices)
     return Fitted(trained.eval(), devices, precision, tuple(trainer.curve))
+
+
+def _pixels(recipe: Recipe, first: int, end: int | None = None) -> int:
+    """The pixels of an image in the epochs from ``first`` to ``end``, which is not counted."""
+    epochs = recipe.optimisation.epochs
+    sizes = (
+        recipe.augmentation.grown(each, epochs).image_size for each in range(epochs)[first:end]
+    )
+    return sum(size * size for size in sizes)
 
 
 def spoken(seconds: float) -> str:
