@@ -158,7 +158,7 @@ def _recipe(
         say(f"going on with the training that was stopped, by its recipe {path}")
         return recipe, None
     chosen = _choose(asked, splits)
-    for line in _told(chosen, splits, asked.minutes_left()):
+    for line in _told(chosen, splits, asked):
         say(line)
     path.parent.mkdir(parents=True, exist_ok=True)
     told = as_toml(chosen.recipe, f"Chosen by: {asked.command.strip('`')}")
@@ -210,7 +210,8 @@ def _write_hold_out(out: Path, report: Report, splits: Splits) -> None:
 def _found(report: Report) -> Iterator[str]:
     counts = [each.images for each in report.classes()]
     yield (
-        f"{report.source}: {len(report.images):,} images of {len(counts):,} classes, "
+        f"{report.source}: {len(report.images):,} images of {len(counts):,} "
+        f"class{'es' if len(counts) != 1 else ''}, "
         f"{min(counts, default=0):,} to {max(counts, default=0):,} a class"
     )
     for problem in report.problems:
@@ -225,23 +226,27 @@ def _found(report: Report) -> Iterator[str]:
         yield f"  `greengrocer data check {report.source} --report DIR` shows them"
 
 
-def _told(chosen: Chosen, splits: Splits, minutes: float | None) -> Iterator[str]:
-    """The plan; ``minutes`` are left for it."""
+def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
+    """The plan."""
     recipe, facts, step = chosen.recipe, chosen.facts, chosen.step
-    how, export = recipe.optimisation, recipe.export
-    sampling = ", small classes drawn more often" if how.class_balance else ""
+    how, export, left = recipe.optimisation, recipe.export, asked.minutes_left()
+    sampling = ", those of small classes more often" if how.class_balance else ""
     seconds = estimate(recipe, facts, step)
     each = step.image(recipe.backbone, recipe.augmentation.image_size) * how.batch_size
+    frozen = f"; its first {how.frozen_stages} stages stay as they are" if how.frozen_stages else ""
     yield "The plan:"
     yield f"  train     {facts.images:,} images{sampling}"
     yield f"  hold out  {facts.held_out:,} images, to judge and to calibrate by ({splits.origin})"
-    yield f"  network   {recipe.backbone}, from ImageNet; {how.frozen_stages} stages stay fixed"
-    yield f"  size      {recipe.augmentation.image_size} pixels, tested at {export.image_size}"
-    yield f"  epochs    {how.epochs}, in batches of {how.batch_size}"
+    yield f"  network   {recipe.backbone}, which has learned from ImageNet's photos{frozen}"
+    yield f"  size      {recipe.augmentation.image_size} pixels, in use {export.image_size}"
+    yield f"  epochs    {how.epochs}: as often it goes through the images, {how.batch_size} a step"
     yield f"  computed  {_computed(chosen)}"
-    yield f"  time      about {spoken(seconds)}: a step takes {each:.2g} s here"
-    if minutes is not None and seconds > 60 * minutes:
-        yield f"  warning: nothing smaller fits into {minutes:g} minutes; --quick takes about one"
+    yield f"  time      about {spoken(seconds)} from now: a step takes {each:.2g} s here"
+    if asked.minutes is not None and left is not None and seconds > 60 * left:
+        yield (
+            f"  warning: nothing smaller fits into {asked.minutes:g} minutes; --quick takes about "
+            "one"
+        )
 
 
 def _computed(chosen: Chosen) -> str:

@@ -89,10 +89,7 @@ def train(
     }
     answers = _answers(job, planned, taught)
     shipped = list(taught.values())[-1]
-    if precision is None:
-        asked = recipe.optimisation.precision
-        precision = choose_precision(asked, job.device, job.begun(stages))
-    job = job._replace(precision=precision)
+    job = job._replace(precision=precision or _precision(job, stages))
     rehearse(job, planned, shipped, candidates)
     with _kept(job, stages, command):
         if answers is None:
@@ -101,6 +98,11 @@ def train(
             finished = _train_on_all(job, planned, answers)
         write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
     return out
+
+
+def _precision(job: TrainingJob, stages: Sequence[str]) -> Precision:
+    asked = job.recipe.optimisation.precision
+    return choose_precision(asked, job.device, job.begun(stages))
 
 
 def _fold_stages(folds: int) -> list[str]:

@@ -248,7 +248,7 @@ def fit(
             trainer.judge(loss, held_out)
         trainer.save(checkpoint, origin)
         spent = time.monotonic() - began
-        left = spent * _pixels(recipe, trainer.epoch) / _pixels(recipe, first, trainer.epoch)
+        left = spent * _work(recipe, trainer.epoch) / _work(recipe, first, trainer.epoch)
         told = f", {trainer.curve[-1].told()}" if held_out is not None else ""
         told += f", {spoken(left)} of epochs left" if left else ""
         tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}")
@@ -258,13 +258,14 @@ def fit(
     return Fitted(trained.eval(), devices, precision, tuple(trainer.curve))
 
 
-def _pixels(recipe: Recipe, first: int, end: int | None = None) -> int:
-    """The pixels of an image in the epochs from ``first`` to ``end``, which is not counted."""
-    epochs = recipe.optimisation.epochs
-    sizes = (
-        recipe.augmentation.grown(each, epochs).image_size for each in range(epochs)[first:end]
-    )
-    return sum(size * size for size in sizes)
+def _work(recipe: Recipe, first: int, end: int | None = None) -> float:
+    """The cost of the epochs from ``first`` to ``end``, which is not counted, in some unit.
+
+    Of a full-sized epoch, about half is in proportion to the pixels; decoding is not.
+    """
+    how, epochs = recipe.augmentation, recipe.optimisation.epochs
+    sizes = (how.grown(each, epochs).image_size for each in range(epochs)[first:end])
+    return sum(1 + (size / how.image_size) ** 2 for size in sizes)
 
 
 def spoken(seconds: float) -> str:

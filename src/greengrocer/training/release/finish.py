@@ -72,7 +72,10 @@ class Exporter:
         start: int = 0,
     ) -> tuple[int, list[Attempt]]:
         """The first rung from ``start`` that is not refused for its answers to ``judged``."""
-        tqdm.write(f"judging on {len(judged)} images")
+        tqdm.write(
+            f"judging on {len(judged)} images whether the network answers as well in int8, in "
+            "which it is smaller and faster"
+        )
         truth = np.array([picture.label for picture in judged])
         in_float: list[ClassIds] = []
 
