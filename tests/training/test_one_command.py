@@ -137,9 +137,10 @@ ONE, TWO, BFLOAT16 = Way(1, "float32"), Way(2, "float32"), Way(1, "bfloat16")
     ("has_bfloat16", "seconds", "best"),
     [
         (False, {TWO: 0.4, ONE: 0.7}, TWO),
+        (False, {TWO: 0.7, ONE: 0.6}, TWO),
         (False, {TWO: 43, ONE: 3.5}, ONE),
         (True, {TWO: 43, ONE: 3.5, BFLOAT16: 2.5}, BFLOAT16),
-        (True, {TWO: 0.9, ONE: 0.7, BFLOAT16: 0.8}, ONE),
+        (True, {TWO: 1.0, ONE: 0.7, BFLOAT16: 0.8}, ONE),
     ],
 )
 def test_a_step_is_computed_in_the_fastest_way(

@@ -17,6 +17,7 @@ from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 
 BATCH = 8
 STEPS = 3  # after one that warms up
+MUCH = 0.75  # of the time with all threads
 LIMIT = 6.0  # seconds: no further step begins after as many, but one that is measured
 PROBE = Recipe(
     name="step",
@@ -46,16 +47,18 @@ class Work(NamedTuple):
 def fastest_way(work: Work) -> tuple[Way, StepCost, dict[Way, float]]:
     """How to compute a step of ``PROBE``, what it then costs, and the seconds of each way tried.
 
-    Tried are float32 with all of PyTorch's threads and with one, which is faster where others keep
-    the processors busy; then bfloat16, where this device has it.
+    Tried are float32 with all of PyTorch's threads and with one, which is taken where it is much
+    faster, for others keep the processors busy (they may soon be done, so a little does not count);
+    then bfloat16, where this device has it.
     """
     load, batches = _batches(PROBE, work)
     all_threads = torch.get_num_threads()
-    ways = [Way(all_threads, "float32")]
+    best = Way(all_threads, "float32")
+    spent = {best: _seconds(PROBE, work, batches, best)}
     if all_threads > 1 and work.device == "cpu":
-        ways.append(Way(1, "float32"))
-    spent = {way: _seconds(PROBE, work, batches, way) for way in ways}
-    best = min(spent, key=spent.__getitem__)
+        alone = Way(1, "float32")
+        spent[alone] = _seconds(PROBE, work, batches, alone)
+        best = alone if spent[alone] < MUCH * spent[best] else best
     if may_gain(work.device):
         other = Way(best.threads, "bfloat16")
         spent[other] = _seconds(PROBE, work, batches, other)

@@ -239,7 +239,7 @@ def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
     yield f"  hold out  {facts.held_out:,} images, to judge and to calibrate by ({splits.origin})"
     yield f"  network   {recipe.backbone}, which has learned from ImageNet's photos{frozen}"
     yield f"  size      {recipe.augmentation.image_size} pixels, in use {export.image_size}"
-    yield f"  epochs    {how.epochs}: as often it goes through the images, {how.batch_size} a step"
+    yield f"  epochs    {how.epochs}; each goes through all images, {how.batch_size} a step"
     yield f"  computed  {_computed(chosen)}"
     yield f"  time      about {spoken(seconds)} from now: a step takes {each:.2g} s here"
     if asked.minutes is not None and left is not None and seconds > 60 * left:
@@ -250,7 +250,7 @@ def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
 
 
 def _computed(chosen: Chosen) -> str:
-    """Such as "in bfloat16 by 2 threads: of 3 ways the fastest here (a small step: 0.27 s ...)"."""
+    """Such as "in bfloat16 by 2 threads, the best of 3 ways here (a small step takes ...)"."""
     way, tried = chosen.way, chosen.tried
     threads = f" by {way.threads} thread{'s' if way.threads > 1 else ''}"
     told = f"in {way.precision}{threads if chosen.step.device == 'cpu' else ''}"
@@ -258,7 +258,7 @@ def _computed(chosen: Chosen) -> str:
         return told
     slower = [f"{seconds:.2g}" for each, seconds in tried.items() if each != way]
     return (
-        f"{told}, the fastest of {len(tried)} ways here (a small step takes {tried[way]:.2g} s, "
+        f"{told}, the best of {len(tried)} ways here (a small step takes {tried[way]:.2g} s, "
         f"else {' or '.join(slower)} s)"
     )
 

@@ -82,7 +82,7 @@ class Trainer:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
-        tqdm.write(f"linear probe: loss {loss:.4f}")
+        tqdm.write(f"the last layer is fitted (linear probe): loss {loss:.4f}")
 
     def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
         """Train one epoch and return its mean loss."""
