@@ -1,5 +1,7 @@
 """``greengrocer train PHOTOS`` to its end, with an untrained network instead of minutes."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from greengrocer.training.measured_step import Way
 from greengrocer.training.recipe import Recipe, read_recipe
 from support.make_images import jpeg
 from support.networks import fit_two, untrained
+from support.servers import clean_environment
 
 CURVE = (Point(1, 0.9, 1, 2), Point(2, 0.3, 2, 2))
 
@@ -125,3 +128,28 @@ def test_one_class_is_refused_in_a_line(
     assert "photos: 6 images of 1 class, 6 to 6 a class" in found.out
     assert found.err.splitlines()[-1].startswith("greengrocer: photos cannot be trained on: see")
     assert not fits
+
+
+READ = """
+import sys
+from greengrocer.cli import train
+assert "torch" not in sys.modules
+train._spin_little()
+import torch
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "70000"}, "70000"), ({"OMP_WAIT_POLICY": "PASSIVE"}, "0")],
+)
+def test_threads_that_wait_give_up_the_processor_unless_told_otherwise(
+    given: dict[str, str], spins: str
+) -> None:
+    environment = clean_environment() | given | {"OMP_DISPLAY_ENV": "verbose"}
+    done = subprocess.run(
+        [sys.executable, "-c", READ], env=environment, capture_output=True, text=True, check=True
+    )
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("PyTorch was built with another OpenMP than GNU's")
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr

@@ -33,8 +33,9 @@ def training(run: Run) -> str:
         "longer better answered, more images would help."
     )
     told = (
-        f"Right after the last epoch: {number(last.right / last.of)}; at best, after epoch "
-        f"{best.epoch}: {number(best.right / best.of)}. The band is Wilson's 95 % interval."
+        f"Share of the held-out images that are right: {number(last.right / last.of)} after the "
+        f"last epoch, at best {number(best.right / best.of)} after epoch {best.epoch}. The band is "
+        "Wilson's 95 % interval."
     )
     points = [(each.epoch, each.right, each.of) for each in curve]
     losses = [(each.epoch, each.loss) for each in curve]
