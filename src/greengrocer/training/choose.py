@@ -47,9 +47,18 @@ class StepCost(NamedTuple):
 
     def image(self, network: str, size: int) -> float:
         """Seconds for one image of a training step."""
-        factor = LARGE_COST if network == LARGE_NETWORK else 1.0
-        compute = self.compute * factor * (size / MEASURED_SIZE) ** 2
+        compute = self.compute * _work(network, size)
         return max(self.load, compute) if self.device == "cuda" else self.load + compute
+
+    def measured(self, recipe: Recipe, compute: float) -> "StepCost":
+        """The same where an image of a step of ``recipe`` takes ``compute`` seconds."""
+        share = _work(recipe.backbone, recipe.augmentation.image_size)
+        return self._replace(compute=compute / share)
+
+
+def _work(network: str, size: int) -> float:
+    """Multiply-adds of ``network`` on images of ``size``, as multiples of what is measured."""
+    return (LARGE_COST if network == LARGE_NETWORK else 1.0) * (size / MEASURED_SIZE) ** 2
 
 
 def choose_recipe(
@@ -108,8 +117,7 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
         facts.images * step.image(recipe.backbone, sizes.grown(epoch, how.epochs).image_size)
         for epoch in range(how.epochs)
     )
-    factor = LARGE_COST if recipe.backbone == LARGE_NETWORK else 1.0
-    factor *= (recipe.export.image_size / MEASURED_SIZE) ** 2
+    factor = _work(recipe.backbone, recipe.export.image_size)
     # A forward pass, on the processor even where a GPU trains.
     answered = step.load + PROBE * step.compute * factor
     probed = how.linear_probe_epochs * facts.images * answered
@@ -120,7 +128,7 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
 
 
 CURVE_IMAGES = 200  # held-out images, at most, that are answered after each epoch
-FIXED_SECONDS = 30.0  # the graph is written, loaded and tested
+FIXED_SECONDS = 20.0  # the graph is written, loaded and tested
 
 
 def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int) -> Recipe:

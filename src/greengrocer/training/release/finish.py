@@ -1,6 +1,7 @@
 """From a trained network to what ships: rounded, exported, quantised, judged, calibrated."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,9 @@ from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.attempt import Attempt, Backbone, Shipped
 from greengrocer.training.release.export import answer_graph, backbone_graph
-from greengrocer.training.release.ladder import Attempt, Backbone, Ladder, Shipped
+from greengrocer.training.release.ladder import Ladder
 from greengrocer.training.release.measure import answer_pictures, pool_features
 from greengrocer.training.release.prototypes import find_prototypes
 from greengrocer.training.release.quantisation_loss import Comparison, compare
@@ -41,14 +43,21 @@ class Exported(NamedTuple):
 
 
 class Exporter:
-    """A network that was trained, on its way to what ships, by the images that trained it."""
+    """A network that was trained, on its way to what ships, by the images that trained it.
+
+    What its ladder finds is kept in the file ``kept``, where that is given.
+    """
 
     def __init__(
-        self, network: Recogniser, training: Sequence[LabelledImage], recipe: Recipe
+        self,
+        network: Recogniser,
+        training: Sequence[LabelledImage],
+        recipe: Recipe,
+        kept: Path | None = None,
     ) -> None:
         self.head, self.training, self.geometry = network.head, training, geometry_of(recipe)
         self.in_float = backbone_graph(network.backbone, self.geometry)
-        self.ladder = Ladder(self.in_float, training, recipe, self.geometry)
+        self.ladder = Ladder(self.in_float, training, recipe, self.geometry, kept)
 
     def climb(
         self,
@@ -57,14 +66,19 @@ class Exporter:
         start: int = 0,
     ) -> tuple[int, list[Attempt]]:
         """The first rung from ``start`` that is not refused for its answers to ``judged``."""
-        tqdm.write(f"judging on {len(judged)} images")
+        tqdm.write(
+            f"judging on {len(judged)} images whether the network answers as well in int8, in "
+            "which it is smaller and faster"
+        )
         truth = np.array([picture.label for picture in judged])
-        in_float = self.logits(self.in_float, judged).argmax(axis=1)
+        in_float: list[ClassIds] = []
 
         def judge(backbone: onnx.ModelProto) -> Comparison:
-            return compare(in_float, self.logits(backbone, judged).argmax(axis=1), truth)
+            if not in_float:
+                in_float.append(self.logits(self.in_float, judged).argmax(axis=1))
+            return compare(in_float[0], self.logits(backbone, judged).argmax(axis=1), truth)
 
-        return self.ladder.climb(judge, refuse, start)
+        return self.ladder.climb(judged, judge, refuse, start)
 
     def logits(self, backbone: onnx.ModelProto, pictures: Sequence[LabelledImage]) -> Floats:
         """What the head makes of the features of ``backbone``: float32 [N, classes]."""
