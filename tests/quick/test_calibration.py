@@ -36,6 +36,21 @@ def test_alike_images_are_held_out_together() -> None:
     assert (folds != NEVER_HELD_OUT).all()
 
 
+def test_near_duplicates_are_held_out_together_in_a_class_of_one_scene() -> None:
+    random = np.random.default_rng(3)
+    one = random.normal(0, 1, (8, 400)) + 3 * random.normal(0, 1, 400)  # a scene: cosines of 0.9
+    scene = np.repeat(one, 2, axis=0) + 0.1 * random.normal(0, 1, (16, 400))
+    other = random.normal(0, 1, (10, 400))
+    digests = [hashlib.sha256(bytes([k])).hexdigest() for k in range(26)]
+    found = gather("ab", digests, np.repeat([0, 1], [16, 10]), np.concatenate([scene, other]))
+    folds = folds_of(found, seed=1)
+    fold = {bytes(d).hex(): int(f) for d, f in zip(found.digests, folds, strict=True)}
+    pairs = [[fold[d[:16]] for d in digests[k : k + 2]] for k in range(0, 16, 2)]
+    assert all(first == second for first, second in pairs)
+    assert len({first for first, _ in pairs}) > 1
+    assert (folds != NEVER_HELD_OUT).all()
+
+
 def test_confidence_is_honest_on_images_that_were_not_there() -> None:
     found = drawn(25, noise=1.2)
     calibration = calibrate(found, None, 1, CALIBRATION)
@@ -77,7 +92,7 @@ def test_a_prototype_points_to_its_class_and_away_from_what_varies_within_classe
     noisy = found.features.copy()
     noisy[:, -1] = 50 * noisy[:, -1]
     moments = gather("abcd", [bytes(d).hex() for d in found.digests], found.labels, noisy).moments()
-    centre, directions = prototypes(moments)
+    centre, directions = prototypes(moments, discriminant(moments))
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
     np.testing.assert_allclose(centre, noisy.astype(float).mean(axis=0))
     means = moments.sums / moments.counts[:, None] - centre
