@@ -12,6 +12,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds
 from greengrocer.quick.discriminant import Discriminant, discriminant
+from greengrocer.quick.shots import with_bursts
 from greengrocer.quick.statistics import Doubles, Moments, Statistics
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 from greengrocer.training.recipe import Export
@@ -79,23 +80,29 @@ def calibrate(
 
 
 def folds_of(statistics: Statistics, seed: int) -> ClassIds:
-    """The fold of each kept image; the images of a scene stay together.
+    """The fold of each kept image; the images of a scene and of a burst stay together.
 
-    Scenes are those of docs/decisions/005. Of a class that is all one scene the images are held
-    out one by one, only near-duplicates together: its figures flatter.
+    Scenes are those of docs/decisions/005, bursts those of ``with_bursts``. Where that leaves a
+    class one group, scenes alone divide it, then near-duplicates, then nothing is kept together:
+    its figures flatter.
     """
     pictures = [LabelledImage(Path(), int(label)) for label in statistics.labels]
     rows = statistics.features.astype(np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     scenes = np.array(group_scenes(pictures, rows))
+    groups = np.array(with_bursts(scenes.tolist(), statistics.shots, statistics.labels, rows))
     for label in np.unique(statistics.labels):
         members = np.flatnonzero(statistics.labels == label)
-        if len(set(scenes[members])) == 1:
-            alike = _near_duplicates(rows[members])
-            if len(set(alike)) == 1:  # there is nothing else to hold out
-                alike = list(range(len(members)))
-            scenes[members] = scenes.max() + 1 + np.array(alike)
-    return np.array(scene_folds(pictures, scenes.tolist(), FOLDS, seed))
+        finer = (
+            lambda of: scenes[of],
+            lambda of: np.array(_near_duplicates(rows[of])),
+            lambda of: np.arange(len(of)),
+        )
+        for divide in finer:
+            if len(set(groups[members])) > 1:
+                break
+            groups[members] = groups.max() + 1 + divide(members)
+    return np.array(scene_folds(pictures, groups.tolist(), FOLDS, seed))
 
 
 def _near_duplicates(rows: Floats) -> list[int]:

@@ -31,6 +31,7 @@ from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
 from greengrocer.quick.on_top import extend
+from greengrocer.quick.shots import shots_of
 from greengrocer.quick.statistics import Statistics
 from greengrocer.quick.statistics_file import ON_TOP, pack, read_statistics
 from greengrocer.quick.train import CALIBRATION
@@ -106,8 +107,8 @@ def _teach(opened: _Opened, name: str, files: Sequence[Path]) -> Changed:
     digests = [digest for digest, is_new in zip(extracted.digests, new, strict=True) if is_new]
     if not digests:
         raise UsageError(f"{directory} has all of these images already: nothing to teach")
-    taught = statistics.add(name, digests, extracted.features[new])
     chosen = [path for path, is_new in zip(images, new, strict=True) if is_new]
+    taught = statistics.add(name, digests, extracted.features[new], shots_of(chosen))
     count = len(taught.labels) - len(statistics.labels)
     changed = _write(opened, taught, chosen, count, len(images) - count)
     return changed._replace(unreadable=unreadable)

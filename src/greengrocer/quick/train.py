@@ -18,6 +18,7 @@ from greengrocer.features.extract import Extracted, shipped_embedder
 from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
+from greengrocer.quick.shots import shots_of
 from greengrocer.quick.statistics import Statistics, gather
 from greengrocer.quick.statistics_file import pack
 from greengrocer.training.recipe import Export
@@ -52,7 +53,13 @@ def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
     dataset, extracted, unreadable = read_labelled(data)
     labels = np.array([image.label for image in dataset.pictures], np.int64)
     _check_contradictions(dataset, extracted)
-    statistics = gather(dataset.taxonomy.classes, extracted.digests, labels, extracted.features)
+    statistics = gather(
+        dataset.taxonomy.classes,
+        extracted.digests,
+        labels,
+        extracted.features,
+        shots_of([image.path for image in dataset.pictures]),
+    )
     calibration = calibrate(statistics, dataset.taxonomy.coarse_of, seed, CALIBRATION)
     head = make_head(statistics, calibration, dataset.taxonomy.coarse_of)
     scores = extracted.features @ head.weight + head.bias
