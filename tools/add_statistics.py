@@ -15,6 +15,7 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, STATISTICS, write_manifest
 from greengrocer.features.extract import Embedder
 from greengrocer.graphs.parts import take_apart
+from greengrocer.quick.shots import unnumbered
 from greengrocer.quick.statistics import Statistics, moments_of
 from greengrocer.quick.statistics_file import ON_TOP, pack
 from greengrocer.quick.train import read_labelled
@@ -37,6 +38,7 @@ def main(directory: Path, data: Path) -> None:
         np.zeros((0, 8), np.uint8),
         np.zeros(0, np.int64),
         np.zeros((0, features.shape[1]), np.float16),
+        unnumbered(0),
         moments_of(features.astype(np.float16), labels, len(manifest.classes)),
     )
     settings = {ON_TOP: list(manifest.classes), "prototypes": len(head.directions)}
