@@ -1,12 +1,14 @@
 """Labelled images on disk to features, on all processors, with a progress bar."""
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
@@ -41,6 +43,7 @@ class Embedder:
         """``graph`` is an ONNX file and ``digest`` its SHA-256; see ``make_embedder``."""
         self._graph = graph
         self._embed: Embed | None = None
+        self._loading = threading.Lock()
         self._geometry = geometry
         self._channels = channels
         self._cache = FeatureCache(digest, channels)
@@ -49,8 +52,6 @@ class Embedder:
         """The features of the images at ``paths``; raises DatasetUnusable for one unreadable."""
         if not paths:
             return Extracted(np.zeros((0, self._channels), np.float32), ())
-        if self._embed is None:
-            self._embed = make_embedder(self._graph)
         with ThreadPoolExecutor(threads or usable_processors(), "features") as pool:
             try:
                 found = pool.map(self._one, paths)
@@ -60,22 +61,35 @@ class Embedder:
         features, digests = zip(*rows, strict=True)
         return Extracted(np.stack(features), digests)
 
+    def features(self, digest: str, decoded: Callable[[], Image.Image]) -> Floats:
+        """The features float32 [channels] of one image, by the SHA-256 of its file.
+
+        ``decoded`` gives the image where its features are not in the cache: decoded for the size
+        of the geometry. May be called from several threads.
+        """
+        kept = self._cache.get(digest)
+        if kept is not None:
+            return kept
+        found: Floats = self._embedder()(fit(decoded(), self._geometry)[None])[0]
+        self._cache.put(digest, found)
+        return found
+
     def _one(self, path: Path) -> tuple[Floats, str]:
-        assert self._embed is not None
         try:
             data = read_regular(path, MAX_IMAGE_BYTES)
             digest = hashlib.sha256(data).hexdigest()
-            kept = self._cache.get(digest)
-            if kept is not None:
-                return kept, digest
-            pixels = fit(decode(data, self._geometry.size), self._geometry)
+            return self.features(digest, lambda: decode(data, self._geometry.size)), digest
         except OSError as error:
             raise DatasetUnusable(f"{path}: {error.strerror or error}") from error
         except ImageRefused as error:
             raise DatasetUnusable(f"{path}: {error}") from error
-        features = self._embed(pixels[None])[0]
-        self._cache.put(digest, features)
-        return features, digest
+
+    def _embedder(self) -> Embed:
+        """Load the backbone when the first image needs it."""
+        with self._loading:
+            if self._embed is None:
+                self._embed = make_embedder(self._graph)
+            return self._embed
 
 
 def shipped_embedder() -> Embedder:
