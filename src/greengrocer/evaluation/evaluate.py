@@ -9,13 +9,15 @@ import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
-from greengrocer.datasets.dataset import SUFFIXES, Dataset
+from greengrocer.datasets.dataset import Dataset
+from greengrocer.datasets.layouts.tree import scan_tree
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.score import ClassIds, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, AnswerOptions, Level
+from greengrocer.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
     """
     if pipeline.labels.known_threshold is None:
         raise UsageError("this model gives no known score: leave out --unknown")
-    paths = [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    paths = sorted(scan_tree(directory).top.below())
     if not paths:
         raise DatasetUnusable(f"{directory} holds no images")
     answers = _classify(pipeline, paths, threads)
@@ -125,7 +127,10 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(
-            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has"
+            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has; it "
+            f"knows {len(set(names)) - len(strange)} of the {len(set(names))} classes there: name "
+            "another model with --bundle, or leave folders out with --exclude"
+            f"{did_you_mean(strange[0], manifest.classes)}"
         )
     return np.array([ids[name] for name in names])
 

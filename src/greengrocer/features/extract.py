@@ -55,7 +55,7 @@ class Embedder:
         with ThreadPoolExecutor(threads or usable_processors(), "features") as pool:
             try:
                 found = pool.map(self._one, paths)
-                rows = list(tqdm(found, "features", len(paths), unit="image", mininterval=1))
+                rows = list(tqdm(found, "features", len(paths), unit="image", disable=None))
             finally:
                 pool.shutdown(cancel_futures=True)
         features, digests = zip(*rows, strict=True)
