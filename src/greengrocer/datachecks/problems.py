@@ -40,10 +40,7 @@ _LEFT_OUT = {
     "loose": ("beside the folders of classes", "move them into the folder of their class"),
     "missing": ("listed, but not there", "correct the list, or put them there"),
     "unlabelled": ("without a label", "they do not count; give them a label, or leave it so"),
-    "unreadable": (
-        "or folders that cannot be followed or entered",
-        "correct the link or the permission",
-    ),
+    "unreadable": ("or folder that cannot be opened", "correct the link or the permission"),
 }
 
 
@@ -62,7 +59,11 @@ def find_problems(
         found.append(Problem("unreadable", Severity.WARNING, text, "replace or remove them", items))
     found += _by_format(collection.left_out, root)
     for kind, (what, todo) in _LEFT_OUT.items():
-        items = tuple(shown(each.path, root) for each in collection.left_out if each.kind == kind)
+        items = tuple(
+            shown(each.path, root) + (f": {each.why}" if kind == "unreadable" else "")
+            for each in collection.left_out
+            if each.kind == kind
+        )
         if items:
             text = f"{counted(len(items), 'file')} {what}"
             found.append(Problem(kind, Severity.WARNING, text, todo, items))
