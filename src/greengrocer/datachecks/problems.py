@@ -40,7 +40,7 @@ _LEFT_OUT = {
     "loose": ("beside the folders of classes", "move them into the folder of their class"),
     "missing": ("listed, but not there", "correct the list, or put them there"),
     "unlabelled": ("without a label", "they do not count; give them a label, or leave it so"),
-    "unreadable": ("or folder that cannot be opened", "correct the link or the permission"),
+    "unreadable": ("that cannot be opened", "correct the link or the permission"),
 }
 
 
@@ -65,7 +65,8 @@ def find_problems(
             if each.kind == kind
         )
         if items:
-            text = f"{counted(len(items), 'file')} {what}"
+            noun = "path" if kind == "unreadable" else "file"  # a folder, a link, a pipe
+            text = f"{counted(len(items), noun)} {what}"
             found.append(Problem(kind, Severity.WARNING, text, todo, items))
     for note in collection.notes:
         if note.code == "not-in-train":

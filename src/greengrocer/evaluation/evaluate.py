@@ -17,7 +17,6 @@ from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.score import ClassIds, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, AnswerOptions, Level
-from greengrocer.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,6 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
             f"the model {manifest.name} has no class {strange[0]!r}, which the data set has; it "
             f"knows {len(set(names)) - len(strange)} of the {len(set(names))} classes there: name "
             "another model with --bundle, or leave folders out with --exclude"
-            f"{did_you_mean(strange[0], manifest.classes)}"
         )
     return np.array([ids[name] for name in names])
 
