@@ -1,12 +1,14 @@
 """Labelled images on disk to features, on all processors, with a progress bar."""
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from greengrocer.context import Context
@@ -56,6 +58,7 @@ class Embedder:
         """``graph`` is an ONNX file and ``digest`` its SHA-256; see ``make_embedder``."""
         self._graph = graph
         self._embed: Embed | None = None
+        self._loading = threading.Lock()
         self._geometry = geometry
         self._channels = channels
         self._cache = FeatureCache(digest, channels)
@@ -73,12 +76,10 @@ class Embedder:
 
         An image that is in the cache was decoded before, so it is not decoded again.
         """
-        if self._embed is None:
-            self._embed = make_embedder(self._graph)
         with ThreadPoolExecutor(threads or usable_processors(), "features") as pool:
             try:
                 found = pool.map(self._one, paths)
-                done = list(tqdm(found, "features", len(paths), unit="image", mininterval=1))
+                done = list(tqdm(found, "features", len(paths), unit="image", disable=None))
             finally:
                 pool.shutdown(cancel_futures=True)
         read = {row: each for row, each in enumerate(done) if not isinstance(each, str)}
@@ -89,27 +90,43 @@ class Embedder:
         unreadable = {row: each for row, each in enumerate(done) if isinstance(each, str)}
         return Readable(extracted, tuple(read), unreadable)
 
+    def features(self, digest: str, decoded: Callable[[], Image.Image]) -> Floats:
+        """The features float32 [channels] of one image, by the SHA-256 of its file.
+
+        ``decoded`` gives the image where its features are not in the cache: decoded for the size
+        of the geometry. May be called from several threads.
+        """
+        kept = self._cache.get(digest)
+        if kept is not None:
+            return kept
+        found: Floats = self._embedder()(fit(decoded(), self._geometry)[None])[0]
+        self._cache.put(digest, found)
+        return found
+
     def _one(self, path: Path) -> tuple[Floats, str] | str:
         """The features and the SHA-256 of the image at ``path``, or why it cannot be read."""
-        assert self._embed is not None
         try:
             data = read_regular(path, MAX_IMAGE_BYTES)
             digest = hashlib.sha256(data).hexdigest()
-            kept = self._cache.get(digest)
-            if kept is not None:
-                return kept, digest
-            plan = plan_decode(data, self._geometry.size)
-            with self._budget.reserve(plan.memory_bytes, Context()):
-                pixels = fit(plan.decode(), self._geometry)
+            return self.features(digest, lambda: self._decode(data)), digest
         except OSError as error:
             return error.strerror or str(error)
         except ImageRefused as error:
             return str(error)
         except MemoryError:
             return "there is too little memory to decode it"
-        features = self._embed(pixels[None])[0]
-        self._cache.put(digest, features)
-        return features, digest
+
+    def _decode(self, data: bytes) -> Image.Image:
+        plan = plan_decode(data, self._geometry.size)
+        with self._budget.reserve(plan.memory_bytes, Context()):
+            return plan.decode()
+
+    def _embedder(self) -> Embed:
+        """Load the backbone when the first image needs it."""
+        with self._loading:
+            if self._embed is None:
+                self._embed = make_embedder(self._graph)
+            return self._embed
 
 
 def shipped_embedder() -> Embedder:
