@@ -72,9 +72,9 @@ def test_models(
         ((*TORCHVISION, "--crop", 2), "--crop is 2: it is a share"),
         ((*TORCHVISION, "--mean", "1,2"), "--mean has 2 values"),
         ((*TORCHVISION, "--resize", 20), "shorter_side is smaller than the crop"),
-        ((*TORCHVISION, "--std", 0), "--std must be above 0"),
+        ((*TORCHVISION, "--std", 0), "the deviation of pixels must be over 0"),
         ((*TORCHVISION, "--output", "score"), "has no output score: it has output"),
-        ((*TORCHVISION, "--layout", "nhwc"), "which are not RGB"),
+        ((*TORCHVISION, "--layout", "nhwc"), "not of RGB"),
         ((*TORCHVISION, "--config", "none.json"), "none.json: No such file"),
     ],
 )

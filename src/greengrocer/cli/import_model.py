@@ -1,6 +1,7 @@
 """``greengrocer import``: a model that exists as an ONNX file becomes a bundle."""
 
 import argparse
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,9 +210,20 @@ def _say_proof(imported: "Imported") -> None:
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one number, or three with commas between, as 0.485,0.456,0.406"
+        )
+    return numbers
 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    return int(width), int(height or width)
+    try:
+        return int(width), int(height or width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, as 224 or 320x240") from None
