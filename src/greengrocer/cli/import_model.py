@@ -43,15 +43,23 @@ def register(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--coarse",
-        type=Path,
-        metavar="FILE",
-        help="coarse class of each class, as lines of class,coarse (default: no hierarchy)",
+        metavar="FILE|none",
+        help="coarse class of each class, as lines of class,coarse; none: of nested folders of "
+        "--data the outermost are the classes (default: no hierarchy)",
     )
     parser.add_argument(
         "--data",
         type=Path,
         metavar="PHOTOS",
-        help="labelled photos that calibrate it and prove it, as photos (default: none)",
+        help="labelled photos that calibrate it and prove it: a folder for each class, a CSV or "
+        "JSONL that lists images, or a zip, as photos (default: none)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="photos or folders that do not count, as '*_thumb.jpg'; repeatable",
     )
     parser.add_argument(
         "--out", type=Path, metavar="BUNDLE", help="directory to write (default: runs/MODEL)"
@@ -138,9 +146,11 @@ def _order(arguments: argparse.Namespace) -> "Order":
         out=arguments.out or Path("runs", name),
         name=name[:100],
         labels=arguments.labels,
-        coarse=arguments.coarse,
+        coarse=None if arguments.coarse in (None, "none") else Path(arguments.coarse),
         config=arguments.config,
         photos=arguments.data,
+        photos_coarse="none" if arguments.coarse == "none" else None,
+        exclude=arguments.exclude,
         wishes=_wishes(arguments),
         layout=arguments.layout and arguments.layout.upper(),
         output=arguments.output,

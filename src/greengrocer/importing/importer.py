@@ -60,7 +60,7 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
     found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
     taxonomy = taxonomy_of(order.model, found.head.classes, names, order.coarse)
     found = found._replace(head=replace(found.head, coarse_of=taxonomy.coarse_of))
-    photos = read_photos(order.photos, taxonomy.classes) if order.photos else None
+    photos = _photos(order, taxonomy, tell)
     body, verdict, calibration = _measure(found, photos, taxonomy, order, tell)
     head = replace(
         found.head, temperature=calibration.temperature, prototypes=calibration.prototypes
@@ -74,6 +74,18 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
         rows = _prove(found, probes, calibration.temperature, open_bundle(made), verdict, order)
         made.rename(order.out)
     return Imported(rows, taxonomy, verdict, calibration.temperature)
+
+
+def _photos(order: Order, taxonomy: Taxonomy, tell: Tell) -> Photos | None:
+    if order.photos is None:
+        return None
+    return read_photos(
+        order.photos,
+        taxonomy.classes,
+        tell,
+        coarse=order.photos_coarse,
+        exclude=order.exclude,
+    )
 
 
 def _measure(

@@ -22,7 +22,7 @@ from greengrocer.importing.fold import PIXELS
 from greengrocer.importing.gate import Verdict
 from greengrocer.importing.head import Head
 from greengrocer.importing.order import Order
-from greengrocer.importing.photos import Photos, digest, read_pixels
+from greengrocer.importing.photos import Photos, read_pixels
 from greengrocer.importing.source import open_session
 from greengrocer.importing.understand import Understood
 from greengrocer.version import __version__
@@ -152,6 +152,6 @@ def _provenance(
         told["held_out"] = {"pictures": len(photos.judging)}
         told["fitted_with"] = {"pictures": len(photos.fitting)}
         told["held_out"]["sha256"] = hashlib.sha256(
-            "".join(sorted(digest(photo.path) for photo in photos.judging)).encode()
+            "".join(sorted(photo.digest or "" for photo in photos.judging)).encode()
         ).hexdigest()
     return told
