@@ -61,6 +61,8 @@ def training(tmp_path: Path) -> list[LabelledImage]:
 def test_blocks_by_the_names_of_their_nodes() -> None:
     assert block_of("block3/expand/relu6") == "block3"
     assert block_of("stem") == "stem"
+    assert block_of("stem/relu6") == "stem"
+    assert block_of("Conv12") == "Conv12"
     assert block_of("/stages/stages.0/conv/Conv") == "stages/stages.0"
 
 

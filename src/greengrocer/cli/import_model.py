@@ -209,9 +209,11 @@ def _say_proof(imported: "Imported") -> None:
         source = classes[row.source][:label]
         say(f"{row.probe:{name}}  {source:{label}}  {same:10}  {row.apart:8.1e}  {row.alone:11.1e}")
     agree = sum(row.source == row.bundle for row in rows)
-    if imported.verdict.ships:
+    if imported.precision != "float32":
         worst = max(row.by_float for row in rows)
-        say(f"the bundle is int8: its probabilities are at most {worst:.1e} from those of float")
+        some = " with some layers in float" if imported.precision == "mixed" else ""
+        away = f"at most {worst:.1e} from those of float"
+        say(f"the bundle is int8{some}: its probabilities are {away}")
     say(
         f"same top-1 on {agree} of {len(rows)} probes; probabilities at most "
         f"{max(row.apart for row in rows):.1e} apart from file to answer, and the float graph "

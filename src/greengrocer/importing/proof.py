@@ -1,5 +1,6 @@
 """The proof of an import: probes answered by the source as its framework does it, and by us."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +55,12 @@ class Reference:
         self.size = size
         self.gives_probabilities = gives_probabilities
         self._session = source.session()
+
+    def behind(self, how: Preprocessing) -> "Reference":
+        """The same graph behind another preprocessing."""
+        other = copy.copy(self)
+        other.how = how
+        return other
 
     def logits(self, data: bytes) -> Floats:
         """Logits [classes] of an image file."""
