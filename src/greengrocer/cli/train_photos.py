@@ -28,6 +28,8 @@ def train_and_report(arguments: argparse.Namespace, command: str) -> Path:
         arguments.seed,
         arguments.device,
         command,
+        coarse=arguments.coarse,
+        exclude=tuple(arguments.exclude),
     )
     trained = train_photos(asked, announce)
     _report(trained.bundle, trained.held_out)

@@ -30,7 +30,10 @@ EXAMPLES = 5  # of a problem, and of the smallest classes
 
 
 class Asked(NamedTuple):
-    """What a person gave; ``command`` is the command line that goes on with it."""
+    """What a person gave; ``command`` is the command line that goes on with it.
+
+    ``coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
+    """
 
     photos: Path
     out: Path
@@ -38,6 +41,8 @@ class Asked(NamedTuple):
     seed: int | None
     device: str
     command: str
+    coarse: str | None = None
+    exclude: tuple[str, ...] = ()
 
 
 class Trained(NamedTuple):
@@ -54,7 +59,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
     that was stopped goes on with them. Raises UsageError for whatever is wrong with the photos or
     with ``out``.
     """
-    report = check(asked.photos)
+    report = check(asked.photos, coarse=asked.coarse, exclude=asked.exclude)
     for line in _found(report):
         say(line)
     if not report.trainable:
