@@ -2,14 +2,13 @@ import hashlib
 
 import numpy as np
 
+from greengrocer.calibration.temperature import calibrated
 from greengrocer.figures.score import expected_calibration_error
-from greengrocer.quick.calibration import calibrate, fit_temperature, folds_of, prototypes
-from greengrocer.quick.discriminant import discriminant
+from greengrocer.quick.calibration import calibrate, folds_of, prototypes
 from greengrocer.quick.head import make_head
 from greengrocer.quick.statistics import Statistics, gather
 from greengrocer.quick.train import CALIBRATION
 from greengrocer.training.data.scenes import NEVER_HELD_OUT
-from greengrocer.training.release.calibrate import calibrated
 
 CHANNELS = 24
 
@@ -47,22 +46,6 @@ def test_confidence_is_honest_on_images_that_were_not_there() -> None:
     assert expected_calibration_error(probabilities.max(axis=1), right) < 0.08
     low, high = calibration.interval or (0, 0)
     assert low - 5 < 100 * right.mean() < high + 5
-
-
-def test_a_few_images_that_are_all_right_do_not_make_it_sure_of_everything() -> None:
-    logits = np.array([[9, 0], [0, 9], [8, 0], [0, 8]], np.float32)
-    temperature = fit_temperature(logits, np.array([0, 1, 0, 1]))
-    confidence = calibrated(logits, temperature).max(axis=1)
-    assert (confidence < 0.97).all()
-    assert (confidence > 0.6).all()
-
-
-def test_the_scale_of_the_logits_does_not_matter() -> None:
-    found = drawn(10)
-    head = discriminant(found.moments())
-    logits = (found.features.astype(float) @ head.weight + head.bias).astype(np.float32)
-    one, other = (fit_temperature(s * logits, found.labels) for s in (1.0, 50.0))
-    np.testing.assert_allclose(other / one, 50, rtol=1e-3)
 
 
 def test_one_image_a_class_is_not_judged() -> None:

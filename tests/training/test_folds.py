@@ -120,7 +120,7 @@ def test_a_bundle_trained_on_all_images_is_calibrated_by_folds(finished: tuple[P
     assert found["out_of_fold_pictures"] == 40
     assert found["out_of_fold_top1"] >= 95
     assert found["out_of_fold_int8_gain_low"] < 0 < found["out_of_fold_int8_gain_high"]
-    assert found["out_of_fold_nll"] <= found["out_of_fold_nll_before_calibration"]
+    assert 0 < found["out_of_fold_nll"] < 0.2  # few images, all right, leave some doubt
     assert found["refit_int8_agreement"] >= 98
     pipeline = build_pipeline(load_bundle(bundle))
     for tone in TONES:

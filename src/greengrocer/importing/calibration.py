@@ -5,20 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from greengrocer.calibration.temperature import calibrated, fit_temperature, mean_nll
+from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.clusters import cluster_directions, of_length_one
 from greengrocer.figures.score import ClassIds
 from greengrocer.importing.answers import Raw
 from greengrocer.importing.head import Prototypes
 from greengrocer.training.recipe import Export
-from greengrocer.training.release.calibrate import (
-    Thresholds,
-    calibrated,
-    figures,
-    fit_temperature,
-    fit_thresholds,
-    mean_nll,
-)
 
 
 class Calibration(NamedTuple):
@@ -41,7 +35,7 @@ def calibrate(
     prototypes = None
     if fitting.features is not None:
         prototypes = find_prototypes(fitting.features, of_fitting)
-    temperature = _temperature(judging.logits, truth)
+    temperature = fit_temperature(judging.logits, truth)
     probabilities = calibrated(judging.logits, temperature)
     score = known_score(judging, prototypes)
     thresholds = fit_thresholds(probabilities, score, truth, coarse_of, Export())
@@ -54,20 +48,6 @@ def calibrate(
     }
     named = {f"held_out_{name}": value for name, value in measured.items()}
     return Calibration(temperature, prototypes, thresholds, named)
-
-
-def _temperature(logits: Floats, truth: ClassIds) -> float:
-    """The temperature of N images and one more: the least sure of them, answered wrongly.
-
-    Of few images all may be right. Then the likeliest temperature is 0, and the model would be sure
-    of everything (Laplace's rule of succession).
-    """
-    second, first = np.sort(logits, axis=1)[:, -2:].T
-    least = int((first - second).argmin())
-    runner_up = int(np.argsort(logits[least])[-2])
-    return fit_temperature(
-        np.concatenate([logits, logits[least : least + 1]]), np.append(truth, runner_up)
-    )
 
 
 def find_prototypes(features: Floats, labels: ClassIds) -> Prototypes:

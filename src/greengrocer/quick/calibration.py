@@ -6,26 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from greengrocer.calibration.temperature import calibrated, fit_temperature, mean_nll
+from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds
 from greengrocer.quick.discriminant import covariance, discriminant
 from greengrocer.quick.statistics import Doubles, Moments, Statistics
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 from greengrocer.training.recipe import Export
-from greengrocer.training.release.calibrate import (
-    GOLDEN,
-    Thresholds,
-    calibrated,
-    figures,
-    fit_thresholds,
-    mean_nll,
-)
 
 FOLDS = 5
 ALL_KNOWN = Thresholds(0.0, 0.0, 0.0)
-TEMPERATURES = 1e-3, 1e4
 
 
 class Calibration(NamedTuple):
@@ -108,33 +100,6 @@ def nearest(rows: Doubles, centre: Doubles, directions: Doubles) -> Doubles:
     """The cosine [N], at least 0, of features [N, D] to the nearest prototype."""
     cosines: Doubles = (_of_length_one(rows - centre) @ directions.T).max(axis=1).clip(0, 1)
     return cosines
-
-
-def fit_temperature(logits: Floats, truth: ClassIds) -> float:
-    """The T of least log-loss, where each label counts as Platt's (n + 1) / (n + 2) of one.
-
-    A few images, all of them right, would else make the head sure of everything (Platt,
-    Probabilistic Outputs for Support Vector Machines, 1999). The logits may have any scale.
-    """
-    doubt = 1 / (len(truth) + 2)
-    classes = logits.shape[1]
-
-    def loss(log_t: float) -> float:
-        temperature = float(np.exp(log_t))
-        spread = float((logits.max(axis=1) - logits.mean(axis=1)).mean()) / temperature
-        named = mean_nll(logits, truth, temperature)
-        likeliest = mean_nll(logits, logits.argmax(axis=1), temperature)
-        others = (likeliest + spread) * classes / max(classes - 1, 1)
-        return float((1 - doubt) * named + doubt * others)
-
-    low, high = (float(np.log(end)) for end in TEMPERATURES)
-    while high - low > 1e-5:
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        if loss(left) < loss(right):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
 
 
 def _of_length_one(vectors: Doubles) -> Doubles:

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
+from greengrocer.calibration.thresholds import Thresholds
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.graphs.answers import Head
 from greengrocer.quick.calibration import Calibration
 from greengrocer.quick.discriminant import covariance
 from greengrocer.quick.statistics import Doubles, Moments, Statistics, moments_of
-from greengrocer.training.release.calibrate import Thresholds
 
 # Calibrated logits that a taught class is given: few images of it say little of its width.
 LIFT = 1.0

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.calibration.thresholds import Thresholds
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
@@ -28,7 +29,6 @@ from greengrocer.training.job import TrainingJob, checkpoint
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.optimiser import weight_groups
 from greengrocer.training.plan import Pictures, Plan
-from greengrocer.training.release.calibrate import Thresholds
 from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
 from greengrocer.training.release.goldens import GOLDENS

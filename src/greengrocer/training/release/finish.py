@@ -8,6 +8,8 @@ import onnx
 from torch import nn
 from tqdm import tqdm
 
+from greengrocer.calibration.temperature import calibrated, fit_temperature, mean_nll
+from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
@@ -16,14 +18,6 @@ from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.recipe import Recipe
-from greengrocer.training.release.calibrate import (
-    Thresholds,
-    calibrated,
-    figures,
-    fit_temperature,
-    fit_thresholds,
-    mean_nll,
-)
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.ladder import Attempt, Backbone, Ladder, Shipped
 from greengrocer.training.release.measure import answer_pictures, pool_features
