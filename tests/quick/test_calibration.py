@@ -6,6 +6,7 @@ import numpy as np
 from greengrocer.calibration.temperature import calibrated
 from greengrocer.figures.score import expected_calibration_error
 from greengrocer.quick.calibration import calibrate, folds_of, prototypes
+from greengrocer.quick.discriminant import discriminant
 from greengrocer.quick.head import make_head
 from greengrocer.quick.shots import Shots, shots_of
 from greengrocer.quick.statistics import Statistics, gather

@@ -12,20 +12,14 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.graphs.quantisation_ladder import LADDER, block_of, most_sensitive
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.release import ladder as module
 from greengrocer.training.release.attempt import Attempt
 from greengrocer.training.release.export import backbone_graph
-from greengrocer.training.release.ladder import (
-    LADDER,
-    Ladder,
-    block_errors,
-    block_of,
-    most_sensitive,
-    node_names,
-)
+from greengrocer.training.release.ladder import Ladder, block_errors, node_names
 from greengrocer.training.release.measure import pool_pixels
 from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.quantise import quantise
@@ -63,6 +57,7 @@ def test_blocks_by_the_names_of_their_nodes() -> None:
     assert block_of("block3/expand/relu6") == "block3"
     assert block_of("stem") == "stem"
     assert block_of("stem/relu6") == "stem"
+    assert block_of("Conv12") == "Conv12"
     assert block_of("/stages/stages.0/conv/Conv") == "stages/stages.0"
 
 

@@ -84,6 +84,14 @@ def test_it_says_what_it_found_and_what_it_will_do(photos: Path, lines: list[str
     assert photos.with_name("shop.hold-out.csv").is_file()
 
 
+def test_what_is_excluded_is_no_class(photos: Path, lines: list[str]) -> None:
+    junk = photos / "junk"
+    junk.mkdir()
+    (junk / "1.jpg").write_bytes(encoded(photo(1), "JPEG"))
+    _, splits = begun(asked(photos)._replace(exclude=("junk",)), lines)
+    assert splits.taxonomy.classes == ("left", "right")
+
+
 def test_a_run_that_was_stopped_keeps_its_recipe(photos: Path, lines: list[str]) -> None:
     first, _ = begun(asked(photos, seed=3), lines)
     other, _ = begun(asked(photos, seed=4), lines)

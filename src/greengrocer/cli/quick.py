@@ -1,5 +1,6 @@
 """What ``train --quick``, ``teach`` and ``forget`` say."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,15 @@ def check_extra() -> None:
         raise MissingExtra("quick training", extra="quick") from error
 
 
-def train_quickly(photos: Path, out: Path | None, seed: int) -> int:
+def train_quickly(
+    photos: Path, out: Path | None, seed: int, *, coarse: str | None, exclude: Sequence[str]
+) -> int:
     """Train on ``photos``, and say what was found, how good it is, and what serves it."""
     check_extra()
     from greengrocer.quick.train import train_quick  # noqa: PLC0415
 
-    out = out or Path("runs") / photos.resolve().name
-    found = train_quick(photos, out, seed)
+    out = out or Path("runs") / (photos.resolve().name if photos.is_dir() else photos.stem)
+    found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
     counts = found.statistics.counts
     for each in found.unreadable:
         say(f"left out {each.path}: {each.why}")

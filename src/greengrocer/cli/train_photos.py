@@ -32,6 +32,8 @@ def train_and_report(arguments: argparse.Namespace, command: str, began: float) 
         arguments.device,
         command,
         began,
+        coarse=arguments.coarse,
+        exclude=tuple(arguments.exclude),
     )
     trained = train_photos(asked, announce)
     _report(trained.bundle, trained.held_out)

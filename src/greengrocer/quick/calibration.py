@@ -11,7 +11,7 @@ from greengrocer.calibration.thresholds import Thresholds, figures, fit_threshol
 from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.figures.intervals import wilson
-from greengrocer.figures.score import ClassIds
+from greengrocer.figures.score import ClassIds, Floats
 from greengrocer.quick.discriminant import Discriminant, discriminant
 from greengrocer.quick.shots import with_bursts
 from greengrocer.quick.statistics import Doubles, Moments, Statistics

@@ -44,13 +44,21 @@ class Trained(NamedTuple):
     unreadable: tuple[UnreadableFile, ...]
 
 
-def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
-    """Train on the images below ``data`` and write the bundle ``out``.
+def train_quick(
+    data: Path,
+    out: Path,
+    seed: int = 7,
+    *,
+    coarse: str | None = None,
+    exclude: Sequence[str] = (),
+) -> Trained:
+    """Train on the images at ``data`` and write the bundle ``out``.
 
+    ``coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
     Raises UsageError where ``out`` exists, and DatasetUnusable for whatever is wrong with the data.
     """
     check_new(out)
-    dataset, extracted, unreadable = read_labelled(data)
+    dataset, extracted, unreadable = read_labelled(data, coarse=coarse, exclude=exclude)
     labels = np.array([image.label for image in dataset.pictures], np.int64)
     _check_contradictions(dataset, extracted)
     statistics = gather(
@@ -77,13 +85,15 @@ def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
     return Trained(out, dataset, statistics, calibration, unreadable)
 
 
-def read_labelled(data: Path) -> Labelled:
+def read_labelled(
+    data: Path, *, coarse: str | None = None, exclude: Sequence[str] = ()
+) -> Labelled:
     """All labelled images at ``data``, of any layout, but those of the split "test".
 
     Every file is decoded once. Raises DatasetUnusable where there are fewer than two classes, or a
     class has no image.
     """
-    found = read_collection(data)
+    found = read_collection(data, coarse=coarse, exclude=exclude)
     tested = {image.path for image in found.images if image.split == "test"}
     learned = without(found, tested)
     paths = [image.path for image in learned.images]

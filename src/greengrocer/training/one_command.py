@@ -35,6 +35,7 @@ class Asked(NamedTuple):
     """What a person gave; ``command`` is the command line that goes on with it.
 
     ``minutes`` count from ``began``, a time of ``time.monotonic``.
+    ``coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
     """
 
     photos: Path
@@ -44,6 +45,8 @@ class Asked(NamedTuple):
     device: str
     command: str
     began: float
+    coarse: str | None = None
+    exclude: tuple[str, ...] = ()
 
     def minutes_left(self) -> float | None:
         """What is left of ``minutes``, perhaps below 0."""
@@ -65,7 +68,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
     that was stopped goes on with them. Raises UsageError for whatever is wrong with the photos or
     with ``out``.
     """
-    report = check(asked.photos)
+    report = check(asked.photos, coarse=asked.coarse, exclude=asked.exclude)
     for line in _found(report):
         say(line)
     if not report.trainable:

@@ -1,13 +1,12 @@
 """What was tried to make the graph small and fast, and what it cost."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import onnx
 from tqdm import tqdm
 
+from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.training.release.quantisation_loss import Comparison
-
-Shipped = Literal["int8", "mixed", "float32"]
 
 
 class Backbone(NamedTuple):

@@ -15,11 +15,12 @@ from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
 from greengrocer.figures.score import ClassIds
+from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.recipe import Recipe
-from greengrocer.training.release.attempt import Attempt, Backbone, Shipped
+from greengrocer.training.release.attempt import Attempt, Backbone
 from greengrocer.training.release.export import answer_graph, backbone_graph
 from greengrocer.training.release.ladder import Ladder
 from greengrocer.training.release.measure import answer_pictures, pool_features

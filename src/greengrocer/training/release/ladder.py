@@ -1,49 +1,34 @@
 """Which numbers the shipped graph has: int8, or as much of it as costs little, or float32.
 
-A ladder of rungs is climbed until one costs little enough: int8; int8 with the ranges of more
-images; all but the most sensitive blocks in int8; float32, which costs nothing but time and size.
+It climbs the ladder of ``graphs.quantisation_ladder``.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.graphs.quantisation_ladder import (
+    LADDER,
+    SENSITIVITY_IMAGES,
+    Rung,
+    block_of,
+    most_sensitive,
+)
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.learning.checkpoint import contents_digest, names_digest
 from greengrocer.training.recipe import Recipe
-from greengrocer.training.release.attempt import Attempt, Backbone, Shipped
+from greengrocer.training.release.attempt import Attempt, Backbone
 from greengrocer.training.release.kept_attempts import KeptAttempts
 from greengrocer.training.release.measure import pool_pixels
 from greengrocer.training.release.quantisation_loss import Comparison
 from greengrocer.training.release.quantise import quantise
-
-MORE = 3  # times as many calibration images
-SENSITIVITY_IMAGES = 16  # calibration images by which blocks are compared
-
-
-class Rung(NamedTuple):
-    """``float_share`` of the error that int8 makes, block by block, stays away in float."""
-
-    precision: Shipped
-    times_images: int
-    float_share: float
-
-
-LADDER = (
-    Rung("int8", 1, 0.0),
-    Rung("int8", MORE, 0.0),
-    Rung("mixed", 1, 0.5),
-    Rung("mixed", 1, 0.8),
-    Rung("float32", 0, 1.0),
-)
 
 
 def told(attempts: Sequence[Attempt]) -> dict[str, Any]:
@@ -148,17 +133,6 @@ class Ladder:
         return found.hexdigest()
 
 
-def block_of(node: str) -> str:
-    """The block of a node by its name, such as "block3" of "block3/expand".
-
-    It is the path as far as the first part with a number, or the first part where there is none.
-    The last part is the operation, such as "relu6".
-    """
-    parts = node.strip("/").split("/")
-    numbered = (place for place, part in enumerate(parts[:-1], 1) if re.search(r"\d", part))
-    return "/".join(parts[: next(numbered, 1)])
-
-
 def node_names(backbone: onnx.ModelProto) -> list[str]:
     """The names of the nodes that can be quantised."""
     return [node.name for node in backbone.graph.node if node.op_type != "DequantizeLinear"]
@@ -175,14 +149,3 @@ def block_errors(in_float: onnx.ModelProto, pictures: Sequence[Pixels]) -> dict[
         found = pool_pixels(quantise(in_float, pictures, others), pictures)
         errors[block] = float(((found - expected) ** 2).mean())
     return errors
-
-
-def most_sensitive(errors: dict[str, float], share: float) -> tuple[str, ...]:
-    """The fewest blocks that make ``share`` of the sum of ``errors``, in the order of these."""
-    total, reached, chosen = sum(errors.values()), 0.0, set()
-    for block in sorted(errors, key=lambda name: -errors[name]):
-        if reached >= share * total:
-            break
-        chosen.add(block)
-        reached += errors[block]
-    return tuple(block for block in errors if block in chosen)
