@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from greengrocer.bundles.save import check_new
 from greengrocer.errors import UsageError
+from greengrocer.graphs.quantisation_ladder import LADDER
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import Halves, prototypes_to_float16
@@ -33,7 +34,7 @@ from greengrocer.training.release.finish import (
     published,
 )
 from greengrocer.training.release.goldens import GOLDENS, built_in_pictures
-from greengrocer.training.release.ladder import LADDER, told
+from greengrocer.training.release.ladder import told
 from greengrocer.training.release.quantisation_loss import agree_too_little, costs_too_much
 from greengrocer.training.release.replay import replay
 
