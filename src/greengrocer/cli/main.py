@@ -79,7 +79,7 @@ class OneLineParser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = OneLineParser(
-        prog="greengrocer", description="Tells which grocery item a photo shows."
+        prog="greengrocer", description="Tells what a photo shows, and learns your own classes."
     )
     parser.add_argument("--version", action="version", version=f"greengrocer {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
