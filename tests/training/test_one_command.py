@@ -17,7 +17,7 @@ from greengrocer.training.learning.fit import spoken
 from greengrocer.training.measured_step import Way, Work, fastest_way, measure
 from greengrocer.training.one_command import Asked, facts_of, recipe_path, slug, train_photos
 from greengrocer.training.recipe import Recipe, read_recipe
-from support.make_images import encoded, photo
+from support.make_images import encoded, jpeg, photo
 
 
 class Begun(Exception):
@@ -205,6 +205,20 @@ def test_the_time_that_the_check_took_counts(photos: Path, lines: list[str]) -> 
     hurried, _ = begun(late, lines)
     assert hurried.optimisation.epochs == 1
     assert any("warning: nothing smaller fits" in line for line in lines)
+
+
+def test_of_classes_whose_images_are_all_alike_some_are_held_out_too(
+    tmp_path: Path, lines: list[str]
+) -> None:
+    for level, name in ((40, "dark"), (200, "light")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "photos" / name / f"{number}.jpg").write_bytes(
+                jpeg(level, (64 + number, 48))
+            )
+    _, splits = begun(asked(tmp_path / "photos"), lines)
+    assert [image.label for image in splits.held_out] == [0, 1]
+    assert any("; of 2 whose images are all alike, single images, too" in line for line in lines)
 
 
 def test_names_and_counts() -> None:

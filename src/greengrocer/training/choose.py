@@ -78,7 +78,8 @@ def choose_recipe(
     learning rate             5e-4 for a batch of 32, less for a smaller one by the square root
     frozen stages             5 of 9 below 10 images a class (median), none above 20,000 images
                               in all, else 3
-    linear probe              8 epochs below 10 images a class, else 2; 1 above 20,000 in all
+    linear probe              8 epochs below 10 images a class, else 2; 1 above 20,000 in all;
+                              never more than the epochs
     averaging (EMA)           over about a tenth of all steps
     batch norms               keep ImageNet's statistics below 10 images a class
     sampling                  by the root of a class's size, where the largest class has more
@@ -157,7 +158,7 @@ def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int
             label_smoothing=0.0,
             dropout=0.2 if usual >= 20 else 0.0,
             ema_decay=round(min(0.998, max(0.5, 1 - 10 / steps)), 4),
-            linear_probe_epochs=8 if few else 1 if many else 2,
+            linear_probe_epochs=min(epochs, 8 if few else 1 if many else 2),
             layer_decay=0.9 if many else 0.75,
             frozen_stages=5 if few else 0 if many else 3,
             frozen_batch_norm=few,

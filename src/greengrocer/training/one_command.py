@@ -116,6 +116,8 @@ def split(report: Report) -> Splits:
     else:
         origin = "about a fifth of each class, groups of alike images whole"
         alike = {p.label for p in sides[False]} ^ {p.label for p in sides[True]}
+        if alike:
+            origin += f"; of {len(alike):,} whose images are all alike, single images, too"
         whole = [p for part in sides.values() for p in part if p.label in alike]
         for side, drawn in zip((False, True), draw_held_out(whole, SEED), strict=True):
             sides[side] = [p for p in sides[side] if p.label not in alike] + list(drawn)
