@@ -75,5 +75,5 @@ def _advice(found: "Trained") -> str:
         )
     return (
         "fine-tuning (without --quick) is worth the wait where classes look alike: it takes "
-        "minutes to hours, and usually gains several points"
+        "minutes to hours, and gained 9 to 18 points on 81 groceries"
     )
