@@ -37,13 +37,13 @@ def suspect_labels(
     """The suspects, surest first. ``features`` is float32 [N, D], ``classes`` names the labels."""
     labels = np.array([image.label for image in images], np.int64)
     folds = group_folds(images, groups.copies, FOLDS)
-    if len(np.unique(labels)) < 2 or (folds == ALWAYS_TRAINS).all():
+    enough = np.bincount(labels, minlength=len(classes)) >= FEWEST
+    if enough.sum() < 2 or (folds == ALWAYS_TRAINS).all():
         return ()
     unit = centred_unit(features)
     probabilities = out_of_fold(main_directions(unit), labels, len(classes), folds)
     suggested = confident_classes(probabilities, labels)
     odds = _odds(probabilities, labels)
-    enough = np.bincount(labels, minlength=len(classes)) >= FEWEST
     doubtful = (suggested >= 0) & (suggested != labels) & enough[labels] & enough[suggested]
     found = []
     for index in np.flatnonzero(doubtful).tolist():
