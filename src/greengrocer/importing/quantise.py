@@ -4,6 +4,7 @@ Weights have 7 bits, but for depthwise ones: without VNNI an x86 processor adds 
 bits, which 8 bits overflow.
 """
 
+import logging
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,12 +104,20 @@ class Quantiser:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What ONNX Runtime's tools raise, as UsageError."""
+    """What ONNX Runtime's tools raise, as UsageError. What they log is not said."""
+    root = logging.getLogger()
+    root.addFilter(_nothing)
     try:
         yield
     except Exception as error:  # they raise whatever comes
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise UsageError(f"ONNX Runtime does not quantise it ({reason})") from error
+    finally:
+        root.removeFilter(_nothing)
+
+
+def _nothing(record: logging.LogRecord) -> bool:  # noqa: ARG001 - all are dropped
+    return False
 
 
 def _recent(model: onnx.ModelProto) -> onnx.ModelProto:

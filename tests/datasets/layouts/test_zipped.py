@@ -150,6 +150,13 @@ def test_members_that_share_their_content_are_counted_each(
     assert "is damaged" in refusal(archive) or "is refused" in refusal(archive)
 
 
+def test_a_refusal_names_the_zip(tmp_path: Path, cache: Path) -> None:
+    archive = packed(tmp_path, {"a/notes.txt": b"x"})
+    said = refusal(archive)
+    assert str(archive) in said
+    assert str(cache) not in said
+
+
 def test_names_in_utf_8_are_read_though_the_zip_does_not_say_so(tmp_path: Path) -> None:
     """As the archiver of macOS writes them."""
     archive = packed(tmp_path, {"Ñame/1.jpg": jpeg(1), "leek/2.jpg": jpeg(2)})

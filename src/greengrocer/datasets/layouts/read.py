@@ -25,7 +25,7 @@ from greengrocer.datasets.layouts.tables import (
     read_tables,
 )
 from greengrocer.datasets.layouts.tree import Folder, Scan, scan_tree
-from greengrocer.datasets.layouts.zipped import is_archive, unpacked
+from greengrocer.datasets.layouts.zipped import is_archive, refusals_name, unpacked
 from greengrocer.errors import DatasetUnusable
 
 __all__ = ["Collection", "FoundImage", "LeftOut", "Note", "read_collection", "without"]
@@ -50,7 +50,8 @@ def read_collection(
     elif not place.is_dir():
         raise DatasetUnusable(_why_no_source(source))
     else:
-        found = _from_folder(place, grouping, exclude, confined=confined)
+        with refusals_name(source, place):
+            found = _from_folder(place, grouping, exclude, confined=confined)
     taxonomy = regroup(found.taxonomy, grouping)
     notes = (*found.notes, *notes_on_classes(taxonomy, found.images))
     root = place if place.is_dir() else place.parent

@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import platformdirs
@@ -49,9 +50,19 @@ def unpacked(archive: Path) -> Path:
     except DownloadFailed as error:
         raise DatasetUnusable(str(error).removesuffix(": fetch it again")) from error
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        elsewhere = error.filename and error.filename != str(archive)
+        where = f" ({error.filename})" if elsewhere else ""
         raise DatasetUnusable(f"{archive}: {error.strerror or error}{where}") from error
     return target
+
+
+@contextmanager
+def refusals_name(source: Path, place: Path) -> Iterator[None]:
+    """Let DatasetUnusable name ``source``, an archive, and not ``place``, where it is unpacked."""
+    try:
+        yield
+    except DatasetUnusable as error:
+        raise DatasetUnusable(str(error).replace(str(place), str(source))) from error
 
 
 def _remove_old(home: Path) -> None:
