@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 
 from greengrocer.calibration.temperature import calibrated
+from greengrocer.features.statistics import Shots, Statistics, gather
 from greengrocer.figures.score import expected_calibration_error
 from greengrocer.quick.calibration import calibrate, folds_of, prototypes
 from greengrocer.quick.discriminant import discriminant
 from greengrocer.quick.head import make_head
-from greengrocer.quick.shots import Shots, shots_of
-from greengrocer.quick.statistics import Statistics, gather
+from greengrocer.quick.shots import shots_of
 from greengrocer.quick.train import CALIBRATION
 from greengrocer.training.data.scenes import NEVER_HELD_OUT
 

@@ -10,11 +10,11 @@ from greengrocer.calibration.temperature import calibrated, fit_temperature, mea
 from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
 from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.features.statistics import Doubles, Moments, Statistics
 from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds, Floats
 from greengrocer.quick.discriminant import Discriminant, discriminant
 from greengrocer.quick.shots import with_bursts
-from greengrocer.quick.statistics import Doubles, Moments, Statistics
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 from greengrocer.training.recipe import Export
 

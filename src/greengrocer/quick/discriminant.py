@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greengrocer.quick.statistics import Doubles, Moments
+from greengrocer.features.statistics import Doubles, Moments
 
 SHRINKAGE = 0.3
 

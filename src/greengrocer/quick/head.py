@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from greengrocer.features.statistics import Statistics
 from greengrocer.graphs.answers import Head
 from greengrocer.quick.calibration import Calibration, prototypes
 from greengrocer.quick.discriminant import discriminant
-from greengrocer.quick.statistics import Statistics
 
 
 def make_head(

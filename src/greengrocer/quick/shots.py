@@ -12,15 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datachecks.groups import BURST_ALIKE
 from greengrocer.datasets.layouts.names import one_form
 from greengrocer.engines.engine import Floats
+from greengrocer.features.statistics import Shots
 from greengrocer.figures.score import ClassIds
-
-Shots = npt.NDArray[np.int64]
 
 _NUMBERED = re.compile(r"^(.*?)(\d{1,9})(\D*)$")
 _NONE = -1, -1
@@ -32,11 +30,6 @@ def shots_of(paths: Sequence[Path]) -> Shots:
     Both are -1 where the name has no number.
     """
     return np.array([_shot(one_form(path.stem)) for path in paths], np.int64).reshape(-1, 2)
-
-
-def unnumbered(count: int) -> Shots:
-    """The same of ``count`` images whose names are not known."""
-    return np.full((count, 2), -1, np.int64)
 
 
 def with_bursts(scenes: Sequence[int], shots: Shots, labels: ClassIds, rows: Floats) -> list[int]:

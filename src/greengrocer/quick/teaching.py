@@ -24,6 +24,8 @@ from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.datasets.layouts.names import one_form, similar_names
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.features.extract import Embedder
+from greengrocer.features.statistics import Statistics
+from greengrocer.features.statistics_file import ON_TOP, pack, read_statistics
 from greengrocer.graphs.answers import Head
 from greengrocer.graphs.parts import take_apart
 from greengrocer.locks import locked
@@ -32,8 +34,6 @@ from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
 from greengrocer.quick.on_top import extend
 from greengrocer.quick.shots import shots_of
-from greengrocer.quick.statistics import Statistics
-from greengrocer.quick.statistics_file import ON_TOP, pack, read_statistics
 from greengrocer.quick.train import CALIBRATION
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.safe_text import check_name

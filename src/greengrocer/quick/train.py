@@ -15,12 +15,12 @@ from greengrocer.datasets.layouts.read import read_collection, without
 from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
 from greengrocer.features.extract import Extracted, shipped_embedder
+from greengrocer.features.statistics import Statistics, gather
+from greengrocer.features.statistics_file import pack
 from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
 from greengrocer.quick.shots import shots_of
-from greengrocer.quick.statistics import Statistics, gather
-from greengrocer.quick.statistics_file import pack
 from greengrocer.training.recipe import Export
 
 CALIBRATION = Export()

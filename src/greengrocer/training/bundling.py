@@ -35,6 +35,7 @@ class Finished(NamedTuple):
     pretrained_origin: str
     quantisation: Mapping[str, Any]  # what ships, and what each attempt cost
     curve: Sequence[Point] = ()
+    statistics: bytes = b""  # by which classes can be taught on top
 
 
 def write_bundle(
@@ -70,6 +71,7 @@ def write_bundle(
         metrics=calibration.metrics,
         trained_on=[picture.digest for picture in plan.shipped if picture.digest],
         limits=_limits(recipe.export),
+        statistics=finished.statistics,
     )
     save_bundle(model, chosen, out, made, prove)
 

@@ -172,6 +172,7 @@ def _finished(
         make_backbone(job.recipe.backbone).pretrained_origin,
         quantisation,
         fitted.curve,
+        exported.statistics(planned.taxonomy.classes),
     )
 
 

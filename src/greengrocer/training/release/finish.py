@@ -14,6 +14,8 @@ from greengrocer.calibration.thresholds import Thresholds, figures, fit_threshol
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
+from greengrocer.features.statistics import of_trained
+from greengrocer.features.statistics_file import pack_trained
 from greengrocer.figures.score import ClassIds
 from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.imaging.geometry import Geometry
@@ -29,6 +31,13 @@ from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.space_to_depth import space_to_depth_stem
 
 
+class Embedded(NamedTuple):
+    """Class ids [N] and features [N, D] of the training images."""
+
+    labels: ClassIds
+    features: Floats
+
+
 class Exported(NamedTuple):
     """One network's backbone as a graph, as it ships, and what stands behind it."""
 
@@ -36,11 +45,19 @@ class Exported(NamedTuple):
     head: nn.Linear
     prototypes: Prototypes
     geometry: Geometry
+    embedded: Embedded | None = None  # None in a rehearsal
 
     def graph(self, temperature: float, coarse_of: Sequence[int] | None) -> onnx.ModelProto:
         """The whole graph, folded as it ships."""
         head = AnswerHead(self.head, self.prototypes, temperature, coarse_of)
         return space_to_depth_stem(answer_graph(self.backbone.graph, head, self.geometry))
+
+    def statistics(self, classes: Sequence[str]) -> bytes:
+        """The file by which classes can be taught on top; empty where a class has no image."""
+        if self.embedded is None:
+            return b""
+        found = of_trained(classes, *self.embedded)
+        return pack_trained(found, len(self.prototypes.directions)) if found.counts.all() else b""
 
 
 class Exporter:
@@ -88,11 +105,15 @@ class Exporter:
         return np.asarray(features @ weight.T + bias)
 
     def finish(self, backbone: Backbone) -> Exported:
-        """Find the prototypes in the features of ``backbone``, which ships."""
+        """Find what the head needs of the training images' features by ``backbone``, which ships.
+
+        Raises DatasetUnusable for an image that cannot be read.
+        """
         paths = [picture.path for picture in self.training]
         labels = np.array([picture.label for picture in self.training])
-        prototypes = find_prototypes(backbone.graph, paths, labels, self.geometry)
-        return Exported(backbone, self.head, prototypes, self.geometry)
+        features = pool_features(backbone.graph, paths, self.geometry)
+        prototypes = find_prototypes(features, labels)
+        return Exported(backbone, self.head, prototypes, self.geometry, Embedded(labels, features))
 
     def answer(self, exported: Exported, pictures: Sequence[LabelledImage]) -> "RawAnswers":
         """What a network answers for ``pictures`` in float and as it ships, uncalibrated."""

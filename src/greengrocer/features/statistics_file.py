@@ -9,11 +9,12 @@ from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
 from greengrocer.bundles.manifest import STATISTICS
 from greengrocer.errors import BundleRefused, MissingExtra
-from greengrocer.quick.shots import unnumbered
-from greengrocer.quick.statistics import START, Doubles, Moments, Statistics
+from greengrocer.features.statistics import START, Doubles, Moments, Statistics, unnumbered
 
 MOST_BYTES = 150_000_000
-ON_TOP = "trained"  # the setting: the names of the classes that trained the bundle's network
+# Settings of a bundle whose network was trained:
+ON_TOP = "trained"  # the names of the classes that trained it
+PROTOTYPES = "prototypes"  # how many directions it has
 
 
 def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
@@ -40,6 +41,11 @@ def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
         {"statistics": json.dumps(told, sort_keys=True)},
     )
     return packed
+
+
+def pack_trained(statistics: Statistics, prototypes: int) -> bytes:
+    """The file of a network that the images of ``statistics`` trained, with so many prototypes."""
+    return pack(statistics, {ON_TOP: list(statistics.classes), PROTOTYPES: prototypes})
 
 
 def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, Any]]:

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greengrocer.quick import statistics as module
+from greengrocer.features import statistics as module
+from greengrocer.features.statistics import Statistics, gather
 from greengrocer.quick.discriminant import discriminant
 from greengrocer.quick.shots import shots_of
-from greengrocer.quick.statistics import Statistics, gather
 
 CHANNELS = 12
 

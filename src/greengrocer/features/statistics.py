@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from greengrocer.figures.score import ClassIds
-from greengrocer.quick.shots import Shots, unnumbered
 
 MOST_KEPT = 16_000  # images; a row has 2.6 kB
 START = 8  # bytes of an image's SHA-256
@@ -20,6 +19,7 @@ START = 8  # bytes of an image's SHA-256
 Halves = npt.NDArray[np.float16]
 Doubles = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
+Shots = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,28 @@ class Statistics:
             labels=self.labels + (self.labels >= place),
             rest=rest,
         )
+
+
+def of_trained(classes: Sequence[str], labels: ClassIds, features: npt.ArrayLike) -> Statistics:
+    """The statistics of N images that trained a network: sums alone, for classes on top of it.
+
+    ``labels`` are class ids [N], ``features`` [N, D] what the network's backbone makes of them.
+    """
+    halves = np.asarray(features, np.float16)
+    nothing = np.zeros(0, np.int64)
+    return Statistics(
+        tuple(classes),
+        np.zeros((0, START), np.uint8),
+        nothing,
+        halves[:0],
+        unnumbered(0),
+        moments_of(halves, labels, len(classes)),
+    )
+
+
+def unnumbered(count: int) -> Shots:
+    """``shots`` of ``count`` images whose names are not known, or have no number."""
+    return np.full((count, 2), -1, np.int64)
 
 
 def gather(
