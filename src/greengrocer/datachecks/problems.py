@@ -33,7 +33,7 @@ class Problem:
 _WARNINGS = frozenset(
     {
         *("similar-names", "one-image", "only-in-test", "not-in-val", "empty-class"),
-        *("unreadable-class", "split-as-class", "unlisted", "unused-list"),
+        *("unreadable-class", "split-as-class", "unlisted", "unused-list", "two-splits"),
     }
 )
 _LEFT_OUT = {

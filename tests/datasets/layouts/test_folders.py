@@ -63,6 +63,16 @@ def test_splits_within_each_class(tmp_path: Path) -> None:
     assert by_class(found) == {"bus": files, "tram": files}
 
 
+def test_what_has_no_split_beside_splits_counts_to_train(tmp_path: Path) -> None:
+    splits = [f"apple/{s}/{s}.jpg" for s in ("train", "val")]
+    found = read_collection(draw(tmp_path, *splits, "apple/extra.jpg", "lime/1.jpg"))
+    assert by_class(found) == {
+        "apple": ["train:extra.jpg", "train:train.jpg", "val:val.jpg"],
+        "lime": ["train:1.jpg"],
+    }
+    assert "no-split" in codes(found)
+
+
 def test_a_wrapper_may_hold_loose_images(tmp_path: Path) -> None:
     names = [f"wrap/{s}/{c}/{s}.jpg" for s in ("train", "valid") for c in ("a", "b")]
     found = read_collection(draw(tmp_path, *names, "wrap/loose.jpg", "photo.txt"))

@@ -44,6 +44,14 @@ def test_a_list_without_its_images_is_refused(root: Path) -> None:
         read_collection(root, exclude=["*.jpg"])
 
 
+@pytest.mark.parametrize("pattern", ["val", "dataset/val", "3.jpg"])
+def test_what_is_excluded_does_not_count(root: Path, pattern: str) -> None:
+    (root / "dataset" / "val.txt").write_text("val/3.jpg, 1, 0\n")
+    found = read_collection(root, exclude=[pattern])
+    assert by_class(found) == {"Apple": ["train:1.jpg"], "Leek": ["train:2.jpg"]}
+    assert left_out(found) == {}
+
+
 def test_the_data_set_itself(dataset: Path) -> None:
     found = read_collection(dataset)
     assert len(found.images) == 2640 + 296

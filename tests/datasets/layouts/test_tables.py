@@ -1,11 +1,14 @@
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
+from greengrocer.datachecks.problems import Severity, find_problems
 from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.errors import DatasetUnusable
 from support.layouts import by_class, codes, draw, groups, left_out
+from support.make_images import jpeg
 
 FILES = ("img/1.jpg", "img/2.jpg", "img/3.jpg")
 
@@ -138,9 +141,98 @@ def test_metadata_without_labels_leaves_them_to_the_folders(tmp_path: Path) -> N
     assert (found.layout, by_class(found)) == ("folders", {"fig": ["1.jpg"], "leek": ["2.jpg"]})
 
 
-def test_excluded_lines_do_not_count(data: Path) -> None:
-    (data / "l.csv").write_text("path,label\nimg/1.jpg,a\nimg/2.jpg,a\n")
-    assert by_class(read_collection(data, exclude=["2.*"])) == {"a": ["1.jpg"]}
+@pytest.mark.parametrize("pattern", ["2.*", "raw", "raw/", "lists/img/raw", "*/raw/*"])
+@pytest.mark.parametrize("written", ["img/raw/2.jpg", "./img/raw/2.jpg", "img\\raw\\2.jpg"])
+def test_what_is_excluded_does_not_count(tmp_path: Path, pattern: str, written: str) -> None:
+    """A pattern is matched against a file, and each folder that it is in, from the root."""
+    home = draw(tmp_path / "lists", "img/1.jpg", "img/raw/2.jpg")
+    (home / "l.csv").write_text(f"path,label\nimg/1.jpg,a\n{written},a\n")
+    found = read_collection(tmp_path, exclude=[pattern])
+    assert by_class(found) == {"a": ["1.jpg"]}
+    assert found.left_out == ()
+
+
+def test_a_folder_around_a_list_of_absolute_paths_is_not_excluded(tmp_path: Path) -> None:
+    data = draw(tmp_path / "raw", "img/1.jpg", "img/2.jpg")
+    (data / "l.csv").write_text(f"path,label\n{data}/img/1.jpg,a\n{data}/img/2.jpg,b\n")
+    found = read_collection(data, exclude=["raw", "2.jpg"])
+    assert by_class(found) == {"a": ["1.jpg"]}
+
+
+def test_a_file_in_two_splits_is_a_leak(data: Path) -> None:
+    lines = ("1.jpg,a,train", "2.jpg,b,train", "2.jpg,b,train", "3.jpg,a,val", "1.jpg,a,val")
+    (data / "l.csv").write_text("path,label,split\n" + "\n".join(f"img/{row}" for row in lines))
+    found = read_collection(data)
+    assert by_class(found) == {"a": ["train:1.jpg", "val:3.jpg"], "b": ["train:2.jpg"]}
+    notes = {note.code: note for note in found.notes}
+    assert notes["two-splits"].names == (str(data / "img" / "1.jpg"),)
+    assert notes["listed-twice"].text == "1 lines repeat an earlier one"
+    told = {problem.code: problem.severity for problem in find_problems(found, ())}
+    assert told["two-splits"] is Severity.WARNING
+
+
+def test_a_file_in_the_lists_of_two_splits_is_a_leak(data: Path) -> None:
+    for split in ("train", "val"):
+        (data / f"{split}.csv").write_text("path,label\nimg/1.jpg,a\nimg/2.jpg,b\n")
+    assert "two-splits" in codes(read_collection(data))
+
+
+def test_the_folder_of_a_class_is_no_split(tmp_path: Path) -> None:
+    data = draw(tmp_path, "valid/1.jpg", "invalid/2.jpg")
+    (data / "labels.csv").write_text("path,label\nvalid/1.jpg,Valid\ninvalid/2.jpg,invalid\n")
+    assert by_class(read_collection(data)) == {"Valid": ["1.jpg"], "invalid": ["2.jpg"]}
+
+
+def test_a_list_in_another_unicode_form_is_not_passed_over(tmp_path: Path) -> None:
+    data = draw(tmp_path, "cre\u0301me/1.jpg", "fig/2.jpg")
+    (data / "l.csv").write_text("path,label\ncr\u00e9me/1.jpg,a\n")
+    assert by_class(read_collection(data)) == {"a": ["1.jpg"]}
+
+
+@pytest.mark.parametrize("path", ["a\0b.jpg", "x" * 5000 + ".jpg"])
+@pytest.mark.parametrize("confined", [True, False])
+def test_a_name_that_no_system_has_is_missing(data: Path, path: str, *, confined: bool) -> None:
+    (data / "l.csv").write_text(f"path,label\nimg/1.jpg,a\n{path},b\n")
+    source = data
+    if confined:
+        source = data / "data.zip"
+        with ZipFile(source, "w") as archive:
+            for name in (*FILES, "l.csv"):
+                archive.write(data / name, name)
+    assert list(left_out(read_collection(source, exclude=["none"])).values()) == ["missing"]
+
+
+def test_backslashes_do_not_lead_out_of_an_archive(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("1.jpg", jpeg(1))
+        archive.writestr("l.csv", "path,label\n1.jpg,a\n..\\..\\2.jpg,b\n")
+    assert "leads out of the archive" in refusal(tmp_path / "data.zip")
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x0c"])
+@pytest.mark.parametrize("name", ["l.csv", "l.jsonl"])
+def test_lines_end_at_line_breaks_alone(data: Path, mark: str, name: str) -> None:
+    note = f"a{mark}b"
+    lines = ["path,label,note", f"img/1.jpg,a,{note}", f"img/2.jpg,b,{note}"]
+    if name == "l.jsonl":
+        rows = [{"path": f"img/{i}.jpg", "label": i, "note": note} for i in (1, 2)]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    (data / name).write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    assert len(read_collection(data).images) == 2
+
+
+def test_each_object_of_json_lines_has_its_own_names(data: Path) -> None:
+    rows = [
+        {"file": "img/1.jpg"},
+        {"file": "img/2.jpg", "label": "b", "split": "val"},
+        {"path": "img/3.jpg", "label": "a", "coarse": "x", "split": "train"},
+    ]
+    (data / "l.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = read_collection(data)
+    assert by_class(found) == {"a": ["train:3.jpg"], "b": ["val:2.jpg"]}
+    assert left_out(found) == {"1.jpg": "unlabelled"}
+    (data / "l.jsonl").write_text('{"path": "img/1.jpg"}\n{"path": "img/2.jpg"}\n')
+    assert "line 2: needs an object with the names of its columns" in refusal(data / "l.jsonl")
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl"])

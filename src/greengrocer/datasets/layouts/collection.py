@@ -107,9 +107,13 @@ def number_classes(where: Path, images: Iterable[NamedImage]) -> tuple[Taxonomy,
     taxonomy = build_taxonomy(where, coarse_by_name)
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
     numbered = [FoundImage(image.path, ids[image.name], image.split) for image in found]
+    return taxonomy, order_images(numbered)
+
+
+def order_images(images: Iterable[FoundImage]) -> list[FoundImage]:
+    """The images by split, class and path."""
     order = (*SPLITS, None)
-    numbered.sort(key=lambda image: (order.index(image.split), image.label, image.path))
-    return taxonomy, numbered
+    return sorted(images, key=lambda image: (order.index(image.split), image.label, image.path))
 
 
 def build_taxonomy(where: Path, coarse_by_name: dict[str, str | None]) -> Taxonomy:

@@ -1,8 +1,10 @@
 """The names of files and folders: which never count, which mean a split, which are the same."""
 
 import fnmatch
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
 
 SPLITS = ("train", "val", "test")
 
@@ -67,6 +69,19 @@ def is_excluded(relative: str, patterns: Sequence[str]) -> bool:
         if fnmatch.fnmatchcase(relative if "/" in pattern else name, pattern):
             return True
     return False
+
+
+def is_path_excluded(path: Path, root: Path, patterns: Sequence[str]) -> bool:
+    """Whether ``path``, or a folder below ``root`` that it is in, is excluded.
+
+    Of a path that leads out of ``root``, every folder counts.
+    """
+    if not patterns:
+        return False
+    full, top = (PurePath(one_form(os.path.abspath(each))) for each in (path, root))
+    parts = (full.relative_to(top) if full.is_relative_to(top) else full).parts
+    below = ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return any(is_excluded(each, patterns) for each in below)
 
 
 def similar_names(names: Iterable[str]) -> list[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Read labelled images in any usual layout."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from greengrocer.datasets.layouts.coarse import FOUND, NONE, regroup
@@ -12,11 +13,12 @@ from greengrocer.datasets.layouts.collection import (
     formats_not_read,
     notes_on_classes,
     number_classes,
+    order_images,
     without,
 )
 from greengrocer.datasets.layouts.folders import read_folders, unwrap
 from greengrocer.datasets.layouts.grocery import grocery_root, grocery_splits, read_grocery
-from greengrocer.datasets.layouts.names import is_excluded
+from greengrocer.datasets.layouts.names import is_path_excluded
 from greengrocer.datasets.layouts.rows import TABLE_SUFFIXES
 from greengrocer.datasets.layouts.tables import (
     check_unused,
@@ -53,9 +55,20 @@ def read_collection(
         with refusals_name(source, place):
             found = _from_folder(place, grouping, exclude, confined=confined)
     taxonomy = regroup(found.taxonomy, grouping)
-    notes = (*found.notes, *notes_on_classes(taxonomy, found.images))
+    images, without_split = _with_splits(found.images)
+    notes = (*found.notes, *without_split, *notes_on_classes(taxonomy, images))
     root = place if place.is_dir() else place.parent
-    return Collection(root, found.layout, taxonomy, found.images, notes, found.left_out)
+    return Collection(root, found.layout, taxonomy, images, notes, found.left_out)
+
+
+def _with_splits(images: tuple[FoundImage, ...]) -> tuple[tuple[FoundImage, ...], list[Note]]:
+    """All images with a split where some have one: the others count to "train"."""
+    splits = [image.split for image in images]
+    if None not in splits or not any(splits):
+        return images, []
+    text = f"{splits.count(None)} images have no split: they count to train"
+    filled = [replace(image, split=image.split or "train") for image in images]
+    return tuple(order_images(filled)), [Note("no-split", text)]
 
 
 def _from_folder(
@@ -66,7 +79,7 @@ def _from_folder(
         inside = [each for each in place.iterdir() if each.is_dir()] if confined else []
         root = grocery_root(inside[0]) if len(inside) == 1 else None
     if root is not None:
-        return _from_grocery(root, exclude)
+        return _from_grocery(place, root, exclude)
     scan = scan_tree(place, exclude)
     if not scan.top.count:
         raise DatasetUnusable(_why_no_images(place, scan))
@@ -112,13 +125,9 @@ def _why_no_images(place: Path, scan: Scan) -> str:
     return f"{place} holds no images: it needs a folder for each class with its images in it"
 
 
-def _from_grocery(root: Path, exclude: Sequence[str]) -> Collection:
+def _from_grocery(place: Path, root: Path, exclude: Sequence[str]) -> Collection:
     taxonomy, listed = read_grocery(root, grocery_splits(root))
-    kept = [
-        image
-        for image in listed
-        if not is_excluded(image.path.relative_to(root).as_posix(), exclude)
-    ]
+    kept = [image for image in listed if not is_path_excluded(image.path, place, exclude)]
     images = tuple(image for image in kept if image.path.is_file())
     there = {image.path for image in images}
     left_out = tuple(
@@ -141,7 +150,7 @@ def _from_tables(
     confined: bool = False,
 ) -> Collection:
     where = tables[0]
-    listed = read_tables(tables, base or scan.top, exclude, confined=confined)
+    listed = read_tables(tables, base or scan.top, scan.top.path, exclude, confined=confined)
     taxonomy, images = number_classes(where, listed.images)
     return Collection(
         where.parent,

@@ -1,6 +1,7 @@
 """Lists of labelled images, as CSV or JSON lines: the columns under the names that people use."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,9 +62,14 @@ def find_columns(names: list[str]) -> Columns:
 
 def columns_of(table: Path) -> Columns:
     """The columns of ``table``; raises DatasetUnusable where it cannot be read."""
+    names: dict[str, None] = {}
+    columns = Columns(None, None, None, None)
     for _, record in _records(table):
-        return find_columns(list(record))
-    return Columns(None, None, None, None)
+        names.update(dict.fromkeys(record))
+        columns = find_columns(list(names))
+        if not _is_json(table) or (columns.path is not None and columns.label is not None):
+            break
+    return columns
 
 
 def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
@@ -71,15 +77,15 @@ def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
 
     Without ``needs_path`` the path may be missing: a list of classes has none.
     """
-    columns: Columns | None = None
+    known: dict[tuple[str, ...], Columns] = {}  # each JSON object has names of its own
+    labelled, line = False, 0
+    record: Mapping[str, object] = {}
     for line, record in _records(table):
-        columns = columns or find_columns(list(record))
-        if columns.label is None or (needs_path and columns.path is None):
-            wanted = "path and label" if needs_path else "class and coarse"
-            raise DatasetUnusable(
-                f"{table} needs a first line with the names of its columns, {wanted} among them: "
-                f"it has {one_line(', '.join(map(str, record)), MAX_NAME) or 'none'}"
-            )
+        names = tuple(record)
+        columns = known.get(names) or known.setdefault(names, find_columns(list(names)))
+        labelled = labelled or columns.label is not None
+        if (needs_path and columns.path is None) or not (labelled or _is_json(table)):
+            raise _lacks_columns(table, line, record, needs_path=needs_path)
         where = f"{table}, line {line}"
         path = _text(record, columns.path, where)
         if needs_path and not path:
@@ -91,6 +97,23 @@ def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
             _text(record, columns.coarse, where),
             _split(_text(record, columns.split, where), where),
         )
+    if record and not labelled:
+        raise _lacks_columns(table, line, record, needs_path=needs_path)
+
+
+def _is_json(table: Path) -> bool:
+    return table.suffix.lower() in JSON_SUFFIXES
+
+
+def _lacks_columns(
+    table: Path, line: int, record: Mapping[str, object], *, needs_path: bool
+) -> DatasetUnusable:
+    wanted = "path and label" if needs_path else "class and coarse"
+    needs = f", line {line}: needs an object" if _is_json(table) else " needs a first line"
+    return DatasetUnusable(
+        f"{table}{needs} with the names of its columns, {wanted} among them: "
+        f"it has {one_line(', '.join(record), MAX_NAME) or 'none'}"
+    )
 
 
 def _split(text: str | None, where: str) -> str | None:
@@ -120,15 +143,17 @@ def _records(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
         raise DatasetUnusable(f"{table} is not UTF-8: save it as CSV UTF-8") from error
     except OSError as error:
         raise DatasetUnusable(f"{table}: {error.strerror or error}") from error
-    if table.suffix.lower() in JSON_SUFFIXES:
+    if _is_json(table):
         yield from _json_records(table, text)
     else:
         yield from _csv_records(table, text)
 
 
 def _csv_records(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    lines = text.splitlines(keepends=True)
-    header = lines[0] if lines else ""
+    # Unlike str.splitlines, these end at line breaks alone, not at U+2028 and the like.
+    lines = io.StringIO(text, newline="")
+    header = lines.readline()
+    lines.seek(0)
     delimiter = max(",;\t", key=header.count)
     rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
@@ -139,7 +164,7 @@ def _csv_records(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, obj
 
 
 def _json_records(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if not line.strip():
             continue
         try:

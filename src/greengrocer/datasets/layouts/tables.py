@@ -1,12 +1,12 @@
 """Images that a list labels: a CSV or JSON lines, or Hugging Face's ``imagefolder``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from greengrocer.datasets.layouts.collection import LeftOut, NamedImage, Note
-from greengrocer.datasets.layouts.names import is_excluded, one_form, split_of
+from greengrocer.datasets.layouts.names import is_path_excluded, one_form, split_of
 from greengrocer.datasets.layouts.rows import TABLE_SUFFIXES, Row, columns_of, read_rows
 from greengrocer.datasets.layouts.tree import Folder
 from greengrocer.errors import DatasetUnusable
@@ -37,7 +37,7 @@ def find_tables(base: Folder) -> list[Path]:
 
     Raises DatasetUnusable where there are several and it is not clear which is meant.
     """
-    found = [table for table in _tables(base) if _any_there(table)]
+    found, _ = _tables(base)
     if len(found) < 2:
         return found
     splits = [split_of(path.stem) for path in found]
@@ -55,7 +55,7 @@ def check_unused(base: Folder, classes: int) -> list[Note]:
 
     Raises DatasetUnusable where folders give fewer than two classes: then a list was meant.
     """
-    unused = [table for table in _tables(base) if not _any_there(table)]
+    _, unused = _tables(base)
     if not unused:
         return []
     first = next(read_rows(unused[0])).path
@@ -69,9 +69,9 @@ def check_unused(base: Folder, classes: int) -> list[Note]:
     return [Note("unused-list", text, tuple(table.name for table in unused), todo)]
 
 
-def _tables(base: Folder) -> list[Path]:
-    """The files in ``base`` that list labels."""
-    return [
+def _tables(base: Folder) -> tuple[list[Path], list[Path]]:
+    """The files in ``base`` that list labels: those whose images are there, and the others."""
+    tables = [
         path
         for path in sorted(base.path.iterdir())
         if path.suffix.lower() in TABLE_SUFFIXES
@@ -79,17 +79,20 @@ def _tables(base: Folder) -> list[Path]:
         and path.is_file()
         and _has_labels(path)
     ]
+    by_form = _by_form(base) if tables else {}
+    there = [table for table in tables if _any_there(table, by_form)]
+    return there, [table for table in tables if table not in there]
 
 
 def read_tables(
-    tables: Sequence[Path], tree: Folder, exclude: Sequence[str], *, confined: bool
+    tables: Sequence[Path], tree: Folder, root: Path, exclude: Sequence[str], *, confined: bool
 ) -> Listed:
     """The images that ``tables`` list. Paths are relative to the folder of the list.
 
-    ``confined``: paths that lead out of ``tree`` are refused. Raises DatasetUnusable for a bad line
+    ``exclude`` has patterns of names, or of paths from ``root``. ``confined``: paths that lead out of ``tree`` are refused. Raises DatasetUnusable for a bad line
     or where none of the files is there.
     """
-    reader = _Reader(tree, exclude, confined=confined)
+    reader = _Reader(tree, root, exclude, confined=confined)
     for table in tables:
         reader.read(table)
     names = ", ".join(table.name for table in tables)
@@ -102,15 +105,26 @@ def read_tables(
     return reader.finish(names)
 
 
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """What the first line that names a file says, and where it is."""
+
+    label: str
+    split: str | None
+    where: str
+
+
 class _Reader:
-    def __init__(self, tree: Folder, exclude: Sequence[str], *, confined: bool) -> None:
+    def __init__(self, tree: Folder, root: Path, exclude: Sequence[str], *, confined: bool) -> None:
         self.listed = Listed()
         self._tree = tree
+        self._root = root
         self._exclude = exclude
         self._confined = confined
-        self._seen: dict[Path, tuple[str, str]] = {}  # label, and where it is listed
-        self._by_form = {one_form(str(path)): path for path in tree.below()}
+        self._seen: dict[Path, _Entry] = {}
+        self._by_form = _by_form(tree)
         self._again = 0
+        self._in_two_splits: dict[Path, None] = {}  # in the order of the list
         self._excluded = 0
 
     def read(self, table: Path) -> None:
@@ -121,13 +135,13 @@ class _Reader:
             if row.label is None:
                 self._leave_out(path, "its label is empty", "unlabelled")
                 continue
-            where = f"{table.name}, line {row.line}"
-            label, before = self._seen.setdefault(path, (row.label, where))
-            if before != where:
-                self._check_again(path, row.label, label, f"{before} and {where}")
-                continue
-            split = row.split or split_of(table.stem) or self._split_by_folder(path)
-            self.listed.images.append(NamedImage(path, row.label, row.coarse, split))
+            split = row.split or split_of(table.stem) or self._split_by_folder(path, row.label)
+            entry = _Entry(row.label, split, f"{table.name}, line {row.line}")
+            before = self._seen.setdefault(path, entry)
+            if before is entry:
+                self.listed.images.append(NamedImage(path, row.label, row.coarse, split))
+            else:
+                self._check_again(path, entry, before)
 
     def finish(self, names: str) -> Listed:
         """The list, with what a person should know of it."""
@@ -140,50 +154,55 @@ class _Reader:
             notes.append(Note("unlisted", text, shown))
         if self._again:
             notes.append(Note("listed-twice", f"{self._again} lines repeat an earlier one"))
+        if self._in_two_splits:
+            files = tuple(map(str, self._in_two_splits))
+            text = f"{len(files)} files are listed in two splits: the first one counts"
+            notes.append(Note("two-splits", text, files, "keep one line of each"))
         if self._excluded:
             notes.append(Note("excluded", f"{self._excluded} lines are left out by --exclude"))
-        splits = [image.split for image in self.listed.images]
-        if None in splits and any(splits):
-            text = f"{splits.count(None)} images have no split: they count to train"
-            notes.append(Note("no-split", text))
-            self.listed.images = [
-                NamedImage(image.path, image.name, image.coarse, image.split or "train")
-                for image in self.listed.images
-            ]
         return self.listed
 
     def _locate(self, table: Path, row: Row) -> Path | None:
         """The file that a row means; None where it does not count."""
-        home = table.parent
-        path = home / row.path
-        if self._confined and not path.resolve().is_relative_to(self._tree.path.resolve()):
+        candidates = _meant(table, row)
+        if self._confined and any(map(self._leads_out, candidates)):
             shown = one_line(row.path, MAX_NAME)
             raise DatasetUnusable(f"{table}, line {row.line}: {shown} leads out of the archive")
-        if is_excluded(row.path.removeprefix("./"), self._exclude):
+        if any(is_path_excluded(path, self._root, self._exclude) for path in candidates):
             self._excluded += 1
             return None
-        other = home / row.path.replace("\\", "/")
-        for candidate in (path, other):
-            if _is_file(candidate):
-                return self._by_form.get(one_form(str(candidate)), candidate)
+        for candidate in candidates:
             named = self._by_form.get(one_form(str(candidate)))
-            if named is not None:
-                return named
-        self._leave_out(path, f"listed in {table.name}, line {row.line}, but not there", "missing")
+            if named is not None or _is_file(candidate):
+                return named or candidate
+        why = f"listed in {table.name}, line {row.line}, but not there"
+        self._leave_out(candidates[0], why, "missing")
         return None
 
-    def _split_by_folder(self, path: Path) -> str | None:
+    def _leads_out(self, path: Path) -> bool:
+        try:
+            return not path.resolve().is_relative_to(self._tree.path.resolve())
+        except ValueError:  # a name that no system has
+            return False
+
+    def _split_by_folder(self, path: Path, label: str) -> str | None:
+        """The split that a folder is called as, unless it is the folder of the class."""
         if not path.is_relative_to(self._tree.path):
             return None
         folders = path.relative_to(self._tree.path).parts[:-1]
-        return next((split for split in map(split_of, folders) if split), None)
+        others = [name for name in folders if one_form(name).casefold() != label.casefold()]
+        return next((split for split in map(split_of, others) if split), None)
 
-    def _check_again(self, path: Path, label: str, before: str, lines: str) -> None:
-        if label != before:
+    def _check_again(self, path: Path, entry: "_Entry", before: "_Entry") -> None:
+        if entry.label != before.label:
             raise DatasetUnusable(
-                f"{lines}: {path.name} is listed as {before!r} and as {label!r}: keep one"
+                f"{before.where} and {entry.where}: {path.name} is listed as {before.label!r} and "
+                f"as {entry.label!r}: keep one"
             )
-        self._again += 1
+        if (entry.split or "train") != (before.split or "train"):
+            self._in_two_splits[path] = None
+        else:
+            self._again += 1
 
     def _leave_out(self, path: Path, why: str, kind: str) -> None:
         self.listed.left_out.append(LeftOut(path, why, kind))
@@ -197,14 +216,25 @@ def _has_labels(table: Path) -> bool:
     return columns.path is not None and columns.label is not None
 
 
-def _any_there(table: Path) -> bool:
+def _any_there(table: Path, by_form: Mapping[str, Path]) -> bool:
     """Whether one of the first files that ``table`` lists is there."""
     try:
         rows = list(islice(read_rows(table), LOOKED_AT))
     except DatasetUnusable:
         return True
-    paths = [table.parent / row.path.replace("\\", "/") for row in rows]
-    return any(_is_file(path) for path in paths)
+    paths = [path for row in rows for path in _meant(table, row)]
+    return any(one_form(str(path)) in by_form or _is_file(path) for path in paths)
+
+
+def _meant(table: Path, row: Row) -> list[Path]:
+    """The path of a row as it is written, and with slashes for backslashes."""
+    written = (row.path, row.path.replace("\\", "/"))
+    return [table.parent / path for path in dict.fromkeys(written)]
+
+
+def _by_form(tree: Folder) -> dict[str, Path]:
+    """The images below ``tree`` by their paths in one Unicode form."""
+    return {one_form(str(path)): path for path in tree.below()}
 
 
 def _is_file(path: Path) -> bool:
