@@ -7,6 +7,7 @@ from greengrocer.datachecks.as_json import report_json
 from greengrocer.datachecks.check import Report, check
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.errors import DatasetUnusable
+from greengrocer.quick.train import train_quick
 from support.layouts import by_class, draw
 
 
@@ -39,6 +40,21 @@ def test_unreadable_files_are_left_out_and_their_classes_with_them(tmp_path: Pat
     assert found["unreadable-class"].items == ("b",)
     assert found["one-image"].items == ("a",)
     assert report.trainable
+
+
+@pytest.mark.parametrize("contents", [True, False])
+def test_a_file_in_two_classes_is_told_as_quick_training_refuses_it(
+    tmp_path: Path, *, contents: bool
+) -> None:
+    draw(tmp_path, "a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg")
+    assert check(tmp_path, contents=contents).trainable_quickly
+    shutil.copy(tmp_path / "a" / "1.jpg", tmp_path / "b" / "5.jpg")
+    report = check(tmp_path, contents=contents)
+    assert report.trainable
+    assert not report.trainable_quickly
+    assert severities(report)["same-file"] == "warning"
+    with pytest.raises(DatasetUnusable, match="same image in two classes"):
+        train_quick(tmp_path, tmp_path.with_name("bundle"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Exact copies, copies in another encoding and altered copies are told from other photos."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -99,6 +100,28 @@ def test_leaks_come_before_contradictions_and_say_what_is_wrong(
     assert contradiction.path == paths[1]
     assert "different labels" in contradiction.reason
     assert plain.reason.startswith("the same file as ")
+
+
+def test_each_copy_of_what_is_held_out_is_a_leak(drawn: tuple[LabelledImage, ...]) -> None:
+    """Whichever of the copies it is told of."""
+    held_out, trains, wrong = drawn[0], drawn[1], drawn[2]
+    copies = []
+    for number in range(2):
+        for image, label in ((held_out, held_out.label), (wrong, 9)):
+            path = image.path.with_name(f"{image.path.stem} again {number}.jpg")
+            path.write_bytes(image.path.read_bytes())
+            copies.append(labelled(path, label))
+    again = trains.path.with_name("again.jpg")
+    again.write_bytes(trains.path.read_bytes())
+    images = (*copies, labelled(again, trains.label), *drawn)
+    splits = ["train"] * len(images)
+    splits[images.index(held_out)] = "val"
+    duplicates = found(images, splits)
+    by_crossing = Counter(each.crossing for each in duplicates)
+    assert by_crossing == {Crossing.SPLITS: 2, Crossing.CLASSES: 1, Crossing.NOTHING: 2}
+    leaks = [each for each in duplicates if each.crossing is Crossing.SPLITS]
+    assert {each.path for each in leaks} == {copies[0].path, copies[2].path}
+    assert all("in different splits" in each.reason for each in leaks)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

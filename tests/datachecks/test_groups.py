@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from greengrocer.datachecks.findings import Copy, Crossing, Duplicate
@@ -93,8 +94,9 @@ def test_sub_folders_that_recur_in_classes_are_places() -> None:
     assert groups.ties == {0: (Tie.PLACE,)}
 
 
-def test_splits_below_a_class_are_no_places() -> None:
-    names = ("fig/train/k", "fig/train/p", "fig/val/k", "kale/train/k", "kale/val/k")
+@pytest.mark.parametrize(("one", "two"), [("train", "val"), ("Testing", "validation")])
+def test_splits_below_a_class_are_no_places(one: str, two: str) -> None:
+    names = (f"fig/{one}/k", f"fig/{one}/p", f"fig/{two}/k", f"kale/{one}/k", f"kale/{two}/k")
     images = [
         LabelledImage(Path(f"/photos/{name}.jpg"), int(name.startswith("kale"))) for name in names
     ]

@@ -83,9 +83,15 @@ def test_what_was_written_down_stays_for_good(tmp_path: Path) -> None:
         rest = images[:gone] + images[gone + 1 :]
         groups = grouped(of[:gone] + of[gone + 1 :])
         after = hold_out(rest, groups, earlier=earlier)
-        unmoved = [before[i] == side for i, side in zip(rest, after.held_out, strict=True)]
-        if after.one_sided == chosen.one_sided:
-            assert all(unmoved) or sum(unmoved) >= len(rest) - 6
+        moved = {
+            group
+            for image, side, group in zip(rest, after.held_out, groups.of, strict=True)
+            if before[image] != side
+        }
+        stayed = HoldOut(tuple(before[image] for image in rest), ())
+        one_sided = {label for label, both in sides(rest, stayed).items() if len(both) == 1}
+        lost = one_sided - set(after.one_sided)  # the classes that need another group
+        assert len(moved) == len(lost)
 
 
 def test_a_new_image_follows_its_group() -> None:
@@ -127,6 +133,14 @@ def test_any_name_is_read_back(tmp_path: Path) -> None:
     write_hold_out(file, tmp_path / "photos", images, chosen)
     found = read_hold_out(file, tmp_path / "photos")
     assert found == {i.path: chosen.split_of(at) for at, i in enumerate(images)}
+
+
+def test_images_of_the_split_test_are_on_neither_side(tmp_path: Path) -> None:
+    images = made_up([0, 0, 0])
+    root = images[0].path.parent
+    file = tmp_path / "split.csv"
+    write_hold_out(file, root, images, HoldOut((False, True, False), ()), ("train", "val", "test"))
+    assert read_hold_out(file, root) == {images[0].path: "train", images[1].path: "val"}
 
 
 @pytest.mark.parametrize(

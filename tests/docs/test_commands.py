@@ -77,7 +77,8 @@ def reader(tmp_path: Path, grocery_bundle: Path) -> Iterator[Reader]:
     reader = Reader(tmp_path, INSTEAD)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "grocery").symlink_to(grocery_bundle)
-    write_photos(tmp_path / "photos")
+    for name in ("photos", "other-photos"):
+        write_photos(tmp_path / name)
     (tmp_path / "more").mkdir()
     for seed in range(4):
         (tmp_path / "more" / f"{seed}.jpg").write_bytes(encoded(photo(100 + seed), "JPEG"))

@@ -32,7 +32,7 @@ def run(bundle: Path, paths: list[Path]) -> dict[str, np.ndarray]:
 def test_evidence_sums_to_the_logits_and_groups_to_their_classes(
     resnet: Path, labels: Path, photos: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "groups").write_text("red,warm\nblue,cold\ngreen,cold\n")
+    (tmp_path / "groups").write_text("class,coarse\nred,warm\nblue,cold\ngreen,cold\n")
     flags = ["--labels", labels, "--preset", "torchvision", "--coarse", tmp_path / "groups"]
     bundle = bring(resnet, tmp_path / "bundle", *flags, "--data", photos)
     found = run(bundle, sorted(photos.rglob("*.jpg"))[::7])

@@ -62,6 +62,17 @@ def test_other_forms_are_refused(tmp_path: Path, file: str, content: bytes, said
         read_labels(tmp_path / file)
 
 
+def test_groups_are_read_as_those_of_photos_are(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text('Class;Superclass\n"leek; long";root\nfig;fruit\nrice;staple\n')
+    found = taxonomy_of(Path("model.onnx"), 2, ("leek; long", "fig"), table)
+    assert (found.classes, found.coarse) == (("leek; long", "fig"), ("fruit", "root"))
+    assert found.coarse_of == (1, 0)
+    table.write_text("class,coarse\nfig,fruit\n")
+    with pytest.raises(UsageError, match="gives no coarse class for 'kale'"):
+        taxonomy_of(Path("model.onnx"), 2, ("kale", "fig"), table)
+
+
 def test_a_label_too_few_may_be_the_background() -> None:
     with pytest.raises(UsageError, match="has 4 classes, but there are 3 labels: if its class 0"):
         taxonomy_of(Path("slim.onnx"), 4, NAMES, None)

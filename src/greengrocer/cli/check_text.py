@@ -32,7 +32,8 @@ def report_lines(report: Report) -> Iterator[str]:
     yield ""
     if report.trainable:
         classes = counted(len(report.collection.taxonomy.classes), "class")
-        yield f"Ready to train: {counted(len(report.images), 'image')} of {classes}."
+        how = "" if report.trainable_quickly else ", but not with --quick"
+        yield f"Ready to train{how}: {counted(len(report.images), 'image')} of {classes}."
     else:
         errors = sum(problem.severity is Severity.ERROR for problem in report.problems)
         yield f"Not ready to train: {counted(errors, 'error')} above."

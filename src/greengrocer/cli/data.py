@@ -106,7 +106,7 @@ def _write_report(report: "Report", directory: Path) -> None:
     chosen = report.hold_out
     shown = (root, images, classes, report.findings, report.groups, chosen)
     page = write_report(directory, *shown, find_problems(report.collection, report.unreadable))
-    write_hold_out(directory / "hold-out.csv", root, images, chosen)
+    write_hold_out(directory / "hold-out.csv", root, images, chosen, report.splits)
     warn(f"the report is {page}")
 
 

@@ -44,7 +44,7 @@ def register(commands: "Commands") -> None:
     parser.add_argument(
         "--coarse",
         metavar="FILE|none",
-        help="coarse class of each class, as lines of class,coarse; none: of nested folders of "
+        help="a CSV with the columns class and coarse, as groups.csv; none: of nested folders of "
         "--data the outermost are the classes (default: no hierarchy)",
     )
     parser.add_argument(

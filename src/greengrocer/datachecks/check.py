@@ -10,7 +10,14 @@ from greengrocer.datachecks.files import OpenedImage, UnreadableFile, open_all
 from greengrocer.datachecks.findings import Duplicate, Findings, Flaw, OneScene, WrongLabel
 from greengrocer.datachecks.groups import Groups
 from greengrocer.datachecks.hold_out import HoldOut
-from greengrocer.datachecks.problems import Problem, Severity, find_problems
+from greengrocer.datachecks.problems import (
+    SAME_FILE,
+    Problem,
+    Severity,
+    by_severity,
+    find_problems,
+    same_file,
+)
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.datasets.layouts.read import Collection, read_collection, without
 
@@ -51,6 +58,11 @@ class Report:
     def trainable(self) -> bool:
         """Whether a training can start."""
         return not any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    @property
+    def trainable_quickly(self) -> bool:
+        """Whether ``train --quick`` can start."""
+        return self.trainable and all(problem.code != SAME_FILE for problem in self.problems)
 
     @property
     def findings(self) -> Findings:
@@ -109,7 +121,13 @@ def check(
         LabelledImage(image.path, image.label, each.digest)
         for image, each in zip(collection.images, opened.images, strict=True)
     )
-    problems = find_problems(collection, opened.unreadable)
+    splits = [image.split for image in collection.images]
+    problems = by_severity(
+        (
+            *find_problems(collection, opened.unreadable),
+            *same_file(images, splits, collection.root),
+        )
+    )
     report = Report(source, collection, images, opened.images, opened.unreadable, problems)
     if looks is None or not images:
         return report
@@ -123,11 +141,9 @@ def _with_contents(
     classes = report.collection.taxonomy.classes
     seen = compare(report.images, *looks.of(rows), report.splits, classes, threads)
     more = content_problems(seen, report.collection.root, classes)
-    order = list(Severity)
-    problems = sorted((*report.problems, *more), key=lambda each: order.index(each.severity))
     return replace(
         report,
-        problems=tuple(problems),
+        problems=by_severity((*report.problems, *more)),
         duplicates=seen.findings.duplicates,
         label_suspects=seen.findings.wrong_labels,
         quality=seen.findings.flaws,

@@ -87,7 +87,10 @@ def _scenes(contents: Contents, classes: Sequence[str]) -> Iterator[Problem]:
     found = contents.findings.one_scenes
     if found:
         items = tuple(classes[each.label] for each in found)
-        text = f"{counted(len(found), 'class')} of one scene: nothing of it can be held out"
+        text = (
+            f"{counted(len(found), 'class')} of one scene, judged by images of the same scene: "
+            "that flatters"
+        )
         yield Problem("one-scene", Severity.WARNING, text, "add photos from elsewhere", items)
 
 

@@ -167,8 +167,9 @@ def _told(
     splits: Sequence[str | None] | None,
     links: Sequence[Link],
 ) -> list[Duplicate]:
-    """One finding for each file but one of those that hold one photo."""
+    """One finding for each file of one photo but the one that stays; that decides its crossing."""
     split_of = list(splits) if splits is not None else [None] * len(images)
+    labels = [image.label for image in images]
     beside: dict[int, list[tuple[int, _Kind]]] = defaultdict(list)
     joined = DisjointSets(len(images))
     # The strongest links first: a copy is told of its original, not of another shot of the scene.
@@ -185,6 +186,7 @@ def _told(
     seen: set[int] = set()
     found = []
     for start in sorted(beside, key=worth, reverse=True):
+        sides = _Sides(labels, split_of, start)
         waiting = [start] if start not in seen else []
         seen.update(waiting)
         while waiting:
@@ -193,39 +195,56 @@ def _told(
                 if other not in seen:
                     seen.add(other)
                     waiting.append(other)
-                    found.append(_duplicate(images, split_of, original, other, kind))
+                    found.append(_duplicate(images, sides, original, other, kind))
     return found
 
 
+@dataclass(frozen=True)
+class _Sides:
+    """What lies between the files of one photo and the one of them that stays."""
+
+    labels: Sequence[int]
+    splits: Sequence[str | None]
+    kept: int
+
+    def crossing(self, index: int) -> Crossing:
+        """What lies between the file ``index`` and the one that stays, the worst first."""
+        if self.splits[index] != self.splits[self.kept]:
+            return Crossing.SPLITS
+        if self.labels[index] != self.labels[self.kept]:
+            return Crossing.CLASSES
+        return Crossing.NOTHING
+
+
 def _duplicate(
-    images: Sequence[LabelledImage],
-    split_of: Sequence[str | None],
-    original: int,
-    other: int,
-    kind: _Kind,
+    images: Sequence[LabelledImage], sides: _Sides, original: int, other: int, kind: _Kind
 ) -> Duplicate:
-    one, two = images[original], images[other]
-    crossing = Crossing.NOTHING
-    if one.label != two.label:
-        crossing = Crossing.CLASSES
-    if split_of[original] != split_of[other]:
-        crossing = Crossing.SPLITS
-    return Duplicate(
-        two.path, one.path, kind.copy, crossing, kind.likeness, _reason(one, kind, crossing)
-    )
+    one, two, kept = images[original], images[other], images[sides.kept]
+    crossing = sides.crossing(other)
+    reason = _reason(one, kind, crossing, None if original == sides.kept else kept)
+    return Duplicate(two.path, one.path, kind.copy, crossing, kind.likeness, reason)
 
 
-def _reason(original: LabelledImage, kind: _Kind, crossing: Crossing) -> str:
-    name = one_line(f"{original.path.parent.name}/{original.path.name}", 120)
+def _reason(
+    original: LabelledImage, kind: _Kind, crossing: Crossing, kept: LabelledImage | None
+) -> str:
+    """``kept`` is the file that stays, where it is not the original."""
+    name = _named(original)
     what = {
         Copy.SAME_FILE: f"the same file as {name}, byte for byte",
         Copy.SAME_PIXELS: f"the same photo as {name}, saved again or in another size",
         Copy.NEAR: f"nearly the same as {name}: "
         + ("mirrored" if kind.flipped else "an altered copy, or a second shot from the same spot"),
     }[kind.copy]
+    these = "they" if kept is None else f"it and {_named(kept)}, the same again,"
     then = {
-        Crossing.SPLITS: "; they are in different splits, so the model is tested on what it learnt",
-        Crossing.CLASSES: "; they have different labels, and one of them is wrong",
+        Crossing.SPLITS: f"; {these} are in different splits, so the model is tested on what it "
+        "learnt",
+        Crossing.CLASSES: f"; {these} have different labels, and one of them is wrong",
         Crossing.NOTHING: "",
     }[crossing]
     return what + then
+
+
+def _named(image: LabelledImage) -> str:
+    return one_line(f"{image.path.parent.name}/{image.path.name}", 120)

@@ -65,8 +65,9 @@ def open_all(
     """Decode each file on ``threads`` threads, by default one a processor, with a progress bar.
 
     ``look``, if given, sees each image that can be read, on these threads; a JPEG may be decoded at
-    a smaller scale, never below ``target`` pixels. The memory is bounded whatever the images are:
-    ``MEMORY`` bytes, and a file for each thread.
+    a smaller scale, never below ``target`` pixels. Images are decoded together while they take at
+    most ``MEMORY`` bytes; one that takes more is decoded alone. Each thread holds a file besides,
+    of at most ``FILE_BYTES``.
     """
     budget = DecodeBudget(MEMORY)
 

@@ -19,6 +19,7 @@ from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datachecks.findings import Duplicate
 from greengrocer.datachecks.thumbnails import Thumbnails
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.datasets.layouts.names import split_of
 from greengrocer.engines.engine import Floats
 
 # Cosine of the features of two images of one scene: where held-out scenes are about as hard for a
@@ -29,7 +30,6 @@ STRANGERS = 0.9  # quantile of the likeness of images of different classes that 
 MOST_ALIKE = 0.97
 BURST_ALIKE = 0.8  # names or times alone do not make a burst
 BURST_SECONDS = 10.0
-NO_PLACES = frozenset({"train", "training", "val", "valid", "validation", "test", "images"})
 SAMPLE = 2000  # images that the threshold is calibrated on
 BLOCK = 256
 
@@ -161,7 +161,7 @@ def _places(images: Sequence[LabelledImage]) -> Iterable[tuple[int, int]]:
     divided = {label for label, found in parents.items() if len(found) > 1}
     labels_of: dict[str, set[int]] = defaultdict(set)
     for label, name in folders:
-        if label in divided and name.lower() not in NO_PLACES:
+        if label in divided and split_of(name) is None and name.lower() != "images":
             labels_of[name].add(label)
     for (label, name), members in folders.items():
         if label in divided and len(labels_of[name]) > 1 and len(members) > 1:

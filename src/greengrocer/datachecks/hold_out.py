@@ -167,14 +167,21 @@ def _hash(digest: str) -> float:
 
 
 def write_hold_out(
-    path: Path, root: Path, images: Sequence[LabelledImage], chosen: HoldOut
+    path: Path,
+    root: Path,
+    images: Sequence[LabelledImage],
+    chosen: HoldOut,
+    splits: Sequence[str | None] = (),
 ) -> None:
-    """Write (path, split) of every image as a CSV, paths relative to ``root``.
+    """Write (path, split) of the images as a CSV, paths relative to ``root``.
 
+    Images that are in the split "test" by ``splits`` are on neither side, and are not written.
     Raises UsageError where it cannot be written.
     """
     rows = sorted(
-        (_relative(image.path, root), chosen.split_of(index)) for index, image in enumerate(images)
+        (_relative(image.path, root), chosen.split_of(index))
+        for index, image in enumerate(images)
+        if not splits or splits[index] != "test"
     )
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])

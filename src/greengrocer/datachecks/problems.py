@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from greengrocer.datachecks.files import UnreadableFile
+from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.datasets.layouts.collection import formats_not_read
 from greengrocer.datasets.layouts.read import Collection, LeftOut
 
@@ -29,6 +30,8 @@ class Problem:
     todo: str | None = None
     items: tuple[str, ...] = ()
 
+
+SAME_FILE = "same-file"  # the code of what a quick training refuses, and no other
 
 _WARNINGS = frozenset(
     {
@@ -73,9 +76,13 @@ def find_problems(
             continue  # told as an error where it is one
         severity = Severity.WARNING if note.code in _WARNINGS else Severity.NOTE
         found.append(Problem(note.code, severity, note.text, note.todo, note.names))
+    return by_severity(found)
+
+
+def by_severity(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """``problems``, the worst first."""
     order = list(Severity)
-    found.sort(key=lambda problem: order.index(problem.severity))
-    return tuple(found)
+    return tuple(sorted(problems, key=lambda problem: order.index(problem.severity)))
 
 
 def _untrainable(collection: Collection) -> Iterable[Problem]:
@@ -100,6 +107,29 @@ def _untrainable(collection: Collection) -> Iterable[Problem]:
     if not judged and max(counts.values()) < 2:
         text = "no class has two images: nothing can be held out to judge the model"
         yield Problem("nothing-to-hold-out", Severity.ERROR, text, "add images to each class")
+
+
+def same_file(
+    images: Iterable[LabelledImage], splits: Iterable[str | None], root: Path
+) -> tuple[Problem, ...]:
+    """A problem where a file is in two classes, which a quick training refuses.
+
+    ``images`` have their digests; those of the split "test" do not count.
+    """
+    first: dict[str | None, LabelledImage] = {}
+    items = []
+    for image, split in zip(images, splits, strict=True):
+        if split != "test":
+            before = first.setdefault(image.digest, image)
+            if before.label != image.label:
+                items.append(f"{shown(image.path, root)} = {shown(before.path, root)}")
+    if not items:
+        return ()
+    text = (
+        f"{counted(len(items), 'file')} in two classes, byte for byte: `train --quick` refuses that"
+    )
+    todo = "remove the wrong one of each pair"
+    return (Problem(SAME_FILE, Severity.WARNING, text, todo, tuple(items)),)
 
 
 def _by_format(left_out: Sequence[LeftOut], root: Path) -> Iterable[Problem]:

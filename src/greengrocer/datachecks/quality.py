@@ -14,7 +14,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.safe_text import one_line
 
 TINY = 64  # pixels of the shorter side
-PLAIN = 5.0  # levels of 255 within which 98 % of a plain image lie, on either side of its middle
+PLAIN = 5.0  # levels of 255 within which 97 % of a plain image lie, on either side of its middle
 DARK = 60  # level of 255 that 98 % of a dark image are under
 BLURRED = 0.62  # by Crete et al.; a photo out of focus has 0.6 and more
 OUTLYING = 9.0  # robust standard deviations
@@ -107,7 +107,7 @@ def find_odd(images: Sequence[LabelledImage], features: Floats) -> list[Flaw]:
 def find_one_scene(
     images: Sequence[LabelledImage], groups: Groups, classes: Sequence[str]
 ) -> tuple[OneScene, ...]:
-    """Classes of two images or more that are one group: nothing of them can be held out."""
+    """Classes of two images or more that are one group: no other scene judges them."""
     members: dict[int, list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         members[image.label].append(index)
@@ -115,8 +115,8 @@ def find_one_scene(
         OneScene(
             label,
             tuple(images[index].path for index in own),
-            f"all {len(own)} images of {one_line(classes[label], 80)} show one scene, so none can "
-            "be held out: add images from other places or days",
+            f"all {len(own)} images of {one_line(classes[label], 80)} show one scene, so its score "
+            "flatters: add images from other places or days",
         )
         for label, own in sorted(members.items())
         if len(own) > 1 and len({groups.of[index] for index in own}) == 1

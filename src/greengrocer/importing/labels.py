@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from greengrocer.datasets.dataset import Taxonomy
+from greengrocer.datasets.layouts.coarse import regroup_by
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import check_name
@@ -50,9 +51,10 @@ def _without_ids(lines: Sequence[str]) -> tuple[str, ...]:
 def taxonomy_of(
     model: Path, classes: int, names: Sequence[str] | None, coarse: Path | None
 ) -> Taxonomy:
-    """The ``names`` of the model's ``classes``, checked; raises UsageError.
+    """The ``names`` of the model's ``classes``, checked, with the groups of the CSV ``coarse``.
 
-    Of a name that comes twice, as ImageNet's "crane" does, each gets its class id behind it.
+    Of a name that comes twice, as ImageNet's "crane" does, each gets its class id behind it. Raises
+    UsageError.
     """
     if names is None:
         raise UsageError(
@@ -75,28 +77,7 @@ def taxonomy_of(
             raise UsageError(f"the label {error}") from error
     if coarse is None:
         return Taxonomy(unique)
-    groups = _groups(coarse, unique)
-    ordered = tuple(dict.fromkeys(groups))
-    return Taxonomy(unique, ordered, tuple(ordered.index(group) for group in groups))
-
-
-def _groups(path: Path, classes: Sequence[str]) -> list[str]:
-    """The coarse class of each of the ``classes``: lines of ``class,coarse``, in any order."""
-    found = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
-        name, comma, group = line.rpartition(",")
-        if not line.strip() or (number, line.strip()) == (1, "class,coarse"):
-            continue
-        if not comma or name.strip() not in classes or not group.strip():
-            raise UsageError(
-                f"{path}, line {number}: a class of the model, a comma and its coarse class are "
-                f"wanted, as {classes[0]},Group"
-            )
-        found[name.strip()] = group.strip()
-    missing = [name for name in classes if name not in found]
-    if missing:
-        raise UsageError(f"{path} does not name the coarse class of {missing[0]}")
-    return [found[name] for name in classes]
+    return regroup_by(Taxonomy(unique), coarse)
 
 
 def _from_json(path: Path, text: str) -> tuple[str, ...]:

@@ -85,8 +85,8 @@ class Sheets:
         if not found:
             return []
         lead = (
-            "Nothing of these classes can be held out, so their accuracy is unknown. Take some "
-            "photos of them in other places or on other days."
+            "These classes are judged by images of the same scene, so their scores flatter. Take "
+            "some photos of them in other places or on other days."
         )
         cards = "".join(
             '<li class="card wide"><div class="row">'

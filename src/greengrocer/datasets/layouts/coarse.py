@@ -22,14 +22,22 @@ def regroup(taxonomy: Taxonomy, coarse: str) -> Taxonomy:
         return taxonomy
     if coarse == NONE:
         return Taxonomy(taxonomy.classes)
-    groups = read_groups(Path(coarse))
+    return regroup_by(taxonomy, Path(coarse))
+
+
+def regroup_by(taxonomy: Taxonomy, table: Path) -> Taxonomy:
+    """``taxonomy`` with the groups of ``table`` (``read_groups``); the classes keep their ids.
+
+    Raises DatasetUnusable where it leaves a class out.
+    """
+    groups = read_groups(table)
     missing = [name for name in taxonomy.classes if one_form(name) not in groups]
     if missing:
         more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise DatasetUnusable(f"{coarse} gives no coarse class for {missing[0]!r}{more}")
+        raise DatasetUnusable(f"{table} gives no coarse class for {missing[0]!r}{more}")
     by_name: dict[str, str | None] = {name: groups[one_form(name)] for name in taxonomy.classes}
     # Ids are in order of names in all layouts but one, whose own order must stay.
-    built = build_taxonomy(Path(coarse), by_name)
+    built = build_taxonomy(table, by_name)
     assert built.coarse is not None
     of = tuple(built.coarse.index(str(by_name[name])) for name in taxonomy.classes)
     return replace(taxonomy, coarse=built.coarse, coarse_of=of)

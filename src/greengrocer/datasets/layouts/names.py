@@ -78,7 +78,9 @@ def is_path_excluded(path: Path, root: Path, patterns: Sequence[str]) -> bool:
     """
     if not patterns:
         return False
-    full, top = (PurePath(one_form(os.path.abspath(each))) for each in (path, root))
+    # Not resolve: a link counts by its own name, as it does in a folder that is looked through.
+    whole = (os.path.abspath(each) for each in (path, root))  # noqa: PTH100
+    full, top = (PurePath(one_form(each)) for each in whole)
     parts = (full.relative_to(top) if full.is_relative_to(top) else full).parts
     below = ("/".join(parts[:end]) for end in range(1, len(parts) + 1))
     return any(is_excluded(each, patterns) for each in below)

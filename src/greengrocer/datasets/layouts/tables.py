@@ -89,8 +89,9 @@ def read_tables(
 ) -> Listed:
     """The images that ``tables`` list. Paths are relative to the folder of the list.
 
-    ``exclude`` has patterns of names, or of paths from ``root``. ``confined``: paths that lead out of ``tree`` are refused. Raises DatasetUnusable for a bad line
-    or where none of the files is there.
+    ``exclude`` has patterns of names, or of paths from ``root``. ``confined``: paths that lead out
+    of ``tree`` are refused. Raises DatasetUnusable for a bad line or where none of the files is
+    there.
     """
     reader = _Reader(tree, root, exclude, confined=confined)
     for table in tables:
