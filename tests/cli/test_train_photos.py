@@ -86,6 +86,7 @@ def test_a_run_that_was_stopped_before_its_report_only_writes_that(
     with monkeypatch.context() as patch:
         patch.setattr("greengrocer.cli.train_photos.write_report", stop)
         assert main(command) != 0
+    Path("runs/photos/report").mkdir()
     assert main(command) == 0
     assert len(fits) == 1
     assert Path("runs/photos/report/index.html").is_file()

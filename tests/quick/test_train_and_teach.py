@@ -1,5 +1,6 @@
 """From photos to a bundle that serves, and classes that come and go, as a person does it."""
 
+import hashlib
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, STATISTICS
 from greengrocer.bundles.trained_on import read_trained_on
 from greengrocer.errors import BundleRefused, DatasetUnusable, UsageError
+from greengrocer.features.statistics_file import read_statistics
 from greengrocer.quick.teaching import forget_class, forget_images, teach
 from greengrocer.quick.train import read_labelled, train_quick
 from quick.conftest import EACH, draw
@@ -81,7 +83,7 @@ def test_a_class_that_is_taught_is_as_one_that_was_there_from_the_start(
     changed = teach(part, "lime", of(photos, "lime"))
     assert (changed.images, changed.skipped) == (EACH, 0)
     same(part, whole)
-    assert not [each for each in part.parent.iterdir() if each.name.startswith("part.")]
+    assert not [each for each in part.parent.iterdir() if "part." in each.name]
 
 
 def test_images_may_be_taught_one_after_another(whole: Path, part: Path, photos: Path) -> None:
@@ -153,9 +155,49 @@ def test_a_teaching_that_is_killed_leaves_a_whole_bundle(
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert load_bundle(part).manifest == before
         build_pipeline(load_bundle(part)).close()
+    assert list(part.parent.glob(".part.taught-*"))
     teach(part, "lime", of(photos, "lime"))
     same(part, whole)
-    assert not [each for each in part.parent.iterdir() if each.name.startswith("part.")]
+    assert not [each for each in part.parent.iterdir() if "part." in each.name]
+
+
+def test_a_teaching_leaves_alone_what_lies_beside_the_bundle(
+    whole: Path, part: Path, photos: Path
+) -> None:
+    beside = shutil.copytree(whole, part.with_name("part.new"))
+    teach(part, "lime", of(photos, "lime"))
+    same(part, whole)
+    same(beside, whole)
+
+
+def test_a_bundle_that_does_not_load_does_not_take_the_place_of_one_that_does(
+    part: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BundleRefused("goldens/1.jpg is answered lime, not plum")
+
+    before = load_bundle(part).manifest
+    monkeypatch.setattr("greengrocer.training.release.replay.replay_goldens", refuse)
+    with pytest.raises(UsageError, match="does not reproduce its own answers"):
+        teach(part, "lime", of(photos, "lime"))
+    assert load_bundle(part).manifest == before
+
+
+def test_images_beyond_those_that_are_kept_are_known(
+    whole: Path, part: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greengrocer.features.statistics.MOST_KEPT", 10)
+    limes, plums = of(photos, "lime"), of(photos, "plum")
+    assert teach(part, "lime", limes).images == EACH
+    statistics, _ = read_statistics(load_bundle(part))
+    assert (len(statistics.labels), statistics.counts.sum()) == (10, 4 * EACH)
+    with pytest.raises(UsageError, match="has all of these images already"):
+        teach(part, "lime", limes)
+    with pytest.raises(UsageError, match="keeps only sums of it"):
+        forget_images(part, [*limes, *plums])
+    listed = [read_trained_on(load_bundle(bundle)) for bundle in (part, whole)]
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (*limes, *plums)]
+    assert all(each in found for each in digests for found in listed if found is not None)
 
 
 def test_a_class_that_is_forgotten_was_never_there(

@@ -26,13 +26,12 @@ def check_extra() -> None:
 
 
 def train_quickly(
-    photos: Path, out: Path | None, seed: int, *, coarse: str | None, exclude: Sequence[str]
+    photos: Path, out: Path, seed: int, *, coarse: str | None, exclude: Sequence[str]
 ) -> int:
     """Train on ``photos``, and say what was found, how good it is, and what serves it."""
     check_extra()
     from greengrocer.quick.train import train_quick  # noqa: PLC0415
 
-    out = out or Path("runs") / (photos.resolve().name if photos.is_dir() else photos.stem)
     found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
     counts = found.statistics.counts
     for each in found.unreadable:

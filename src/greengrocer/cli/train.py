@@ -55,7 +55,8 @@ def register(commands: "Commands") -> None:
         "--seed",
         type=int,
         metavar="N",
-        help="seed of all that is drawn, but with --recipe, which has its own (default: 7)",
+        help="seed of what is drawn: first weights, order and crops of the images, folds; what is "
+        "held out hangs on the images, but where those of a class are all alike (default: 7)",
     )
     add_layout_flags(parser)
     _register_recipe(parser)
@@ -84,7 +85,8 @@ def _register_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network",
         metavar="NAME",
-        help="backbone instead of the recipe's, as timm:mobilenetv4_conv_small with the extra timm",
+        help="backbone instead of the chosen or the recipe's, as timm:mobilenetv4_conv_small with "
+        "the extra timm",
     )
     parser.add_argument(
         "--folds",
@@ -171,8 +173,8 @@ def _check(arguments: argparse.Namespace) -> None:
     arguments.photos = arguments.data = arguments.photos or arguments.data
     if arguments.photos is None:
         raise UsageError("train which images? Name a folder: greengrocer train PHOTOS")
-    if arguments.quick and arguments.recipe:
-        raise UsageError("--quick has no recipe: leave out --quick or --recipe")
+    if arguments.quick:
+        _check_quick(arguments)
     if (arguments.folds or arguments.teacher) and not arguments.recipe:
         raise UsageError("--folds and --teacher need --recipe FILE")
     if arguments.recipe and (arguments.minutes or arguments.seed is not None):
@@ -181,14 +183,37 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--recipe reads the folder as it is: without it, --coarse and --exclude choose images"
         )
-    if arguments.out is None and not arguments.quick:
-        arguments.out = Path("runs") / (arguments.photos.resolve().stem or "photos")
+    if arguments.out is None:
+        arguments.out = default_out(arguments.photos)
+
+
+def _check_quick(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for a flag that a quick training would not follow."""
+    if arguments.recipe:
+        raise UsageError("--quick has no recipe: leave out --quick or --recipe")
+    for name in ("minutes", "network"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(
+                f"--quick always trains a head on the network that ships: leave out --quick or "
+                f"--{name}"
+            )
+    if arguments.device == "cuda":
+        raise UsageError("--quick uses no GPU: leave out --quick or --device cuda")
+
+
+def default_out(photos: Path) -> Path:
+    """Where the bundle of ``photos`` is written: in runs, by the name of the folder or file."""
+    place = photos.resolve()
+    return Path("runs") / ((place.name if place.is_dir() else place.stem) or "photos")
 
 
 def _minutes(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError("must be more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
     return value
 
 

@@ -10,7 +10,7 @@ from greengrocer.cli.output import say
 from greengrocer.evaluation.evaluate import evaluate
 from greengrocer.evaluation.report.page import write_report
 from greengrocer.evaluation.run import Run, Stopwatch, served_bytes
-from greengrocer.evaluation.training_overlap import TrainingOverlap
+from greengrocer.evaluation.training_overlap import scored_images
 from greengrocer.figures.intervals import wilson
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.one_command import Asked, announce, train_photos
@@ -34,6 +34,7 @@ def train_and_report(arguments: argparse.Namespace, command: str, began: float) 
         began,
         coarse=arguments.coarse,
         exclude=tuple(arguments.exclude),
+        network=arguments.network,
     )
     trained = train_photos(asked, announce)
     _report(trained.bundle, trained.held_out)
@@ -41,11 +42,15 @@ def train_and_report(arguments: argparse.Namespace, command: str, began: float) 
 
 
 def _report(directory: Path, held_out: "Dataset") -> None:
-    """Answer the held-out images as the service does, and say and write how well."""
+    """Answer the held-out images as the service does, and say and write how well.
+
+    Those that trained it, if any, are left out.
+    """
     bundle, threads = load_bundle(directory), usable_processors()
+    scored, overlap = scored_images(bundle, held_out, unseen=True)
     pipeline = build_pipeline(bundle)  # replays the goldens, too
     pipeline.observer = stopwatch = Stopwatch()
-    found = evaluate(pipeline, bundle.manifest, held_out, threads)
+    found = evaluate(pipeline, bundle.manifest, scored, threads)
     pipeline.observer = None
     run = Run(
         manifest=bundle.manifest,
@@ -55,7 +60,7 @@ def _report(directory: Path, held_out: "Dataset") -> None:
         bundle_bytes=served_bytes(bundle),
         evaluation=found,
         stopwatch=stopwatch,
-        overlap=TrainingOverlap(0),
+        overlap=overlap,
     )
     page = write_report(run, directory / "report")
     scores = found.scores

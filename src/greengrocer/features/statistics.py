@@ -76,13 +76,14 @@ class Statistics:
         """With images of the class ``name``, which may be a new one.
 
         A new class stands where the order of the names wants it, as a folder's would; where they
-        are in no such order, last.
+        are in no such order, last. Images beyond ``MOST_KEPT`` go into the rest, so that may not be
+        of a trained network.
         """
         found = self if name in self.classes else self._with_class(name)
         label = found.classes.index(name)
         rows = [start_of(each) for each in digests]
         shots = unnumbered(len(rows)) if shots is None else shots
-        return _in_order(
+        return _bounded(
             replace(
                 found,
                 digests=np.concatenate([found.digests, np.reshape(rows, (-1, START))]),
@@ -176,12 +177,7 @@ def gather(
     shots = unnumbered(len(labels)) if shots is None else shots
     rows = np.reshape([start_of(each) for each in digests], (-1, START)).astype(np.uint8)
     halves = np.asarray(features, np.float16)
-    whole = _in_order(Statistics(tuple(classes), rows, labels.astype(np.int64), halves, shots))
-    if len(whole.labels) <= MOST_KEPT:
-        return whole
-    first = np.arange(len(whole.labels)) < MOST_KEPT
-    rest = moments_of(whole.features[~first], whole.labels[~first], len(classes))
-    return replace(whole._only(first), rest=rest)  # noqa: SLF001
+    return _bounded(Statistics(tuple(classes), rows, labels.astype(np.int64), halves, shots))
 
 
 def moments_of(features: Halves, labels: ClassIds, classes: int) -> Moments:
@@ -196,6 +192,16 @@ def moments_of(features: Halves, labels: ClassIds, classes: int) -> Moments:
 def start_of(digest: str) -> Bytes:
     """The first 8 bytes of a SHA-256 in hexadecimal: uint8 [8]."""
     return np.frombuffer(bytes.fromhex(digest[: 2 * START]), np.uint8)
+
+
+def _bounded(found: Statistics) -> Statistics:
+    """In order; the rows beyond ``MOST_KEPT`` go into the rest."""
+    whole = _in_order(found)
+    if len(whole.labels) <= MOST_KEPT:
+        return whole
+    first = np.arange(len(whole.labels)) < MOST_KEPT
+    beyond = replace(whole._only(~first), rest=whole.rest)  # noqa: SLF001
+    return replace(whole._only(first), rest=beyond.moments())  # noqa: SLF001
 
 
 def _in_order(found: Statistics) -> Statistics:

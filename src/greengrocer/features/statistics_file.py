@@ -8,7 +8,7 @@ import numpy as np
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
 from greengrocer.bundles.manifest import STATISTICS
-from greengrocer.errors import BundleRefused, MissingExtra
+from greengrocer.errors import BundleRefused, MissingExtra, UsageError
 from greengrocer.features.statistics import START, Doubles, Moments, Statistics, unnumbered
 
 MOST_BYTES = 150_000_000
@@ -18,7 +18,30 @@ PROTOTYPES = "prototypes"  # how many directions it has
 
 
 def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
-    """The file; ``settings`` are what else a head is computed by, as JSON."""
+    """The file; ``settings`` are what else a head is computed by, as JSON.
+
+    Raises UsageError where it would be too large to be read again.
+    """
+    packed = _packed(statistics, settings)
+    if len(packed) > MOST_BYTES:
+        raise UsageError(
+            f"{STATISTICS} of {len(statistics.classes):,} classes would have {len(packed):,} "
+            f"bytes, and at most {MOST_BYTES:,} are read: train fewer classes"
+        )
+    return packed
+
+
+def pack_trained(statistics: Statistics, prototypes: int) -> bytes:
+    """The file of a network that the images of ``statistics`` trained, with so many prototypes.
+
+    Empty where it would be too large to be read: nothing can then be taught to the bundle.
+    """
+    settings = {ON_TOP: list(statistics.classes), PROTOTYPES: prototypes}
+    packed = _packed(statistics, settings)
+    return packed if len(packed) <= MOST_BYTES else b""
+
+
+def _packed(statistics: Statistics, settings: dict[str, Any]) -> bytes:
     tensors = {
         "digests": statistics.digests,
         "labels": statistics.labels.astype(np.int32),
@@ -41,11 +64,6 @@ def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
         {"statistics": json.dumps(told, sort_keys=True)},
     )
     return packed
-
-
-def pack_trained(statistics: Statistics, prototypes: int) -> bytes:
-    """The file of a network that the images of ``statistics`` trained, with so many prototypes."""
-    return pack(statistics, {ON_TOP: list(statistics.classes), PROTOTYPES: prototypes})
 
 
 def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, Any]]:
@@ -102,7 +120,10 @@ def _rest(tensors: dict[str, Any], classes: int, channels: int) -> Moments:
     rounded = "rest.within" in tensors
     upper = np.triu_indices(channels)
     half = np.zeros((channels, channels))
-    half[upper] = tensors["rest.within" if rounded else "rest.second"]
+    given = tensors["rest.within" if rounded else "rest.second"]
+    if given.shape != upper[0].shape:  # one number would fill them all
+        raise ValueError("sums do not match")
+    half[upper] = given
     second = half + np.triu(half, 1).T
     counts = tensors["rest.counts"].astype(np.int64)
     sums = tensors["rest.sums"].astype(np.float64)

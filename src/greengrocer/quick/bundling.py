@@ -18,6 +18,7 @@ from greengrocer.imaging.geometry import Geometry
 from greengrocer.quick.calibration import Calibration
 from greengrocer.training.data.reading import read_picture
 from greengrocer.training.release.goldens import choose_goldens
+from greengrocer.training.release.replay import replay
 from greengrocer.version import __version__
 
 LIBRARIES = ("onnx", "onnxruntime", "numpy", "pillow")
@@ -48,7 +49,7 @@ def write(
     """Write the bundle ``out``, with goldens from the images ``candidates``.
 
     A golden is a small copy of an image, without what its file says of place and camera. Raises
-    UsageError where the bundle is refused.
+    UsageError where the bundle is refused, or does not reproduce its own answers.
     """
     graph = answer_graph(backbone, head, content.geometry)
     taxonomy, calibration = content.taxonomy, content.calibration
@@ -74,7 +75,7 @@ def write(
             trained_on=content.trained_on,
             statistics=content.statistics,
         )
-        return save_bundle(model, goldens, out, made)
+        return save_bundle(model, goldens, out, made, prove=replay)
 
 
 def made_now() -> dict[str, Any]:

@@ -27,7 +27,8 @@ class Calibration(NamedTuple):
     """The temperature, the thresholds, and in percent how good the answers were out of fold.
 
     ``judged`` images were answered by heads that had not seen their scene. ``interval`` is that
-    of the top-1, 95 %, in percent. Where nothing could be held out, all is None.
+    of the top-1, 95 %, in percent. Where nothing could be held out, ``judged`` is 0, ``metrics``
+    is empty, ``interval`` is None, and nothing is called unknown.
     """
 
     temperature: float

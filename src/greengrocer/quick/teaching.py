@@ -5,8 +5,10 @@ the start would have made. To a bundle whose network was trained, classes are ad
 that trained it keep their head to the bit.
 """
 
+import glob
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,13 +20,13 @@ import onnx
 from greengrocer.bundles.bundle import Bundle, load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.bundles.save import check_new, replace_bundle
-from greengrocer.bundles.trained_on import LENGTH, TRAINED_ON
+from greengrocer.bundles.trained_on import LENGTH, TRAINED_ON, read_trained_on
 from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.datasets.layouts.names import one_form, similar_names
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.features.extract import Embedder
-from greengrocer.features.statistics import Statistics
+from greengrocer.features.statistics import MOST_KEPT, Statistics
 from greengrocer.features.statistics_file import ON_TOP, pack, read_statistics
 from greengrocer.graphs.answers import Head
 from greengrocer.graphs.parts import take_apart
@@ -67,6 +69,15 @@ class _Opened(NamedTuple):
         """Whether its network was trained, and classes are added on top."""
         return self.statistics.rest is not None and ON_TOP in self.settings
 
+    def only_summed(self, digests: Sequence[str]) -> list[bool]:
+        """Whether each image trained it, and no row of it is kept."""
+        trained = read_trained_on(self.bundle) if self.statistics.rest is not None else None
+        kept = self.statistics.has(digests)
+        return [
+            trained is not None and digest in trained and not has
+            for digest, has in zip(digests, kept, strict=True)
+        ]
+
 
 def teach(directory: Path, name: str, images: Sequence[Path], out: Path | None = None) -> Changed:
     """Add ``images`` of the class ``name`` to the bundle in ``directory``.
@@ -96,21 +107,27 @@ def _teach(opened: _Opened, name: str, files: Sequence[Path]) -> Changed:
         first = unreadable[0]
         raise DatasetUnusable(f"no image can be read; the first is {first.path}: {first.why}")
     images = [files[row] for row in rows]
-    new = ~statistics.has(extracted.digests)
-    for row in np.flatnonzero(~new).tolist():
+    kept = statistics.has(extracted.digests)
+    for row in np.flatnonzero(kept).tolist():
         label = int(statistics.labels[_row_of(statistics, extracted.digests[row])])
         if statistics.classes[label] != name:
             raise UsageError(
                 f"{images[row]} is already an image of {statistics.classes[label]}: "
                 "forget it first, or leave it out"
             )
+    # Of a trained network, what is taught on top does not count with what trained it.
+    new = ~kept if opened.on_top else ~kept & ~np.array(opened.only_summed(extracted.digests))
     digests = [digest for digest, is_new in zip(extracted.digests, new, strict=True) if is_new]
     if not digests:
         raise UsageError(f"{directory} has all of these images already: nothing to teach")
     chosen = [path for path, is_new in zip(images, new, strict=True) if is_new]
+    if opened.on_top and len(statistics.labels) + len(digests) > MOST_KEPT:
+        raise UsageError(
+            f"{directory} would have more than {MOST_KEPT:,} taught images: train again with them"
+        )
     taught = statistics.add(name, digests, extracted.features[new], shots_of(chosen))
-    count = len(taught.labels) - len(statistics.labels)
-    changed = _write(opened, taught, chosen, count, len(images) - count)
+    count = int(taught.counts.sum() - statistics.counts.sum())
+    changed = _write(opened, taught, chosen, count, len(images) - count, digests)
     return changed._replace(unreadable=unreadable)
 
 
@@ -138,11 +155,17 @@ def forget_class(directory: Path, name: str, out: Path | None = None) -> Changed
 def forget_images(directory: Path, images: Sequence[Path], out: Path | None = None) -> Changed:
     """Take ``images`` out of the bundle in ``directory``; a class that has no more goes, too.
 
-    Raises UsageError where it has none of them, or one class would be left; DatasetUnusable for a
-    file that cannot be read.
+    Raises UsageError where it has none of them, one can no longer be taken out, or one class would
+    be left; DatasetUnusable for a file that cannot be read.
     """
     digests = [_digest(path) for path in images]
     with _opened(directory, out) as opened:
+        for path, lost in zip(images, opened.only_summed(digests), strict=True):
+            if lost:
+                raise UsageError(
+                    f"{path} trained {directory}, which keeps only sums of it: train again "
+                    "without it"
+                )
         rest = opened.statistics.without_images(digests)
         count = len(opened.statistics.labels) - len(rest.labels)
         if not count:
@@ -218,7 +241,12 @@ def _row_of(statistics: Statistics, digest: str) -> int:
 
 
 def _write(
-    opened: _Opened, statistics: Statistics, images: Sequence[Path], count: int, skipped: int
+    opened: _Opened,
+    statistics: Statistics,
+    images: Sequence[Path],
+    count: int,
+    skipped: int,
+    taught: Sequence[str] = (),
 ) -> Changed:
     """Compute the head of ``statistics``, and put the new version in the place of the old."""
     bundle, manifest = opened.bundle, opened.bundle.manifest
@@ -237,7 +265,7 @@ def _write(
         geometry=manifest.geometry,
         calibration=calibration,
         provenance=_provenance(manifest, statistics, calibration, opened.on_top),
-        trained_on=_trained_on(opened, statistics),
+        trained_on=_trained_on(opened, statistics, taught),
         statistics=pack(statistics, opened.settings),
     )
     place = bundle.directory.resolve()
@@ -248,10 +276,13 @@ def _write(
     if opened.out is not None:
         written = write(content, opened.backbone, head, candidates, opened.out)
     else:
-        unfinished = place.with_name(f"{place.name}.new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        written = write(content, opened.backbone, head, candidates, unfinished)
-        replace_bundle(unfinished, place)
+        prefix = f".{place.name}.taught-"
+        for left in place.parent.glob(f"{glob.escape(prefix)}*"):
+            shutil.rmtree(left, ignore_errors=True)  # of a run that was killed: the lock is ours
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=place.parent) as home:
+            unfinished = Path(home) / place.name
+            written = write(content, opened.backbone, head, candidates, unfinished)
+            replace_bundle(unfinished, place)
     return Changed(written, count, skipped, None if opened.on_top else calibration)
 
 
@@ -266,14 +297,16 @@ def _taxonomy(manifest: Manifest, classes: tuple[str, ...]) -> Taxonomy:
     return Taxonomy(classes, tuple(kept), tuple(kept.index(name) for name in names))
 
 
-def _trained_on(opened: _Opened, statistics: Statistics) -> list[str]:
-    """The images of the new version: the kept, and those that only the old file names."""
+def _trained_on(opened: _Opened, statistics: Statistics, taught: Sequence[str]) -> list[str]:
+    """The images of the new version: the kept, and those that only sums and the old file know."""
     kept = [bytes(each).hex() for each in statistics.digests]
+    before = {bytes(each).hex() for each in opened.statistics.digests}
+    if taught:  # some kept before may be in the sums now
+        kept = [*before, *taught]
     if statistics.rest is None or TRAINED_ON not in opened.bundle.manifest.files:
         return kept
     packed = opened.bundle.read(TRAINED_ON)
     starts = [packed[k : k + LENGTH].hex() for k in range(0, len(packed), LENGTH)]
-    before = {bytes(each).hex() for each in opened.statistics.digests}
     return [each for each in starts if each not in before] + kept
 
 
@@ -282,7 +315,7 @@ def _provenance(
 ) -> dict[str, Any]:
     origin = dict(manifest.provenance)
     if on_top:
-        taught = int(np.count_nonzero(statistics.labels >= 0))
+        taught = len(statistics.labels)
         return origin | {"taught": {"pictures": taught, "date": made_now()["date"]}}
     origin |= {"training": {"pictures": int(statistics.counts.sum())}}
     origin.pop("out_of_fold", None)

@@ -62,7 +62,11 @@ def _work(network: str, size: int) -> float:
 
 
 def choose_recipe(
-    facts: DatasetFacts, step: StepCost, minutes: float | None = None, seed: int = 7
+    facts: DatasetFacts,
+    step: StepCost,
+    minutes: float | None = None,
+    seed: int = 7,
+    network: str | None = None,
 ) -> Recipe:
     """The recipe for ``facts`` on a machine on which ``step`` was measured.
 
@@ -87,28 +91,30 @@ def choose_recipe(
     ========================  =================================================================
 
     With ``minutes`` it gives up, in this order and only as far as it must: half of the epochs,
-    image size down to 128, Lite2, and the other epochs down to one.
+    image size down to 128, Lite2, and the other epochs down to one. A ``network`` that is named
+    stays; ``step`` is then taken for one of it.
     """
-    usual = LARGE_NETWORK if step.device == "cuda" else NETWORK
+    usual = network or (LARGE_NETWORK if step.device == "cuda" else NETWORK)
+    smallest = network or NETWORK
     epochs = next((number for most, number in EPOCHS if facts.images < most), FEWEST_EPOCHS)
     best = _recipe(facts, seed, usual, SIZES[0], epochs)
     if minutes is None:
         return best
     allowed = 60 * minutes * SPARE
-    for network, size, fewest in _offers(usual, epochs):
+    for offered, size, fewest in _offers(usual, smallest, epochs):
         for number in range(epochs, fewest - 1, -1):
-            found = _recipe(facts, seed, network, size, number)
+            found = _recipe(facts, seed, offered, size, number)
             if estimate(found, facts, step) <= allowed:
                 return found
-    return _recipe(facts, seed, NETWORK, SIZES[-1], 1)
+    return _recipe(facts, seed, smallest, SIZES[-1], 1)
 
 
-def _offers(network: str, epochs: int) -> Sequence[tuple[str, int, int]]:
+def _offers(network: str, smallest: str, epochs: int) -> Sequence[tuple[str, int, int]]:
     """Networks, image sizes and the fewest epochs, in the order in which they are tried."""
     half = max(1, epochs // 2)
     offers = [(network, size, half) for size in SIZES]
-    offers += [(NETWORK, size, half) for size in SIZES if network != NETWORK]
-    return [*offers, (NETWORK, SIZES[-1], 1)]
+    offers += [(smallest, size, half) for size in SIZES if network != smallest]
+    return [*offers, (smallest, SIZES[-1], 1)]
 
 
 def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:

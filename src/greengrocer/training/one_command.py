@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +11,24 @@ import torch
 from tqdm import tqdm
 
 from greengrocer.datachecks.check import Report, check
-from greengrocer.datachecks.hold_out import HoldOut, write_hold_out
+from greengrocer.datachecks.hold_out import TRAIN, VAL, HoldOut, read_hold_out, write_hold_out
 from greengrocer.datachecks.problems import Severity
 from greengrocer.datasets.dataset import Dataset, LabelledImage
+from greengrocer.datasets.layouts.read import without
 from greengrocer.errors import DatasetUnusable, UsageError
+from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.serving.resources import usable_processors
-from greengrocer.training.choose import DatasetFacts, StepCost, choose_recipe, estimate
+from greengrocer.training.choose import (
+    LARGE_NETWORK,
+    NETWORK,
+    DatasetFacts,
+    StepCost,
+    choose_recipe,
+    estimate,
+)
 from greengrocer.training.data.splits import Splits, draw_held_out
+from greengrocer.training.durable import replace_durably
 from greengrocer.training.job import HOLD_OUT, checkpoint
 from greengrocer.training.learning.fit import spoken
 from greengrocer.training.learning.precision import Precision
@@ -47,6 +57,7 @@ class Asked(NamedTuple):
     began: float
     coarse: str | None = None
     exclude: tuple[str, ...] = ()
+    network: str | None = None  # instead of the one that would be chosen
 
     def minutes_left(self) -> float | None:
         """What is left of ``minutes``, perhaps below 0."""
@@ -68,23 +79,29 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
     that was stopped goes on with them. Raises UsageError for whatever is wrong with the photos or
     with ``out``.
     """
+    if asked.network is not None:
+        make_backbone(asked.network)  # refused before the images are read
     report = check(asked.photos, coarse=asked.coarse, exclude=asked.exclude)
     for line in _found(report):
         say(line)
     if not report.trainable:
         raise DatasetUnusable(f"{asked.photos} cannot be trained on: see the errors above")
-    splits = split(report)
-    held_out = Dataset(splits.taxonomy, splits.held_out)
     finished = (asked.out / "manifest.json").is_file()
-    if finished and not (asked.out / "report").exists() and recipe_path(asked.out).exists():
+    begun = recipe_path(asked.out).is_file() and (
+        finished or checkpoint(asked.out, HOLD_OUT).exists()
+    )
+    splits = split(report, _seed(asked), _earlier(asked.out, report) if begun else {})
+    held_out = Dataset(splits.taxonomy, splits.held_out)
+    if finished and begun and not (asked.out / "report" / "index.html").exists():
         return Trained(asked.out, held_out)  # it was stopped before the report
     if finished:
         raise UsageError(
             f"{asked.out} is a finished bundle: `greengrocer serve --bundle {asked.out}` serves "
             "it; to train again delete it and the checkpoints beside it, or name another --out"
         )
-    recipe, precision = _recipe(asked, splits, say)
-    _write_hold_out(asked.out, report, splits)
+    recipe, precision = _recipe(asked, splits, say, begun=begun)
+    if not (begun and hold_out_path(asked.out).is_file()):
+        _write_hold_out(asked.out, report, splits)
     train(
         recipe,
         asked.photos,
@@ -97,34 +114,50 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
     return Trained(asked.out, held_out)
 
 
-def split(report: Report) -> Splits:
+def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) -> Splits:
     """The images that train and those that are held out: the split "val", or whole groups.
 
-    Of a class whose images are all alike, and so all in one group, a fifth is drawn. Raises
-    DatasetUnusable where nothing can be held out.
+    Of a class whose images are all alike, and so all in one group, a fifth is drawn by ``seed``.
+    Where ``earlier`` says of an image "train" or "val", that holds. Images of the split "test", and
+    classes that have no others, are left out. Raises DatasetUnusable where nothing can be held
+    out, or one class is left.
     """
-    sides: dict[bool, list[LabelledImage]] = {False: [], True: []}
-    has_val = "val" in report.splits
-    held = [each == "val" for each in report.splits]
-    if not has_val and report.hold_out is not None:
-        held = list(report.hold_out.held_out)
-    for image, side, name in zip(report.images, held, report.splits, strict=True):
-        if name != "test":
-            sides[side].append(image)
-    if has_val:
+    tested = {each.path for each in report.collection.images if each.split == "test"}
+    learned = without(report.collection, tested)
+    if len(learned.taxonomy.classes) < 2:
+        raise DatasetUnusable(f"{report.source} has one class outside its split test: add another")
+    digests = {image.path: image.digest for image in report.images}
+    images = [LabelledImage(each.path, each.label, digests[each.path]) for each in learned.images]
+    if any(each.split == "val" for each in learned.images):
         origin = "the split val"
+        held = {each.path for each in learned.images if each.split == "val"}
     else:
-        origin = "about a fifth of each class, groups of alike images whole"
-        alike = {p.label for p in sides[False]} ^ {p.label for p in sides[True]}
-        if alike:
-            origin += f"; of {len(alike):,} whose images are all alike, single images, too"
-        whole = [p for part in sides.values() for p in part if p.label in alike]
-        for side, drawn in zip((False, True), draw_held_out(whole, SEED), strict=True):
-            sides[side] = [p for p in sides[side] if p.label not in alike] + list(drawn)
-    if not sides[True]:
+        held, origin = _chosen(report, images, seed)
+        was = earlier or {}
+        held = {
+            image.path
+            for image in images
+            if was.get(image.path, VAL if image.path in held else TRAIN) == VAL
+        }
+    if not held:
         raise DatasetUnusable(f"{report.source} holds too few images: no class has two")
-    taxonomy = report.collection.taxonomy
-    return Splits(taxonomy, tuple(sides[False]), tuple(sides[True]), origin)
+    training = tuple(image for image in images if image.path not in held)
+    held_out = tuple(image for image in images if image.path in held)
+    return Splits(learned.taxonomy, training, held_out, origin)
+
+
+def _chosen(report: Report, images: list[LabelledImage], seed: int) -> tuple[set[Path], str]:
+    """Which of ``images`` to hold out, and a word on how they were chosen."""
+    chosen = report.hold_out.held_out if report.hold_out is not None else ()
+    held = {image.path for image, out in zip(report.images, chosen, strict=False) if out}
+    sides = [{p.label for p in images if (p.path in held) == side} for side in (False, True)]
+    alike = sides[0] ^ sides[1]
+    origin = "about a fifth of each class, groups of alike images whole"
+    if alike:
+        origin += f"; of {len(alike):,} whose images are all alike, single images, too"
+    whole = [image for image in images if image.label in alike]
+    _, drawn = draw_held_out(whole, seed)
+    return held - {image.path for image in whole} | {image.path for image in drawn}, origin
 
 
 def facts_of(splits: Splits, name: str) -> DatasetFacts:
@@ -145,29 +178,54 @@ def recipe_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.recipe.toml")
 
 
+def hold_out_path(out: Path) -> Path:
+    """Where it is written which images the training of ``out`` holds out."""
+    return out.with_name(f"{out.name}.hold-out.csv")
+
+
+def _seed(asked: Asked) -> int:
+    return SEED if asked.seed is None else asked.seed
+
+
+def _earlier(out: Path, report: Report) -> dict[Path, str]:
+    """How a training that has begun split the images; empty where the folder's splits do."""
+    path = hold_out_path(out)
+    return read_hold_out(path, report.collection.root) if path.is_file() else {}
+
+
 def _recipe(
-    asked: Asked, splits: Splits, say: Callable[[str], None]
+    asked: Asked, splits: Splits, say: Callable[[str], None], *, begun: bool
 ) -> tuple[Recipe, Precision | None]:
     """The recipe that a stopped run began with, else one that is chosen and written now.
 
-    And the precision in which a step is fastest; None where the run has begun in one.
+    And the precision in which a step is fastest; None where the run has begun in one. PyTorch is
+    left with as many threads as are fastest now.
     """
     path = recipe_path(asked.out)
-    if path.is_file() and checkpoint(asked.out, HOLD_OUT).exists():
+    if begun:
         recipe = read_recipe(path)
         if asked.seed not in (None, recipe.seed):
             raise UsageError(
                 f"{asked.out} was begun with the seed {recipe.seed}: go on with it, or name "
                 "another --out"
             )
+        if asked.network not in (None, recipe.backbone):
+            raise UsageError(
+                f"{asked.out} was begun with the network {recipe.backbone}: go on with it, or name "
+                "another --out"
+            )
         say(f"going on with the training that was stopped, by its recipe {path}")
+        way, _, _ = fastest_way(_work(asked, splits))
+        torch.set_num_threads(way.threads)
         return recipe, None
     chosen = _choose(asked, splits)
     for line in _told(chosen, splits, asked):
         say(line)
     path.parent.mkdir(parents=True, exist_ok=True)
     told = as_toml(chosen.recipe, f"Chosen by: {asked.command.strip('`')}")
-    path.write_text(told, encoding="utf-8")
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(told, encoding="utf-8")
+    replace_durably(unfinished, path)
     say(f"  recipe    {path}")
     return chosen.recipe, chosen.way.precision
 
@@ -184,19 +242,34 @@ class Chosen(NamedTuple):
 
 def _choose(asked: Asked, splits: Splits) -> Chosen:
     """Choose how to compute, and a recipe; PyTorch is left with as many threads as are fastest."""
-    device, loaders = choose_device(asked.device).type, usable_processors()
-    torch.set_num_threads(min(torch.get_num_threads(), loaders))
-    work = Work(splits.taxonomy, splits.training, device, loaders)
+    work = _work(asked, splits)
     way, step, tried = fastest_way(work)
     torch.set_num_threads(way.threads)
-    facts, seed = facts_of(splits, asked.out.name), SEED if asked.seed is None else asked.seed
-    recipe = choose_recipe(facts, step, asked.minutes_left(), seed)
+    facts = facts_of(splits, asked.out.name)
+    recipe = _fitting(asked, facts, step)
     for _ in range(MOST_CHOICES):
         step = measure(recipe, work, way)
-        before, recipe = recipe, choose_recipe(facts, step, asked.minutes_left(), seed)
+        before, recipe = recipe, _fitting(asked, facts, step)
         if _step_of(before) == _step_of(recipe):
             break
     return Chosen(recipe, facts, step, way, tried)
+
+
+def _work(asked: Asked, splits: Splits) -> Work:
+    loaders = usable_processors()
+    torch.set_num_threads(min(torch.get_num_threads(), loaders))
+    device = choose_device(asked.device).type
+    return Work(splits.taxonomy, splits.training, device, loaders)
+
+
+def _fitting(asked: Asked, facts: DatasetFacts, step: StepCost) -> Recipe:
+    """The recipe for the time that is left; one stage of a named network learns at least."""
+    recipe = choose_recipe(facts, step, asked.minutes_left(), _seed(asked), asked.network)
+    if asked.network is None:
+        return recipe
+    how, stages = recipe.optimisation, make_backbone(asked.network).stages()
+    fewer = how.model_copy(update={"frozen_stages": min(how.frozen_stages, len(stages) - 1)})
+    return recipe.model_copy(update={"optimisation": fewer})
 
 
 def _step_of(recipe: Recipe) -> tuple[str, int]:
@@ -206,10 +279,12 @@ def _step_of(recipe: Recipe) -> tuple[str, int]:
 
 def _write_hold_out(out: Path, report: Report, splits: Splits) -> None:
     if "val" not in report.splits:
-        held = {image.path for image in splits.held_out}
-        chosen = HoldOut(tuple(image.path in held for image in report.images), ())
-        path = out.with_name(f"{out.name}.hold-out.csv")
-        write_hold_out(path, report.collection.root, report.images, chosen)
+        images = [*splits.training, *splits.held_out]
+        sides = (False,) * len(splits.training) + (True,) * len(splits.held_out)
+        path = hold_out_path(out)
+        unfinished = path.with_name(f"{path.name}.part")
+        write_hold_out(unfinished, report.collection.root, images, HoldOut(sides, ()))
+        replace_durably(unfinished, path)
 
 
 def _found(report: Report) -> Iterator[str]:
@@ -242,7 +317,7 @@ def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
     yield "The plan:"
     yield f"  train     {facts.images:,} images{sampling}"
     yield f"  hold out  {facts.held_out:,} images, to judge and to calibrate by ({splits.origin})"
-    yield f"  network   {recipe.backbone}, which has learned from ImageNet's photos{frozen}"
+    yield f"  network   {recipe.backbone}, {_learned(recipe)}{frozen}"
     yield f"  size      {recipe.augmentation.image_size} pixels, in use {export.image_size}"
     yield f"  epochs    {how.epochs}; each goes through all images, {how.batch_size} a step"
     yield f"  computed  {_computed(chosen)}"
@@ -252,6 +327,12 @@ def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
             f"  warning: nothing smaller fits into {asked.minutes:g} minutes; --quick takes about "
             "one"
         )
+
+
+def _learned(recipe: Recipe) -> str:
+    if recipe.backbone in (NETWORK, LARGE_NETWORK):
+        return "which has learned from ImageNet's photos"
+    return "with the pretrained weights that it comes with"
 
 
 def _computed(chosen: Chosen) -> str:

@@ -4,7 +4,6 @@ The answers are written to a file after each fold, so that a rerun resumes.
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from greengrocer.errors import UsageError
 from greengrocer.graphs.quantisation_ladder import LADDER
+from greengrocer.training.durable import replace_durably
 from greengrocer.training.job import TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import LATER, TeacherId, contents_digest
 from greengrocer.training.plan import Folds, Plan
@@ -225,4 +225,4 @@ class FoldAnswers:
         unfinished = self.path.with_suffix(".part")
         with unfinished.open("wb") as file:
             np.savez(file, **self._arrays())  # type: ignore[arg-type]  # numpy's allow_pickle
-        os.replace(unfinished, self.path)
+        replace_durably(unfinished, self.path)

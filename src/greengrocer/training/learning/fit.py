@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, channels_last
 from greengrocer.training.data.batches import training_batches
+from greengrocer.training.durable import replace_durably
 from greengrocer.training.learning.checkpoint import (
     Origin,
     State,
@@ -165,7 +165,7 @@ class Trainer:
         torch.save(state, written)
         unfinished = path.with_suffix(".part")
         unfinished.write_bytes(written.getbuffer())
-        os.replace(unfinished, path)
+        replace_durably(unfinished, path)
 
     def resume(self, state: State) -> None:
         """Go on from what a checkpoint holds."""

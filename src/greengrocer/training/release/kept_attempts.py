@@ -1,7 +1,6 @@
 """What the gate has found so far, kept in a file: a rerun goes on from there."""
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from greengrocer.training.durable import replace_durably
 from greengrocer.training.release.attempt import Attempt, Backbone
 from greengrocer.training.release.quantisation_loss import Comparison
 
@@ -66,4 +66,4 @@ class KeptAttempts:
         unfinished = self.path.with_suffix(".part")
         with unfinished.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's allow_pickle
-        os.replace(unfinished, self.path)
+        replace_durably(unfinished, self.path)
