@@ -49,7 +49,10 @@ class MissingExtra(UsageError):
     """An optional part of the product is needed, but not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an extra: pip install 'greengrocer[{extra}]'")
+        super().__init__(
+            f"{what} needs an extra: pip install 'greengrocer[{extra}]' (in a clone: "
+            f".venv/bin/pip install -e '.[{extra}]')"
+        )
 
 
 class BrokenExtra(UsageError):

@@ -42,7 +42,8 @@ INSTEAD = {
     # Both bundles as they ship take hours. tests/training trains small ones.
     "make train DATA=groceries": "",
     # tests/importing imports models of many kinds.
-    "greengrocer import model.onnx --labels labels.txt --out runs/mine": "",
+    ".venv/bin/greengrocer import model.onnx --labels labels.txt --preset torchvision "
+    "--out runs/mine": "",
     # As it is it takes minutes; tests/training follows it.
     "greengrocer train photos": "",
     # The guide's recipe, but two small epochs of it.
@@ -55,6 +56,7 @@ INSTEAD = {
     "pip install greengrocer": "",
     "pip install 'greengrocer[quick]'": "",
     ".venv/bin/pip install -e '.[quick]'": "",
+    ".venv/bin/pip install -e '.[import]'": "",
     "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
     "greengrocer serve --engine torch --device cuda": (

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from string import Template
 
-from greengrocer.bundles.attribution import data_set, pretrained_origin
+from greengrocer.bundles.attribution import data_set, is_grocery, pretrained_origin
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.facts import (
     Measured,
@@ -31,6 +31,25 @@ NEEDED_BY = {
 }
 
 
+# What differs in the card of a model of groceries: what it is for, and what it is not.
+OF_GROCERIES = {
+    "purpose": "It names the grocery item that a photograph shows, where a person or a later step "
+    "can put a wrong name right: to sort images, to propose an item at a till or on a shopping "
+    "list.",
+    "harm": ": what is safe to eat, what holds an allergen, what somebody pays without a look",
+    "unsaid": "It says nothing of ripeness, weight, amount or quality.",
+    "change": "Packaging changes. A carton that has been redrawn since the images were taken is a "
+    "new item.",
+}
+OF_ANYTHING = {
+    "purpose": "It names what a photograph shows, where a person or a later step can put a wrong "
+    "name right: to sort images, or to propose a name.",
+    "harm": "",
+    "unsaid": "It says nothing of what its classes do not name, as size, amount or quality.",
+    "change": "Things change. What looks otherwise since the images were taken is new to it.",
+}
+
+
 def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
     """The card of the model that ``manifest`` describes; ``sizes`` are of its files, in bytes.
 
@@ -44,6 +63,7 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
         knows=f"It knows {knows(manifest)}. {_hierarchy(manifest)}",
         classes=_classes(manifest),
         origin=_origin(manifest),
+        **(OF_GROCERIES if is_grocery(manifest) else OF_ANYTHING),
         training=_points(trained(manifest)) or "The bundle does not say.",
         figures=_figures(measured(manifest)),
         calibration=_calibration(manifest),

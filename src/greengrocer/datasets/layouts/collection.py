@@ -101,8 +101,9 @@ def number_classes(where: Path, images: Iterable[NamedImage]) -> tuple[Taxonomy,
         if before != image.coarse:
             raise DatasetUnusable(
                 f"{where}: the class {image.name!r} is in {before!r} and in {image.coarse!r}: "
-                "give one of the two another name, or use --coarse none: then the outermost "
-                "folders are the classes, and there are no groups"
+                f"if those are places or days, put the class outermost, as {image.name}/"
+                f"{image.coarse}; if they are groups of classes, give one of the two classes "
+                "another name; if they are the classes, use --coarse none"
             )
     taxonomy = build_taxonomy(where, coarse_by_name)
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
