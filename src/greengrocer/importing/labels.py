@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from greengrocer.datasets.dataset import Taxonomy
+from greengrocer.datasets.layouts.names import one_form
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import check_name
@@ -50,7 +51,7 @@ def _without_ids(lines: Sequence[str]) -> tuple[str, ...]:
 def taxonomy_of(
     model: Path, classes: int, names: Sequence[str] | None, coarse: Path | None
 ) -> Taxonomy:
-    """The ``names`` of the model's ``classes``, checked; raises UsageError.
+    """The ``names`` of the model's ``classes``, checked and in NFC; raises UsageError.
 
     Of a name that comes twice, as ImageNet's "crane" does, each gets its class id behind it.
     """
@@ -64,6 +65,7 @@ def taxonomy_of(
         if len(names) == classes - 1:
             hint = ": if its class 0 is the background, as in TensorFlow-Slim, name that first"
         raise UsageError(f"{model} has {classes} classes, but there are {len(names)} labels{hint}")
+    names = [one_form(name) for name in names]
     count = Counter(names)
     unique = tuple(
         f"{name} ({index})" if count[name] > 1 else name for index, name in enumerate(names)
@@ -83,7 +85,7 @@ def taxonomy_of(
 def _groups(path: Path, classes: Sequence[str]) -> list[str]:
     """The coarse class of each of the ``classes``: lines of ``class,coarse``, in any order."""
     found = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(one_form(_text(path)).splitlines(), start=1):
         name, comma, group = line.rpartition(",")
         if not line.strip() or (number, line.strip()) == (1, "class,coarse"):
             continue
