@@ -37,7 +37,7 @@ def test_without_splits_every_second_photo_judges(photos: Path) -> None:
 @pytest.mark.parametrize("judging", ["val", "valid", "test"])
 def test_splits_are_kept(photos: Path, tmp_path: Path, judging: str) -> None:
     shutil.copytree(photos, tmp_path / "p" / "train")
-    write_tinted(tmp_path / "p" / judging, 8)
+    write_tinted(tmp_path / "p" / judging, 8, (54, 44))
     for path in (tmp_path / "p" / judging).rglob("*.jpg"):
         path.rename(path.with_stem(f"judge-{path.stem}"))
     fit, judge = names(read(tmp_path / "p")[0])
