@@ -15,9 +15,9 @@ from greengrocer.cli.main import main
 from greengrocer.context import Context
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import BundleRefused
+from greengrocer.figures.learning_curve import Point
 from greengrocer.training import one_command
 from greengrocer.training.choose import StepCost
-from greengrocer.training.learning.curve import Point
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.measured_step import Way
 from greengrocer.training.recipe import Recipe, read_recipe

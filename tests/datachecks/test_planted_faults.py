@@ -20,7 +20,7 @@ from greengrocer.datachecks.groups import find_groups
 from greengrocer.datachecks.hold_out import hold_out
 from greengrocer.datachecks.labels import suspect_labels
 from greengrocer.datasets.dataset import LabelledImage, read_split
-from greengrocer.features.extract import extract
+from greengrocer.features.extract import shipped_embedder
 from support.checked_folders import read_thumbnails
 from support.planting import Planted, plant
 
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 def check(planted: Planted, truth: dict[Path, int], classes: Sequence[str]) -> Found:
     """Run the checks, and compare what they find with what was planted."""
     images, copies = planted.images, planted.copies
-    features = extract(images)
+    features = shipped_embedder().extract([image.path for image in images]).features
     thumbnails = read_thumbnails(images)
     duplicates = find_duplicates(images, features, thumbnails)
     groups = find_groups(images, features, thumbnails, duplicates)

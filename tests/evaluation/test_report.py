@@ -208,6 +208,18 @@ def test_a_report_that_cannot_be_written_is_refused_in_one_line(run: Run, tmp_pa
     assert "\n" not in str(refused.value)
 
 
+def test_a_report_that_is_stopped_leaves_no_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: Run) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("greengrocer.evaluation.report.page.mistakes", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(run, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
 def epochs(*points: tuple[int, object, int, int]) -> list[dict[str, object]]:
     return [dict(zip(("epoch", "loss", "right", "of"), point, strict=True)) for point in points]
 

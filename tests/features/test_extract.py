@@ -1,15 +1,21 @@
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import CHANNELS, backbone_digest
 from greengrocer.features.cache import FeatureCache
-from greengrocer.features.extract import extract, shipped_embedder
+from greengrocer.features.extract import shipped_embedder
 from support.make_images import encoded, photo
+
+
+def extract(images: Sequence[LabelledImage], threads: int | None = None) -> Floats:
+    return shipped_embedder().extract([image.path for image in images], threads).features
 
 
 @pytest.fixture(autouse=True)

@@ -108,6 +108,8 @@ def test_where_int8_loses_more_photos_and_then_the_worst_blocks_in_float_are_tri
     assert [each["accepted"] for each in (first, more, mixed)] == [False, False, True]
     assert (mixed["precision"], mixed["calibration_images"]) == ("mixed", 8)
     assert mixed["float_blocks"]
+    assert manifest.metrics["held_out_mixed_agreement"] == mixed["agreement"]
+    assert not [name for name in manifest.metrics if "int8" in name]
     graph = (tmp_path / "bundle" / "model.onnx").read_bytes()
     assert b"QuantizeLinear" in graph
     told = capsys.readouterr().out
@@ -124,6 +126,7 @@ def test_int8_that_is_slower_ends_the_search(
     assert manifest.provenance["precision"] == "float32"
     (attempt,) = manifest.provenance["attempts"]
     assert "not 1.05 times as fast" in attempt["why"]
+    assert not [name for name in manifest.metrics if "int8" in name or "float32" in name]
 
 
 def logits(answers: list[int]) -> np.ndarray:

@@ -174,6 +174,26 @@ def test_what_does_not_answer_is_refused(tmp_path: Path, last: list[NodeProto], 
     assert not (tmp_path / "bundle").exists()
 
 
+def any_sides(path: Path, *nodes: NodeProto) -> Path:
+    """A graph that tells no side of its input, whose first node is a constant."""
+    zero = helper.make_node("Constant", [], ["zero"], value_float=0.0)
+    model = onnx.load(write(path, (zero, *nodes)))
+    for side in model.graph.input[0].type.tensor_type.shape.dim:
+        side.dim_param = "any"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_a_constant_does_not_tell_where_the_channels_are(tmp_path: Path) -> None:
+    model = any_sides(tmp_path / "m.onnx", *FEATURES, LAST)
+    with pytest.raises(UsageError, match="does not tell where its channels are: give --layout"):
+        read_source(model)
+    turned = helper.make_node("Transpose", ["input"], ["planes"], perm=[0, 3, 1, 2])
+    pooled = helper.make_node("GlobalAveragePool", ["planes"], ["pooled"])
+    model = any_sides(tmp_path / "m.onnx", turned, pooled, FEATURES[1], LAST)
+    assert read_source(model).layout == "NHWC"
+
+
 def test_nodes_in_the_wrong_order_are_sorted(tmp_path: Path) -> None:
     """As the converter to float16 of ONNX Runtime writes them."""
     model = write(tmp_path / "m.onnx", (LAST, FEATURES[1], FEATURES[0]))

@@ -73,6 +73,21 @@ def test_groups_are_read_as_those_of_photos_are(tmp_path: Path) -> None:
         taxonomy_of(Path("model.onnx"), 2, ("kale", "fig"), table)
 
 
+def test_names_are_in_one_unicode_form(tmp_path: Path) -> None:
+    """So that they are the names of folders, whichever system wrote those."""
+    decomposed = "cafe\u0301"
+    (tmp_path / "labels.json").write_text(json.dumps([decomposed, "leek"]))
+    (tmp_path / "coarse.csv").write_text(
+        f"class,coarse\n{decomposed},{decomposed}s\nleek,vegetables\n"
+    )
+    names = read_labels(tmp_path / "labels.json")
+    found = taxonomy_of(Path("model.onnx"), 2, names, tmp_path / "coarse.csv")
+    assert found.classes == ("caf\u00e9", "leek")
+    assert found.coarse == ("caf\u00e9s", "vegetables")
+    twice = taxonomy_of(Path("model.onnx"), 2, (decomposed, "caf\u00e9"), None)
+    assert twice.classes == ("caf\u00e9 (0)", "caf\u00e9 (1)")
+
+
 def test_a_label_too_few_may_be_the_background() -> None:
     with pytest.raises(UsageError, match="has 4 classes, but there are 3 labels: if its class 0"):
         taxonomy_of(Path("slim.onnx"), 4, NAMES, None)

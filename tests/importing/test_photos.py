@@ -37,13 +37,44 @@ def test_without_splits_every_second_photo_judges(photos: Path) -> None:
 @pytest.mark.parametrize("judging", ["val", "valid", "test"])
 def test_splits_are_kept(photos: Path, tmp_path: Path, judging: str) -> None:
     shutil.copytree(photos, tmp_path / "p" / "train")
-    write_tinted(tmp_path / "p" / judging, 8)
+    write_tinted(tmp_path / "p" / judging, 8, (54, 44))
     for path in (tmp_path / "p" / judging).rglob("*.jpg"):
         path.rename(path.with_stem(f"judge-{path.stem}"))
     fit, judge = names(read(tmp_path / "p")[0])
     assert len(fit) == 60
     assert len(judge) == 24
     assert all(name.startswith("judge-") for name in judge)
+
+
+def split(directory: Path, **counts: int) -> Path:
+    """Photos in splits, none of which is in two."""
+    for number, (name, count) in enumerate(counts.items()):
+        write_tinted(directory / name, count, (53 + number, 44))
+    return directory
+
+
+def test_a_photo_that_judges_does_not_fit(tmp_path: Path) -> None:
+    home = split(tmp_path / "p", train=10, val=8)
+    for number, path in enumerate(sorted((home / "val" / "red").iterdir())[:3]):
+        shutil.copy(path, home / "train" / "red" / f"copy-{number}.jpg")
+    found, told = read(home)
+    assert (len(found.fitting), len(found.judging)) == (30, 24)
+    assert not {each.digest for each in found.fitting} & {each.digest for each in found.judging}
+    assert told == ["left out 3 photos of train that are in val, too"]
+
+
+def test_photos_that_all_judge_and_fit_are_refused(photos: Path, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        shutil.copytree(photos, tmp_path / "p" / name)
+    with pytest.raises(UsageError, match="has every photo of train in test, too: put different"):
+        read(tmp_path / "p")
+
+
+def test_too_few_that_judge_are_refused_by_what_must_be_added(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"of which 15 can judge: .* put 20 or more into val, or"):
+        read(split(tmp_path / "split", train=20, val=5))
+    with pytest.raises(UsageError, match=r"of which 15 can judge: .* give 40 or more, or"):
+        read(write_tinted(tmp_path / "folder", 10))
 
 
 def test_a_list_and_a_zip_are_read(

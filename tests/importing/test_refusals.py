@@ -19,7 +19,7 @@ def refuse(capsys: pytest.CaptureFixture[str], model: Path, out: Path, *flags: o
     """What the command says; it must be one line."""
     assert main(["import", str(model), "--out", str(out), *map(str, flags)]) == 2
     assert not out.exists()
-    assert not list(out.parent.glob(".import-*"))
+    assert not list(out.parent.glob(".greengrocer-*"))
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     return said

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.figures.learning_curve import Point
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.learning import curve, fit
-from greengrocer.training.learning.curve import HeldOut, Point
+from greengrocer.training.learning.curve import HeldOut
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
 from support.make_images import jpeg
@@ -57,7 +58,7 @@ def test_it_counts_the_images_that_are_right(
 def test_of_many_images_some_are_drawn_the_same_after_each_epoch(
     images: list[LabelledImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curve, "MOST_IMAGES", 10)
+    monkeypatch.setattr(curve, "CURVE_IMAGES", 10)
     one, again, other = (HeldOut(images, SIZE, seed) for seed in (1, 1, 2))
     assert len(one) == 10
     assert torch.equal(one._planes, again._planes)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS
+from greengrocer.bundles.unfinished import PREFIX as UNFINISHED
 from support.make_images import encoded, photo
 from support.trainings import Training
 
@@ -63,7 +64,7 @@ class Finished:
         assert undated(out) == self.bundle
         assert rest == self.losses[len(self.losses) - len(rest) :]
         assert len(losses(killed)) + len(rest) <= len(self.losses)
-        assert not list(out.parent.glob("*.part"))
+        assert not unfinished_in(out.parent)
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +89,18 @@ def undated(out: Path) -> dict[str, Any]:
     return manifest
 
 
+def unfinished_in(directory: Path) -> list[Path]:
+    """What a kill amid a writing left behind."""
+    return [*directory.glob("*.part"), *directory.glob(f"{UNFINISHED}*")]
+
+
 def cut_in_half(directory: Path) -> None:
     """Leave unfinished files as a kill amid their writing would."""
-    for path in directory.rglob("*"):
-        if path.is_file() and ".part" in str(path.relative_to(directory)):
-            with path.open("r+b") as file:
-                file.truncate(path.stat().st_size // 2)
+    for left in unfinished_in(directory):
+        for path in [left, *left.rglob("*")]:
+            if path.is_file():
+                with path.open("r+b") as file:
+                    file.truncate(path.stat().st_size // 2)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +130,7 @@ def test_a_run_killed_while_writing_a_checkpoint_resumes(
 ) -> None:
     out = tmp_path / "bundle"
     killed = with_folds.training.kill_at_file(out, event, name, times)
-    assert list(tmp_path.glob("*.part"))
+    assert unfinished_in(tmp_path)
     with_folds.assert_reached_again(killed, out)
 
 

@@ -27,6 +27,7 @@ from greengrocer.bundles.manifest import (
     write_manifest,
 )
 from greengrocer.bundles.trained_on import TRAINED_ON, pack
+from greengrocer.bundles.unfinished import unfinished_folder
 from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 
@@ -84,15 +85,11 @@ def save_bundle(
 ) -> Manifest:
     """Write ``model`` with its ``goldens`` and a card to the new directory ``out``, atomically.
 
-    ``prove`` is given the bundle in a directory beside ``out``; where it raises an error, there is
-    no ``out``. Raises UsageError where ``out`` exists, a file would be too large, or a name or a
+    ``prove`` is given the bundle in another directory; where it raises an error, there is no
+    ``out``. Raises UsageError where ``out`` exists, a file would be too large, or a name or a
     figure is not fit for a manifest.
     """
     check_new(out)
-    unfinished = out.with_name(f"{out.name}.part")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
     contents = _contents(model, goldens)
     try:
         manifest = _manifest(model, goldens, _digests(contents), made)
@@ -102,13 +99,17 @@ def save_bundle(
     sizes = {name: len(content) for name, content in contents.items()}
     contents[CARD] = card(manifest, sizes).encode()
     manifest = manifest.model_copy(update={"files": _digests(contents)})
-    for name, content in contents.items():
-        path = unfinished / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-    write_manifest(manifest, unfinished)
-    prove(unfinished)
-    unfinished.rename(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished_folder(out.parent) as beside:
+        # One within it: its own can be entered by nobody else.
+        unfinished = beside / "bundle"
+        for name, content in contents.items():
+            path = unfinished / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        write_manifest(manifest, unfinished)
+        prove(unfinished)
+        unfinished.rename(out)
     return manifest
 
 

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,12 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import load_bundle  # noqa: PLC0415
     from greengrocer.bundles.save import check_new  # noqa: PLC0415
+    from greengrocer.bundles.unfinished import unfinished_folder  # noqa: PLC0415
 
     out: Path = arguments.out
     check_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pack-", dir=out.parent) as beside:
-        made = Path(beside) / "bundle"
+    with unfinished_folder(out.parent) as beside:
+        made = beside / "bundle"
         manifest = _pack(arguments.graph, arguments.manifest, arguments.golden, made)
         build_pipeline(load_bundle(made)).close()
         made.rename(out)

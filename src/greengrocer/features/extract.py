@@ -12,7 +12,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from greengrocer.context import Context
-from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.features.backbone import (
@@ -132,13 +131,3 @@ class Embedder:
 def shipped_embedder() -> Embedder:
     """The backbone that ships."""
     return Embedder(backbone_bytes(), backbone_digest(), GEOMETRY, CHANNELS)
-
-
-def extract(images: Sequence[LabelledImage], *, threads: int | None = None) -> Floats:
-    """The features float32 [N, 1280] of ``images``: mean-pooled, not normalised.
-
-    They are kept in the user's cache folder by the digests of the file and of the backbone.
-    ``threads`` images are computed at once; by default as many as there are processors. Raises
-    DatasetUnusable for an image that cannot be read.
-    """
-    return shipped_embedder().extract([image.path for image in images], threads).features

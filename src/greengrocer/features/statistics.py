@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from greengrocer.bundles.trained_on import LENGTH
 from greengrocer.figures.score import ClassIds
 
 MOST_KEPT = 16_000  # images; a row has 2.6 kB
-START = 8  # bytes of an image's SHA-256
+START = LENGTH  # bytes of an image's SHA-256
 
 Halves = npt.NDArray[np.float16]
 Doubles = npt.NDArray[np.float64]

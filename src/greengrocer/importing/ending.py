@@ -10,9 +10,6 @@ from greengrocer.errors import UsageError
 from greengrocer.importing.graph import Array, Reading, attribute
 from greengrocer.importing.source import Source
 
-# Layers that only give a tensor another form.
-FORM = {"Identity", "Dropout", "Flatten", "Squeeze", "Unsqueeze", "Reshape", "Cast"}
-
 
 class Linear(NamedTuple):
     """The last linear layer: features [N, channels] by ``weight`` [channels, classes] and bias."""
@@ -48,7 +45,7 @@ def find_ending(source: Source) -> Ending:
     """How the graph of ``source`` ends; raises UsageError for independent scores (a sigmoid)."""
     reading = Reading(source.model)
     logits, has_softmax = _logits(reading, source)
-    linear = _linear(reading, reading.before(logits, FORM))
+    linear = _linear(reading, reading.before(logits))
     if linear is None:
         places, why = _places(reading, logits)
         if places is None:
@@ -59,7 +56,7 @@ def find_ending(source: Source) -> Ending:
 
 
 def _logits(reading: Reading, source: Source) -> tuple[str, bool]:
-    last = reading.before(source.output, FORM)
+    last = reading.before(source.output)
     node = reading.maker.get(last)
     if node is None:
         raise UsageError(f"{source.path} computes nothing: its output is its input")
@@ -101,7 +98,7 @@ def _added(reading: Reading, node: onnx.NodeProto) -> Linear | None:
     """A matrix product with a constant bias behind it."""
     for index in (0, 1):
         bias = reading.constant(node.input[index])
-        inner = reading.maker.get(reading.before(node.input[1 - index], FORM))
+        inner = reading.maker.get(reading.before(node.input[1 - index]))
         if bias is None or inner is None or inner.op_type not in ("MatMul", "Gemm"):
             continue
         found = _linear(reading, inner.output[0])
@@ -141,7 +138,7 @@ def _weighted(features: str, weight: Array | None, bias: Array | None) -> Linear
 
 def _places(reading: Reading, features: str) -> tuple[FeatureMap | None, str]:
     """The map whose mean over places ``features`` is, or why there is none."""
-    name = reading.before(features, FORM)
+    name = reading.before(features)
     node = reading.maker.get(name)
     if node is None:
         return None, "the last linear layer reads the image itself"
@@ -169,5 +166,5 @@ def _places(reading: Reading, features: str) -> tuple[FeatureMap | None, str]:
 
 
 def _operator(reading: Reading, name: str) -> str:
-    node = reading.maker.get(reading.before(name, FORM))
+    node = reading.maker.get(reading.before(name))
     return "none" if node is None else node.op_type

@@ -11,10 +11,13 @@ from greengrocer.engines.engine import Floats
 from greengrocer.figures.score import ClassIds
 from greengrocer.importing.fold import PIXELS
 from greengrocer.importing.source import open_session
-from greengrocer.training.release.quantisation_loss import Comparison, compare
+from greengrocer.training.release.quantisation_loss import (
+    MAX_LOSS,
+    MIN_AGREEMENT,
+    Comparison,
+    compare,
+)
 
-MAX_LOSS = 0.5  # points of top-1 that int8 may lose
-MIN_AGREEMENT = 98.0  # percent of the photos that both must name alike
 MIN_SPEEDUP = 1.05  # times as fast as float
 SECONDS = 3.0  # of measuring each
 FEWEST_RUNS = 5

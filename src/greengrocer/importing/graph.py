@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 OLDEST, AXES_AS_INPUT = 11, 18
 PREFIX = "greengrocer/"  # of every name that is added
+# Layers that only give a tensor another form.
 PASSING = {"Identity", "Dropout", "Flatten", "Squeeze", "Unsqueeze", "Reshape", "Cast"}
 
 Array = npt.NDArray[Any]

@@ -1,6 +1,5 @@
 """``greengrocer import``: read, fold, calibrate, judge, prove, write."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from greengrocer.bundles.unfinished import unfinished_folder
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines.engine import Floats
@@ -66,8 +66,8 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
     graph = answer_graph(shipped.body, found.ending, head)
     probes = _probes(photos)
     order.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as beside:
-        made = Path(beside) / "bundle"
+    with unfinished_folder(order.out.parent) as beside:
+        made = beside / "bundle"
         write(order, found, graph, head, taxonomy, calibration, shipped, photos, probes, made)
         rows = _prove(found, probes, calibration.temperature, open_bundle(made), shipped, order)
         made.rename(order.out)

@@ -9,6 +9,7 @@ from typing import Any
 
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.datasets.layouts.coarse import regroup_by
+from greengrocer.datasets.layouts.names import one_form
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import check_name
@@ -51,7 +52,7 @@ def _without_ids(lines: Sequence[str]) -> tuple[str, ...]:
 def taxonomy_of(
     model: Path, classes: int, names: Sequence[str] | None, coarse: Path | None
 ) -> Taxonomy:
-    """The ``names`` of the model's ``classes``, checked, with the groups of the CSV ``coarse``.
+    """The ``names`` of the model's ``classes``, checked and in NFC, with the groups of ``coarse``.
 
     Of a name that comes twice, as ImageNet's "crane" does, each gets its class id behind it. Raises
     UsageError.
@@ -66,6 +67,7 @@ def taxonomy_of(
         if len(names) == classes - 1:
             hint = ": if its class 0 is the background, as in TensorFlow-Slim, name that first"
         raise UsageError(f"{model} has {classes} classes, but there are {len(names)} labels{hint}")
+    names = [one_form(name) for name in names]
     count = Counter(names)
     unique = tuple(
         f"{name} ({index})" if count[name] > 1 else name for index, name in enumerate(names)

@@ -1,5 +1,6 @@
 """Photos at hand, labelled with the model's classes: some to fit with, some to judge by."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 
 from greengrocer.datachecks.files import open_all
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.datasets.layouts.read import Collection, FoundImage, read_collection
+from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.errors import DatasetUnusable, ImageRefused, UsageError
 from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.fitted import decode_fitted
@@ -24,7 +25,7 @@ SHOWN = 5  # files that cannot be read
 class Photos:
     """``fitting`` set int8's ranges and the prototypes; ``judging`` the temperature and the rest.
 
-    ClassIds are class ids of the model. No photo is in both. Each has its digest.
+    Labels are class ids of the model. No photo is in both. Each has its digest.
     """
 
     fitting: tuple[LabelledImage, ...]
@@ -41,9 +42,9 @@ def read_photos(
 ) -> Photos:
     """The labelled photos at ``source``, of any layout; ``tell`` gets what is left out, and why.
 
-    Where there is a split "train" and another, "train" fits, and "val" or else "test" judges. Else
-    every second photo of a class judges, in the order of their digests. Raises DatasetUnusable or
-    UsageError.
+    Where there is a split "train" and another, "train" fits but for copies of what judges, and
+    "val" or else "test" judges. Else every second photo of a class judges, in the order of their
+    digests. Raises DatasetUnusable or UsageError.
     """
     found = read_collection(source, coarse=coarse, exclude=exclude)
     ids = match_classes(found.taxonomy.classes, classes, source, tell)
@@ -54,26 +55,33 @@ def read_photos(
     if len(opened.unreadable) > SHOWN:
         tell(f"left out {len(opened.unreadable) - SHOWN} more files that cannot be read")
     digests = {each.path: each.digest for each in opened.images}
-    fit, judge = _sides(found, [image for image in matched if image.path in digests])
-    photos = Photos(
-        *(
-            tuple(LabelledImage(each.path, ids[each.label], digests[each.path]) for each in side)
-            for side in (fit, judge)
+    photos: dict[str | None, list[LabelledImage]] = defaultdict(list)
+    for image in matched:
+        if image.path in digests:
+            photo = LabelledImage(image.path, ids[image.label], digests[image.path])
+            photos[image.split].append(photo)
+    judging = next((name for name in ("val", "test") if name in photos), None)
+    if not found.has_splits or judging is None or "train" not in photos:
+        together = [photo for of_split in photos.values() for photo in of_split]
+        return _checked(source, _halved(together), f"give {2 * FEWEST} or more")
+    halves = Photos(tuple(photos["train"]), tuple(photos[judging]))
+    advice = f"put {FEWEST} or more into {judging}"
+    return _without_copies(source, _checked(source, halves, advice), judging, tell)
+
+
+def _without_copies(
+    source: Path, photos: Photos, judging: str, tell: Callable[[str], None]
+) -> Photos:
+    """``photos`` without those that fit and have a copy in the split ``judging``."""
+    digests = {photo.digest for photo in photos.judging}
+    fitting = tuple(photo for photo in photos.fitting if photo.digest not in digests)
+    if not fitting:
+        raise UsageError(
+            f"{source} has every photo of train in {judging}, too: put different photos into them"
         )
-    )
-    return _checked(source, photos if judge else _halved(photos.fitting))
-
-
-def _sides(
-    found: Collection, images: Sequence[FoundImage]
-) -> tuple[list[FoundImage], list[FoundImage]]:
-    """The images that fit and those that judge, by their splits; all on one side without them."""
-    splits = {image.split for image in images}
-    judging = next((name for name in ("val", "test") if name in splits), None)
-    if not found.has_splits or judging is None or "train" not in splits:
-        return list(images), []
-    fit = [image for image in images if image.split == "train"]
-    return fit, [image for image in images if image.split == judging]
+    if copies := len(photos.fitting) - len(fitting):
+        tell(f"left out {copies} photos of train that are in {judging}, too")
+    return Photos(fitting, photos.judging)
 
 
 def _halved(photos: Sequence[LabelledImage]) -> Photos:
@@ -108,11 +116,12 @@ def labels_of(photos: Sequence[LabelledImage]) -> ClassIds:
     return np.array([photo.label for photo in photos], np.int64)
 
 
-def _checked(source: Path, photos: Photos) -> Photos:
+def _checked(source: Path, photos: Photos, advice: str) -> Photos:
+    """``photos``; raises UsageError with ``advice`` where too few judge."""
     if len(photos.judging) < FEWEST:
         count = len(photos.fitting) + len(photos.judging)
         raise UsageError(
             f"{source} has {count} photos of the model's classes, of which {len(photos.judging)} "
-            f"can judge: at least {FEWEST} must, so give {2 * FEWEST} or more, or leave out --data"
+            f"can judge: at least {FEWEST} must, so {advice}, or leave out --data"
         )
     return photos

@@ -5,7 +5,7 @@ A part that a person names wins over what was read.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -195,4 +195,3 @@ class Found:
 
     preprocessing: Preprocessing | None = None
     classes: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = field(default=())

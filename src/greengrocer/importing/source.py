@@ -197,7 +197,8 @@ def _layout(path: Path, model: onnx.ModelProto, name: str, shape: list[int | Non
         return "NCHW" if first else "NHWC"
     reading = Reading(model)
     for node in model.graph.node:
-        if reading.before(node.input[0], {"Cast", "Sub", "Div", "Mul", "Add"}) != name:
+        first_input = next(iter(node.input), "")  # a constant has none
+        if reading.before(first_input, {"Cast", "Sub", "Div", "Mul", "Add"}) != name:
             continue
         if node.op_type == "Conv":
             return "NCHW"

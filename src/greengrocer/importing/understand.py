@@ -12,7 +12,7 @@ from greengrocer.importing.ending import Ending, find_ending
 from greengrocer.importing.fold import Body, fold_input
 from greengrocer.importing.head import Head, raw_graph
 from greengrocer.importing.preprocessing import Preprocessing
-from greengrocer.importing.proof import ALONE, Reference, compare_alone
+from greengrocer.importing.proof import ALONE, COARSE, Reference, compare_alone
 from greengrocer.importing.source import Source
 
 SUM = 1e-3  # how far from 1 probabilities may sum
@@ -42,6 +42,7 @@ def understand(source: Source, how: Preprocessing, geometry: Geometry, tell: Tel
     Raises UsageError where not even its logits are those of the source.
     """
     size, ending = geometry.size, find_ending(source)
+    limit = COARSE if source.type == np.float16 else ALONE
     gives = _gives_probabilities(source, how, size)
     reference = Reference(source, how, size, gives)
     random = np.random.default_rng(0)
@@ -59,12 +60,12 @@ def understand(source: Source, how: Preprocessing, geometry: Geometry, tell: Tel
         head = Head(classes, scores_are_probabilities, evidence)
         found = Understood(source, how, geometry, attempt, body, head, reference)
         worst = max(compare_alone(reference, found.raw(), photos))
-        if worst <= ALONE or source.type == np.float16:
+        if worst <= limit:
             _tell(found, tell)
             return found
     raise UsageError(
         f"{source.path}: the graph with its preprocessing folded in is {worst:.1e} off, over "
-        f"{ALONE:g}: does it answer the same image twice alike?"
+        f"{limit:g}: does it answer the same image twice alike?"
     )
 
 

@@ -111,9 +111,9 @@ def _description(order: Order, calibration: Calibration) -> str:
 
 
 def _costs(shipped: Climbed) -> dict[str, float]:
-    """What int8 costs, or what it would have cost: the last attempt."""
-    found, name = shipped.verdict.comparison, "mixed" if shipped.precision == "mixed" else "int8"
-    if found is None:
+    """What the precision that ships costs; the provenance has what the others would have."""
+    found, name = shipped.verdict.comparison, shipped.precision
+    if found is None or name == "float32":
         return {}
     return {
         f"held_out_{name}_agreement": found.agreement,

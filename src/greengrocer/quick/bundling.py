@@ -36,7 +36,6 @@ class Content(NamedTuple):
     provenance: dict[str, Any]
     trained_on: Sequence[str]
     statistics: bytes
-    network: str = ""
 
 
 def write(

@@ -11,9 +11,9 @@ import onnx
 
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import Model, save_bundle
+from greengrocer.figures.learning_curve import Point
 from greengrocer.networks.weights import Halves
 from greengrocer.training.learning.checkpoint import TeacherId
-from greengrocer.training.learning.curve import Point
 from greengrocer.training.plan import Plan
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.release.finish import Calibration, geometry_of

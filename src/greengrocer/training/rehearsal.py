@@ -7,7 +7,6 @@ the bundle is to lie. Its goldens are not replayed: the answers of such a networ
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.unfinished import unfinished_folder
 from greengrocer.calibration.thresholds import Thresholds
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
@@ -52,26 +52,27 @@ def rehearse(
     network = Recogniser(job.recipe.backbone, len(plan.taxonomy.classes))
     weight_groups(network, job.recipe.optimisation)  # for what it refuses
     finished = _finished(network, job, plan)
-    with tempfile.TemporaryDirectory(prefix=f".{job.out.name}.", dir=job.out.parent) as home:
-        trial = Path(home) / "bundle"
+    with unfinished_folder(job.out.parent) as home:
+        trial = home / "bundle"
         try:
             some = candidates[:GOLDENS]
             write_bundle(job.recipe, plan, finished, teachers, some, trial, start_engine)
         except UnicodeEncodeError as error:
             name = error.object[max(0, error.start - 20) : error.end]
             raise UsageError(f"{name!r} is not text that a bundle can hold: rename it") from error
-        except BundleRefused as error:
-            why = str(error).removeprefix(f"bundle {trial}.part: ")
-            raise UsageError(f"the bundle of this training would be refused: {why}") from error
         bundle = sum(path.stat().st_size for path in trial.rglob("*") if path.is_file())
     _check_room(job, plan, network, bundle)
 
 
 def start_engine(directory: Path) -> None:
-    """Load the bundle in ``directory``; raises BundleRefused."""
-    engine = make_engine("onnx", directory, load_bundle(directory).manifest, "cpu", ONE_THREAD)
-    engine.start()
-    engine.close()
+    """Load the bundle in ``directory``; raises UsageError where it is refused."""
+    try:
+        engine = make_engine("onnx", directory, load_bundle(directory).manifest, "cpu", ONE_THREAD)
+        engine.start()
+        engine.close()
+    except BundleRefused as error:
+        why = str(error).removeprefix(f"bundle {directory}: ")
+        raise UsageError(f"the bundle of this training would be refused: {why}") from error
 
 
 def check_writable(out: Path, stages: Sequence[str]) -> None:

@@ -39,8 +39,8 @@ def write_report(
     """
     page = directory / PAGE
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         html = render(root, images, classes, findings, groups, chosen, on_disk)
+        directory.mkdir(parents=True, exist_ok=True)
         page.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error

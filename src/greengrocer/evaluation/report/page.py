@@ -24,8 +24,9 @@ def write_report(run: Run, directory: Path) -> Path:
     """
     page = directory / PAGE
     try:
+        rendered = render(run)  # first: no empty folder is left where it is stopped
         directory.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(run), encoding="utf-8")
+        page.write_text(rendered, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error
     return page

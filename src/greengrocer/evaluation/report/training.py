@@ -3,21 +3,13 @@
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.evaluation.report.charts import loss_chart, training_chart
 from greengrocer.evaluation.report.markup import number, section
 from greengrocer.evaluation.run import Run
-
-
-class Epoch(NamedTuple):
-    """After an epoch: its mean loss, and how many of some held-out images are right."""
-
-    epoch: int
-    loss: float
-    right: int
-    of: int
+from greengrocer.figures.learning_curve import Point
 
 
 def training(run: Run) -> str:
@@ -50,7 +42,7 @@ def training(run: Run) -> str:
     )
 
 
-def curve_of(manifest: Manifest) -> Sequence[Epoch]:
+def curve_of(manifest: Manifest) -> Sequence[Point]:
     """The epochs in the provenance, which is any JSON: empty where one is not what it should be."""
     found = manifest.provenance.get("curve")
     epochs = [_epoch(each) for each in found] if isinstance(found, list) else []
@@ -59,10 +51,10 @@ def curve_of(manifest: Manifest) -> Sequence[Epoch]:
     return curve if len(curve) == len(epochs) and rising else ()
 
 
-def _epoch(found: Any) -> Epoch | None:
-    if not isinstance(found, dict) or not found.keys() >= set(Epoch._fields):
+def _epoch(found: Any) -> Point | None:
+    if not isinstance(found, dict) or not found.keys() >= set(Point._fields):
         return None
-    epoch = Epoch(*(found[name] for name in Epoch._fields))
+    epoch = Point(*(found[name] for name in Point._fields))
     whole = all(type(each) is int for each in (epoch.epoch, epoch.right, epoch.of))
     if not whole or type(epoch.loss) not in (int, float) or not 0 <= epoch.loss < math.inf:
         return None

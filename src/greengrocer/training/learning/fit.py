@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
+from greengrocer.figures.learning_curve import Point
 from greengrocer.networks.recogniser import Recogniser, channels_last
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.durable import replace_durably
@@ -23,7 +24,7 @@ from greengrocer.training.learning.checkpoint import (
     names_digest,
     read_state,
 )
-from greengrocer.training.learning.curve import HeldOut, Point
+from greengrocer.training.learning.curve import HeldOut
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.optimiser import rate_share, weight_groups
 from greengrocer.training.learning.precision import Precision, autocast, choose_precision
