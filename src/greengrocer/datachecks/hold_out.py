@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from greengrocer.datachecks.groups import Groups
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import DatasetUnusable, UsageError
-from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
+from greengrocer.regular_files import MAX_LIST_BYTES, read_regular, write_whole
 
 SHARE = 0.2  # of the images
 LEAST, MOST = 0.05, 0.5  # of a class, where its groups allow it
@@ -186,7 +186,7 @@ def write_hold_out(
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
     try:
-        path.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
+        write_whole(path, text.getvalue())
     except OSError as error:
         raise UsageError(f"the hold-out {path} cannot be written: {error.strerror}") from error
 

@@ -80,7 +80,8 @@ def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Fi
         while (member := tar.next()) is not None:
             # Else it keeps every member's headers, which a hostile archive makes large.
             tar.members.clear()  # type: ignore[attr-defined]
-            path = choose(member.name) if member.isreg() else None
+            # A sparse file's holes take no room in the archive, and all of it on the disk.
+            path = choose(member.name) if member.isreg() and not member.issparse() else None
             if path is None:
                 continue
             _check_size(member.size, path, label, limits.member)

@@ -12,6 +12,7 @@ import numpy as np
 import platformdirs
 
 from greengrocer.engines.engine import Floats
+from greengrocer.regular_files import read_regular
 
 
 class FeatureCache:
@@ -26,7 +27,7 @@ class FeatureCache:
     def get(self, digest: str) -> Floats | None:
         """The features float32 [channels] of the image with this SHA-256, where they are kept."""
         try:
-            row = self._path(digest).read_bytes()
+            row = read_regular(self._path(digest), self._bytes)
         except OSError:
             return None
         if len(row) != self._bytes:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 import time
 import zipfile
@@ -202,3 +203,28 @@ def test_what_was_not_read_for_a_month_is_removed(tmp_path: Path, cache: Path) -
     os.utime(new, (month, month))
     read_collection(newer)
     assert time.time() - new.stat().st_mtime < 3600  # it was read, so it stays
+
+
+@pytest.mark.usefixtures("cache")
+def test_only_what_was_unpacked_here_is_removed(tmp_path: Path) -> None:
+    old = read_collection(packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})).root
+    home, mine = old.parent, tmp_path / "mine"
+    (mine / "thesis").mkdir(parents=True)
+    (home / "thesis").mkdir()
+    (home / ("0" * 64)).symlink_to(mine)
+    month = time.time() - 31 * 24 * 3600
+    for path in (mine / "thesis", mine, home / "thesis"):
+        os.utime(path, (month, month))
+    read_collection(packed(tmp_path, {"a/1.jpg": jpeg(3), "b/2.jpg": jpeg(4)}))
+    assert (mine / "thesis").is_dir()
+    assert (home / "thesis").is_dir()
+    shutil.rmtree(home)
+    home.symlink_to(mine)
+    read_collection(packed(tmp_path, {"a/1.jpg": jpeg(5), "b/2.jpg": jpeg(6)}))
+    assert (mine / "thesis").is_dir()
+
+
+def test_members_deeper_than_a_scan_goes_do_not_count(tmp_path: Path) -> None:
+    deep = "/".join(["x"] * 200) + "/1.jpg"
+    found = read_collection(packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2), deep: b""}))
+    assert not (found.root / "x").exists()

@@ -15,6 +15,7 @@ from greengrocer.datachecks.report.sheets import Sheets
 from greengrocer.datachecks.report.steps import Steps
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import UsageError
+from greengrocer.regular_files import write_whole
 
 PAGE = "index.html"
 CLEAN = (
@@ -41,7 +42,7 @@ def write_report(
     try:
         html = render(root, images, classes, findings, groups, chosen, on_disk)
         directory.mkdir(parents=True, exist_ok=True)
-        page.write_text(html, encoding="utf-8")
+        write_whole(page, html)
     except OSError as error:
         raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error
     return page

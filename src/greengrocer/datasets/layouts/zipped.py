@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,8 +23,10 @@ GROWTH = 20  # times its own size that an archive may unpack to; photos do not s
 ALLOWANCE = 2**28  # bytes that any archive may unpack to
 LIST_BYTES = 2**26  # of a zip's list of members: about half a million
 UNFINISHED = ".unfinished-"
+OURS = re.compile(rf"[0-9a-f]{{64}}|{re.escape(UNFINISHED)}\w+")
 UNFINISHED_SECONDS = 24 * 3600
 KEPT_SECONDS = 30 * 24 * 3600  # since an archive was last read
+DEEPEST = 64  # folders, as in a scan: deeper ones could not be removed again
 UNTOUCHED = 2**30  # bytes of the disk that stay free
 
 
@@ -66,8 +69,15 @@ def refusals_name(source: Path, place: Path) -> Iterator[None]:
 
 
 def _remove_old(home: Path) -> None:
-    """Remove what was not read for a month, and what a killed process left unfinished."""
+    """Remove what was not read for a month, and what a killed process left unfinished.
+
+    Only folders that ``unpacked`` has made, by their names; a link is not followed.
+    """
+    if home.is_symlink():
+        return
     for each in home.iterdir():
+        if each.is_symlink() or not OURS.fullmatch(each.name):
+            continue
         kept = UNFINISHED_SECONDS if each.name.startswith(UNFINISHED) else KEPT_SECONDS
         with suppress(FileNotFoundError):  # another process may be doing the same
             if time.time() - each.stat().st_mtime > kept:
@@ -100,7 +110,13 @@ def _unpack(archive: Path, home: Path, target: Path) -> None:
 def _wanted(name: str) -> str | None:
     """The path below the target for a member, or None where it does not count."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+    if (
+        len(path.parts) > DEEPEST
+        or path.is_absolute()
+        or ".." in path.parts
+        or not path.parts
+        or "\0" in name
+    ):
         return None
     if ":" in path.parts[0] or any(is_junk(part) for part in path.parts):
         return None

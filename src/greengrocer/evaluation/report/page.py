@@ -13,6 +13,7 @@ from greengrocer.evaluation.report.mistakes import mistakes
 from greengrocer.evaluation.report.tables import classes, confused
 from greengrocer.evaluation.report.training import training
 from greengrocer.evaluation.run import Run
+from greengrocer.regular_files import write_whole
 
 PAGE = "index.html"
 
@@ -26,7 +27,7 @@ def write_report(run: Run, directory: Path) -> Path:
     try:
         rendered = render(run)  # first: no empty folder is left where it is stopped
         directory.mkdir(parents=True, exist_ok=True)
-        page.write_text(rendered, encoding="utf-8")
+        write_whole(page, rendered)
     except OSError as error:
         raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error
     return page
