@@ -21,7 +21,7 @@ from greengrocer.serving.resources import usable_processors
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 FILE_BYTES = 2**28  # a larger file is refused
-MEMORY = 1_500_000_000  # bytes that all images together may take while they are decoded
+MEMORY = 500_000_000  # bytes that all images together may take while they are decoded
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from greengrocer.imaging.geometry import Geometry, fit
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.serving.resources import usable_processors
 
-MEMORY = 1_500_000_000  # bytes that all images together may take while they are decoded
+MEMORY = 500_000_000  # bytes that all images together may take while they are decoded
 
 
 class Extracted(NamedTuple):
