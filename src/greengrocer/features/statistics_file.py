@@ -118,12 +118,11 @@ def _checked(tensors: dict[str, Any], classes: tuple[str, ...]) -> Statistics:
 
 def _rest(tensors: dict[str, Any], classes: int, channels: int) -> Moments:
     rounded = "rest.within" in tensors
-    upper = np.triu_indices(channels)
-    half = np.zeros((channels, channels))
     given = tensors["rest.within" if rounded else "rest.second"]
-    if given.shape != upper[0].shape:  # one number would fill them all
+    if given.shape != (channels * (channels + 1) // 2,):  # before memory is taken for the matrix
         raise ValueError("sums do not match")
-    half[upper] = given
+    half = np.zeros((channels, channels))
+    half[np.triu_indices(channels)] = given
     second = half + np.triu(half, 1).T
     counts = tensors["rest.counts"].astype(np.int64)
     sums = tensors["rest.sums"].astype(np.float64)
