@@ -228,3 +228,13 @@ def test_members_deeper_than_a_scan_goes_do_not_count(tmp_path: Path) -> None:
     deep = "/".join(["x"] * 200) + "/1.jpg"
     found = read_collection(packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2), deep: b""}))
     assert not (found.root / "x").exists()
+
+
+def test_an_archive_of_too_many_files_is_refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greengrocer.datasets.layouts.zipped.MOST_FILES", 2)
+    files = {f"a/{number}.jpg": jpeg(number) for number in range(3)}
+    with pytest.raises(DatasetUnusable, match="holds over 2 files, the limit"):
+        read_collection(packed(tmp_path, files))
+    assert not any((cache / "greengrocer" / "unpacked").iterdir())

@@ -27,6 +27,7 @@ OURS = re.compile(rf"[0-9a-f]{{64}}|{re.escape(UNFINISHED)}\w+")
 UNFINISHED_SECONDS = 24 * 3600
 KEPT_SECONDS = 30 * 24 * 3600  # since an archive was last read
 DEEPEST = 64  # folders, as in a scan: deeper ones could not be removed again
+MOST_FILES = 200_000
 UNTOUCHED = 2**30  # bytes of the disk that stay free
 
 
@@ -91,7 +92,10 @@ def _unpack(archive: Path, home: Path, target: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home))
     try:
         with files_bar(f"unpacking {archive.name}", None) as advance:
-            for name, content in read_archive(archive, str(archive), _wanted, limits):
+            members = read_archive(archive, str(archive), _wanted, limits)
+            for count, (name, content) in enumerate(members, 1):
+                if count > MOST_FILES:
+                    raise DatasetUnusable(f"{archive} holds over {MOST_FILES:,} files, the limit")
                 path = unfinished / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
