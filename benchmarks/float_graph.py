@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from greengrocer.training.release.export import PIXELS, PLANES
+from greengrocer.graphs.nodes import PIXELS, PLANES
 
 INPUT = "input"
 OUTPUT = "probabilities"

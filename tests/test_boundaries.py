@@ -78,3 +78,10 @@ def test_only_the_torch_engine_and_training_import_torch() -> None:
         if "torch" in imported(path) and path.name != "torch_engine.py"
     }
     assert users <= {"networks", "training"}
+
+
+def test_a_model_is_imported_without_torch_or_safetensors() -> None:
+    """The extra ``import`` has neither."""
+    blocked = "import sys; sys.modules.update(torch=None, safetensors=None)"
+    loaded = loaded_after(f"{blocked}; import greengrocer.importing.importer")
+    assert "onnx" in loaded

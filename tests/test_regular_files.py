@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.regular_files import NotRegularFile, open_regular, read_regular
+from greengrocer.regular_files import NotRegularFile, open_regular, read_regular, write_whole
 
 
 def test_a_plain_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
@@ -24,3 +24,14 @@ def test_special_files_are_refused_without_opening_or_waiting(tmp_path: Path) ->
     with pytest.raises(OSError, match="NUL"):
         open_regular(Path("a\0b"))
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_a_link_or_a_pipe_is_replaced_and_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "link").symlink_to("precious")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        write_whole(tmp_path / name, "page")
+        assert (tmp_path / name).read_text() == "page"
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "pipe", "precious"]

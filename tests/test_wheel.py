@@ -85,9 +85,11 @@ def test_the_wheel_holds_the_graphs_the_gallery_the_page_and_the_notices_but_no_
     for name, most in MAX_MODEL.items():
         assert sizes[f"greengrocer/bundled/{name}/model.onnx"] <= most
         assert f"greengrocer/bundled/{name}/MODEL_CARD.md" in sizes
+        assert sizes[f"greengrocer/bundled/{name}/statistics.safetensors"] <= 3_000_000
+    assert sizes["greengrocer/bundled/backbone/backbone.onnx"] <= 6_000_000
     assert {"greengrocer/web/page/index.html", "greengrocer/web/page/assets/page.js"} <= {*sizes}
     assert sum(name.startswith("greengrocer/gallery/") for name in sizes) > 24
-    assert not [name for name in sizes if name.endswith(".safetensors")]
+    assert not [name for name in sizes if name.endswith("/weights.safetensors")]
     assert {Path(name).name for name in sizes if "/licenses/" in name} == {"LICENSE", "NOTICE"}
 
 

@@ -16,16 +16,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from greengrocer.calibration.temperature import calibrated
 from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import auroc
+from greengrocer.graphs.quantisation_ladder import LADDER
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.scenes import scene_hold_out
 from greengrocer.training.data.splits import read_together
 from greengrocer.training.learning.fit import fit
 from greengrocer.training.recipe import Recipe, read_recipe
-from greengrocer.training.release.calibrate import calibrated
-from greengrocer.training.release.finish import export, published
+from greengrocer.training.release.finish import Exporter, published
 from greengrocer.training.release.measure import answer_pictures, pool_features
 
 GROUPS = 3
@@ -76,13 +77,14 @@ def _judge(
     unknown = [p for p in everything.pictures if p.label in left_out]
     taxonomy = Taxonomy(tuple(classes[label] for label in kept))
     network, _ = published(fit(recipe, taxonomy, learned, checkpoint).network, recipe)
-    exported = export(network, learned, recipe)
+    exporter = Exporter(network, learned, recipe)
+    exported = exporter.finish(exporter.ladder.backbone(LADDER[0]))
     graph = exported.graph(1.0, None)
     scores = []
     for part in (known, unknown):
         paths = [p.path for p in part]
         answers = answer_pictures(graph, paths, exported.geometry)
-        features = pool_features(exported.in_int8, paths, exported.geometry)
+        features = pool_features(exported.backbone.graph, paths, exported.geometry)
         offset = features - exported.prototypes.centre.numpy()
         offset /= np.linalg.norm(offset, axis=1, keepdims=True)
         nearest = (offset @ exported.prototypes.directions.numpy().T).max(axis=1)

@@ -4,10 +4,11 @@ A Sphinx extension. In a page, a comment of the form ``<!-- made from the code: 
 becomes the table of that name.
 """
 
+import argparse
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout, suppress
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,7 +22,7 @@ from sphinx.application import Sphinx
 
 from greengrocer.answer_json import CLIENT_CLOSED_REQUEST, KINDS
 from greengrocer.bundles.manifest import Manifest
-from greengrocer.cli.main import COMMANDS, main
+from greengrocer.cli.main import build_parser, main
 from greengrocer.settings import Settings
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.training.recipe import Recipe
@@ -78,10 +79,9 @@ def metrics() -> str:
 
 def commands() -> str:
     """Every command's help, as it prints it."""
-    names = [module.__name__.rpartition(".")[2] for module in COMMANDS]
-    calls = [[], *([name] for name in names), ["data", "download"], ["keys", "add"]]
     return "\n".join(
-        f"## {' '.join(['greengrocer', *call])}\n\n```text\n{_help(*call)}\n```\n" for call in calls
+        f"## {' '.join(['greengrocer', *call])}\n\n```text\n{_help(*call)}\n```\n"
+        for call in _calls(build_parser())
     )
 
 
@@ -187,6 +187,15 @@ def _metric_rows(metric: MetricWrapperBase) -> Iterable[tuple[str, str, str, str
     for described in metric.describe():
         name = described.name + ("_total" if described.type == "counter" else "")
         yield f"`{name}`", described.type, labels, described.documentation
+
+
+def _calls(parser: argparse.ArgumentParser, *call: str) -> Iterator[tuple[str, ...]]:
+    """``call`` and the commands below it, in the order in which they are declared."""
+    yield call
+    for action in parser._actions:  # noqa: SLF001 - argparse offers no other way
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            for name, command in action.choices.items():
+                yield from _calls(command, *call, name)
 
 
 def _help(*call: str) -> str:

@@ -27,8 +27,9 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.UnsupportedContentType: Kind(415, "The content type is not accepted"),
     errors.MissingField: Kind(422, "The form's field is missing"),
     errors.RepeatedField: Kind(422, "The form's field is repeated"),
-    errors.ParameterOutOfRange: Kind(422, "A parameter is out of range"),
+    errors.ParameterOutOfRange: Kind(422, "A parameter is unknown or out of range"),
     errors.SlowUpload: Kind(408, "The upload came too slowly"),
+    errors.NoEvidence: Kind(501, "The model gives no evidence"),
     errors.Unauthorized: Kind(401, "An API key is needed"),
     errors.Overloaded: Kind(429, "The service is overloaded"),
     errors.RateLimited: Kind(429, "Too many requests from one client"),
@@ -60,7 +61,10 @@ def answer_json(answer: Answer, request_id: str | None = None) -> dict[str, obje
         body["request_id"] = request_id
     if answer.evidence is not None:
         shape, values = answer.evidence.shape, answer.evidence.ravel().tolist()
-        body["evidence"] = {"class": best.name, "shape": shape, "values": values}
+        evidence = {"class": best.name, "shape": shape, "values": values}
+        if answer.evidence_box is not None:
+            evidence["box"] = answer.evidence_box
+        body["evidence"] = evidence
     return body
 
 

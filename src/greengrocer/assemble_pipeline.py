@@ -6,6 +6,7 @@ The Python API, ``predict``, ``evaluate`` and a bundle's trial import only this 
 from collections.abc import Callable
 
 from greengrocer.bundles.bundle import Bundle
+from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
@@ -17,6 +18,19 @@ from greengrocer.imaging.heif import check_installation
 from greengrocer.pipeline import Observer, Pipeline
 from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.resources import decode_bytes, picture_threads
+
+
+def labels_of(manifest: Manifest) -> ModelLabels:
+    """What ranking must know of the model that ``manifest`` describes."""
+    return ModelLabels(
+        ModelId(manifest.name, manifest.version),
+        manifest.classes,
+        manifest.coarse,
+        manifest.known_threshold,
+        manifest.fine_threshold,
+        manifest.coarse_threshold,
+        manifest.evidence,
+    )
 
 
 def build_pipeline(
@@ -38,14 +52,7 @@ def build_pipeline(
     manifest = bundle.manifest
     engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
     engine.start()
-    labels = ModelLabels(
-        ModelId(manifest.name, manifest.version),
-        manifest.classes,
-        manifest.coarse,
-        manifest.known_threshold,
-        manifest.fine_threshold,
-        manifest.coarse_threshold,
-    )
+    labels = labels_of(manifest)
     pipeline = Pipeline(
         engine,
         manifest.geometry,

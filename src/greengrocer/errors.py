@@ -27,6 +27,7 @@ GreengrocerError
     │   ├── RepeatedField
     │   ├── ParameterOutOfRange
     │   └── SlowUpload
+    ├── NoEvidence               the model gives no evidence that could be shown
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
@@ -48,7 +49,10 @@ class MissingExtra(UsageError):
     """An optional part of the product is needed, but not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an extra: pip install 'greengrocer[{extra}]'")
+        super().__init__(
+            f"{what} needs an extra: pip install 'greengrocer[{extra}]' (in a clone: "
+            f".venv/bin/pip install -e '.[{extra}]')"
+        )
 
 
 class BrokenExtra(UsageError):
@@ -178,6 +182,12 @@ class SlowUpload(UploadRefused):
     """The body was sent too slowly."""
 
     code = "slow-upload"
+
+
+class NoEvidence(Refusal):
+    """The model gives no evidence, so that none can be shown."""
+
+    code = "no-evidence"
 
 
 class Unauthorized(Refusal):

@@ -31,6 +31,12 @@ MINIMUM_VERSIONS = (
     MinimumVersion(
         "onnx", "1.21.0", "CVE-2026-34447, a model that makes it read other files", "train"
     ),
+    MinimumVersion(
+        "onnx", "1.21.0", "CVE-2026-34447, a model that makes it read other files", "quick"
+    ),
+    MinimumVersion(
+        "onnx", "1.21.0", "CVE-2026-34447, a model that makes it read other files", "import"
+    ),
     MinimumVersion("torch", "2.6", "CVE-2025-32434, weights that run code", "torch"),
 )
 

@@ -14,7 +14,8 @@ from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
-from greengrocer.imaging.geometry import Geometry, Pixels, fit
+from greengrocer.imaging.fitted import plan_fitted
+from greengrocer.imaging.geometry import Geometry, Pixels, fit, seen_box, seen_share
 from greengrocer.imaging.overlay import overlay_png
 from greengrocer.ranking import DEFAULT_OPTIONS, Answer, AnswerOptions, ModelLabels, rank
 
@@ -67,14 +68,19 @@ class Pipeline:
     ) -> Answer:
         """The answer for one image, with the parts that ``options`` asks for.
 
-        Raises an ImageRefused, DeadlineExceeded or ClientDisconnected.
+        Raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NoEvidence.
         """
+        if options.overlay:
+            self.labels.check_evidence()
         context.check()
         with self._in_flight.image() as place:
-            plan = plan_decode(image, self.geometry.size, self.limits)
+            plan = plan_fitted(image, self.geometry, self.limits)
             with self.memory.reserve(plan.memory_bytes, context):
                 started = perf_counter()
-                pixels = fit(plan.decode(context.check), self.geometry)
+                upright = plan.decode(context.check)
+                box = seen_share(upright.size, self.geometry) if options.evidence else None
+                pixels = fit(upright, self.geometry)
+                del upright
                 decoded = perf_counter()
             context.check()
             inference = self._infer(pixels, context, place.alone)
@@ -83,6 +89,8 @@ class Pipeline:
                 self.observer.decoded(decoded - started)
                 self.observer.inferred(inferred - decoded)
             answer = rank(inference, 0, self.labels, options)
+            if box is not None and answer.evidence is not None:
+                answer = replace(answer, evidence_box=box)
             return self._overlaid(image, answer, context) if options.overlay else answer
 
     def close(self) -> None:
@@ -104,7 +112,8 @@ class Pipeline:
         with self.memory.reserve(plan.memory_bytes, context):
             below = plan.decode(context.check)
             below.thumbnail(OVERLAY_SIZE)
-        return replace(answer, overlay=overlay_png(below, answer.evidence))
+            box = seen_box(below.size, self.geometry)
+        return replace(answer, overlay=overlay_png(below, answer.evidence, box))
 
 
 class InFlightCount:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greengrocer.engines.engine import Floats, Inference
+from greengrocer.errors import NoEvidence
 
 
 class Ranked(NamedTuple):
@@ -43,16 +44,26 @@ class NamedClass(NamedTuple):
 class ModelLabels:
     """The class names and thresholds of a model. ``coarse`` is None without a hierarchy.
 
-    An image is known if its score is at least ``known_threshold``. A class of a level is named if
-    its confidence is at least the threshold of that level.
+    An image is known if its score is at least ``known_threshold``, which is None for a model that
+    gives no score. A class of a level is named if its confidence is at least the threshold of that
+    level. ``evidence``: whether the model gives any.
     """
 
     model: ModelId
     classes: tuple[str, ...]
     coarse: tuple[str, ...] | None
-    known_threshold: float
+    known_threshold: float | None
     fine_threshold: float = 0.0
     coarse_threshold: float = 0.0
+    evidence: bool = True
+
+    def check_evidence(self) -> None:
+        """Raise NoEvidence where the model gives none."""
+        if not self.evidence:
+            raise NoEvidence(
+                f"the model {self.model.name} gives no evidence: its graph has no linear layer "
+                "behind a mean over places"
+            )
 
 
 class AnswerOptions(NamedTuple):
@@ -77,19 +88,23 @@ class Answer:
     whether it reaches the model's threshold. ``named`` is the class that the model is confident of.
 
     Only on request: ``evidence``, the class activation map of ``top[0]``, float32 [h, w], whose
-    mean is that class's calibrated logit; ``overlay``, a PNG of it over the image; ``tensors``, the
-    raw outputs for this image, each as in an Inference without its first dimension.
+    mean is that class's calibrated logit, and ``evidence_box``, where its rows and columns lie on
+    the upright image (left, top, right, bottom, as shares of its width and height; None: over all
+    of it); ``overlay``, a PNG of it over the image; ``tensors``, the raw outputs for this image,
+    each as in an Inference without its first dimension. ``known``, ``known_score`` and ``evidence``
+    are None for a model that does not give them.
     """
 
     model: ModelId
     top: tuple[Ranked, ...]
     coarse: Ranked | None
-    known: bool
-    known_score: float
+    known: bool | None
+    known_score: float | None
     named: NamedClass
     evidence: Floats | None = field(default=None, repr=False, compare=False)
     overlay: bytes | None = field(default=None, repr=False)
     tensors: Mapping[str, Floats] = field(default_factory=dict, repr=False, compare=False)
+    evidence_box: tuple[float, float, float, float] | None = field(default=None, repr=False)
 
     @property
     def prediction(self) -> str:
@@ -109,15 +124,14 @@ def rank(
 
     Equal probabilities are ordered by class id.
     """
-    known_score = float(inference.known_score[index])
-    known = known_score >= labels.known_threshold
+    known_score, known = _known(inference, index, labels)
     probabilities = inference.probabilities[index]
     best = _best(probabilities, labels.classes, options.top)
     coarse = None
     if inference.coarse is not None and labels.coarse is not None:
         coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
     evidence = None
-    if options.evidence or options.overlay:
+    if (options.evidence or options.overlay) and inference.evidence is not None:
         evidence = inference.evidence[index, :, :, probabilities.argmax()]
     return Answer(
         model=labels.model,
@@ -135,11 +149,28 @@ def rank(
     )
 
 
-def name(fine: Ranked, coarse: Ranked | None, known: bool, labels: ModelLabels) -> NamedClass:
-    """The fine class if the model is confident of it, else the coarse one if so, else UNKNOWN."""
-    if known and fine.confidence >= labels.fine_threshold:
+def _known(
+    inference: Inference, index: int, labels: ModelLabels
+) -> tuple[float, bool] | tuple[None, None]:
+    """The known score, and whether it reaches the threshold."""
+    if inference.known_score is None or labels.known_threshold is None:
+        return None, None
+    score = float(inference.known_score[index])
+    return score, score >= labels.known_threshold
+
+
+def name(
+    fine: Ranked, coarse: Ranked | None, known: bool | None, labels: ModelLabels
+) -> NamedClass:
+    """The fine class if the model is confident of it, else the coarse one if so, else UNKNOWN.
+
+    ``known`` is None where the model does not tell: then confidence alone decides.
+    """
+    if known is False:
+        return NamedClass(Level.UNKNOWN, None)
+    if fine.confidence >= labels.fine_threshold:
         return NamedClass(Level.FINE, fine.name)
-    if known and coarse is not None and coarse.confidence >= labels.coarse_threshold:
+    if coarse is not None and coarse.confidence >= labels.coarse_threshold:
         return NamedClass(Level.COARSE, coarse.name)
     return NamedClass(Level.UNKNOWN, None)
 

@@ -36,6 +36,21 @@ def open_regular(path: Path, flags: int = 0) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Put a file with ``text`` in UTF-8 in the place of what is at ``path``; raises OSError.
+
+    A reader sees the old content or the new. A link or a pipe there is replaced, not written to.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
 def _check_regular(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -58,6 +58,7 @@ def test_a_saved_bundle_loads(tmp_path: Path, model: Model, goldens: list[Golden
     assert [golden.file for golden in written.goldens] == ["goldens/1.jpg", "goldens/2.jpeg"]
     assert (bundle.directory / "goldens/1.jpg").read_bytes() == jpeg(15)
     assert (bundle.directory / GRAPH).read_bytes() == model.graph
+    assert model.weights is not None
     np.testing.assert_array_equal(
         load_file(bundle.directory / WEIGHTS)["head.bias"], model.weights["head.bias"]
     )
@@ -77,9 +78,6 @@ def test_the_card_has_a_digest_and_agrees_with_the_manifest(
 def test_a_save_leaves_no_other_files_behind(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
-    remains = tmp_path / "out" / "greys.part"
-    remains.mkdir(parents=True)
-    (remains / "stale").write_bytes(b"of a run that was killed")
     save_bundle(model, goldens, tmp_path / "out" / "greys", MADE)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["greys"]
     found = {
@@ -93,10 +91,34 @@ def test_a_save_leaves_no_other_files_behind(
 def test_a_save_that_fails_leaves_no_bundle(
     tmp_path: Path, model: Model, goldens: list[GoldenImage]
 ) -> None:
+    def prove(directory: Path) -> None:
+        raise UsageError(f"{load_bundle(directory).manifest.name} is refused")
+
+    with pytest.raises(UsageError, match="greys is refused"):
+        save_bundle(model, goldens, tmp_path / "out" / "greys", MADE, prove)
+    assert not list((tmp_path / "out").iterdir())
     goldens[1].path.unlink()
     with pytest.raises(FileNotFoundError):
-        save_bundle(model, goldens, tmp_path / "greys", MADE)
-    assert not (tmp_path / "greys").exists()
+        save_bundle(model, goldens, tmp_path / "out" / "greys", MADE)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_save_touches_no_folder_beside_it(
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
+) -> None:
+    for name in ("greys.part", "greys.new", "greys.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("kept")
+    save_bundle(model, goldens, tmp_path / "greys", MADE)
+    assert len(list(tmp_path.rglob("mine"))) == 3
+
+
+def test_others_may_read_a_saved_bundle(
+    tmp_path: Path, model: Model, goldens: list[GoldenImage]
+) -> None:
+    save_bundle(model, goldens, tmp_path / "greys", MADE)
+    (tmp_path / "new").mkdir()
+    assert (tmp_path / "greys").stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 def test_an_existing_bundle_is_not_overwritten(

@@ -23,7 +23,10 @@ def onnx_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def greengrocer(tmp_path: Path) -> Callable[..., Done]:
     """Run ``greengrocer`` with these arguments in an empty directory."""
-    environment = clean_environment() | {"XDG_DATA_HOME": str(tmp_path / "data-home")}
+    environment = clean_environment() | {
+        "XDG_DATA_HOME": str(tmp_path / "data-home"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache-home"),
+    }
     # The command runs elsewhere, so relative entries of the path must become absolute.
     entries = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     environment["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in entries)

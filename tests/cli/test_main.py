@@ -17,7 +17,8 @@ def test_help_lists_every_command(greengrocer: Command) -> None:
     done = greengrocer("--help")
     assert done.returncode == 0
     for command in COMMANDS:
-        assert f"    {command.__name__.rpartition('.')[2]} " in done.stdout
+        name = command.__name__.rpartition(".")[2].removesuffix("_model")
+        assert f"    {name} " in done.stdout
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +42,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ["info", "--bundle", "/no/bundle"],
         ["evaluate", "--data", "/no/data"],
         ["evaluate", "--split", "all"],
+        ["predict", "x.jpg", "--js"],
+        ["data", "check", "/no/data", "--files"],
+        ["serve", "--por", "1"],
         ["data"],
         ["train", "--recipe", "/no/recipe"],
     ],

@@ -71,11 +71,11 @@ def test_a_folder_per_class_is_labelled_by_the_folder_names(tmp_path: Path) -> N
     (data / "pear" / "notes.txt").write_text("no image")
     (data / "stray.jpg").write_bytes(b"beside the folders")
     found = read_split(data, "val")
-    assert found.taxonomy == Taxonomy(("empty", "fig", "pear"))
+    assert found.taxonomy == Taxonomy(("fig", "pear"))  # an empty folder is no class
     assert [(p.path.name, p.label) for p in found.pictures] == [
-        ("003.jpg", 1),
-        ("001.jpg", 2),
-        ("002.jpg", 2),
+        ("003.jpg", 0),
+        ("001.jpg", 1),
+        ("002.jpg", 1),
     ]
 
 

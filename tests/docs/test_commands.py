@@ -23,10 +23,10 @@ DOCUMENTS = [
 # The data set is needed, or a network trained, or other packages, or a GPU.
 LONG = (
     *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve"),
-    *("make wheels", "docker ", "--device cuda", "uvx "),
+    *("make wheels", "docker ", "--device cuda", "uvx ", "runs/fruit", "greengrocer import model"),
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
-WHOLE = {"training"}  # where all later commands need what a long one made
+WHOLE = {"training", "quick", "photos"}  # where all later commands need what a long one made
 
 # What a test does in the place of a command, and why.
 INSTEAD = {
@@ -41,6 +41,11 @@ INSTEAD = {
     ),
     # Both bundles as they ship take hours. tests/training trains small ones.
     "make train DATA=groceries": "",
+    # tests/importing imports models of many kinds.
+    ".venv/bin/greengrocer import model.onnx --labels labels.txt --preset torchvision "
+    "--out runs/mine": "",
+    # As it is it takes minutes; tests/training follows it.
+    "greengrocer train photos": "",
     # The guide's recipe, but two small epochs of it.
     "greengrocer train --recipe shop.toml --data photos --out runs/shop": (
         "sed -i 's/^epochs = .*/epochs = 2/; s/^size = .*/size = 64/' shop.toml && "
@@ -49,6 +54,9 @@ INSTEAD = {
     # tests/test_wheel.py builds and installs them. No GPU is here.
     "make wheels": "",
     "pip install greengrocer": "",
+    "pip install 'greengrocer[quick]'": "",
+    ".venv/bin/pip install -e '.[quick]'": "",
+    ".venv/bin/pip install -e '.[import]'": "",
     "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
     "greengrocer serve --engine torch --device cuda": (
@@ -71,7 +79,11 @@ def reader(tmp_path: Path, grocery_bundle: Path) -> Iterator[Reader]:
     reader = Reader(tmp_path, INSTEAD)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "grocery").symlink_to(grocery_bundle)
-    write_photos(tmp_path / "photos")
+    for name in ("photos", "other-photos"):
+        write_photos(tmp_path / name)
+    (tmp_path / "more").mkdir()
+    for seed in range(4):
+        (tmp_path / "more" / f"{seed}.jpg").write_bytes(encoded(photo(100 + seed), "JPEG"))
     yield reader
     reader.leave()
 

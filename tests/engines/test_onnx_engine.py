@@ -41,6 +41,10 @@ def test_a_batch_is_answered_image_by_image(engine: OnnxEngine) -> None:
     assert found.probabilities.dtype == np.float32
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
     np.testing.assert_allclose(found.coarse, expected.coarse, atol=1e-5)
+    assert found.known_score is not None
+    assert expected.known_score is not None
+    assert found.evidence is not None
+    assert expected.evidence is not None
     np.testing.assert_allclose(found.known_score, expected.known_score, atol=1e-5)
     np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
 

@@ -35,6 +35,7 @@ def test_evidence_is_that_of_the_predicted_class(fake_bundle: Path, tmp_path: Pa
     evaluation = evaluated(fake_bundle, write_folders(tmp_path, {"grey-0": [12], "grey-9": [100]}))
     assert [path.name for path in evaluation.paths] == ["012.jpg", "100.jpg"]
     # The fake engine's logits lie within half a class of the best one's: 0 down to -1/4.
+    assert evaluation.evidence is not None
     assert evaluation.evidence.shape == (2, 3, 3)
     assert np.all((evaluation.evidence <= 0) & (evaluation.evidence >= -0.25))
 
@@ -43,6 +44,7 @@ def test_known_scores_of_a_plain_folder(fake_bundle: Path, tmp_path: Path) -> No
     pipeline = build_pipeline(load_bundle(fake_bundle), "fake")
     data = write_folders(tmp_path / "any", {"a": [12], "b": [100]})
     expected = evaluated(fake_bundle, write_folders(tmp_path / "c", {"grey-0": [12, 100]}))
+    assert expected.known_scores is not None
     assert known_scores(pipeline, data, 2).tolist() == expected.known_scores.tolist()
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetUnusable, match="empty holds no images"):

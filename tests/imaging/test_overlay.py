@@ -50,3 +50,22 @@ def test_only_differences_of_the_evidence_matter() -> None:
 def test_uniform_evidence_gives_no_overlay() -> None:
     grey = Image.new("RGB", (8, 8), (120, 120, 120))
     assert overlay(grey, np.full((3, 3), 4, np.float32)) == grey
+
+
+def test_heat_stays_in_the_box_that_the_model_saw() -> None:
+    grey = Image.new("RGB", (40, 20), (120, 120, 120))
+    evidence = np.array([[0, 1], [2, 3]], np.float32)
+    laid = np.asarray(overlay(grey, evidence, (10, 5, 30, 15)))
+    alone = np.asarray(overlay(Image.new("RGB", (20, 10), (120, 120, 120)), evidence))
+    assert np.array_equal(laid[5:15, 10:30], alone)
+    assert (laid[:5] == 120).all()
+    assert (laid[:, :10] == 120).all()
+    assert (laid[:, 30:] == 120).all()
+
+
+def test_a_box_may_reach_beyond_the_image() -> None:
+    grey = Image.new("RGB", (40, 20), (120, 120, 120))
+    evidence = np.array([[0, 1], [2, 3]], np.float32)
+    laid = np.asarray(overlay(grey, evidence, (0, -10, 40, 30)))
+    whole = np.asarray(overlay(Image.new("RGB", (40, 40), (120, 120, 120)), evidence))
+    assert np.array_equal(laid, whole[10:30])

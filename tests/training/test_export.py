@@ -82,6 +82,7 @@ def assert_alike(found: Inference, expected: Inference) -> None:
 def test_onnx_and_torch_agree_at_any_size(network: Recogniser, geometry: Geometry) -> None:
     pixels = pictures(2, geometry)
     expected = torch_answers(network, pixels)
+    assert expected.evidence is not None
     assert expected.evidence.std() > 0.1, "the images must not all be the same to the network"
     assert_alike(run(exported(network, geometry), pixels), expected)
 
@@ -127,8 +128,10 @@ def test_the_graph_takes_any_number_of_images(network: Recogniser) -> None:
     graph, pixels = exported(network, square(64)), pictures(3, square(64))
     together = run(graph, pixels)
     assert together.probabilities.shape == (3, 6)
+    assert together.evidence is not None
     for index in range(3):
         alone = run(graph, pixels[index : index + 1])
+        assert alone.evidence is not None
         np.testing.assert_allclose(alone.evidence[0], together.evidence[index], rtol=0, atol=1e-4)
 
 
@@ -156,6 +159,7 @@ def test_without_a_hierarchy_there_is_no_coarse_output(network: Recogniser) -> N
 def test_the_mean_of_the_evidence_is_the_calibrated_logit(network: Recogniser) -> None:
     pixels = pictures(3, square(64))
     found = run(exported(network, square(64)), pixels)
+    assert found.evidence is not None
     logits = found.evidence.mean((1, 2))
     np.testing.assert_allclose(logits, torch_logits(network, pixels), rtol=0, atol=TOLERANCE)
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))

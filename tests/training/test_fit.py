@@ -41,7 +41,7 @@ from greengrocer.training.recipe import Recipe
 
 data, checkpoint, recipe = sys.argv[1:]
 torch.set_num_threads(1)
-train_batch = Trainer._train_batch
+train_batch = Trainer.train_batch
 
 def stand_still(self, pixels, labels):
     if self.step == 3:
@@ -49,7 +49,7 @@ def stand_still(self, pixels, labels):
         threading.Event().wait()
     return train_batch(self, pixels, labels)
 
-Trainer._train_batch = stand_still
+Trainer.train_batch = stand_still
 split = read_split(Path(data), "train")
 recipe = Recipe.model_validate_json(recipe)
 fit(recipe, split.taxonomy, split.pictures, Path(checkpoint), threads=1)
@@ -128,7 +128,7 @@ def test_a_finished_run_is_not_run_again(
 def test_a_loss_that_is_nan_ends_training_at_once(
     split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Trainer, "_train_batch", lambda *_: float("nan"))
+    monkeypatch.setattr(Trainer, "train_batch", lambda *_: float("nan"))
     with pytest.raises(UsageError, match="diverged in epoch 1: the loss is nan; try a lower lr"):
         fitted(split, tmp_path / "checkpoint.pt")
     assert not list(tmp_path.iterdir())

@@ -72,11 +72,13 @@ def stub_fit(
         threads: int,
         teacher: Teacher | None,
         precision: Precision | None,
+        judged: Sequence[LabelledImage],
     ) -> Fitted:
         assert teacher is None
         assert (taxonomy.classes, device) == (("dark", "light"), "cpu")
         assert threads == usable_processors()
         assert precision is not None
+        assert not judged
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
         network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
@@ -118,7 +120,7 @@ def test_a_bundle_trained_on_all_images_is_calibrated_by_folds(finished: tuple[P
     assert found["out_of_fold_pictures"] == 40
     assert found["out_of_fold_top1"] >= 95
     assert found["out_of_fold_int8_gain_low"] < 0 < found["out_of_fold_int8_gain_high"]
-    assert found["out_of_fold_nll"] <= found["out_of_fold_nll_before_calibration"]
+    assert 0 < found["out_of_fold_nll"] < 0.2  # few images, all right, leave some doubt
     assert found["refit_int8_agreement"] >= 98
     pipeline = build_pipeline(load_bundle(bundle))
     for tone in TONES:
@@ -176,7 +178,8 @@ def test_thresholds_can_be_set_again_without_training(
     stricter = RECIPE.export.model_copy(update={"known_quantile": 0.2})
     trained(data, tmp_path / "bundle", recipe=RECIPE.model_copy(update={"export": stricter}))
     assert list(fits) == ["bundle.refit.checkpoint.pt"]
-    thresholds = [read_manifest(b).known_threshold for b in (finished[0], tmp_path / "bundle")]
+    manifests = [read_manifest(b) for b in (finished[0], tmp_path / "bundle")]
+    thresholds = [each.known_threshold or 0 for each in manifests]
     assert thresholds[0] < thresholds[1]
 
 

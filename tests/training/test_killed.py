@@ -9,6 +9,7 @@ from PIL import Image
 
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS
+from greengrocer.bundles.unfinished import PREFIX as UNFINISHED
 from support.make_images import encoded, photo
 from support.trainings import Training
 
@@ -63,7 +64,7 @@ class Finished:
         assert undated(out) == self.bundle
         assert rest == self.losses[len(self.losses) - len(rest) :]
         assert len(losses(killed)) + len(rest) <= len(self.losses)
-        assert not list(out.parent.glob("*.part"))
+        assert not unfinished_in(out.parent)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,9 @@ def with_folds(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def losses(lines: list[str]) -> list[str]:
-    """The lines with an epoch's loss."""
-    return [line for line in lines if re.match(r"epoch \d+: loss", line)]
+    """The lines that tell an epoch's loss, without the time that is left."""
+    told = (line for line in lines if re.match(r"epoch \d+: loss", line))
+    return [re.sub(r", [^,]* left$", "", line.rstrip()) for line in told]
 
 
 def undated(out: Path) -> dict[str, Any]:
@@ -87,12 +89,18 @@ def undated(out: Path) -> dict[str, Any]:
     return manifest
 
 
+def unfinished_in(directory: Path) -> list[Path]:
+    """What a kill amid a writing left behind."""
+    return [*directory.glob("*.part"), *directory.glob(f"{UNFINISHED}*")]
+
+
 def cut_in_half(directory: Path) -> None:
     """Leave unfinished files as a kill amid their writing would."""
-    for path in directory.rglob("*"):
-        if path.is_file() and ".part" in str(path.relative_to(directory)):
-            with path.open("r+b") as file:
-                file.truncate(path.stat().st_size // 2)
+    for left in unfinished_in(directory):
+        for path in [left, *left.rglob("*")]:
+            if path.is_file():
+                with path.open("r+b") as file:
+                    file.truncate(path.stat().st_size // 2)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +130,7 @@ def test_a_run_killed_while_writing_a_checkpoint_resumes(
 ) -> None:
     out = tmp_path / "bundle"
     killed = with_folds.training.kill_at_file(out, event, name, times)
-    assert list(tmp_path.glob("*.part"))
+    assert unfinished_in(tmp_path)
     with_folds.assert_reached_again(killed, out)
 
 
@@ -134,3 +142,17 @@ def test_a_run_without_folds_that_is_killed_resumes(
     out = tmp_path / "killed" / "bundle"
     killed = without_folds.training.kill_at_line(out, EPOCH, 1)
     without_folds.assert_reached_again(killed, out)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["quantising", "judging", "int8"],
+    ids=["during the export", "before the gate", "after the gate"],
+)
+def test_killed_after_its_last_epoch(recipe: Path, data: Path, tmp_path: Path, line: str) -> None:
+    (tmp_path / "killed").mkdir()
+    finished = Finished(Training(recipe, data), tmp_path / "finished" / "bundle")
+    out = tmp_path / "killed" / "bundle"
+    killed = finished.training.kill_at_line(out, line, 1)
+    assert len(losses(killed)) == 2
+    finished.assert_reached_again(killed, out)

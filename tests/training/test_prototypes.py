@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from greengrocer.engines.engine import Floats
+from greengrocer.figures.clusters import cluster_directions
 from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import AnswerHead, Prototypes
-from greengrocer.training.release.prototypes import cluster_directions
 
 
 def around(clusters: int, dimensions: int, count: int, spread: float) -> Floats:

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 
-from greengrocer.errors import UsageError
 from greengrocer.training.release.quantisation_loss import (
-    check_agreement,
-    check_held_out,
-    check_out_of_fold,
+    agree_too_little,
     compare,
+    costs_too_much,
 )
 
 TRUTH = np.arange(1000) % 10
@@ -32,37 +30,31 @@ def test_the_interval_of_equal_answers_contains_zero() -> None:
     assert found.gain_low == pytest.approx(-found.gain_high)
 
 
-@pytest.mark.parametrize("lost", [0, 5, 20])
-def test_a_small_loss_or_high_agreement_passes(lost: int) -> None:
-    check_held_out(compare(broken(0), broken(lost), TRUTH))
+def judged(lost: int, of: int = 1000) -> bool:
+    return costs_too_much(compare(broken(0)[:of], broken(lost)[:of], TRUTH[:of]))
 
 
-def test_different_labels_of_equal_accuracy_pass() -> None:
-    check_held_out(compare(broken(100), np.roll(broken(100), 500), TRUTH))
+def test_a_loss_must_be_sure_by_an_interval_that_fits_the_number_of_images() -> None:
+    assert not judged(5)
+    assert not judged(10)  # a loss of 1 point, at least 0.4
+    assert judged(15)
+    assert not judged(5, of=200)  # 97.5 % alike, where 98 % can as well be the truth
+    assert judged(10, of=200)
+    assert not judged(1, of=10)
+    assert judged(2, of=10)
 
 
-def test_one_of_few_images_may_differ() -> None:
-    check_held_out(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
-    with pytest.raises(UsageError):
-        check_held_out(compare(broken(0)[:10], broken(2)[:10], TRUTH[:10]))
+def test_other_labels_of_the_same_accuracy_cost_nothing() -> None:
+    assert not costs_too_much(compare(broken(100), np.roll(broken(100), 500), TRUTH))
 
 
-def test_a_lossy_int8_is_refused_in_one_line_with_figures() -> None:
-    with pytest.raises(UsageError, match=r"97\.9 % top-1 on 1000 .*100\.0 %.*97\.9 %") as refusal:
-        check_held_out(compare(broken(0), broken(21), TRUTH))
-    assert "\n" not in str(refusal.value)
+def test_a_gain_costs_nothing() -> None:
+    assert not costs_too_much(compare(broken(30), broken(0), TRUTH))
 
 
-def test_a_pooled_loss_is_refused_whatever_the_agreement() -> None:
-    check_out_of_fold(compare(broken(0), broken(5), TRUTH))
-    check_out_of_fold(compare(broken(6), broken(0), TRUTH))
-    check_out_of_fold(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
-    with pytest.raises(UsageError, match=r"-0\.60 points \(95 % interval -1\.12 to -0\.08\)"):
-        check_out_of_fold(compare(broken(0), broken(6), TRUTH))
-
-
-def test_a_refit_needs_agreement_whatever_its_accuracy() -> None:
-    check_agreement(compare(broken(0), broken(20), TRUTH))
-    check_agreement(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))
-    with pytest.raises(UsageError, match=r"97\.9 % of the labels of 1000 training images"):
-        check_agreement(compare(broken(21), broken(0), TRUTH))
+def test_labels_alike_by_their_interval() -> None:
+    assert not agree_too_little(compare(broken(0), broken(20), TRUTH))
+    assert not agree_too_little(compare(broken(0), broken(28), TRUTH))
+    assert agree_too_little(compare(broken(0), broken(40), TRUTH))
+    assert agree_too_little(compare(broken(40), broken(0), TRUTH))
+    assert not agree_too_little(compare(broken(0)[:10], broken(1)[:10], TRUTH[:10]))

@@ -145,7 +145,7 @@ def test_differences_between_recipes_are_named(again: Path) -> None:
 
 
 def refuse(*_: object) -> None:
-    raise UsageError("int8 lost")
+    raise UsageError("the graph is too large")
 
 
 @pytest.mark.accept
@@ -153,12 +153,12 @@ def test_a_refusal_at_the_end_says_what_is_kept_and_how_to_continue(
     again: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("greengrocer.training.train.check_held_out", refuse)
+        patch.setattr("greengrocer.training.train.write_bundle", refuse)
         told = refusal(again)
     kept = again / CHECKPOINT.format("student")
-    assert (
-        told == f"int8 lost; the training so far is kept in {kept}: continue with the same training"
-    )
+    why, _, rest = told.partition("; ")
+    assert why == "the graph is too large"
+    assert rest == f"the training so far is kept in {kept}: continue with the same training"
     more = STUDENT.export.model_copy(update={"calibration_images": 8})
     learn(again, "teacher", STUDENT.model_copy(update={"export": more}))
 
@@ -190,8 +190,13 @@ def test_the_printed_command_is_the_one_that_was_run() -> None:
     command.register(parser.add_subparsers())
     told = command.command_line(parser.parse_args(["train", *given]))
     assert told == (
-        "greengrocer train --recipe 'a b.toml' --data photos --out runs/x --device cpu --folds 3 "
+        "greengrocer train photos --out runs/x --recipe 'a b.toml' --device cpu --folds 3 "
         "--teacher runs/y --teacher runs/z"
+    )
+    given = ["photos", "--out", "x", "--minutes", "2.5", "--coarse", "none", "--exclude", "*_t.jpg"]
+    told = command.command_line(parser.parse_args(["train", *given]))
+    assert told == (
+        "greengrocer train photos --out x --minutes 2.5 --coarse none --exclude '*_t.jpg'"
     )
 
 

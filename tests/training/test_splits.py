@@ -44,6 +44,14 @@ def test_a_val_folder_is_held_out_with_the_labels_of_train(tmp_path: Path) -> No
     assert len(splits.training) == 20
 
 
+def test_splits_train_under_any_usual_name(tmp_path: Path) -> None:
+    write_folders(tmp_path / "export" / "Training", {"apple": TEN, "pear": TEN})
+    write_folders(tmp_path / "export" / "valid", {"pear": [3, 5]})
+    splits = read_splits(tmp_path, RECIPE)
+    assert (splits.origin, len(splits.training)) == ("the split val", 20)
+    assert [p.label for p in splits.held_out] == [1, 1]
+
+
 def test_scenes_of_both_splits_are_held_out_if_the_recipe_uses_both(tmp_path: Path) -> None:
     write_folders(tmp_path / "train", {"apple": TEN, "pear": TEN})
     write_folders(tmp_path / "val", {"pear": [3, 5]})

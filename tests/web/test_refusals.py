@@ -74,6 +74,7 @@ def test_every_kind_of_refusal_is_tested() -> None:
         errors.ClientDisconnected.code,
     }
     for_want_of_leave = {errors.Unauthorized.code, errors.RateLimited.code}  # of tests/web/access
+    for_want_of_an_output = {errors.NoEvidence.code}  # of tests/importing
     provoked = {refused.code for refused in REFUSED}
-    elsewhere = for_want_of_time_or_room | for_want_of_leave
+    elsewhere = for_want_of_time_or_room | for_want_of_leave | for_want_of_an_output
     assert {kind.code for kind in KINDS} - elsewhere <= provoked

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from greengrocer.bundles.files import MAX_BYTES, opened, read, refused
-from greengrocer.bundles.manifest import WEIGHTS, Manifest, read_manifest, write_manifest
+from greengrocer.bundles.manifest import (
+    STATISTICS,
+    WEIGHTS,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
 from greengrocer.errors import BundleRefused
 
-# What a distribution may leave out: only the torch engine reads them.
-OPTIONAL = frozenset({WEIGHTS})
+# What a distribution may leave out: the torch engine reads the weights, `teach` the statistics.
+OPTIONAL = frozenset({WEIGHTS, STATISTICS})
 
 
 class Bundle(NamedTuple):
@@ -32,6 +38,8 @@ class Bundle(NamedTuple):
         """
         directory.mkdir(mode=0o700)
         for name in self.manifest.files:
+            if name == STATISTICS:  # serving, which copies, never reads them
+                continue
             if name in OPTIONAL and not (self.directory / name).exists():
                 continue
             path = directory / name

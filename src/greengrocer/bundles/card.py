@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from string import Template
 
-from greengrocer.bundles.attribution import data_set, pretrained_origin
-from greengrocer.bundles.bundle import OPTIONAL, Bundle
+from greengrocer.bundles.attribution import data_set, is_grocery, pretrained_origin
+from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.facts import (
     Measured,
     doubts,
@@ -19,11 +19,35 @@ from greengrocer.bundles.facts import (
     plain,
     trained,
 )
-from greengrocer.bundles.manifest import Manifest
+from greengrocer.bundles.manifest import STATISTICS, WEIGHTS, Manifest
+from greengrocer.imaging.geometry import Geometry
 
 CARD = "MODEL_CARD.md"
 MAX_CARD_BYTES = 1 << 20
 WIDTH = 100
+NEEDED_BY = {
+    WEIGHTS: ", which only the torch engine needs",
+    STATISTICS: ", which only `greengrocer teach` and `forget` need",
+}
+
+
+# What differs in the card of a model of groceries: what it is for, and what it is not.
+OF_GROCERIES = {
+    "purpose": "It names the grocery item that a photograph shows, where a person or a later step "
+    "can put a wrong name right: to sort images, to propose an item at a till or on a shopping "
+    "list.",
+    "harm": ": what is safe to eat, what holds an allergen, what somebody pays without a look",
+    "unsaid": "It says nothing of ripeness, weight, amount or quality.",
+    "change": "Packaging changes. A carton that has been redrawn since the images were taken is a "
+    "new item.",
+}
+OF_ANYTHING = {
+    "purpose": "It names what a photograph shows, where a person or a later step can put a wrong "
+    "name right: to sort images, or to propose a name.",
+    "harm": "",
+    "unsaid": "It says nothing of what its classes do not name, as size, amount or quality.",
+    "change": "Things change. What looks otherwise since the images were taken is new to it.",
+}
 
 
 def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
@@ -32,7 +56,6 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
     Its facts come from the manifest alone, and no character of it controls a terminal.
     """
     template = Template((files(__package__) / "card.md").read_text(encoding="utf-8"))
-    geometry = manifest.geometry
     text = template.substitute(
         name=manifest.name,
         version=manifest.version,
@@ -40,12 +63,11 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
         knows=f"It knows {knows(manifest)}. {_hierarchy(manifest)}",
         classes=_classes(manifest),
         origin=_origin(manifest),
+        **(OF_GROCERIES if is_grocery(manifest) else OF_ANYTHING),
         training=_points(trained(manifest)) or "The bundle does not say.",
         figures=_figures(measured(manifest)),
         calibration=_calibration(manifest),
-        width=geometry.width,
-        height=geometry.height,
-        resample=geometry.resample,
+        seen=_seen(manifest.geometry),
         files=_files(manifest, sizes or {}),
         licence=_licence(manifest),
     )
@@ -75,6 +97,19 @@ def _origin(manifest: Manifest) -> str:
     linked = f"[{name}]({found.url})" if URL.fullmatch(found.url) else name
     about = f", {_escape(found.about)}" if found.about else ""
     return f"Its classes are those of the {linked}{about}."
+
+
+def _seen(geometry: Geometry) -> str:
+    """What the model sees of an image."""
+    size = f"{geometry.width} x {geometry.height} pixels ({geometry.resample})"
+    if geometry.shape == "squeeze":
+        return f"The whole of it is squeezed to {size}, its aspect given up."
+    if geometry.shape == "letterbox":
+        return f"The whole of it is scaled into {size}, with bars beside it."
+    return (
+        f"Its shorter side is scaled to {geometry.shorter_side} pixels, and the middle of that, "
+        f"{size}, is what the model sees: it does not see the edges."
+    )
 
 
 def _hierarchy(manifest: Manifest) -> str:
@@ -123,8 +158,7 @@ def _files(manifest: Manifest, sizes: Mapping[str, int]) -> str:
     """The other files of the bundle; goldens share a line, for they are many and small."""
     goldens = {golden.file for golden in manifest.goldens}
     rows = [
-        f"- **{_escape(name)}**{_size([name], sizes)}"
-        f"{', which only the torch engine needs' if name in OPTIONAL else ''}"
+        f"- **{_escape(name)}**{_size([name], sizes)}{NEEDED_BY.get(name, '')}"
         for name in manifest.files
         if name not in goldens | {CARD}
     ]

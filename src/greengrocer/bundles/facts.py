@@ -47,6 +47,8 @@ _MEANINGS = {
     "top1_float": ("top-1 before int8", "%"),
     "int8_agreement": ("int8 answers as float does", "%"),
     "int8_gain": ("top-1 gained by int8", "points"),
+    "mixed_agreement": ("int8 with some layers in float answers as float does", "%"),
+    "mixed_gain": ("top-1 gained by int8 with some layers in float", "points"),
     "nll": ("log-loss", "nats"),
     "nll_before_calibration": ("log-loss before calibration", "nats"),
 }
@@ -68,6 +70,7 @@ def trained(manifest: Manifest) -> list[Fact]:
     origin, recipe = manifest.provenance, _table(manifest.provenance, "recipe")
     facts = [
         Fact("network", _network(manifest)),
+        Fact("imported from", _value(_table(origin, "imported").get("file"))),
         Fact("trained on", _trained_on(manifest)),
         Fact("held out", _pictures(_table(origin, "held_out"))),
         Fact("out of fold", _settings(_table(origin, "out_of_fold"))),
@@ -78,7 +81,10 @@ def trained(manifest: Manifest) -> list[Fact]:
         table = _table(recipe, name)
         if name != "data" and table.get("weight") != 0:  # "trained on" has it; it is switched off
             facts.append(Fact(name, _settings(table)))
+    facts.append(Fact("numbers", _quantisation(_table(origin, "quantisation"))))
     made = _joined(" on ", _value(origin.get("date"))[:10], _value(origin.get("device")))
+    if "imported" in origin:
+        facts.append(Fact("precision", _value(origin.get("why"))))
     facts.append(Fact("made", made))
     facts.append(Fact("versions", _settings(_table(origin, "versions"))))
     return [Fact(_value(label), text) for label, text in facts if text]
@@ -110,15 +116,22 @@ def measured(manifest: Manifest) -> list[Measured]:
 def doubts(manifest: Manifest) -> list[Fact]:
     """What each threshold means for an answer."""
     known, fine = manifest.known_threshold, manifest.fine_threshold
-    facts = [
-        Fact("known", f"a score of at least {known:.3f}; below, `known: false`{_set_by(manifest)}")
-    ]
+    told = "the model gives no score: `known` is null"
+    if known is not None:
+        told = f"a score of at least {known:.3f}; below, `known: false`{_set_by(manifest)}"
+    facts = [Fact("known", told)]
     below = "the coarse class may be" if manifest.coarse else "the answer is `unknown`"
     facts.append(
         Fact("fine", f"a confidence of at least {fine:.3f} names the class; below, {below}")
         if fine
         else Fact("fine", "every known image is named by its class, however unsure")
     )
+    if not manifest.calibrated:
+        facts.append(
+            Fact("doubt", "it is not calibrated: no images set its temperature or its thresholds")
+        )
+    if not manifest.evidence:
+        facts.append(Fact("evidence", "none: the graph does not allow it"))
     if fine and manifest.coarse:
         coarse = f"a confidence of at least {manifest.coarse_threshold:.3f} names the coarse class"
         facts.append(Fact("coarse", f"{coarse} instead; below, the answer is `unknown`"))
@@ -143,6 +156,28 @@ def _network(manifest: Manifest) -> str:
     if began and "ImageNet" in pretrained_origin(manifest):
         began += " on ImageNet"
     return _value(manifest.network.architecture) + began
+
+
+def _quantisation(told: dict[str, Any]) -> str:
+    """Such as "float32; tried: int8 (-3.0 points of top-1, 92.0 % of the labels alike)"."""
+    shipped = _value(told.get("shipped"))
+    attempts = [told.get("out_of_fold"), told.get("attempts")]
+    blocks = _value(told.get("float_blocks"))
+    shipped += f", {blocks} in float" if shipped == "mixed" and blocks else ""
+    tried = [each for part in attempts if isinstance(part, list) for each in part]
+    refused = [each for each in tried if isinstance(each, dict) and not each.get("accepted")]
+    costs = [cost for cost in map(_cost, refused) if cost]
+    return f"{shipped}; it costs too much in {', '.join(costs)}" if costs else shipped
+
+
+def _cost(attempt: dict[str, Any]) -> str:
+    gain, agreement = attempt.get("gain"), attempt.get("agreement")
+    if not isinstance(gain, float) or not isinstance(agreement, float):
+        return ""
+    images = _count(attempt.get("calibration_images"))
+    how = f" with {images:,} calibration images" if images else ""
+    cost = f"{gain:+.1f} points of top-1, {agreement:.1f} % of the labels alike"
+    return f"{_value(attempt.get('precision'))}{how} ({cost})"
 
 
 def _pictures(origin: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from greengrocer.safe_text import check_name, check_text, one_line
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 WEIGHTS = "weights.safetensors"
+STATISTICS = "statistics.safetensors"
 
 MAX_MANIFEST_BYTES = 1 << 20
 
@@ -82,9 +83,13 @@ class Manifest(Part):
     coarse: tuple[Name, ...] | None = None
     coarse_of: tuple[int, ...] | None = Field(None, description="coarse id of each fine class")
     geometry: Geometry
-    known_threshold: float = Field(ge=0, le=1, description="known: a score at or above it")
+    known_threshold: float | None = Field(
+        ge=0, le=1, description="known: a score at or above it; null: the graph gives no score"
+    )
     fine_threshold: float = Field(0, ge=0, le=1, description="confidence that names a fine class")
     coarse_threshold: float = Field(0, ge=0, le=1, description="the same for a coarse one")
+    evidence: bool = Field(True, description="whether the graph gives evidence")
+    calibrated: bool = Field(True, description="whether images set temperature and thresholds")
     network: Network | None = None
     provenance: Provenance = Field(default_factory=dict)
     metrics: dict[Name, float] = Field(default_factory=dict)

@@ -26,7 +26,7 @@ def tell_in_words(path: Path, outcome: Answer | Refusal) -> None:
         return
     best = outcome.top[0]
     sentence = f"{best.name} ({best.confidence:.0%})"
-    unknown = "" if outcome.known else "none of the known classes; nearest is "
+    unknown = "" if outcome.known is not False else "none of the known classes; nearest is "
     say(escaped(f"{path_text(path)}: {unknown}{sentence}"))
 
 
@@ -42,10 +42,10 @@ def tell_in_csv(path: Path, outcome: Answer | Refusal) -> None:
         say_row(path_text(path), *[""] * (len(COLUMNS) - 2), str(outcome))
         return
     coarse = outcome.coarse or ("", "")
-    known = str(outcome.known).lower()
-    say_row(
-        path_text(path), *outcome.top[0], *coarse, *outcome.named, known, outcome.known_score, ""
-    )
+    known = ("", "")
+    if outcome.known is not None:
+        known = (str(outcome.known).lower(), str(outcome.known_score))
+    say_row(path_text(path), *outcome.top[0], *coarse, *outcome.named, *known, "")
 
 
 def path_text(path: Path) -> str:

@@ -31,3 +31,20 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "cpu", "cuda"),
         help="hardware; auto: a GPU where the engine can use one (default: auto)",
     )
+
+
+def add_layout_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that reads labelled images."""
+    parser.add_argument(
+        "--coarse",
+        metavar="folders|none|FILE.csv",
+        help="groups of classes: those of nested folders or of the list, none (the outermost "
+        "folders are the classes), or a CSV with the columns class and coarse (default: folders)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="files or folders that do not count, as '*_thumb.jpg' or 'misc/*'; repeatable",
+    )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greengrocer.cli.commands import add_model_flags
+from greengrocer.cli.commands import add_layout_flags, add_model_flags
 from greengrocer.cli.output import say, say_json, warn
 
 if TYPE_CHECKING:
@@ -25,9 +25,10 @@ def register(commands: "Commands") -> None:
         "--data",
         type=Path,
         metavar="DIR",
-        help="the data set, or a folder with one sub-folder of images per class, as ~/shop "
-        "(default: where `data download` puts the data set)",
+        help="the data set, a folder with one sub-folder of images per class, as ~/shop, a CSV or "
+        "JSONL that lists images, or a zip (default: where `data download` puts the data set)",
     )
+    add_layout_flags(parser)
     parser.add_argument(
         "--split",
         default="val",
@@ -75,8 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.unknown and not arguments.report:
         raise UsageError("--unknown needs --report DIR")
     data = arguments.data or default_data_dir()
-    labelled = read_split(data, arguments.split)
-    split = arguments.split if has_splits(data) else None
+    chosen = {"coarse": arguments.coarse, "exclude": arguments.exclude}
+    labelled = read_split(data, arguments.split, **chosen)
+    split = arguments.split if has_splits(data, **chosen) else None
     bundle = load_bundle(find_bundle(arguments.bundle))
     scored, overlap = scored_images(bundle, labelled, arguments.unseen)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)

@@ -76,7 +76,10 @@ def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
     names = textwrap.shorten(", ".join(manifest.coarse or manifest.classes), MAX_NAMES)
     yield from _row("knows", f"{knows(manifest)}: {names}")
     facts = dict(trained(manifest))
-    parts = [facts[label] for label in ("network", "trained on", "made") if label in facts]
+    if "imported from" in facts:
+        facts["imported from"] = f"imported from {facts['imported from']}"
+    wanted = ("network", "imported from", "trained on", "made")
+    parts = [facts[label] for label in wanted if label in facts]
     yield from _row("trained", "; ".join(parts) or "the bundle does not say how")
     for where, figures in measured(manifest):
         yield from _row("figures", where)

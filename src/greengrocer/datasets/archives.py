@@ -11,7 +11,8 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -23,24 +24,36 @@ TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
 TAR_READ_LIMIT = 2**16  # bytes of one read, and so of one extended header
 ZIP_READ_LIMIT = 4 * 2**20  # bytes of one read, and so of the central directory
 CHUNK = 2**16
+ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a zip's member
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds, in bytes, on one file, on all of them together, and on a zip's list of members."""
+
+    member: int
+    total: int
+    listing: int
+
 
 Choose = Callable[[str], str | None]
 Files = Generator[tuple[str, bytes], None, None]
 
 
-def read_archive(archive: Path, label: str, choose: Choose) -> Files:
+def read_archive(archive: Path, label: str, choose: Choose, limits: Limits | None = None) -> Files:
     """Each regular file for whose name ``choose`` gives a path: that path, and the content.
 
     Raises DownloadFailed, naming ``label``, where ``archive`` is damaged, no archive at all, or
-    holds more than the limits allow.
+    holds more than the limits allow: by default those of the data set.
     """
+    limits = limits or Limits(MEMBER_LIMIT, TOTAL_LIMIT, ZIP_READ_LIMIT)
     with _damage_as_download_failed(label), open_regular(archive) as file:
         magic = file.read(2)
         file.seek(0)
         if magic == b"\x1f\x8b":
-            yield from _read_tar(file, label, choose)
+            yield from _read_tar(file, label, choose, limits)
         elif magic == b"PK":
-            yield from _read_zip(file, label, choose)
+            yield from _read_zip(file, label, choose, limits)
         else:
             raise DownloadFailed(f"{label} is neither a .tar.gz nor a .zip archive")
 
@@ -59,40 +72,54 @@ def _damage_as_download_failed(label: str) -> Iterator[None]:
         raise DownloadFailed(f"{label} is damaged ({reason}): fetch it again") from error
 
 
-def _read_tar(file: IO[bytes], label: str, choose: Choose) -> Files:
+def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Files:
     with (
         gzip.GzipFile(fileobj=file) as unpacked,
-        tarfile.open(fileobj=_Forward(unpacked, label), mode="r:") as tar,
+        tarfile.open(fileobj=_Forward(unpacked, label, limits.total), mode="r:") as tar,
     ):
         while (member := tar.next()) is not None:
             # Else it keeps every member's headers, which a hostile archive makes large.
             tar.members.clear()  # type: ignore[attr-defined]
-            path = choose(member.name) if member.isreg() else None
+            # A sparse file's holes take no room in the archive, and all of it on the disk.
+            path = choose(member.name) if member.isreg() and not member.issparse() else None
             if path is None:
                 continue
-            _check_size(member.size, path, label)
+            _check_size(member.size, path, label, limits.member)
             content = tar.extractfile(member)
             if content is not None:
                 with content:
                     yield path, _read_all(content)
 
 
-def _read_zip(file: IO[bytes], label: str, choose: Choose) -> Files:
+def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Files:
     total = 0
-    with zipfile.ZipFile(_Sparing(file, label)) as packed:
+    with zipfile.ZipFile(_Sparing(file, label, limits.listing)) as packed:
         for member in packed.infolist():
-            path = choose(member.filename) if _is_regular(member) else None
+            path = choose(_name(member)) if _is_regular(member) else None
             if path is None:
                 continue
-            _check_size(member.file_size, path, label)
+            if member.flag_bits & ENCRYPTED:
+                raise DownloadFailed(
+                    f"{label} is encrypted: unpack it with its password, and name the folder"
+                )
+            _check_size(member.file_size, path, label, limits.member)
             # The other methods unpack a whole chunk at once, however large it becomes.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DownloadFailed(f"{path} in {label} is packed in a way that is not accepted")
             total += member.file_size
-            if total > TOTAL_LIMIT:
-                raise _too_large(label)
+            if total > limits.total:
+                raise _too_large(label, limits.total)
             with packed.open(member) as content:
                 yield path, _read_all(content)
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The member's name; where the archive does not say that it is UTF-8, it mostly is."""
+    if member.flag_bits & UTF8:
+        return member.filename
+    with suppress(UnicodeError):
+        return member.filename.encode("cp437").decode("utf-8")
+    return member.filename
 
 
 def _is_regular(member: zipfile.ZipInfo) -> bool:
@@ -105,16 +132,15 @@ def _read_all(content: IO[bytes]) -> bytes:
     return b"".join(iter(lambda: content.read(CHUNK), b""))
 
 
-def _check_size(size: int, path: str, label: str) -> None:
-    if size > MEMBER_LIMIT:
+def _check_size(size: int, path: str, label: str, limit: int) -> None:
+    if size > limit:
         raise DownloadFailed(
-            f"{path} in {label} is refused: {size} bytes are more than a file may have, "
-            f"{MEMBER_LIMIT}"
+            f"{path} in {label} is refused: {size} bytes are more than a file may have, {limit}"
         )
 
 
-def _too_large(label: str) -> DownloadFailed:
-    return DownloadFailed(f"{label} is refused: it unpacks to more than {TOTAL_LIMIT} bytes")
+def _too_large(label: str, limit: int) -> DownloadFailed:
+    return DownloadFailed(f"{label} is refused: it unpacks to more than {limit} bytes")
 
 
 class _Forward(io.RawIOBase):
@@ -124,7 +150,8 @@ class _Forward(io.RawIOBase):
     claims gigabytes would be read at once.
     """
 
-    def __init__(self, unpacked: gzip.GzipFile, label: str) -> None:
+    def __init__(self, unpacked: gzip.GzipFile, label: str, limit: int) -> None:
+        self._limit = limit
         self._unpacked = unpacked
         self._label = label
         self._position = 0
@@ -134,8 +161,8 @@ class _Forward(io.RawIOBase):
             raise DownloadFailed(f"{self._label} is refused: it has a header of {size} bytes")
         data = self._unpacked.read(size)
         self._position += len(data)
-        if self._position > TOTAL_LIMIT:
-            raise _too_large(self._label)
+        if self._position > self._limit:
+            raise _too_large(self._label, self._limit)
         return data
 
     def seek(self, position: int, whence: int = io.SEEK_SET, /) -> int:
@@ -153,13 +180,14 @@ class _Forward(io.RawIOBase):
 class _Sparing(io.RawIOBase):
     """A zip file that refuses large reads: zipfile reads the whole list of members in one."""
 
-    def __init__(self, file: IO[bytes], label: str) -> None:
+    def __init__(self, file: IO[bytes], label: str, limit: int) -> None:
         self._file = file
         self._label = label
+        self._limit = limit
 
     def read(self, size: int = -1, /) -> bytes:
-        data = self._file.read(ZIP_READ_LIMIT + 1 if size < 0 else min(size, ZIP_READ_LIMIT + 1))
-        if len(data) > ZIP_READ_LIMIT:
+        data = self._file.read(self._limit + 1 if size < 0 else min(size, self._limit + 1))
+        if len(data) > self._limit:
             raise DownloadFailed(f"{self._label} is refused: it lists too many members")
         return data
 

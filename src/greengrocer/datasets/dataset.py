@@ -1,73 +1,71 @@
-"""Labelled images in a directory: the Grocery Store Dataset, or a plain folder a class."""
+"""Splits of labelled images in a directory of any layout, and the Grocery Store Dataset."""
 
-import csv
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from greengrocer.datasets.checksums import shipped_checksums
+from greengrocer.datasets.labelled import Dataset, LabelledImage, Taxonomy
+from greengrocer.datasets.layouts.collection import restrict
+from greengrocer.datasets.layouts.grocery import grocery_root, read_grocery
+from greengrocer.datasets.layouts.read import Collection, FoundImage, read_collection
 from greengrocer.errors import DatasetUnusable
-from greengrocer.imaging.formats import suffixes
 from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
-from greengrocer.safe_text import check_name
 
-SPLITS = ("train", "val", "test")
-SUFFIXES = suffixes()
-
-
-@dataclass(frozen=True)
-class Taxonomy:
-    """The classes, in class-id order, and the coarse class of each, where there is a hierarchy."""
-
-    classes: tuple[str, ...]
-    coarse: tuple[str, ...] | None = None
-    coarse_of: tuple[int, ...] | None = None
+__all__ = [
+    "Dataset",
+    "LabelledImage",
+    "Taxonomy",
+    "grocery_root",
+    "has_splits",
+    "is_grocery_store_dataset",
+    "read_split",
+    "view_split",
+]
 
 
-@dataclass(frozen=True)
-class LabelledImage:
-    """An image on disk and its class id in the data set's taxonomy."""
+def read_split(
+    directory: Path, split: str, *, coarse: str | None = None, exclude: Sequence[str] = ()
+) -> Dataset:
+    """The images of ``split`` ("train", "val" or "test") at ``directory``, of any layout.
 
-    path: Path
-    label: int
-    digest: str | None = None  # SHA-256 of its bytes in hexadecimal, where they have been read
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A split: its images, and what their labels mean."""
-
-    taxonomy: Taxonomy
-    pictures: tuple[LabelledImage, ...]
-
-
-def read_split(directory: Path, split: str) -> Dataset:
-    """The images of ``split`` ("train", "val" or "test") below ``directory``.
-
-    ``directory`` is the Grocery Store Dataset's root, its ``dataset/``, or a folder that holds one
-    folder a class, directly or below one folder a split.
+    Where the images have no splits, they are one set, whatever split is asked for. ``coarse`` and
+    ``exclude`` are those of ``layouts.read.read_collection``.
 
     Raises DatasetUnusable where there is nothing of the kind.
     """
     root = grocery_root(directory)
-    found = _read_grocery(root, split) if root else _read_folders(directory, split)
-    if not found.pictures:
-        raise DatasetUnusable(f"{directory} holds no images of the split {split!r}")
-    return found
+    if root is not None and coarse is None and not exclude:
+        # What the other splits are, and whether each file is there, does not matter here.
+        taxonomy, images = read_grocery(root, (split,))
+        return Dataset(taxonomy, _labelled(images, directory, split))
+    return view_split(read_collection(directory, coarse=coarse, exclude=exclude), split)
 
 
-def has_splits(directory: Path) -> bool:
+def view_split(collection: Collection, split: str) -> Dataset:
+    """The images of ``split`` in ``collection``; all, where it has no splits.
+
+    The taxonomy has the classes of these images alone, but for the Grocery Store Dataset, which
+    lists its classes. Raises DatasetUnusable where there are no such images.
+    """
+    images = collection.images
+    if collection.has_splits:
+        images = tuple(image for image in images if image.split == split)
+        if not images:
+            there = " and ".join(sorted({str(image.split) for image in collection.images}))
+            raise DatasetUnusable(f"{collection.root} has no split {split!r}: it has {there}")
+    found = _labelled(images, collection.root, split)
+    if collection.layout == "grocery":
+        return Dataset(collection.taxonomy, found)
+    return _with_classes_of(collection.taxonomy, found)
+
+
+def has_splits(directory: Path, *, coarse: str | None = None, exclude: Sequence[str] = ()) -> bool:
     """Whether ``directory`` tells its splits apart; else it is one set, whatever split is asked."""
-    return grocery_root(directory) is not None or _split_folders(directory)
-
-
-def grocery_root(directory: Path) -> Path | None:
-    """Where the Grocery Store Dataset's ``classes.csv`` lies at or just below ``directory``."""
-    for candidate in (directory, directory / "dataset"):
-        if (candidate / "classes.csv").is_file():
-            return candidate
-    return None
+    if grocery_root(directory) is not None:
+        return True
+    return read_collection(directory, coarse=coarse, exclude=exclude).has_splits
 
 
 def is_grocery_store_dataset(directory: Path) -> bool:
@@ -75,85 +73,22 @@ def is_grocery_store_dataset(directory: Path) -> bool:
     root = grocery_root(directory)
     if root is None:
         return False
-    found = hashlib.sha256(_read(root / "classes.csv")).hexdigest()
-    return found == shipped_checksums()["dataset/classes.csv"]
-
-
-def _read_grocery(root: Path, split: str) -> Dataset:
-    listing = root / f"{split}.txt"
-    if not listing.is_file():
-        raise DatasetUnusable(f"{root} has no split {split!r}: there is no {listing.name}")
-    taxonomy = _read_taxonomy(root / "classes.csv")
-    rows = csv.reader(_lines(listing), skipinitialspace=True)
     try:
-        pictures = tuple(LabelledImage(root / row[0], int(row[1])) for row in rows)
-    except (IndexError, ValueError, csv.Error) as error:
-        raise DatasetUnusable(
-            f"{listing}, line {rows.line_num}: not 'path, fine id, coarse id'"
-        ) from error
-    for number, picture in enumerate(pictures, start=1):
-        if not 0 <= picture.label < len(taxonomy.classes):
-            raise DatasetUnusable(f"{listing}, line {number}: no class has the id {picture.label}")
-    return Dataset(taxonomy, pictures)
-
-
-def _read_taxonomy(listing: Path) -> Taxonomy:
-    try:
-        rows = [(r[0], int(r[1]), r[2], int(r[3])) for r in list(csv.reader(_lines(listing)))[1:]]
-    except (IndexError, ValueError, csv.Error) as error:
-        raise DatasetUnusable(f"{listing} is not the data set's list of classes") from error
-    rows.sort(key=lambda row: row[1])
-    coarse = dict(sorted((row[3], row[2]) for row in rows))
-    if [row[1] for row in rows] != list(range(len(rows))) or list(coarse) != list(
-        range(len(coarse))
-    ):
-        raise DatasetUnusable(f"{listing}: the class ids are not 0, 1, 2, ...")
-    _check_names(listing, [row[0] for row in rows])
-    _check_names(listing, list(coarse.values()))
-    return Taxonomy(
-        classes=tuple(row[0] for row in rows),
-        coarse=tuple(coarse.values()),
-        coarse_of=tuple(row[3] for row in rows),
-    )
-
-
-def _lines(listing: Path) -> Iterator[str]:
-    """Its lines; a ValueError comes with the first that is no UTF-8."""
-    return (line.decode() for line in _read(listing).splitlines(keepends=True))
-
-
-def _read(listing: Path) -> bytes:
-    try:
-        return read_regular(listing, MAX_LIST_BYTES)
+        listing = read_regular(root / "classes.csv", MAX_LIST_BYTES)
     except OSError as error:
-        raise DatasetUnusable(f"{listing}: {error.strerror or error}") from error
+        raise DatasetUnusable(f"{root / 'classes.csv'}: {error.strerror or error}") from error
+    return hashlib.sha256(listing).hexdigest() == shipped_checksums()["dataset/classes.csv"]
 
 
-def _check_names(where: Path, names: list[str]) -> None:
-    """Refuse what a bundle could not hold as a class before anything is trained on it."""
-    for name in names:
-        try:
-            check_name(name)
-        except ValueError as error:
-            raise DatasetUnusable(f"{where}: the class {error}") from error
+def _labelled(
+    images: Sequence[FoundImage], directory: Path, split: str
+) -> tuple[LabelledImage, ...]:
+    if not images:
+        raise DatasetUnusable(f"{directory} holds no images of the split {split!r}")
+    return tuple(LabelledImage(image.path, image.label) for image in images)
 
 
-def _read_folders(directory: Path, split: str) -> Dataset:
-    if not directory.is_dir():
-        raise DatasetUnusable(f"there is no data set at {directory}")
-    base = directory / split if _split_folders(directory) else directory
-    if not base.is_dir():
-        raise DatasetUnusable(f"{directory} has no split {split!r}")
-    classes = sorted(folder.name for folder in base.iterdir() if folder.is_dir())
-    _check_names(base, classes)
-    pictures = tuple(
-        LabelledImage(path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((base / name).rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
-    return Dataset(Taxonomy(tuple(classes)), pictures)
-
-
-def _split_folders(directory: Path) -> bool:
-    return any((directory / name).is_dir() for name in SPLITS)
+def _with_classes_of(taxonomy: Taxonomy, images: tuple[LabelledImage, ...]) -> Dataset:
+    """The images, and a taxonomy of their classes alone."""
+    kept, ids = restrict(taxonomy, {image.label for image in images})
+    return Dataset(kept, tuple(replace(image, label=ids[image.label]) for image in images))

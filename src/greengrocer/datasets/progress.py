@@ -19,8 +19,8 @@ def bytes_bar(what: str, total: int | None, done: int = 0) -> Iterator[Callable[
 
 
 @contextmanager
-def files_bar(what: str, total: int) -> Iterator[Callable[[int], object]]:
-    """Show a bar over ``total`` files; call its value with the size in bytes of each."""
+def files_bar(what: str, total: int | None) -> Iterator[Callable[[int], object]]:
+    """Show a bar over ``total`` files, if known; call its value with the size in bytes of each."""
     size = 0
     with tqdm(desc=what, total=total, unit=" files", disable=None, leave=False) as bar:
 

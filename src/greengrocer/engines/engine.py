@@ -15,19 +15,24 @@ class Inference(NamedTuple):
 
     ``probabilities`` [N, classes] and ``coarse`` [N, coarse classes] (None without a hierarchy)
     are calibrated; ``known_score`` [N] runs from 0 to 1, higher is more known; ``evidence``
-    [N, h, w, classes] has the calibrated logit, bias included, as its mean over positions.
+    [N, h, w, classes] has the calibrated logit, bias included, as its mean over positions. These
+    two are None for a model that does not give them, as its manifest says.
     """
 
     probabilities: Floats
-    known_score: Floats
-    evidence: Floats
+    known_score: Floats | None
+    evidence: Floats | None
     coarse: Floats | None = None
 
     def only(self, place: int) -> "Inference":
         """The inference of the image at ``place`` alone, with N = 1."""
         one = slice(place, place + 1)
-        coarse = None if self.coarse is None else self.coarse[one]
-        return Inference(self.probabilities[one], self.known_score[one], self.evidence[one], coarse)
+        return Inference(
+            self.probabilities[one],
+            None if self.known_score is None else self.known_score[one],
+            None if self.evidence is None else self.evidence[one],
+            None if self.coarse is None else self.coarse[one],
+        )
 
 
 class Threads(NamedTuple):

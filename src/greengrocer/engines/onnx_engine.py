@@ -23,6 +23,8 @@ BATCH = "N"  # a dimension that may vary
 
 Shape = tuple[int | str, ...]
 
+_NOTHING: dict[str, None] = {"known_score": None, "evidence": None}
+
 
 class OnnxEngine:
     """Runs the graph in a session that all threads share, weights included.
@@ -38,6 +40,7 @@ class OnnxEngine:
         self.manifest = manifest
         self.device = device
         self.threads = threads
+        self._outputs = _outputs(manifest)
         self._session: ort.InferenceSession | None = None
         self._session_alone: ort.InferenceSession | None = None
 
@@ -67,9 +70,9 @@ class OnnxEngine:
         """Answer for uint8 pixels [N, H, W, 3]; releases the GIL."""
         session = self._session_alone if alone else self._session
         assert session is not None, "start() comes first"
-        names = [name for name in Inference._fields if name != "coarse" or self.manifest.coarse]
-        values = session.run(names, {"pixels": pixels})
-        return Inference(**dict(zip(names, values, strict=True)))
+        values = session.run(self._outputs, {"pixels": pixels})
+        given = dict(zip(self._outputs, values, strict=True))
+        return Inference(**{**_NOTHING, **given})
 
     def close(self) -> None:
         """Free the sessions."""
@@ -83,13 +86,13 @@ class OnnxEngine:
         if found_in != {"pixels": pixels}:
             raise self._contract_error("inputs", found_in, {"pixels": pixels})
         evidence = found_out.get("evidence", ("", (BATCH, 0, 0, 0)))[1]
-        wanted: dict[str, tuple[str, Shape]] = {
-            "probabilities": ("tensor(float)", (BATCH, classes)),
-            "known_score": ("tensor(float)", (BATCH,)),
-            "evidence": ("tensor(float)", (BATCH, *evidence[1:3], classes)),
+        shapes: dict[str, Shape] = {
+            "probabilities": (BATCH, classes),
+            "known_score": (BATCH,),
+            "evidence": (BATCH, *evidence[1:3], classes),
+            "coarse": (BATCH, len(self.manifest.coarse or ())),
         }
-        if self.manifest.coarse:
-            wanted["coarse"] = ("tensor(float)", (BATCH, len(self.manifest.coarse)))
+        wanted = {name: ("tensor(float)", shapes[name]) for name in self._outputs}
         if found_out != wanted:
             raise self._contract_error("outputs", found_out, wanted)
 
@@ -97,6 +100,16 @@ class OnnxEngine:
         return BundleRefused(
             f"bundle {self.directory}: {GRAPH} has the {what} {found}, not {wanted}"
         )
+
+
+def _outputs(manifest: Manifest) -> list[str]:
+    """The outputs that the bundle's graph must have, no more and no less."""
+    return [
+        "probabilities",
+        *(["known_score"] if manifest.known_threshold is not None else []),
+        *(["evidence"] if manifest.evidence else []),
+        *(["coarse"] if manifest.coarse else []),
+    ]
 
 
 def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.InferenceSession:
@@ -110,4 +123,7 @@ def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.Inferenc
 
 
 def _shape(shape: list[int | str | None]) -> Shape:
-    return tuple(side if isinstance(side, int) else BATCH for side in shape)
+    """The sides of a tensor. A graph may be for one image at a time, as it is used here."""
+    first, *others = shape
+    sides = [BATCH if first == 1 else first, *others]
+    return tuple(side if isinstance(side, int) else BATCH for side in sides)

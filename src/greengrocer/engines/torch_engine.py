@@ -14,7 +14,7 @@ try:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    from greengrocer.networks.backbone import Backbone, backbone_names
+    from greengrocer.networks.backbone import Backbone, has_backbone
     from greengrocer.networks.device import choose_device
     from greengrocer.networks.recogniser import (
         AnswerHead,
@@ -47,7 +47,7 @@ class TorchEngine:
         self.largest_batch = 1 if self._target.type == "cpu" else LARGEST_ON_GPU
         torch.set_num_threads(self.threads.each)  # PyTorch has one number for all runs
         described = self.manifest.network
-        if described is None or described.architecture not in backbone_names():
+        if described is None or not has_backbone(described.architecture):
             raise BundleRefused(
                 f"bundle {self.directory}: the torch engine does not know the manifest's network: "
                 "use the engine onnx"

@@ -9,9 +9,10 @@ import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
-from greengrocer.datasets.dataset import SUFFIXES, Dataset
+from greengrocer.datasets.dataset import Dataset
+from greengrocer.datasets.layouts.tree import scan_tree
 from greengrocer.engines.engine import Floats
-from greengrocer.errors import DatasetUnusable
+from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.evaluation.map_images import map_images
 from greengrocer.figures.score import ClassIds, Scores, score
 from greengrocer.pipeline import Pipeline
@@ -20,9 +21,12 @@ from greengrocer.ranking import Answer, AnswerOptions, Level
 
 @dataclass(frozen=True)
 class AnswerScores:
-    """Fractions of the images; the precision is of those named, None where none was."""
+    """Fractions of the images; the precision is of those named, None where none was.
 
-    known_rate: float
+    ``known_rate`` is None for a model that gives no known score.
+    """
+
+    known_rate: float | None
     answer_precision: float | None
     answer_coverage: dict[str, float]
 
@@ -34,9 +38,10 @@ class Evaluation:
     scores: Scores
     named: AnswerScores
     probabilities: Floats  # [N, classes]
-    known_scores: Floats  # [N]
+    known_scores: Floats | None  # [N]; None for a model that gives none, as is evidence
     labels: ClassIds  # [N]
-    evidence: Floats  # [N, h, w], of the predicted class only: all classes' would fill memory
+    # [N, h, w], of the predicted class only: all classes' would fill memory
+    evidence: Floats | None
     paths: tuple[Path, ...]  # [N]
 
 
@@ -54,13 +59,14 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
         true_coarse = [manifest.coarse[manifest.coarse_of[label]] for label in labels]
         named = (answer.coarse.name for answer in answers if answer.coarse is not None)
         coarse_right = np.array([a == b for a, b in zip(named, true_coarse, strict=True)])
+    evidence = [answer.evidence for answer in answers if answer.evidence is not None]
     return Evaluation(
         score(probabilities, labels, coarse_right),
         score_answers(answers, [manifest.classes[label] for label in labels], true_coarse),
         probabilities,
-        np.array([answer.known_score for answer in answers], np.float32),
+        _scores(answers),
         labels,
-        np.stack([answer.evidence for answer in answers if answer.evidence is not None]),
+        np.stack(evidence) if evidence else None,
         paths,
     )
 
@@ -68,13 +74,28 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
 def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
     """The known score of every image below ``directory``, in order of their paths, float [N].
 
-    Raises DatasetUnusable where there is none, or for an image that is refused.
+    Raises DatasetUnusable where there is none, or for an image that is refused, and UsageError for
+    a model that gives no known score.
     """
-    paths = [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    if pipeline.labels.known_threshold is None:
+        raise UsageError("this model gives no known score: leave out --unknown")
+    paths = sorted(scan_tree(directory).top.below())
     if not paths:
         raise DatasetUnusable(f"{directory} holds no images")
     answers = _classify(pipeline, paths, threads)
-    return np.array([answer.known_score for answer in answers], np.float32)
+    scores = _scores(answers)
+    assert scores is not None  # it has a threshold
+    return scores
+
+
+def _scores(answers: Sequence[Answer]) -> Floats | None:
+    """The known scores [N], or None for a model that gives none."""
+    scores = [answer.known_score for answer in answers]
+    return None if None in scores else np.array(scores, np.float32)
+
+
+def _share(known: Sequence[bool]) -> float | None:
+    return sum(known) / len(known) if known else None
 
 
 def score_answers(
@@ -92,7 +113,7 @@ def score_answers(
         if answer.named.level is not Level.UNKNOWN
     ]
     return AnswerScores(
-        known_rate=sum(answer.known for answer in answers) / len(answers),
+        known_rate=_share([a.known for a in answers if a.known is not None]),
         answer_precision=sum(named) / len(named) if named else None,
         answer_coverage={level.value: levels[level] / len(answers) for level in Level},
     )
@@ -105,7 +126,9 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(
-            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has"
+            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has; it "
+            f"knows {len(set(names)) - len(strange)} of the {len(set(names))} classes there: name "
+            "another model with --bundle, or leave folders out with --exclude"
         )
     return np.array([ids[name] for name in names])
 

@@ -16,7 +16,7 @@ HEIF_BYTES = 18  # that a pixel of a HEIC or AVIF takes besides the result (meas
 
 _ROW = 8  # bytes of the pointer to a row
 _RGB = 4  # bytes of a pixel, the fourth of which is unused
-_BICUBIC = 32  # bytes of weights that each row and each column takes where it is squeezed
+_LANCZOS = 48  # bytes of weights that each row and each column takes where it is squeezed, at most
 
 
 def decode_bytes(data: bytes, header: Header) -> int:
@@ -70,7 +70,7 @@ def fit_bytes(size: tuple[int, int], target: tuple[int, int]) -> int:
     width, height = size
     between = min(_image((target[0], height), _RGB), _image((width, target[1]), _RGB))
     left = _band(size)  # which the allocator may not have given back
-    return FIXED + left + rgb_bytes(size) + between + _BICUBIC * (width + height)
+    return FIXED + left + rgb_bytes(size) + between + _LANCZOS * (width + height)
 
 
 def rgb_bytes(size: tuple[int, int]) -> int:

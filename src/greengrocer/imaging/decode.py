@@ -149,12 +149,17 @@ class DecodePlan:
 
 @_without_frames
 def plan_decode(
-    image: Picture, target: Size | None = None, limits: DecodeLimits | None = None
+    image: Picture,
+    target: Size | None = None,
+    limits: DecodeLimits | None = None,
+    *,
+    whole: bool = False,
 ) -> DecodePlan:
     """Read the header of ``image``, once, and check it against ``limits``; nothing is decoded.
 
-    ``target`` (width, height, pixels) lets a JPEG be decoded at a smaller scale, never below the
-    target. Raises an ImageRefused: TooManyPixels for too many pixels or too much memory.
+    ``target`` (width, height, pixels) is what the image is fitted to. It lets a JPEG be decoded at
+    a smaller scale, never below the target, unless ``whole`` is set. Raises an ImageRefused:
+    TooManyPixels for too many pixels or too much memory.
     """
     limits = limits or DecodeLimits()
     if not isinstance(image, bytes):
@@ -169,10 +174,12 @@ def plan_decode(
     if structure is None:
         needed = cost.decode_bytes(image, header)
     else:
-        needed = cost.jpeg_bytes(len(image), structure, size, target)
-        size = size if target is None else cost.scaled_size(size, target)
+        scaled = None if whole else target
+        needed = cost.jpeg_bytes(len(image), structure, size, scaled)
+        size = size if scaled is None else cost.scaled_size(size, scaled)
     if target is not None:
         needed = max(needed, *(cost.fit_bytes(each, target) for each in (size, size[::-1])))
+    target = None if whole else target
     return DecodePlan(image, target, limits, _check_bytes(needed, limits), header, structure, heif)
 
 

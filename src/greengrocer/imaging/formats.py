@@ -4,7 +4,13 @@ import struct
 from enum import StrEnum
 from typing import NamedTuple
 
-from greengrocer.errors import EmptyImage, TooManyPixels, UnreadableImage, UnsupportedFormat
+from greengrocer.errors import (
+    EmptyImage,
+    ImageRefused,
+    TooManyPixels,
+    UnreadableImage,
+    UnsupportedFormat,
+)
 from greengrocer.imaging import heif, jpeg, png, webp
 from greengrocer.imaging.heif import HeifImage
 
@@ -35,6 +41,7 @@ _FOREIGN = (
 _BASE_TYPES = ("image/jpeg", "image/png", "image/webp")
 _BASE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _HEIF_TYPES = ("image/heic", "image/heif", "image/avif")
+_HEIF_BRANDS = (b"heic", b"heix", b"mif1", b"avif")
 _HEIF_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".avif"})
 
 
@@ -50,9 +57,6 @@ class Format(StrEnum):
     def __format__(self, spec: str) -> str:
         """The usual spelling of the name."""
         return format("WebP" if self is Format.WEBP else self.value, spec)
-
-
-HEIF_FORMATS = (Format.HEIC, Format.AVIF)  # need the extra `heif`
 
 
 class Header(NamedTuple):
@@ -120,9 +124,24 @@ def suffixes() -> frozenset[str]:
     return _BASE_SUFFIXES | (_HEIF_SUFFIXES if heif.is_installed() else frozenset())
 
 
-def suffixes_of_extra() -> frozenset[str]:
-    """The suffixes that only the extra ``heif`` would add: empty if it is installed."""
-    return _HEIF_SUFFIXES - suffixes()
+def is_supported(first: bytes) -> bool:
+    """Whether a file that begins with ``first``, 16 bytes or more, is in a format supported here.
+
+    The rest of the file may still be damaged.
+    """
+    try:
+        kind = _sniff(first)
+    except ImageRefused:
+        return False
+    return kind is not None or (heif.is_installed() and first[8:12] in _HEIF_BRANDS)
+
+
+def foreign_format(first: bytes) -> str | None:
+    """The name of the format that ``first`` tells, where it is known and not supported here."""
+    if first[4:8] == b"ftyp" and first[8:12] in _HEIF_BRANDS and not heif.is_installed():
+        return "AVIF" if first[8:12] == b"avif" else "HEIC"
+    names = (name for offset, magic, name in _FOREIGN if first.startswith(magic, offset))
+    return next(names, None)
 
 
 def _sniff(data: bytes) -> Format | None:

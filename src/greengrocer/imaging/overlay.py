@@ -7,6 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 Floats = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
 
 # From nothing to the most: dark violet, magenta, orange, pale yellow. Lightness only rises, so
 # that the order survives in grey and for colour-blind eyes.
@@ -19,14 +20,15 @@ _COLOUR_KEPT = 0.4  # of the image's own, which would be taken for heat
 _QUICK = 1  # zlib's level
 
 
-def overlay(image: Image.Image, evidence: Floats) -> Image.Image:
+def overlay(image: Image.Image, evidence: Floats, box: Box | None = None) -> Image.Image:
     """The upright RGB ``image`` under a translucent heat map, at the image's own size.
 
     ``evidence`` is float [h, w], any h and w, in any unit: its rows and columns are spread evenly
-    over the whole image, as ``geometry.fit`` squeezes it, and its range becomes the range of
-    the colours. Evidence that is the same everywhere leaves no heat at all.
+    over ``box`` (left, top, right, bottom, in pixels of ``image``; None: all of it), which
+    ``geometry.seen_box`` gives, and its range becomes the range of the colours. What lies outside
+    was not seen and has no heat. Evidence that is the same everywhere leaves no heat at all.
     """
-    heat = _spread(evidence, image.size)
+    heat = _placed(evidence, image.size, box)
     colours = np.stack([np.interp(heat, _STOPS, channel) for channel in _RAMP.T], axis=-1)
     pixels = np.asarray(image, np.float64)
     grey = np.asarray(image.convert("L"), np.float64)[..., None]
@@ -36,11 +38,26 @@ def overlay(image: Image.Image, evidence: Floats) -> Image.Image:
     return Image.fromarray(laid.round().astype(np.uint8))
 
 
-def overlay_png(image: Image.Image, evidence: Floats) -> bytes:
+def overlay_png(image: Image.Image, evidence: Floats, box: Box | None = None) -> bytes:
     """The ``overlay`` as a PNG, compressed fast rather than small."""
     file = io.BytesIO()
-    overlay(image, evidence).save(file, "PNG", compress_level=_QUICK)
+    overlay(image, evidence, box).save(file, "PNG", compress_level=_QUICK)
     return file.getvalue()
+
+
+def _placed(evidence: Floats, size: tuple[int, int], box: Box | None) -> npt.NDArray[np.float64]:
+    """From 0 to 1, float [height, width]: the evidence in its box, and nothing outside."""
+    if box is None or box == (0, 0, *size):
+        return _spread(evidence, size)
+    left, top, right, bottom = map(round, box)
+    inner = _spread(evidence, (max(1, right - left), max(1, bottom - top)))
+    heat = np.zeros(size[::-1])
+    rows = slice(max(0, top), min(size[1], bottom))
+    columns = slice(max(0, left), min(size[0], right))
+    heat[rows, columns] = inner[rows.start - top : rows.stop - top, :][
+        :, columns.start - left : columns.stop - left
+    ]
+    return heat
 
 
 def _spread(evidence: Floats, size: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """What a backbone is, and how it is found by name, also among entry points of other packages."""
 
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from greengrocer.plugins import find_entry_points
 from greengrocer.suggestions import did_you_mean
 
 GROUP = "greengrocer.backbones"
+PREFIX_TIMM = "timm:"  # of the names of timm's networks, which need no entry point
+TIMM = "greengrocer.networks.timm_backbone"  # loaded only for such a name
 
 
 class Backbone(nn.Module):
@@ -61,11 +64,19 @@ def backbone_names() -> list[str]:
     return sorted(find_entry_points(GROUP).names)
 
 
+def has_backbone(name: str) -> bool:
+    """Whether there may be a backbone called ``name``: what timm has, only timm knows."""
+    return name.startswith(PREFIX_TIMM) or name in backbone_names()
+
+
 def make_backbone(name: str) -> Backbone:
     """The backbone called ``name``, with random weights.
 
     Raises UsageError where no installed package has one of that name, or it cannot be loaded.
     """
+    if name.startswith(PREFIX_TIMM):
+        backbone: Backbone = import_module(TIMM).TimmBackbone(name)
+        return backbone
     found = next(iter(find_entry_points(GROUP).select(name=name)), None)
     if found is None:
         raise UsageError(

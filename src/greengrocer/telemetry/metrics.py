@@ -110,7 +110,7 @@ class Metrics:
             ("known",),
             registry=registry,
         )
-        self._predicted = tuple(self.predictions.labels(known) for known in ("false", "true"))
+        self._predicted = {k: self.predictions.labels(str(k).lower()) for k in (False, True)}
         # looking up a labelled series takes longer than counting
         self._of_route = lru_cache(
             lambda route, status: (
@@ -149,9 +149,10 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
-    def predicted(self, known: bool) -> None:
-        """An image was answered."""
-        self._predicted[known].inc()
+    def predicted(self, known: bool | None) -> None:
+        """An image was answered; ``known`` is None for a model that gives no score."""
+        count = self.predictions.labels("null") if known is None else self._predicted[known]
+        count.inc()
 
     def decoded(self, seconds: float) -> None:
         """An image was decoded and fitted; called from worker threads."""

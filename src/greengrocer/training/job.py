@@ -31,9 +31,21 @@ class TrainingJob(NamedTuple):
     teachers: tuple[Path, ...] = ()
     precision: Precision | None = None  # of fits that have not begun; None: they choose
 
-    def fit(self, stage: str, taxonomy: Taxonomy, pictures: Sequence[LabelledImage]) -> Fitted:
+    @property
+    def kept_attempts(self) -> Path:
+        """Where the gate keeps what it has found."""
+        return self.out.with_name(f"{self.out.name}.gate.npz")
+
+    def fit(
+        self,
+        stage: str,
+        taxonomy: Taxonomy,
+        pictures: Sequence[LabelledImage],
+        judged: Sequence[LabelledImage] = (),
+    ) -> Fitted:
         """Fit to ``pictures``, taught by the teachers' networks of the same stage.
 
+        Some of the ``judged`` images are answered after each epoch.
         A teacher of the same stage has seen the same images, and none that are held out.
         Raises UsageError where a teacher has not come so far, or split the images otherwise.
         """
@@ -48,6 +60,7 @@ class TrainingJob(NamedTuple):
             self.threads,
             teacher,
             self.precision,
+            judged,
         )
 
     def check(

@@ -3,21 +3,25 @@
 The answers are written to a file after each fold, so that a rerun resumes.
 """
 
-import os
+import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
+from greengrocer.graphs.quantisation_ladder import LADDER
+from greengrocer.training.durable import replace_durably
 from greengrocer.training.job import TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import LATER, TeacherId, contents_digest
 from greengrocer.training.plan import Folds, Plan
 from greengrocer.training.recipe import Recipe, differences, read_back
-from greengrocer.training.release.finish import RawAnswers, answer_raw, export, published
+from greengrocer.training.release.finish import Exporter, RawAnswers, published
+from greengrocer.training.release.quantisation_loss import Comparison, costs_too_much
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 
@@ -38,16 +42,26 @@ def out_of_fold(job: TrainingJob, plan: Plan, answers: "FoldAnswers") -> RawAnsw
     """
     assert plan.folds is not None
     answers.begin()
-    for fold in range(plan.folds.number):
-        if answers.complete(fold):  # or empty, where scenes are few
-            continue
-        stage, held_out = fold_stage(fold, plan.folds.number), plan.folds.held_out(fold)
-        tqdm.write(f"{stage}: {len(held_out)} images held out")
-        training = plan.fits[stage]
-        fitted = job.fit(stage, plan.taxonomy, training)
-        network, _ = published(fitted.network, job.recipe)
-        answers.add(fold, answer_raw(export(network, training, job.recipe), held_out))
-    return answers.pooled()
+    while True:
+        for fold in range(plan.folds.number):
+            if not answers.complete(fold):  # or empty, where scenes are few
+                _answer(job, plan, plan.folds, answers, fold)
+        pooled = answers.pooled()
+        if answers.judge(pooled.compare()):
+            return pooled
+        answers.climb()
+
+
+def _answer(job: TrainingJob, plan: Plan, folds: Folds, answers: "FoldAnswers", fold: int) -> None:
+    """Let the model of ``fold``, trained now or before, answer on the rung of ``answers``."""
+    stage, held_out = fold_stage(fold, folds.number), folds.held_out(fold)
+    tqdm.write(f"{stage}: {len(held_out)} images held out")
+    training = plan.fits[stage]
+    fitted = job.fit(stage, plan.taxonomy, training)
+    network, _ = published(fitted.network, job.recipe)
+    exporter = Exporter(network, training, job.recipe)
+    exported = exporter.finish(exporter.ladder.backbone(LADDER[answers.rung]))
+    answers.add(fold, exporter.answer(exported, held_out))
 
 
 class FoldAnswers:
@@ -56,8 +70,10 @@ class FoldAnswers:
     Its arrays: ``in_float`` and ``in_int8`` float32 [N, classes] and ``known_score`` float32 [N],
     NaN where not answered yet; ``truth`` and ``fold`` int64 [N]; ``names`` [N] (folder/file);
     ``recipe``, JSON; ``contents``, a digest of the images' bytes; ``teachers``, the digest of
-    each teacher's weights, fold by fold. Answers that the file holds are used again. Where only
-    the recipe's table ``export`` has changed, the same networks compute them again.
+    each teacher's weights, fold by fold; ``rung``, the one of the ladder on which they
+    answered, and ``tried``, JSON, what those below it cost. Answers that the file holds are used
+    again. Where only the recipe's table ``export`` has changed, the same networks compute them
+    again.
 
     Raises UsageError where it is of another training.
     """
@@ -74,6 +90,8 @@ class FoldAnswers:
         self.names = np.array([f"{p.path.parent.name}/{p.path.name}" for p in pictures])
         self.contents = contents_digest(pictures)
         self.recipe = recipe
+        self.rung = 0
+        self.tried: list[dict[str, Any]] = []
         if path.exists():
             self._load()
 
@@ -89,6 +107,37 @@ class FoldAnswers:
         """Enter and write the answers for the images of ``fold``, in their order."""
         for name in ANSWERED:
             getattr(self.raw, name)[self.where == fold] = getattr(found, name)
+        self._save()
+
+    def judge(self, found: Comparison) -> bool:
+        """Whether what the rung costs is accepted; says and notes it."""
+        rung = LADDER[self.rung]
+        accepted = rung.precision == "float32" or not costs_too_much(found)
+        tqdm.write(
+            f"{rung.precision} out of fold: {found.int8_top1:.1f} % top-1, float "
+            f"{found.float_top1:.1f} %: {found.gain:+.2f} points, 95 % interval "
+            f"{found.gain_low:.2f} to {found.gain_high:.2f}{'' if accepted else ': too much'}"
+        )
+        self.tried.append(
+            {
+                "precision": rung.precision,
+                "accepted": accepted,
+                "images": found.pictures,
+                "top1": found.int8_top1,
+                "agreement": found.agreement,
+                "gain": found.gain,
+                "gain_low": found.gain_low,
+                "gain_high": found.gain_high,
+            }
+        )
+        return accepted
+
+    def climb(self) -> None:
+        """Go on to the next rung, on which none has answered yet."""
+        more = len(self.where) > self.recipe.export.calibration_images
+        self.rung += 1 if more or LADDER[self.rung + 1].times_images <= 1 else 2
+        for name in ANSWERED:
+            getattr(self.raw, name).fill(np.nan)
         self._save()
 
     def pooled(self) -> RawAnswers:
@@ -114,6 +163,8 @@ class FoldAnswers:
         if changed:
             tqdm.write(f"the fold models answer again ({'; '.join(changed)})")
             return
+        self.rung = int(found.get("rung", np.array(0)))
+        self.tried = json.loads(str(found.get("tried", "[]")))
         for name in ANSWERED:
             np.copyto(getattr(self.raw, name), found[name])
 
@@ -162,6 +213,10 @@ class FoldAnswers:
     def _arrays(self) -> Arrays:
         described: Arrays = {"names": self.names, "fold": self.where}
         described["teachers"] = np.array([teacher.weights for teacher in self.teachers], str)
+        described["rung"], described["tried"] = (
+            np.array(self.rung),
+            np.array(json.dumps(self.tried)),
+        )
         described["contents"] = np.array(self.contents)
         return described | {"recipe": np.array(self.recipe.model_dump_json())} | self.raw._asdict()
 
@@ -170,4 +225,4 @@ class FoldAnswers:
         unfinished = self.path.with_suffix(".part")
         with unfinished.open("wb") as file:
             np.savez(file, **self._arrays())  # type: ignore[arg-type]  # numpy's allow_pickle
-        os.replace(unfinished, self.path)
+        replace_durably(unfinished, self.path)

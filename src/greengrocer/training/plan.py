@@ -17,7 +17,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.reading import read_all
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
-from greengrocer.training.data.splits import read_splits, read_together
+from greengrocer.training.data.splits import Splits, read_splits, read_together
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 
 Pictures = Sequence[LabelledImage]
@@ -56,18 +56,19 @@ class Plan(NamedTuple):
         return list(self.fits.values())[-1]
 
 
-def plan(job: TrainingJob, folds: int | None) -> Plan:
+def plan(job: TrainingJob, folds: int | None, splits: Splits | None = None) -> Plan:
     """Read the data and decide; every image has been read, and has its digest.
 
     Raises DatasetUnusable for whatever is wrong with the data.
     """
-    return _holding_out(job) if folds is None else _in_folds(job, folds)
+    return _holding_out(job, splits) if folds is None else _in_folds(job, folds)
 
 
-def _holding_out(job: TrainingJob) -> Plan:
-    taxonomy, training, held_out, source = read_splits(job.data, job.recipe)
-    everything = read_all([*training, *held_out], job.threads)
-    training, held_out = everything[: len(training)], everything[len(training) :]
+def _holding_out(job: TrainingJob, splits: Splits | None) -> Plan:
+    taxonomy, training, held_out, source = splits or read_splits(job.data, job.recipe)
+    if splits is None:
+        everything = read_all([*training, *held_out], job.threads)
+        training, held_out = everything[: len(training)], everything[len(training) :]
     origin = _trained_on(job, training)
     origin["held_out"] = {"split": source, "pictures": len(held_out)}
     return Plan(taxonomy, {HOLD_OUT: training}, held_out, origin)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
+from greengrocer.safe_text import one_line
 
 
 class Part(BaseModel):
@@ -94,6 +95,13 @@ class Optimisation(Part):
     frozen_stages: int = Field(0, ge=0, description="first stages whose weights do not change")
     frozen_batch_norm: bool = Field(
         False, description="whether batch norms keep the running statistics they start with"
+    )
+    class_balance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="0: images are drawn as they are; 1: each class as often; 0.5: by the root of "
+        "its size",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU, or on a processor that has it"
@@ -191,6 +199,18 @@ def read_recipe(path: Path) -> Recipe:
             file=sys.stderr,
         )
     return recipe
+
+
+def as_toml(recipe: Recipe, comment: str) -> str:
+    """``recipe`` as ``read_recipe`` reads it, below a ``comment`` of one line."""
+    lines, tables = [f"# {one_line(comment)}"], []
+    for name, value in recipe.model_dump(mode="json", exclude_none=True).items():
+        if isinstance(value, dict):
+            settings = (f"{key} = {json.dumps(each)}" for key, each in value.items())
+            tables += ["", f"[{name}]", *settings]
+        else:
+            lines.append(f"{name} = {json.dumps(value)}")
+    return "\n".join([*lines, *tables]) + "\n"
 
 
 def with_current_names(settings: dict[str, Any], path: Path | str) -> list[str]:

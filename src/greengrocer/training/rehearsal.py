@@ -7,7 +7,6 @@ the bundle is to lie. Its goldens are not replayed: the answers of such a networ
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,9 +16,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.unfinished import unfinished_folder
+from greengrocer.calibration.thresholds import Thresholds
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.registry import make_engine
 from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.figures.clusters import PROTOTYPES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.networks.weights import prototypes_to_float16
 from greengrocer.training.bundling import Finished, write_bundle
@@ -27,11 +29,10 @@ from greengrocer.training.job import TrainingJob, checkpoint
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.optimiser import weight_groups
 from greengrocer.training.plan import Pictures, Plan
-from greengrocer.training.release.calibrate import Thresholds
+from greengrocer.training.release.attempt import Backbone
 from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
 from greengrocer.training.release.goldens import GOLDENS
-from greengrocer.training.release.prototypes import PROTOTYPES
 from greengrocer.training.release.quantise import quantise
 
 COPIES = 4  # of a weight in a checkpoint: itself, its average, and two moments of its gradient
@@ -51,21 +52,27 @@ def rehearse(
     network = Recogniser(job.recipe.backbone, len(plan.taxonomy.classes))
     weight_groups(network, job.recipe.optimisation)  # for what it refuses
     finished = _finished(network, job, plan)
-    with tempfile.TemporaryDirectory(prefix=f".{job.out.name}.", dir=job.out.parent) as home:
-        trial = Path(home) / "bundle"
+    with unfinished_folder(job.out.parent) as home:
+        trial = home / "bundle"
         try:
-            write_bundle(job.recipe, plan, finished, teachers, candidates[:GOLDENS], trial)
-            engine = make_engine("onnx", trial, load_bundle(trial).manifest, "cpu", ONE_THREAD)
-            engine.start()
-            engine.close()
+            some = candidates[:GOLDENS]
+            write_bundle(job.recipe, plan, finished, teachers, some, trial, start_engine)
         except UnicodeEncodeError as error:
             name = error.object[max(0, error.start - 20) : error.end]
             raise UsageError(f"{name!r} is not text that a bundle can hold: rename it") from error
-        except BundleRefused as error:
-            why = str(error).removeprefix(f"bundle {trial}: ")
-            raise UsageError(f"the bundle of this training would be refused: {why}") from error
         bundle = sum(path.stat().st_size for path in trial.rglob("*") if path.is_file())
     _check_room(job, plan, network, bundle)
+
+
+def start_engine(directory: Path) -> None:
+    """Load the bundle in ``directory``; raises UsageError where it is refused."""
+    try:
+        engine = make_engine("onnx", directory, load_bundle(directory).manifest, "cpu", ONE_THREAD)
+        engine.start()
+        engine.close()
+    except BundleRefused as error:
+        why = str(error).removeprefix(f"bundle {directory}: ")
+        raise UsageError(f"the bundle of this training would be refused: {why}") from error
 
 
 def check_writable(out: Path, stages: Sequence[str]) -> None:
@@ -88,14 +95,14 @@ def _finished(network: Recogniser, job: TrainingJob, plan: Plan) -> Finished:
     in_float = backbone_graph(rounded.backbone, geometry)
     grey = np.full((geometry.height, geometry.width, 3), 127, np.uint8)
     prototypes = _random_prototypes(plan.shipped, network.backbone.channels)
-    in_int8 = quantise(in_float, [grey])
-    graph = Exported(in_float, in_int8, rounded.head, prototypes, geometry).graph(
+    backbone = Backbone(quantise(in_float, [grey]), "int8", 1)
+    graph = Exported(backbone, rounded.head, prototypes, geometry).graph(
         1.0, plan.taxonomy.coarse_of
     )
     calibration = Calibration(1.0, Thresholds(0.0, 0.0, 0.0), {})
     halves = weights | prototypes_to_float16(prototypes)
     origin = network.backbone.pretrained_origin
-    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin)
+    return Finished(halves, graph, calibration, job.device, job.precision or "auto", origin, {})
 
 
 def _random_prototypes(pictures: Pictures, channels: int) -> Prototypes:

@@ -4,31 +4,39 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from greengrocer.bundles.save import check_new
 from greengrocer.errors import UsageError
+from greengrocer.graphs.quantisation_ladder import LADDER
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
-from greengrocer.networks.weights import prototypes_to_float16
+from greengrocer.networks.weights import Halves, prototypes_to_float16
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
+from greengrocer.training.data.splits import Splits
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
-from greengrocer.training.learning.precision import choose_precision
+from greengrocer.training.learning.fit import Fitted
+from greengrocer.training.learning.precision import Precision, choose_precision
 from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
 from greengrocer.training.plan import Plan, plan
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.rehearsal import check_writable, rehearse
-from greengrocer.training.release.finish import answer_raw, calibrate, export, published
-from greengrocer.training.release.goldens import GOLDENS, built_in_pictures
-from greengrocer.training.release.quantisation_loss import (
-    check_agreement,
-    check_held_out,
-    check_out_of_fold,
+from greengrocer.training.release.finish import (
+    Calibration,
+    Exported,
+    Exporter,
+    calibrate,
+    published,
 )
+from greengrocer.training.release.goldens import GOLDENS, built_in_pictures
+from greengrocer.training.release.ladder import told
+from greengrocer.training.release.quantisation_loss import agree_too_little, costs_too_much
+from greengrocer.training.release.replay import replay
 
 
 def train(
@@ -39,7 +47,9 @@ def train(
     goldens: Path | None = None,
     folds: int | None = None,
     teachers: Sequence[Path] = (),
+    splits: Splits | None = None,
     command: str = "the same training",
+    precision: Precision | None = None,
 ) -> Path:
     """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
 
@@ -48,6 +58,9 @@ def train(
     others answer for the scenes that they did not see. ``teachers`` are the outs of earlier
     trainings on the same data, in the same folds; the networks learn from theirs. ``command`` is
     what messages say to run to continue later.
+
+    ``splits`` are the images where they have been read and split already; without folds.
+    ``precision`` is what was found to be the fastest; without it, recipe and processor decide.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -69,7 +82,7 @@ def train(
     threads = usable_processors()
     torch.set_num_threads(min(torch.get_num_threads(), threads))
     job = TrainingJob(recipe, data, out, target.type, threads, tuple(teachers))
-    planned = plan(job, folds)
+    planned = plan(job, folds, splits)
     candidates = _candidates(planned, goldens)
     taught = {
         stage: job.check(stage, planned.taxonomy, pictures)
@@ -77,16 +90,20 @@ def train(
     }
     answers = _answers(job, planned, taught)
     shipped = list(taught.values())[-1]
-    asked = recipe.optimisation.precision
-    job = job._replace(precision=choose_precision(asked, job.device, job.begun(stages)))
+    job = job._replace(precision=precision or _precision(job, stages))
     rehearse(job, planned, shipped, candidates)
     with _kept(job, stages, command):
         if answers is None:
             finished = _train_holding_out(job, planned)
         else:
             finished = _train_on_all(job, planned, answers)
-        write_bundle(recipe, planned, finished, shipped, candidates, out)
+        write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
     return out
+
+
+def _precision(job: TrainingJob, stages: Sequence[str]) -> Precision:
+    asked = job.recipe.optimisation.precision
+    return choose_precision(asked, job.device, job.begun(stages))
 
 
 def _fold_stages(folds: int) -> list[str]:
@@ -107,33 +124,56 @@ def _answers(
 def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
     """One fit, judged and calibrated on images that it did not see."""
     recipe, taxonomy = job.recipe, planned.taxonomy
-    fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped)
+    fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped, planned.held_out)
     network, weights = published(fitted.network, recipe)
-    exported = export(network, planned.shipped, recipe)
-    weights |= prototypes_to_float16(exported.prototypes)
-    raw = answer_raw(exported, planned.held_out)
-    calibration = calibrate(raw, taxonomy.coarse_of, recipe, check_held_out, "held_out")
-    graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    origin = network.backbone.pretrained_origin
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
+    exporter = Exporter(network, planned.shipped, recipe, job.kept_attempts)
+    _, attempts = exporter.climb(planned.held_out, costs_too_much)
+    exported = exporter.finish(attempts[-1].backbone)
+    raw = exporter.answer(exported, planned.held_out)
+    shipped = exported.backbone.precision
+    calibration = calibrate(raw, taxonomy.coarse_of, recipe, "held_out", shipped)
+    return _finished(job, planned, fitted, weights, exported, calibration, told(attempts))
 
 
 def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Finished:
     """A fit for each fold to calibrate by, then one to all images, which ships."""
-    recipe, taxonomy, pictures = job.recipe, planned.taxonomy, planned.shipped
+    recipe, pictures = job.recipe, planned.shipped
     pooled = out_of_fold(job, planned, answers)
-    calibration = calibrate(pooled, taxonomy.coarse_of, recipe, check_out_of_fold, "out_of_fold")
-    fitted = job.fit(REFIT, taxonomy, pictures)
+    coarse_of, precision = planned.taxonomy.coarse_of, LADDER[answers.rung].precision
+    calibration = calibrate(pooled, coarse_of, recipe, "out_of_fold", precision)
+    fitted = job.fit(REFIT, planned.taxonomy, pictures)
     network, weights = published(fitted.network, recipe)
-    exported = export(network, pictures, recipe)
-    weights |= prototypes_to_float16(exported.prototypes)
+    exporter = Exporter(network, pictures, recipe, job.kept_attempts)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
-    seen = answer_raw(exported, pictures).compare()
-    check_agreement(seen)
-    calibration.metrics["refit_int8_agreement"] = seen.agreement
-    graph = exported.graph(calibration.temperature, taxonomy.coarse_of)
-    origin = network.backbone.pretrained_origin
-    return Finished(weights, graph, calibration, fitted.device, fitted.precision, origin)
+    _, attempts = exporter.climb(pictures, agree_too_little, answers.rung)
+    exported, found = exporter.finish(attempts[-1].backbone), attempts[-1].found
+    if exported.backbone.precision != "float32":
+        name = f"refit_{exported.backbone.precision}_agreement"
+        calibration.metrics[name] = found.agreement
+    tried = told(attempts) | {"out_of_fold": answers.tried}
+    return _finished(job, planned, fitted, weights, exported, calibration, tried)
+
+
+def _finished(
+    job: TrainingJob,
+    planned: Plan,
+    fitted: Fitted,
+    weights: dict[str, Halves],
+    exported: Exported,
+    calibration: Calibration,
+    quantisation: dict[str, Any],
+) -> Finished:
+    return Finished(
+        weights | prototypes_to_float16(exported.prototypes),
+        exported.graph(calibration.temperature, planned.taxonomy.coarse_of),
+        calibration,
+        fitted.device,
+        fitted.precision,
+        make_backbone(job.recipe.backbone).pretrained_origin,
+        quantisation,
+        fitted.curve,
+        exported.statistics(planned.taxonomy.classes),
+    )
 
 
 def _candidates(planned: Plan, folder: Path | None) -> list[Path]:

@@ -52,10 +52,16 @@ class Evidence(Schema):
 
     name: str = Field(alias="class", description="the prediction", examples=["Granny-Smith"])
     shape: tuple[int, int] = Field(
-        description="rows and columns, spread evenly over the upright image", examples=[[10, 10]]
+        description="rows and columns, spread evenly over the upright image, or over its box",
+        examples=[[10, 10]],
     )
     values: list[float] = Field(
         description="row by row, in logits; their mean is the calibrated logit of the class"
+    )
+    box: tuple[float, float, float, float] | None = Field(
+        None,
+        description="left, top, right and bottom of what the model sees, as shares of the upright "
+        "image's width and height; absent for a model that sees all of it",
     )
 
 
@@ -71,12 +77,19 @@ class Prediction(Schema):
     answer: NamedAnswer = Field(
         description="the fine class, the coarse one where the fine one is unsure, or unknown"
     )
-    known: bool = Field(description="false: the image seems to show none of the model's classes")
-    known_score: float = Field(ge=0, le=1, description="out-of-distribution score: 1 is known")
+    known: bool | None = Field(
+        description="false: the image seems to show none of the model's classes; null for a model "
+        "that gives no known score"
+    )
+    known_score: float | None = Field(
+        ge=0, le=1, description="out-of-distribution score: 1 is known; null for a model without it"
+    )
     top: list[RankedClass] = Field(description="the best classes, in order")
     model: Model
     request_id: str
-    evidence: Evidence | None = Field(None, description="absent unless explain is true")
+    evidence: Evidence | None = Field(
+        None, description="absent unless explain is true, and for a model that gives none"
+    )
 
 
 class PredictionLine(Prediction):

@@ -40,6 +40,9 @@ def calibration(run: Run) -> str:
 def answers(run: Run) -> str:
     """The answers of the service, and the score by which it calls an image unknown."""
     known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
+    if known is None or threshold is None:
+        lead = "The model gives no known score: it calls no image unknown by it."
+        return section("known", "Known or not", lead, f'<div class="stack">{_named(run)}</div>')
     lead = (
         f"An image is called unknown where its known score is below <b>{threshold:.3f}</b>. Each "
         "of the evaluated images shows a class of the model: the fewer of them, the better."
@@ -77,12 +80,15 @@ def _named(run: Run) -> str:
 
 def _known_tiles(run: Run) -> str:
     known, threshold = run.evaluation.known_scores, run.manifest.known_threshold
-    lost, n = int(np.sum(known < threshold)), len(known)
     precision = run.evaluation.named.answer_precision
-    tiles = [tile("Called unknown", number(lost / n), f"{lost:,} of {n:,} evaluated images")]
+    tiles = []
+    if known is not None and threshold is not None:
+        lost, n = int(np.sum(known < threshold)), len(known)
+        told = f"{lost:,} of {n:,} evaluated images"
+        tiles.append(tile("Called unknown", number(lost / n), told))
     if precision is not None:
         tiles.append(tile("Right when it names", number(precision), "at whichever level"))
-    if run.unknown is not None:
+    if run.unknown is not None and known is not None and threshold is not None:
         caught, total = int(np.sum(run.unknown < threshold)), len(run.unknown)
         note = f"{caught:,} of {total:,} images"
         tiles.append(tile("Unknown turned away", number(caught / total), note))

@@ -7,6 +7,7 @@ from greengrocer.evaluation.report.findings import worst
 from greengrocer.evaluation.report.markup import class_name, image_tag, number, section
 from greengrocer.evaluation.run import Run
 from greengrocer.imaging.decode import decode
+from greengrocer.imaging.geometry import seen_box
 from greengrocer.imaging.overlay import overlay
 
 MOST = 12
@@ -18,10 +19,12 @@ def mistakes(run: Run) -> str:
     indices = worst(run.confidence, run.correct, MOST)
     if not indices:
         return section("mistakes", "Worst mistakes", "There are none: every answer is right.")
-    lead = (
-        "The wrong answers with the highest confidence. On the right the evidence for the class "
-        "that was <em>predicted</em>: the brighter a place, the more of the answer came from it."
-    )
+    lead = "The wrong answers with the highest confidence."
+    if run.evaluation.evidence is not None:
+        lead += (
+            " On the right the evidence for the class that was <em>predicted</em>: the brighter a "
+            "place, the more of the answer came from it."
+        )
     cards = "".join(_card(run, index) for index in indices)
     return section("mistakes", "Worst mistakes", lead, f'<ul class="cards">{cards}</ul>')
 
@@ -31,11 +34,15 @@ def _card(run: Run, index: int) -> str:
     truth = classes[evaluation.labels[index]]
     predicted = classes[run.predicted[index]]
     image = _small(evaluation.paths[index].read_bytes())
-    heated = overlay(image, evaluation.evidence[index])
+    heated = ""
+    if evaluation.evidence is not None:
+        box = seen_box(image.size, run.manifest.geometry)
+        laid = overlay(image, evaluation.evidence[index], box)
+        heated = image_tag(laid, f"The same image with the evidence for {predicted} laid over")
     return (
         '<li class="card"><div class="pair">'
         f"{image_tag(image, f'An image of the class {truth}')}"
-        f"{image_tag(heated, f'The same image with the evidence for {predicted} laid over')}"
+        f"{heated}"
         f'</div><p class="verdict"><span class="wrong">called {class_name(predicted)}</span> '
         f'<span class="sure">{number(float(run.confidence[index]))} sure</span></p>'
         f'<p class="truth">truly {class_name(truth)}</p></li>'

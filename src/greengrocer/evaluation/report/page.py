@@ -11,7 +11,9 @@ from greengrocer.evaluation.report.headline import cost, headline, published, so
 from greengrocer.evaluation.report.markup import escape
 from greengrocer.evaluation.report.mistakes import mistakes
 from greengrocer.evaluation.report.tables import classes, confused
+from greengrocer.evaluation.report.training import training
 from greengrocer.evaluation.run import Run
+from greengrocer.regular_files import write_whole
 
 PAGE = "index.html"
 
@@ -23,8 +25,9 @@ def write_report(run: Run, directory: Path) -> Path:
     """
     page = directory / PAGE
     try:
+        rendered = render(run)  # first: no empty folder is left where it is stopped
         directory.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(run), encoding="utf-8")
+        write_whole(page, rendered)
     except OSError as error:
         raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error
     return page
@@ -42,6 +45,7 @@ def render(run: Run) -> str:
         damage(run),
         confused(run),
         mistakes(run),
+        training(run),
         cost(run),
         classes(run),
     )

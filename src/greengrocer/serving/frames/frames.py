@@ -155,12 +155,13 @@ class Answered(Frame, tag=6):
     model: ModelId
     top: Annotated[tuple[Ranked, ...], Meta(min_length=1, max_length=MAX_TOP)]
     coarse: Ranked | None
-    known: bool
-    known_score: Finite
+    known: bool | None
+    known_score: Finite | None
     named: NamedClass
     evidence: Array | None
     overlay: bytes | None
     tensors: Annotated[dict[str, Array], Meta(max_length=len(TENSORS))]
+    evidence_box: tuple[Finite, Finite, Finite, Finite] | None = None
 
     @classmethod
     def of(cls, number: int, seconds: float, answer: Answer) -> Self:
@@ -177,6 +178,7 @@ class Answered(Frame, tag=6):
             None if answer.evidence is None else Array.of(answer.evidence),
             answer.overlay,
             {name: Array.of(values) for name, values in answer.tensors.items()},
+            answer.evidence_box,
         )
 
     @property
@@ -192,6 +194,7 @@ class Answered(Frame, tag=6):
             None if self.evidence is None else self.evidence.values(),
             self.overlay,
             {name: array.values() for name, array in self.tensors.items()},
+            self.evidence_box,
         )
 
 

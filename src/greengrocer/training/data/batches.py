@@ -1,7 +1,7 @@
 """Augmented batches, prepared by threads while the network works on the last one."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.training.data.augment import augment
 from greengrocer.training.data.reading import read_picture
@@ -27,13 +28,16 @@ def training_batches(
     epoch is the same whether or not the run was interrupted before it. Raises DatasetUnusable for
     an image that cannot be read.
     """
-    order = np.random.default_rng((recipe.seed, epoch)).permutation(len(pictures))
+    labels = np.array([picture.label for picture in pictures])
+    draw = np.random.default_rng((recipe.seed, epoch))
+    order = drawn(labels, recipe.optimisation.class_balance, draw)
     size = min(recipe.optimisation.batch_size, len(pictures))
     how = recipe.augmentation.grown(epoch, recipe.optimisation.epochs)
     chunks = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
 
-    def load(index: int) -> Pixels:
-        random = np.random.default_rng((recipe.seed, epoch, index))
+    def load(index: int, turn: int) -> Pixels:
+        again = (turn,) if turn else ()  # an image that comes once more comes otherwise
+        random = np.random.default_rng((recipe.seed, epoch, index, *again))
         target = 2 * how.image_size
         picture = read_picture(pictures[index].path, (target, target))
         return np.asarray(augment(picture, how, random))
@@ -44,15 +48,39 @@ def training_batches(
         return torch.from_numpy(stacked).permute(0, 3, 1, 2), labels
 
     # Each image is a task of its own, so that a batch is prepared by all threads.
+    turns: Counter[int] = Counter()
     ahead = max(AHEAD, math.ceil(2 * threads / size))
     with ThreadPoolExecutor(threads, thread_name_prefix="augment") as pool:
         waiting: deque[tuple[np.ndarray, list[Future[Pixels]]]] = deque()
         try:
             for chunk in chunks:
-                waiting.append((chunk, [pool.submit(load, int(index)) for index in chunk]))
+                loading = []
+                for index in map(int, chunk):
+                    loading.append(pool.submit(load, index, turns[index]))
+                    turns[index] += 1
+                waiting.append((chunk, loading))
                 if len(waiting) > ahead:
                     yield assembled(*waiting.popleft())
             while waiting:
                 yield assembled(*waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)  # a batch that fails, or Ctrl-C, ends it at once
+
+
+def drawn(labels: ClassIds, balance: float, random: np.random.Generator) -> ClassIds:
+    """The images of an epoch, [N] of their indices, in the order in which they come.
+
+    Each comes once where ``balance`` is 0. Else a class of n images has a share in proportion to
+    n^(1 - balance): of a small class some come several times, of a large one some do not.
+    """
+    if not balance:
+        return random.permutation(len(labels))
+    names, counts = np.unique(labels, return_counts=True)
+    shares = counts ** (1 - balance)
+    ends = np.round(np.cumsum(shares) / shares.sum() * len(labels)).astype(int)
+    chosen = []
+    for name, count in zip(names, np.diff(ends, prepend=0), strict=True):
+        members = np.flatnonzero(labels == name)
+        rounds = [random.permutation(members) for _ in range(-(-int(count) // len(members)))]
+        chosen += [np.concatenate(rounds)[:count]] if rounds else []
+    return random.permutation(np.concatenate(chosen))

@@ -13,6 +13,7 @@ from greengrocer.datasets.dataset import (
     grocery_root,
     read_split,
 )
+from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.errors import DatasetUnusable
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.scenes import scene_hold_out
@@ -47,7 +48,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
         return Splits(train.taxonomy, train.pictures, held_out, "the split val")
     else:
-        training, held_out = _hold_out(train.pictures, seed)
+        training, held_out = draw_held_out(train.pictures, seed)
         origin = f"a fifth of each class of train, drawn with the seed {seed}"
     if not held_out:
         raise DatasetUnusable(f"{data} holds too few images: no class has two")
@@ -72,7 +73,9 @@ def read_together(data: Path, splits: Sequence[str]) -> Dataset:
 
 def _has_validation(data: Path) -> bool:
     root = grocery_root(data)
-    return (root / "val.txt").is_file() if root else (data / "val").is_dir()
+    if root:
+        return (root / "val.txt").is_file()
+    return any(image.split == "val" for image in read_collection(data).images)
 
 
 def _relabelled(split: Dataset, taxonomy: Taxonomy, data: Path) -> tuple[LabelledImage, ...]:
@@ -80,14 +83,18 @@ def _relabelled(split: Dataset, taxonomy: Taxonomy, data: Path) -> tuple[Labelle
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
     unknown = [name for name in split.taxonomy.classes if name not in ids]
     if unknown:
-        raise DatasetUnusable(f"{data}: the class {unknown[0]!r} is in val but not in train")
+        raise DatasetUnusable(
+            f"{data}: the class {unknown[0]!r} is in val but not in train: put some of its images "
+            "there, or take it out of val"
+        )
     names = split.taxonomy.classes
     return tuple(LabelledImage(p.path, ids[names[p.label]]) for p in split.pictures)
 
 
-def _hold_out(
+def draw_held_out(
     pictures: Sequence[LabelledImage], seed: int
 ) -> tuple[tuple[LabelledImage, ...], tuple[LabelledImage, ...]]:
+    """Training and held-out images: a fifth of each class that has two is held out."""
     random = np.random.default_rng(seed)
     chosen: set[int] = set()
     for label in sorted({picture.label for picture in pictures}):

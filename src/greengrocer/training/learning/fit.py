@@ -2,7 +2,7 @@
 
 import io
 import math
-import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +13,10 @@ from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import UsageError
+from greengrocer.figures.learning_curve import Point
 from greengrocer.networks.recogniser import Recogniser, channels_last
 from greengrocer.training.data.batches import training_batches
+from greengrocer.training.durable import replace_durably
 from greengrocer.training.learning.checkpoint import (
     Origin,
     State,
@@ -22,6 +24,7 @@ from greengrocer.training.learning.checkpoint import (
     names_digest,
     read_state,
 )
+from greengrocer.training.learning.curve import HeldOut
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.optimiser import rate_share, weight_groups
 from greengrocer.training.learning.precision import Precision, autocast, choose_precision
@@ -39,6 +42,7 @@ class Fitted(NamedTuple):
     network: Recogniser
     device: str
     precision: Precision
+    curve: tuple[Point, ...] = ()
 
 
 class Trainer:
@@ -73,29 +77,31 @@ class Trainer:
         )
         self.epoch = 0
         self.step = 0
+        self.curve: list[Point] = []
 
     def probe(self, pictures: Sequence[LabelledImage], threads: int) -> None:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
-        tqdm.write(f"linear probe: loss {loss:.4f}")
+        tqdm.write(f"the last layer is fitted (linear probe): loss {loss:.4f}")
 
     def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
         """Train one epoch and return its mean loss."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.epoch)
-        self._train_mode()
+        self.train_mode()
         total, count = 0.0, 0
         batches = training_batches(pictures, self.recipe, self.epoch, threads)
         label = f"epoch {self.epoch + 1}/{self.recipe.optimisation.epochs}"
         progress = tqdm(batches, label, self.steps, unit="batch", mininterval=5)
         for pixels, labels in progress:
-            loss = self._train_batch(pixels.to(self.device), labels.to(self.device))
+            loss = self.train_batch(pixels.to(self.device), labels.to(self.device))
             total, count = total + loss, count + 1
             progress.set_postfix(loss=f"{total / count:.3f}", refresh=False)
         self.epoch += 1
         return total / max(count, 1)
 
-    def _train_batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
+    def train_batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
+        """Take one step on uint8 ``pixels`` [N, 3, S, S]; returns the loss."""
         share = rate_share(self.step, self.steps, self.recipe.optimisation)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
@@ -113,7 +119,15 @@ class Trainer:
         self._average_weights()
         return float(loss.item())
 
-    def _train_mode(self) -> None:
+    def judge(self, loss: float, held_out: HeldOut) -> None:
+        """Let the average answer the held-out images, and note the point of the curve."""
+        network = Recogniser(self.recipe.backbone, self.network.head.out_features)
+        network.load_state_dict(self.average)
+        right = held_out.right(network.to(self.device).eval(), self.device)
+        self.curve.append(Point(self.epoch, loss, right, len(held_out)))
+
+    def train_mode(self) -> None:
+        """Put the network in train mode, but for what the recipe freezes."""
         self.network.train()
         for module in self.frozen:
             module.eval()  # its batch norms keep their statistics
@@ -145,19 +159,21 @@ class Trainer:
             "devices": self.devices,
             "network": self.network.state_dict(),
             "average": self.average,
+            "curve": [tuple(point) for point in self.curve],
             "optimiser": self.optimiser.state_dict(),
         }
         written = io.BytesIO()  # torch tells of a full disk in words of its own
         torch.save(state, written)
         unfinished = path.with_suffix(".part")
         unfinished.write_bytes(written.getbuffer())
-        os.replace(unfinished, path)
+        replace_durably(unfinished, path)
 
     def resume(self, state: State) -> None:
         """Go on from what a checkpoint holds."""
         self.epoch, self.step = state["epoch"], state["step"]
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
+        self.curve = [Point(*point) for point in state.get("curve", ())]
         self.optimiser.load_state_dict(state["optimiser"])
         before = list(state.get("devices", self.devices))
         unfinished = self.epoch < self.recipe.optimisation.epochs
@@ -190,8 +206,11 @@ def fit(
     threads: int = 2,
     teacher: Teacher | None = None,
     precision: Precision | None = None,
+    judged: Sequence[LabelledImage] = (),
 ) -> Fitted:
     """Train on ``pictures``, and return the averaged network.
+
+    Some of the ``judged`` images, which it does not see, are answered after each epoch.
 
     A ``teacher`` that is to leave the network's answers for other images honest must not have
     seen those either. Without a ``precision``, the recipe and the processor decide.
@@ -215,6 +234,10 @@ def fit(
     elif recipe.optimisation.linear_probe_epochs:
         trainer.probe(pictures, threads)
         trainer.save(checkpoint, origin)
+    unfinished = trainer.epoch < recipe.optimisation.epochs
+    size = recipe.export.image_size
+    held_out = HeldOut(judged, size, recipe.seed) if judged and unfinished else None
+    began, first = time.monotonic(), trainer.epoch
     while trainer.epoch < recipe.optimisation.epochs:
         loss = trainer.train_epoch(pictures, threads)
         if not math.isfinite(loss):  # no later step would repair it
@@ -222,8 +245,33 @@ def fit(
                 f"training diverged in epoch {trainer.epoch}: the loss is {loss}; try a lower lr, "
                 "and another --out"
             )
+        if held_out is not None:
+            trainer.judge(loss, held_out)
         trainer.save(checkpoint, origin)
-        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}")
+        spent = time.monotonic() - began
+        left = spent * _work(recipe, trainer.epoch) / _work(recipe, first, trainer.epoch)
+        told = f", {trainer.curve[-1].told()}" if held_out is not None else ""
+        told += f", {spoken(left)} of epochs left" if left else ""
+        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}")
     trained = Recogniser(recipe.backbone, len(taxonomy.classes))
     trained.load_state_dict(trainer.average)
-    return Fitted(trained.eval(), " + ".join(trainer.devices), precision)
+    devices = " + ".join(trainer.devices)
+    return Fitted(trained.eval(), devices, precision, tuple(trainer.curve))
+
+
+def _work(recipe: Recipe, first: int, end: int | None = None) -> float:
+    """The cost of the epochs from ``first`` to ``end``, which is not counted, in some unit.
+
+    Of a full-sized epoch, about half is in proportion to the pixels; decoding is not.
+    """
+    how, epochs = recipe.augmentation, recipe.optimisation.epochs
+    sizes = (how.grown(each, epochs).image_size for each in range(epochs)[first:end])
+    return sum(1 + (size / how.image_size) ** 2 for size in sizes)
+
+
+def spoken(seconds: float) -> str:
+    """Such as "40 s", "12 min" or "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -28,7 +28,7 @@ class Teacher:
         device: str,
         pictures: str | None = None,
     ) -> None:
-        """Load the averaged weights of ``checkpoints``; ``taught`` tells whose they are.
+        """Load the averaged weights of ``checkpoints``; ``ids`` tells whose they are.
 
         Raises UsageError for one that is missing, unfinished, of other classes, or of a training
         that did not split the images as the ``student`` does: ``pictures`` is the digest of

@@ -1,6 +1,7 @@
 """From a trained network to what ships: rounded, exported, quantised, judged, calibrated."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,57 +9,126 @@ import onnx
 from torch import nn
 from tqdm import tqdm
 
+from greengrocer.calibration.temperature import calibrated, fit_temperature, mean_nll
+from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
+from greengrocer.features.statistics import of_trained
+from greengrocer.features.statistics_file import pack_trained
 from greengrocer.figures.score import ClassIds
+from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
-from greengrocer.training.data.reading import read_fitted
 from greengrocer.training.recipe import Recipe
-from greengrocer.training.release.calibrate import (
-    Thresholds,
-    calibrated,
-    figures,
-    fit_temperature,
-    fit_thresholds,
-    mean_nll,
-)
+from greengrocer.training.release.attempt import Attempt, Backbone
 from greengrocer.training.release.export import answer_graph, backbone_graph
-from greengrocer.training.release.measure import answer_pictures
+from greengrocer.training.release.ladder import Ladder
+from greengrocer.training.release.measure import answer_pictures, pool_features
 from greengrocer.training.release.prototypes import find_prototypes
 from greengrocer.training.release.quantisation_loss import Comparison, compare
-from greengrocer.training.release.quantise import quantise
 from greengrocer.training.release.space_to_depth import space_to_depth_stem
 
 
-class Exported(NamedTuple):
-    """One network's backbone as graphs in float and in int8, and what stands behind either."""
+class Embedded(NamedTuple):
+    """Class ids [N] and features [N, D] of the training images."""
 
-    in_float: onnx.ModelProto
-    in_int8: onnx.ModelProto
+    labels: ClassIds
+    features: Floats
+
+
+class Exported(NamedTuple):
+    """One network's backbone as a graph, as it ships, and what stands behind it."""
+
+    backbone: Backbone
     head: nn.Linear
     prototypes: Prototypes
     geometry: Geometry
+    embedded: Embedded | None = None  # None in a rehearsal
 
-    def graph(
-        self,
-        temperature: float,
-        coarse_of: Sequence[int] | None,
-        backbone: onnx.ModelProto | None = None,
-    ) -> onnx.ModelProto:
-        """The whole graph, in int8 and folded as it ships unless a ``backbone`` is named."""
+    def graph(self, temperature: float, coarse_of: Sequence[int] | None) -> onnx.ModelProto:
+        """The whole graph, folded as it ships."""
         head = AnswerHead(self.head, self.prototypes, temperature, coarse_of)
-        if backbone is not None:
-            return answer_graph(backbone, head, self.geometry)
-        return space_to_depth_stem(answer_graph(self.in_int8, head, self.geometry))
+        return space_to_depth_stem(answer_graph(self.backbone.graph, head, self.geometry))
+
+    def statistics(self, classes: Sequence[str]) -> bytes:
+        """The file by which classes can be taught on top; empty where a class has no image."""
+        if self.embedded is None:
+            return b""
+        found = of_trained(classes, *self.embedded)
+        return pack_trained(found, len(self.prototypes.directions)) if found.counts.all() else b""
+
+
+class Exporter:
+    """A network that was trained, on its way to what ships, by the images that trained it.
+
+    What its ladder finds is kept in the file ``kept``, where that is given.
+    """
+
+    def __init__(
+        self,
+        network: Recogniser,
+        training: Sequence[LabelledImage],
+        recipe: Recipe,
+        kept: Path | None = None,
+    ) -> None:
+        self.head, self.training, self.geometry = network.head, training, geometry_of(recipe)
+        self.in_float = backbone_graph(network.backbone, self.geometry)
+        self.ladder = Ladder(self.in_float, training, recipe, self.geometry, kept)
+
+    def climb(
+        self,
+        judged: Sequence[LabelledImage],
+        refuse: Callable[[Comparison], bool],
+        start: int = 0,
+    ) -> tuple[int, list[Attempt]]:
+        """The first rung from ``start`` that is not refused for its answers to ``judged``."""
+        tqdm.write(
+            f"judging on {len(judged)} images whether the network answers as well in int8, in "
+            "which it is smaller and faster"
+        )
+        truth = np.array([picture.label for picture in judged])
+        in_float: list[ClassIds] = []
+
+        def judge(backbone: onnx.ModelProto) -> Comparison:
+            if not in_float:
+                in_float.append(self.logits(self.in_float, judged).argmax(axis=1))
+            return compare(in_float[0], self.logits(backbone, judged).argmax(axis=1), truth)
+
+        return self.ladder.climb(judged, judge, refuse, start)
+
+    def logits(self, backbone: onnx.ModelProto, pictures: Sequence[LabelledImage]) -> Floats:
+        """What the head makes of the features of ``backbone``: float32 [N, classes]."""
+        features = pool_features(backbone, [picture.path for picture in pictures], self.geometry)
+        weight, bias = (part.detach().cpu().numpy() for part in self.head.parameters())
+        return np.asarray(features @ weight.T + bias)
+
+    def finish(self, backbone: Backbone) -> Exported:
+        """Find what the head needs of the training images' features by ``backbone``, which ships.
+
+        Raises DatasetUnusable for an image that cannot be read.
+        """
+        paths = [picture.path for picture in self.training]
+        labels = np.array([picture.label for picture in self.training])
+        features = pool_features(backbone.graph, paths, self.geometry)
+        prototypes = find_prototypes(features, labels)
+        return Exported(backbone, self.head, prototypes, self.geometry, Embedded(labels, features))
+
+    def answer(self, exported: Exported, pictures: Sequence[LabelledImage]) -> "RawAnswers":
+        """What a network answers for ``pictures`` in float and as it ships, uncalibrated."""
+        in_float = self.logits(self.in_float, pictures)
+        paths = [picture.path for picture in pictures]
+        found = answer_pictures(exported.graph(1.0, None), paths, exported.geometry)
+        truth = np.array([picture.label for picture in pictures])
+        return RawAnswers(in_float, found.logits, found.known_score, truth)
 
 
 class RawAnswers(NamedTuple):
     """Answers before calibration for N images, and their true labels [N].
 
-    Logits [N, classes] by both precisions; the known score [N] by int8.
+    Logits [N, classes] in float and as it ships, and the known score [N] as it ships. What ships
+    is int8 but where that costs too much.
     """
 
     in_float: Floats
@@ -67,7 +137,7 @@ class RawAnswers(NamedTuple):
     truth: ClassIds
 
     def compare(self) -> Comparison:
-        """What int8 costs on these images."""
+        """What the precision that ships costs on these images."""
         return compare(self.in_float.argmax(axis=1), self.in_int8.argmax(axis=1), self.truth)
 
 
@@ -95,48 +165,18 @@ def geometry_of(recipe: Recipe) -> Geometry:
     return Geometry(width=recipe.export.image_size, height=recipe.export.image_size)
 
 
-def export(network: Recogniser, training: Sequence[LabelledImage], recipe: Recipe) -> Exported:
-    """Export ``network``, quantise it, and find its prototypes, by the images that trained it."""
-    geometry = geometry_of(recipe)
-    in_float = backbone_graph(network.backbone, geometry)
-    order = np.random.default_rng(recipe.seed).permutation(len(training))
-    sample = [training[int(index)] for index in order[: recipe.export.calibration_images]]
-    tqdm.write(f"quantising with {len(sample)} training images")
-    in_int8 = quantise(in_float, [read_fitted(p.path, geometry) for p in sample])
-    paths, labels = [p.path for p in training], np.array([p.label for p in training])
-    prototypes = find_prototypes(in_int8, paths, labels, geometry)
-    return Exported(in_float, in_int8, network.head, prototypes, geometry)
-
-
-def answer_raw(exported: Exported, pictures: Sequence[LabelledImage]) -> RawAnswers:
-    """What a network answers for ``pictures`` in both precisions, before calibration."""
-    paths = [picture.path for picture in pictures]
-    tqdm.write(f"judging on {len(paths)} images")
-    in_float, in_int8 = (
-        answer_pictures(exported.graph(1.0, None, backbone), paths, exported.geometry)
-        for backbone in (exported.in_float, exported.in_int8)
-    )
-    truth = np.array([picture.label for picture in pictures])
-    return RawAnswers(in_float.logits, in_int8.logits, in_int8.known_score, truth)
-
-
 def calibrate(
     raw: RawAnswers,
     coarse_of: Sequence[int] | None,
     recipe: Recipe,
-    check: Callable[[Comparison], None],
     source: str,
+    precision: Shipped = "int8",
 ) -> Calibration:
-    """Let ``check`` judge what int8 costs, then fit the temperature and thresholds to int8.
+    """Fit the temperature and thresholds to ``raw``, whose graph is of ``precision``.
 
-    The metrics' names begin with ``source``. Raises UsageError where ``check`` refuses.
+    The metrics' names begin with ``source``.
     """
     found = raw.compare()
-    tqdm.write(
-        f"int8 has {found.int8_top1:.1f} % top-1, float {found.float_top1:.1f} %: {found.gain:+.2f}"
-        f" points, 95 % interval {found.gain_low:.2f} to {found.gain_high:.2f}"
-    )
-    check(found)
     temperature = fit_temperature(raw.in_int8, raw.truth)
     probabilities = calibrated(raw.in_int8, temperature)
     thresholds = fit_thresholds(probabilities, raw.known_score, raw.truth, coarse_of, recipe.export)
@@ -145,12 +185,14 @@ def calibrate(
         "top1": found.int8_top1,
         "top1_float": found.float_top1,
         **figures(probabilities, raw.known_score, raw.truth, coarse_of, thresholds),
-        "int8_agreement": found.agreement,
-        "int8_gain": found.gain,
-        "int8_gain_low": found.gain_low,
-        "int8_gain_high": found.gain_high,
+        f"{precision}_agreement": found.agreement,
+        f"{precision}_gain": found.gain,
+        f"{precision}_gain_low": found.gain_low,
+        f"{precision}_gain_high": found.gain_high,
         "nll_before_calibration": mean_nll(raw.in_int8, raw.truth),
         "nll": mean_nll(raw.in_int8, raw.truth, temperature),
     }
+    if precision == "float32":  # it is compared with itself
+        metrics = {name: value for name, value in metrics.items() if "float" not in name}
     named = {f"{source}_{name}": value for name, value in metrics.items()}
     return Calibration(temperature, thresholds, named)

@@ -9,9 +9,9 @@ import onnx
 
 from greengrocer.engines.engine import Floats
 from greengrocer.engines.onnx_runtime import ort
-from greengrocer.imaging.geometry import Geometry
+from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, PLANES
+from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.training.data.reading import read_fitted
-from greengrocer.training.release.export import FEATURE_MAP, PIXELS, PLANES
 
 
 class Answers(NamedTuple):
@@ -24,11 +24,15 @@ class Answers(NamedTuple):
 
 def pool_features(backbone: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Floats:
     """The mean over positions of what ``backbone`` makes of each image, [N, channels]."""
+    return pool_pixels(backbone, (read_fitted(path, geometry) for path in paths))
+
+
+def pool_pixels(backbone: onnx.ModelProto, pictures: Iterable[Pixels]) -> Floats:
+    """The mean over positions of what ``backbone`` makes of each uint8 [H, W, 3]: [N, channels]."""
     session = _session(backbone)
     rows = []
-    for path in paths:
-        planes = read_fitted(path, geometry)[None].transpose(0, 3, 1, 2)
-        (features,) = session.run([FEATURE_MAP], {PLANES: planes})
+    for picture in pictures:
+        (features,) = session.run([FEATURE_MAP], {PLANES: picture[None].transpose(0, 3, 1, 2)})
         rows.append(features.mean((2, 3)))
     return np.concatenate(rows)
 

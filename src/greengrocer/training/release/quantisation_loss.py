@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greengrocer.errors import UsageError
+from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds
 
 MAX_LOSS = 0.5  # points of top-1
@@ -51,42 +51,16 @@ def compare(in_float: ClassIds, in_int8: ClassIds, truth: ClassIds) -> Compariso
     )
 
 
-def check_held_out(found: Comparison) -> None:
-    """Raise UsageError where int8 loses too much top-1 and too few labels agree.
+def costs_too_much(found: Comparison) -> bool:
+    """Whether int8 surely loses more than half a point of top-1, or surely changes its labels.
 
-    One image may always differ: of fewer than 50 it is more than 2 %, and says nothing.
+    "Surely" is by a 95 % interval, which is as wide as these images are few: that of the loss must
+    lie beyond half a point; or that of the agreement (Wilson's) below 98 %, where top-1 falls, too.
     """
-    differing = round(found.pictures * (1 - found.agreement / 100))
-    if found.gain < -MAX_LOSS and found.agreement < MIN_AGREEMENT and differing > 1:
-        raise UsageError(
-            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} held-out images, float "
-            f"{found.float_top1:.1f} %, and {found.agreement:.1f} % of the labels agree: a loss of "
-            f"at most {MAX_LOSS:g} points or an agreement of {MIN_AGREEMENT:g} % is asked for; "
-            "try more calibration_images"
-        )
+    return found.gain_high < -MAX_LOSS or (found.gain < -MAX_LOSS and agree_too_little(found))
 
 
-def check_out_of_fold(found: Comparison) -> None:
-    """Raise UsageError where int8 loses over half a point of top-1 on many pooled images.
-
-    The net loss of one image is allowed: of fewer than 200 it is more, and says nothing.
-    """
-    lost = round(-found.gain * found.pictures / 100)
-    if 100 * lost > MAX_LOSS * found.pictures and lost > 1:
-        raise UsageError(
-            f"int8 has {found.int8_top1:.1f} % top-1 on {found.pictures} out-of-fold images, "
-            f"float {found.float_top1:.1f} %: a change of {found.gain:.2f} points (95 % interval "
-            f"{found.gain_low:.2f} to {found.gain_high:.2f}) where a loss of at most "
-            f"{MAX_LOSS:g} is asked for; try more calibration_images"
-        )
-
-
-def check_agreement(found: Comparison) -> None:
-    """Raise UsageError where int8 and float name too many images differently; one always may."""
-    differing = round(found.pictures * (1 - found.agreement / 100))
-    if found.agreement < MIN_AGREEMENT and differing > 1:
-        raise UsageError(
-            f"int8 and float agree on {found.agreement:.1f} % of the labels of {found.pictures} "
-            f"training images: at least {MIN_AGREEMENT:g} % is asked for; try more "
-            "calibration_images"
-        )
+def agree_too_little(found: Comparison) -> bool:
+    """Whether fewer than 98 % of the labels agree, by Wilson's 95 % interval."""
+    same = round(found.pictures * found.agreement / 100)
+    return 100 * wilson(same, found.pictures).high < MIN_AGREEMENT

@@ -9,7 +9,7 @@ convolutions add in 32 bits, so theirs have 8. The graph then answers alike on e
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from greengrocer.engines.onnx_runtime import ort  # first: it turns telemetry off
@@ -28,8 +28,8 @@ from onnxruntime.quantization import (
 )
 
 from greengrocer.engines.engine import Floats
+from greengrocer.graphs.nodes import PLANES
 from greengrocer.imaging.geometry import Pixels
-from greengrocer.training.release.export import PLANES
 
 LARGEST = 64  # weight, in 7 bits as ONNX Runtime counts them
 LARGEST_DEPTHWISE = 127
@@ -38,13 +38,18 @@ TINY = np.float32(1e-30)
 Feed = dict[str, npt.NDArray[np.uint8]]
 
 
-def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.ModelProto:
+def quantise(
+    backbone: onnx.ModelProto, pictures: Sequence[Pixels], in_float: Collection[str] = ()
+) -> onnx.ModelProto:
     """The float ``backbone`` in int8, with the ranges that ``pictures`` uint8 [H, W, 3] show.
+
+    The nodes whose names are ``in_float`` stay as they are.
 
     Input and output are the float one's. ``planes`` is taken as it is, scale 1/128 and zero point
     127, so that the first convolution reads the image's own bytes and pads with an exact zero.
     """
-    source = _with_corrected_biases(backbone, _input_means(backbone, pictures))
+    rounded = [node for node in _convolutions(backbone) if node.name not in in_float]
+    source = _with_corrected_biases(backbone, _input_means(backbone, pictures), rounded)
     # Says that shapes are known and batch norms fused, as they are; else it warns.
     helper.set_model_props(source, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as directory:
@@ -54,6 +59,7 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
             quantised,
             _Reader(pictures),
             op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Add"],
+            nodes_to_exclude=sorted(in_float),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
@@ -62,7 +68,7 @@ def quantise(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> onnx.Mode
             # One odd image must not widen the ranges for all others.
             extra_options={
                 "CalibMovingAverage": True,
-                "TensorQuantOverrides": _eight_bits_for_depthwise(source),
+                "TensorQuantOverrides": _eight_bits_for_depthwise(source, rounded),
             },
         )
         return onnx.load(quantised)
@@ -83,15 +89,17 @@ def _input_means(backbone: onnx.ModelProto, pictures: Sequence[Pixels]) -> dict[
     return {name: np.mean(found, axis=0) for name, *found in zip(names, *runs, strict=True)}
 
 
-def _with_corrected_biases(backbone: onnx.ModelProto, means: dict[str, Floats]) -> onnx.ModelProto:
-    """A copy whose biases make up for what rounding the weights will do to each channel's mean.
+def _with_corrected_biases(
+    backbone: onnx.ModelProto, means: dict[str, Floats], rounded: Sequence[onnx.NodeProto]
+) -> onnx.ModelProto:
+    """A copy whose biases make up for what rounding weights will do to each channel's mean.
 
     Pooling averages noise away but not a shift, so this is what the logits feel most. The shift
     is (W - rounded W) E[x] (bias correction: Nagel et al., ICCV 2019, section 4.2).
     """
     model = copy.deepcopy(backbone)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in _convolutions(model):
+    for node in rounded:
         if len(node.input) < 3:
             continue  # without a bias, which only a traced graph may have
         source, weight_name, bias_name = node.input
@@ -120,10 +128,13 @@ def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
     return single & {node.input[1] for node in _convolutions(model)}
 
 
-def _eight_bits_for_depthwise(model: onnx.ModelProto) -> dict[str, list[dict[str, object]]]:
+def _eight_bits_for_depthwise(
+    model: onnx.ModelProto, rounded: Sequence[onnx.NodeProto]
+) -> dict[str, list[dict[str, object]]]:
     """What the quantiser must do otherwise, by the weights' name."""
     eight = {"quant_type": QuantType.QInt8, "axis": 0, "reduce_range": False}
-    return {name: [eight] for name in sorted(_depthwise_weights(model))}
+    weights = _depthwise_weights(model) & {node.input[1] for node in rounded}
+    return {name: [eight] for name in sorted(weights)}
 
 
 def _feed(picture: Pixels) -> Feed:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from greengrocer.training.release.export import PIXELS, PLANES
+from greengrocer.graphs.nodes import PIXELS, PLANES
 
 TOGETHER = 4  # pixels
 TO_PLANES = [0, 3, 1, 2]

@@ -34,8 +34,8 @@ def output_shapes(labels: ModelLabels) -> dict[str, list[int]]:
     return {
         PROBABILITIES: [-1, classes],
         **coarse,
-        KNOWN: [-1],
-        EVIDENCE: [-1, -1, -1, classes],
+        **({} if labels.known_threshold is None else {KNOWN: [-1]}),
+        **({EVIDENCE: [-1, -1, -1, classes]} if labels.evidence else {}),
     }
 
 

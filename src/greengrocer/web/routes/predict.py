@@ -34,6 +34,7 @@ async def predict(service: Service, request: Request) -> Response:
 
 async def explain(service: Service, request: Request) -> Response:
     """The image in ``request`` under its class activation map, as PNG; raises a Refusal."""
+    service.classifier.labels.check_evidence()
     answer = await _answer(service, request, OVERLAID)
     assert answer.overlay is not None  # OVERLAID asks for it
     headers = {"X-Class": header_text(answer.top[0].name)}
@@ -80,6 +81,7 @@ EXPLAIN = Endpoint(
             {"X-Class": "the prediction that the evidence is for, percent-encoded beyond ASCII"},
         ),
         **_REFUSALS,
+        **described(501),
     },
     is_hot=True,
 )

@@ -32,7 +32,7 @@ const LEVELS = {
     };
   },
   unknown(answer) {
-    const why = answer.known
+    const why = answer.known !== false
       ? "It could be several things."
       : "It looks like nothing that I have learnt.";
     const guess = `My nearest guess is ${plain(answer.prediction)}.`;

@@ -12,16 +12,20 @@ const LONGEST = 400; // pixels of the canvas; the browser stretches it
 
 /**
  * Draw `evidence` ({shape: [h, w], values}, row by row, in any unit) on `canvas`, which gets the
- * image's `aspect` (width over height). Its range becomes the range of the colours.
+ * image's `aspect` (width over height). Its range becomes the range of the colours. `box` (left,
+ * top, right and bottom, as shares) is the part of the image that it is spread over.
  */
-export function drawEvidence(canvas, aspect, { shape: [h, w], values }) {
+export function drawEvidence(canvas, aspect, { shape: [h, w], values, box = [0, 0, 1, 1] }) {
   canvas.width = Math.ceil(LONGEST * Math.min(1, aspect));
   canvas.height = Math.ceil(LONGEST * Math.min(1, 1 / aspect));
-  const heat = spread(inRange(values), w, h, canvas.width, canvas.height);
+  const sides = [canvas.width, canvas.height, canvas.width, canvas.height];
+  const [left, top, right, bottom] = box.map((share, k) => Math.round(share * sides[k]));
+  const [width, height] = [Math.max(1, right - left), Math.max(1, bottom - top)];
+  const heat = spread(inRange(values), w, h, width, height);
   const context = canvas.getContext("2d");
-  const pixels = context.createImageData(canvas.width, canvas.height);
+  const pixels = context.createImageData(width, height);
   heat.forEach((value, i) => pixels.data.set(colour(Math.min(1, Math.max(0, value))), 4 * i));
-  context.putImageData(pixels, 0, 0);
+  context.putImageData(pixels, left, top);
 }
 
 function inRange(values) {

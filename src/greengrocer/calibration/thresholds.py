@@ -1,43 +1,24 @@
-"""From held-out answers to honest numbers: a temperature, and thresholds for what is said."""
+"""What is believed: thresholds of the confidence and the known score, and what they give."""
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from greengrocer.engines.engine import Floats
-from greengrocer.figures.score import ClassIds, score
-from greengrocer.training.recipe import Export
-
-# Few held-out images, all of them right, must not make the model sure of everything.
-COLDEST, HOTTEST = 0.2, 5.0
-GOLDEN = (math.sqrt(5) - 1) / 2
+from greengrocer.figures.score import ClassIds, Floats, score
 
 
-def fit_temperature(logits: Floats, labels: ClassIds) -> float:
-    """The T for which softmax(logits / T) has the least mean negative log-likelihood.
+class Wanted(Protocol):
+    """What thresholds are to give; both are shares from 0 to 1."""
 
-    ``logits`` [N, classes] and ``labels`` [N] are of images that training did not see
-    (temperature scaling: Guo et al., ICML 2017). The loss is convex in 1 / T, so it has one
-    valley, and golden-section search over log T finds its floor between 0.2 and 5.
-    """
-    low, high = math.log(COLDEST), math.log(HOTTEST)
-    while high - low > 1e-5:
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        if mean_nll(logits, labels, math.exp(left)) < mean_nll(logits, labels, math.exp(right)):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2)
+    @property
+    def known_quantile(self) -> float:
+        """Of known images: called unknown."""
 
-
-def mean_nll(logits: Floats, labels: ClassIds, temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood, in nats, of the ``labels`` [N] under softmax(logits / T)."""
-    scaled = _scaled(logits, temperature)
-    normaliser = np.log(np.exp(scaled).sum(axis=1))
-    return float((normaliser - scaled[np.arange(len(labels)), labels]).mean())
+    @property
+    def answer_precision(self) -> float:
+        """Of named images: named correctly."""
 
 
 class Thresholds(NamedTuple):
@@ -53,7 +34,7 @@ def fit_thresholds(
     known_score: Floats,
     truth: ClassIds,
     coarse_of: Sequence[int] | None,
-    how: Export,
+    how: Wanted,
 ) -> Thresholds:
     """Thresholds from calibrated ``probabilities`` [N, classes] and ``known_score`` [N].
 
@@ -114,12 +95,6 @@ def known_threshold(scores: Floats, quantile: float) -> float:
     return min(1.0, float(np.quantile(scores, quantile, method="lower")))
 
 
-def calibrated(logits: Floats, temperature: float) -> Floats:
-    """softmax(logits / T), float32 [N, classes]."""
-    exponents = np.exp(_scaled(logits, temperature))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
-
-
 class _Claims(NamedTuple):
     """The best class of one level: how sure of it, and whether it is the true one, [N] each."""
 
@@ -137,9 +112,3 @@ def _claims(
     summed = probabilities @ np.eye(max(coarse_of) + 1, dtype=np.float32)[list(coarse_of)]
     right = summed.argmax(axis=1) == np.array(coarse_of)[truth]
     return fine, _Claims(summed.max(axis=1), right)
-
-
-def _scaled(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
-    """Logits over T, shifted so that the largest of each image is 0 and no exponent overflows."""
-    scaled = logits.astype(np.float64) / temperature
-    return np.asarray(scaled - scaled.max(axis=1, keepdims=True))

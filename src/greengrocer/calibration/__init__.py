@@ -1,0 +1,1 @@
+"""From answers to images that training did not see: honest confidences, and what is believed."""

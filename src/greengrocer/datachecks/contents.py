@@ -1,0 +1,95 @@
+"""What the images show: copies, wrong labels, flaws, groups, and what is to be held out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from greengrocer.datachecks.duplicates import find_duplicates
+from greengrocer.datachecks.files import OpenedImage
+from greengrocer.datachecks.findings import Findings
+from greengrocer.datachecks.groups import Groups, find_groups
+from greengrocer.datachecks.hold_out import HoldOut, hold_out
+from greengrocer.datachecks.labels import suspect_labels
+from greengrocer.datachecks.quality import find_flaws, find_one_scene
+from greengrocer.datachecks.thumbnails import Thumbnails, blank_thumbnails
+from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.engines.engine import Floats
+from greengrocer.features.backbone import CHANNELS, GEOMETRY
+from greengrocer.features.extract import shipped_embedder
+from greengrocer.serving.resources import usable_processors
+
+TARGET = GEOMETRY.size  # pixels: images are decoded for the features, and thumbnails need less
+
+
+@dataclass(frozen=True)
+class Contents:
+    """``groups`` and ``hold_out`` are about all images, in their order."""
+
+    findings: Findings
+    groups: Groups
+    hold_out: HoldOut
+
+
+class Looks:
+    """What the checks see of images, taken while each is decoded: a thumbnail and features.
+
+    It is the ``look`` of ``open_all``, with ``TARGET`` as its target.
+    """
+
+    def __init__(self, count: int) -> None:
+        """For ``count`` files, of which some may turn out to be unreadable."""
+        self._features = np.zeros((count, CHANNELS), np.float32)
+        self._thumbnails = blank_thumbnails(count)
+        self._embedder = shipped_embedder()
+
+    def __call__(self, index: int, opened: OpenedImage, data: bytes, image: Image.Image) -> None:
+        """Look at the file ``index``."""
+        self._thumbnails.add(index, (opened.width, opened.height), data, image)
+        self._features[index] = self._embedder.features(opened.digest, lambda: image)
+
+    def of(self, rows: Sequence[int]) -> tuple[Floats, Thumbnails]:
+        """The features float32 [N, 1280] and the thumbnails of N of the files."""
+        return self._features[np.asarray(rows, np.int64)], self._thumbnails.rows(rows)
+
+
+def compare(
+    images: Sequence[LabelledImage],
+    features: Floats,
+    thumbnails: Thumbnails,
+    splits: Sequence[str | None],
+    classes: Sequence[str],
+    threads: int | None = None,
+) -> Contents:
+    """Compare ``images``, which have their digests, with progress bars.
+
+    ``splits`` names the split of each: where there is a "val", it is what is held out.
+    """
+    threads = threads or usable_processors()
+    duplicates = find_duplicates(images, features, thumbnails, splits, threads)
+    groups = find_groups(images, features, thumbnails, duplicates)
+    findings = Findings(
+        duplicates,
+        suspect_labels(images, features, groups, classes),
+        find_flaws(images, features, thumbnails),
+        find_one_scene(images, groups, classes),
+    )
+    return Contents(findings, groups, _hold_out(images, splits, groups))
+
+
+def _hold_out(
+    images: Sequence[LabelledImage], splits: Sequence[str | None], groups: Groups
+) -> HoldOut:
+    """The split "val", or a choice among all images but those of the split "test"."""
+    if "val" in splits:
+        return HoldOut(tuple(split == "val" for split in splits), ())
+    free = np.flatnonzero([split != "test" for split in splits]).tolist()
+    part = replace(
+        groups,
+        of=tuple(groups.of[index] for index in free),
+        copies=tuple(groups.copies[index] for index in free),
+    )
+    chosen = hold_out([images[index] for index in free], part)
+    held = {index for index, out in zip(free, chosen.held_out, strict=True) if out}
+    return HoldOut(tuple(index in held for index in range(len(images))), chosen.one_sided)

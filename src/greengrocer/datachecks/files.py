@@ -1,0 +1,114 @@
+"""Every file of a data set, opened by the decoder that serves: what it is, or why not read."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL import Image
+from tqdm import tqdm
+
+from greengrocer.context import Context
+from greengrocer.errors import ImageRefused
+from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.imaging.decode import Size, plan_decode
+from greengrocer.imaging.formats import read_header
+from greengrocer.regular_files import read_regular
+from greengrocer.serving.resources import usable_processors
+
+SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
+FILE_BYTES = 2**28  # a larger file is refused
+MEMORY = 500_000_000  # bytes that all images together may take while they are decoded
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """An image that can be read. Sizes are in pixels, as stored."""
+
+    path: Path
+    digest: str  # SHA-256 of the file in hexadecimal
+    bytes: int
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True)
+class UnreadableFile:
+    """A file that cannot be read as an image, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Both in the order in which the files were given."""
+
+    images: tuple[OpenedImage, ...]
+    unreadable: tuple[UnreadableFile, ...]
+
+
+# Is called with the index of a file, what it is, its bytes and its upright image in RGB.
+Look: TypeAlias = Callable[[int, OpenedImage, bytes, Image.Image], None]
+
+
+def open_all(
+    paths: Sequence[Path],
+    threads: int | None = None,
+    look: Look | None = None,
+    target: Size = SMALL,
+) -> Opened:
+    """Decode each file on ``threads`` threads, by default one a processor, with a progress bar.
+
+    ``look``, if given, sees each image that can be read, on these threads; a JPEG may be decoded at
+    a smaller scale, never below ``target`` pixels. Images are decoded together while they take at
+    most ``MEMORY`` bytes; one that takes more is decoded alone. Each thread holds a file besides,
+    of at most ``FILE_BYTES``.
+    """
+    budget = DecodeBudget(MEMORY)
+
+    def one(index: int, path: Path) -> OpenedImage | UnreadableFile:
+        return _open(path, budget, target, look and partial(look, index))
+
+    with ThreadPoolExecutor(threads or usable_processors(), thread_name_prefix="open") as pool:
+        try:
+            done = pool.map(one, range(len(paths)), paths)
+            found = list(
+                tqdm(done, "opening", len(paths), unit="image", mininterval=1, disable=None)
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return Opened(
+        tuple(each for each in found if isinstance(each, OpenedImage)),
+        tuple(each for each in found if isinstance(each, UnreadableFile)),
+    )
+
+
+def _open(
+    path: Path,
+    budget: DecodeBudget,
+    target: Size,
+    look: Callable[[OpenedImage, bytes, Image.Image], None] | None,
+) -> OpenedImage | UnreadableFile:
+    try:
+        data = read_regular(path, FILE_BYTES)
+        header = read_header(data)
+        digest = hashlib.sha256(data).hexdigest()
+        size = header.width, header.height
+        opened = OpenedImage(path, digest, len(data), *size, format(header.format))
+        plan = plan_decode(data, target)
+        with budget.reserve(plan.memory_bytes, Context()):
+            image = plan.decode()
+            if look is not None:
+                look(opened, data, image)
+    except OSError as error:
+        return UnreadableFile(path, error.strerror or str(error))
+    except ImageRefused as error:
+        return UnreadableFile(path, str(error))
+    except MemoryError:
+        return UnreadableFile(path, "there is too little memory to decode it")
+    return opened

@@ -1,0 +1,1 @@
+"""Any usual layout of labelled images, read into one object."""

@@ -1,0 +1,127 @@
+"""A zip or .tar.gz of labelled images, unpacked once into the person's cache."""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+import platformdirs
+
+from greengrocer.datasets.archives import Limits, read_archive
+from greengrocer.datasets.layouts.names import is_junk
+from greengrocer.datasets.progress import files_bar
+from greengrocer.errors import DatasetUnusable, DownloadFailed
+from greengrocer.regular_files import MAX_IMAGE_BYTES, open_regular
+
+SUFFIXES = (".zip", ".tar.gz", ".tgz")
+GROWTH = 20  # times its own size that an archive may unpack to; photos do not shrink
+ALLOWANCE = 2**28  # bytes that any archive may unpack to
+LIST_BYTES = 2**26  # of a zip's list of members: about half a million
+UNFINISHED = ".unfinished-"
+OURS = re.compile(rf"[0-9a-f]{{64}}|{re.escape(UNFINISHED)}\w+")
+UNFINISHED_SECONDS = 24 * 3600
+KEPT_SECONDS = 30 * 24 * 3600  # since an archive was last read
+DEEPEST = 64  # folders, as in a scan: deeper ones could not be removed again
+MOST_FILES = 200_000
+UNTOUCHED = 2**30  # bytes of the disk that stay free
+
+
+def is_archive(path: Path) -> bool:
+    """Whether ``path`` is named as an archive is."""
+    return path.name.lower().endswith(SUFFIXES) and not path.is_dir()
+
+
+def unpacked(archive: Path) -> Path:
+    """The folder with the files of ``archive``; it is unpacked unless it was before.
+
+    Raises DatasetUnusable where it is damaged, too large or cannot be written.
+    """
+    try:
+        with open_regular(archive) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        home = platformdirs.user_cache_path("greengrocer") / "unpacked"
+        target = home / digest
+        if not target.is_dir():
+            home.mkdir(parents=True, exist_ok=True)
+            _remove_old(home)
+            _unpack(archive, home, target)
+        os.utime(target)  # it was used now
+    except DownloadFailed as error:
+        raise DatasetUnusable(str(error).removesuffix(": fetch it again")) from error
+    except OSError as error:
+        elsewhere = error.filename and error.filename != str(archive)
+        where = f" ({error.filename})" if elsewhere else ""
+        raise DatasetUnusable(f"{archive}: {error.strerror or error}{where}") from error
+    return target
+
+
+@contextmanager
+def refusals_name(source: Path, place: Path) -> Iterator[None]:
+    """Let DatasetUnusable name ``source``, an archive, and not ``place``, where it is unpacked."""
+    try:
+        yield
+    except DatasetUnusable as error:
+        raise DatasetUnusable(str(error).replace(str(place), str(source))) from error
+
+
+def _remove_old(home: Path) -> None:
+    """Remove what was not read for a month, and what a killed process left unfinished.
+
+    Only folders that ``unpacked`` has made, by their names; a link is not followed.
+    """
+    if home.is_symlink():
+        return
+    for each in home.iterdir():
+        if each.is_symlink() or not OURS.fullmatch(each.name):
+            continue
+        kept = UNFINISHED_SECONDS if each.name.startswith(UNFINISHED) else KEPT_SECONDS
+        with suppress(FileNotFoundError):  # another process may be doing the same
+            if time.time() - each.stat().st_mtime > kept:
+                shutil.rmtree(each, ignore_errors=True)
+
+
+def _unpack(archive: Path, home: Path, target: Path) -> None:
+    room = max(shutil.disk_usage(home).free - UNTOUCHED, 0)
+    total = min(ALLOWANCE + GROWTH * archive.stat().st_size, room)
+    limits = Limits(member=MAX_IMAGE_BYTES, total=total, listing=LIST_BYTES)
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home))
+    try:
+        with files_bar(f"unpacking {archive.name}", None) as advance:
+            members = read_archive(archive, str(archive), _wanted, limits)
+            for count, (name, content) in enumerate(members, 1):
+                if count > MOST_FILES:
+                    raise DatasetUnusable(f"{archive} holds over {MOST_FILES:,} files, the limit")
+                path = unfinished / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                advance(len(content))
+        if not any(unfinished.iterdir()):
+            raise DatasetUnusable(f"{archive} is empty")
+        try:
+            os.replace(unfinished, target)
+        except OSError:
+            if not target.is_dir():  # or another run was first
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _wanted(name: str) -> str | None:
+    """The path below the target for a member, or None where it does not count."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if (
+        len(path.parts) > DEEPEST
+        or path.is_absolute()
+        or ".." in path.parts
+        or not path.parts
+        or "\0" in name
+    ):
+        return None
+    if ":" in path.parts[0] or any(is_junk(part) for part in path.parts):
+        return None
+    return str(path)

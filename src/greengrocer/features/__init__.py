@@ -1,0 +1,1 @@
+"""Features of any images, by a general backbone that ships; ONNX Runtime, no torch."""

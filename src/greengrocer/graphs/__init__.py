@@ -1,0 +1,1 @@
+"""ONNX graphs that are written node by node; no torch."""

@@ -1,0 +1,65 @@
+"""A graph of ours taken apart again: its backbone, and the head behind it."""
+
+import copy
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from greengrocer.graphs.answers import Head
+from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, value_info
+
+FIRST_OF_HEAD = "features_by_place"
+# The names of the prototypes' centre and directions, and those that they had at first.
+PROTOTYPES = (
+    ("prototype_centre", "prototypes_float16"),
+    ("familiar_centre", "familiar_prototypes"),
+)
+
+
+def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
+    """The backbone, ``pixels`` to the feature map, and the head as it was before calibration.
+
+    Raises ValueError for a graph that ``answer_graph`` did not write.
+    """
+    names = [node.name for node in model.graph.node]
+    constants = {each.name: each for each in model.graph.initializer}
+    outputs = {each.name: each for each in model.graph.output}
+    try:
+        cut = names.index(FIRST_OF_HEAD)
+        weight, bias, temperature = (
+            numpy_helper.to_array(constants[name])
+            for name in ("answer_weight", "answer_bias", "temperature")
+        )
+        named = next(each for each in PROTOTYPES if each[0] in constants)
+        centre, halves = (numpy_helper.to_array(constants[name]) for name in named)
+        evidence = outputs["evidence"].type.tensor_type.shape.dim
+    except (KeyError, ValueError, StopIteration) as error:
+        raise ValueError("the graph has no head of ours behind its backbone") from error
+    coarse_of = None
+    if "coarse_membership" in constants:
+        members = numpy_helper.to_array(constants["coarse_membership"])
+        coarse_of = members.argmax(axis=1).tolist()
+    head = Head(
+        weight=(weight * temperature).astype(np.float32),
+        bias=(bias * temperature).astype(np.float32),
+        centre=centre.astype(np.float32),
+        directions=halves.T.astype(np.float32),
+        temperature=float(temperature),
+        coarse_of=coarse_of,
+    )
+    return _backbone(model, cut, [len(weight), evidence[1].dim_value, evidence[2].dim_value]), head
+
+
+def _backbone(model: onnx.ModelProto, cut: int, shape: list[int]) -> onnx.ModelProto:
+    nodes = list(model.graph.node)[:cut]
+    read = {name for node in nodes for name in node.input}
+    source = next(each for each in model.graph.input if each.name == PIXELS)
+    graph = helper.make_graph(
+        copy.deepcopy(nodes),
+        "backbone",
+        [source],
+        [value_info(FEATURE_MAP, TensorProto.FLOAT, ["N", *shape])],
+        [each for each in model.graph.initializer if each.name in read],
+    )
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)

@@ -1,0 +1,1 @@
+"""A model that exists as an ONNX file becomes a bundle. Needs the extra ``import``."""

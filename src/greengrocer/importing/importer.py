@@ -1,0 +1,138 @@
+"""``greengrocer import``: read, fold, calibrate, judge, prove, write."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from greengrocer.bundles.unfinished import unfinished_folder
+from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.datasets.gallery import built_in_gallery
+from greengrocer.engines.engine import Floats
+from greengrocer.graphs.quantisation_ladder import Shipped
+from greengrocer.importing.answers import Raw, answer_photos
+from greengrocer.importing.calibration import Calibration, calibrate
+from greengrocer.importing.doubts import tell_doubts
+from greengrocer.importing.fold import Body
+from greengrocer.importing.frameworks import is_plain_jpeg
+from greengrocer.importing.gate import Verdict
+from greengrocer.importing.head import answer_graph
+from greengrocer.importing.hints import find_hints
+from greengrocer.importing.labels import read_labels, taxonomy_of
+from greengrocer.importing.ladder import Climbed, climb
+from greengrocer.importing.order import Order
+from greengrocer.importing.photos import Photos, labels_of, read_photos
+from greengrocer.importing.preprocessing import (
+    choose_preprocessing,
+    input_size,
+)
+from greengrocer.importing.proof import PROBES, Row, check, prove
+from greengrocer.importing.source import read_source
+from greengrocer.importing.understand import Tell, Understood, understand
+from greengrocer.importing.write import write
+
+Probabilities = Callable[[bytes], Floats]
+Opener = Callable[[Path], Probabilities]  # a bundle's directory to what answers by it
+
+
+class Imported(NamedTuple):
+    """What was made, for the report."""
+
+    rows: list[Row]
+    taxonomy: Taxonomy
+    precision: Shipped
+
+
+def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
+    """Write the bundle that ``order`` asks for; ``tell`` gets a line for each finding.
+
+    Raises UsageError, DatasetUnusable or BundleRefused, in one line; nothing is written then.
+    """
+    source = read_source(order.model, order.layout, order.output)
+    hints = find_hints(source, order.config)
+    names = read_labels(order.labels) if order.labels else hints.classes
+    how = choose_preprocessing(source, hints.preprocessing, order.wishes)
+    size = input_size(source, how, order.wishes.size)
+    found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
+    taxonomy = taxonomy_of(order.model, found.head.classes, names, order.coarse)
+    found = found._replace(head=replace(found.head, coarse_of=taxonomy.coarse_of))
+    photos = _photos(order, taxonomy, tell)
+    shipped, calibration = _measure(found, photos, taxonomy, order, tell)
+    head = replace(
+        found.head, temperature=calibration.temperature, prototypes=calibration.prototypes
+    )
+    graph = answer_graph(shipped.body, found.ending, head)
+    probes = _probes(photos)
+    order.out.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished_folder(order.out.parent) as beside:
+        made = beside / "bundle"
+        write(order, found, graph, head, taxonomy, calibration, shipped, photos, probes, made)
+        rows = _prove(found, probes, calibration.temperature, open_bundle(made), shipped, order)
+        made.rename(order.out)
+    return Imported(rows, taxonomy, shipped.precision)
+
+
+def _photos(order: Order, taxonomy: Taxonomy, tell: Tell) -> Photos | None:
+    if order.photos is None:
+        return None
+    return read_photos(
+        order.photos,
+        taxonomy.classes,
+        tell,
+        coarse=order.photos_coarse,
+        exclude=order.exclude,
+    )
+
+
+def _measure(
+    found: Understood, photos: Photos | None, taxonomy: Taxonomy, order: Order, tell: Tell
+) -> tuple[Climbed, Calibration]:
+    """Which body ships, and what the photos tell about its answers."""
+    if photos is None:
+        tell("photos: none, so it is not calibrated and has no known score (give --data)")
+        why = "int8 needs photos, which set its ranges and judge it: give --data"
+        return Climbed(found.body, "float32", Verdict(False, why)), Calibration()
+    tell(f"photos: {len(photos.fitting)} fit, {len(photos.judging)} judge")
+    tell_doubts(found, photos.judging, taxonomy.classes, tell)
+    truth = labels_of(photos.judging)
+    judged = _answers(found, found.body, photos.judging)
+    shipped = Climbed(found.body, "float32", Verdict(False, "int8 was not wanted"))
+    if order.allow_int8:
+        shipped = climb(found, photos, judged, tell)
+    tell(f"precision: {shipped.precision}, since {shipped.verdict.why}")
+    judged = shipped.judged or judged
+    fitted = _answers(found, shipped.body, photos.fitting)
+    of_fitting = labels_of(photos.fitting)
+    return shipped, calibrate(fitted, of_fitting, judged, truth, taxonomy.coarse_of)
+
+
+def _answers(found: Understood, body: Body, photos: Sequence[LabelledImage]) -> Raw:
+    return answer_photos(found.raw(body), [photo.path for photo in photos], found.geometry)
+
+
+def _probes(photos: Photos | None) -> list[Path]:
+    """The images that the proof is made with: photos that judged, else the built-in drawings."""
+    if photos is None:
+        return [shown.path for shown in built_in_gallery().pictures][:PROBES]
+    fitting = [photo.path for photo in photos.judging if is_plain_jpeg(photo.path)]
+    if not fitting:
+        return _probes(None)
+    places = np.linspace(0, len(fitting) - 1, min(PROBES, len(fitting)))
+    return [fitting[round(place)] for place in places]
+
+
+def _prove(
+    found: Understood,
+    probes: Sequence[Path],
+    temperature: float,
+    bundle: Probabilities,
+    shipped: Climbed,
+    order: Order,
+) -> list[Row]:
+    """Compare on the probes; raises UsageError where float is not the source."""
+    rows = prove(found.reference, found.raw(), bundle, probes, found.geometry, temperature)
+    exact = found.source.type != np.float16 and not order.scaled
+    check(rows, str(order.model), exact=exact, is_int8=shipped.verdict.ships)
+    return rows

@@ -1,0 +1,40 @@
+"""How well held-out images are answered after each epoch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.imaging.geometry import Geometry
+from greengrocer.networks.recogniser import Recogniser
+from greengrocer.training.choose import CURVE_IMAGES
+from greengrocer.training.data.reading import read_fitted
+
+BATCH = 32
+
+
+class HeldOut:
+    """Some held-out images, the same after every epoch, kept as the model sees them."""
+
+    def __init__(self, images: Sequence[LabelledImage], size: int, seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(images))[:CURVE_IMAGES]
+        chosen = [images[int(index)] for index in sorted(order)]
+        geometry = Geometry(width=size, height=size)
+        pixels = [read_fitted(image.path, geometry) for image in chosen]
+        self._planes = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
+        self._labels = torch.tensor([image.label for image in chosen])
+
+    @torch.no_grad()
+    def right(self, network: Recogniser, device: str) -> int:
+        """How many images ``network``, which is in eval mode, names rightly."""
+        found = 0
+        for start in range(0, len(self._labels), BATCH):
+            planes = self._planes[start : start + BATCH].to(device)
+            logits = network(network.backbone.normalise(planes))
+            labels = self._labels[start : start + BATCH].to(device)
+            found += int((logits.argmax(dim=1) == labels).sum())
+        return found
+
+    def __len__(self) -> int:
+        return len(self._labels)

@@ -1,0 +1,103 @@
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from greengrocer.datachecks import files
+from greengrocer.datachecks.files import open_all
+from support.make_images import encoded, jpeg, photo
+
+
+def test_each_file_is_told_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(photo(1, (64, 48)), "PNG"))
+    (image,) = open_all([path]).images
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (image.path, image.digest, image.format) == (path, digest, "PNG")
+    assert (image.width, image.height, image.bytes) == (64, 48, path.stat().st_size)
+
+
+def test_all_unreadable_files_are_listed_at_once_in_their_order(tmp_path: Path) -> None:
+    whole = encoded(photo(2), "JPEG")
+    contents = {
+        "a.jpg": b"",
+        "b.jpg": whole,
+        "c.jpg": whole[: len(whole) // 2],
+        "d.png": encoded(photo(3), "PNG")[:-400],
+        "e.jpg": b"text",
+        "f.jpg": b"GIF89a",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [tmp_path / name for name in (*contents, "gone.jpg")]
+    found = open_all(paths, threads=3)
+    assert [image.path.name for image in found.images] == ["b.jpg"]
+    why = {each.path.name: each.why for each in found.unreadable}
+    assert list(why) == ["a.jpg", "c.jpg", "d.png", "e.jpg", "f.jpg", "gone.jpg"]
+    assert "0 bytes" in why["a.jpg"]
+    assert "truncated" in why["c.jpg"]
+    assert "GIF" in why["f.jpg"]
+    assert why["gone.jpg"] == "No such file or directory"
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "FILE_BYTES", 100)
+    (tmp_path / "a.jpg").write_bytes(jpeg(1))
+    (refused,) = open_all([tmp_path / "a.jpg"]).unreadable
+    assert "has over 100 bytes" in refused.why
+
+
+def test_images_that_need_more_than_the_memory_are_opened_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MEMORY", 1)
+    paths = [tmp_path / f"{level}.jpg" for level in range(8)]
+    for level, path in enumerate(paths):
+        path.write_bytes(jpeg(level))
+    assert [image.path for image in open_all(paths, threads=4).images] == paths
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from greengrocer.datachecks.check import check
+report = check(Path(sys.argv[1]), threads=8)
+print(len(report.images), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.accept
+def test_photos_of_12_megapixels_are_opened_in_little_memory(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (375, 500, 3), np.uint8)
+    large = Image.fromarray(noise).resize((4000, 3000), Image.Resampling.BICUBIC)
+    content = encoded(large, "JPEG", quality=90)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(150):
+            (tmp_path / name / f"{index}.jpg").write_bytes(content + bytes([index]))
+    command = [sys.executable, "-c", MEASURED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    images, kilobytes = map(int, done.stdout.split())
+    assert images == 300
+    assert kilobytes * 1024 < 1e9
+
+
+@pytest.mark.accept
+def test_progressive_jpegs_and_pngs_of_12_megapixels_are_too(tmp_path: Path) -> None:
+    large = photo(5, (4000, 3000))
+    contents = {"jpg": encoded(large, "JPEG", progressive=True), "png": encoded(large, "PNG")}
+    for name, content in contents.items():
+        (tmp_path / name).mkdir()
+        for index in range(40):
+            (tmp_path / name / f"{index}.{name}").write_bytes(content)
+    command = [sys.executable, "-c", MEASURED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    images, kilobytes = map(int, done.stdout.split())
+    assert images == 80
+    assert kilobytes * 1024 < 3e9
