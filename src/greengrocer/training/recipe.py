@@ -25,6 +25,11 @@ class Data(Part):
     """Which images the recipe may train on and hold out; never the split "test"."""
 
     splits: tuple[Literal["train", "val"], ...] = ("train",)
+    folds: Literal["scenes", "shops"] = Field(
+        "scenes",
+        description="what a fold holds out: scenes, or all scenes that look as if they were taken "
+        "in one shop, which are about as hard as other shops",
+    )
 
     @field_validator("splits")
     @classmethod
