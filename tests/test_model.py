@@ -71,6 +71,16 @@ def test_many_images_are_answered_in_order_and_a_bad_one_fails_alone(model: Mode
     assert outcomes[:3] + outcomes[4:] == [model.predict(path) for path in paths]
 
 
+def test_the_refusal_of_a_file_names_it(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "torn.jpg"
+    path.write_bytes(PICTURE.read_bytes()[:900])
+    for image in (path, str(path)):
+        with pytest.raises(UnreadableImage, match=r"torn\.jpg: the "):
+            model.predict(image)
+    (refusal,) = model.predict_many([path])
+    assert str(refusal).startswith(f"{path}: ")
+
+
 def test_images_are_read_only_a_little_ahead(model: Model) -> None:
     drawn = 0
 

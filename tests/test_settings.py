@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.cli.supervise import settings_json
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import RENAMED, read_settings
 from greengrocer.settings import PREFIX, Settings
@@ -218,6 +220,8 @@ MISTAKES = {
     "small letters": ([], {"greengrocer_prot": "1"}, "did you mean GREENGROCER_PORT?"),
     "no host": (["--host", ""], {}, "host (--host, GREENGROCER_HOST): must not be empty"),
     "a huge number": (["--max-image-bytes", "9" * 400], {}, "max_image_bytes (--max-image-bytes"),
+    "an unknown unit": (["--max-image-bytes", "20XB"], {}, "with a unit: B, kB, MB, GB, KiB, MiB"),
+    "a unit of another kind": (["--max-image-pixels", "9MHz"], {}, "with a unit: px, kpx, Mpx or"),
     "misspelt old flag": (["--max-megabite=3"], {}, "there is no flag --max-megabite"),
     "several lines": ([], {"GREENGROCER_A\nB\x1b": "1"}, r"GREENGROCER_A\nB\u001b, which"),
     "bytes": ([], {"GREENGROCER_\udcff": "1"}, r"GREENGROCER_\udcff, which"),
@@ -302,3 +306,8 @@ def test_an_ignored_port_variable_is_a_warning_in_the_log(
     (told,) = [line for line in server.log if "variable" in line]
     assert "GREENGROCER_METRICS_PORT" in told
     assert "enableServiceLinks: false" in told
+
+
+def test_a_path_that_is_not_utf8_reaches_the_other_processes() -> None:
+    settings = Settings(data=Path(os.fsdecode(b"/photos/\xff")), workers=2)
+    assert Settings(**json.loads(settings_json(settings).encode())) == settings

@@ -14,9 +14,9 @@ import onnx
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, STATISTICS, write_manifest
 from greengrocer.features.extract import Embedder
+from greengrocer.features.statistics import of_trained
+from greengrocer.features.statistics_file import pack_trained
 from greengrocer.graphs.parts import take_apart
-from greengrocer.quick.statistics import Statistics, moments_of
-from greengrocer.quick.statistics_file import ON_TOP, pack
 from greengrocer.quick.train import read_labelled
 
 
@@ -32,15 +32,8 @@ def main(directory: Path, data: Path) -> None:
     embedder = Embedder(graph, digest, manifest.geometry, len(head.weight))
     features = embedder.extract([image.path for image in dataset.pictures]).features
     labels = np.array([image.label for image in dataset.pictures], np.int64)
-    statistics = Statistics(
-        manifest.classes,
-        np.zeros((0, 8), np.uint8),
-        np.zeros(0, np.int64),
-        np.zeros((0, features.shape[1]), np.float16),
-        moments_of(features.astype(np.float16), labels, len(manifest.classes)),
-    )
-    settings = {ON_TOP: list(manifest.classes), "prototypes": len(head.directions)}
-    packed = pack(statistics, settings)
+    statistics = of_trained(manifest.classes, labels, features)
+    packed = pack_trained(statistics, len(head.directions))
     (directory / STATISTICS).write_bytes(packed)
     files = {**manifest.files, STATISTICS: hashlib.sha256(packed).hexdigest()}
     write_manifest(manifest.model_copy(update={"files": files}), directory)

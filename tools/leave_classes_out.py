@@ -20,13 +20,13 @@ from greengrocer.calibration.temperature import calibrated
 from greengrocer.datasets.dataset import Dataset, LabelledImage, Taxonomy
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.intervals import auroc
+from greengrocer.graphs.quantisation_ladder import LADDER
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.scenes import scene_hold_out
 from greengrocer.training.data.splits import read_together
 from greengrocer.training.learning.fit import fit
 from greengrocer.training.recipe import Recipe, read_recipe
 from greengrocer.training.release.finish import Exporter, published
-from greengrocer.training.release.ladder import LADDER
 from greengrocer.training.release.measure import answer_pictures, pool_features
 
 GROUPS = 3

@@ -1,4 +1,4 @@
-"""Greengrocer tells what grocery item a photo shows, over HTTP, in milliseconds, on plain CPUs.
+"""Greengrocer tells what a photo shows, over HTTP, in milliseconds, on plain CPUs.
 
 In Python: ``greengrocer.load("grocery").predict("photo.jpg")``.
 """

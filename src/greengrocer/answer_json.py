@@ -27,7 +27,7 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.UnsupportedContentType: Kind(415, "The content type is not accepted"),
     errors.MissingField: Kind(422, "The form's field is missing"),
     errors.RepeatedField: Kind(422, "The form's field is repeated"),
-    errors.ParameterOutOfRange: Kind(422, "A parameter is out of range"),
+    errors.ParameterOutOfRange: Kind(422, "A parameter is unknown or out of range"),
     errors.SlowUpload: Kind(408, "The upload came too slowly"),
     errors.NoEvidence: Kind(501, "The model gives no evidence"),
     errors.Unauthorized: Kind(401, "An API key is needed"),

@@ -55,7 +55,7 @@ def assemble(settings: Settings) -> Assembled:
     Raises UsageError (BundleRefused, DatasetUnusable, MissingExtra) in one line.
     """
     return_large_blocks()
-    gallery = open_gallery(settings.data)
+    gallery = open_gallery(settings.data, coarse=settings.coarse, exclude=settings.exclude)
     metrics = Metrics()
     load = loader(settings, metrics)
     pipeline, service_seconds = load(settings.bundle)

@@ -103,6 +103,6 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     share = in_flight_bytes(settings, threads) // settings.workers
     # the engine process decides which images wait: it counts those of all processes
     admission = Admission(AdmissionLimits(share, wait_seconds=float("inf")), threads, 0.0)
-    gallery = open_gallery(settings.data)
+    gallery = open_gallery(settings.data, coarse=settings.coarse, exclude=settings.exclude)
     limiter = classifier.limiter if rates_of(settings) else None
     return make_service(settings, classifier, admission, gallery, Metrics(), limiter)

@@ -58,7 +58,12 @@ class Model:
         """
         self._check(top)
         picture = _picture(image, self._pipeline.limits)
-        return self._pipeline.classify(picture, Context(), AnswerOptions(top, evidence))
+        try:
+            return self._pipeline.classify(picture, Context(), AnswerOptions(top, evidence))
+        except ImageRefused as refusal:
+            if isinstance(image, (str, os.PathLike)):
+                refusal.args = (f"{os.fspath(image)}: {refusal}",)
+            raise
 
     def predict_many(
         self,

@@ -222,7 +222,7 @@ def _refused(
         where = in_file
     return (
         f"{where}setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
-        f"{_wrong(first)}, got {first['input']!r}"
+        f"{_wrong(first)}{_units(name, first['type'])}, got {first['input']!r}"
     )
 
 
@@ -237,6 +237,15 @@ WRONG = {  # what is wrong with a value, by the type of pydantic's error
     **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "must be a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
 }
+
+
+def _units(name: str, kind: str) -> str:
+    """The units of a setting that may have one, where its value is no number."""
+    if not kind.startswith("int_"):
+        return ""
+    if name.endswith("_bytes"):
+        return ", perhaps with a unit: B, kB, MB, GB, KiB, MiB or GiB"
+    return ", perhaps with a unit: px, kpx, Mpx or Gpx" if name.endswith("_pixels") else ""
 
 
 def _wrong(first: Any) -> str:

@@ -58,7 +58,18 @@ class Settings(BaseSettings):
         "grocery", description="name of a shipped bundle, or directory of a bundle, as runs/shop"
     )
     data: Path | None = Field(
-        None, description="data set whose validation images /random-image shows"
+        None,
+        description="labelled images whose validation images /random-image shows: the data set, a "
+        "folder for each class, a CSV or JSONL that lists images, or a zip, as ~/photos",
+    )
+    coarse: str | None = Field(
+        None,
+        description="groups of classes in data: folders, none (the outermost folders are the "
+        "classes), or a CSV with the columns class and coarse",
+    )
+    exclude: Listed[str] = Field(
+        (),
+        description="files or folders in data that do not count, as *_thumb.jpg,misc/*",
     )
     host: str = Field(
         "127.0.0.1",

@@ -57,6 +57,17 @@ def test_a_graph_with_probabilities_alone(tmp_path: Path) -> None:
     assert answer.named.name == "grey-3"
 
 
+def test_a_description_without_an_end_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pack(tmp_path, grey_graph(), DESCRIPTION) == 0
+    (tmp_path / "about.json").write_text("[" * 100_000)
+    flags = ["--manifest", str(tmp_path / "about.json"), "--golden", str(tmp_path / "30.jpg")]
+    out = ["--out", str(tmp_path / "other")]
+    assert main(["bundle", "pack", str(tmp_path / "graph.onnx"), *flags, *out]) == 2
+    assert "about.json is not JSON" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("graph", "description", "said"),
     [

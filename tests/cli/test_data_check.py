@@ -53,10 +53,13 @@ def test_flags_choose_what_counts(greengrocer: Command, tmp_path: Path) -> None:
 
 def test_a_report_is_written_with_the_hold_out(greengrocer: Command, tmp_path: Path) -> None:
     data = draw(tmp_path / "photos", *(f"{name}/{i}.jpg" for name in "ab" for i in range(5)))
+    (data / "a" / "torn.jpg").write_bytes(b"torn")
     done = greengrocer("data", "check", data, "--report", "report")
     assert done.returncode == 0, done.stderr
     assert "the report is report/index.html" in done.stderr
-    assert "<html" in (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<html" in page
+    assert '<li class="path">a/torn.jpg: the file is not an image' in page
     rows = (tmp_path / "report" / "hold-out.csv").read_text().splitlines()
     assert rows[0] == "path,split"
     assert len(rows) == 11

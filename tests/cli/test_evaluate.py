@@ -10,6 +10,7 @@ import pytest
 from greengrocer.bundles.manifest import read_manifest, write_manifest
 from greengrocer.bundles.trained_on import TRAINED_ON, pack
 from support.bundles import digests
+from support.commands import mistake
 from support.folders import write_folders
 
 Command = Callable[..., CompletedProcess[str]]
@@ -102,9 +103,23 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
     strange = write_folders(tmp_path / "strange", {"kiwi": [1]})
     done = greengrocer("evaluate", "--data", strange, "--bundle", onnx_bundle)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "greengrocer: the model greys has no class 'kiwi', which the data set has\n"
+    assert mistake(done) == (
+        "greengrocer: the model greys has no class 'kiwi', which the data set has; it knows 0 of "
+        "the 1 classes there: name another model with --bundle, or leave folders out with --exclude"
     )
+
+
+def test_a_split_or_a_place_that_is_not_there_is_named_in_one_line(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    data = write_folders(tmp_path / "data", {"train/grey-0": [1], "test/grey-0": [2]})
+    done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
+    assert mistake(done).endswith("has no split 'val': it has test and train")
+    (image,) = (data / "train" / "grey-0").iterdir()
+    done = greengrocer("evaluate", "--data", image, "--bundle", onnx_bundle)
+    assert f"{image} is a file: give a folder with a folder for each class" in mistake(done)
+    done = greengrocer("evaluate", "--data", data / "dev", "--bundle", onnx_bundle)
+    assert "there is no data set at" in mistake(done)
 
 
 def test_without_a_data_set_the_error_is_one_line(greengrocer: Command) -> None:

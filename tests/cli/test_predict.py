@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_read_is_skipped_with_a_warning(
     assert done.returncode == 2
     (warning,) = done.stderr.splitlines()
     assert "nnn" in warning
-    assert warning.endswith(": File name too long: folder skipped")
+    assert warning.endswith(": the folder cannot be read: skipped")
     found = [line.partition(": ")[0] for line in done.stdout.splitlines()]
     assert found == sorted(map(str, pictures))
 
@@ -269,10 +269,14 @@ def test_an_empty_path_is_not_the_current_directory(greengrocer: Command) -> Non
     assert "the path is empty" in done.stderr
 
 
-def test_skipped_heif_files_are_reported_where_the_extra_is_missing(
+def test_what_is_skipped_in_a_folder_is_reported_by_kind(
     greengrocer_path: list[str], onnx_bundle: Path, tmp_path: Path
 ) -> None:
-    for name in ("a.HEIC", "b.avif", "c.jpg"):
+    for name in ("b.avif", "c.tiff", "notes.txt", "e.mp4"):
+        (tmp_path / name).write_bytes(b"no image")
+    (tmp_path / "a.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (tmp_path / "f").write_bytes(b"GIF89a")
+    for name in ("c.jpg", "d", "g.jpg.bak", "h.png", "renamed.heif", ".hidden.jpg"):
         (tmp_path / name).write_bytes(jpeg(100))
     done = subprocess.run(
         [*greengrocer_path, "predict", str(tmp_path), "--bundle", str(onnx_bundle)],
@@ -281,5 +285,8 @@ def test_skipped_heif_files_are_reported_where_the_extra_is_missing(
         check=True,
         env={**os.environ, **environment()},
     )
-    assert "2 HEIC or AVIF files skipped: install the extra heif" in done.stderr
-    assert len(done.stdout.splitlines()) == 1
+    kinds = "1 AVIF, 1 GIF, 1 HEIC, 1 MP4, 1 TIFF"
+    assert f"{tmp_path}: files in formats that are not read: {kinds}: convert them" in done.stderr
+    assert "pip install 'greengrocer[heif]'" in done.stderr
+    named = [Path(line.partition(": ")[0]).name for line in done.stdout.splitlines()]
+    assert named == ["c.jpg", "d", "g.jpg.bak", "h.png", "renamed.heif"]

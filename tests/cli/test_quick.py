@@ -1,5 +1,6 @@
 """``train --quick``, ``teach`` and ``forget`` as commands, where there is no PyTorch."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_a_folder_of_photos_becomes_a_bundle_that_is_taught_and_forgets(home: Pa
     assert "3 classes" in gone.stdout
 
 
+def test_a_zip_is_trained_on_with_its_outermost_folders_and_without_what_is_excluded(
+    home: Path,
+) -> None:
+    draw(home / "nested" / "round", ["apple", "plum"])
+    draw(home / "nested" / "long", ["lime"])
+    draw(home / "nested" / "junk", ["quince"])
+    shutil.make_archive(str(home / "nested"), "zip", home / "nested")
+    done = run(home, "train", "nested.zip", "--quick", "--coarse", "none", "--exclude", "junk")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("24 images of 2 classes, 8 to 16 a class")
+    assert "wrote runs/nested:" in done.stdout
+
+
 def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> None:
     (home / "taken").mkdir(exist_ok=True)
     done = run(home, "train", "fruit", "--quick", "--out", "taken")
@@ -79,6 +93,8 @@ def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> No
         (("train", "fruit"), "pip install 'greengrocer[train]'"),
         (("train", "fruit", "--data", "fruit", "--quick"), "PHOTOS and --data"),
         (("train", "fruit", "--quick", "--recipe", "x.toml"), "--quick has no recipe"),
+        (("train", "fruit", "--recipe", "x.toml", "--exclude", "x"), "--recipe reads the folder"),
+        (("train", "nowhere.zip", "--quick"), "nowhere.zip: No such file"),
         (("forget", "--bundle", "fruit"), "forget what?"),
         (("train", "nowhere", "--quick"), "there is no data set at nowhere"),
         (("teach", "--bundle", "fast", "--class", "x", "fruit/lime"), "name the directory"),

@@ -8,10 +8,9 @@ from PIL import Image
 from greengrocer.datachecks.findings import Copy, Crossing, Duplicate
 from greengrocer.datachecks.groups import Tie, find_groups
 from greengrocer.datachecks.taken import read_taken
-from greengrocer.datachecks.thumbnails import read_thumbnails
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
-from support.checked_folders import made_up, no_thumbnails, taken_at
+from support.checked_folders import made_up, no_thumbnails, read_thumbnails, taken_at
 from support.make_images import encoded, photo
 
 

@@ -48,6 +48,15 @@ def test_swapped_labels_are_found(seed: int, classes: int) -> None:
         assert CLASSES[each.suggested] in each.reason
 
 
+def test_classes_of_few_images_are_not_judged() -> None:
+    truth = np.repeat(np.arange(len(CLASSES)), [3, 30, 30, 30, 30])
+    labels = truth.copy()
+    labels[5], labels[40], labels[70] = 0, 0, 4
+    images = made_up(labels.tolist())
+    (found,) = suspect_labels(images, clouds(truth, 3, 0.3), apart(len(truth)), CLASSES)
+    assert found.path == images[70].path
+
+
 def test_right_labels_of_classes_that_overlap_are_left_alone() -> None:
     truth = np.arange(300) % len(CLASSES)
     suspects = suspect_labels(made_up(truth.tolist()), clouds(truth, 1, 1.2), apart(300), CLASSES)

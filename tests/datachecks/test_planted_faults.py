@@ -19,9 +19,9 @@ from greengrocer.datachecks.findings import Copy
 from greengrocer.datachecks.groups import find_groups
 from greengrocer.datachecks.hold_out import hold_out
 from greengrocer.datachecks.labels import suspect_labels
-from greengrocer.datachecks.thumbnails import read_thumbnails
 from greengrocer.datasets.dataset import LabelledImage, read_split
 from greengrocer.features.extract import extract
+from support.checked_folders import read_thumbnails
 from support.planting import Planted, plant
 
 SEEDS = (20, 21, 22)

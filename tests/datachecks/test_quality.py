@@ -9,9 +9,8 @@ from PIL import Image, ImageFilter
 from greengrocer.datachecks.findings import FlawKind
 from greengrocer.datachecks.groups import Groups
 from greengrocer.datachecks.quality import find_flaws, find_one_scene
-from greengrocer.datachecks.thumbnails import Thumbnails, read_thumbnails
+from greengrocer.datachecks.thumbnails import Thumbnails
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.errors import DatasetUnusable
 from support.checked_folders import gallery_folder, labelled, made_up, no_thumbnails, seen
 
 KINDS = {
@@ -75,10 +74,3 @@ def test_a_class_of_one_group_is_one_scene() -> None:
     assert scene.label == 0
     assert len(scene.paths) == 3
     assert "all 3 images of fig show one scene" in scene.reason
-
-
-def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "torn.jpg"
-    path.write_bytes(b"\xff\xd8\xff\xe0 no JPEG")
-    with pytest.raises(DatasetUnusable, match=r"torn\.jpg"):
-        read_thumbnails([LabelledImage(path, 0)])

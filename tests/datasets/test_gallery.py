@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_images_of_any_layout_are_shown(tmp_path: Path) -> None:
         ("fig", "x.jfif"),
         ("pear", "001.jpg"),
     ]
+
+
+def test_images_in_a_zip_are_shown_by_their_outermost_folders_or_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    names = {"fruit/pear": [1], "fruit/fig": [2], "root/beet": [3], "junk/x": [4]}
+    write_folders(tmp_path / "photos", names)
+    archive = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", tmp_path / "photos"))
+    gallery = open_gallery(archive, coarse="none", exclude=["junk"])
+    assert [shown.true_class for shown in gallery.pictures] == ["fruit", "fruit", "root"]
 
 
 def test_a_directory_without_jpegs_is_refused(tmp_path: Path) -> None:

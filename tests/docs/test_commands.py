@@ -26,7 +26,7 @@ LONG = (
     *("make wheels", "docker ", "--device cuda", "uvx ", "runs/fruit", "greengrocer import model"),
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
-WHOLE = {"training", "quick"}  # where all later commands need what a long one made
+WHOLE = {"training", "quick", "photos"}  # where all later commands need what a long one made
 
 # What a test does in the place of a command, and why.
 INSTEAD = {
@@ -54,6 +54,7 @@ INSTEAD = {
     "make wheels": "",
     "pip install greengrocer": "",
     "pip install 'greengrocer[quick]'": "",
+    ".venv/bin/pip install -e '.[quick]'": "",
     "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
     "greengrocer serve --engine torch --device cuda": (

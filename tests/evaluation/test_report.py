@@ -206,3 +206,44 @@ def test_a_report_that_cannot_be_written_is_refused_in_one_line(run: Run, tmp_pa
     with pytest.raises(UsageError, match=r"index\.html cannot be written: ") as refused:
         write_report(run, tmp_path / "taken")
     assert "\n" not in str(refused.value)
+
+
+def epochs(*points: tuple[int, object, int, int]) -> list[dict[str, object]]:
+    return [dict(zip(("epoch", "loss", "right", "of"), point, strict=True)) for point in points]
+
+
+CURVE = epochs((1, 1.25, 10, 40), (2, 0.5, 36, 40), (3, 0.25, 34, 40))
+
+
+def trained(run: Run, curve: object) -> Run:
+    """The same, of a bundle whose provenance has this ``curve``."""
+    return replace(run, manifest=run.manifest.model_copy(update={"provenance": {"curve": curve}}))
+
+
+def test_the_page_draws_how_the_training_went(run: Run) -> None:
+    page = Page(render(trained(run, CURVE)))
+    assert "How it learned" in page.text
+    assert "From 25.0% after epoch 1 to 85.0% after epoch 3." in page.text
+    told = "are right: 85.0 % after the last epoch, at best 90.0 % after epoch 2."
+    assert told in page.text
+    assert "From 1.25 in epoch 1 to 0.25 in the last." in page.text
+    assert "40 held-out images were answered" in page.text
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        None,
+        "rising",
+        CURVE[:1],
+        [*CURVE, "four"],
+        [*CURVE, {"epoch": 4}],
+        epochs((1, 1.0, 1, 4), (1, 1.0, 1, 4)),
+        epochs((1, 1.0, 1, 4), (2, float("nan"), 1, 4)),
+        epochs((1, 1.0, 1, 4), (2, "low", 1, 4)),
+        epochs((1, 1.0, 1, 4), (2, 1.0, 5, 4)),
+        epochs((1, 1.0, 0, 0), (2, 1.0, 0, 0)),
+    ],
+)
+def test_a_curve_that_is_none_is_not_drawn(run: Run, curve: object) -> None:
+    assert "How it learned" not in render(trained(run, curve))

@@ -8,8 +8,10 @@ import pytest
 
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.cli.main import main
-from greengrocer.importing import importer
-from greengrocer.importing.gate import judge_int8, measure_speedup
+from greengrocer.engines.engine import Floats
+from greengrocer.figures.score import ClassIds
+from greengrocer.importing import ladder
+from greengrocer.importing.gate import Verdict, judge_int8, measure_speedup
 from greengrocer.importing.photos import read_pixels
 from support.exports import CLASSES, SIDE
 
@@ -64,7 +66,7 @@ def test_int8_ships_where_it_is_faster_and_keeps_the_answers(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # on this small network it is not: the processor's word is replaced, and nothing else
-    monkeypatch.setattr(importer, "measure_speedup", lambda *_: 2.0)
+    monkeypatch.setattr(ladder, "measure_speedup", lambda *_: 2.0)
     flags = ["--labels", labels, "--preset", "torchvision", "--data", photos]
     bundle = bring(resnet, tmp_path / "bundle", *flags)
     manifest = load_bundle(bundle).manifest
@@ -72,9 +74,56 @@ def test_int8_ships_where_it_is_faster_and_keeps_the_answers(
     assert "2.00 times as fast here" in manifest.provenance["why"]
     assert manifest.metrics["held_out_int8_agreement"] >= 98
     assert b"QuantizeLinear" in (bundle / "model.onnx").read_bytes()
+    (attempt,) = manifest.provenance["attempts"]
+    assert attempt["accepted"]
+    assert (attempt["speedup"], attempt["calibration_images"]) == (2.0, 30)
     assert "the bundle is int8" in capsys.readouterr().out
     bring(resnet, tmp_path / "float", *flags, "--precision", "float32")
     assert b"QuantizeLinear" not in (tmp_path / "float" / "model.onnx").read_bytes()
+
+
+def test_where_int8_loses_more_photos_and_then_the_worst_blocks_in_float_are_tried(
+    resnet: Path,
+    labels: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[Verdict] = []
+
+    def judge(in_float: Floats, in_int8: Floats, truth: ClassIds, speedup: float) -> Verdict:
+        verdict = judge_int8(in_float, in_int8, truth, speedup)
+        asked.append(verdict)
+        return verdict._replace(ships=len(asked) == 3, why=f"verdict {len(asked)}")
+
+    monkeypatch.setattr(ladder, "measure_speedup", lambda *_: 2.0)
+    monkeypatch.setattr(ladder, "judge_int8", judge)
+    monkeypatch.setattr(ladder, "RANGES", 8)
+    flags = ["--labels", labels, "--preset", "torchvision", "--data", photos]
+    manifest = load_bundle(bring(resnet, tmp_path / "bundle", *flags)).manifest
+    assert manifest.provenance["precision"] == "mixed"
+    first, more, mixed = manifest.provenance["attempts"]
+    assert [first["calibration_images"], more["calibration_images"]] == [8, 24]
+    assert [each["accepted"] for each in (first, more, mixed)] == [False, False, True]
+    assert (mixed["precision"], mixed["calibration_images"]) == ("mixed", 8)
+    assert mixed["float_blocks"]
+    graph = (tmp_path / "bundle" / "model.onnx").read_bytes()
+    assert b"QuantizeLinear" in graph
+    told = capsys.readouterr().out
+    assert f"{', '.join(mixed['float_blocks'])} in float: verdict 3" in told
+    assert "the bundle is int8 with some layers in float" in told
+
+
+def test_int8_that_is_slower_ends_the_search(
+    resnet: Path, labels: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "measure_speedup", lambda *_: 0.8)
+    flags = ["--labels", labels, "--preset", "torchvision", "--data", photos]
+    manifest = load_bundle(bring(resnet, tmp_path / "bundle", *flags)).manifest
+    assert manifest.provenance["precision"] == "float32"
+    (attempt,) = manifest.provenance["attempts"]
+    assert "not 1.05 times as fast" in attempt["why"]
 
 
 def logits(answers: list[int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from greengrocer.cli.main import main
-from support.exports import Residual, add_metadata, export, write_tinted
+from support.exports import CLASSES, Residual, add_metadata, export, write_tinted
 
 TORCHVISION = ("--preset", "torchvision")
 
@@ -72,9 +72,9 @@ def test_models(
         ((*TORCHVISION, "--crop", 2), "--crop is 2: it is a share"),
         ((*TORCHVISION, "--mean", "1,2"), "--mean has 2 values"),
         ((*TORCHVISION, "--resize", 20), "shorter_side is smaller than the crop"),
-        ((*TORCHVISION, "--std", 0), "--std must be above 0"),
+        ((*TORCHVISION, "--std", 0), "the deviation of pixels must be over 0"),
         ((*TORCHVISION, "--output", "score"), "has no output score: it has output"),
-        ((*TORCHVISION, "--layout", "nhwc"), "which are not RGB"),
+        ((*TORCHVISION, "--layout", "nhwc"), "not of RGB"),
         ((*TORCHVISION, "--config", "none.json"), "none.json: No such file"),
     ],
 )
@@ -117,9 +117,10 @@ def test_photos_of_other_classes_or_too_few(
     few = write_tinted(tmp_path / "few", 3)
     flags = [*TORCHVISION, "--labels", labels, "--data"]
     assert "at least 20 must" in refuse(capsys, resnet, tmp_path / "out", *flags, few)
-    (few / "red").rename(few / "rad")
+    for name in CLASSES:
+        (few / name).rename(few / f"no {name}")
     said = refuse(capsys, resnet, tmp_path / "out", *flags, few)
-    assert "'rad', which is no class of the model" in said
+    assert "which are no classes of the model" in said
 
 
 def test_a_graph_that_does_not_answer_as_its_source_is_not_written(

@@ -1,12 +1,15 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 
 from greengrocer.calibration.temperature import calibrated
+from greengrocer.features.statistics import Shots, Statistics, gather
 from greengrocer.figures.score import expected_calibration_error
 from greengrocer.quick.calibration import calibrate, folds_of, prototypes
+from greengrocer.quick.discriminant import discriminant
 from greengrocer.quick.head import make_head
-from greengrocer.quick.statistics import Statistics, gather
+from greengrocer.quick.shots import shots_of
 from greengrocer.quick.train import CALIBRATION
 from greengrocer.training.data.scenes import NEVER_HELD_OUT
 
@@ -29,9 +32,45 @@ def test_alike_images_are_held_out_together() -> None:
         np.repeat(few.digests, 2, axis=0),
         np.repeat(few.labels, 2),
         np.repeat(few.features, 2, axis=0),
+        np.repeat(few.shots, 2, axis=0),
     )
     folds = folds_of(doubled, seed=1)
     np.testing.assert_array_equal(folds[::2], folds[1::2])
+    assert (folds != NEVER_HELD_OUT).all()
+
+
+def test_alike_images_that_were_shot_in_turn_are_held_out_together() -> None:
+    random = np.random.default_rng(4)
+    pairs = np.repeat(random.normal(0, 1, (20, 200)), 2, axis=0)
+    rows = pairs + 0.4 * random.normal(0, 1, pairs.shape)  # cosines of 0.86, less than a scene's
+    names = [Path(f"IMG_{3 * (k // 2) + k % 2:04}.jpg") for k in range(40)]
+    digests = [hashlib.sha256(bytes([k])).hexdigest() for k in range(40)]
+    labels = np.repeat([0, 1], 20)
+
+    def apart(shots: Shots | None) -> int:
+        found = gather("ab", digests, labels, rows, shots)
+        fold = {bytes(d).hex(): f for d, f in zip(found.digests, folds_of(found, 1), strict=True)}
+        return sum(fold[digests[k][:16]] != fold[digests[k + 1][:16]] for k in range(0, 40, 2))
+
+    assert apart(shots_of(names)) == 0
+    assert apart(None) > 5
+    far = shots_of([Path(f"IMG_{7 * k}.jpg") for k in range(40)])
+    assert apart(far) > 5
+    assert shots_of([Path("apple.jpg"), Path("2.jpg")]).tolist()[0] == [-1, -1]
+
+
+def test_near_duplicates_are_held_out_together_in_a_class_of_one_scene() -> None:
+    random = np.random.default_rng(3)
+    one = random.normal(0, 1, (8, 400)) + 3 * random.normal(0, 1, 400)  # a scene: cosines of 0.9
+    scene = np.repeat(one, 2, axis=0) + 0.1 * random.normal(0, 1, (16, 400))
+    other = random.normal(0, 1, (10, 400))
+    digests = [hashlib.sha256(bytes([k])).hexdigest() for k in range(26)]
+    found = gather("ab", digests, np.repeat([0, 1], [16, 10]), np.concatenate([scene, other]))
+    folds = folds_of(found, seed=1)
+    fold = {bytes(d).hex(): int(f) for d, f in zip(found.digests, folds, strict=True)}
+    pairs = [[fold[d[:16]] for d in digests[k : k + 2]] for k in range(0, 16, 2)]
+    assert all(first == second for first, second in pairs)
+    assert len({first for first, _ in pairs}) > 1
     assert (folds != NEVER_HELD_OUT).all()
 
 
@@ -60,7 +99,7 @@ def test_a_prototype_points_to_its_class_and_away_from_what_varies_within_classe
     noisy = found.features.copy()
     noisy[:, -1] = 50 * noisy[:, -1]
     moments = gather("abcd", [bytes(d).hex() for d in found.digests], found.labels, noisy).moments()
-    centre, directions = prototypes(moments)
+    centre, directions = prototypes(moments, discriminant(moments))
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)
     np.testing.assert_allclose(centre, noisy.astype(float).mean(axis=0))
     means = moments.sums / moments.counts[:, None] - centre

@@ -1,7 +1,11 @@
 """From photos to a bundle that serves, and classes that come and go, as a person does it."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +94,70 @@ def test_images_may_be_taught_one_after_another(whole: Path, part: Path, photos:
         teach(part, "lime", limes[:2])
 
 
+def test_a_class_may_have_one_image_and_one_that_is_forgotten_may_be_taught_again(
+    whole: Path, photos: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    forget_class(whole, "lime", out=bundle)
+    changed = teach(bundle, "lime", of(photos, "lime")[:1])
+    assert (changed.images, changed.manifest.classes[1]) == (1, "lime")
+    forget_images(bundle, of(photos, "lime")[:1])
+    teach(bundle, "lime", of(photos, "lime"))
+    same(bundle, whole)
+
+
+def test_what_cannot_be_read_and_what_comes_twice_is_left_out(
+    whole: Path, part: Path, photos: Path, tmp_path: Path
+) -> None:
+    limes = of(photos, "lime")
+    cut, text = tmp_path / "cut.jpg", tmp_path / "text.jpg"
+    cut.write_bytes(limes[0].read_bytes()[:300])
+    text.write_text("no image")
+    changed = teach(part, "lime", [cut, *limes, text, limes[3]])
+    assert [each.path for each in changed.unreadable] == [cut, text]
+    assert (changed.images, changed.skipped) == (EACH, 1)
+    same(part, whole)
+    with pytest.raises(DatasetUnusable, match=r"no image can be read; the first is .*cut\.jpg"):
+        teach(part, "new", [cut, text])
+
+
+@pytest.mark.parametrize("name", ["Apple", "ap ple", "apple "])
+def test_a_name_that_differs_by_case_or_blanks_is_refused(
+    name: str, whole: Path, photos: Path
+) -> None:
+    with pytest.raises(UsageError, match="has a class 'apple', which differs from"):
+        teach(whole, name, of(photos, "lime"))
+
+
+def test_teaching_at_the_same_time_loses_nothing(whole: Path, part: Path, photos: Path) -> None:
+    limes = of(photos, "lime")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda some: teach(part, "lime", some), [limes[:3], limes[3:5], limes[5:]]))
+    same(part, whole)
+
+
+def test_a_teaching_that_is_killed_leaves_a_whole_bundle(
+    whole: Path, part: Path, photos: Path
+) -> None:
+    """With some of its files written, and with all of them, before the exchange."""
+    before = load_bundle(part).manifest
+    program = (
+        "import os, sys; from pathlib import Path; import greengrocer.bundles.{module} as m; "
+        "m.{name} = lambda *_, **__: os.kill(os.getpid(), 9); "
+        "from greengrocer.quick.teaching import teach; "
+        "teach(Path(sys.argv[1]), 'lime', [Path(each) for each in sys.argv[2:]])"
+    )
+    for module, name in (("save", "write_manifest"), ("save", "exchange")):
+        command = [sys.executable, "-c", program.format(module=module, name=name), str(part)]
+        done = subprocess.run([*command, *of(photos, "lime")], check=False, capture_output=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert load_bundle(part).manifest == before
+        build_pipeline(load_bundle(part)).close()
+    teach(part, "lime", of(photos, "lime"))
+    same(part, whole)
+    assert not [each for each in part.parent.iterdir() if each.name.startswith("part.")]
+
+
 def test_a_class_that_is_forgotten_was_never_there(
     whole: Path, part: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -105,7 +173,7 @@ def test_images_that_are_forgotten_were_never_there(
 ) -> None:
     fewer = shutil.copytree(photos, tmp_path / "fewer")
     gone = of(fewer, "plum")[:3]
-    forget_images(whole, [*gone, *gone[:0]], out=tmp_path / "forgotten")
+    forget_images(whole, gone, out=tmp_path / "forgotten")
     for path in gone:
         path.unlink()
     same(train_quick(fewer, tmp_path / "trained").bundle, tmp_path / "forgotten")

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from greengrocer.datachecks.thumbnails import Thumbnails, read_thumbnails
+from greengrocer.datachecks.contents import TARGET
+from greengrocer.datachecks.files import OpenedImage, open_all
+from greengrocer.datachecks.thumbnails import Thumbnails, blank_thumbnails
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines.engine import Floats
@@ -28,6 +31,17 @@ def gallery_folder(directory: Path) -> tuple[LabelledImage, ...]:
 def labelled(path: Path, label: int) -> LabelledImage:
     """The image at ``path`` with its digest."""
     return LabelledImage(path, label, digest(path.read_bytes()))
+
+
+def read_thumbnails(images: Sequence[LabelledImage]) -> Thumbnails:
+    """The thumbnails of ``images``, as the check takes them."""
+    found = blank_thumbnails(len(images))
+
+    def look(index: int, opened: OpenedImage, data: bytes, image: Image.Image) -> None:
+        found.add(index, (opened.width, opened.height), data, image)
+
+    assert not open_all([image.path for image in images], 2, look, TARGET).unreadable
+    return found
 
 
 def seen(images: Sequence[LabelledImage]) -> tuple[Floats, Thumbnails]:

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+from greengrocer.datasets.layouts.names import FOREIGN
 from greengrocer.datasets.layouts.read import Collection
 from support.make_images import jpeg
 
+NO_JPEG = {*FOREIGN, ".txt"}
+
 
 def draw(root: Path, *names: str) -> Path:
-    """A grey JPEG under each of ``names``, all different."""
+    """A grey JPEG under each of ``names``, all different; no image under a foreign suffix."""
     for index, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(index % 256))
+        path.write_bytes(b"no image" if path.suffix.lower() in NO_JPEG else jpeg(index % 256))
     return root
 
 

@@ -1,15 +1,17 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from greengrocer.datasets.dataset import LabelledImage, read_split
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.data.batches import training_batches
+from greengrocer.training.data.batches import drawn, training_batches
 from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
 from support.folders import write_folders
+from support.make_images import encoded, photo
 
 RECIPE = Recipe(
     name="greys",
@@ -72,3 +74,49 @@ def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     (data / "light" / "200.jpg").write_bytes(b"no image")
     with pytest.raises(DatasetUnusable, match=r"200\.jpg: the file is not an image"):
         epoch(read_split(data, "train").pictures, 0, 2)
+
+
+LABELS = np.repeat([0, 1, 2], [90, 9, 1])
+
+
+def shares(balance: float, number: int = 0) -> list[int]:
+    """How often each class comes in an epoch."""
+    chosen = drawn(LABELS, balance, np.random.default_rng((7, number)))
+    assert len(chosen) == len(LABELS), "an epoch is as long as ever"
+    return [int(np.count_nonzero(LABELS[chosen] == label)) for label in range(3)]
+
+
+def test_without_balance_each_image_comes_once() -> None:
+    chosen = drawn(LABELS, 0.0, np.random.default_rng(7))
+    assert sorted(chosen) == list(range(100))
+
+
+def test_small_classes_are_drawn_more_often() -> None:
+    assert shares(1.0) == [33, 34, 33]
+    assert shares(0.5) == [70, 23, 7], "in proportion to the roots of 90, 9 and 1"
+
+
+def test_no_image_comes_twice_more_than_another_of_its_class() -> None:
+    chosen = drawn(LABELS, 0.5, np.random.default_rng(7))
+    times = np.bincount(chosen, minlength=100)
+    assert set(times[:90]) == {0, 1}
+    assert set(times[90:99]) == {2, 3}
+    assert times[99] == 7
+
+
+def test_over_the_epochs_each_image_of_a_large_class_comes() -> None:
+    epochs = [drawn(LABELS, 0.5, np.random.default_rng((7, number))) for number in range(10)]
+    assert set(np.concatenate(epochs)) == set(range(100))
+
+
+def test_an_image_that_comes_again_comes_otherwise(
+    labelled: tuple[LabelledImage, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(encoded(photo(1), "JPEG"))
+    how = Optimisation(batch_size=6, class_balance=1.0)
+    recipe = RECIPE.model_copy(update={"optimisation": how})
+    few = (*labelled[:5], LabelledImage(tmp_path / "photo.jpg", 1))  # it comes three times
+    ((pixels, labels),) = training_batches(few, recipe, 0, 2)
+    again = pixels[labels == 1]
+    assert len(again) == 3
+    assert not any(torch.equal(again[a], again[b]) for a, b in ((0, 1), (0, 2), (1, 2)))

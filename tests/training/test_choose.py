@@ -55,6 +55,7 @@ def test_a_time_is_kept_where_it_can_be(images: int, classes: int) -> None:
     found = facts(images, classes)
     least = estimate(choose_recipe(found, SLOW, 1e-6), found, SLOW) / 60
     usual = estimate(choose_recipe(found, SLOW), found, SLOW) / 60
+    assert choose_recipe(found, SLOW, 1e-6).optimisation.linear_probe_epochs == 1
     before = 0.0
     for share in (0.1, 0.3, 0.6, 1.0, 1.5):
         minutes = least * 1.2 + share * (usual - least)

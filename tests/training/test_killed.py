@@ -74,7 +74,8 @@ def with_folds(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactor
 
 def losses(lines: list[str]) -> list[str]:
     """The lines that tell an epoch's loss, without the time that is left."""
-    return [line.rpartition(",")[0] for line in lines if re.match(r"epoch \d+: loss", line)]
+    told = (line for line in lines if re.match(r"epoch \d+: loss", line))
+    return [re.sub(r", [^,]* left$", "", line.rstrip()) for line in told]
 
 
 def undated(out: Path) -> dict[str, Any]:

@@ -12,19 +12,14 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.context import Context
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.graphs.quantisation_ladder import LADDER, block_of, most_sensitive
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.recipe import Export, Recipe
 from greengrocer.training.release import ladder as module
+from greengrocer.training.release.attempt import Attempt
 from greengrocer.training.release.export import backbone_graph
-from greengrocer.training.release.ladder import (
-    LADDER,
-    Ladder,
-    block_errors,
-    block_of,
-    most_sensitive,
-    node_names,
-)
+from greengrocer.training.release.ladder import Ladder, block_errors, node_names
 from greengrocer.training.release.measure import pool_pixels
 from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.quantise import quantise
@@ -61,6 +56,8 @@ def training(tmp_path: Path) -> list[LabelledImage]:
 def test_blocks_by_the_names_of_their_nodes() -> None:
     assert block_of("block3/expand/relu6") == "block3"
     assert block_of("stem") == "stem"
+    assert block_of("stem/relu6") == "stem"
+    assert block_of("Conv12") == "Conv12"
     assert block_of("/stages/stages.0/conv/Conv") == "stages/stages.0"
 
 
@@ -96,7 +93,7 @@ Pictures = Sequence[LabelledImage]
 
 def climbed(
     network: Recogniser, training: Sequence[LabelledImage], accept: int, recipe: Recipe = RECIPE
-) -> list[module.Attempt]:
+) -> list[Attempt]:
     """The attempts where the one of number ``accept`` is the first that is accepted."""
     graphs: list[onnx.ModelProto] = []
     truth = np.arange(4)
@@ -106,7 +103,7 @@ def climbed(
         return compare(truth, truth, truth)
 
     ladder = Ladder(backbone_graph(network.backbone, GEOMETRY), training, recipe, GEOMETRY)
-    _, attempts = ladder.climb(judge, lambda _: len(graphs) <= accept)
+    _, attempts = ladder.climb(training, judge, lambda _: len(graphs) <= accept)
     return attempts
 
 
@@ -131,6 +128,45 @@ def test_where_all_images_calibrate_there_are_no_more(
     every = RECIPE.model_copy(update={"export": Export(image_size=64, calibration_images=400)})
     ladder = Ladder(backbone_graph(network.backbone, GEOMETRY), training, every, GEOMETRY)
     assert [ladder.is_new(rung) for rung in LADDER] == [True, False, True, True, True]
+
+
+def test_what_was_found_is_kept_though_the_process_ends(
+    network: Recogniser,
+    training: list[LabelledImage],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth = np.arange(4)
+    asked = []
+
+    class Killed(BaseException):
+        pass
+
+    def climb(most: int, images: Sequence[LabelledImage] = training) -> list[Attempt]:
+        def judge(graph: onnx.ModelProto) -> Comparison:
+            asked.append(graph)
+            if len(asked) > most:
+                raise Killed
+            return compare(truth, truth, truth)
+
+        backbone = backbone_graph(network.backbone, GEOMETRY)
+        ladder = Ladder(backbone, training, RECIPE, GEOMETRY, tmp_path / "shop.gate.npz")
+        return ladder.climb(images, judge, lambda _: True)[1]
+
+    with pytest.raises(Killed):
+        climb(most=3)
+    monkeypatch.delattr(module, "block_errors")
+    asked.clear()
+    attempts = climb(most=2)
+    assert [a.backbone.precision for a in attempts] == ["int8"] * 2 + ["mixed"] * 2 + ["float32"]
+    assert len(asked) == 2, "of the first three, the answers are known"
+    asked.clear()
+    assert [a.backbone.graph for a in climb(0)] == [a.backbone.graph for a in attempts]
+    with pytest.raises(Killed):
+        climb(0, training[:4])  # judged by others: nothing is known of that
+    (tmp_path / "shop.gate.npz").write_bytes(b"PK damaged")
+    with pytest.raises(Killed):
+        climb(0)
 
 
 @pytest.mark.parametrize("folds", [None, pytest.param(2, marks=pytest.mark.accept)])

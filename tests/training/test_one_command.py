@@ -1,19 +1,23 @@
 """``greengrocer train PHOTOS``: what is found, what is chosen, and that it goes on."""
 
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import DatasetUnusable, UsageError
-from greengrocer.training import one_command
-from greengrocer.training.choose import StepCost
+from greengrocer.training import measured_step, one_command
+from greengrocer.training.choose import DatasetFacts, StepCost, choose_recipe, estimate
+from greengrocer.training.data.batches import Batch
 from greengrocer.training.data.splits import Splits
 from greengrocer.training.job import HOLD_OUT, checkpoint
-from greengrocer.training.measured_step import measure_step
+from greengrocer.training.learning.fit import spoken
+from greengrocer.training.measured_step import Way, Work, fastest_way, measure
 from greengrocer.training.one_command import Asked, facts_of, recipe_path, slug, train_photos
 from greengrocer.training.recipe import Recipe, read_recipe
-from support.make_images import encoded, photo
+from support.make_images import encoded, jpeg, photo
 
 
 class Begun(Exception):
@@ -39,13 +43,23 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def begin(recipe: Recipe, *_: object, splits: Splits, **__: object) -> None:
         raise Begun(recipe, splits)
 
-    monkeypatch.setattr(one_command, "measure_step", lambda *_: StepCost(0.01, 0.05))
+    way, step = Way(torch.get_num_threads(), "float32"), StepCost(0.01, 0.05)
+    monkeypatch.setattr(one_command, "fastest_way", lambda _: (way, step, {way: 0.4}))
+    monkeypatch.setattr(one_command, "measure", lambda *_: step)
     monkeypatch.setattr(one_command, "train", begin)
     return []
 
 
 def asked(photos: Path, seed: int | None = None, minutes: float | None = None) -> Asked:
-    return Asked(photos, photos.with_name("shop"), minutes, seed, "cpu", "`greengrocer train`")
+    return Asked(
+        photos,
+        photos.with_name("shop"),
+        minutes,
+        seed,
+        "cpu",
+        "`greengrocer train`",
+        time.monotonic(),
+    )
 
 
 def begun(what: Asked, lines: list[str]) -> tuple[Recipe, Splits]:
@@ -68,6 +82,14 @@ def test_it_says_what_it_found_and_what_it_will_do(photos: Path, lines: list[str
     assert all(image.digest for image in (*splits.training, *splits.held_out))
     assert read_recipe(recipe_path(photos.with_name("shop"))) == recipe
     assert photos.with_name("shop.hold-out.csv").is_file()
+
+
+def test_what_is_excluded_is_no_class(photos: Path, lines: list[str]) -> None:
+    junk = photos / "junk"
+    junk.mkdir()
+    (junk / "1.jpg").write_bytes(encoded(photo(1), "JPEG"))
+    _, splits = begun(asked(photos)._replace(exclude=("junk",)), lines)
+    assert splits.taxonomy.classes == ("left", "right")
 
 
 def test_a_run_that_was_stopped_keeps_its_recipe(photos: Path, lines: list[str]) -> None:
@@ -95,11 +117,108 @@ def test_one_class_cannot_be_trained_on(tmp_path: Path, lines: list[str]) -> Non
         train_photos(asked(tmp_path / "photos"), lines.append)
 
 
-def test_a_step_is_measured_on_the_real_images(photos: Path) -> None:
+@pytest.fixture
+def work(photos: Path) -> Work:
     images = [LabelledImage(path, 0) for path in sorted((photos / "right").iterdir())]
-    step = measure_step(Taxonomy(("left", "right")), images, "cpu", 2, "float32")
+    return Work(Taxonomy(("left", "right")), images, "cpu", 2)
+
+
+def two_threads(monkeypatch: pytest.MonkeyPatch, seconds: dict[Way, float]) -> list[Way]:
+    """PyTorch has two threads; a step takes as many ``seconds``. Returns the ways as measured."""
+    asked: list[Way] = []
+
+    def measured(*given: Recipe | Work | list[Batch] | Way) -> float:
+        way = given[-1]
+        assert isinstance(way, Way)
+        asked.append(way)
+        return seconds[way]
+
+    monkeypatch.setattr(measured_step, "_seconds", measured)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    return asked
+
+
+ONE, TWO, BFLOAT16 = Way(1, "float32"), Way(2, "float32"), Way(1, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "seconds", "best"),
+    [
+        (False, {TWO: 0.4, ONE: 0.7}, TWO),
+        (False, {TWO: 0.7, ONE: 0.6}, TWO),
+        (False, {TWO: 43, ONE: 3.5}, ONE),
+        (True, {TWO: 43, ONE: 3.5, BFLOAT16: 2.5}, BFLOAT16),
+        (True, {TWO: 1.0, ONE: 0.7, BFLOAT16: 0.8}, ONE),
+    ],
+)
+def test_a_step_is_computed_in_the_fastest_way(
+    work: Work,
+    has_bfloat16: bool,
+    seconds: dict[Way, float],
+    best: Way,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = two_threads(monkeypatch, seconds)
+    monkeypatch.setattr(measured_step, "may_gain", lambda _: has_bfloat16)
+    way, step, tried = fastest_way(work)
+    assert (way, tried) == (best, seconds)
+    assert asked == list(seconds), "a processor without bfloat16 is not asked to compute in it"
+    assert step.compute == pytest.approx(seconds[best] / 8)
+
+
+def test_a_step_is_measured_on_the_real_images(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured_step, "STEPS", 1)
+    monkeypatch.setattr(measured_step, "may_gain", lambda _: False)
+    threads = torch.get_num_threads()
+    way, step, _ = fastest_way(work)
+    assert torch.get_num_threads() == threads, "the caller decides which it takes"
     assert step.load > 0
     assert step.compute > 0
+    recipe = choose_recipe(DatasetFacts("shop", (3, 3), 2), step, 1e-6)
+    assert measure(recipe, work, way).compute > 0
+
+
+def test_the_time_is_that_of_the_chosen_recipes_step(
+    photos: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small step promises more than the chosen recipe's keeps."""
+    slow, measured = StepCost(0.01, 0.4), []
+
+    def measure_slow(recipe: Recipe, *_: object) -> StepCost:
+        measured.append(recipe)
+        return slow
+
+    monkeypatch.setattr(one_command, "measure", measure_slow)
+    recipe, splits = begun(asked(photos, minutes=1.5), lines)
+    facts = facts_of(splits, "shop")
+    first = choose_recipe(facts, StepCost(0.01, 0.05), 1.5)
+    assert measured[0] == first
+    assert estimate(first, facts, slow) > 90 >= estimate(recipe, facts, slow)
+    kept = (recipe.backbone, recipe.augmentation.image_size)
+    assert kept in [(each.backbone, each.augmentation.image_size) for each in measured]
+    (told,) = [line for line in lines if line.startswith("  time ")]
+    assert f"about {spoken(estimate(recipe, facts, slow))}" in told
+
+
+def test_the_time_that_the_check_took_counts(photos: Path, lines: list[str]) -> None:
+    late = asked(photos, minutes=20)._replace(began=time.monotonic() - 60 * 20)
+    hurried, _ = begun(late, lines)
+    assert hurried.optimisation.epochs == 1
+    assert any("warning: nothing smaller fits" in line for line in lines)
+
+
+def test_of_classes_whose_images_are_all_alike_some_are_held_out_too(
+    tmp_path: Path, lines: list[str]
+) -> None:
+    for level, name in ((40, "dark"), (200, "light")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            (tmp_path / "photos" / name / f"{number}.jpg").write_bytes(
+                jpeg(level, (64 + number, 48))
+            )
+    _, splits = begun(asked(tmp_path / "photos"), lines)
+    assert [image.label for image in splits.held_out] == [0, 1]
+    assert any("; of 2 whose images are all alike, single images, too" in line for line in lines)
 
 
 def test_names_and_counts() -> None:

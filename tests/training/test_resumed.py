@@ -193,6 +193,11 @@ def test_the_printed_command_is_the_one_that_was_run() -> None:
         "greengrocer train photos --out runs/x --recipe 'a b.toml' --device cpu --folds 3 "
         "--teacher runs/y --teacher runs/z"
     )
+    given = ["photos", "--out", "x", "--minutes", "2.5", "--coarse", "none", "--exclude", "*_t.jpg"]
+    told = command.command_line(parser.parse_args(["train", *given]))
+    assert told == (
+        "greengrocer train photos --out x --minutes 2.5 --coarse none --exclude '*_t.jpg'"
+    )
 
 
 class TestAnswersOfFolds:

@@ -17,6 +17,7 @@ from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser
+from greengrocer.quick.teaching import teach
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision
@@ -27,6 +28,7 @@ from support.make_images import encoded, photo
 from support.networks import fit_two, pictures
 
 TINTS = {"blue": (0.3, 0.4, 1.0), "red": (1.0, 0.3, 0.2)}
+GREEN = (0.3, 1.0, 0.2)
 RECIPE = Recipe(
     name="tints",
     backbone="efficientnet-lite0",
@@ -36,7 +38,7 @@ RECIPE = Recipe(
 
 def tinted(seed: int, tint: str) -> bytes:
     """A random image in one colour."""
-    pixels = np.asarray(photo(seed, (96, 72))) * np.array(TINTS[tint])
+    pixels = np.asarray(photo(seed, (96, 72))) * np.array({**TINTS, "green": GREEN}[tint])
     return encoded(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90)
 
 
@@ -84,6 +86,16 @@ def manifest(bundle: Path) -> Manifest:
 def test_training_writes_a_bundle_that_serves(bundle: Path) -> None:
     pipeline = build_pipeline(load_bundle(bundle))
     for tint in TINTS:
+        assert pipeline.classify(tinted(99, tint), Context()).top[0].name == tint
+
+
+def test_a_class_can_be_taught_on_top_of_the_network(bundle: Path, tmp_path: Path) -> None:
+    images = [tmp_path / f"{seed}.jpg" for seed in range(10)]
+    for seed, path in enumerate(images):
+        path.write_bytes(tinted(40 + seed, "green"))
+    teach(bundle, "green", images, tmp_path / "taught")
+    pipeline = build_pipeline(load_bundle(tmp_path / "taught"))
+    for tint in (*TINTS, "green"):
         assert pipeline.classify(tinted(99, tint), Context()).top[0].name == tint
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -76,12 +76,17 @@ class Model:
 
 
 def save_bundle(
-    model: Model, goldens: Sequence[GoldenImage], out: Path, made: datetime
+    model: Model,
+    goldens: Sequence[GoldenImage],
+    out: Path,
+    made: datetime,
+    prove: Callable[[Path], None] = lambda _: None,
 ) -> Manifest:
     """Write ``model`` with its ``goldens`` and a card to the new directory ``out``, atomically.
 
-    Raises UsageError where ``out`` exists, a file would be too large, or a name or a figure is not
-    fit for a manifest.
+    ``prove`` is given the bundle in a directory beside ``out``; where it raises an error, there is
+    no ``out``. Raises UsageError where ``out`` exists, a file would be too large, or a name or a
+    figure is not fit for a manifest.
     """
     check_new(out)
     unfinished = out.with_name(f"{out.name}.part")
@@ -102,6 +107,7 @@ def save_bundle(
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     write_manifest(manifest, unfinished)
+    prove(unfinished)
     unfinished.rename(out)
     return manifest
 

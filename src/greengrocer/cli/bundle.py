@@ -117,7 +117,7 @@ def _described(path: Path, contents: "dict[str, bytes]") -> "Manifest":
         return Manifest.model_validate_json(json.dumps(made))
     except ValidationError as error:
         raise UsageError(f"{path}: {first_mistake(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
 
 

@@ -95,6 +95,7 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 def _write_report(report: "Report", directory: Path) -> None:
     from greengrocer.datachecks.hold_out import write_hold_out  # noqa: PLC0415
+    from greengrocer.datachecks.problems import find_problems  # noqa: PLC0415
     from greengrocer.datachecks.report.page import write_report  # noqa: PLC0415
 
     if report.groups is None or report.hold_out is None:
@@ -103,7 +104,8 @@ def _write_report(report: "Report", directory: Path) -> None:
     root, images = report.collection.root, report.images
     classes = report.collection.taxonomy.classes
     chosen = report.hold_out
-    page = write_report(directory, root, images, classes, report.findings, report.groups, chosen)
+    shown = (root, images, classes, report.findings, report.groups, chosen)
+    page = write_report(directory, *shown, find_problems(report.collection, report.unreadable))
     write_hold_out(directory / "hold-out.csv", root, images, chosen)
     warn(f"the report is {page}")
 

@@ -1,22 +1,22 @@
 """Image files, found in folders and read."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from greengrocer.cli.output import warn
-from greengrocer.datasets.dataset import SUFFIXES
-from greengrocer.errors import EmptyImage, UnreadableImage
-from greengrocer.imaging.formats import suffixes_of_extra
+from greengrocer.datasets.layouts.collection import formats_not_read
+from greengrocer.datasets.layouts.tree import scan_tree
+from greengrocer.errors import DatasetUnusable, EmptyImage, UnreadableImage
+from greengrocer.imaging.formats import suffixes
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 
 STANDARD_INPUT = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")  # may be a pipe
 
 
 class Found(NamedTuple):
-    """Image files, and how many folders could not be read."""
+    """Image files, and how many files or folders could not be read."""
 
     files: list[Path]
     unreadable: int
@@ -25,13 +25,12 @@ class Found(NamedTuple):
 def find_images(paths: Sequence[Path]) -> Found:
     """The ``paths``, each folder replaced by the images below it, in order of their names.
 
-    A folder without any stays as it is. One that cannot be read is reported and left out.
+    A folder counts as the data check reads it: by the bytes of files, without hidden ones, links
+    once. What is skipped is reported. A folder without images stays as it is.
     """
-    files: list[Path] = []
-    unreadable: list[OSError] = []
-    for path in paths:
-        files += _below(path, unreadable) if _is_folder(path) else [path]
-    return Found(files, len(unreadable))
+    found = [_below(path) if _is_folder(path) else Found([path], 0) for path in paths]
+    files = [file for each in found for file in each.files]
+    return Found(files, sum(each.unreadable for each in found))
 
 
 def read_image(path: Path) -> bytes:
@@ -41,7 +40,7 @@ def read_image(path: Path) -> bytes:
             return sys.stdin.buffer.read(MAX_IMAGE_BYTES)
         return read_regular(path, MAX_IMAGE_BYTES)
     except IsADirectoryError as error:
-        kinds = ", ".join(sorted(SUFFIXES))
+        kinds = ", ".join(sorted(suffixes()))
         raise EmptyImage(f"the folder has no image files ({kinds})") from error
     except OSError as error:
         raise UnreadableImage(error.strerror or "the file cannot be read") from error
@@ -55,20 +54,18 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _below(folder: Path, unreadable: list[OSError]) -> list[Path]:
-    before = len(unreadable)
-    files = [
-        Path(home, name)
-        for home, _, names in os.walk(folder, onerror=unreadable.append)
-        for name in names
-    ]
-    for error in unreadable[before:]:
-        warn(f"greengrocer: {error.filename}: {error.strerror}: folder skipped")
-    missing = suffixes_of_extra()
-    left_out = sum(file.suffix.lower() in missing for file in files)
-    if left_out:
-        warn(
-            f"greengrocer: {folder}: {left_out} HEIC or AVIF files skipped: install the extra heif"
-        )
-    found = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
-    return found or ([folder] if len(unreadable) == before else [])
+def _below(folder: Path) -> Found:
+    try:
+        scan = scan_tree(folder)
+    except DatasetUnusable as error:
+        warn(f"greengrocer: {error}: folder skipped")
+        return Found([], 1)
+    unreadable = [each for each in scan.left_out if each.kind == "unreadable"]
+    for each in unreadable:
+        warn(f"greengrocer: {each.path}: {each.why}: skipped")
+    skipped = formats_not_read(scan.left_out)
+    if skipped is not None:
+        kinds, todo = skipped
+        warn(f"greengrocer: {folder}: files in formats that are not read: {kinds}: {todo}")
+    files = sorted(scan.top.below())
+    return Found(files or ([] if unreadable else [folder]), len(unreadable))

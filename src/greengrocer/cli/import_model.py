@@ -1,6 +1,7 @@
 """``greengrocer import``: a model that exists as an ONNX file becomes a bundle."""
 
 import argparse
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +43,23 @@ def register(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--coarse",
-        type=Path,
-        metavar="FILE",
-        help="coarse class of each class, as lines of class,coarse (default: no hierarchy)",
+        metavar="FILE|none",
+        help="coarse class of each class, as lines of class,coarse; none: of nested folders of "
+        "--data the outermost are the classes (default: no hierarchy)",
     )
     parser.add_argument(
         "--data",
         type=Path,
         metavar="PHOTOS",
-        help="labelled photos that calibrate it and prove it, as photos (default: none)",
+        help="labelled photos that calibrate it and prove it: a folder for each class, a CSV or "
+        "JSONL that lists images, or a zip, as photos (default: none)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="photos or folders that do not count, as '*_thumb.jpg'; repeatable",
     )
     parser.add_argument(
         "--out", type=Path, metavar="BUNDLE", help="directory to write (default: runs/MODEL)"
@@ -137,9 +146,11 @@ def _order(arguments: argparse.Namespace) -> "Order":
         out=arguments.out or Path("runs", name),
         name=name[:100],
         labels=arguments.labels,
-        coarse=arguments.coarse,
+        coarse=None if arguments.coarse in (None, "none") else Path(arguments.coarse),
         config=arguments.config,
         photos=arguments.data,
+        photos_coarse="none" if arguments.coarse == "none" else None,
+        exclude=arguments.exclude,
         wishes=_wishes(arguments),
         layout=arguments.layout and arguments.layout.upper(),
         output=arguments.output,
@@ -198,9 +209,11 @@ def _say_proof(imported: "Imported") -> None:
         source = classes[row.source][:label]
         say(f"{row.probe:{name}}  {source:{label}}  {same:10}  {row.apart:8.1e}  {row.alone:11.1e}")
     agree = sum(row.source == row.bundle for row in rows)
-    if imported.verdict.ships:
+    if imported.precision != "float32":
         worst = max(row.by_float for row in rows)
-        say(f"the bundle is int8: its probabilities are at most {worst:.1e} from those of float")
+        some = " with some layers in float" if imported.precision == "mixed" else ""
+        away = f"at most {worst:.1e} from those of float"
+        say(f"the bundle is int8{some}: its probabilities are {away}")
     say(
         f"same top-1 on {agree} of {len(rows)} probes; probabilities at most "
         f"{max(row.apart for row in rows):.1e} apart from file to answer, and the float graph "
@@ -209,9 +222,20 @@ def _say_proof(imported: "Imported") -> None:
 
 
 def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one number, or three with commas between, as 0.485,0.456,0.406"
+        )
+    return numbers
 
 
 def _size(text: str) -> tuple[int, int]:
     width, _, height = text.lower().partition("x")
-    return int(width), int(height or width)
+    try:
+        return int(width), int(height or width)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, as 224 or 320x240") from None

@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from greengrocer.cli import (
     bundle,
@@ -44,7 +44,10 @@ FLAG = re.compile(r"--?[^-\d]")  # not a negative number
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse, which reports a mistake in one line."""
+    """argparse, which reports a mistake in one line, and takes flags only in full."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -59,13 +62,13 @@ class OneLineParser(argparse.ArgumentParser):
         return super().parse_known_args(given, namespace)
 
     def _check_flag(self, flag: str) -> None:
-        """Refuse an unknown flag; a flag may be shortened."""
+        """Refuse an unknown flag."""
         known = [
             name
             for name, action in self._option_string_actions.items()
             if name.startswith("--") and action.help is not argparse.SUPPRESS  # an old name
         ]
-        if not any(name.startswith(flag) for name in self._option_string_actions):
+        if flag not in self._option_string_actions:
             self.error(f"there is no flag {one_line(flag, MAX_NAME)}{did_you_mean(flag, known)}")
 
     def error(self, message: str) -> NoReturn:
@@ -76,7 +79,7 @@ class OneLineParser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = OneLineParser(
-        prog="greengrocer", description="Tells which grocery item a photo shows."
+        prog="greengrocer", description="Tells what a photo shows, and learns your own classes."
     )
     parser.add_argument("--version", action="version", version=f"greengrocer {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

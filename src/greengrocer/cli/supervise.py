@@ -1,6 +1,7 @@
 """``greengrocer serve --workers N``: prepares the sockets, and supervises the processes."""
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -22,6 +23,11 @@ from greengrocer.settings import Settings
 MARGIN_SECONDS = 5.0  # for HTTP processes, beyond what their settings say
 
 
+def settings_json(settings: Settings) -> str:
+    """The settings for a child, in ASCII: a path may have bytes that are not UTF-8."""
+    return json.dumps(settings.model_dump(), default=str)
+
+
 def supervise(
     settings: Settings, listeners: list[socket.socket], orders: socket.socket | None
 ) -> int:
@@ -29,7 +35,7 @@ def supervise(
     assert settings.workers is not None
     directory = make_runtime_directory(1 + settings.workers)
     try:
-        write_privately(directory / SETTINGS, settings.model_dump_json())
+        write_privately(directory / SETTINGS, settings_json(settings))
         # the directory where prometheus_client writes its files
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory / METRICS)}
 

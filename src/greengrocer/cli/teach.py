@@ -52,6 +52,8 @@ def run_teach(arguments: argparse.Namespace) -> int:
     bundle = find_bundle(arguments.bundle)
     images = find_images(arguments.images).files
     changed = teach(bundle, arguments.name, images, arguments.out)
+    for each in changed.unreadable:
+        say(f"left out {each.path}: {each.why}")
     skipped = f"; {changed.skipped} it had already" if changed.skipped else ""
     say(f"taught {changed.images} images of {arguments.name}{skipped}")
     return _finish(changed, arguments.out or bundle)

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from greengrocer.datasets.dataset import Dataset
 
 
-def train_and_report(arguments: argparse.Namespace, command: str) -> Path:
-    """Train, and write the report into the folder ``report`` of the bundle; returns the bundle."""
+def train_and_report(arguments: argparse.Namespace, command: str, began: float) -> Path:
+    """Train, and write the report into the folder ``report`` of the bundle; returns the bundle.
+
+    The command ``began`` then, by ``time.monotonic``.
+    """
     asked = Asked(
         arguments.photos,
         arguments.out,
@@ -28,6 +31,9 @@ def train_and_report(arguments: argparse.Namespace, command: str) -> Path:
         arguments.seed,
         arguments.device,
         command,
+        began,
+        coarse=arguments.coarse,
+        exclude=tuple(arguments.exclude),
     )
     trained = train_photos(asked, announce)
     _report(trained.bundle, trained.held_out)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greengrocer.datachecks.content_problems import content_problems
-from greengrocer.datachecks.contents import look_at
+from greengrocer.datachecks.contents import TARGET, Looks, compare
 from greengrocer.datachecks.files import OpenedImage, UnreadableFile, open_all
 from greengrocer.datachecks.findings import Duplicate, Findings, Flaw, OneScene, WrongLabel
 from greengrocer.datachecks.groups import Groups
@@ -101,7 +101,9 @@ def check(
     labelled images.
     """
     found = read_collection(source, coarse=coarse, exclude=exclude)
-    opened = open_all([image.path for image in found.images], threads)
+    paths = [image.path for image in found.images]
+    looks = Looks(len(paths)) if contents else None
+    opened = open_all(paths, threads, looks, TARGET) if looks else open_all(paths, threads)
     collection = without(found, {each.path for each in opened.unreadable})
     images = tuple(
         LabelledImage(image.path, image.label, each.digest)
@@ -109,12 +111,17 @@ def check(
     )
     problems = find_problems(collection, opened.unreadable)
     report = Report(source, collection, images, opened.images, opened.unreadable, problems)
-    return _with_contents(report, threads) if contents and images else report
+    if looks is None or not images:
+        return report
+    rows = {path: row for row, path in enumerate(paths)}
+    return _with_contents(report, looks, [rows[image.path] for image in images], threads)
 
 
-def _with_contents(report: Report, threads: int | None) -> Report:
+def _with_contents(
+    report: Report, looks: Looks, rows: Sequence[int], threads: int | None
+) -> Report:
     classes = report.collection.taxonomy.classes
-    seen = look_at(report.images, report.splits, classes, threads)
+    seen = compare(report.images, *looks.of(rows), report.splits, classes, threads)
     more = content_problems(seen, report.collection.root, classes)
     order = list(Severity)
     problems = sorted((*report.problems, *more), key=lambda each: order.index(each.severity))

@@ -4,17 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from greengrocer.datachecks.duplicates import find_duplicates
+from greengrocer.datachecks.files import OpenedImage
 from greengrocer.datachecks.findings import Findings
 from greengrocer.datachecks.groups import Groups, find_groups
 from greengrocer.datachecks.hold_out import HoldOut, hold_out
 from greengrocer.datachecks.labels import suspect_labels
 from greengrocer.datachecks.quality import find_flaws, find_one_scene
-from greengrocer.datachecks.thumbnails import read_thumbnails
+from greengrocer.datachecks.thumbnails import Thumbnails, blank_thumbnails
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.features.extract import extract
+from greengrocer.engines.engine import Floats
+from greengrocer.features.backbone import CHANNELS, GEOMETRY
+from greengrocer.features.extract import shipped_embedder
 from greengrocer.serving.resources import usable_processors
+
+TARGET = GEOMETRY.size  # pixels: images are decoded for the features, and thumbnails need less
 
 
 @dataclass(frozen=True)
@@ -26,20 +32,41 @@ class Contents:
     hold_out: HoldOut
 
 
-def look_at(
+class Looks:
+    """What the checks see of images, taken while each is decoded: a thumbnail and features.
+
+    It is the ``look`` of ``open_all``, with ``TARGET`` as its target.
+    """
+
+    def __init__(self, count: int) -> None:
+        """For ``count`` files, of which some may turn out to be unreadable."""
+        self._features = np.zeros((count, CHANNELS), np.float32)
+        self._thumbnails = blank_thumbnails(count)
+        self._embedder = shipped_embedder()
+
+    def __call__(self, index: int, opened: OpenedImage, data: bytes, image: Image.Image) -> None:
+        """Look at the file ``index``."""
+        self._thumbnails.add(index, (opened.width, opened.height), data, image)
+        self._features[index] = self._embedder.features(opened.digest, lambda: image)
+
+    def of(self, rows: Sequence[int]) -> tuple[Floats, Thumbnails]:
+        """The features float32 [N, 1280] and the thumbnails of N of the files."""
+        return self._features[np.asarray(rows, np.int64)], self._thumbnails.rows(rows)
+
+
+def compare(
     images: Sequence[LabelledImage],
+    features: Floats,
+    thumbnails: Thumbnails,
     splits: Sequence[str | None],
     classes: Sequence[str],
     threads: int | None = None,
 ) -> Contents:
-    """Look at ``images``, which have their digests, with progress bars.
+    """Compare ``images``, which have their digests, with progress bars.
 
-    ``splits`` names the split of each: where there is a "val", it is what is held out. Raises
-    DatasetUnusable for an image that cannot be read.
+    ``splits`` names the split of each: where there is a "val", it is what is held out.
     """
     threads = threads or usable_processors()
-    features = extract(images, threads=threads)
-    thumbnails = read_thumbnails(images, threads)
     duplicates = find_duplicates(images, features, thumbnails, splits, threads)
     groups = find_groups(images, features, thumbnails, duplicates)
     findings = Findings(

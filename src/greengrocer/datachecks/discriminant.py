@@ -12,6 +12,7 @@ from greengrocer.engines.engine import Floats
 
 SHRINKAGES = (0.1, 0.3, 0.7)  # the one whose answers agree most often with the labels is taken
 TEMPERATURES = np.geomspace(0.02, 20, 60)
+STRIDE = 6  # of the coarse search among them
 ROWS = 4096  # images at a time
 DIRECTIONS = 256  # of the features that are kept: those in which images differ most
 
@@ -96,13 +97,16 @@ def _calibrated(
     found = np.full(scores.shape, np.nan, np.float32)
     if not len(rows):
         return found
-    best, least = rows, np.inf
-    for temperature in TEMPERATURES:
+
+    def loss(temperature: float) -> float:
         logs = _log_softmax(rows / temperature)
-        loss = -np.maximum(logs[np.arange(len(rows)), truth], -50).mean()
-        if loss < least:
-            best, least = logs, loss
-    found[judged] = np.exp(best)
+        return -float(np.maximum(logs[np.arange(len(rows)), truth], -50).mean())
+
+    # The loss has one valley: a coarse search, then a fine one around its best.
+    near = STRIDE * int(np.argmin([loss(each) for each in TEMPERATURES[::STRIDE]]))
+    fine = TEMPERATURES[max(near - STRIDE + 1, 0) : near + STRIDE]
+    temperature = float(fine[np.argmin([loss(each) for each in fine])])
+    found[judged] = np.exp(_log_softmax(rows / temperature))
     return found
 
 

@@ -143,8 +143,7 @@ def _register(grey: NDArray[np.uint8], pairs: Pairs, threads: int) -> Registered
     with ThreadPoolExecutor(threads, thread_name_prefix="register") as pool:
         try:
             done = pool.map(lambda part: register(grey[part[:, 0]], grey[part[:, 1]]), parts)
-            shown = tqdm(done, "comparing", len(parts), unit="block", disable=len(parts) < 20)
-            found = list(shown)
+            found = list(tqdm(done, "comparing", len(parts), unit="block", disable=None))
         finally:
             pool.shutdown(cancel_futures=True)
     if not found:

@@ -1,17 +1,20 @@
 """Every file of a data set, opened by the decoder that serves: what it is, or why not read."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+from PIL import Image
 from tqdm import tqdm
 
 from greengrocer.context import Context
 from greengrocer.errors import ImageRefused
 from greengrocer.imaging.budget import DecodeBudget
-from greengrocer.imaging.decode import plan_decode
+from greengrocer.imaging.decode import Size, plan_decode
 from greengrocer.imaging.formats import read_header
 from greengrocer.regular_files import read_regular
 from greengrocer.serving.resources import usable_processors
@@ -49,19 +52,30 @@ class Opened:
     unreadable: tuple[UnreadableFile, ...]
 
 
-def open_all(paths: Sequence[Path], threads: int | None = None) -> Opened:
+# Is called with the index of a file, what it is, its bytes and its upright image in RGB.
+Look: TypeAlias = Callable[[int, OpenedImage, bytes, Image.Image], None]
+
+
+def open_all(
+    paths: Sequence[Path],
+    threads: int | None = None,
+    look: Look | None = None,
+    target: Size = SMALL,
+) -> Opened:
     """Decode each file on ``threads`` threads, by default one a processor, with a progress bar.
 
-    The memory is bounded whatever the images are: ``MEMORY`` bytes, and a file for each thread.
+    ``look``, if given, sees each image that can be read, on these threads; a JPEG may be decoded at
+    a smaller scale, never below ``target`` pixels. The memory is bounded whatever the images are:
+    ``MEMORY`` bytes, and a file for each thread.
     """
     budget = DecodeBudget(MEMORY)
 
-    def one(path: Path) -> OpenedImage | UnreadableFile:
-        return _open(path, budget)
+    def one(index: int, path: Path) -> OpenedImage | UnreadableFile:
+        return _open(path, budget, target, look and partial(look, index))
 
     with ThreadPoolExecutor(threads or usable_processors(), thread_name_prefix="open") as pool:
         try:
-            done = pool.map(one, paths)
+            done = pool.map(one, range(len(paths)), paths)
             found = list(
                 tqdm(done, "opening", len(paths), unit="image", mininterval=1, disable=None)
             )
@@ -73,19 +87,27 @@ def open_all(paths: Sequence[Path], threads: int | None = None) -> Opened:
     )
 
 
-def _open(path: Path, budget: DecodeBudget) -> OpenedImage | UnreadableFile:
+def _open(
+    path: Path,
+    budget: DecodeBudget,
+    target: Size,
+    look: Callable[[OpenedImage, bytes, Image.Image], None] | None,
+) -> OpenedImage | UnreadableFile:
     try:
         data = read_regular(path, FILE_BYTES)
         header = read_header(data)
-        plan = plan_decode(data, SMALL)
+        digest = hashlib.sha256(data).hexdigest()
+        size = header.width, header.height
+        opened = OpenedImage(path, digest, len(data), *size, format(header.format))
+        plan = plan_decode(data, target)
         with budget.reserve(plan.memory_bytes, Context()):
-            plan.decode()
+            image = plan.decode()
+            if look is not None:
+                look(opened, data, image)
     except OSError as error:
         return UnreadableFile(path, error.strerror or str(error))
     except ImageRefused as error:
         return UnreadableFile(path, str(error))
     except MemoryError:
         return UnreadableFile(path, "there is too little memory to decode it")
-    digest = hashlib.sha256(data).hexdigest()
-    size = header.width, header.height
-    return OpenedImage(path, digest, len(data), *size, format(header.format))
+    return opened

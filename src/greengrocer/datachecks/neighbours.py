@@ -36,7 +36,7 @@ def find_neighbours(images: Sequence[LabelledImage], features: Floats) -> Neighb
     cosine = np.zeros((count, keep), np.float32)
     stranger = np.full(count, -1, np.int64)
     stranger_cosine = np.full(count, -1, np.float32)
-    starts = tqdm(range(0, count, BLOCK), "comparing", unit="block", disable=count < LONG)
+    starts = tqdm(range(0, count, BLOCK), "comparing", unit="block", disable=count < LONG or None)
     for start in starts:
         rows = slice(start, min(start + BLOCK, count))
         alike = unit[rows] @ unit.T

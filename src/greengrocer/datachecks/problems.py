@@ -1,12 +1,13 @@
 """What is wrong with a data set as it lies on disk, and whether it can be trained on."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from greengrocer.datachecks.files import UnreadableFile
+from greengrocer.datasets.layouts.collection import formats_not_read
 from greengrocer.datasets.layouts.read import Collection, LeftOut
 
 
@@ -32,17 +33,14 @@ class Problem:
 _WARNINGS = frozenset(
     {
         *("similar-names", "one-image", "only-in-test", "not-in-val", "empty-class"),
-        *("unreadable-class", "split-as-class", "unlisted"),
+        *("unreadable-class", "split-as-class", "unlisted", "unused-list"),
     }
 )
 _LEFT_OUT = {
     "loose": ("beside the folders of classes", "move them into the folder of their class"),
     "missing": ("listed, but not there", "correct the list, or put them there"),
     "unlabelled": ("without a label", "they do not count; give them a label, or leave it so"),
-    "unreadable": (
-        "or folders that cannot be followed or entered",
-        "correct the link or the permission",
-    ),
+    "unreadable": ("that cannot be opened", "correct the link or the permission"),
 }
 
 
@@ -61,9 +59,14 @@ def find_problems(
         found.append(Problem("unreadable", Severity.WARNING, text, "replace or remove them", items))
     found += _by_format(collection.left_out, root)
     for kind, (what, todo) in _LEFT_OUT.items():
-        items = tuple(shown(each.path, root) for each in collection.left_out if each.kind == kind)
+        items = tuple(
+            shown(each.path, root) + (f": {each.why}" if kind == "unreadable" else "")
+            for each in collection.left_out
+            if each.kind == kind
+        )
         if items:
-            text = f"{counted(len(items), 'file')} {what}"
+            noun = "path" if kind == "unreadable" else "file"  # a folder, a link, a pipe
+            text = f"{counted(len(items), noun)} {what}"
             found.append(Problem(kind, Severity.WARNING, text, todo, items))
     for note in collection.notes:
         if note.code == "not-in-train":
@@ -99,19 +102,14 @@ def _untrainable(collection: Collection) -> Iterable[Problem]:
         yield Problem("nothing-to-hold-out", Severity.ERROR, text, "add images to each class")
 
 
-def _by_format(left_out: Iterable[LeftOut], root: Path) -> Iterable[Problem]:
-    by_format: dict[str, list[str]] = defaultdict(list)
-    for each in left_out:
-        if each.kind == "format" and each.format:
-            by_format[each.format].append(shown(each.path, root))
-    if not by_format:
+def _by_format(left_out: Sequence[LeftOut], root: Path) -> Iterable[Problem]:
+    told = formats_not_read(left_out)
+    if told is None:
         return
-    counts = [f"{len(paths)} {name}" for name, paths in sorted(by_format.items())]
-    todo = "convert them to JPEG, PNG or WebP"
-    if by_format.keys() & {"HEIC", "AVIF"}:
-        todo += "; HEIC and AVIF are read with the extra heif: pip install 'greengrocer[heif]'"
-    items = tuple(path for name in sorted(by_format) for path in by_format[name])
-    text = f"files in formats that are not read: {', '.join(counts)}"
+    kinds, todo = told
+    named = sorted((each.format, shown(each.path, root)) for each in left_out if each.format)
+    text = f"files in formats that are not read: {kinds}"
+    items = tuple(path for _, path in named)
     yield Problem("formats", Severity.WARNING, text, todo, items)
 
 

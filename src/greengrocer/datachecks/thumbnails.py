@@ -1,22 +1,15 @@
-"""The little of each image that the checks look at, read once: about 5 KB an image."""
+"""The little of each image that the checks look at: about 5 KB an image."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from greengrocer.datachecks.taken import read_taken
-from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.errors import DatasetUnusable, ImageRefused
-from greengrocer.imaging.decode import decode
-from greengrocer.imaging.formats import read_header
-from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
+from greengrocer.imaging.decode import Size
 
 GREY = 64  # pixels of a side of the grey thumbnail: enough to tell a copy from another photo
 COLOUR = 8  # pixels of a side of the colours: enough to tell a green pepper from a red one
@@ -40,50 +33,36 @@ class Thumbnails:
     def __len__(self) -> int:
         return len(self.grey)
 
+    def add(self, index: int, size: Size, data: bytes, image: Image.Image) -> None:
+        """Fill the row ``index``: of the file ``data``, whose upright ``image`` was decoded.
 
-def read_thumbnails(images: Sequence[LabelledImage], threads: int = 2) -> Thumbnails:
-    """Read ``images`` on ``threads`` threads. Raises DatasetUnusable for an unreadable one."""
-    found = _Found(len(images))
-    with ThreadPoolExecutor(threads, thread_name_prefix="thumbnails") as pool:
-        try:
-            done = pool.map(found.read, range(len(images)), [image.path for image in images])
-            for _ in tqdm(done, "looking", len(images), unit="image", mininterval=1):
-                pass
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return found.thumbnails
+        ``size`` is the stored one. The image may have been decoded at a smaller scale; below 256
+        pixels its sharpness is measured on what is there.
+        """
+        self.sizes[index] = size
+        square = image.resize((GREY, GREY), Image.Resampling.BOX)
+        self.grey[index] = np.rint(np.asarray(square, np.float32) @ LUMA).astype(np.uint8)
+        self.colour[index] = np.asarray(square.resize((COLOUR, COLOUR), Image.Resampling.BOX))
+        self.blur[index] = blur(_for_sharpness(image))
+        self.taken[index] = read_taken(data)
 
-
-class _Found:
-    def __init__(self, count: int) -> None:
-        self.thumbnails = Thumbnails(
-            sizes=np.zeros((count, 2), np.int32),
-            grey=np.zeros((count, GREY, GREY), np.uint8),
-            colour=np.zeros((count, COLOUR, COLOUR, 3), np.uint8),
-            blur=np.zeros(count, np.float32),
-            taken=np.full(count, np.nan),
+    def rows(self, rows: Sequence[int]) -> "Thumbnails":
+        """Those of ``rows`` alone, in that order."""
+        at = np.asarray(rows, np.int64)
+        return Thumbnails(
+            self.sizes[at], self.grey[at], self.colour[at], self.blur[at], self.taken[at]
         )
 
-    def read(self, index: int, path: Path) -> None:
-        data, image = _decoded(path)
-        found = self.thumbnails
-        header = read_header(data)
-        found.sizes[index] = header.width, header.height
-        square = image.resize((GREY, GREY), Image.Resampling.BOX)
-        found.grey[index] = np.rint(np.asarray(square, np.float32) @ LUMA).astype(np.uint8)
-        found.colour[index] = np.asarray(square.resize((COLOUR, COLOUR), Image.Resampling.BOX))
-        found.blur[index] = blur(_for_sharpness(image))
-        found.taken[index] = read_taken(data)
 
-
-def _decoded(path: Path) -> tuple[bytes, Image.Image]:
-    try:
-        data = read_regular(path, MAX_IMAGE_BYTES)
-        return data, decode(data, (LOOKED_AT, LOOKED_AT))
-    except OSError as error:
-        raise DatasetUnusable(f"{path}: {error.strerror}") from error
-    except ImageRefused as error:
-        raise DatasetUnusable(f"{path}: {error}") from error
+def blank_thumbnails(count: int) -> Thumbnails:
+    """Thumbnails of ``count`` images, to be filled."""
+    return Thumbnails(
+        sizes=np.zeros((count, 2), np.int32),
+        grey=np.zeros((count, GREY, GREY), np.uint8),
+        colour=np.zeros((count, COLOUR, COLOUR, 3), np.uint8),
+        blur=np.zeros(count, np.float32),
+        taken=np.full(count, np.nan),
+    )
 
 
 def _for_sharpness(image: Image.Image) -> Numbers:

@@ -11,7 +11,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
 TAR_READ_LIMIT = 2**16  # bytes of one read, and so of one extended header
 ZIP_READ_LIMIT = 4 * 2**20  # bytes of one read, and so of the central directory
 CHUNK = 2**16
+ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a zip's member
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,13 @@ def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Fi
     total = 0
     with zipfile.ZipFile(_Sparing(file, label, limits.listing)) as packed:
         for member in packed.infolist():
-            path = choose(member.filename) if _is_regular(member) else None
+            path = choose(_name(member)) if _is_regular(member) else None
             if path is None:
                 continue
+            if member.flag_bits & ENCRYPTED:
+                raise DownloadFailed(
+                    f"{label} is encrypted: unpack it with its password, and name the folder"
+                )
             _check_size(member.file_size, path, label, limits.member)
             # The other methods unpack a whole chunk at once, however large it becomes.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -105,6 +110,15 @@ def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Fi
                 raise _too_large(label, limits.total)
             with packed.open(member) as content:
                 yield path, _read_all(content)
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """The member's name; where the archive does not say that it is UTF-8, it mostly is."""
+    if member.flag_bits & UTF8:
+        return member.filename
+    with suppress(UnicodeError):
+        return member.filename.encode("cp437").decode("utf-8")
+    return member.filename
 
 
 def _is_regular(member: zipfile.ZipInfo) -> bool:

@@ -11,11 +11,9 @@ from greengrocer.datasets.layouts.collection import restrict
 from greengrocer.datasets.layouts.grocery import grocery_root, read_grocery
 from greengrocer.datasets.layouts.read import Collection, FoundImage, read_collection
 from greengrocer.errors import DatasetUnusable
-from greengrocer.imaging.formats import suffixes
 from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
 
 __all__ = [
-    "SUFFIXES",
     "Dataset",
     "LabelledImage",
     "Taxonomy",
@@ -25,8 +23,6 @@ __all__ = [
     "read_split",
     "view_split",
 ]
-
-SUFFIXES = suffixes()
 
 
 def read_split(
@@ -57,7 +53,8 @@ def view_split(collection: Collection, split: str) -> Dataset:
     if collection.has_splits:
         images = tuple(image for image in images if image.split == split)
         if not images:
-            raise DatasetUnusable(f"{collection.root} has no split {split!r}")
+            there = " and ".join(sorted({str(image.split) for image in collection.images}))
+            raise DatasetUnusable(f"{collection.root} has no split {split!r}: it has {there}")
     found = _labelled(images, collection.root, split)
     if collection.layout == "grocery":
         return Dataset(collection.taxonomy, found)

@@ -1,6 +1,7 @@
 """Images to show: a data set's validation split, or the built-in ones that ship with us."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -32,22 +33,27 @@ class Gallery:
         return random.choice(self.pictures)  # noqa: S311 - an image to look at, not a secret
 
 
-def open_gallery(directory: Path | None) -> Gallery:
-    """The validation images below ``directory``, or the built-in ones where it is None.
+def open_gallery(
+    source: Path | None, *, coarse: str | None = None, exclude: Sequence[str] = ()
+) -> Gallery:
+    """The validation images at ``source``, of any layout, or the built-in ones where it is None.
 
-    Where it is None and the data set lies whole where ``greengrocer data download`` puts it, that
-    is used. Raises DatasetUnusable for a directory that a person named and that cannot be used.
+    ``coarse`` and ``exclude`` are those of ``layouts.read.read_collection``. Where no source is
+    named and the data set lies whole where ``greengrocer data download`` puts it, that is used.
+    Raises DatasetUnusable for a source that a person named and that cannot be used.
     """
-    if directory is not None:
-        return _validation_gallery(directory)
+    if source is not None:
+        return _validation_gallery(source, coarse, exclude)
     try:
         return _validation_gallery(default_data_dir())
     except DatasetUnusable:  # nothing was downloaded, or not all of it yet
         return built_in_gallery()
 
 
-def _validation_gallery(directory: Path) -> Gallery:
-    split = read_split(directory, "val")
+def _validation_gallery(
+    directory: Path, coarse: str | None = None, exclude: Sequence[str] = ()
+) -> Gallery:
+    split = read_split(directory, "val", coarse=coarse, exclude=exclude)
     classes = split.taxonomy.classes
     pictures = tuple(
         ShownImage(picture.path, classes[picture.label])

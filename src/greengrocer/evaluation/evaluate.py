@@ -9,7 +9,8 @@ import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
-from greengrocer.datasets.dataset import SUFFIXES, Dataset
+from greengrocer.datasets.dataset import Dataset
+from greengrocer.datasets.layouts.tree import scan_tree
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.evaluation.map_images import map_images
@@ -78,7 +79,7 @@ def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
     """
     if pipeline.labels.known_threshold is None:
         raise UsageError("this model gives no known score: leave out --unknown")
-    paths = [path for path in sorted(directory.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    paths = sorted(scan_tree(directory).top.below())
     if not paths:
         raise DatasetUnusable(f"{directory} holds no images")
     answers = _classify(pipeline, paths, threads)
@@ -125,7 +126,9 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(
-            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has"
+            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has; it "
+            f"knows {len(set(names)) - len(strange)} of the {len(set(names))} classes there: name "
+            "another model with --bundle, or leave folders out with --exclude"
         )
     return np.array([ids[name] for name in names])
 

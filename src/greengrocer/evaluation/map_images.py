@@ -32,4 +32,4 @@ def map_images(
 
     with ThreadPoolExecutor(threads, thread_name_prefix=doing) as pool:
         results = pool.map(one, range(len(paths)), paths)
-        return list(tqdm(results, doing, len(paths), unit="image", mininterval=1))
+        return list(tqdm(results, doing, len(paths), unit="image", mininterval=1, disable=None))

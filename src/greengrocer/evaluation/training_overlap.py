@@ -1,6 +1,7 @@
 """Which of the scored images trained the model: figures for those are too good."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,11 @@ from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.trained_on import read_trained_on
 from greengrocer.datasets.checksums import shipped_checksums
 from greengrocer.datasets.dataset import Dataset
+from greengrocer.datasets.progress import bytes_bar
 from greengrocer.errors import DatasetUnusable
+from greengrocer.regular_files import open_regular
+
+CHUNK = 1 << 20  # bytes that are hashed at a time
 
 
 class TrainingOverlap(NamedTuple):
@@ -54,7 +59,8 @@ def scored_images(
         if unseen:
             raise DatasetUnusable(f"the bundle {name} does not say which images trained it")
         return labelled, TrainingOverlap()
-    left = tuple(image for image in images if _digest(image.path) not in trained)
+    digests = _digests([image.path for image in images])
+    left = tuple(image for image, each in zip(images, digests, strict=True) if each not in trained)
     count = len(images) - len(left)
     if not unseen:
         return labelled, TrainingOverlap(count)
@@ -80,9 +86,18 @@ def _splits(manifest: Manifest) -> list[str]:
     return split.split(" + ") if isinstance(split, str) else []
 
 
-def _digest(path: Path) -> str:
+def _digests(paths: Sequence[Path]) -> list[str]:
+    """The SHA-256 of each file in hexadecimal, with a progress bar over their bytes."""
+    found = []
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with bytes_bar("hashing", sum(path.stat().st_size for path in paths)) as advance:
+            for path in paths:
+                digest = hashlib.sha256()
+                with open_regular(path) as file:
+                    while chunk := file.read(CHUNK):
+                        digest.update(chunk)
+                        advance(len(chunk))
+                found.append(digest.hexdigest())
     except OSError as error:
-        raise DatasetUnusable(f"{path}: {error.strerror}") from error
+        raise DatasetUnusable(f"{error.filename}: {error.strerror}") from error
+    return found

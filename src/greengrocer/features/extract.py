@@ -1,14 +1,17 @@
 """Labelled images on disk to features, on all processors, with a progress bar."""
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
+from greengrocer.context import Context
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, ImageRefused
@@ -21,10 +24,13 @@ from greengrocer.features.backbone import (
     make_embedder,
 )
 from greengrocer.features.cache import FeatureCache
-from greengrocer.imaging.decode import decode
+from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.imaging.decode import plan_decode
 from greengrocer.imaging.geometry import Geometry, fit
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.serving.resources import usable_processors
+
+MEMORY = 1_500_000_000  # bytes that all images together may take while they are decoded
 
 
 class Extracted(NamedTuple):
@@ -34,6 +40,17 @@ class Extracted(NamedTuple):
     digests: tuple[str, ...]
 
 
+class Readable(NamedTuple):
+    """What can be read of M files: the features of N images, and the file that each one is.
+
+    ``rows`` are places among the files; ``unreadable`` says of every other why it cannot be read.
+    """
+
+    extracted: Extracted
+    rows: tuple[int, ...]
+    unreadable: dict[int, str]
+
+
 class Embedder:
     """A backbone behind the product's own decoding, with a cache."""
 
@@ -41,41 +58,75 @@ class Embedder:
         """``graph`` is an ONNX file and ``digest`` its SHA-256; see ``make_embedder``."""
         self._graph = graph
         self._embed: Embed | None = None
+        self._loading = threading.Lock()
         self._geometry = geometry
         self._channels = channels
         self._cache = FeatureCache(digest, channels)
+        self._budget = DecodeBudget(MEMORY)
 
     def extract(self, paths: Sequence[Path], threads: int | None = None) -> Extracted:
         """The features of the images at ``paths``; raises DatasetUnusable for one unreadable."""
-        if not paths:
-            return Extracted(np.zeros((0, self._channels), np.float32), ())
-        if self._embed is None:
-            self._embed = make_embedder(self._graph)
+        found = self.extract_readable(paths, threads)
+        for row, why in found.unreadable.items():
+            raise DatasetUnusable(f"{paths[row]}: {why}")
+        return found.extracted
+
+    def extract_readable(self, paths: Sequence[Path], threads: int | None = None) -> Readable:
+        """The features of all images at ``paths`` that can be read; each is decoded once.
+
+        An image that is in the cache was decoded before, so it is not decoded again.
+        """
         with ThreadPoolExecutor(threads or usable_processors(), "features") as pool:
             try:
                 found = pool.map(self._one, paths)
-                rows = list(tqdm(found, "features", len(paths), unit="image", mininterval=1))
+                done = list(tqdm(found, "features", len(paths), unit="image", disable=None))
             finally:
                 pool.shutdown(cancel_futures=True)
-        features, digests = zip(*rows, strict=True)
-        return Extracted(np.stack(features), digests)
+        read = {row: each for row, each in enumerate(done) if not isinstance(each, str)}
+        features = np.zeros((len(read), self._channels), np.float32)
+        for place, (row, _) in enumerate(read.values()):
+            features[place] = row
+        extracted = Extracted(features, tuple(digest for _, digest in read.values()))
+        unreadable = {row: each for row, each in enumerate(done) if isinstance(each, str)}
+        return Readable(extracted, tuple(read), unreadable)
 
-    def _one(self, path: Path) -> tuple[Floats, str]:
-        assert self._embed is not None
+    def features(self, digest: str, decoded: Callable[[], Image.Image]) -> Floats:
+        """The features float32 [channels] of one image, by the SHA-256 of its file.
+
+        ``decoded`` gives the image where its features are not in the cache: decoded for the size
+        of the geometry. May be called from several threads.
+        """
+        kept = self._cache.get(digest)
+        if kept is not None:
+            return kept
+        found: Floats = self._embedder()(fit(decoded(), self._geometry)[None])[0]
+        self._cache.put(digest, found)
+        return found
+
+    def _one(self, path: Path) -> tuple[Floats, str] | str:
+        """The features and the SHA-256 of the image at ``path``, or why it cannot be read."""
         try:
             data = read_regular(path, MAX_IMAGE_BYTES)
             digest = hashlib.sha256(data).hexdigest()
-            kept = self._cache.get(digest)
-            if kept is not None:
-                return kept, digest
-            pixels = fit(decode(data, self._geometry.size), self._geometry)
+            return self.features(digest, lambda: self._decode(data)), digest
         except OSError as error:
-            raise DatasetUnusable(f"{path}: {error.strerror or error}") from error
+            return error.strerror or str(error)
         except ImageRefused as error:
-            raise DatasetUnusable(f"{path}: {error}") from error
-        features = self._embed(pixels[None])[0]
-        self._cache.put(digest, features)
-        return features, digest
+            return str(error)
+        except MemoryError:
+            return "there is too little memory to decode it"
+
+    def _decode(self, data: bytes) -> Image.Image:
+        plan = plan_decode(data, self._geometry.size)
+        with self._budget.reserve(plan.memory_bytes, Context()):
+            return plan.decode()
+
+    def _embedder(self) -> Embed:
+        """Load the backbone when the first image needs it."""
+        with self._loading:
+            if self._embed is None:
+                self._embed = make_embedder(self._graph)
+            return self._embed
 
 
 def shipped_embedder() -> Embedder:

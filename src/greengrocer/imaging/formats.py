@@ -59,9 +59,6 @@ class Format(StrEnum):
         return format("WebP" if self is Format.WEBP else self.value, spec)
 
 
-HEIF_FORMATS = (Format.HEIC, Format.AVIF)  # need the extra `heif`
-
-
 class Header(NamedTuple):
     """Format and size of an image. Width and height are in pixels, as stored."""
 
@@ -127,11 +124,6 @@ def suffixes() -> frozenset[str]:
     return _BASE_SUFFIXES | (_HEIF_SUFFIXES if heif.is_installed() else frozenset())
 
 
-def suffixes_of_extra() -> frozenset[str]:
-    """The suffixes that only the extra ``heif`` would add: empty if it is installed."""
-    return _HEIF_SUFFIXES - suffixes()
-
-
 def is_supported(first: bytes) -> bool:
     """Whether a file that begins with ``first``, 16 bytes or more, is in a format supported here.
 
@@ -142,6 +134,14 @@ def is_supported(first: bytes) -> bool:
     except ImageRefused:
         return False
     return kind is not None or (heif.is_installed() and first[8:12] in _HEIF_BRANDS)
+
+
+def foreign_format(first: bytes) -> str | None:
+    """The name of the format that ``first`` tells, where it is known and not supported here."""
+    if first[4:8] == b"ftyp" and first[8:12] in _HEIF_BRANDS and not heif.is_installed():
+        return "AVIF" if first[8:12] == b"avif" else "HEIC"
+    names = (name for offset, magic, name in _FOREIGN if first.startswith(magic, offset))
+    return next(names, None)
 
 
 def _sniff(data: bytes) -> Format | None:

@@ -13,7 +13,7 @@ from greengrocer.errors import UsageError
 from greengrocer.importing.ending import Ending
 from greengrocer.importing.graph import PREFIX, Array, Growing, attribute, given_way
 from greengrocer.importing.preprocessing import ONE, ZERO, Preprocessing
-from greengrocer.importing.source import Source, open_session
+from greengrocer.importing.source import Source, open_session, run_session
 
 PIXELS = "pixels"  # uint8 [N, H, W, 3]
 CUT = f"{PREFIX}cut"  # float32: what the body ends in
@@ -70,14 +70,14 @@ def _folded(
     growing = Growing(source.model)
     growing.give_way(RESERVED)
     front = _front(growing, source, how)
-    growing.rename(given_way(source.input, RESERVED), front)
-    if batch == BATCH and source.batch is not None:
-        _free_batch(growing.graph, source.batch)
     growing.graph.node.append(
         helper.make_node(
             "Cast", [given_way(cut_tensor(ending), RESERVED)], [CUT], CUT, to=TensorProto.FLOAT
         )
     )
+    growing.rename(given_way(source.input, RESERVED), front)
+    if batch == BATCH and source.batch is not None:
+        _free_batch(growing.graph, source.batch)
     width, height = size
     pixels = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [batch, height, width, 3])
     return growing.finish(pixels, [_unshaped(CUT)])
@@ -143,16 +143,8 @@ def _takes_two(model: onnx.ModelProto, size: Size) -> bool:
 
 
 def _run(model: onnx.ModelProto, what: str, pixels: Array) -> Array:
-    session = open_session(model, what)
-    try:
-        (found,) = session.run(None, {PIXELS: pixels})
-    except Exception as error:  # its exceptions have no common base
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(
-            f"{what} does not run on an image of {pixels.shape[2]} x {pixels.shape[1]} pixels: "
-            f"{reason}"
-        ) from error
-    return np.asarray(found)
+    (found,) = run_session(open_session(model, what), None, {PIXELS: pixels}, what)
+    return found
 
 
 def _blank(size: Size, count: int) -> Array:

@@ -1,6 +1,9 @@
 """An ONNX graph that is read and extended, whatever its opset."""
 
+import copy
 from collections.abc import Iterable, Sequence, Set
+from contextlib import suppress
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -75,6 +78,24 @@ class Reading:
         while (node := self.maker.get(name)) is not None and node.op_type in allowed:
             name = node.input[0]
         return name
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put each node behind those that make what it reads, as ONNX wants it.
+
+    Converters to float16 append their casts at the end. A circle stays as it is.
+    """
+    maker = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    before = {
+        index: {maker[name] for name in read_by(node) if name in maker} - {index}
+        for index, node in enumerate(graph.node)
+    }
+    if all(earlier < index for index, all_of in before.items() for earlier in all_of):
+        return
+    with suppress(CycleError):
+        ordered = [copy.deepcopy(graph.node[k]) for k in TopologicalSorter(before).static_order()]
+        del graph.node[:]
+        graph.node.extend(ordered)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
@@ -158,7 +179,7 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
     for node in reversed(graph.node):  # a valid graph is sorted
         if needed & set(node.output):
             kept.append(node)
-            needed |= _read_by(node)
+            needed |= read_by(node)
     kept.reverse()
     constants = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.node[:], graph.initializer[:]
@@ -166,13 +187,13 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(constants)
 
 
-def _read_by(node: onnx.NodeProto) -> set[str]:
+def read_by(node: onnx.NodeProto) -> set[str]:
     """What a node reads, the graphs within it included."""
     names = set(node.input)
     for each in node.attribute:
         for inner in [each.g, *each.graphs]:
             for below in inner.node:
-                names |= _read_by(below)
+                names |= read_by(below)
             names |= {output.name for output in inner.output}
     return names
 

@@ -49,7 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
         tree = json.loads(read_regular(path, MAX_SETTINGS_BYTES))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(tree, dict):
         raise UsageError(f"{path} is not a JSON object")
@@ -141,10 +141,15 @@ def _ultralytics(source: Source, classes: tuple[str, ...] | None) -> Found:
         )
     try:
         names = ast.literal_eval(metadata.get("names", "None"))
-        height, width = ast.literal_eval(metadata.get("imgsz", "[224, 224]"))
+        size = ast.literal_eval(metadata.get("imgsz", "224"))
+        height, width = (size, size) if isinstance(size, int) else map(int, size)
         ordered = tuple(str(names[k]) for k in range(len(names))) if names else None
-    except (ValueError, SyntaxError, KeyError, TypeError) as error:
-        raise UsageError(f"{source.path} has metadata of an unknown form: {error}") from error
+    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        raise UsageError(
+            f"{source.path} has metadata of an unknown form ({reason}): give --labels, --size and "
+            "--preset ultralytics"
+        ) from error
     preset = PRESETS["ultralytics"]
     found = Preprocessing(
         preset.mean, preset.std, preset.shape, (width, height), preset.crop, origin="its metadata"

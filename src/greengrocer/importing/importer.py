@@ -11,28 +11,27 @@ import numpy as np
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines.engine import Floats
-from greengrocer.errors import DatasetUnusable, UsageError
+from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.importing.answers import Raw, answer_photos
 from greengrocer.importing.calibration import Calibration, calibrate
+from greengrocer.importing.doubts import tell_doubts
 from greengrocer.importing.fold import Body
 from greengrocer.importing.frameworks import is_plain_jpeg
-from greengrocer.importing.gate import Verdict, judge_int8, measure_speedup
+from greengrocer.importing.gate import Verdict
 from greengrocer.importing.head import answer_graph
 from greengrocer.importing.hints import find_hints
 from greengrocer.importing.labels import read_labels, taxonomy_of
+from greengrocer.importing.ladder import Climbed, climb
 from greengrocer.importing.order import Order
-from greengrocer.importing.photos import Photos, labels_of, read_photos, read_pixels
+from greengrocer.importing.photos import Photos, labels_of, read_photos
 from greengrocer.importing.preprocessing import (
     choose_preprocessing,
     input_size,
 )
 from greengrocer.importing.proof import PROBES, Row, check, prove
-from greengrocer.importing.quantise import quantise
 from greengrocer.importing.source import read_source
 from greengrocer.importing.understand import Tell, Understood, understand
 from greengrocer.importing.write import write
-
-RANGES = 200  # photos that set int8's ranges
 
 Probabilities = Callable[[bytes], Floats]
 Opener = Callable[[Path], Probabilities]  # a bundle's directory to what answers by it
@@ -43,8 +42,7 @@ class Imported(NamedTuple):
 
     rows: list[Row]
     taxonomy: Taxonomy
-    verdict: Verdict
-    temperature: float
+    precision: Shipped
 
 
 def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
@@ -60,56 +58,54 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
     found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
     taxonomy = taxonomy_of(order.model, found.head.classes, names, order.coarse)
     found = found._replace(head=replace(found.head, coarse_of=taxonomy.coarse_of))
-    photos = read_photos(order.photos, taxonomy.classes) if order.photos else None
-    body, verdict, calibration = _measure(found, photos, taxonomy, order, tell)
+    photos = _photos(order, taxonomy, tell)
+    shipped, calibration = _measure(found, photos, taxonomy, order, tell)
     head = replace(
         found.head, temperature=calibration.temperature, prototypes=calibration.prototypes
     )
-    graph = answer_graph(body, found.ending, head)
+    graph = answer_graph(shipped.body, found.ending, head)
     probes = _probes(photos)
     order.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=order.out.parent) as beside:
         made = Path(beside) / "bundle"
-        write(order, found, graph, head, taxonomy, calibration, verdict, photos, probes, made)
-        rows = _prove(found, probes, calibration.temperature, open_bundle(made), verdict, order)
+        write(order, found, graph, head, taxonomy, calibration, shipped, photos, probes, made)
+        rows = _prove(found, probes, calibration.temperature, open_bundle(made), shipped, order)
         made.rename(order.out)
-    return Imported(rows, taxonomy, verdict, calibration.temperature)
+    return Imported(rows, taxonomy, shipped.precision)
+
+
+def _photos(order: Order, taxonomy: Taxonomy, tell: Tell) -> Photos | None:
+    if order.photos is None:
+        return None
+    return read_photos(
+        order.photos,
+        taxonomy.classes,
+        tell,
+        coarse=order.photos_coarse,
+        exclude=order.exclude,
+    )
 
 
 def _measure(
     found: Understood, photos: Photos | None, taxonomy: Taxonomy, order: Order, tell: Tell
-) -> tuple[Body, Verdict, Calibration]:
+) -> tuple[Climbed, Calibration]:
     """Which body ships, and what the photos tell about its answers."""
     if photos is None:
         tell("photos: none, so it is not calibrated and has no known score (give --data)")
         why = "int8 needs photos, which set its ranges and judge it: give --data"
-        return found.body, Verdict(False, why), Calibration()
+        return Climbed(found.body, "float32", Verdict(False, why)), Calibration()
     tell(f"photos: {len(photos.fitting)} fit, {len(photos.judging)} judge")
+    tell_doubts(found, photos.judging, taxonomy.classes, tell)
     truth = labels_of(photos.judging)
     judged = _answers(found, found.body, photos.judging)
-    body, verdict = found.body, Verdict(False, "int8 was not wanted")
+    shipped = Climbed(found.body, "float32", Verdict(False, "int8 was not wanted"))
     if order.allow_int8:
-        tell(f"int8: quantising with {min(RANGES, len(photos.fitting))} photos, then judging")
-        body, verdict, judged = _try_int8(found, photos, judged)
-    tell(f"precision: {'int8' if verdict.ships else 'float32'}, since {verdict.why}")
-    fitted = _answers(found, body, photos.fitting)
+        shipped = climb(found, photos, judged, tell)
+    tell(f"precision: {shipped.precision}, since {shipped.verdict.why}")
+    judged = shipped.judged or judged
+    fitted = _answers(found, shipped.body, photos.fitting)
     of_fitting = labels_of(photos.fitting)
-    return body, verdict, calibrate(fitted, of_fitting, judged, truth, taxonomy.coarse_of)
-
-
-def _try_int8(found: Understood, photos: Photos, in_float: Raw) -> tuple[Body, Verdict, Raw]:
-    order = np.random.default_rng(0).permutation(len(photos.fitting))[:RANGES]
-    sample = [read_pixels(photos.fitting[int(k)].path, found.geometry) for k in order]
-    try:
-        body = quantise(found.body, sample)
-        in_int8 = _answers(found, body, photos.judging)
-    except UsageError as error:
-        if isinstance(error, DatasetUnusable):
-            raise
-        return found.body, Verdict(False, str(error)), in_float
-    speedup = measure_speedup(found.raw(), found.raw(body))
-    verdict = judge_int8(in_float.logits, in_int8.logits, labels_of(photos.judging), speedup)
-    return (body, verdict, in_int8) if verdict.ships else (found.body, verdict, in_float)
+    return shipped, calibrate(fitted, of_fitting, judged, truth, taxonomy.coarse_of)
 
 
 def _answers(found: Understood, body: Body, photos: Sequence[LabelledImage]) -> Raw:
@@ -132,11 +128,11 @@ def _prove(
     probes: Sequence[Path],
     temperature: float,
     bundle: Probabilities,
-    verdict: Verdict,
+    shipped: Climbed,
     order: Order,
 ) -> list[Row]:
     """Compare on the probes; raises UsageError where float is not the source."""
     rows = prove(found.reference, found.raw(), bundle, probes, found.geometry, temperature)
     exact = found.source.type != np.float16 and not order.scaled
-    check(rows, str(order.model), exact=exact, is_int8=verdict.ships)
+    check(rows, str(order.model), exact=exact, is_int8=shipped.verdict.ships)
     return rows

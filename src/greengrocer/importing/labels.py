@@ -1,27 +1,50 @@
 """The names of the classes, and the coarse class of each, from files that a person names."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import check_name
 
+NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:,;]\s*|\s+)(.+)")  # as "0 tench", "0: tench", "0,tench"
+WORDNET = re.compile(r"n\d{8}\s+(.+)")  # as "n01440764 tench, Tinca tinca"
+
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """One name a line; or JSON, a list, or an object of class ids. Raises UsageError."""
+    """One name a line, each behind its class id or not; or JSON. Raises UsageError.
+
+    The JSON is a list of names, an object of class ids and names either way round, or an object
+    with such a one as ``id2label``.
+    """
     text = _text(path)
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise UsageError(
+            f"{path} is YAML, which is not read: write the names into a .txt, one a line"
+        )
+    if path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{"):
         return _from_json(path, text)
     lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:
         raise UsageError(f"{path}, line {lines.index('') + 1} is empty: each line names a class")
-    return tuple(lines)
+    return _without_ids(lines)
+
+
+def _without_ids(lines: Sequence[str]) -> tuple[str, ...]:
+    """The names in ``lines``, in the order of the class ids where each line begins with its own."""
+    numbered = [found for line in lines if (found := NUMBERED.fullmatch(line))]
+    by_id = {int(found[1]): found[2] for found in numbered}
+    if len(numbered) == len(lines) and sorted(by_id) == list(range(len(lines))):
+        return tuple(by_id[index] for index in range(len(lines)))
+    synsets = [found[1] for line in lines if (found := WORDNET.fullmatch(line))]
+    return tuple(synsets if len(synsets) == len(lines) else lines)
 
 
 def taxonomy_of(
@@ -37,7 +60,10 @@ def taxonomy_of(
             "name a line, in the order of the class ids"
         )
     if len(names) != classes:
-        raise UsageError(f"{model} has {classes} classes, but there are {len(names)} labels")
+        hint = ""
+        if len(names) == classes - 1:
+            hint = ": if its class 0 is the background, as in TensorFlow-Slim, name that first"
+        raise UsageError(f"{model} has {classes} classes, but there are {len(names)} labels{hint}")
     count = Counter(names)
     unique = tuple(
         f"{name} ({index})" if count[name] > 1 else name for index, name in enumerate(names)
@@ -59,7 +85,7 @@ def _groups(path: Path, classes: Sequence[str]) -> list[str]:
     found = {}
     for number, line in enumerate(_text(path).splitlines(), start=1):
         name, comma, group = line.rpartition(",")
-        if not line.strip():
+        if not line.strip() or (number, line.strip()) == (1, "class,coarse"):
             continue
         if not comma or name.strip() not in classes or not group.strip():
             raise UsageError(
@@ -77,14 +103,26 @@ def _from_json(path: Path, text: str) -> tuple[str, ...]:
     try:
         tree = json.loads(text)
         if isinstance(tree, dict):
-            by_id = {int(key): value for key, value in tree.items()}
-            tree = [by_id[index] for index in range(len(by_id))]
+            tree = _in_order(tree.get("id2label", tree))
         # Keras' list for ImageNet: {"0": ["n01440764", "tench"], ...}
-        return tuple(str(each[-1] if isinstance(each, list) else each) for each in tree)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        names = tuple(each[-1] if isinstance(each, list) else each for each in tree)
+        sound = isinstance(tree, list) and all(isinstance(name, str) for name in names)
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise UsageError(
-            f"{path} is neither a JSON list of names nor an object of class ids 0, 1, 2, ..."
+            f"{path} is neither a JSON list of names nor an object of class ids 0, 1, 2, ... and "
+            "names: write the names into a .txt, one a line"
         ) from error
+    if not sound:
+        raise UsageError(f"{path} has a name that is no text: write the names into a .txt")
+    return names
+
+
+def _in_order(tree: dict[str, Any]) -> list[Any]:
+    """The names of ``{"0": "fig"}``, or of ``{"fig": 0}`` as Keras' ``class_indices`` has it."""
+    if all(isinstance(value, int) for value in tree.values()):
+        tree = {str(index): name for name, index in tree.items()}
+    by_id = {int(key): value for key, value in tree.items()}
+    return [by_id[index] for index in range(len(tree))]
 
 
 def _text(path: Path) -> str:

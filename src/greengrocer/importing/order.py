@@ -1,5 +1,6 @@
 """What a person asks of ``greengrocer import``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from greengrocer.importing.source import Layout
 
 @dataclass(frozen=True)
 class Order:
-    """What a person asked for. ``allow_int8``: the gate may choose it."""
+    """What a person asked for. ``allow_int8``: the gate may choose it.
+
+    ``photos_coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
+    """
 
     model: Path
     out: Path
@@ -18,6 +22,8 @@ class Order:
     coarse: Path | None = None
     config: Path | None = None
     photos: Path | None = None
+    photos_coarse: str | None = None
+    exclude: Sequence[str] = ()
     wishes: Wishes = field(default_factory=Wishes)
     layout: Layout | None = None
     output: str | None = None

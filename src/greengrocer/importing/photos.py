@@ -1,57 +1,90 @@
 """Photos at hand, labelled with the model's classes: some to fit with, some to judge by."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from greengrocer.datasets.dataset import LabelledImage, has_splits, read_split
+from greengrocer.datachecks.files import open_all
+from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.datasets.layouts.read import Collection, FoundImage, read_collection
 from greengrocer.errors import DatasetUnusable, ImageRefused, UsageError
 from greengrocer.figures.score import ClassIds
 from greengrocer.imaging.fitted import decode_fitted
 from greengrocer.imaging.geometry import Geometry, Pixels
+from greengrocer.importing.matching import match_classes
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
-from greengrocer.suggestions import did_you_mean
 
 FEWEST = 20  # that judge: fewer set no threshold
+SHOWN = 5  # files that cannot be read
 
 
 @dataclass(frozen=True)
 class Photos:
     """``fitting`` set int8's ranges and the prototypes; ``judging`` the temperature and the rest.
 
-    ClassIds are class ids of the model. No photo is in both.
+    ClassIds are class ids of the model. No photo is in both. Each has its digest.
     """
 
     fitting: tuple[LabelledImage, ...]
     judging: tuple[LabelledImage, ...]
 
-    @property
-    def all(self) -> tuple[LabelledImage, ...]:
-        """Both."""
-        return self.fitting + self.judging
 
+def read_photos(
+    source: Path,
+    classes: Sequence[str],
+    tell: Callable[[str], None],
+    *,
+    coarse: str | None = None,
+    exclude: Sequence[str] = (),
+) -> Photos:
+    """The labelled photos at ``source``, of any layout; ``tell`` gets what is left out, and why.
 
-def read_photos(directory: Path, classes: Sequence[str]) -> Photos:
-    """The labelled photos below ``directory``; raises DatasetUnusable or UsageError.
-
-    Splits that the directory has are kept: "train" fits, "val" judges. Else every second photo of
-    a class judges, in the order of their digests.
+    Where there is a split "train" and another, "train" fits, and "val" or else "test" judges. Else
+    every second photo of a class judges, in the order of their digests. Raises DatasetUnusable or
+    UsageError.
     """
-    if has_splits(directory):
-        fitting, judging = (_relabelled(directory, split, classes) for split in ("train", "val"))
-        return _checked(directory, Photos(fitting, judging))
+    found = read_collection(source, coarse=coarse, exclude=exclude)
+    ids = match_classes(found.taxonomy.classes, classes, source, tell)
+    matched = [image for image in found.images if image.label in ids]
+    opened = open_all([image.path for image in matched])
+    for each in opened.unreadable[:SHOWN]:
+        tell(f"left out {each.path}: {each.why}")
+    if len(opened.unreadable) > SHOWN:
+        tell(f"left out {len(opened.unreadable) - SHOWN} more files that cannot be read")
+    digests = {each.path: each.digest for each in opened.images}
+    fit, judge = _sides(found, [image for image in matched if image.path in digests])
+    photos = Photos(
+        *(
+            tuple(LabelledImage(each.path, ids[each.label], digests[each.path]) for each in side)
+            for side in (fit, judge)
+        )
+    )
+    return _checked(source, photos if judge else _halved(photos.fitting))
+
+
+def _sides(
+    found: Collection, images: Sequence[FoundImage]
+) -> tuple[list[FoundImage], list[FoundImage]]:
+    """The images that fit and those that judge, by their splits; all on one side without them."""
+    splits = {image.split for image in images}
+    judging = next((name for name in ("val", "test") if name in splits), None)
+    if not found.has_splits or judging is None or "train" not in splits:
+        return list(images), []
+    fit = [image for image in images if image.split == "train"]
+    return fit, [image for image in images if image.split == judging]
+
+
+def _halved(photos: Sequence[LabelledImage]) -> Photos:
     fit: list[LabelledImage] = []
     judge: list[LabelledImage] = []
-    photos = _relabelled(directory, "train", classes)
     for label in sorted({photo.label for photo in photos}):
-        of_class = [(digest(photo.path), photo) for photo in photos if photo.label == label]
+        of_class = [(photo.digest or "", photo) for photo in photos if photo.label == label]
         unique = dict(sorted(of_class, key=lambda each: each[0]))  # a copy cannot be in both
         for index, photo in enumerate(unique.values()):
             (judge if index % 2 else fit).append(photo)
-    return _checked(directory, Photos(tuple(fit), tuple(judge)))
+    return Photos(tuple(fit), tuple(judge))
 
 
 def read_photo(path: Path) -> bytes:
@@ -75,35 +108,11 @@ def labels_of(photos: Sequence[LabelledImage]) -> ClassIds:
     return np.array([photo.label for photo in photos], np.int64)
 
 
-def digest(path: Path) -> str:
-    """The SHA-256 of a photo, in hexadecimal."""
-    return hashlib.sha256(read_photo(path)).hexdigest()
-
-
-def _relabelled(directory: Path, split: str, classes: Sequence[str]) -> tuple[LabelledImage, ...]:
-    """The photos of a split, their labels the model's: folders are matched by name."""
-    found = read_split(directory, split)
-    by_name = {_plain(name): index for index, name in enumerate(classes)}
-    ids = []
-    for name in found.taxonomy.classes:
-        if _plain(name) not in by_name:
-            raise UsageError(
-                f"{directory} has photos of {name!r}, which is no class of the model"
-                f"{did_you_mean(name, list(classes))}: rename the folder as the labels have it, or "
-                "move it away"
-            )
-        ids.append(by_name[_plain(name)])
-    return tuple(LabelledImage(each.path, ids[each.label]) for each in found.pictures)
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", " ").replace("-", " ").strip()
-
-
-def _checked(directory: Path, photos: Photos) -> Photos:
+def _checked(source: Path, photos: Photos) -> Photos:
     if len(photos.judging) < FEWEST:
+        count = len(photos.fitting) + len(photos.judging)
         raise UsageError(
-            f"{directory} has {len(photos.all)} photos, of which {len(photos.judging)} can judge: "
-            f"at least {FEWEST} must, so give {2 * FEWEST} or more, or leave out --data"
+            f"{source} has {count} photos of the model's classes, of which {len(photos.judging)} "
+            f"can judge: at least {FEWEST} must, so give {2 * FEWEST} or more, or leave out --data"
         )
     return photos

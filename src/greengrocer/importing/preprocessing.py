@@ -20,6 +20,7 @@ Shape = Literal["squeeze", "crop", "letterbox"]
 
 WHITE = 255.0
 HALF: Triple = (127.5, 127.5, 127.5)
+LEAST_STD = 1e-6
 ZERO: Triple = (0.0, 0.0, 0.0)
 ONE: Triple = (1.0, 1.0, 1.0)
 IMAGENET_MEAN: Triple = (0.485 * WHITE, 0.456 * WHITE, 0.406 * WHITE)
@@ -128,8 +129,8 @@ def choose_preprocessing(
             f"({', '.join(PRESETS)}), or --mean and --std, with --crop if the middle is cut out"
         )
     found = _over(found, said)
-    if any(part <= 0 for part in found.std):
-        raise UsageError("--std must be above 0")
+    if any(part < LEAST_STD for part in found.std):
+        raise UsageError(f"the deviation of pixels must be over 0 ({found.origin}): give --std")
     if source.type == "uint8" and (found.mean, found.std) != (ZERO, ONE):
         raise UsageError(
             f"{source.path} takes bytes, from which nothing can be subtracted before: leave out "

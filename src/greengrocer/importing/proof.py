@@ -1,5 +1,6 @@
 """The proof of an import: probes answered by the source as its framework does it, and by us."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from greengrocer.importing.frameworks import normalise, prepare
 from greengrocer.importing.graph import Array
 from greengrocer.importing.photos import read_photo
 from greengrocer.importing.preprocessing import Preprocessing
-from greengrocer.importing.source import Source, two_sided
+from greengrocer.importing.source import Source, run_session, two_sided
 
 ALONE = 1e-4  # of a probability, for the same pixels
 WHOLE = 1e-3  # of a probability, from the bytes of an image file
@@ -55,6 +56,12 @@ class Reference:
         self.gives_probabilities = gives_probabilities
         self._session = source.session()
 
+    def behind(self, how: Preprocessing) -> "Reference":
+        """The same graph behind another preprocessing."""
+        other = copy.copy(self)
+        other.how = how
+        return other
+
     def logits(self, data: bytes) -> Floats:
         """Logits [classes] of an image file."""
         return self._logits(prepare(data, self.how, self.size, self.source))
@@ -68,7 +75,8 @@ class Reference:
         if self.source.batch is not None:
             prepared = np.repeat(prepared, self.source.batch, axis=0)
         feed = {self.source.input: prepared}
-        (found,) = self._session.run([self.source.output], feed)
+        what = str(self.source.path)
+        (found,) = run_session(self._session, [self.source.output], feed, what)
         return np.asarray(two_sided(found)[0])
 
     def _logits(self, prepared: Array) -> Floats:

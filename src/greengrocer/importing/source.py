@@ -1,5 +1,7 @@
 """Read an ONNX classifier: its input, its output, and what its producer wrote into it."""
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,9 @@ from greengrocer.importing.graph import (
     attribute,
     opset,
     shape_of,
+    sort_nodes,
 )
+from greengrocer.regular_files import open_regular
 
 MOST_BYTES = 1_900_000_000  # protobuf's limit is 2 GiB
 FATAL_ONLY = 4
@@ -77,7 +81,9 @@ def read_source(path: Path, layout: Layout | None = None, output: str | None = N
         )
     layout = layout or _layout(path, model, inputs[0].name, shape)
     if shape[1 if layout == "NCHW" else 3] not in (3, None):
-        raise UsageError(f"{path} takes images of {_described(shape, kind)}, which are not RGB")
+        raise UsageError(
+            f"{path} takes images of {_described(shape, kind)}, not of RGB, which are wanted"
+        )
     height, width = shape[2:] if layout == "NCHW" else shape[1:3]
     scores = _scores(path, model, output)
     return Source(
@@ -109,6 +115,20 @@ def open_session(model: onnx.ModelProto, what: str) -> ort.InferenceSession:
         raise UsageError(f"{what} does not load in ONNX Runtime: {reason}") from error
 
 
+def run_session(
+    session: ort.InferenceSession, outputs: Sequence[str] | None, feed: dict[str, Array], what: str
+) -> list[Array]:
+    """What ``session`` answers; raises UsageError where it fails, as for want of memory."""
+    try:
+        return [np.asarray(each) for each in session.run(outputs, feed)]
+    except Exception as error:  # its exceptions have no common base
+        (shape,) = (each.shape for each in feed.values())
+        reason = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"{what} does not run on an input of {' x '.join(map(str, shape))}: {reason}"
+        ) from error
+
+
 def two_sided(scores: Array) -> Array:
     """Scores as float32 [N, classes], where they came with further sides of 1."""
     return np.asarray(scores, np.float32).reshape(len(scores), -1)
@@ -116,18 +136,58 @@ def two_sided(scores: Array) -> Array:
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
-        size = path.stat().st_size
-        model = onnx.load(path) if size <= MOST_BYTES else onnx.ModelProto()
-        if size <= MOST_BYTES:
-            onnx.checker.check_model(model)
+        model = _parse(path)
+        # It refuses files that are elsewhere, are links, or lack what is claimed.
+        onnx.load_external_data_for_model(model, str(path.parent))
+        sort_nodes(model.graph)
+        onnx.checker.check_model(model)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
+    except UsageError:
+        raise
     except Exception as error:  # of protobuf, or the checker's
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path} is not a sound ONNX model: {reason}") from error
-    if size > MOST_BYTES:
-        raise UsageError(f"{path} has {size / 1e9:.1f} GB: a bundle has at most 0.2")
+        reason = " ".join((str(error) or type(error).__name__).split())[:200]
+        raise UsageError(f"{path} is not a sound ONNX model ({reason}): export it again") from error
+    for node in _all_nodes(model):
+        if node.op_type in ("Loop", "Scan"):
+            raise UsageError(
+                f"{path} has a loop ({node.op_type}), which may never end: export it without one"
+            )
     return model
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
+            raise UsageError(f"{path} has {size / 1e9:.1f} GB: a bundle has at most 0.2")
+        # Its format is ONNX's own, whatever the file is called.
+        model = onnx.load(file, format="protobuf", load_external_data=False)
+    _check_external(path, model)
+    return model
+
+
+def _check_external(path: Path, model: onnx.ModelProto) -> None:
+    """Refuse weights in other files that claim more bytes than are read."""
+    total = 0
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "length":
+                total += max(int(entry.value), 0)
+    if total > MOST_BYTES:
+        raise UsageError(
+            f"{path} has weights of {total / 1e9:.1f} GB in another file: a bundle has at most 0.2"
+        )
+
+
+def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of the graph, of the graphs within it, and of its functions."""
+    waiting = [*model.graph.node, *(node for each in model.functions for node in each.node)]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for each in node.attribute:
+            waiting += [inner for graph in (each.g, *each.graphs) for inner in graph.node]
 
 
 def _layout(path: Path, model: onnx.ModelProto, name: str, shape: list[int | None]) -> Layout:
@@ -143,6 +203,8 @@ def _layout(path: Path, model: onnx.ModelProto, name: str, shape: list[int | Non
             return "NCHW"
         if node.op_type == "Transpose":
             return "NHWC" if attribute(node, "perm", []) == [0, 3, 1, 2] else "NCHW"
+    if first is last is False and None not in (shape[1], shape[3]):
+        return "NCHW"  # which is refused: neither side is RGB
     raise UsageError(
         f"{path} does not tell where its channels are: give --layout nchw or --layout nhwc"
     )

@@ -75,7 +75,9 @@ def _gives_probabilities(source: Source, how: Preprocessing, size: tuple[int, in
     photos = [random.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(3)]
     scores = np.stack([reference.logits_of_pixels(each) for each in photos])
     if not np.isfinite(scores).all():
-        raise UsageError(f"{source.path} answers with what is no number")
+        raise UsageError(
+            f"{source.path} answers with what is no number: are --mean and --std right?"
+        )
     between = scores.min() >= 0 and scores.max() <= 1
     return bool(between and np.all(abs(scores.sum(axis=1) - 1) <= SUM))
 

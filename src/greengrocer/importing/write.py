@@ -19,10 +19,10 @@ from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.importing.calibration import Calibration
 from greengrocer.importing.fold import PIXELS
-from greengrocer.importing.gate import Verdict
 from greengrocer.importing.head import Head
+from greengrocer.importing.ladder import Climbed
 from greengrocer.importing.order import Order
-from greengrocer.importing.photos import Photos, digest, read_pixels
+from greengrocer.importing.photos import Photos, read_pixels
 from greengrocer.importing.source import open_session
 from greengrocer.importing.understand import Understood
 from greengrocer.version import __version__
@@ -38,7 +38,7 @@ def write(
     head: Head,
     taxonomy: Taxonomy,
     calibration: Calibration,
-    verdict: Verdict,
+    shipped: Climbed,
     photos: Photos | None,
     probes: Sequence[Path],
     out: Path,
@@ -68,8 +68,8 @@ def write(
         weights=None,
         evidence=head.evidence,
         calibrated=thresholds is not None,
-        provenance=_provenance(order, found, calibration, verdict, photos, made),
-        metrics=calibration.metrics | _costs(verdict),
+        provenance=_provenance(order, found, calibration, shipped, photos, made),
+        metrics=calibration.metrics | _costs(shipped),
         trained_on=(),
     )
     goldens = choose_goldens(data, candidates or list(probes), found.geometry, taxonomy.classes)
@@ -110,15 +110,16 @@ def _description(order: Order, calibration: Calibration) -> str:
     return said
 
 
-def _costs(verdict: Verdict) -> dict[str, float]:
-    found = verdict.comparison
+def _costs(shipped: Climbed) -> dict[str, float]:
+    """What int8 costs, or what it would have cost: the last attempt."""
+    found, name = shipped.verdict.comparison, "mixed" if shipped.precision == "mixed" else "int8"
     if found is None:
         return {}
     return {
-        "held_out_int8_agreement": found.agreement,
-        "held_out_int8_gain": found.gain,
-        "held_out_int8_gain_low": found.gain_low,
-        "held_out_int8_gain_high": found.gain_high,
+        f"held_out_{name}_agreement": found.agreement,
+        f"held_out_{name}_gain": found.gain,
+        f"held_out_{name}_gain_low": found.gain_low,
+        f"held_out_{name}_gain_high": found.gain_high,
     }
 
 
@@ -126,7 +127,7 @@ def _provenance(
     order: Order,
     found: Understood,
     calibration: Calibration,
-    verdict: Verdict,
+    shipped: Climbed,
     photos: Photos | None,
     made: datetime,
 ) -> dict[str, Any]:
@@ -143,8 +144,9 @@ def _provenance(
             "evidence": "given" if found.head.evidence else found.ending.why,
             "temperature": calibration.temperature,
         },
-        "precision": "int8" if verdict.ships else "float32",
-        "why": verdict.why,
+        "precision": shipped.precision,
+        "why": shipped.verdict.why,
+        "attempts": [attempt.told() for attempt in shipped.attempts],
         "date": made.isoformat(timespec="seconds"),
         "versions": versions | {"greengrocer": __version__, "python": platform.python_version()},
     }
@@ -152,6 +154,6 @@ def _provenance(
         told["held_out"] = {"pictures": len(photos.judging)}
         told["fitted_with"] = {"pictures": len(photos.fitting)}
         told["held_out"]["sha256"] = hashlib.sha256(
-            "".join(sorted(digest(photo.path) for photo in photos.judging)).encode()
+            "".join(sorted(photo.digest or "" for photo in photos.judging)).encode()
         ).hexdigest()
     return told

@@ -8,16 +8,19 @@ import numpy as np
 
 from greengrocer.calibration.temperature import calibrated, fit_temperature, mean_nll
 from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
+from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.features.statistics import Doubles, Moments, Statistics
 from greengrocer.figures.intervals import wilson
-from greengrocer.figures.score import ClassIds
-from greengrocer.quick.discriminant import covariance, discriminant
-from greengrocer.quick.statistics import Doubles, Moments, Statistics
+from greengrocer.figures.score import ClassIds, Floats
+from greengrocer.quick.discriminant import Discriminant, discriminant
+from greengrocer.quick.shots import with_bursts
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 from greengrocer.training.recipe import Export
 
 FOLDS = 5
 ALL_KNOWN = Thresholds(0.0, 0.0, 0.0)
+NEAR_DUPLICATE = 0.97  # cosine of the features of two images; a scene's is at least 0.88
 
 
 class Calibration(NamedTuple):
@@ -50,7 +53,7 @@ def calibrate(
         rows = statistics.features[held_out].astype(np.float64)
         head = discriminant(moments)
         logits[held_out] = rows @ head.weight + head.bias
-        cosines[held_out] = nearest(rows, *prototypes(moments))
+        cosines[held_out] = nearest(rows, *prototypes(moments, head))
     raw, truth = logits[judged].astype(np.float32), statistics.labels[judged]
     temperature = fit_temperature(raw, truth)
     probabilities = calibrated(raw, temperature)
@@ -69,31 +72,48 @@ def calibrate(
 
 
 def folds_of(statistics: Statistics, seed: int) -> ClassIds:
-    """The fold of each kept image; the images of a scene stay together.
+    """The fold of each kept image; the images of a scene and of a burst stay together.
 
-    Scenes are those of docs/decisions/005. Of a class that is all one scene the images are held
-    out one by one, only exact duplicates together: its figures flatter.
+    Scenes are those of docs/decisions/005, bursts those of ``with_bursts``. Where that leaves a
+    class one group, scenes alone divide it, then near-duplicates, then nothing is kept together:
+    its figures flatter.
     """
     pictures = [LabelledImage(Path(), int(label)) for label in statistics.labels]
     rows = statistics.features.astype(np.float32)
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     scenes = np.array(group_scenes(pictures, rows))
+    groups = np.array(with_bursts(scenes.tolist(), statistics.shots, statistics.labels, rows))
     for label in np.unique(statistics.labels):
         members = np.flatnonzero(statistics.labels == label)
-        if len(set(scenes[members])) == 1:
-            scenes[members] = scenes.max() + 1 + np.arange(len(members))
-    return np.array(scene_folds(pictures, scenes.tolist(), FOLDS, seed))
+        finer = (
+            lambda of: scenes[of],
+            lambda of: np.array(_near_duplicates(rows[of])),
+            lambda of: np.arange(len(of)),
+        )
+        for divide in finer:
+            if len(set(groups[members])) > 1:
+                break
+            groups[members] = groups.max() + 1 + divide(members)
+    return np.array(scene_folds(pictures, groups.tolist(), FOLDS, seed))
 
 
-def prototypes(moments: Moments) -> tuple[Doubles, Doubles]:
+def _near_duplicates(rows: Floats) -> list[int]:
+    """A number for each of a class's features [N, D] of length 1, the same for near-duplicates."""
+    sets = DisjointSets(len(rows))
+    for one in range(len(rows)):
+        for other in np.flatnonzero(rows[one + 1 :] @ rows[one] >= NEAR_DUPLICATE).tolist():
+            sets.join(one, one + 1 + other)
+    return list(sets.numbers())
+
+
+def prototypes(moments: Moments, head: Discriminant) -> tuple[Doubles, Doubles]:
     """The centre [D] of all images, and a direction [K, D] for each class, of length 1.
 
     A direction is that of the class's mean from the centre, divided by the shrunk covariance: what
     varies much within the classes counts less. docs/decisions/021 has what was measured.
     """
     centre = moments.sums.sum(axis=0) / moments.counts.sum()
-    around = moments.sums / moments.counts[:, None] - centre
-    return centre, _of_length_one(np.linalg.solve(covariance(moments), around.T).T)
+    return centre, _of_length_one(head.whitened)
 
 
 def nearest(rows: Doubles, centre: Doubles, directions: Doubles) -> Doubles:

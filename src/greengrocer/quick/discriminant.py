@@ -9,16 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greengrocer.quick.statistics import Doubles, Moments
+from greengrocer.features.statistics import Doubles, Moments
 
 SHRINKAGE = 0.3
 
 
 class Discriminant(NamedTuple):
-    """``weight`` float64 [D, K] and ``bias`` [K]: logits, up to their scale."""
+    """``weight`` float64 [D, K] and ``bias`` [K]: logits, up to their scale.
+
+    ``whitened`` [K, D] are the class means, seen from the mean of all images and divided by the
+    covariance; see calibration.prototypes.
+    """
 
     weight: Doubles
     bias: Doubles
+    whitened: Doubles
 
 
 def discriminant(moments: Moments) -> Discriminant:
@@ -26,9 +31,13 @@ def discriminant(moments: Moments) -> Discriminant:
     means = moments.sums / moments.counts[:, None]
     centre = means.mean(axis=0)
     around = means - centre
-    solved = np.linalg.solve(covariance(moments), around.T)
-    bias = -0.5 * (solved * around.T).sum(axis=0) - centre @ solved
-    return Discriminant(solved, bias)
+    middle = moments.sums.sum(axis=0) / moments.counts.sum()
+    # One decomposition serves both: it takes most of the time.
+    both = np.concatenate([around, means - middle]).T
+    solved = np.linalg.solve(covariance(moments), both)
+    weight, whitened = solved[:, : len(means)], solved[:, len(means) :].T
+    bias = -0.5 * (weight * around.T).sum(axis=0) - centre @ weight
+    return Discriminant(weight, bias, whitened)
 
 
 def covariance(moments: Moments) -> Doubles:

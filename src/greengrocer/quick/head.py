@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from greengrocer.features.statistics import Statistics
 from greengrocer.graphs.answers import Head
 from greengrocer.quick.calibration import Calibration, prototypes
 from greengrocer.quick.discriminant import discriminant
-from greengrocer.quick.statistics import Statistics
 
 
 def make_head(
@@ -16,7 +16,7 @@ def make_head(
     """The head of all images. Its scale is the calibrated one, so its temperature is 1."""
     moments = statistics.moments()
     found = discriminant(moments)
-    centre, directions = prototypes(moments)
+    centre, directions = prototypes(moments, found)
     return Head(
         weight=(found.weight / calibration.temperature).astype(np.float32),
         bias=(found.bias / calibration.temperature).astype(np.float32),

@@ -13,14 +13,14 @@ import numpy as np
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.calibration.thresholds import Thresholds
 from greengrocer.datasets.dataset import Taxonomy
+from greengrocer.features.statistics import Doubles, Moments, Statistics, moments_of
+from greengrocer.features.statistics_file import PROTOTYPES
 from greengrocer.graphs.answers import Head
 from greengrocer.quick.calibration import Calibration
 from greengrocer.quick.discriminant import covariance
-from greengrocer.quick.statistics import Doubles, Moments, Statistics, moments_of
 
 # Calibrated logits that a taught class is given: few images of it say little of its width.
 LIFT = 1.0
-PROTOTYPES = "prototypes"  # the setting: how many directions the trained network has
 
 
 def extend(

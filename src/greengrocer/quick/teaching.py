@@ -7,7 +7,8 @@ that trained it keep their head to the bit.
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,13 @@ from greengrocer.bundles.bundle import Bundle, load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.bundles.save import check_new, replace_bundle
 from greengrocer.bundles.trained_on import LENGTH, TRAINED_ON
+from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Taxonomy
-from greengrocer.errors import UsageError
+from greengrocer.datasets.layouts.names import one_form, similar_names
+from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.features.extract import Embedder
+from greengrocer.features.statistics import Statistics
+from greengrocer.features.statistics_file import ON_TOP, pack, read_statistics
 from greengrocer.graphs.answers import Head
 from greengrocer.graphs.parts import take_apart
 from greengrocer.locks import locked
@@ -28,20 +33,24 @@ from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
 from greengrocer.quick.on_top import extend
-from greengrocer.quick.statistics import Statistics
-from greengrocer.quick.statistics_file import ON_TOP, pack, read_statistics
+from greengrocer.quick.shots import shots_of
 from greengrocer.quick.train import CALIBRATION
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.safe_text import check_name
 from greengrocer.suggestions import did_you_mean
 
 
 class Changed(NamedTuple):
-    """A bundle's new version: how many images came or went, and how good it is now."""
+    """A bundle's new version: how many images came or went, and how good it is now.
+
+    ``skipped`` images made no difference, ``unreadable`` files were left out.
+    """
 
     manifest: Manifest
     images: int
     skipped: int
     calibration: Calibration | None
+    unreadable: tuple[UnreadableFile, ...] = ()
 
 
 class _Opened(NamedTuple):
@@ -64,18 +73,29 @@ def teach(directory: Path, name: str, images: Sequence[Path], out: Path | None =
 
     The new version takes its place, or is written to the new directory ``out``.
 
-    Images that it has are skipped. Raises UsageError where the bundle cannot be taught, the class
-    trained its network, an image is of another class, or none is new; DatasetUnusable for an image
-    that cannot be read.
+    Images that it has are skipped, and files that cannot be read are left out. Raises UsageError
+    where the bundle cannot be taught, the class trained its network or is named almost as another,
+    an image is of another class, or none is new; DatasetUnusable where no image can be read.
     """
+    name = one_form(name)
     try:
         check_name(name)
     except ValueError as error:
         raise UsageError(f"--class {error}") from error
-    opened = _open(directory, out)
+    with _opened(directory, out) as opened:
+        return _teach(opened, name, images)
+
+
+def _teach(opened: _Opened, name: str, files: Sequence[Path]) -> Changed:
+    statistics, directory = opened.statistics, opened.bundle.directory
     _check_on_top(opened, name)
-    extracted = opened.embedder.extract(images)
-    statistics = opened.statistics
+    _check_similar(name, statistics.classes)
+    extracted, rows, failures = opened.embedder.extract_readable(files)
+    unreadable = tuple(UnreadableFile(files[row], why) for row, why in failures.items())
+    if not rows:
+        first = unreadable[0]
+        raise DatasetUnusable(f"no image can be read; the first is {first.path}: {first.why}")
+    images = [files[row] for row in rows]
     new = ~statistics.has(extracted.digests)
     for row in np.flatnonzero(~new).tolist():
         label = int(statistics.labels[_row_of(statistics, extracted.digests[row])])
@@ -87,10 +107,11 @@ def teach(directory: Path, name: str, images: Sequence[Path], out: Path | None =
     digests = [digest for digest, is_new in zip(extracted.digests, new, strict=True) if is_new]
     if not digests:
         raise UsageError(f"{directory} has all of these images already: nothing to teach")
-    taught = statistics.add(name, digests, extracted.features[new])
     chosen = [path for path, is_new in zip(images, new, strict=True) if is_new]
+    taught = statistics.add(name, digests, extracted.features[new], shots_of(chosen))
     count = len(taught.labels) - len(statistics.labels)
-    return _write(opened, taught, chosen, count, len(images) - count)
+    changed = _write(opened, taught, chosen, count, len(images) - count)
+    return changed._replace(unreadable=unreadable)
 
 
 def forget_class(directory: Path, name: str, out: Path | None = None) -> Changed:
@@ -98,34 +119,48 @@ def forget_class(directory: Path, name: str, out: Path | None = None) -> Changed
 
     Raises UsageError where there is no such class, it trained the network, or one would be left.
     """
-    opened = _open(directory, out)
-    statistics = opened.statistics
-    if name not in statistics.classes:
-        known = did_you_mean(name, list(statistics.classes))
-        raise UsageError(f"{directory} has no class {name!r}{known}")
-    _check_on_top(opened, name)
-    label = statistics.classes.index(name)
-    if statistics.rest is not None and statistics.rest.counts[label]:
-        raise UsageError(f"{name!r} has too many images to be forgotten: train again without it")
-    rest = statistics.without_class(name)
-    return _write(opened, rest, [], len(statistics.labels) - len(rest.labels), 0)
+    name = one_form(name)
+    with _opened(directory, out) as opened:
+        statistics = opened.statistics
+        if name not in statistics.classes:
+            known = did_you_mean(name, list(statistics.classes))
+            raise UsageError(f"{directory} has no class {name!r}{known}")
+        _check_on_top(opened, name)
+        label = statistics.classes.index(name)
+        if statistics.rest is not None and statistics.rest.counts[label]:
+            raise UsageError(
+                f"{name!r} has too many images to be forgotten: train again without it"
+            )
+        rest = statistics.without_class(name)
+        return _write(opened, rest, [], len(statistics.labels) - len(rest.labels), 0)
 
 
 def forget_images(directory: Path, images: Sequence[Path], out: Path | None = None) -> Changed:
     """Take ``images`` out of the bundle in ``directory``; a class that has no more goes, too.
 
-    Raises UsageError where it has none of them, or one class would be left.
+    Raises UsageError where it has none of them, or one class would be left; DatasetUnusable for a
+    file that cannot be read.
     """
-    opened = _open(directory, out)
-    extracted = opened.embedder.extract(images)
-    rest = opened.statistics.without_images(extracted.digests)
-    count = len(opened.statistics.labels) - len(rest.labels)
-    if not count:
-        raise UsageError(f"{directory} has none of these images: nothing to forget")
-    for name, left in zip(rest.classes, rest.counts, strict=True):
-        if not left:
-            rest = rest.without_class(name)
-    return _write(opened, rest, [], count, len(images) - count)
+    digests = [_digest(path) for path in images]
+    with _opened(directory, out) as opened:
+        rest = opened.statistics.without_images(digests)
+        count = len(opened.statistics.labels) - len(rest.labels)
+        if not count:
+            raise UsageError(f"{directory} has none of these images: nothing to forget")
+        for name, left in zip(rest.classes, rest.counts, strict=True):
+            if not left:
+                rest = rest.without_class(name)
+        return _write(opened, rest, [], count, len(images) - count)
+
+
+@contextmanager
+def _opened(directory: Path, out: Path | None) -> Iterator[_Opened]:
+    """The bundle in ``directory``, locked from the reading to the writing where it is replaced."""
+    with ExitStack() as stack:
+        if out is None and directory.is_dir():
+            # The folder around it: the bundle's own is another one after each change.
+            stack.enter_context(locked(directory.resolve().parent))
+        yield _open(directory, out)
 
 
 def _open(directory: Path, out: Path | None) -> _Opened:
@@ -143,7 +178,6 @@ def _open(directory: Path, out: Path | None) -> _Opened:
     except ValueError as error:
         raise UsageError(f"bundle {directory}: {GRAPH}: {error}") from error
     graph = backbone.SerializeToString()
-
     digest = hashlib.sha256(graph).hexdigest()
     embedder = Embedder(graph, digest, bundle.manifest.geometry, len(head.weight))
     return _Opened(bundle, statistics, settings, backbone, head, embedder, out)
@@ -153,9 +187,29 @@ def _check_on_top(opened: _Opened, name: str) -> None:
     trained = opened.settings.get(ON_TOP)
     if isinstance(trained, list) and name in trained:
         raise UsageError(
-            f"the class {name!r} trained the network of {opened.bundle.directory}: train again to "
-            "change it"
+            f"the class {name!r} trained the network of {opened.bundle.directory}: only classes "
+            "that were taught can be changed. Teach the images as a class of another name, or "
+            "train again"
         )
+
+
+def _check_similar(name: str, classes: Sequence[str]) -> None:
+    """Raise UsageError where ``name`` is a new one but for case or blanks."""
+    if name in classes:
+        return
+    for names in similar_names([*classes, name]):
+        if name in names:
+            raise UsageError(
+                f"the bundle has a class {names[0]!r}, which differs from {name!r} only by case or "
+                "blanks: name it as it is, or take another name"
+            )
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_regular(path, MAX_IMAGE_BYTES)).hexdigest()
+    except OSError as error:
+        raise DatasetUnusable(f"{path}: {error.strerror or error}") from error
 
 
 def _row_of(statistics: Statistics, digest: str) -> int:
@@ -195,10 +249,9 @@ def _write(
         written = write(content, opened.backbone, head, candidates, opened.out)
     else:
         unfinished = place.with_name(f"{place.name}.new")
-        with locked(place.parent):
-            shutil.rmtree(unfinished, ignore_errors=True)
-            written = write(content, opened.backbone, head, candidates, unfinished)
-            replace_bundle(unfinished, place)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        written = write(content, opened.backbone, head, candidates, unfinished)
+        replace_bundle(unfinished, place)
     return Changed(written, count, skipped, None if opened.on_top else calibration)
 
 

@@ -9,26 +9,28 @@ import onnx
 
 from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.save import check_new
-from greengrocer.datachecks.files import UnreadableFile, open_all
+from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Dataset, LabelledImage, is_grocery_store_dataset
 from greengrocer.datasets.layouts.read import read_collection, without
 from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
 from greengrocer.features.extract import Extracted, shipped_embedder
+from greengrocer.features.statistics import Statistics, gather
+from greengrocer.features.statistics_file import pack
 from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
-from greengrocer.quick.statistics import Statistics, gather
-from greengrocer.quick.statistics_file import pack
+from greengrocer.quick.shots import shots_of
 from greengrocer.training.recipe import Export
 
 CALIBRATION = Export()
 
 
 class Labelled(NamedTuple):
-    """Images that can be read, and the files that cannot and were left out."""
+    """Images that can be read with their features, and the files that were left out."""
 
     data: Dataset
+    extracted: Extracted
     unreadable: tuple[UnreadableFile, ...]
 
 
@@ -42,17 +44,30 @@ class Trained(NamedTuple):
     unreadable: tuple[UnreadableFile, ...]
 
 
-def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
-    """Train on the images below ``data`` and write the bundle ``out``.
+def train_quick(
+    data: Path,
+    out: Path,
+    seed: int = 7,
+    *,
+    coarse: str | None = None,
+    exclude: Sequence[str] = (),
+) -> Trained:
+    """Train on the images at ``data`` and write the bundle ``out``.
 
+    ``coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
     Raises UsageError where ``out`` exists, and DatasetUnusable for whatever is wrong with the data.
     """
     check_new(out)
-    dataset, unreadable = read_labelled(data)
-    extracted = shipped_embedder().extract([image.path for image in dataset.pictures])
+    dataset, extracted, unreadable = read_labelled(data, coarse=coarse, exclude=exclude)
     labels = np.array([image.label for image in dataset.pictures], np.int64)
     _check_contradictions(dataset, extracted)
-    statistics = gather(dataset.taxonomy.classes, extracted.digests, labels, extracted.features)
+    statistics = gather(
+        dataset.taxonomy.classes,
+        extracted.digests,
+        labels,
+        extracted.features,
+        shots_of([image.path for image in dataset.pictures]),
+    )
     calibration = calibrate(statistics, dataset.taxonomy.coarse_of, seed, CALIBRATION)
     head = make_head(statistics, calibration, dataset.taxonomy.coarse_of)
     scores = extracted.features @ head.weight + head.bias
@@ -70,24 +85,28 @@ def train_quick(data: Path, out: Path, seed: int = 7) -> Trained:
     return Trained(out, dataset, statistics, calibration, unreadable)
 
 
-def read_labelled(data: Path) -> Labelled:
+def read_labelled(
+    data: Path, *, coarse: str | None = None, exclude: Sequence[str] = ()
+) -> Labelled:
     """All labelled images at ``data``, of any layout, but those of the split "test".
 
-    Every file is opened. Raises DatasetUnusable where there are fewer than two classes, or a class
-    has no image.
+    Every file is decoded once. Raises DatasetUnusable where there are fewer than two classes, or a
+    class has no image.
     """
-    found = read_collection(data)
+    found = read_collection(data, coarse=coarse, exclude=exclude)
     tested = {image.path for image in found.images if image.split == "test"}
     learned = without(found, tested)
-    opened = open_all([image.path for image in learned.images])
-    readable = without(learned, {each.path for each in opened.unreadable})
+    paths = [image.path for image in learned.images]
+    read = shipped_embedder().extract_readable(paths)
+    unreadable = tuple(UnreadableFile(paths[row], why) for row, why in read.unreadable.items())
+    readable = without(learned, {each.path for each in unreadable})
     classes = readable.taxonomy.classes
     if len(classes) < 2:
         what = "one class" if classes else "no image that can be read"
         raise DatasetUnusable(f"{data} holds {what}: training needs at least two classes")
     images = tuple(
-        LabelledImage(image.path, image.label, each.digest)
-        for image, each in zip(readable.images, opened.images, strict=True)
+        LabelledImage(image.path, image.label, digest)
+        for image, digest in zip(readable.images, read.extracted.digests, strict=True)
     )
     counts = np.bincount([image.label for image in images], minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
@@ -95,7 +114,7 @@ def read_labelled(data: Path) -> Labelled:
         raise DatasetUnusable(
             f"{data}: the class {empty[0]!r} has no images: add some, or delete its folder"
         )
-    return Labelled(Dataset(readable.taxonomy, images), opened.unreadable)
+    return Labelled(Dataset(readable.taxonomy, images), read.extracted, unreadable)
 
 
 def bundle_name(out: Path) -> str:

@@ -1,7 +1,7 @@
 """A finished training as a bundle on disk; the rehearsal before the first step writes one, too."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +35,7 @@ class Finished(NamedTuple):
     pretrained_origin: str
     quantisation: Mapping[str, Any]  # what ships, and what each attempt cost
     curve: Sequence[Point] = ()
+    statistics: bytes = b""  # by which classes can be taught on top
 
 
 def write_bundle(
@@ -44,10 +45,12 @@ def write_bundle(
     teachers: Sequence[TeacherId],
     candidates: Sequence[Path],
     out: Path,
+    prove: Callable[[Path], None],
 ) -> None:
     """Write the bundle ``out``, with goldens from the images ``candidates``.
 
-    ``teachers`` are those of the network that ships. Raises UsageError where it is refused.
+    ``teachers`` are those of the network that ships. Raises UsageError where it is refused, and
+    what ``prove`` raises for the finished bundle, of which then nothing is at ``out``.
     """
     geometry, taxonomy, calibration = geometry_of(recipe), plan.taxonomy, finished.calibration
     chosen = choose_goldens(finished.graph, candidates, geometry, taxonomy.classes)
@@ -68,8 +71,9 @@ def write_bundle(
         metrics=calibration.metrics,
         trained_on=[picture.digest for picture in plan.shipped if picture.digest],
         limits=_limits(recipe.export),
+        statistics=finished.statistics,
     )
-    save_bundle(model, chosen, out, made)
+    save_bundle(model, chosen, out, made, prove)
 
 
 def _limits(how: Export) -> dict[str, int]:

@@ -47,9 +47,18 @@ class StepCost(NamedTuple):
 
     def image(self, network: str, size: int) -> float:
         """Seconds for one image of a training step."""
-        factor = LARGE_COST if network == LARGE_NETWORK else 1.0
-        compute = self.compute * factor * (size / MEASURED_SIZE) ** 2
+        compute = self.compute * _work(network, size)
         return max(self.load, compute) if self.device == "cuda" else self.load + compute
+
+    def measured(self, recipe: Recipe, compute: float) -> "StepCost":
+        """The same where an image of a step of ``recipe`` takes ``compute`` seconds."""
+        share = _work(recipe.backbone, recipe.augmentation.image_size)
+        return self._replace(compute=compute / share)
+
+
+def _work(network: str, size: int) -> float:
+    """Multiply-adds of ``network`` on images of ``size``, as multiples of what is measured."""
+    return (LARGE_COST if network == LARGE_NETWORK else 1.0) * (size / MEASURED_SIZE) ** 2
 
 
 def choose_recipe(
@@ -69,7 +78,8 @@ def choose_recipe(
     learning rate             5e-4 for a batch of 32, less for a smaller one by the square root
     frozen stages             5 of 9 below 10 images a class (median), none above 20,000 images
                               in all, else 3
-    linear probe              8 epochs below 10 images a class, else 2; 1 above 20,000 in all
+    linear probe              8 epochs below 10 images a class, else 2; 1 above 20,000 in all;
+                              never more than the epochs
     averaging (EMA)           over about a tenth of all steps
     batch norms               keep ImageNet's statistics below 10 images a class
     sampling                  by the root of a class's size, where the largest class has more
@@ -108,8 +118,7 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
         facts.images * step.image(recipe.backbone, sizes.grown(epoch, how.epochs).image_size)
         for epoch in range(how.epochs)
     )
-    factor = LARGE_COST if recipe.backbone == LARGE_NETWORK else 1.0
-    factor *= (recipe.export.image_size / MEASURED_SIZE) ** 2
+    factor = _work(recipe.backbone, recipe.export.image_size)
     # A forward pass, on the processor even where a GPU trains.
     answered = step.load + PROBE * step.compute * factor
     probed = how.linear_probe_epochs * facts.images * answered
@@ -120,7 +129,7 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
 
 
 CURVE_IMAGES = 200  # held-out images, at most, that are answered after each epoch
-FIXED_SECONDS = 30.0  # the graph is written, loaded and tested
+FIXED_SECONDS = 20.0  # the graph is written, loaded and tested
 
 
 def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int) -> Recipe:
@@ -149,7 +158,7 @@ def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int
             label_smoothing=0.0,
             dropout=0.2 if usual >= 20 else 0.0,
             ema_decay=round(min(0.998, max(0.5, 1 - 10 / steps)), 4),
-            linear_probe_epochs=8 if few else 1 if many else 2,
+            linear_probe_epochs=min(epochs, 8 if few else 1 if many else 2),
             layer_decay=0.9 if many else 0.75,
             frozen_stages=5 if few else 0 if many else 3,
             frozen_batch_norm=few,

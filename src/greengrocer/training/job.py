@@ -31,6 +31,11 @@ class TrainingJob(NamedTuple):
     teachers: tuple[Path, ...] = ()
     precision: Precision | None = None  # of fits that have not begun; None: they choose
 
+    @property
+    def kept_attempts(self) -> Path:
+        """Where the gate keeps what it has found."""
+        return self.out.with_name(f"{self.out.name}.gate.npz")
+
     def fit(
         self,
         stage: str,

@@ -1,6 +1,7 @@
 """A folder of photos becomes a bundle without a recipe: checked, planned, trained, written."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,17 +21,22 @@ from greengrocer.training.choose import DatasetFacts, StepCost, choose_recipe, e
 from greengrocer.training.data.splits import Splits, draw_held_out
 from greengrocer.training.job import HOLD_OUT, checkpoint
 from greengrocer.training.learning.fit import spoken
-from greengrocer.training.learning.precision import choose_precision
-from greengrocer.training.measured_step import measure_step
+from greengrocer.training.learning.precision import Precision
+from greengrocer.training.measured_step import Way, Work, fastest_way, measure
 from greengrocer.training.recipe import Recipe, as_toml, read_recipe
 from greengrocer.training.train import train
 
 SEED = 7
 EXAMPLES = 5  # of a problem, and of the smallest classes
+MOST_CHOICES = 3  # a step of the chosen recipe is measured, which may change the choice
 
 
 class Asked(NamedTuple):
-    """What a person gave; ``command`` is the command line that goes on with it."""
+    """What a person gave; ``command`` is the command line that goes on with it.
+
+    ``minutes`` count from ``began``, a time of ``time.monotonic``.
+    ``coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
+    """
 
     photos: Path
     out: Path
@@ -38,6 +44,14 @@ class Asked(NamedTuple):
     seed: int | None
     device: str
     command: str
+    began: float
+    coarse: str | None = None
+    exclude: tuple[str, ...] = ()
+
+    def minutes_left(self) -> float | None:
+        """What is left of ``minutes``, perhaps below 0."""
+        spent = (time.monotonic() - self.began) / 60
+        return None if self.minutes is None else self.minutes - spent
 
 
 class Trained(NamedTuple):
@@ -54,7 +68,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
     that was stopped goes on with them. Raises UsageError for whatever is wrong with the photos or
     with ``out``.
     """
-    report = check(asked.photos)
+    report = check(asked.photos, coarse=asked.coarse, exclude=asked.exclude)
     for line in _found(report):
         say(line)
     if not report.trainable:
@@ -69,7 +83,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
             f"{asked.out} is a finished bundle: `greengrocer serve --bundle {asked.out}` serves "
             "it; to train again delete it and the checkpoints beside it, or name another --out"
         )
-    recipe = _recipe(asked, splits, say)
+    recipe, precision = _recipe(asked, splits, say)
     _write_hold_out(asked.out, report, splits)
     train(
         recipe,
@@ -78,6 +92,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
         asked.device,
         splits=splits,
         command=asked.command,
+        precision=precision,
     )
     return Trained(asked.out, held_out)
 
@@ -101,6 +116,8 @@ def split(report: Report) -> Splits:
     else:
         origin = "about a fifth of each class, groups of alike images whole"
         alike = {p.label for p in sides[False]} ^ {p.label for p in sides[True]}
+        if alike:
+            origin += f"; of {len(alike):,} whose images are all alike, single images, too"
         whole = [p for part in sides.values() for p in part if p.label in alike]
         for side, drawn in zip((False, True), draw_held_out(whole, SEED), strict=True):
             sides[side] = [p for p in sides[side] if p.label not in alike] + list(drawn)
@@ -128,8 +145,13 @@ def recipe_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.recipe.toml")
 
 
-def _recipe(asked: Asked, splits: Splits, say: Callable[[str], None]) -> Recipe:
-    """The recipe that a stopped run began with, else one that is chosen and written now."""
+def _recipe(
+    asked: Asked, splits: Splits, say: Callable[[str], None]
+) -> tuple[Recipe, Precision | None]:
+    """The recipe that a stopped run began with, else one that is chosen and written now.
+
+    And the precision in which a step is fastest; None where the run has begun in one.
+    """
     path = recipe_path(asked.out)
     if path.is_file() and checkpoint(asked.out, HOLD_OUT).exists():
         recipe = read_recipe(path)
@@ -139,19 +161,47 @@ def _recipe(asked: Asked, splits: Splits, say: Callable[[str], None]) -> Recipe:
                 "another --out"
             )
         say(f"going on with the training that was stopped, by its recipe {path}")
-        return recipe
-    device, threads = choose_device(asked.device).type, usable_processors()
-    torch.set_num_threads(min(torch.get_num_threads(), threads))
-    precision = choose_precision("auto", device)
-    step = measure_step(splits.taxonomy, splits.training, device, threads, precision)
-    facts = facts_of(splits, asked.out.name)
-    recipe = choose_recipe(facts, step, asked.minutes, SEED if asked.seed is None else asked.seed)
-    for line in _told(recipe, facts, splits, step, asked.minutes):
+        return recipe, None
+    chosen = _choose(asked, splits)
+    for line in _told(chosen, splits, asked):
         say(line)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(as_toml(recipe, f"Chosen by: {asked.command.strip('`')}"), encoding="utf-8")
+    told = as_toml(chosen.recipe, f"Chosen by: {asked.command.strip('`')}")
+    path.write_text(told, encoding="utf-8")
     say(f"  recipe    {path}")
-    return recipe
+    return chosen.recipe, chosen.way.precision
+
+
+class Chosen(NamedTuple):
+    """A recipe, the step that was measured of it, how it is computed, and what else was tried."""
+
+    recipe: Recipe
+    facts: DatasetFacts
+    step: StepCost
+    way: Way
+    tried: dict[Way, float]
+
+
+def _choose(asked: Asked, splits: Splits) -> Chosen:
+    """Choose how to compute, and a recipe; PyTorch is left with as many threads as are fastest."""
+    device, loaders = choose_device(asked.device).type, usable_processors()
+    torch.set_num_threads(min(torch.get_num_threads(), loaders))
+    work = Work(splits.taxonomy, splits.training, device, loaders)
+    way, step, tried = fastest_way(work)
+    torch.set_num_threads(way.threads)
+    facts, seed = facts_of(splits, asked.out.name), SEED if asked.seed is None else asked.seed
+    recipe = choose_recipe(facts, step, asked.minutes_left(), seed)
+    for _ in range(MOST_CHOICES):
+        step = measure(recipe, work, way)
+        before, recipe = recipe, choose_recipe(facts, step, asked.minutes_left(), seed)
+        if _step_of(before) == _step_of(recipe):
+            break
+    return Chosen(recipe, facts, step, way, tried)
+
+
+def _step_of(recipe: Recipe) -> tuple[str, int]:
+    """What decides the cost of an image's step; the size of a batch hardly does."""
+    return recipe.backbone, recipe.augmentation.image_size
 
 
 def _write_hold_out(out: Path, report: Report, splits: Splits) -> None:
@@ -165,7 +215,8 @@ def _write_hold_out(out: Path, report: Report, splits: Splits) -> None:
 def _found(report: Report) -> Iterator[str]:
     counts = [each.images for each in report.classes()]
     yield (
-        f"{report.source}: {len(report.images):,} images of {len(counts):,} classes, "
+        f"{report.source}: {len(report.images):,} images of {len(counts):,} "
+        f"class{'es' if len(counts) != 1 else ''}, "
         f"{min(counts, default=0):,} to {max(counts, default=0):,} a class"
     )
     for problem in report.problems:
@@ -180,26 +231,41 @@ def _found(report: Report) -> Iterator[str]:
         yield f"  `greengrocer data check {report.source} --report DIR` shows them"
 
 
-def _told(
-    recipe: Recipe,
-    facts: DatasetFacts,
-    splits: Splits,
-    step: StepCost,
-    minutes: float | None,
-) -> Iterator[str]:
-    how, export = recipe.optimisation, recipe.export
-    sampling = ", small classes drawn more often" if how.class_balance else ""
+def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
+    """The plan."""
+    recipe, facts, step = chosen.recipe, chosen.facts, chosen.step
+    how, export, left = recipe.optimisation, recipe.export, asked.minutes_left()
+    sampling = ", those of small classes more often" if how.class_balance else ""
     seconds = estimate(recipe, facts, step)
     each = step.image(recipe.backbone, recipe.augmentation.image_size) * how.batch_size
+    frozen = f"; its first {how.frozen_stages} stages stay as they are" if how.frozen_stages else ""
     yield "The plan:"
     yield f"  train     {facts.images:,} images{sampling}"
     yield f"  hold out  {facts.held_out:,} images, to judge and to calibrate by ({splits.origin})"
-    yield f"  network   {recipe.backbone}, from ImageNet; {how.frozen_stages} stages stay fixed"
-    yield f"  size      {recipe.augmentation.image_size} pixels, tested at {export.image_size}"
-    yield f"  epochs    {how.epochs}, in batches of {how.batch_size}"
-    yield f"  time      about {spoken(seconds)}: a step takes {each:.2g} s here"
-    if minutes is not None and seconds > 60 * minutes:
-        yield f"  warning: nothing smaller fits into {minutes:g} minutes; --quick takes about one"
+    yield f"  network   {recipe.backbone}, which has learned from ImageNet's photos{frozen}"
+    yield f"  size      {recipe.augmentation.image_size} pixels, in use {export.image_size}"
+    yield f"  epochs    {how.epochs}; each goes through all images, {how.batch_size} a step"
+    yield f"  computed  {_computed(chosen)}"
+    yield f"  time      about {spoken(seconds)} from now: a step takes {each:.2g} s here"
+    if asked.minutes is not None and left is not None and seconds > 60 * left:
+        yield (
+            f"  warning: nothing smaller fits into {asked.minutes:g} minutes; --quick takes about "
+            "one"
+        )
+
+
+def _computed(chosen: Chosen) -> str:
+    """Such as "in bfloat16 by 2 threads, the best of 3 ways here (a small step takes ...)"."""
+    way, tried = chosen.way, chosen.tried
+    threads = f" by {way.threads} thread{'s' if way.threads > 1 else ''}"
+    told = f"in {way.precision}{threads if chosen.step.device == 'cpu' else ''}"
+    if len(tried) == 1:
+        return told
+    slower = [f"{seconds:.2g}" for each, seconds in tried.items() if each != way]
+    return (
+        f"{told}, the best of {len(tried)} ways here (a small step takes {tried[way]:.2g} s, "
+        f"else {' or '.join(slower)} s)"
+    )
 
 
 def announce(line: str) -> None:

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
+from greengrocer.graphs.quantisation_ladder import LADDER
 from greengrocer.training.job import TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import LATER, TeacherId, contents_digest
 from greengrocer.training.plan import Folds, Plan
 from greengrocer.training.recipe import Recipe, differences, read_back
 from greengrocer.training.release.finish import Exporter, RawAnswers, published
-from greengrocer.training.release.ladder import LADDER
 from greengrocer.training.release.quantisation_loss import Comparison, costs_too_much
 
 Arrays = dict[str, npt.NDArray[np.generic]]

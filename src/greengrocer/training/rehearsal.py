@@ -29,10 +29,10 @@ from greengrocer.training.job import TrainingJob, checkpoint
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.optimiser import weight_groups
 from greengrocer.training.plan import Pictures, Plan
+from greengrocer.training.release.attempt import Backbone
 from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
 from greengrocer.training.release.goldens import GOLDENS
-from greengrocer.training.release.ladder import Backbone
 from greengrocer.training.release.quantise import quantise
 
 COPIES = 4  # of a weight in a checkpoint: itself, its average, and two moments of its gradient
@@ -55,18 +55,23 @@ def rehearse(
     with tempfile.TemporaryDirectory(prefix=f".{job.out.name}.", dir=job.out.parent) as home:
         trial = Path(home) / "bundle"
         try:
-            write_bundle(job.recipe, plan, finished, teachers, candidates[:GOLDENS], trial)
-            engine = make_engine("onnx", trial, load_bundle(trial).manifest, "cpu", ONE_THREAD)
-            engine.start()
-            engine.close()
+            some = candidates[:GOLDENS]
+            write_bundle(job.recipe, plan, finished, teachers, some, trial, start_engine)
         except UnicodeEncodeError as error:
             name = error.object[max(0, error.start - 20) : error.end]
             raise UsageError(f"{name!r} is not text that a bundle can hold: rename it") from error
         except BundleRefused as error:
-            why = str(error).removeprefix(f"bundle {trial}: ")
+            why = str(error).removeprefix(f"bundle {trial}.part: ")
             raise UsageError(f"the bundle of this training would be refused: {why}") from error
         bundle = sum(path.stat().st_size for path in trial.rglob("*") if path.is_file())
     _check_room(job, plan, network, bundle)
+
+
+def start_engine(directory: Path) -> None:
+    """Load the bundle in ``directory``; raises BundleRefused."""
+    engine = make_engine("onnx", directory, load_bundle(directory).manifest, "cpu", ONE_THREAD)
+    engine.start()
+    engine.close()
 
 
 def check_writable(out: Path, stages: Sequence[str]) -> None:

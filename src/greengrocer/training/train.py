@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from greengrocer.bundles.save import check_new
 from greengrocer.errors import UsageError
+from greengrocer.graphs.quantisation_ladder import LADDER
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
 from greengrocer.networks.weights import Halves, prototypes_to_float16
@@ -20,7 +21,7 @@ from greengrocer.training.data.splits import Splits
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.fit import Fitted
-from greengrocer.training.learning.precision import choose_precision
+from greengrocer.training.learning.precision import Precision, choose_precision
 from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
 from greengrocer.training.plan import Plan, plan
 from greengrocer.training.recipe import Recipe
@@ -33,8 +34,9 @@ from greengrocer.training.release.finish import (
     published,
 )
 from greengrocer.training.release.goldens import GOLDENS, built_in_pictures
-from greengrocer.training.release.ladder import LADDER, told
+from greengrocer.training.release.ladder import told
 from greengrocer.training.release.quantisation_loss import agree_too_little, costs_too_much
+from greengrocer.training.release.replay import replay
 
 
 def train(
@@ -47,6 +49,7 @@ def train(
     teachers: Sequence[Path] = (),
     splits: Splits | None = None,
     command: str = "the same training",
+    precision: Precision | None = None,
 ) -> Path:
     """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
 
@@ -57,6 +60,7 @@ def train(
     what messages say to run to continue later.
 
     ``splits`` are the images where they have been read and split already; without folds.
+    ``precision`` is what was found to be the fastest; without it, recipe and processor decide.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -86,16 +90,20 @@ def train(
     }
     answers = _answers(job, planned, taught)
     shipped = list(taught.values())[-1]
-    asked = recipe.optimisation.precision
-    job = job._replace(precision=choose_precision(asked, job.device, job.begun(stages)))
+    job = job._replace(precision=precision or _precision(job, stages))
     rehearse(job, planned, shipped, candidates)
     with _kept(job, stages, command):
         if answers is None:
             finished = _train_holding_out(job, planned)
         else:
             finished = _train_on_all(job, planned, answers)
-        write_bundle(recipe, planned, finished, shipped, candidates, out)
+        write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
     return out
+
+
+def _precision(job: TrainingJob, stages: Sequence[str]) -> Precision:
+    asked = job.recipe.optimisation.precision
+    return choose_precision(asked, job.device, job.begun(stages))
 
 
 def _fold_stages(folds: int) -> list[str]:
@@ -118,7 +126,7 @@ def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
     recipe, taxonomy = job.recipe, planned.taxonomy
     fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped, planned.held_out)
     network, weights = published(fitted.network, recipe)
-    exporter = Exporter(network, planned.shipped, recipe)
+    exporter = Exporter(network, planned.shipped, recipe, job.kept_attempts)
     _, attempts = exporter.climb(planned.held_out, costs_too_much)
     exported = exporter.finish(attempts[-1].backbone)
     raw = exporter.answer(exported, planned.held_out)
@@ -135,7 +143,7 @@ def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Fini
     calibration = calibrate(pooled, coarse_of, recipe, "out_of_fold", precision)
     fitted = job.fit(REFIT, planned.taxonomy, pictures)
     network, weights = published(fitted.network, recipe)
-    exporter = Exporter(network, pictures, recipe)
+    exporter = Exporter(network, pictures, recipe, job.kept_attempts)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
     _, attempts = exporter.climb(pictures, agree_too_little, answers.rung)
     exported, found = exporter.finish(attempts[-1].backbone), attempts[-1].found
@@ -164,6 +172,7 @@ def _finished(
         make_backbone(job.recipe.backbone).pretrained_origin,
         quantisation,
         fitted.curve,
+        exported.statistics(planned.taxonomy.classes),
     )
 
 

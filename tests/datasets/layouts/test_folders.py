@@ -136,6 +136,8 @@ def test_a_loose_image_in_a_group(tmp_path: Path) -> None:
     [
         ([], "holds no images: it needs a folder for each class"),
         (["1.jpg", "2.jpg"], "holds 2 images, but no folders: put the images of each class"),
+        (["Train/1.jpg", "valid/2.jpg"], "hold images, but no folders of classes: put the images"),
+        (["a/1.tif"], "no images in formats that are read, but 1 TIFF: convert them to JPEG"),
     ],
 )
 def test_what_has_no_classes_is_refused(tmp_path: Path, names: list[str], why: str) -> None:

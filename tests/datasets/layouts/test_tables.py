@@ -141,3 +141,24 @@ def test_metadata_without_labels_leaves_them_to_the_folders(tmp_path: Path) -> N
 def test_excluded_lines_do_not_count(data: Path) -> None:
     (data / "l.csv").write_text("path,label\nimg/1.jpg,a\nimg/2.jpg,a\n")
     assert by_class(read_collection(data, exclude=["2.*"])) == {"a": ["1.jpg"]}
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl"])
+def test_a_list_whose_files_are_not_there_is_not_passed_over(tmp_path: Path, name: str) -> None:
+    data = draw(tmp_path, "img/1.jpg", "img/2.jpg")
+    text = "path,label\n/home/me/1.jpg,fig\n/home/me/2.jpg,pear\n"
+    if name.endswith("l"):
+        text = '{"path": "/home/me/1.jpg", "label": "fig"}\n'
+    (data / name).write_text(text)
+    with pytest.raises(DatasetUnusable, match=f"{name} lists is there, as /home/me/1.jpg: a path"):
+        read_collection(data)
+    (data / "img").rename(data / "fig")
+    draw(data, "pear/3.jpg")
+    assert "unused-list" in codes(read_collection(data))
+
+
+def test_a_list_beside_its_images_whose_paths_are_wrong(tmp_path: Path) -> None:
+    data = draw(tmp_path, "1.jpg", "2.jpg")
+    (data / "labels.csv").write_text("path,label\nimg/1.jpg,fig\n")
+    with pytest.raises(DatasetUnusable, match=r"as img/1\.jpg: a path is relative to the folder"):
+        read_collection(data)

@@ -25,7 +25,9 @@ def test_what_systems_leave_behind_never_counts(tmp_path: Path, junk: str) -> No
     assert found.left_out == ()
 
 
-@pytest.mark.parametrize("name", ["x.jfif", "x.JPE", "x", "IMG.0042"])
+@pytest.mark.parametrize(
+    "name", ["x.jfif", "x.JPE", "x", "IMG.0042", "x.jpg_large", "x.jpg.bak", "x.png~"]
+)
 def test_files_under_other_names_are_read_by_their_bytes(tmp_path: Path, name: str) -> None:
     found = read_collection(draw(tmp_path, *TWO, f"apple/{name}"))
     assert name in by_class(found)["apple"]
@@ -35,6 +37,22 @@ def test_a_file_without_a_suffix_that_is_no_image_does_not_count(tmp_path: Path)
     draw(tmp_path, *TWO)
     (tmp_path / "apple" / "LICENSE").write_text("text")
     assert by_class(read_collection(tmp_path))["apple"] == ["1.jpg"]
+
+
+def test_a_photo_that_is_renamed_is_read_by_its_bytes(tmp_path: Path) -> None:
+    draw(tmp_path, *TWO)
+    (tmp_path / "apple" / "x.heic").write_bytes((tmp_path / TWO[0]).read_bytes())
+    (tmp_path / "apple" / "y").write_bytes(b"GIF89a")
+    found = read_collection(tmp_path)
+    assert by_class(found)["apple"] == ["1.jpg", "x.heic"]
+    assert left_out(found) == {"y": "GIF"}
+
+
+def test_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    draw(tmp_path, *TWO)
+    os.mkfifo(tmp_path / "apple" / "x.jpg")
+    os.mkfifo(tmp_path / "apple" / "x")
+    assert left_out(read_collection(tmp_path)) == {"x.jpg": "unreadable"}
 
 
 def test_formats_that_are_not_read_are_told_by_kind(tmp_path: Path) -> None:

@@ -1,3 +1,6 @@
+import os
+import stat
+import time
 import zipfile
 from pathlib import Path
 
@@ -25,10 +28,10 @@ def test_a_zip_is_read_as_its_folder_is_and_unpacked_once(tmp_path: Path, cache:
     archive = packed(tmp_path, members | {"__MACOSX/photos/._1.jpg": b"x", "../out.jpg": b"x"})
     found = read_collection(archive)
     assert by_class(found) == {"a": ["train:1.jpg", "val:3.jpg"], "b": ["train:2.jpg"]}
-    times = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
-    assert len([path for path in times if path.is_file()]) == 3
+    times = {path: path.stat().st_mtime_ns for path in cache.rglob("*.jpg")}
+    assert len(times) == 3
     assert read_collection(archive) == found
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == times
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.jpg")} == times
 
 
 def test_a_zip_made_with_backslashes_is_read(tmp_path: Path) -> None:
@@ -73,3 +76,129 @@ def test_a_damaged_zip_is_refused_in_one_line(tmp_path: Path, content: bytes) ->
 def test_a_zip_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatasetUnusable, match=r"photos\.zip: No such file"):
         read_collection(tmp_path / "photos.zip")
+
+
+def flagged(archive: Path, flags: int) -> None:
+    """Set bits of the flags of every member, in both of the places that have them."""
+    data = bytearray(archive.read_bytes())
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + place] |= flags
+            at = data.find(signature, at + 4)
+    archive.write_bytes(data)
+
+
+def refusal(archive: Path) -> str:
+    with pytest.raises(DatasetUnusable) as refused:
+        read_collection(archive)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_an_encrypted_zip_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})
+    flagged(archive, 1)
+    assert refusal(archive).endswith(
+        "is encrypted: unpack it with its password, and name the folder"
+    )
+
+
+def test_nothing_is_written_outside_whatever_the_names_are(tmp_path: Path, cache: Path) -> None:
+    good = {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)}
+    hostile = ["../x.jpg", "/x.jpg", "a/../../x.jpg", "..\\x.jpg", "C:\\x.jpg", "C:/x.jpg"]
+    before = {path for path in tmp_path.rglob("*") if cache not in path.parents}
+    archive = packed(tmp_path, good | {name: jpeg(3) for name in hostile})
+    assert by_class(read_collection(archive)) == {"a": ["1.jpg"], "b": ["2.jpg"]}
+    after = {path for path in tmp_path.rglob("*") if cache not in path.parents}
+    assert after - before <= {archive, cache}
+
+
+def test_links_and_devices_in_a_zip_do_not_count(tmp_path: Path, cache: Path) -> None:
+    archive = packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})
+    with zipfile.ZipFile(archive, "a") as file:
+        for name, kind in (("a/link.jpg", stat.S_IFLNK), ("b", stat.S_IFLNK), ("c", stat.S_IFCHR)):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (kind | 0o777) << 16
+            file.writestr(member, "/etc/passwd")
+    assert by_class(read_collection(archive)) == {"a": ["1.jpg"], "b": ["2.jpg"]}
+    assert not [path for path in cache.rglob("*") if path.is_symlink()]
+
+
+def test_a_member_that_is_larger_than_it_claims_is_refused(tmp_path: Path, cache: Path) -> None:
+    archive = packed(tmp_path, {"a/1.jpg": bytes(100_000)})
+    data = bytearray(archive.read_bytes())
+    at = data.find(b"PK\1\2")
+    data[at + 24 : at + 28] = (10).to_bytes(4, "little")
+    archive.write_bytes(data)
+    assert "is damaged" in refusal(archive)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_members_that_share_their_content_are_counted_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the bombs do whose list names the same bytes a thousand times."""
+    monkeypatch.setattr(zipped, "ALLOWANCE", 100_000)
+    archive = packed(tmp_path, {f"a/{k:03}.jpg": bytes(1000) for k in range(300)})
+    data = bytearray(archive.read_bytes())
+    at = data.find(b"PK\1\2")
+    while at >= 0:
+        data[at + 42 : at + 46] = bytes(4)
+        at = data.find(b"PK\1\2", at + 4)
+    archive.write_bytes(data)
+    assert "is damaged" in refusal(archive) or "is refused" in refusal(archive)
+
+
+def test_a_refusal_names_the_zip(tmp_path: Path, cache: Path) -> None:
+    archive = packed(tmp_path, {"a/notes.txt": b"x"})
+    said = refusal(archive)
+    assert str(archive) in said
+    assert str(cache) not in said
+
+
+def test_names_in_utf_8_are_read_though_the_zip_does_not_say_so(tmp_path: Path) -> None:
+    """As the archiver of macOS writes them."""
+    archive = packed(tmp_path, {"Ñame/1.jpg": jpeg(1), "leek/2.jpg": jpeg(2)})
+    data = bytearray(archive.read_bytes())
+    for signature, place in ((b"PK\3\4", 7), (b"PK\1\2", 9)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + place] &= ~0x08
+            at = data.find(signature, at + 4)
+    archive.write_bytes(data)
+    assert by_class(read_collection(archive)) == {"leek": ["2.jpg"], "Ñame": ["1.jpg"]}
+
+
+def test_names_in_another_encoding_are_read_somehow(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"Xame/1.jpg": jpeg(1), "leek/2.jpg": jpeg(2)})
+    archive.write_bytes(archive.read_bytes().replace(b"Xame", b"\xa5ame"))
+    assert sorted(by_class(read_collection(archive))) == ["leek", "Ñame"]  # code page 437
+
+
+def test_names_that_cannot_be_shown_are_refused_in_one_line(tmp_path: Path) -> None:
+    archive = packed(tmp_path, {"a\x1b[31m\nb/1.jpg": jpeg(1), "c/2.jpg": jpeg(2)})
+    said = refusal(archive)
+    assert "\x1b" not in said
+
+
+def test_a_folder_where_a_file_is_is_refused(tmp_path: Path, cache: Path) -> None:
+    archive = packed(tmp_path, {"a": b"x", "a/1.jpg": jpeg(1)})
+    assert "exists" in refusal(archive) or "directory" in refusal(archive)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_what_was_not_read_for_a_month_is_removed(tmp_path: Path, cache: Path) -> None:
+    old = read_collection(packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})).root
+    home = old.parent
+    assert cache in home.parents
+    (home / ".unfinished-x" / "a").mkdir(parents=True)
+    month = time.time() - 31 * 24 * 3600
+    for path in (old, home / ".unfinished-x"):
+        os.utime(path, (month, month))
+    newer = packed(tmp_path, {"a/1.jpg": jpeg(3), "b/2.jpg": jpeg(4)})
+    new = read_collection(newer).root
+    assert list(home.iterdir()) == [new]
+    os.utime(new, (month, month))
+    read_collection(newer)
+    assert time.time() - new.stat().st_mtime < 3600  # it was read, so it stays

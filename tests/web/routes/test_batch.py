@@ -1,5 +1,6 @@
 """``POST /predict/batch``: many images, one line each."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from greengrocer.context import Context
+from greengrocer.errors import ClientDisconnected, RateLimited
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.web.body.upload import UploadLimits
+from greengrocer.web.routes.classify import _charged
 from greengrocer.web.schemas import PredictionLine, ProblemLine
 from greengrocer.web.service import Service
 from support.engines import HeldEngine
@@ -156,6 +160,36 @@ def test_a_disconnected_client_leaves_the_queue(held: Live) -> None:
         assert until(lambda: admission.retry_after() <= 1)
         engine_behind(held).release.set()
         assert until(lambda: idle(running.service))
+
+
+def test_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
+    first, rest = part(jpeg(5)), form(part(jpeg(250)))
+    admission = Admission(AdmissionLimits(MEGA, wait_seconds=SECONDS), 1, 0.01)
+    service = replace(make_service(fake_bundle), admission=admission, deadline=1e6)
+    with live(service) as running, admission.reserve_bytes() as others:
+        with Wire(running.url) as wire:
+            wire.send(batch(first + rest)[: -len(rest) + 20])
+            while b'"grey-0"' not in wire.line():
+                pass
+            others.grow(MEGA - admission._bytes.used)
+            wire.send(rest[20:])
+            assert until(lambda: len(admission._bytes._queue))
+        assert until(lambda: not len(admission._bytes._queue))
+        others.shrink(others.size)
+        assert until(lambda: idle(running.service))
+
+
+@pytest.mark.anyio
+async def test_a_disconnected_client_waits_for_no_rate_limit() -> None:
+    async def charge() -> None:
+        raise RateLimited("too many requests", 1e6)
+
+    context = Context(seconds=2e6)
+    waiting = asyncio.create_task(_charged(charge, context))
+    await asyncio.sleep(0)
+    context.cancel()
+    with pytest.raises(ClientDisconnected):
+        await waiting
 
 
 def test_if_the_first_image_gets_no_place_the_batch_is_refused(fake_bundle: Path) -> None:

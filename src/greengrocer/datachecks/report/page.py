@@ -9,7 +9,8 @@ from string import Template
 from greengrocer.datachecks.findings import Crossing, Findings
 from greengrocer.datachecks.groups import Groups
 from greengrocer.datachecks.hold_out import HoldOut
-from greengrocer.datachecks.report.markup import class_name, text
+from greengrocer.datachecks.problems import Problem, Severity
+from greengrocer.datachecks.report.markup import class_name, section, text
 from greengrocer.datachecks.report.sheets import Sheets
 from greengrocer.datachecks.report.steps import Steps
 from greengrocer.datasets.dataset import LabelledImage
@@ -29,16 +30,18 @@ def write_report(
     findings: Findings,
     groups: Groups,
     chosen: HoldOut,
+    on_disk: Sequence[Problem] = (),
 ) -> Path:
     """Write the page into ``directory``, which is made where it is missing; returns its path.
 
-    ``root`` is the folder that was checked. The page holds its images. Raises UsageError where it
-    cannot be written.
+    ``root`` is the folder that was checked, and ``on_disk`` what ``find_problems`` found there. The
+    page holds its images. Raises UsageError where it cannot be written.
     """
     page = directory / PAGE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(root, images, classes, findings, groups, chosen), encoding="utf-8")
+        html = render(root, images, classes, findings, groups, chosen, on_disk)
+        page.write_text(html, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the report {page} cannot be written: {error.strerror}") from error
     return page
@@ -51,11 +54,12 @@ def render(
     findings: Findings,
     groups: Groups,
     chosen: HoldOut,
+    on_disk: Sequence[Problem] = (),
 ) -> str:
     """The page as HTML, with every style and image inside it."""
     label_of = {image.path: image.label for image in images}
     sheets = Sheets(root, classes, label_of, Steps(root, images, classes))
-    parts = sheets.sections(findings) or [CLEAN]
+    parts = [*_files(on_disk), *sheets.sections(findings)] or [CLEAN]
     parts.append(_held_out(images, classes, groups, chosen))
     template = Template((files(__package__) / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -66,6 +70,27 @@ def render(
         tiles=_tiles(findings),
         body="\n".join(parts),
     )
+
+
+def _files(on_disk: Sequence[Problem]) -> list[str]:
+    """What is left out, or wrong with files and folders; nothing where nothing is."""
+    serious = [each for each in on_disk if each.severity is not Severity.NOTE]
+    if not serious:
+        return []
+    cards = "".join(_problem(each) for each in serious)
+    lead = (
+        "These files and folders have no image below: they do not count, or not as you may think."
+    )
+    body = f'<ul class="cards">{cards}</ul>'
+    return [section("files", "Files and folders", len(serious), lead, body)]
+
+
+def _problem(problem: Problem) -> str:
+    items = "".join(f'<li class="path">{text(item)}</li>' for item in problem.items)
+    todo = f"<p>To do: {text(problem.todo)}.</p>" if problem.todo else ""
+    listed = f"<details><summary>which</summary><ul>{items}</ul></details>" if items else ""
+    badge = f'<span class="badge">{text(problem.severity.value)}</span>'
+    return f'<li class="card"><p>{badge} {text(problem.text)}</p>{listed}{todo}</li>'
 
 
 def _tiles(findings: Findings) -> str:

@@ -1,5 +1,6 @@
 """What was found where a person keeps labelled images, whatever its layout."""
 
+from collections import Counter
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,18 @@ class LeftOut:
     why: str
     kind: str
     format: str | None = None
+
+
+def formats_not_read(left_out: Iterable[LeftOut]) -> tuple[str, str] | None:
+    """Which formats were left out and how many files of each, and what to do; None for none."""
+    counts = Counter(each.format for each in left_out if each.format is not None)
+    if not counts:
+        return None
+    kinds = ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items()))
+    todo = "convert them to JPEG, PNG or WebP"
+    if counts.keys() & {"HEIC", "AVIF"}:
+        todo += "; HEIC and AVIF are read with the extra heif: pip install 'greengrocer[heif]'"
+    return kinds, todo
 
 
 @dataclass(frozen=True)

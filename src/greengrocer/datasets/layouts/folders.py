@@ -54,6 +54,7 @@ def read_folders(top: Folder, *, flat: bool) -> Labels:
     holds folders of images is a coarse class. Raises DatasetUnusable where there are no classes.
     """
     base = unwrap(top)
+    _check_classes(base)
     labels = Labels(base)
     if base is not top:
         text = f"the classes are read from the folder {base.name} within"
@@ -68,10 +69,25 @@ def read_folders(top: Folder, *, flat: bool) -> Labels:
         for each in root.filled():
             labels.images += _nested(labels, each, split) if nested else _whole(each, split)
         labels.leave_out(root.files, LOOSE, "loose")
-    if not labels.images:
-        raise DatasetUnusable(_why_nothing(base))
     _note_classes(labels, [root for root, _ in roots], nested=nested)
     return labels
+
+
+def _check_classes(base: Folder) -> None:
+    """Refuse images that are in no folder of a class."""
+    inside = base.filled()
+    todo = (
+        "put the images of each class into a folder with its name, or list them in a CSV with the "
+        "columns path and label"
+    )
+    if not inside:
+        files = len(base.files)
+        raise DatasetUnusable(f"{base.path} holds {files} images, but no folders: {todo}")
+    if len(inside) > 1 and all(split_of(each.name) and not each.filled() for each in inside):
+        names = " and ".join(each.name for each in inside)
+        raise DatasetUnusable(
+            f"the splits {names} in {base.path} hold images, but no folders of classes: {todo}"
+        )
 
 
 def _is_group(folder: Folder) -> bool:
@@ -163,13 +179,3 @@ def _empty(root: Folder) -> Iterator[Folder]:
             yield folder
         elif _is_group(folder):
             yield from _empty(folder)
-
-
-def _why_nothing(base: Folder) -> str:
-    where = base.path
-    if base.files:
-        return (
-            f"{where} holds {len(base.files)} images, but no folders: put the images of each class "
-            "into a folder with its name, or list them in a CSV with the columns path and label"
-        )
-    return f"{where} holds no images: it needs a folder for each class with its images in it"

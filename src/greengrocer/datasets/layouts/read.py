@@ -9,6 +9,7 @@ from greengrocer.datasets.layouts.collection import (
     FoundImage,
     LeftOut,
     Note,
+    formats_not_read,
     notes_on_classes,
     number_classes,
     without,
@@ -17,9 +18,14 @@ from greengrocer.datasets.layouts.folders import read_folders, unwrap
 from greengrocer.datasets.layouts.grocery import grocery_root, grocery_splits, read_grocery
 from greengrocer.datasets.layouts.names import is_excluded
 from greengrocer.datasets.layouts.rows import TABLE_SUFFIXES
-from greengrocer.datasets.layouts.tables import find_metadata, find_tables, read_tables
+from greengrocer.datasets.layouts.tables import (
+    check_unused,
+    find_metadata,
+    find_tables,
+    read_tables,
+)
 from greengrocer.datasets.layouts.tree import Folder, Scan, scan_tree
-from greengrocer.datasets.layouts.zipped import is_archive, unpacked
+from greengrocer.datasets.layouts.zipped import is_archive, refusals_name, unpacked
 from greengrocer.errors import DatasetUnusable
 
 __all__ = ["Collection", "FoundImage", "LeftOut", "Note", "read_collection", "without"]
@@ -42,9 +48,10 @@ def read_collection(
     if place.suffix.lower() in TABLE_SUFFIXES and place.is_file():
         found = _from_tables([place], scan_tree(place.parent, exclude), exclude, "table")
     elif not place.is_dir():
-        raise DatasetUnusable(f"there is no data set at {source}")
+        raise DatasetUnusable(_why_no_source(source))
     else:
-        found = _from_folder(place, grouping, exclude, confined=confined)
+        with refusals_name(source, place):
+            found = _from_folder(place, grouping, exclude, confined=confined)
     taxonomy = regroup(found.taxonomy, grouping)
     notes = (*found.notes, *notes_on_classes(taxonomy, found.images))
     root = place if place.is_dir() else place.parent
@@ -61,6 +68,8 @@ def _from_folder(
     if root is not None:
         return _from_grocery(root, exclude)
     scan = scan_tree(place, exclude)
+    if not scan.top.count:
+        raise DatasetUnusable(_why_no_images(place, scan))
     for base in dict.fromkeys((place, unwrap(scan.top).path)):
         folder = scan.top if base == place else unwrap(scan.top)
         metadata = find_metadata(folder)
@@ -69,8 +78,12 @@ def _from_folder(
         tables = find_tables(folder)
         if tables:
             return _from_tables(tables, scan, exclude, "table", folder, confined=confined)
+    inner = unwrap(scan.top)
+    if not inner.filled():  # no folder of a class: perhaps a list was meant
+        check_unused(inner, 0)
     labels = read_folders(scan.top, flat=grouping == NONE)
     taxonomy, images = number_classes(place, labels.images)
+    labels.notes += check_unused(inner, len(taxonomy.classes))
     return Collection(
         place,
         "folders",
@@ -79,6 +92,24 @@ def _from_folder(
         (*scan.notes, *labels.notes),
         (*labels.left_out, *scan.left_out),
     )
+
+
+def _why_no_source(source: Path) -> str:
+    wanted = "a folder with a folder for each class, a CSV or JSONL that lists images, or a zip"
+    if source.exists():
+        return f"{source} is a file: give {wanted}"
+    return f"there is no data set at {source}: give {wanted}"
+
+
+def _why_no_images(place: Path, scan: Scan) -> str:
+    told = formats_not_read(scan.left_out)
+    if told is not None:
+        kinds, todo = told
+        return f"{place} holds no images in formats that are read, but {kinds}: {todo}"
+    closed = [each for each in scan.left_out if each.kind == "unreadable"]
+    if closed:
+        return f"{place} holds no images that can be read: {closed[0].path}: {closed[0].why}"
+    return f"{place} holds no images: it needs a folder for each class with its images in it"
 
 
 def _from_grocery(root: Path, exclude: Sequence[str]) -> Collection:

@@ -37,15 +37,7 @@ def find_tables(base: Folder) -> list[Path]:
 
     Raises DatasetUnusable where there are several and it is not clear which is meant.
     """
-    found = [
-        path
-        for path in sorted(base.path.iterdir())
-        if path.suffix.lower() in TABLE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-        and _has_labels(path)
-        and _any_there(path)
-    ]
+    found = [table for table in _tables(base) if _any_there(table)]
     if len(found) < 2:
         return found
     splits = [split_of(path.stem) for path in found]
@@ -56,6 +48,37 @@ def find_tables(base: Folder) -> list[Path]:
         f"{base.path} has several lists of images ({names}): name the one that counts, "
         f"as {found[0]}"
     )
+
+
+def check_unused(base: Folder, classes: int) -> list[Note]:
+    """Say which lists in ``base`` were not used, since none of their files is there.
+
+    Raises DatasetUnusable where folders give fewer than two classes: then a list was meant.
+    """
+    unused = [table for table in _tables(base) if not _any_there(table)]
+    if not unused:
+        return []
+    first = next(read_rows(unused[0])).path
+    text = (
+        f"none of the first images that {unused[0].name} lists is there, as "
+        f"{one_line(first, MAX_NAME)}"
+    )
+    todo = f"a path is relative to the folder of the list, {base.path}: correct the paths"
+    if classes < 2:
+        raise DatasetUnusable(f"{text}: {todo}")
+    return [Note("unused-list", text, tuple(table.name for table in unused), todo)]
+
+
+def _tables(base: Folder) -> list[Path]:
+    """The files in ``base`` that list labels."""
+    return [
+        path
+        for path in sorted(base.path.iterdir())
+        if path.suffix.lower() in TABLE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+        and _has_labels(path)
+    ]
 
 
 def read_tables(

@@ -14,7 +14,7 @@ from greengrocer.datasets.layouts.names import (
     one_form,
 )
 from greengrocer.errors import DatasetUnusable
-from greengrocer.imaging.formats import is_supported, suffixes
+from greengrocer.imaging.formats import foreign_format, is_supported, suffixes
 from greengrocer.regular_files import open_regular
 
 FIRST_BYTES = 32  # that tell a format
@@ -78,16 +78,14 @@ class _Scanner:
         self._linked: list[tuple[Folder, str]] = []
         self._again: list[str] = []
 
-    def read(self, folder: Folder, relative: str) -> None:
-        """Fill ``folder``, whose path from the root is ``relative``; raises OSError."""
-        status = folder.path.stat()
+    def read(self, top: Folder, relative: str) -> None:
+        """Fill ``top``, whose path from the root is ``relative``; raises OSError."""
+        status = top.path.stat()
         self._seen.add((status.st_dev, status.st_ino))
-        pending = [(folder, relative)]
+        pending = [(top, relative)]
         while pending:
             folder, relative = pending.pop()
-            with os.scandir(folder.path) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
-            for entry in ordered:
+            for entry in self._entries(folder, top):
                 below = f"{relative}{one_form(entry.name)}"
                 if is_junk(entry.name):
                     continue
@@ -100,6 +98,18 @@ class _Scanner:
                     folder.links.append(entry.name)
                 else:
                     self._add_file(folder, Path(entry.path))
+
+    def _entries(self, folder: Folder, top: Folder) -> list[os.DirEntry[str]]:
+        """What is in ``folder``, in order of names; only ``top`` must be readable."""
+        try:
+            with os.scandir(folder.path) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            if folder is top:
+                raise
+            why = f"the folder cannot be read: {error.strerror}"
+            self.scan.left_out.append(LeftOut(folder.path, why, "unreadable"))
+            return []
 
     def _enter(
         self,
@@ -147,13 +157,17 @@ class _Scanner:
         if suffix in self._suffixes:
             if path.is_file():
                 folder.files.append(path)
-            elif path.is_symlink():
-                self.scan.left_out.append(LeftOut(path, "a link to nothing", "unreadable"))
-        elif suffix in FOREIGN:
-            name = FOREIGN[suffix]
-            self.scan.left_out.append(LeftOut(path, f"{name} is not read", "format", name))
-        elif (not suffix or suffix[1:].isdigit()) and _is_image(path):
+            else:
+                why = "a link to nothing" if path.is_symlink() else "not a regular file"
+                self.scan.left_out.append(LeftOut(path, why, "unreadable"))
+            return
+        first = _first_bytes(path)
+        if is_supported(first):
             folder.files.append(path)
+            return
+        name = FOREIGN.get(suffix) or (None if suffix else foreign_format(first))
+        if name is not None:
+            self.scan.left_out.append(LeftOut(path, f"{name} is not read", "format", name))
 
     def tell(self) -> None:
         if self._again:
@@ -164,12 +178,13 @@ class _Scanner:
             self.scan.notes.append(Note("excluded", text))
 
 
-def _is_image(path: Path) -> bool:
+def _first_bytes(path: Path) -> bytes:
+    """The bytes that tell a format; none where the file cannot be read."""
     try:
         with open_regular(path) as file:
-            return is_supported(file.read(FIRST_BYTES))
+            return file.read(FIRST_BYTES)
     except OSError:
-        return False
+        return b""
 
 
 def _count(folder: Folder) -> int:

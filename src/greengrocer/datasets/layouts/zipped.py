@@ -4,6 +4,9 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import platformdirs
@@ -18,6 +21,9 @@ SUFFIXES = (".zip", ".tar.gz", ".tgz")
 GROWTH = 20  # times its own size that an archive may unpack to; photos do not shrink
 ALLOWANCE = 2**28  # bytes that any archive may unpack to
 LIST_BYTES = 2**26  # of a zip's list of members: about half a million
+UNFINISHED = ".unfinished-"
+UNFINISHED_SECONDS = 24 * 3600
+KEPT_SECONDS = 30 * 24 * 3600  # since an archive was last read
 UNTOUCHED = 2**30  # bytes of the disk that stay free
 
 
@@ -38,20 +44,41 @@ def unpacked(archive: Path) -> Path:
         target = home / digest
         if not target.is_dir():
             home.mkdir(parents=True, exist_ok=True)
+            _remove_old(home)
             _unpack(archive, home, target)
+        os.utime(target)  # it was used now
     except DownloadFailed as error:
         raise DatasetUnusable(str(error).removesuffix(": fetch it again")) from error
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
+        elsewhere = error.filename and error.filename != str(archive)
+        where = f" ({error.filename})" if elsewhere else ""
         raise DatasetUnusable(f"{archive}: {error.strerror or error}{where}") from error
     return target
+
+
+@contextmanager
+def refusals_name(source: Path, place: Path) -> Iterator[None]:
+    """Let DatasetUnusable name ``source``, an archive, and not ``place``, where it is unpacked."""
+    try:
+        yield
+    except DatasetUnusable as error:
+        raise DatasetUnusable(str(error).replace(str(place), str(source))) from error
+
+
+def _remove_old(home: Path) -> None:
+    """Remove what was not read for a month, and what a killed process left unfinished."""
+    for each in home.iterdir():
+        kept = UNFINISHED_SECONDS if each.name.startswith(UNFINISHED) else KEPT_SECONDS
+        with suppress(FileNotFoundError):  # another process may be doing the same
+            if time.time() - each.stat().st_mtime > kept:
+                shutil.rmtree(each, ignore_errors=True)
 
 
 def _unpack(archive: Path, home: Path, target: Path) -> None:
     room = max(shutil.disk_usage(home).free - UNTOUCHED, 0)
     total = min(ALLOWANCE + GROWTH * archive.stat().st_size, room)
     limits = Limits(member=MAX_IMAGE_BYTES, total=total, listing=LIST_BYTES)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=home))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home))
     try:
         with files_bar(f"unpacking {archive.name}", None) as advance:
             for name, content in read_archive(archive, str(archive), _wanted, limits):

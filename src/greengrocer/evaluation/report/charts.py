@@ -159,6 +159,53 @@ def coverage_chart(curve: Sequence[Coverage], n: int) -> str:
     )
 
 
+def training_chart(curve: Sequence[tuple[int, int, int]]) -> str:
+    """Accuracy on held-out images over epochs: (epoch, right, of), with its 95 % interval."""
+    band = [(epoch, wilson(right, of)) for epoch, right, of in curve]
+    floor = float(np.floor(min(interval.low for _, interval in band) * 10) / 10)
+    plot = Plot(LEFT, 12, RIGHT, 348, x0=curve[0][0], x1=curve[-1][0], y0=min(0.9, floor))
+    ys = np.linspace(plot.y0, 1, 1 + round((1 - plot.y0) / 0.1))
+    outline = [(x, i.low) for x, i in band] + [(x, i.high) for x, i in reversed(band)]
+    shares = [(epoch, right / of) for epoch, right, of in curve]
+    parts = [
+        _epochs(plot, [(float(y), percent(float(y))) for y in ys]),
+        plot.area("band", outline),
+        plot.line("curve", shares),
+    ]
+    return _svg(
+        "training",
+        "Held-out images that are right, by epoch",
+        f"From {shares[0][1]:.1%} after epoch {shares[0][0]} to {shares[-1][1]:.1%} after epoch "
+        f"{shares[-1][0]}.",
+        parts,
+    )
+
+
+def loss_chart(curve: Sequence[tuple[int, float]]) -> str:
+    """The loss of the training images over epochs: (epoch, loss)."""
+    most = max([loss for _, loss in curve] + [1e-9])
+    plot = Plot(LEFT, 12, RIGHT, 348, x0=curve[0][0], x1=curve[-1][0], y1=most)
+    parts = [
+        _epochs(plot, [(share * most, f"{share * most:.2g}") for share in QUARTERS]),
+        plot.line("curve", curve),
+    ]
+    words = f"From {curve[0][1]:.3g} in epoch {curve[0][0]} to {curve[-1][1]:.3g} in the last."
+    return _svg("loss", "Loss, by epoch", words, parts)
+
+
+def _epochs(plot: Plot, marks: Sequence[tuple[float, str]]) -> str:
+    """Lines across at ``marks``, and a label for at most ten of the epochs."""
+    parts = []
+    for y, words in marks:
+        parts.append(plot.line("grid", [(plot.x0, y), (plot.x1, y)]))
+        parts.append(text(plot.left - 6, plot.y(y) + 4, words, "end"))
+    first, last = round(plot.x0), round(plot.x1)
+    shown = range(first, last + 1, max(1, -(-(last - first) // 9)))
+    parts += [text(plot.x(each), plot.bottom + 16, str(each), "middle") for each in shown]
+    parts.append(text(plot.right, plot.bottom + 34, "epoch", "end"))
+    return "".join(parts)
+
+
 def severity_chart(
     name: str, title: str, shares: Sequence[float], clean: float, n: int | None, judged: int
 ) -> str:

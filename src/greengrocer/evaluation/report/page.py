@@ -11,6 +11,7 @@ from greengrocer.evaluation.report.headline import cost, headline, published, so
 from greengrocer.evaluation.report.markup import escape
 from greengrocer.evaluation.report.mistakes import mistakes
 from greengrocer.evaluation.report.tables import classes, confused
+from greengrocer.evaluation.report.training import training
 from greengrocer.evaluation.run import Run
 
 PAGE = "index.html"
@@ -42,6 +43,7 @@ def render(run: Run) -> str:
         damage(run),
         confused(run),
         mistakes(run),
+        training(run),
         cost(run),
         classes(run),
     )

@@ -25,12 +25,13 @@ class Point(NamedTuple):
     of: int
 
     def told(self) -> str:
-        """Such as "held-out top-1 85.0 % (79 to 90)"."""
-        if not self.of:
-            return "nothing held out"
+        """Such as "19 of 22 held-out images right (86 %, 95 % interval 67 to 95)"."""
         low, high = wilson(self.right, self.of)
-        share = self.right / self.of
-        return f"held-out top-1 {share:.1%} ({low:.0%} to {high:.0%})".replace("%", " %")
+        share = 100 * self.right / self.of
+        return (
+            f"{self.right} of {self.of} held-out images right ({share:.0f} %, 95 % interval "
+            f"{100 * low:.0f} to {100 * high:.0f})"
+        )
 
 
 class HeldOut:

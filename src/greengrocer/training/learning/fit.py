@@ -82,7 +82,7 @@ class Trainer:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
-        tqdm.write(f"linear probe: loss {loss:.4f}")
+        tqdm.write(f"the last layer is fitted (linear probe): loss {loss:.4f}")
 
     def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
         """Train one epoch and return its mean loss."""
@@ -247,14 +247,25 @@ def fit(
         if held_out is not None:
             trainer.judge(loss, held_out)
         trainer.save(checkpoint, origin)
-        each = (time.monotonic() - began) / (trainer.epoch - first)
-        left = each * (recipe.optimisation.epochs - trainer.epoch)
+        spent = time.monotonic() - began
+        left = spent * _work(recipe, trainer.epoch) / _work(recipe, first, trainer.epoch)
         told = f", {trainer.curve[-1].told()}" if held_out is not None else ""
-        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}, {spoken(left)} left")
+        told += f", {spoken(left)} of epochs left" if left else ""
+        tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}")
     trained = Recogniser(recipe.backbone, len(taxonomy.classes))
     trained.load_state_dict(trainer.average)
     devices = " + ".join(trainer.devices)
     return Fitted(trained.eval(), devices, precision, tuple(trainer.curve))
+
+
+def _work(recipe: Recipe, first: int, end: int | None = None) -> float:
+    """The cost of the epochs from ``first`` to ``end``, which is not counted, in some unit.
+
+    Of a full-sized epoch, about half is in proportion to the pixels; decoding is not.
+    """
+    how, epochs = recipe.augmentation, recipe.optimisation.epochs
+    sizes = (how.grown(each, epochs).image_size for each in range(epochs)[first:end])
+    return sum(1 + (size / how.image_size) ** 2 for size in sizes)
 
 
 def spoken(seconds: float) -> str:

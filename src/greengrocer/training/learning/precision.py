@@ -25,7 +25,7 @@ def choose_precision(asked: Asked, device: str, begun: Precision | None = None) 
     ``begun`` is what an earlier run of the same training took: its weights end as if it had never
     stopped only where the rest takes the same.
     """
-    fits = "bfloat16" if device != "cpu" or has_bfloat16() else "float32"
+    fits = "bfloat16" if may_gain(device) else "float32"
     lacking = "this processor has no bfloat16"
     if begun is not None:
         slow = f", though {lacking}: a step is slow" if (begun, fits) == WRONG else ""
@@ -41,6 +41,11 @@ def choose_precision(asked: Asked, device: str, begun: Precision | None = None) 
 
 
 WRONG = ("bfloat16", "float32")  # what is taken, and what would be faster
+
+
+def may_gain(device: str) -> bool:
+    """Whether bfloat16 could be faster than float32 on ``device``, so that measuring tells."""
+    return device != "cpu" or has_bfloat16()
 
 
 def has_bfloat16() -> bool:

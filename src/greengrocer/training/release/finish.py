@@ -1,6 +1,7 @@
 """From a trained network to what ships: rounded, exported, quantised, judged, calibrated."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,17 +14,28 @@ from greengrocer.calibration.thresholds import Thresholds, figures, fit_threshol
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
+from greengrocer.features.statistics import of_trained
+from greengrocer.features.statistics_file import pack_trained
 from greengrocer.figures.score import ClassIds
+from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.attempt import Attempt, Backbone
 from greengrocer.training.release.export import answer_graph, backbone_graph
-from greengrocer.training.release.ladder import Attempt, Backbone, Ladder, Shipped
+from greengrocer.training.release.ladder import Ladder
 from greengrocer.training.release.measure import answer_pictures, pool_features
 from greengrocer.training.release.prototypes import find_prototypes
 from greengrocer.training.release.quantisation_loss import Comparison, compare
 from greengrocer.training.release.space_to_depth import space_to_depth_stem
+
+
+class Embedded(NamedTuple):
+    """Class ids [N] and features [N, D] of the training images."""
+
+    labels: ClassIds
+    features: Floats
 
 
 class Exported(NamedTuple):
@@ -33,22 +45,37 @@ class Exported(NamedTuple):
     head: nn.Linear
     prototypes: Prototypes
     geometry: Geometry
+    embedded: Embedded | None = None  # None in a rehearsal
 
     def graph(self, temperature: float, coarse_of: Sequence[int] | None) -> onnx.ModelProto:
         """The whole graph, folded as it ships."""
         head = AnswerHead(self.head, self.prototypes, temperature, coarse_of)
         return space_to_depth_stem(answer_graph(self.backbone.graph, head, self.geometry))
 
+    def statistics(self, classes: Sequence[str]) -> bytes:
+        """The file by which classes can be taught on top; empty where a class has no image."""
+        if self.embedded is None:
+            return b""
+        found = of_trained(classes, *self.embedded)
+        return pack_trained(found, len(self.prototypes.directions)) if found.counts.all() else b""
+
 
 class Exporter:
-    """A network that was trained, on its way to what ships, by the images that trained it."""
+    """A network that was trained, on its way to what ships, by the images that trained it.
+
+    What its ladder finds is kept in the file ``kept``, where that is given.
+    """
 
     def __init__(
-        self, network: Recogniser, training: Sequence[LabelledImage], recipe: Recipe
+        self,
+        network: Recogniser,
+        training: Sequence[LabelledImage],
+        recipe: Recipe,
+        kept: Path | None = None,
     ) -> None:
         self.head, self.training, self.geometry = network.head, training, geometry_of(recipe)
         self.in_float = backbone_graph(network.backbone, self.geometry)
-        self.ladder = Ladder(self.in_float, training, recipe, self.geometry)
+        self.ladder = Ladder(self.in_float, training, recipe, self.geometry, kept)
 
     def climb(
         self,
@@ -57,14 +84,19 @@ class Exporter:
         start: int = 0,
     ) -> tuple[int, list[Attempt]]:
         """The first rung from ``start`` that is not refused for its answers to ``judged``."""
-        tqdm.write(f"judging on {len(judged)} images")
+        tqdm.write(
+            f"judging on {len(judged)} images whether the network answers as well in int8, in "
+            "which it is smaller and faster"
+        )
         truth = np.array([picture.label for picture in judged])
-        in_float = self.logits(self.in_float, judged).argmax(axis=1)
+        in_float: list[ClassIds] = []
 
         def judge(backbone: onnx.ModelProto) -> Comparison:
-            return compare(in_float, self.logits(backbone, judged).argmax(axis=1), truth)
+            if not in_float:
+                in_float.append(self.logits(self.in_float, judged).argmax(axis=1))
+            return compare(in_float[0], self.logits(backbone, judged).argmax(axis=1), truth)
 
-        return self.ladder.climb(judge, refuse, start)
+        return self.ladder.climb(judged, judge, refuse, start)
 
     def logits(self, backbone: onnx.ModelProto, pictures: Sequence[LabelledImage]) -> Floats:
         """What the head makes of the features of ``backbone``: float32 [N, classes]."""
@@ -73,11 +105,15 @@ class Exporter:
         return np.asarray(features @ weight.T + bias)
 
     def finish(self, backbone: Backbone) -> Exported:
-        """Find the prototypes in the features of ``backbone``, which ships."""
+        """Find what the head needs of the training images' features by ``backbone``, which ships.
+
+        Raises DatasetUnusable for an image that cannot be read.
+        """
         paths = [picture.path for picture in self.training]
         labels = np.array([picture.label for picture in self.training])
-        prototypes = find_prototypes(backbone.graph, paths, labels, self.geometry)
-        return Exported(backbone, self.head, prototypes, self.geometry)
+        features = pool_features(backbone.graph, paths, self.geometry)
+        prototypes = find_prototypes(features, labels)
+        return Exported(backbone, self.head, prototypes, self.geometry, Embedded(labels, features))
 
     def answer(self, exported: Exported, pictures: Sequence[LabelledImage]) -> "RawAnswers":
         """What a network answers for ``pictures`` in float and as it ships, uncalibrated."""

@@ -1,96 +1,34 @@
 """Which numbers the shipped graph has: int8, or as much of it as costs little, or float32.
 
-A ladder of rungs is climbed until one costs little enough: int8; int8 with the ranges of more
-images; all but the most sensitive blocks in int8; float32, which costs nothing but time and size.
+It climbs the ladder of ``graphs.quantisation_ladder``.
 """
 
-import re
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.graphs.quantisation_ladder import (
+    LADDER,
+    SENSITIVITY_IMAGES,
+    Rung,
+    block_of,
+    most_sensitive,
+)
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.training.data.reading import read_fitted
+from greengrocer.training.learning.checkpoint import contents_digest, names_digest
 from greengrocer.training.recipe import Recipe
+from greengrocer.training.release.attempt import Attempt, Backbone
+from greengrocer.training.release.kept_attempts import KeptAttempts
 from greengrocer.training.release.measure import pool_pixels
 from greengrocer.training.release.quantisation_loss import Comparison
 from greengrocer.training.release.quantise import quantise
-
-MORE = 3  # times as many calibration images
-SENSITIVITY_IMAGES = 16  # calibration images by which blocks are compared
-
-Shipped = Literal["int8", "mixed", "float32"]
-
-
-class Rung(NamedTuple):
-    """``float_share`` of the error that int8 makes, block by block, stays away in float."""
-
-    precision: Shipped
-    times_images: int
-    float_share: float
-
-
-LADDER = (
-    Rung("int8", 1, 0.0),
-    Rung("int8", MORE, 0.0),
-    Rung("mixed", 1, 0.5),
-    Rung("mixed", 1, 0.8),
-    Rung("float32", 0, 1.0),
-)
-
-
-class Backbone(NamedTuple):
-    """A backbone's graph on one rung, and which of its blocks are float (none: all int8)."""
-
-    graph: onnx.ModelProto
-    precision: Shipped
-    calibration_images: int
-    float_blocks: tuple[str, ...] = ()
-
-    def described(self) -> str:
-        """Such as "int8, 400 calibration images"."""
-        if self.precision == "float32":
-            return "float32"
-        told = f"int8, {self.calibration_images} calibration images"
-        blocks = ", ".join(self.float_blocks)
-        return f"{told}, {blocks} in float" if blocks else told
-
-
-class Attempt(NamedTuple):
-    """A rung that was tried, and what it cost against float32."""
-
-    backbone: Backbone
-    found: Comparison
-    accepted: bool
-
-    def told(self) -> dict[str, Any]:
-        """For the provenance; shares in percent, the gain in points."""
-        return {
-            "precision": self.backbone.precision,
-            "calibration_images": self.backbone.calibration_images,
-            "float_blocks": list(self.backbone.float_blocks),
-            "accepted": self.accepted,
-            "images": self.found.pictures,
-            "top1": self.found.int8_top1,
-            "agreement": self.found.agreement,
-            "gain": self.found.gain,
-            "gain_low": self.found.gain_low,
-            "gain_high": self.found.gain_high,
-        }
-
-    def say(self) -> None:
-        """Print what it costs, and what follows."""
-        name, found = self.backbone.described(), self.found
-        tqdm.write(
-            f"{name}: {found.int8_top1:.1f} % top-1, float {found.float_top1:.1f} %: "
-            f"{found.gain:+.2f} points, 95 % interval {found.gain_low:.2f} to "
-            f"{found.gain_high:.2f}; {found.agreement:.1f} % of the labels agree"
-            f"{'' if self.accepted else ': too much'}"
-        )
 
 
 def told(attempts: Sequence[Attempt]) -> dict[str, Any]:
@@ -104,7 +42,10 @@ def told(attempts: Sequence[Attempt]) -> dict[str, Any]:
 
 
 class Ladder:
-    """The rungs of one network, by the images that trained it."""
+    """The rungs of one network, by the images that trained it.
+
+    What it finds is kept in the file ``kept``, where that is given: a rerun need not find it again.
+    """
 
     def __init__(
         self,
@@ -112,12 +53,15 @@ class Ladder:
         training: Sequence[LabelledImage],
         recipe: Recipe,
         geometry: Geometry,
+        kept: Path | None = None,
     ) -> None:
         self.in_float, self.geometry = in_float, geometry
+        self._images = training
         order = np.random.default_rng(recipe.seed).permutation(len(training))
         self._training = [training[int(index)].path for index in order]
         self._asked = recipe.export.calibration_images
-        self._sensitivity: dict[str, float] | None = None
+        self._recipe, self._path = recipe, kept
+        self._kept = KeptAttempts()
 
     def backbone(self, rung: Rung) -> Backbone:
         """The backbone as ``rung`` has it."""
@@ -137,24 +81,31 @@ class Ladder:
 
     def climb(
         self,
+        judged: Sequence[LabelledImage],
         judge: Callable[[onnx.ModelProto], Comparison],
         refuse: Callable[[Comparison], bool],
         start: int = 0,
     ) -> tuple[int, list[Attempt]]:
         """Try the rungs from ``start`` upwards; returns the number of the first not refused.
 
-        The last is float32, which is always taken. The attempts tell what each cost.
+        The last is float32, which is always taken. The attempts tell what each cost to the answers
+        for the images ``judged``.
         """
+        self._kept = KeptAttempts(self._path, self._key(judged, start))
         attempts: list[Attempt] = []
         for number, rung in enumerate(LADDER[start:], start):
             if not self.is_new(rung):
                 continue
-            backbone = self.backbone(rung)
-            found = judge(backbone.graph)
-            last = rung.precision == "float32"
-            attempts.append(Attempt(backbone, found, last or not refuse(found)))
-            attempts[-1].say()
-            if attempts[-1].accepted:
+            attempt = self._kept.attempts.get(number)
+            if attempt is None:
+                backbone = self.backbone(rung)
+                found = judge(backbone.graph)
+                accepted = rung.precision == "float32" or not refuse(found)
+                attempt = Attempt(backbone, found, accepted)
+                self._kept.add(number, attempt)
+            attempt.say()
+            attempts.append(attempt)
+            if attempt.accepted:
                 return number, attempts
         raise AssertionError("the last rung is always taken")
 
@@ -166,20 +117,20 @@ class Ladder:
 
     def _most_sensitive(self, share: float) -> tuple[str, ...]:
         """The fewest blocks that make ``share`` of the error of all, in their order."""
-        if self._sensitivity is None:
+        if self._kept.errors is None:
             pictures = self._pictures(min(SENSITIVITY_IMAGES, self._asked))
-            self._sensitivity = block_errors(self.in_float, pictures)
-        return most_sensitive(self._sensitivity, share)
+            self._kept.add_errors(block_errors(self.in_float, pictures))
+        assert self._kept.errors is not None
+        return most_sensitive(self._kept.errors, share)
 
-
-def block_of(node: str) -> str:
-    """The block of a node by its name, such as "block3" of "block3/expand".
-
-    It is the path as far as the first part with a number, or the first part where there is none.
-    """
-    parts = node.strip("/").split("/")
-    numbered = (place for place, part in enumerate(parts, 1) if re.search(r"\d", part))
-    return "/".join(parts[: next(numbered, 1)])
+    def _key(self, judged: Sequence[LabelledImage], start: int) -> str:
+        """A digest of all that decides what the rungs cost."""
+        found = hashlib.sha256(self.in_float.SerializeToString())
+        how = (self._recipe.seed, self._recipe.export.model_dump_json(), LADDER, start)
+        images = (names_digest(self._images), contents_digest(self._images))
+        answered = (names_digest(judged), contents_digest(judged))
+        found.update(repr((how, images, answered)).encode(errors="surrogateescape"))
+        return found.hexdigest()
 
 
 def node_names(backbone: onnx.ModelProto) -> list[str]:
@@ -198,14 +149,3 @@ def block_errors(in_float: onnx.ModelProto, pictures: Sequence[Pixels]) -> dict[
         found = pool_pixels(quantise(in_float, pictures, others), pictures)
         errors[block] = float(((found - expected) ** 2).mean())
     return errors
-
-
-def most_sensitive(errors: dict[str, float], share: float) -> tuple[str, ...]:
-    """The fewest blocks that make ``share`` of the sum of ``errors``, in the order of these."""
-    total, reached, chosen = sum(errors.values()), 0.0, set()
-    for block in sorted(errors, key=lambda name: -errors[name]):
-        if reached >= share * total:
-            break
-        chosen.add(block)
-        reached += errors[block]
-    return tuple(block for block in errors if block in chosen)

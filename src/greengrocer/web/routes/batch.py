@@ -6,8 +6,8 @@ memory. Lines that the client has not read yet stay in memory and count as bytes
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from contextlib import ExitStack
+from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -201,7 +201,20 @@ class Batch:
         if not self._count:
             self._receipt.grow(amount)
             return
-        await self._receipt.grow_in_turn(amount, Context(self._id, self.service.deadline))
+        with self._context(self.service.deadline) as context:
+            await self._receipt.grow_in_turn(amount, context)
+
+    @contextmanager
+    def _context(self, seconds: float) -> Iterator[Context]:
+        """A context for the block, which is cancelled when the client disconnects."""
+        context = Context(self._id, seconds)
+        self._contexts.add(context)
+        if self._gone:
+            context.cancel()
+        try:
+            yield context
+        finally:
+            self._contexts.discard(context)
 
     async def _add(self, image: bytes | Refusal) -> None:
         """Start to classify an image, once fewer than ``at_once`` of this request are."""
@@ -235,15 +248,12 @@ class Batch:
     async def _classified(self, index: int, image: bytes) -> bytes:
         self.service.metrics.upload_bytes.observe(len(image))
         seconds = min(self.service.deadline, self.end - time.monotonic())
-        context = Context(self._id, seconds)
-        self._contexts.add(context)
-        if self._gone:
-            context.cancel()
-        work = self.service, image, context, self.options
         try:
-            answer = await (
-                classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
-            )
+            with self._context(seconds) as context:
+                work = self.service, image, context, self.options
+                answer = await (
+                    classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
+                )
         except Refusal as refusal:
             # If the first image is not admitted, the request is refused.
             if isinstance(refusal, Overloaded) and not index:
@@ -253,8 +263,6 @@ class Batch:
             log.exception("failed", request_id=self._id, path=self._path, index=index)
             release_frames(error, logged=True)
             return _line(index, internal_error(self._id, self._path))
-        finally:
-            self._contexts.discard(context)
         return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:

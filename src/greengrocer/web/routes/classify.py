@@ -1,6 +1,7 @@
 """What all endpoints that classify have in common: admission, then classification."""
 
 import asyncio
+from contextlib import suppress
 
 from greengrocer.context import Context
 from greengrocer.errors import RateLimited
@@ -40,14 +41,22 @@ async def classify_in_turn(
 
 
 async def _charged(charge: Charge | None, context: Context) -> None:
-    """Wait until the rate limits allow one more; raises RateLimited where that is too late."""
+    """Wait until the rate limits allow one more.
+
+    Raises RateLimited where that is too late, or ClientDisconnected.
+    """
     while charge is not None:
         try:
             await charge()
         except RateLimited as limited:
             if limited.retry_after > context.remaining():
                 raise
-            await asyncio.sleep(limited.retry_after)
+            context.check()
+            gone = asyncio.Event()
+            context.on_cancel = gone.set
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gone.wait(), limited.retry_after)
+            context.on_cancel = None
             context.check()
         else:
             return

@@ -9,10 +9,12 @@ from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
 from greengrocer.bundles.manifest import STATISTICS
 from greengrocer.errors import BundleRefused, MissingExtra
-from greengrocer.quick.statistics import START, Doubles, Moments, Statistics
+from greengrocer.features.statistics import START, Doubles, Moments, Statistics, unnumbered
 
 MOST_BYTES = 150_000_000
-ON_TOP = "trained"  # the setting: the names of the classes that trained the bundle's network
+# Settings of a bundle whose network was trained:
+ON_TOP = "trained"  # the names of the classes that trained it
+PROTOTYPES = "prototypes"  # how many directions it has
 
 
 def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
@@ -21,6 +23,7 @@ def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
         "digests": statistics.digests,
         "labels": statistics.labels.astype(np.int32),
         "features": statistics.features,
+        "shots": statistics.shots,
     }
     rest = statistics.rest
     if rest is not None:
@@ -38,6 +41,11 @@ def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
         {"statistics": json.dumps(told, sort_keys=True)},
     )
     return packed
+
+
+def pack_trained(statistics: Statistics, prototypes: int) -> bytes:
+    """The file of a network that the images of ``statistics`` trained, with so many prototypes."""
+    return pack(statistics, {ON_TOP: list(statistics.classes), PROTOTYPES: prototypes})
 
 
 def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, Any]]:
@@ -71,11 +79,14 @@ def _checked(tensors: dict[str, Any], classes: tuple[str, ...]) -> Statistics:
     digests, labels, features = (tensors[name] for name in ("digests", "labels", "features"))
     count, channels = features.shape
     labels = labels.astype(np.int64)
+    shots = tensors.get("shots", unnumbered(count))  # bundles of before have none
     sound = (
         digests.shape == (count, START)
         and digests.dtype == np.uint8
         and labels.shape == (count,)
         and features.dtype == np.float16
+        and shots.shape == (count, 2)
+        and shots.dtype == np.int64
         and bool(np.isfinite(features).all())
         and (not count or 0 <= labels.min() <= labels.max() < len(classes))
     )
@@ -84,7 +95,7 @@ def _checked(tensors: dict[str, Any], classes: tuple[str, ...]) -> Statistics:
     rest = None
     if "rest.counts" in tensors:
         rest = _rest(tensors, len(classes), channels)
-    return Statistics(classes, digests, labels, features, rest)
+    return Statistics(classes, digests, labels, features, shots, rest)
 
 
 def _rest(tensors: dict[str, Any], classes: int, channels: int) -> Moments:

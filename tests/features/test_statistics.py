@@ -1,11 +1,13 @@
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from greengrocer.quick import statistics as module
+from greengrocer.features import statistics as module
+from greengrocer.features.statistics import Statistics, gather
 from greengrocer.quick.discriminant import discriminant
-from greengrocer.quick.statistics import Statistics, gather
+from greengrocer.quick.shots import shots_of
 
 CHANNELS = 12
 
@@ -24,7 +26,7 @@ def whole() -> Statistics:
 
 def same(one: Statistics, other: Statistics) -> None:
     assert one.classes == other.classes
-    for name in ("digests", "labels", "features"):
+    for name in ("digests", "labels", "features", "shots"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
@@ -33,6 +35,20 @@ def test_the_order_of_the_images_does_not_matter_and_one_that_comes_twice_counts
     order = [*np.random.default_rng(2).permutation(30), 4, 5]
     turned = gather(("a", "b", "d"), [digests[k] for k in order], labels[order], features[order])
     same(turned, whole())
+
+
+def test_of_the_names_of_a_file_that_comes_twice_the_order_does_not_choose_one() -> None:
+    digests, labels, features = images(2, 1, classes=2)
+    names = [Path(each) for each in ("IMG_9.jpg", "IMG_4.jpg", "a.jpg", "IMG_3.jpg")]
+    found = []
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        twice = np.array([0, 0, 1, 1])[order]
+        shots = shots_of([names[k] for k in order])
+        found.append(
+            gather("ab", [digests[k] for k in twice], labels[twice], features[twice], shots)
+        )
+    same(*found)
+    assert sorted(found[0].shots[:, 1].tolist()) == [-1, 4]
 
 
 def test_a_class_that_is_added_and_taken_away_leaves_nothing() -> None:

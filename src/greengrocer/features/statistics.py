@@ -19,6 +19,7 @@ START = 8  # bytes of an image's SHA-256
 Halves = npt.NDArray[np.float16]
 Doubles = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
+Shots = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,15 @@ class Statistics:
     """Of N kept images, in the order of their digests, and of the rest.
 
     ``digests`` uint8 [N, 8] are the starts of their SHA-256, ``labels`` int64 [N] class ids,
-    ``features`` float16 [N, D]; ``rest`` is None where every image is kept.
+    ``features`` float16 [N, D], ``shots`` those of ``shots_of``; ``rest`` is None where every image
+    is kept.
     """
 
     classes: tuple[str, ...]
     digests: Bytes
     labels: ClassIds
     features: Halves
+    shots: Shots
     rest: Moments | None = None
 
     @property
@@ -67,7 +70,9 @@ class Statistics:
         known = {bytes(each) for each in self.digests}
         return np.array([start_of(each).tobytes() in known for each in digests], bool)
 
-    def add(self, name: str, digests: Sequence[str], features: npt.ArrayLike) -> "Statistics":
+    def add(
+        self, name: str, digests: Sequence[str], features: npt.ArrayLike, shots: Shots | None = None
+    ) -> "Statistics":
         """With images of the class ``name``, which may be a new one.
 
         A new class stands where the order of the names wants it, as a folder's would; where they
@@ -76,12 +81,14 @@ class Statistics:
         found = self if name in self.classes else self._with_class(name)
         label = found.classes.index(name)
         rows = [start_of(each) for each in digests]
+        shots = unnumbered(len(rows)) if shots is None else shots
         return _in_order(
             replace(
                 found,
                 digests=np.concatenate([found.digests, np.reshape(rows, (-1, START))]),
                 labels=np.concatenate([found.labels, np.full(len(rows), label, np.int64)]),
                 features=np.concatenate([found.features, np.asarray(features, np.float16)]),
+                shots=np.concatenate([found.shots, shots]),
             )
         )
 
@@ -110,6 +117,7 @@ class Statistics:
             digests=self.digests[rows],
             labels=self.labels[rows],
             features=self.features[rows],
+            shots=self.shots[rows],
         )
 
     def _with_class(self, name: str) -> "Statistics":
@@ -131,16 +139,44 @@ class Statistics:
         )
 
 
+def of_trained(classes: Sequence[str], labels: ClassIds, features: npt.ArrayLike) -> Statistics:
+    """The statistics of N images that trained a network: sums alone, for classes on top of it.
+
+    ``labels`` are class ids [N], ``features`` [N, D] what the network's backbone makes of them.
+    """
+    halves = np.asarray(features, np.float16)
+    nothing = np.zeros(0, np.int64)
+    return Statistics(
+        tuple(classes),
+        np.zeros((0, START), np.uint8),
+        nothing,
+        halves[:0],
+        unnumbered(0),
+        moments_of(halves, labels, len(classes)),
+    )
+
+
+def unnumbered(count: int) -> Shots:
+    """``shots`` of ``count`` images whose names are not known, or have no number."""
+    return np.full((count, 2), -1, np.int64)
+
+
 def gather(
-    classes: Sequence[str], digests: Sequence[str], labels: ClassIds, features: npt.ArrayLike
+    classes: Sequence[str],
+    digests: Sequence[str],
+    labels: ClassIds,
+    features: npt.ArrayLike,
+    shots: Shots | None = None,
 ) -> Statistics:
     """The statistics of N images: SHA-256 in hexadecimal, class ids [N], and features [N, D].
 
-    An image that comes twice in a class counts once.
+    ``shots`` are those of their files, where they have any. An image that comes twice in a class
+    counts once.
     """
+    shots = unnumbered(len(labels)) if shots is None else shots
     rows = np.reshape([start_of(each) for each in digests], (-1, START)).astype(np.uint8)
     halves = np.asarray(features, np.float16)
-    whole = _in_order(Statistics(tuple(classes), rows, labels.astype(np.int64), halves))
+    whole = _in_order(Statistics(tuple(classes), rows, labels.astype(np.int64), halves, shots))
     if len(whole.labels) <= MOST_KEPT:
         return whole
     first = np.arange(len(whole.labels)) < MOST_KEPT
@@ -164,12 +200,17 @@ def start_of(digest: str) -> Bytes:
 
 def _in_order(found: Statistics) -> Statistics:
     """By digest and label, each image once: the same images are then the same statistics."""
-    keys = [(bytes(d), int(y)) for d, y in zip(found.digests, found.labels, strict=True)]
-    order = sorted({key: index for index, key in reversed(list(enumerate(keys)))}.items())
-    rows = np.array([index for _, index in order], np.int64)
+    keys = list(zip(map(bytes, found.digests), found.labels.tolist(), strict=True))
+    # Of the names that a file has in a class, the smallest counts, not the one that came first.
+    order = sorted(range(len(keys)), key=lambda row: (keys[row], found.shots[row].tolist()))
+    once = [
+        row for place, row in enumerate(order) if not place or keys[row] != keys[order[place - 1]]
+    ]
+    rows = np.array(once, np.int64)
     return replace(
         found,
         digests=found.digests[rows],
         labels=found.labels[rows],
         features=found.features[rows],
+        shots=found.shots[rows],
     )
