@@ -17,6 +17,7 @@ from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import GRAPH, STATISTICS
 from greengrocer.bundles.trained_on import read_trained_on
+from greengrocer.bundles.unfinished import PREFIX
 from greengrocer.errors import BundleRefused, DatasetUnusable, UsageError
 from greengrocer.features.statistics_file import read_statistics
 from greengrocer.quick.teaching import forget_class, forget_images, teach
@@ -83,6 +84,7 @@ def test_a_class_that_is_taught_is_as_one_that_was_there_from_the_start(
     changed = teach(part, "lime", of(photos, "lime"))
     assert (changed.images, changed.skipped) == (EACH, 0)
     same(part, whole)
+    assert not list(part.parent.glob(f"{PREFIX}*"))
     assert not [each for each in part.parent.iterdir() if "part." in each.name]
 
 
@@ -155,7 +157,7 @@ def test_a_teaching_that_is_killed_leaves_a_whole_bundle(
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert load_bundle(part).manifest == before
         build_pipeline(load_bundle(part)).close()
-    assert list(part.parent.glob(".part.taught-*"))
+    assert list(part.parent.glob(f"{PREFIX}*"))
     teach(part, "lime", of(photos, "lime"))
     same(part, whole)
     assert not [each for each in part.parent.iterdir() if "part." in each.name]

@@ -1,8 +1,13 @@
 """A few directions near which all of a class's features lie."""
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from greengrocer.figures.score import Floats
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 PROTOTYPES = 6  # a class: the more, the better, but little beyond 6, and each takes 2.5 kB
 ROUNDS = 20  # of k-means, which settles in about ten on some dozens of images
@@ -29,7 +34,7 @@ def cluster_directions(directions: Floats, count: int = PROTOTYPES) -> Floats:
     return np.asarray(centres)
 
 
-def of_length_one(vectors: Floats) -> Floats:
-    """``vectors`` [..., D], each divided by its length."""
+def of_length_one(vectors: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """``vectors`` [..., D], each divided by its length; of their dtype."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-12))

@@ -11,6 +11,7 @@ from greengrocer.calibration.thresholds import Thresholds, figures, fit_threshol
 from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.features.statistics import Doubles, Moments, Statistics
+from greengrocer.figures.clusters import of_length_one
 from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds, Floats
 from greengrocer.quick.discriminant import Discriminant, discriminant
@@ -114,15 +115,10 @@ def prototypes(moments: Moments, head: Discriminant) -> tuple[Doubles, Doubles]:
     varies much within the classes counts less. docs/decisions/021 has what was measured.
     """
     centre = moments.sums.sum(axis=0) / moments.counts.sum()
-    return centre, _of_length_one(head.whitened)
+    return centre, of_length_one(head.whitened)
 
 
 def nearest(rows: Doubles, centre: Doubles, directions: Doubles) -> Doubles:
     """The cosine [N], at least 0, of features [N, D] to the nearest prototype."""
-    cosines: Doubles = (_of_length_one(rows - centre) @ directions.T).max(axis=1).clip(0, 1)
+    cosines: Doubles = (of_length_one(rows - centre) @ directions.T).max(axis=1).clip(0, 1)
     return cosines
-
-
-def _of_length_one(vectors: Doubles) -> Doubles:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(length, 1e-12))

@@ -5,10 +5,7 @@ the start would have made. To a bundle whose network was trained, classes are ad
 that trained it keep their head to the bit.
 """
 
-import glob
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ from greengrocer.bundles.bundle import Bundle, load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.bundles.save import check_new, replace_bundle
 from greengrocer.bundles.trained_on import LENGTH, TRAINED_ON, read_trained_on
+from greengrocer.bundles.unfinished import unfinished_folder
 from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.datasets.layouts.names import one_form, similar_names
@@ -276,11 +274,8 @@ def _write(
     if opened.out is not None:
         written = write(content, opened.backbone, head, candidates, opened.out)
     else:
-        prefix = f".{place.name}.taught-"
-        for left in place.parent.glob(f"{glob.escape(prefix)}*"):
-            shutil.rmtree(left, ignore_errors=True)  # of a run that was killed: the lock is ours
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=place.parent) as home:
-            unfinished = Path(home) / place.name
+        with unfinished_folder(place.parent) as beside:
+            unfinished = beside / place.name
             written = write(content, opened.backbone, head, candidates, unfinished)
             replace_bundle(unfinished, place)
     return Changed(written, count, skipped, None if opened.on_top else calibration)
