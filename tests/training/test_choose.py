@@ -53,15 +53,15 @@ def test_each_has_a_recipe_that_is_sane(
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_a_time_is_kept_where_it_can_be(images: int, classes: int) -> None:
     found = facts(images, classes)
-    least = estimate(choose_recipe(found, SLOW, 1e-6), found, SLOW) / 60
-    usual = estimate(choose_recipe(found, SLOW), found, SLOW) / 60
+    least = estimate(choose_recipe(found, SLOW, 1e-6), found, SLOW).total / 60
+    usual = estimate(choose_recipe(found, SLOW), found, SLOW).total / 60
     assert choose_recipe(found, SLOW, 1e-6).optimisation.linear_probe_epochs == 1
     before = 0.0
     for share in (0.1, 0.3, 0.6, 1.0, 1.5):
         minutes = least * 1.2 + share * (usual - least)
         recipe = choose_recipe(found, SLOW, minutes)
-        assert estimate(recipe, found, SLOW) <= 60 * minutes
-        spent = estimate(recipe, found, SLOW)
+        assert estimate(recipe, found, SLOW).total <= 60 * minutes
+        spent = estimate(recipe, found, SLOW).total
         assert spent >= before * 0.8, "more time is used"
         before = spent
     assert choose_recipe(found, SLOW, 100 * usual) == choose_recipe(found, SLOW)

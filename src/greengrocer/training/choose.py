@@ -104,7 +104,7 @@ def choose_recipe(
     for offered, size, fewest in _offers(usual, smallest, epochs):
         for number in range(epochs, fewest - 1, -1):
             found = _recipe(facts, seed, offered, size, number)
-            if estimate(found, facts, step) <= allowed:
+            if estimate(found, facts, step).total <= allowed:
                 return found
     return _recipe(facts, seed, smallest, SIZES[-1], 1)
 
@@ -117,8 +117,21 @@ def _offers(network: str, smallest: str, epochs: int) -> Sequence[tuple[str, int
     return [*offers, (smallest, SIZES[-1], 1)]
 
 
-def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
-    """Seconds that the training and the export take."""
+class Estimate(NamedTuple):
+    """Seconds that a training takes: its epochs, and the probe before and the export after them."""
+
+    epochs: float
+    probe: float
+    export: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(self)
+
+
+def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> Estimate:
+    """What a training by ``recipe`` takes."""
     how, sizes = recipe.optimisation, recipe.augmentation
     trained = sum(
         facts.images * step.image(recipe.backbone, sizes.grown(epoch, how.epochs).image_size)
@@ -127,11 +140,11 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
     factor = _work(recipe.backbone, recipe.export.image_size)
     # A forward pass, on the processor even where a GPU trains.
     answered = step.load + PROBE * step.compute * factor
-    probed = how.linear_probe_epochs * facts.images * answered
     judged = how.epochs * min(facts.held_out, CURVE_IMAGES) * PROBE * step.compute * factor
     calibrated = 2 * min(recipe.export.calibration_images, facts.images)
     exported = (facts.images + calibrated + 3 * facts.held_out) * answered
-    return trained + probed + judged + exported + FIXED_SECONDS
+    probed = how.linear_probe_epochs * facts.images * answered
+    return Estimate(trained + judged, probed, exported + FIXED_SECONDS)
 
 
 CURVE_IMAGES = 200  # held-out images, at most, that are answered after each epoch

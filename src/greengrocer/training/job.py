@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.training.learning.checkpoint import TeacherId, names_digest, read_state
+from greengrocer.training.learning.course import TimeLimit
 from greengrocer.training.learning.fit import Fitted, begun_precision, fit, origin_of
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
@@ -21,7 +22,10 @@ def fold_stage(fold: int, folds: int) -> str:
 
 
 class TrainingJob(NamedTuple):
-    """``teachers`` are the outs of earlier trainings, whose checkpoints lie beside them."""
+    """``teachers`` are the outs of earlier trainings, whose checkpoints lie beside them.
+
+    ``limit`` is for the one fit of a training without folds.
+    """
 
     recipe: Recipe
     data: Path
@@ -30,6 +34,7 @@ class TrainingJob(NamedTuple):
     threads: int
     teachers: tuple[Path, ...] = ()
     precision: Precision | None = None  # of fits that have not begun; None: they choose
+    limit: TimeLimit | None = None
 
     @property
     def kept_attempts(self) -> Path:
@@ -61,6 +66,7 @@ class TrainingJob(NamedTuple):
             teacher,
             self.precision,
             judged,
+            self.limit,
         )
 
     def check(

@@ -23,6 +23,7 @@ from greengrocer.training.choose import (
     LARGE_NETWORK,
     NETWORK,
     DatasetFacts,
+    Estimate,
     StepCost,
     choose_recipe,
     estimate,
@@ -30,6 +31,7 @@ from greengrocer.training.choose import (
 from greengrocer.training.data.splits import Splits, draw_held_out
 from greengrocer.training.durable import replace_durably
 from greengrocer.training.job import HOLD_OUT, checkpoint
+from greengrocer.training.learning.course import TimeLimit
 from greengrocer.training.learning.fit import spoken
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.measured_step import Way, Work, fastest_way, measure
@@ -99,7 +101,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
             f"{asked.out} is a finished bundle: `greengrocer serve --bundle {asked.out}` serves "
             "it; to train again delete it and the checkpoints beside it, or name another --out"
         )
-    recipe, precision = _recipe(asked, splits, say, begun=begun)
+    recipe, precision, limit = _recipe(asked, splits, say, begun=begun)
     if not (begun and hold_out_path(asked.out).is_file()):
         _write_hold_out(asked.out, report, splits)
     train(
@@ -110,6 +112,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
         splits=splits,
         command=asked.command,
         precision=precision,
+        limit=limit,
     )
     return Trained(asked.out, held_out)
 
@@ -195,11 +198,12 @@ def _earlier(out: Path, report: Report) -> dict[Path, str]:
 
 def _recipe(
     asked: Asked, splits: Splits, say: Callable[[str], None], *, begun: bool
-) -> tuple[Recipe, Precision | None]:
+) -> tuple[Recipe, Precision | None, TimeLimit | None]:
     """The recipe that a stopped run began with, else one that is chosen and written now.
 
-    And the precision in which a step is fastest; None where the run has begun in one. PyTorch is
-    left with as many threads as are fastest now.
+    And the precision in which a step is fastest, None where the run has begun in one; and the time
+    that the epochs have, None without ``--minutes``. PyTorch is left with as many threads as are
+    fastest now.
     """
     path = recipe_path(asked.out)
     if begun:
@@ -215,9 +219,10 @@ def _recipe(
                 "another --out"
             )
         say(f"going on with the training that was stopped, by its recipe {path}")
-        way, _, _ = fastest_way(_work(asked, splits))
+        way, step, _ = fastest_way(_work(asked, splits))
         torch.set_num_threads(way.threads)
-        return recipe, None
+        facts = facts_of(splits, asked.out.name)
+        return recipe, None, _limit(asked, estimate(recipe, facts, step))
     chosen = _choose(asked, splits)
     for line in _told(chosen, splits, asked):
         say(line)
@@ -227,7 +232,14 @@ def _recipe(
     unfinished.write_text(told, encoding="utf-8")
     replace_durably(unfinished, path)
     say(f"  recipe    {path}")
-    return chosen.recipe, chosen.way.precision
+    planned = estimate(chosen.recipe, chosen.facts, chosen.step)
+    return chosen.recipe, chosen.way.precision, _limit(asked, planned)
+
+
+def _limit(asked: Asked, planned: Estimate) -> TimeLimit | None:
+    if asked.minutes is None:
+        return None
+    return TimeLimit(asked.began + 60 * asked.minutes, planned.epochs, planned.export)
 
 
 class Chosen(NamedTuple):
@@ -311,7 +323,7 @@ def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
     recipe, facts, step = chosen.recipe, chosen.facts, chosen.step
     how, export, left = recipe.optimisation, recipe.export, asked.minutes_left()
     sampling = ", those of small classes more often" if how.class_balance else ""
-    seconds = estimate(recipe, facts, step)
+    seconds = estimate(recipe, facts, step).total
     each = step.image(recipe.backbone, recipe.augmentation.image_size) * how.batch_size
     frozen = f"; its first {how.frozen_stages} stages stay as they are" if how.frozen_stages else ""
     yield "The plan:"

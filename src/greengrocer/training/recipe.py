@@ -56,7 +56,7 @@ class Augmentation(Part):
         0.1, ge=0, le=1, description="probability of blur, noise or JPEG artefacts"
     )
 
-    def grown(self, epoch: int, epochs: int) -> "Augmentation":
+    def grown(self, epoch: float, epochs: int) -> "Augmentation":
         """The same with the ``image_size`` of ``epoch``, counted from 0: it grows evenly.
 
         Small crops teach the coarse features for less (Tan and Le, EfficientNetV2, ICML 2021). The

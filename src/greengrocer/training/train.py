@@ -20,6 +20,7 @@ from greengrocer.training.bundling import Finished, write_bundle
 from greengrocer.training.data.splits import Splits
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 from greengrocer.training.learning.checkpoint import TeacherId
+from greengrocer.training.learning.course import TimeLimit
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision, choose_precision
 from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
@@ -50,6 +51,7 @@ def train(
     splits: Splits | None = None,
     command: str = "the same training",
     precision: Precision | None = None,
+    limit: TimeLimit | None = None,
 ) -> Path:
     """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
 
@@ -61,6 +63,7 @@ def train(
 
     ``splits`` are the images where they have been read and split already; without folds.
     ``precision`` is what was found to be the fastest; without it, recipe and processor decide.
+    Where the epochs would end too late for ``limit``, there are fewer; without folds.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -81,7 +84,7 @@ def train(
     check_writable(out, stages)
     threads = usable_processors()
     torch.set_num_threads(min(torch.get_num_threads(), threads))
-    job = TrainingJob(recipe, data, out, target.type, threads, tuple(teachers))
+    job = TrainingJob(recipe, data, out, target.type, threads, tuple(teachers), limit=limit)
     planned = plan(job, folds, splits)
     candidates = _candidates(planned, goldens)
     taught = {
