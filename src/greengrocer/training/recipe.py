@@ -5,9 +5,9 @@ import sys
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
@@ -25,6 +25,11 @@ class Data(Part):
     """Which images the recipe may train on and hold out; never the split "test"."""
 
     splits: tuple[Literal["train", "val"], ...] = ("train",)
+    refit: bool = Field(
+        False,
+        description="whether the model that ships is a second one, which learns from the held-out "
+        "images as well, once they have judged and calibrated the first; folds always do so",
+    )
 
     @field_validator("splits")
     @classmethod
@@ -103,9 +108,22 @@ class Optimisation(Part):
         description="0: images are drawn as they are; 1: each class as often; 0.5: by the root of "
         "its size",
     )
+    wise_ft_alpha: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the trained weights in what ships; the rest are those after the "
+        "linear probe (WiSE-FT)",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU, or on a processor that has it"
     )
+
+    @model_validator(mode="after")
+    def _averaged_with_a_probe(self) -> Self:
+        if self.wise_ft_alpha < 1 and not self.linear_probe_epochs:
+            raise ValueError("a wise_ft_alpha below 1 needs linear_probe_epochs")
+        return self
 
 
 class Distillation(Part):

@@ -51,11 +51,15 @@ class Course(NamedTuple):
 
 
 class TimeLimit(NamedTuple):
-    """When a training is to be over, and the seconds that its plan gives to its two parts."""
+    """When a training is to be over, and the seconds that its plan gives to a fit and the rest.
+
+    Another fit, which takes ``again`` times as long as this one, is to take as many epochs.
+    """
 
     end: float  # a time of time.monotonic
     epochs: float
     afterwards: float  # export, quantisation, calibration
+    again: float = 0.0
 
     def fitting(
         self, course: Course, recipe: Recipe, epoch: int, unit: float, now: float
@@ -69,6 +73,7 @@ class TimeLimit(NamedTuple):
         allowed = self.end - now - self.afterwards * max(1.0, unit / planned)
         for epochs in range(course.epochs, epoch + 1, -1):
             found = course if epochs == course.epochs else course.shortened(epoch, epochs)
-            if unit * found.work(recipe, epoch) <= allowed:
+            other = Course.of(recipe).shortened(0, epochs)
+            if unit * (found.work(recipe, epoch) + self.again * other.work(recipe)) <= allowed:
                 return found
         return course if course.epochs <= epoch + 1 else course.shortened(epoch, epoch + 1)

@@ -43,6 +43,7 @@ class Fitted(NamedTuple):
     network: Recogniser
     device: str
     precision: Precision
+    epochs: int
     curve: tuple[Point, ...] = ()
 
 
@@ -72,6 +73,7 @@ class Trainer:
         for module in self.frozen:
             module.requires_grad_(False)
         self.average = self._copied_weights()
+        self.probed: dict[str, torch.Tensor] = {}
         self.losses = Losses(how, taxonomy).to(device)
         self.optimiser = torch.optim.AdamW(
             weight_groups(self.network, how), weight_decay=how.weight_decay
@@ -85,6 +87,8 @@ class Trainer:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
+        if self.recipe.optimisation.wise_ft_alpha < 1:
+            self.probed = self._copied_weights()
         tqdm.write(f"the last layer is fitted (linear probe): loss {loss:.4f}")
 
     def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
@@ -126,9 +130,23 @@ class Trainer:
     def judge(self, loss: float, held_out: HeldOut) -> None:
         """Let the average answer the held-out images, and note the point of the curve."""
         network = Recogniser(self.recipe.backbone, self.network.head.out_features)
-        network.load_state_dict(self.average)
+        network.load_state_dict(self.weights())
         right = held_out.right(network.to(self.device).eval(), self.device)
         self.curve.append(Point(self.epoch, loss, right, len(held_out)))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What ships: the average, drawn towards the weights after the probe.
+
+        That loses little where the images are alike, and gains where they are from elsewhere
+        (WiSE-FT: Wortsman et al., CVPR 2022).
+        """
+        alpha = self.recipe.optimisation.wise_ft_alpha
+        if alpha == 1:
+            return self.average
+        return {
+            name: self.probed[name].lerp(value, alpha) if value.is_floating_point() else value
+            for name, value in self.average.items()
+        }
 
     def train_mode(self) -> None:
         """Put the network in train mode, but for what the recipe freezes."""
@@ -164,6 +182,7 @@ class Trainer:
             "devices": self.devices,
             "network": self.network.state_dict(),
             "average": self.average,
+            "probed": self.probed,
             "curve": [tuple(point) for point in self.curve],
             "optimiser": self.optimiser.state_dict(),
         }
@@ -178,7 +197,7 @@ class Trainer:
         self.epoch, self.step = state["epoch"], state["step"]
         self.course = Course.of(self.recipe, state)
         self.network.load_state_dict(state["network"])
-        self.average = state["average"]
+        self.average, self.probed = state["average"], state.get("probed", {})
         self.curve = [Point(*point) for point in state.get("curve", ())]
         self.optimiser.load_state_dict(state["optimiser"])
         before = list(state.get("devices", self.devices))
@@ -214,11 +233,13 @@ def fit(
     precision: Precision | None = None,
     judged: Sequence[LabelledImage] = (),
     limit: TimeLimit | None = None,
+    epochs: int | None = None,
 ) -> Fitted:
     """Train on ``pictures``, and return the averaged network.
 
     Some of the ``judged`` images, which it does not see, are answered after each epoch. Where the
-    epochs would take longer than ``limit`` allows, there are fewer of them.
+    epochs would take longer than ``limit`` allows, there are fewer of them; ``epochs`` says how
+    many where they are not those of the recipe from the start.
 
     A ``teacher`` that is to leave the network's answers for other images honest must not have
     seen those either. Without a ``precision``, the recipe and the processor decide.
@@ -236,6 +257,8 @@ def fit(
     elif precision is None:
         precision = choose_precision(recipe.optimisation.precision, device)
     trainer = Trainer(recipe, taxonomy, steps, device, teacher, precision)
+    if epochs is not None and epochs != trainer.course.epochs:
+        trainer.course = trainer.course.shortened(0, epochs)
     if state is not None:
         trainer.resume(state)
         tqdm.write(f"resumed after epoch {trainer.epoch}")
@@ -244,9 +267,10 @@ def fit(
         trainer.save(checkpoint, origin)
     _train_epochs(trainer, pictures, checkpoint, origin, threads, judged, limit)
     trained = Recogniser(recipe.backbone, len(taxonomy.classes))
-    trained.load_state_dict(trainer.average)
+    trained.load_state_dict(trainer.weights())
     devices = " + ".join(trainer.devices)
-    return Fitted(trained.eval(), devices, precision, tuple(trainer.curve))
+    epochs, curve = trainer.course.epochs, tuple(trainer.curve)
+    return Fitted(trained.eval(), devices, precision, epochs, curve)
 
 
 def _train_epochs(
