@@ -36,14 +36,19 @@ _FLAWS = {
 }
 
 
-def content_problems(contents: Contents, root: Path, classes: Sequence[str]) -> tuple[Problem, ...]:
-    """The problems, the worst first; paths are below ``root`` where they can be."""
+def content_problems(
+    contents: Contents, root: Path, classes: Sequence[str], places: Sequence[str | None] = ()
+) -> tuple[Problem, ...]:
+    """The problems, the worst first; paths are below ``root`` where they can be.
+
+    ``places`` names that of each image, where the folders tell.
+    """
     return (
         *_copies(contents, root),
         *_labels(contents, root, classes),
         *_flaws(contents, root),
         *_scenes(contents, classes),
-        *_held_out(contents),
+        *_held_out(contents, {place for place in places if place}),
     )
 
 
@@ -94,11 +99,19 @@ def _scenes(contents: Contents, classes: Sequence[str]) -> Iterator[Problem]:
         yield Problem("one-scene", Severity.WARNING, text, "add photos from elsewhere", items)
 
 
-def _held_out(contents: Contents) -> Iterator[Problem]:
-    held = sum(contents.hold_out.held_out)
+def _held_out(contents: Contents, places: set[str]) -> Iterator[Problem]:
+    held, count = sum(contents.hold_out.held_out), len(contents.groups.of)
     groups = len(set(contents.groups.of))
     text = (
-        f"{counted(len(contents.groups.of), 'image')} in {counted(groups, 'group')} of what was "
-        f"taken together; {held:,} are held out to judge the model"
+        f"{counted(count, 'image')} in {counted(groups, 'group')} of what was taken together; "
+        f"{held:,} ({held / max(count, 1):.0%}) are held out to judge the model"
     )
-    yield Problem("held-out", Severity.NOTE, text)
+    whole = contents.hold_out.places
+    if whole is not None:
+        text += f": all photos of {len(whole):,} of the {counted(len(places), 'place')}"
+    elif places:
+        text += (
+            f"; no place as a whole, so the figures flatter: {counted(len(places), 'place')} are "
+            "too few for that, or the splits are given"
+        )
+    yield Problem("held-out", Severity.NOTE, text, None, whole or ())
