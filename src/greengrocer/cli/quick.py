@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import MissingExtra
+from greengrocer.figures.intervals import wilson
 from greengrocer.minimum_versions import check_minimum_versions
+from greengrocer.safe_text import one_line
 
 if TYPE_CHECKING:
     from greengrocer.quick.calibration import Calibration
     from greengrocer.quick.train import Trained
 
+EXAMPLES = 5  # of the names that a note means
 FEW = 50  # images a class: with more, fine-tuning gains more than a head can
 
 
@@ -33,17 +36,43 @@ def train_quickly(
     from greengrocer.quick.train import train_quick  # noqa: PLC0415
 
     found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
-    counts = found.statistics.counts
-    for each in found.unreadable:
-        say(f"left out {each.path}: {each.why}")
-    say(
-        f"{len(found.data.pictures):,} images of {len(counts):,} classes, {counts.min()} to "
-        f"{counts.max()} a class"
-    )
+    for each in found.labelled.unreadable:
+        say(f"left out {one_line(str(each.path))}: {each.why}")
+    for note in found.labelled.notes:
+        say(f"{note.text}: {_names(note.names)}" if note.names else note.text)
+    _say_images(found)
     say_figures(found.calibration)
     say(_advice(found))
     say(f"wrote {out}: try `greengrocer serve --bundle {out}`")
     return 0
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else ""
+    return one_line(", ".join(names[:EXAMPLES])) + more
+
+
+def _say_images(found: "Trained") -> None:
+    """Say which images it learned from, and how well it answers those of the split val."""
+    counts, labelled = found.statistics.counts, found.labelled
+    held = len(labelled.held_out)
+    learned = " of the split train" if held or labelled.tested else ""
+    say(
+        f"it learns from {len(labelled.data.pictures):,} images{learned}, of {len(counts):,} "
+        f"classes, {counts.min()} to {counts.max()} a class"
+    )
+    if labelled.tested:
+        say(f"it does not look at the {labelled.tested:,} images of the split test")
+    if not held:
+        return
+    low, high = wilson(found.right, held)
+    same = (
+        f"; {found.leaked:,} of them are in train as well, which flatters" if found.leaked else ""
+    )
+    say(
+        f"held out, the {held:,} images of the split val: {100 * found.right / held:.1f} % right "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}){same}"
+    )
 
 
 def say_figures(calibration: "Calibration") -> None:
@@ -54,9 +83,9 @@ def say_figures(calibration: "Calibration") -> None:
     low, high = calibration.interval
     metrics = calibration.metrics
     say(
-        f"held out in turn, {calibration.judged:,} of them: {metrics['out_of_fold_top1']:.1f} % "
-        f"right (95 % interval {low:.1f} to {high:.1f}), calibration error "
-        f"{metrics['out_of_fold_ece']:.1f} %; alike images were held out together"
+        f"held out in turn, {calibration.judged:,} of those that it learns from: "
+        f"{metrics['out_of_fold_top1']:.1f} % right (95 % interval {low:.1f} to {high:.1f}), "
+        f"calibration error {metrics['out_of_fold_ece']:.1f} %; alike images were held out together"
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from greengrocer.datachecks.duplicates import find_duplicates
 from greengrocer.datachecks.files import OpenedImage
 from greengrocer.datachecks.findings import Findings
-from greengrocer.datachecks.groups import Groups, find_groups, whole_places
+from greengrocer.datachecks.groups import FEWEST_PLACES, Groups, find_groups, whole_places
 from greengrocer.datachecks.hold_out import HoldOut, hold_out
 from greengrocer.datachecks.labels import suspect_labels
 from greengrocer.datachecks.quality import find_flaws, find_one_scene
@@ -20,7 +20,6 @@ from greengrocer.features.backbone import CHANNELS, GEOMETRY
 from greengrocer.features.extract import shipped_embedder
 from greengrocer.serving.resources import usable_processors
 
-FEWEST_PLACES = 3  # of which whole ones can be held out
 TARGET = GEOMETRY.size  # pixels: images are decoded for the features, and thumbnails need less
 
 

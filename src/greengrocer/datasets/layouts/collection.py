@@ -150,7 +150,7 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
     notes = [
         Note(
             "similar-names",
-            f"{' and '.join(map(repr, names))} differ only by case or blanks",
+            f"{' and '.join(map(repr, names))} differ only by case, blanks, hyphens or underscores",
             names,
             "if they are one class, give them one name",
         )

@@ -26,6 +26,7 @@ from greengrocer.datasets.layouts.tables import (
     find_metadata,
     find_tables,
     read_tables,
+    unusable_lists,
 )
 from greengrocer.datasets.layouts.tree import Folder, Scan, scan_tree
 from greengrocer.datasets.layouts.zipped import is_archive, refusals_name, unpacked
@@ -58,7 +59,8 @@ def read_collection(
     else:
         with refusals_name(source, place):
             order = None if coarse is None else ORDERS.get(grouping)
-            found = _from_folder(place, order, exclude, confined=confined)
+            groups = () if grouping in ORDERS else (Path(grouping),)
+            found = _from_folder(place, order, exclude, groups, confined=confined)
     taxonomy = regroup(found.taxonomy, grouping)
     images, without_split = _with_splits(found.images)
     notes = (*found.notes, *without_split, *notes_on_classes(taxonomy, images))
@@ -77,8 +79,14 @@ def _with_splits(images: tuple[FoundImage, ...]) -> tuple[tuple[FoundImage, ...]
 
 
 def _from_folder(
-    place: Path, order: Order | None, exclude: Sequence[str], *, confined: bool
+    place: Path,
+    order: Order | None,
+    exclude: Sequence[str],
+    groups: Sequence[Path],
+    *,
+    confined: bool,
 ) -> Collection:
+    """``groups`` are the files that say which classes are together, which are no lists."""
     root = grocery_root(place)
     if root is None:  # an archive of a repository has one folder around it
         inside = [each for each in place.iterdir() if each.is_dir()] if confined else []
@@ -95,13 +103,14 @@ def _from_folder(
             return _from_tables(metadata, scan, exclude, "imagefolder", folder, confined=confined)
         tables = find_tables(folder)
         if tables:
+            scan.notes += unusable_lists(folder, groups)
             return _from_tables(tables, scan, exclude, "table", folder, confined=confined)
     inner = unwrap(scan.top)
-    if not inner.filled():  # no folder of a class: perhaps a list was meant
-        check_unused(inner, 0)
+    unusable = unusable_lists(inner, groups)
+    _check_meant(inner, unusable)
     labels = read_folders(scan.top, order)
     taxonomy, images = number_classes(place, labels.images)
-    labels.notes += check_unused(inner, len(taxonomy.classes))
+    labels.notes += [*check_unused(inner, len(taxonomy.classes)), *unusable]
     return Collection(
         place,
         "folders",
@@ -110,6 +119,14 @@ def _from_folder(
         (*scan.notes, *labels.notes),
         (*labels.left_out, *scan.left_out),
     )
+
+
+def _check_meant(inner: Folder, unusable: Sequence[Note]) -> None:
+    """Refuse images without a folder of a class where a list was meant that cannot be used."""
+    if not inner.filled():
+        check_unused(inner, 0)
+        for note in unusable:
+            raise DatasetUnusable(f"{inner.path} cannot be read by its list {note.names[0]}")
 
 
 def _why_no_source(source: Path) -> str:
