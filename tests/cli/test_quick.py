@@ -118,6 +118,7 @@ def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> No
         (("train", "fruit", "--recipe", "x.toml", "--exclude", "x"), "--recipe reads the folder"),
         (("train", "nowhere.zip", "--quick"), "nowhere.zip: No such file"),
         (("forget", "--bundle", "fruit"), "forget what?"),
+        (("forget", "--bundle", "fruit", "--class", "x", "y.jpg"), "give one of the two"),
         (("train", "nowhere", "--quick"), "there is no data set at nowhere"),
         (("teach", "--bundle", "fast", "--class", "x", "fruit/lime"), "name the directory"),
     ],

@@ -218,7 +218,9 @@ def test_of_classes_whose_images_are_all_alike_some_are_held_out_too(
             )
     _, splits = begun(asked(tmp_path / "photos"), lines)
     assert [image.label for image in splits.held_out] == [0, 1]
-    assert any("; of 2 whose images are all alike, single images, too" in line for line in lines)
+    assert any(
+        "; of 2 classes whose images are all alike, single images, too" in line for line in lines
+    )
 
 
 def test_names_and_counts() -> None:

@@ -65,7 +65,12 @@ def run_forget(arguments: argparse.Namespace) -> int:
     from greengrocer.cli.images import find_images  # noqa: PLC0415
     from greengrocer.cli.quick import check_extra  # noqa: PLC0415
 
-    if bool(arguments.name) == bool(arguments.images):
+    if arguments.name and arguments.images:
+        raise UsageError(
+            "--class forgets a whole class, and images are forgotten by their files alone: give "
+            "one of the two"
+        )
+    if not arguments.name and not arguments.images:
         raise UsageError("forget what? Give --class NAME, or images")
     check_extra()
     from greengrocer.quick.teaching import forget_class, forget_images  # noqa: PLC0415

@@ -11,19 +11,19 @@ _COPIES = (
     (
         Crossing.SPLITS,
         "leak",
-        "in two splits: the model is judged by what it was trained on",
+        "in two splits, the same or nearly so: the model is judged by what it was trained on",
         "remove one of each pair",
     ),
     (
         Crossing.CLASSES,
         "contradiction",
-        "in two classes: one of the labels is wrong",
+        "in two classes, the same or nearly so: one of the labels is wrong",
         "remove the wrong one of each pair",
     ),
     (
         Crossing.NOTHING,
         "duplicate",
-        "twice in one class: the two stay on one side of the hold-out",
+        "like another of its class, the same or nearly so: both stay on one side of the hold-out",
         None,
     ),
 )

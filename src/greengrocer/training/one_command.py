@@ -158,9 +158,10 @@ def _chosen(report: Report, images: list[LabelledImage], seed: int) -> tuple[set
     places = report.hold_out.places if report.hold_out is not None else None
     kept = "groups of alike images" if places is None else f"{len(places):,} places"
     origin = f"{len(held) / len(images):.0%} of the images, {kept} whole"
-    if alike:
+    several = {label for label, number in Counter(p.label for p in whole).items() if number > 1}
+    if several:
         origin += (
-            f"; of {counted(len(alike), 'class')} whose images are all "
+            f"; of {counted(len(several), 'class')} whose images are all "
             f"{'alike' if places is None else 'of one place'}, single images, too"
         )
     return held, origin

@@ -166,7 +166,7 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
         notes.append(
             Note(
                 "one-image",
-                "a class with one image can be trained on, but not judged",
+                "a class with one image is learned, but not judged: nothing of it is held out",
                 tuple(single),
                 "add images",
             )
