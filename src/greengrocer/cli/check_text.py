@@ -50,7 +50,7 @@ def _summary(report: Report) -> str:
     formats = Counter(each.format for each in report.opened)
     kinds = ", ".join(f"{number:,} {name}" for name, number in formats.most_common())
     size = sum(each.bytes for each in report.opened) / 1e6
-    return (
+    return one_line(
         f"{report.source}: {counted(len(report.images), 'image')}{how} of {' '.join(parts)}, "
         f"as {LAYOUTS[report.collection.layout]}; {kinds or 'none'}, {size:,.1f} MB"
     )
@@ -85,7 +85,7 @@ def _table(classes: Sequence[ClassCount], coarse: bool) -> Iterator[str]:
 
 
 def _problem(problem: Problem) -> Iterator[str]:
-    yield f"{MARKS[problem.severity]}: {problem.text}"
+    yield one_line(f"{MARKS[problem.severity]}: {problem.text}")
     for item in problem.items[:EXAMPLES]:
         yield f"  {one_line(item, 200)}"
     if len(problem.items) > EXAMPLES:

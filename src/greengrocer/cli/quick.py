@@ -37,9 +37,9 @@ def train_quickly(
 
     found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
     for each in found.labelled.unreadable:
-        say(f"left out {one_line(str(each.path))}: {each.why}")
+        say(one_line(f"left out {each.path}: {each.why}"))
     for note in found.labelled.notes:
-        say(f"{note.text}: {_names(note.names)}" if note.names else note.text)
+        say(one_line(f"{note.text}: {_names(note.names)}" if note.names else note.text))
     _say_images(found)
     say_figures(found.calibration)
     say(_advice(found))
@@ -49,7 +49,7 @@ def train_quickly(
 
 def _names(names: Sequence[str]) -> str:
     more = f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else ""
-    return one_line(", ".join(names[:EXAMPLES])) + more
+    return ", ".join(names[:EXAMPLES]) + more
 
 
 def _say_images(found: "Trained") -> None:

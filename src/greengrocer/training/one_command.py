@@ -18,6 +18,7 @@ from greengrocer.datasets.layouts.read import without
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
+from greengrocer.safe_text import one_line
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.choose import (
     LARGE_NETWORK,
@@ -357,5 +358,5 @@ def _computed(chosen: Chosen) -> str:
 
 
 def announce(line: str) -> None:
-    """Print ``line`` without breaking a progress bar."""
-    tqdm.write(line)
+    """Print ``line``, made safe for a terminal, without breaking a progress bar."""
+    tqdm.write(one_line(line))
