@@ -22,7 +22,10 @@ MISTAKES = {
     "not TOML": ("name = ", "is not TOML"),
     "not text": ("\udcff", "is not TOML"),
     "no backbone": ('name = "mine"', "backbone: Field required"),
-    "an unknown setting": (SOUND + "[optimisation]\nepoch = 3", "no setting optimisation.epoch: did you mean epochs"),
+    "an unknown setting": (
+        SOUND + "[optimisation]\nepoch = 3",
+        "no setting optimisation.epoch: did you mean epochs",
+    ),
     "a number out of range": (
         SOUND + "[export]\nimage_size = 8",
         "export.image_size: .* greater than",

@@ -33,6 +33,7 @@ def train_quickly(
 ) -> int:
     """Train on ``photos``, and say what was found, how good it is, and what serves it."""
     check_extra()
+    from greengrocer.quick.shots import by_place  # noqa: PLC0415
     from greengrocer.quick.train import train_quick  # noqa: PLC0415
 
     found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
@@ -41,7 +42,7 @@ def train_quickly(
     for note in found.labelled.notes:
         say(one_line(f"{note.text}: {_names(note.names)}" if note.names else note.text))
     _say_images(found)
-    say_figures(found.calibration)
+    say_figures(found.calibration, by_place(found.statistics.shots))
     say(_advice(found))
     say(f"wrote {out}: try `greengrocer serve --bundle {out}`")
     return 0
@@ -75,8 +76,8 @@ def _say_images(found: "Trained") -> None:
     )
 
 
-def say_figures(calibration: "Calibration") -> None:
-    """Say how good the answers were out of fold."""
+def say_figures(calibration: "Calibration", places: bool = False) -> None:
+    """Say how good the answers were out of fold; whole ``places`` may have been held out."""
     if calibration.interval is None:
         say("no class has two images: nothing could be held out, and how good it is, is not known")
         return
@@ -85,7 +86,8 @@ def say_figures(calibration: "Calibration") -> None:
     say(
         f"held out in turn, {calibration.judged:,} of those that it learns from: "
         f"{metrics['out_of_fold_top1']:.1f} % right (95 % interval {low:.1f} to {high:.1f}), "
-        f"calibration error {metrics['out_of_fold_ece']:.1f} %; alike images were held out together"
+        f"calibration error {metrics['out_of_fold_ece']:.1f} %; "
+        f"{'whole places' if places else 'alike images'} were held out together"
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from greengrocer.datachecks.contents import Contents
 from greengrocer.datachecks.findings import Crossing, FlawKind
+from greengrocer.datachecks.groups import FEWEST_PLACES
 from greengrocer.datachecks.problems import Problem, Severity, counted, shown
 
 _COPIES = (
@@ -110,8 +111,8 @@ def _held_out(contents: Contents, places: set[str]) -> Iterator[Problem]:
     if whole is not None:
         text += f": all photos of {len(whole):,} of the {counted(len(places), 'place')}"
     elif places:
-        text += (
-            f"; no place as a whole, so the figures flatter: {counted(len(places), 'place')} are "
-            "too few for that, or the splits are given"
-        )
+        few = len(places) < FEWEST_PLACES
+        why = "three are needed" if few else "too few classes are in two, or the splits decide"
+        text += f"; no place as a whole, so the figures flatter: {counted(len(places), 'place')}, "
+        text += why
     yield Problem("held-out", Severity.NOTE, text, None, whole or ())

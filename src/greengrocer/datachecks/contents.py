@@ -71,20 +71,32 @@ def compare(
     threads = threads or usable_processors()
     duplicates = find_duplicates(images, features, thumbnails, splits, threads)
     groups = find_groups(images, features, thumbnails, duplicates)
+    kept, chosen = _choose(images, splits, groups, places)
     findings = Findings(
         duplicates,
         suspect_labels(images, features, groups, classes),
         find_flaws(images, features, thumbnails),
-        find_one_scene(images, groups, classes),
+        tuple(
+            each
+            for each in find_one_scene(images, groups, classes)
+            if chosen.places is None or each.label in chosen.one_sided  # else places judge it
+        ),
     )
+    return Contents(findings, kept, chosen)
+
+
+def _choose(
+    images: Sequence[LabelledImage],
+    splits: Sequence[str | None],
+    groups: Groups,
+    places: Sequence[str | None],
+) -> tuple[Groups, HoldOut]:
+    """What is kept together, and what is held out."""
     if "val" in splits:
-        chosen = HoldOut(tuple(split == "val" for split in splits), ())
-        return Contents(findings, groups, chosen)
+        return groups, HoldOut(tuple(split == "val" for split in splits), ())
     free = [index for index, split in enumerate(splits) if split != "test"]
     by_place = _hold_out_places(images, free, groups, places)
-    if by_place is not None:
-        return Contents(findings, *by_place)
-    return Contents(findings, groups, _hold_out(images, free, groups))
+    return by_place or (groups, _hold_out(images, free, groups))
 
 
 def _hold_out(images: Sequence[LabelledImage], free: Sequence[int], groups: Groups) -> HoldOut:

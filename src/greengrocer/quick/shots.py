@@ -57,6 +57,12 @@ def with_bursts(scenes: Sequence[int], shots: Shots, labels: ClassIds, rows: Flo
     return list(sets.numbers())
 
 
+def by_place(shots: Shots) -> bool:
+    """Whether the images are of so many places that each can be held out whole."""
+    places = shots[:, 2]
+    return len(np.unique(places[places >= 0])) >= FEWEST_PLACES
+
+
 def place_folds(shots: Shots, labels: ClassIds, folds: Sequence[int], most: int) -> list[int]:
     """``folds``, but for images of places, of which there are enough: one fold a place.
 
@@ -65,7 +71,7 @@ def place_folds(shots: Shots, labels: ClassIds, folds: Sequence[int], most: int)
     """
     places, found = shots[:, 2], list(folds)
     names, sizes = np.unique(places[places >= 0], return_counts=True)
-    if len(names) < FEWEST_PLACES:
+    if not by_place(shots):
         return found
     total = np.zeros(min(most, len(names)), int)
     of: dict[int, int] = {}

@@ -264,7 +264,7 @@ def test_a_list_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> N
     found = read_collection(data)
     assert by_class(found) == {"fig": ["1.jpg"], "pear": ["2.jpg"]}
     (note,) = (note for note in found.notes if note.code == "unusable-list")
-    assert note.text == "3 files that look like lists of images are not used"
+    assert note.text == "3 files look like lists of images, but cannot be used"
     assert note.names == (
         "export.csv: is not UTF-8: save it as CSV UTF-8",
         "labels.jsonl: line 1: not JSON",

@@ -84,7 +84,8 @@ def unusable_lists(base: Folder, others: Sequence[Path] = ()) -> list[Note]:
                 found.append(f"{table.relative_to(base.path)}: {why}")
     if not found:
         return []
-    text = f"{len(found)} files that look like lists of images are not used"
+    files = f"{len(found)} files look like lists" if len(found) > 1 else "a file looks like a list"
+    text = f"{files} of images, but cannot be used"
     todo = "a list needs the columns path and label; if it is none, leave it so"
     return [Note("unusable-list", text, tuple(found), todo)]
 
