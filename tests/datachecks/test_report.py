@@ -111,6 +111,17 @@ def test_another_shot_of_the_same_class_may_stay(tmp_path: Path) -> None:
     assert "<code>" not in found
 
 
+def test_no_command_changes_what_an_archive_was_unpacked_to(tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos")
+    groups = Groups(tuple(range(8)), {}, 0.88, tuple(range(8)))
+    shown = (images, CLASSES, all_kinds(images), groups, hold_out(images, groups))
+    found = render(tmp_path, *shown, (), Path("shop.zip"))
+    assert "<code>" not in found
+    assert "<h1>shop.zip</h1>" in found
+    assert "Take it out of shop.zip." in found
+    assert "Move it to kale &amp; leek in shop.zip." in found
+
+
 def test_what_hides_its_neighbours_is_written_out(tmp_path: Path) -> None:
     path = tmp_path / "a\u202egpj.exe.jpg"
     path.write_bytes(encoded(photo(1), "JPEG"))

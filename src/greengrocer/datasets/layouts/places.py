@@ -19,7 +19,7 @@ _PLACES_AND_DAYS = re.compile(
     r"[\d\s._:-]+"
     r"|(shop|store|market|supermarket|place|site|location|room|day|date|week|session|batch|series"
     r"|camera|cam|visit)s?(?![a-z]).*"
-    r"|(mon|tues|wednes|thurs|fri|satur|sun)day"
+    r"|(mon|tue|tues|wed|wednes|thu|thurs|fri|sat|satur|sun)(day)?"
     r"|january|february|march|april|may|june|july|august|september|october|november|december",
     re.IGNORECASE,
 )
