@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     coarse: str | None = Field(
         None,
         description="groups of classes in data: folders, none (the outermost folders are the "
-        "classes), or a CSV with the columns class and coarse",
+        "classes), places (the outermost are places), or a CSV with the columns class and coarse",
     )
     exclude: Listed[str] = Field(
         (),

@@ -54,7 +54,7 @@ def test_text_is_a_table_of_corruptions_and_severities(
     *_, header, noise, blur, brightness, contrast, jpeg, downscaling, rotation, mean, loss = (
         done.stdout.splitlines()
     )
-    assert header == "fine_top1 under corruptions, at severities 1 to 5:"
+    assert header == "right class under corruptions, at severities 1 to 5:"
     rows = [noise, blur, brightness, contrast, jpeg, downscaling, rotation, mean]
     assert [row.split()[0] for row in rows] == [*NAMES, "mean"]
     assert all(row.count("%") == 5 for row in rows)

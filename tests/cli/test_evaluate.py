@@ -17,7 +17,7 @@ Command = Callable[..., CompletedProcess[str]]
 FIGURES = {
     *("fine_top1", "coarse_top1", "fine_top5", "macro_f1", "ece", "n"),
     *("known_rate", "answer_precision", "answer_coverage"),
-    *("trained_on", "left_out"),
+    *("trained_on", "left_out", "unreadable"),
 }
 
 
@@ -33,8 +33,8 @@ def test_a_folder_per_class_is_scored_as_text(
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle)
     assert done.returncode == 0
     assert done.stdout.startswith(f"greys 1 on 3 images of {data}:\n  The bundle ")
-    assert "fine_top1         66.67%" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("  fine ")
+    assert "right class                       66.67%" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("  it answers with a class ")
 
 
 def test_json_holds_every_figure(greengrocer: Command, onnx_bundle: Path, data: Path) -> None:
@@ -90,23 +90,47 @@ def test_unseen_without_unseen_images_or_a_list_of_them_is_refused_in_one_line(
 ) -> None:
     done = greengrocer("evaluate", "--data", data, "--bundle", onnx_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("the bundle greys does not say which images trained it\n")
+    assert "the bundle greys does not say which images trained it: leave out" in done.stderr
     (data / "grey-0" / "012.jpg").unlink()
     done = greengrocer("evaluate", "--data", data, "--bundle", telling_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("greys was trained on all of these 2 images\n")
+    assert "greys was trained on all of these 2 images: give others with --data" in done.stderr
 
 
-def test_a_class_that_the_model_lacks_is_refused_in_one_line(
+def test_classes_that_the_model_lacks_are_refused_in_one_line(
     greengrocer: Command, onnx_bundle: Path, tmp_path: Path
 ) -> None:
-    strange = write_folders(tmp_path / "strange", {"kiwi": [1]})
+    strange = write_folders(tmp_path / "strange", {"kiwi": [1], "Grey 0": [2], "grey-1": [3]})
     done = greengrocer("evaluate", "--data", strange, "--bundle", onnx_bundle)
     assert (done.returncode, done.stdout) == (2, "")
     assert mistake(done) == (
-        "greengrocer: the model greys has no class 'kiwi', which the data set has; it knows 0 of "
-        "the 1 classes there: name another model with --bundle, or leave folders out with --exclude"
+        "greengrocer: the model greys lacks classes that the data set has: 'Grey 0' (it has "
+        "'grey-0'), 'kiwi'; it knows 1 of the 3 classes there: name the folders as the model does, "
+        "name another model with --bundle, or leave folders out with --exclude"
     )
+    write_folders(tmp_path / "many", {f"class {number}": [number] for number in range(12)})
+    done = greengrocer("evaluate", "--data", tmp_path / "many", "--bundle", onnx_bundle)
+    assert "'class 7' and 2 more; it knows 0 of the 12 classes" in mistake(done)
+
+
+def test_images_that_cannot_be_read_are_listed_and_left_out(
+    greengrocer: Command, onnx_bundle: Path, data: Path
+) -> None:
+    (data / "grey-0" / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    (data / "grey-9" / "text.jpg").write_bytes(b"text")
+    command = ("evaluate", "--data", data, "--bundle", onnx_bundle)
+    done = greengrocer(*command)
+    assert done.returncode == 0
+    assert done.stdout.startswith("greys 1 on 3 images of ")
+    assert "\n  2 images cannot be read: left out\n" in done.stdout
+    assert f"left out {data}/grey-0/cut.jpg: " in done.stderr
+    assert f"left out {data}/grey-9/text.jpg: " in done.stderr
+    scores = json.loads(greengrocer(*command, "--json").stdout)
+    assert (scores["n"], len(scores["unreadable"])) == (3, 2)
+    assert scores["fine_top1"] == pytest.approx(2 / 3)
+    for path in data.rglob("*.jpg"):
+        path.write_bytes(b"text")
+    assert "none of the 5 images can be read; the first is" in mistake(greengrocer(*command))
 
 
 def test_a_split_or_a_place_that_is_not_there_is_named_in_one_line(
@@ -143,12 +167,17 @@ def test_a_report_is_written_beside_the_figures(
     assert "AUROC" in written
 
 
-def test_unknown_images_without_a_report_are_refused_in_one_line(
-    greengrocer: Command, data: Path
+def test_how_many_unknown_images_are_turned_away_is_said(
+    greengrocer: Command, onnx_bundle: Path, data: Path, tmp_path: Path
 ) -> None:
-    done = greengrocer("evaluate", "--data", data, "--unknown", data)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "greengrocer: --unknown needs --report DIR\n"
+    unknown = write_folders(tmp_path / "unknown", {"anything": [128, 90]})
+    command = ("evaluate", "--data", data, "--bundle", onnx_bundle, "--unknown", unknown)
+    told = greengrocer(*command).stdout
+    assert "  of 2 images that show none of the classes, " in told
+    assert "are called unknown (AUROC " in told
+    figures = json.loads(greengrocer(*command, "--json").stdout)["unknown"]
+    assert set(figures) == {"images", "called_unknown", "auroc"}
+    assert figures["images"] == 2
 
 
 def test_a_folder_without_unknown_images_is_refused_in_one_line(

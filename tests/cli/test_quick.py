@@ -44,8 +44,8 @@ def test_a_folder_of_photos_becomes_a_bundle_that_is_taught_and_forgets(home: Pa
     done = run(home, "train", "fruit", "--quick")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "24 images of 3 classes, 8 to 8 a class"
-    assert lines[1].startswith("held out in turn, 24 of them: ")
+    assert lines[0] == "it learns from 24 images, of 3 classes, 8 to 8 a class"
+    assert lines[1].startswith("held out in turn, 24 of those that it learns from: ")
     assert "95 % interval" in lines[1]
     assert "fine-tuning" in lines[2]
     assert lines[3] == "wrote runs/fruit: try `greengrocer serve --bundle runs/fruit`"
@@ -75,8 +75,27 @@ def test_a_zip_is_trained_on_with_its_outermost_folders_and_without_what_is_excl
     shutil.make_archive(str(home / "nested"), "zip", home / "nested")
     done = run(home, "train", "nested.zip", "--quick", "--coarse", "none", "--exclude", "junk")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("24 images of 2 classes, 8 to 16 a class")
+    assert "it learns from 24 images, of 2 classes, 8 to 16 a class\n" in done.stdout
     assert "wrote runs/nested:" in done.stdout
+
+
+def test_it_says_what_it_learns_from_and_what_it_holds_out(home: Path) -> None:
+    draw(home / "split" / "train", ["apple", "lime"])
+    draw(home / "split" / "valid", ["apple", "lime"])
+    draw(home / "split" / "test", ["lime"])
+    (home / "split" / "train" / "lime" / "cut\n\x1b[1m.jpg").write_bytes(b"\xff\xd8\xff")
+    done = run(home, "train", "split", "--quick")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("left out split/train/lime/cut\\n\\u001b[1m.jpg: ")
+    assert lines[1:3] == [
+        "it learns from 16 images of the split train, of 2 classes, 8 to 8 a class",
+        "it does not look at the 8 images of the split test",
+    ]
+    assert lines[3] == (
+        "held out, the 16 images of the split val: 100.0 % right (95 % interval 80.6 to 100.0); "
+        "16 of them are in train as well, which flatters"
+    )
 
 
 def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> None:
@@ -99,6 +118,7 @@ def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> No
         (("train", "fruit", "--recipe", "x.toml", "--exclude", "x"), "--recipe reads the folder"),
         (("train", "nowhere.zip", "--quick"), "nowhere.zip: No such file"),
         (("forget", "--bundle", "fruit"), "forget what?"),
+        (("forget", "--bundle", "fruit", "--class", "x", "y.jpg"), "give one of the two"),
         (("train", "nowhere", "--quick"), "there is no data set at nowhere"),
         (("teach", "--bundle", "fast", "--class", "x", "fruit/lime"), "name the directory"),
     ],

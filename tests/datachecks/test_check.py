@@ -1,7 +1,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from greengrocer.datachecks.as_json import report_json
 from greengrocer.datachecks.check import Report, check
@@ -9,6 +11,7 @@ from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.errors import DatasetUnusable
 from greengrocer.quick.train import train_quick
 from support.layouts import by_class, draw
+from support.make_images import encoded
 
 
 def severities(report: Report) -> dict[str, str]:
@@ -148,3 +151,31 @@ def test_the_split_test_is_never_held_out(tmp_path: Path) -> None:
 def test_nothing_of_the_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetUnusable, match="there is no data set at"):
         check(tmp_path / "nowhere")
+
+
+def test_whole_places_are_held_out_where_there_are_enough(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    for place in ("north", "south", "east", "west"):
+        for name in ("fig", "kale"):
+            for number in range(3):
+                path = tmp_path / place / name / f"{place[0]}{number * 7}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                noise = random.integers(0, 256, (8, 8, 3), np.uint8)
+                image = Image.fromarray(noise).resize((96, 96), Image.Resampling.BICUBIC)
+                path.write_bytes(encoded(image, "JPEG"))
+    report = check(tmp_path)
+    assert report.hold_out is not None
+    held = {
+        image.place
+        for image, out in zip(report.collection.images, report.hold_out.held_out, strict=True)
+        if out
+    }
+    assert report.hold_out.places == tuple(sorted(map(str, held)))
+    assert sum(report.hold_out.held_out) == 6 * len(held)
+    (told,) = (problem for problem in report.problems if problem.code == "held-out")
+    assert told.text.endswith(f"all photos of {len(held)} of the 4 places")
+    for gone in ("north", "south"):
+        shutil.rmtree(tmp_path / gone)
+    report = check(tmp_path)
+    (told,) = (problem for problem in report.problems if problem.code == "held-out")
+    assert "no place as a whole" in told.text

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from greengrocer.datachecks.findings import Copy, Crossing, Duplicate
-from greengrocer.datachecks.groups import Tie, find_groups
+from greengrocer.datachecks.groups import Groups, Tie, find_groups, whole_places
 from greengrocer.datachecks.taken import read_taken
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
@@ -127,3 +127,13 @@ def test_a_damaged_time_is_none() -> None:
     for end in range(start, start + 60):
         assert np.isnan(read_taken(data[:end]))
     assert np.isnan(read_taken(b"Exif\0\0II*\0\xff\xff\xff\xff"))
+
+
+def test_a_place_is_one_group_of_any_classes() -> None:
+    """An image of no place keeps its group, and a near-duplicate follows into the other's place."""
+    scenes = Groups(
+        (0, 1, 0, 2, 3, 4, 4, 5), {0: (Tie.SCENE,), 4: (Tie.BURST,)}, 0.9, (*range(7), 0)
+    )
+    found = whole_places(scenes, ["n", "n", "s", "s", "e", None, None, None])
+    assert found.of == (0, 0, 1, 1, 2, 3, 3, 0)
+    assert found.ties == {0: (Tie.PLACE,), 1: (Tie.PLACE,), 3: (Tie.BURST,)}

@@ -69,7 +69,7 @@ def test_every_name_and_reason_is_escaped(tmp_path: Path) -> None:
     assert "<script" not in found
     assert "<i>figs" not in found
     assert "the &lt;same&gt; file" in found.lower()
-    for title in ("in two splits", "with two labels", "may be wrong", "twice in a class"):
+    for title in ("in two splits", "with two labels", "may be wrong", "in one class"):
         assert title in found
     for title in ("teach little", "all one scene", "What is held out"):
         assert title in found
@@ -96,6 +96,30 @@ def test_the_commands_do_what_they_say(tmp_path: Path) -> None:
     assert not moved.exists()
     assert not list(tmp_path.rglob("pwned"))
     assert len(left) == 4
+
+
+def test_another_shot_of_the_same_class_may_stay(tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos")
+    near = Duplicate(
+        images[1].path, images[0].path, Copy.NEAR, Crossing.NOTHING, 0.9, "nearly the same"
+    )
+    groups = Groups(tuple(range(8)), {}, 0.88, tuple(range(8)))
+    found = render(
+        tmp_path, images, CLASSES, Findings(duplicates=(near,)), groups, hold_out(images, groups)
+    )
+    assert "Nearly the same" in found
+    assert "<code>" not in found
+
+
+def test_no_command_changes_what_an_archive_was_unpacked_to(tmp_path: Path) -> None:
+    images = photos(tmp_path / "photos")
+    groups = Groups(tuple(range(8)), {}, 0.88, tuple(range(8)))
+    shown = (images, CLASSES, all_kinds(images), groups, hold_out(images, groups))
+    found = render(tmp_path, *shown, (), Path("shop.zip"))
+    assert "<code>" not in found
+    assert "<h1>shop.zip</h1>" in found
+    assert "Take it out of shop.zip." in found
+    assert "Move it to kale &amp; leek in shop.zip." in found
 
 
 def test_what_hides_its_neighbours_is_written_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -204,3 +205,34 @@ def test_duplicate_members_are_yielded(tmp_path: Path) -> None:
 
     pairs = list(archives.read_archive(archive, "label", lambda name: name))
     assert pairs == [("file", b"one"), ("file", b"two")]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tgz"])
+def test_a_large_file_is_streamed(tmp_path: Path, kind: str) -> None:
+    """What is held at a time does not grow with the file."""
+    size, archive = 1 << 24, tmp_path / f"a.{kind}"
+    (tmp_path / "large").write_bytes(bytes(size))
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.write(tmp_path / "large", "large")
+    else:
+        with tarfile.open(archive, "w:gz") as tar:
+            tar.add(tmp_path / "large", "large")
+    tracemalloc.start()
+    try:
+        for name, chunks in archives.stream_archive(archive, "label", lambda name: name):
+            assert (name, sum(map(len, chunks))) == ("large", size)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < size / 2
+
+
+def test_damage_within_a_file_is_reported_as_such(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("1.jpg", b"some content")
+    archive.write_bytes(archive.read_bytes().replace(b"some content", b"same content"))
+    for _, chunks in archives.stream_archive(archive, "label", lambda name: name):
+        with pytest.raises(DownloadFailed, match=r"label is damaged \(Bad CRC-32"):
+            list(chunks)

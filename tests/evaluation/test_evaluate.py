@@ -45,7 +45,7 @@ def test_known_scores_of_a_plain_folder(fake_bundle: Path, tmp_path: Path) -> No
     data = write_folders(tmp_path / "any", {"a": [12], "b": [100]})
     expected = evaluated(fake_bundle, write_folders(tmp_path / "c", {"grey-0": [12, 100]}))
     assert expected.known_scores is not None
-    assert known_scores(pipeline, data, 2).tolist() == expected.known_scores.tolist()
+    assert known_scores(pipeline, data, 2).known_scores.tolist() == expected.known_scores.tolist()
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetUnusable, match="empty holds no images"):
         known_scores(pipeline, tmp_path / "empty", 2)
@@ -69,13 +69,19 @@ def test_a_class_that_the_model_lacks_is_refused_in_one_line(
     fake_bundle: Path, tmp_path: Path
 ) -> None:
     data = write_folders(tmp_path, {"grey-1": [30], "kiwi": [40]})
-    with pytest.raises(DatasetUnusable, match="greys has no class 'kiwi'") as refused:
+    with pytest.raises(
+        DatasetUnusable, match="greys lacks classes that the data set has: 'kiwi'"
+    ) as refused:
         evaluated(fake_bundle, data)
     assert "\n" not in str(refused.value)
 
 
-def test_an_unreadable_image_is_named(fake_bundle: Path, tmp_path: Path) -> None:
-    data = write_folders(tmp_path, {"grey-1": [30]})
-    (data / "grey-1" / "broken.png").write_bytes(b"broken")
-    with pytest.raises(DatasetUnusable, match=r"broken\.png: the file is not an image"):
-        evaluated(fake_bundle, data)
+def test_unreadable_images_are_left_out(fake_bundle: Path, tmp_path: Path) -> None:
+    data = write_folders(tmp_path, {"grey-1": [30], "grey-2": [60]})
+    (data / "grey-1" / "001.png").write_bytes(b"broken")
+    evaluation = evaluated(fake_bundle, data)
+    assert evaluation.labels.tolist() == [1, 2]
+    assert [path.name for path in evaluation.paths] == ["030.jpg", "060.jpg"]
+    (left_out,) = evaluation.unreadable
+    assert left_out.path.name == "001.png"
+    assert "the file is not an image" in left_out.why

@@ -149,7 +149,7 @@ def test_a_file_that_is_right_is_accepted() -> None:
         ("features", np.zeros((9, CHANNELS), np.float32)),
         ("features", np.full((9, CHANNELS), np.nan, np.float16)),
         ("features", np.zeros(9, np.float16)),
-        ("shots", np.zeros((9, 3), np.int64)),
+        ("shots", np.zeros((9, 4), np.int64)),
         ("shots", np.zeros((9, 2), np.int32)),
         ("rest.counts", np.ones(2, np.int64)),
         ("rest.counts", np.array([5, -1, 5])),

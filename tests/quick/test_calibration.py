@@ -56,7 +56,7 @@ def test_alike_images_that_were_shot_in_turn_are_held_out_together() -> None:
     assert apart(None) > 5
     far = shots_of([Path(f"IMG_{7 * k}.jpg") for k in range(40)])
     assert apart(far) > 5
-    assert shots_of([Path("apple.jpg"), Path("2.jpg")]).tolist()[0] == [-1, -1]
+    assert shots_of([Path("apple.jpg"), Path("2.jpg")]).tolist()[0] == [-1, -1, -1]
 
 
 def test_near_duplicates_are_held_out_together_in_a_class_of_one_scene() -> None:

@@ -299,10 +299,11 @@ def test_what_cannot_be_read_is_left_out_and_any_layout_is_understood(
     found = read_labelled(folder)
     assert [each.path.name for each in found.unreadable] == ["cut.jpg"]
     assert sorted(each.path.name for each in found.data.pictures) == [
-        *("00.jpg", "01.jpg", "02.jpg", "10.jpg", "11.jpg", "12.jpg"),
+        *("00.jpg", "01.jpg", "10.jpg", "11.jpg"),
     ]
+    assert sorted(each.path.name for each in found.held_out) == ["02.jpg", "12.jpg"]
+    assert found.tested == 2
     for path in (folder / "train" / "apple").iterdir():
         path.write_bytes(b"")
-    (folder / "valid" / "apple" / "02.jpg").write_bytes(b"")
     with pytest.raises(DatasetUnusable, match="one class"):
         read_labelled(folder)

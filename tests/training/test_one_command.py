@@ -219,7 +219,26 @@ def test_of_classes_whose_images_are_all_alike_some_are_held_out_too(
             )
     _, splits = begun(asked(tmp_path / "photos"), lines)
     assert [image.label for image in splits.held_out] == [0, 1]
-    assert any("; of 2 whose images are all alike, single images, too" in line for line in lines)
+    assert any(
+        "; of 2 classes whose images are all alike, single images, too" in line for line in lines
+    )
+
+
+def test_whole_places_are_held_out(tmp_path: Path, lines: list[str]) -> None:
+    for at, place in enumerate(("north", "south", "east", "west")):
+        for label, name in enumerate(("fig", "kale")):
+            folder = tmp_path / "photos" / place / name
+            folder.mkdir(parents=True)
+            for number in range(3):
+                seed = 100 * at + 10 * label + number
+                (folder / f"{3 * number}.jpg").write_bytes(encoded(photo(seed), "JPEG"))
+    _, splits = begun(asked(tmp_path / "photos"), lines)
+    held = {image.path.parent.parent.name for image in splits.held_out}
+    assert len(splits.held_out) == 6 * len(held)
+    share = len(splits.held_out) / 24
+    told = f"({share:.0%} of the images, {len(held)} places whole)"
+    assert any("hold out" in line and told in line for line in lines)
+    assert any("are read as places" in line for line in lines)
 
 
 def test_names_and_counts() -> None:

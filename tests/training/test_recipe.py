@@ -22,7 +22,10 @@ MISTAKES = {
     "not TOML": ("name = ", "is not TOML"),
     "not text": ("\udcff", "is not TOML"),
     "no backbone": ('name = "mine"', "backbone: Field required"),
-    "an unknown setting": (SOUND + "[optimisation]\nepoch = 3", "optimisation.epoch: Extra"),
+    "an unknown setting": (
+        SOUND + "[optimisation]\nepoch = 3",
+        "no setting optimisation.epoch: did you mean epochs",
+    ),
     "a number out of range": (
         SOUND + "[export]\nimage_size = 8",
         "export.image_size: .* greater than",
@@ -52,6 +55,26 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_published_recipe_is_valid(path: Path) -> None:
     assert read_recipe(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("sead = 3", "there is no setting sead: did you mean seed?"),
+        (
+            "[optimisation]\nepoch = 3",
+            "there is no setting optimisation.epoch: did you mean epochs?",
+        ),
+        ("[augmentations]\nhflip = 0", "no setting augmentations: did you mean augmentation?"),
+        ("[export]\ncolour = 1", "there is no setting export.colour"),
+    ],
+)
+def test_an_unknown_setting_is_told_with_the_nearest(tmp_path: Path, text: str, meant: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'name = "mine"\nbackbone = "efficientnet-lite0"\n{text}\n')
+    with pytest.raises(UsageError) as refused:
+        read_recipe(path)
+    assert str(refused.value).endswith(meant)
 
 
 def test_the_recipe_of_an_earlier_run_keeps_its_meaning() -> None:

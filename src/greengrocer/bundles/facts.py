@@ -208,6 +208,8 @@ def _out_of_fold(manifest: Manifest) -> str:
 
 def _held_out(manifest: Manifest) -> str:
     where = _measured_on(manifest, "held_out")
+    if _table(manifest.provenance, "held_out").get("calibrates") is False:
+        return f"held out, {where}, which trained nothing"
     return f"held out, {where}, which trained nothing but set the temperature and the thresholds"
 
 

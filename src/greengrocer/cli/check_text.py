@@ -50,10 +50,16 @@ def _summary(report: Report) -> str:
     formats = Counter(each.format for each in report.opened)
     kinds = ", ".join(f"{number:,} {name}" for name, number in formats.most_common())
     size = sum(each.bytes for each in report.opened) / 1e6
-    return (
-        f"{report.source}: {counted(len(report.images), 'image')}{how} of {' '.join(parts)}, "
-        f"as {LAYOUTS[report.collection.layout]}; {kinds or 'none'}, {size:,.1f} MB"
+    layout = LAYOUTS[report.collection.layout]
+    return one_line(
+        f"{report.source}: {counted(len(report.images), 'image')}{how} of {' '.join(parts)}"
+        f"{_places(report)}, as {layout}; {kinds or 'none'}, {size:,.1f} MB"
     )
+
+
+def _places(report: Report) -> str:
+    places = {image.place for image in report.collection.images if image.place}
+    return f" from {counted(len(places), 'place')}" if places else ""
 
 
 def _table(classes: Sequence[ClassCount], coarse: bool) -> Iterator[str]:
@@ -85,7 +91,7 @@ def _table(classes: Sequence[ClassCount], coarse: bool) -> Iterator[str]:
 
 
 def _problem(problem: Problem) -> Iterator[str]:
-    yield f"{MARKS[problem.severity]}: {problem.text}"
+    yield one_line(f"{MARKS[problem.severity]}: {problem.text}")
     for item in problem.items[:EXAMPLES]:
         yield f"  {one_line(item, 200)}"
     if len(problem.items) > EXAMPLES:

@@ -37,9 +37,11 @@ def add_layout_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that reads labelled images."""
     parser.add_argument(
         "--coarse",
-        metavar="folders|none|FILE.csv",
+        metavar="folders|none|places|FILE.csv",
         help="groups of classes: those of nested folders or of the list, none (the outermost "
-        "folders are the classes), or a CSV with the columns class and coarse (default: folders)",
+        "folders are the classes), places (the outermost are places, the folders in them classes), "
+        "or a CSV with the columns class and coarse (default: places where most folders recur in "
+        "another of the outermost, else folders)",
     )
     parser.add_argument(
         "--exclude",

@@ -97,6 +97,7 @@ def _write_report(report: "Report", directory: Path) -> None:
     from greengrocer.datachecks.hold_out import write_hold_out  # noqa: PLC0415
     from greengrocer.datachecks.problems import find_problems  # noqa: PLC0415
     from greengrocer.datachecks.report.page import write_report  # noqa: PLC0415
+    from greengrocer.datasets.layouts.zipped import is_archive  # noqa: PLC0415
 
     if report.groups is None or report.hold_out is None:
         warn("there is nothing to show: no image can be read")
@@ -105,7 +106,9 @@ def _write_report(report: "Report", directory: Path) -> None:
     classes = report.collection.taxonomy.classes
     chosen = report.hold_out
     shown = (root, images, classes, report.findings, report.groups, chosen)
-    page = write_report(directory, *shown, find_problems(report.collection, report.unreadable))
+    on_disk = find_problems(report.collection, report.unreadable)
+    archive = report.source if is_archive(report.source) else None
+    page = write_report(directory, *shown, on_disk, archive)
     write_hold_out(directory / "hold-out.csv", root, images, chosen, report.splits)
     warn(f"the report is {page}")
 

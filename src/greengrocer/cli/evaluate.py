@@ -11,11 +11,23 @@ from greengrocer.cli.output import say, say_json, warn
 if TYPE_CHECKING:
     from greengrocer.bundles.bundle import Bundle
     from greengrocer.cli.commands import Commands
-    from greengrocer.evaluation.evaluate import Evaluation
+    from greengrocer.datachecks.files import UnreadableFile
+    from greengrocer.evaluation.evaluate import Evaluation, UnknownImages
     from greengrocer.evaluation.robustness import Robustness
     from greengrocer.evaluation.run import Stopwatch
     from greengrocer.evaluation.training_overlap import TrainingOverlap
-    from greengrocer.pipeline import Pipeline
+
+# What the figures are called in the terminal; in JSON they have their own names.
+WORDS = {
+    "fine_top1": "right class",
+    "coarse_top1": "right group of classes",
+    "fine_top5": "right class among the first five",
+    "macro_f1": "F1, mean of the classes",
+    "ece": "calibration error",
+    "known_rate": "taken for a known class",
+    "answer_precision": "right where it names something",
+}
+COVERAGE = {"fine": "a class", "coarse": "a group", "unknown": "unknown"}
 
 
 def register(commands: "Commands") -> None:
@@ -49,7 +61,8 @@ def register(commands: "Commands") -> None:
         "--unknown",
         type=Path,
         metavar="DIR",
-        help="folder of images that show none of the classes, as street; for --report",
+        help="folder of images that show none of the classes, as street: how many are called "
+        "unknown",
     )
     parser.add_argument(
         "--corruptions",
@@ -66,15 +79,12 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.datasets.dataset import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
-    from greengrocer.errors import UsageError  # noqa: PLC0415
-    from greengrocer.evaluation.evaluate import evaluate  # noqa: PLC0415
+    from greengrocer.evaluation.evaluate import evaluate, known_scores  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
     from greengrocer.evaluation.run import Stopwatch  # noqa: PLC0415
     from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
     from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
 
-    if arguments.unknown and not arguments.report:
-        raise UsageError("--unknown needs --report DIR")
     data = arguments.data or default_data_dir()
     chosen = {"coarse": arguments.coarse, "exclude": arguments.exclude}
     labelled = read_split(data, arguments.split, **chosen)
@@ -83,39 +93,78 @@ def run(arguments: argparse.Namespace) -> int:
     scored, overlap = scored_images(bundle, labelled, arguments.unseen)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
-    found = evaluate(pipeline, bundle.manifest, scored, usable_processors())
+    threads = usable_processors()
+    found = evaluate(pipeline, bundle.manifest, scored, threads)
     pipeline.observer = None  # times are those of the labelled images only
-    damaged = robustness(pipeline, found, usable_processors()) if arguments.corruptions else None
+    damaged = robustness(pipeline, found, threads) if arguments.corruptions else None
+    unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
+    unreadable = _left_out(found, unknown)
     if arguments.report:
-        _report(arguments, bundle, pipeline, found, stopwatch, damaged, split, overlap)
+        _report(arguments, bundle, found, stopwatch, damaged, split, overlap, unknown)
+    turned_away = _turned_away(found, unknown, bundle)
     if arguments.json:
-        figures = asdict(found.scores) | asdict(found.named)
         say_json(
-            figures | overlap._asdict() | ({"corruptions": damaged.figures} if damaged else {})
+            asdict(found.scores)
+            | asdict(found.named)
+            | overlap._asdict()
+            | {"unreadable": [{"path": str(each.path), "why": each.why} for each in unreadable]}
+            | ({"corruptions": damaged.figures} if damaged else {})
+            | ({"unknown": turned_away} if turned_away else {})
         )
         return 0
-    say(
-        f"{bundle.manifest.name} {bundle.manifest.version} on {found.scores.n} images of "
-        f"{split or data}:"
-    )
-    say(f"  {overlap.sentence(bundle.manifest, split, found.scores.n)}")
-    _say_figures(found)
+    manifest, images = bundle.manifest, found.scores.n
+    say(f"{manifest.name} {manifest.version} on {images} images of {split or data}:")
+    say(f"  {overlap.sentence(manifest, split, images)}")
+    _say_figures(found, len(unreadable), turned_away)
     if damaged:
         _say_corruptions(damaged)
     return 0
 
 
-def _say_figures(found: "Evaluation") -> None:
-    for name, value in (asdict(found.scores) | asdict(found.named)).items():
-        if isinstance(value, float):
-            say(f"  {name:<16} {value:7.2%}")
-    say("  " + ", ".join(f"{k} {v:.0%}" for k, v in found.named.answer_coverage.items()))
+def _left_out(found: "Evaluation", unknown: "UnknownImages | None") -> "tuple[UnreadableFile, ...]":
+    """The images that could not be read; each is reported."""
+    unreadable = (*found.unreadable, *(unknown.unreadable if unknown else ()))
+    for each in unreadable:
+        warn(f"left out {each.path}: {each.why}")
+    return unreadable
+
+
+def _turned_away(
+    found: "Evaluation", unknown: "UnknownImages | None", bundle: "Bundle"
+) -> dict[str, float] | None:
+    """The figures of images that show none of the classes, where there are some."""
+    threshold = bundle.manifest.known_threshold
+    if unknown is None or found.known_scores is None or threshold is None:
+        return None
+    return unknown.figures(found.known_scores, threshold)
+
+
+def _say_figures(
+    found: "Evaluation", unreadable: int, turned_away: dict[str, float] | None
+) -> None:
+    from greengrocer.datachecks.problems import counted  # noqa: PLC0415
+
+    if unreadable:
+        say(f"  {counted(unreadable, 'image')} cannot be read: left out")
+    figures = asdict(found.scores) | asdict(found.named)
+    width = max(map(len, WORDS.values()))
+    for name, words in WORDS.items():
+        if figures[name] is not None:
+            say(f"  {words:<{width}} {figures[name]:7.2%}")
+    answered = ", ".join(f"{COVERAGE[k]} {v:.0%}" for k, v in found.named.answer_coverage.items())
+    say(f"  it answers with {answered}")
+    if turned_away:
+        say(
+            f"  of {turned_away['images']:,} images that show none of the classes, "
+            f"{turned_away['called_unknown']:.2%} are called unknown (AUROC "
+            f"{turned_away['auroc']:.3f}: 0.5 is chance, 1 is perfect)"
+        )
 
 
 def _say_corruptions(damaged: "Robustness") -> None:
     """One row per corruption, one column per severity."""
     rows = {**damaged.fine_top1, "mean": damaged.by_severity}
-    say("fine_top1 under corruptions, at severities 1 to 5:")
+    say("right class under corruptions, at severities 1 to 5:")
     for name, shares in rows.items():
         say(f"  {name:<16} " + "  ".join(f"{share:7.2%}" for share in shares))
     if damaged.relative_loss is not None:
@@ -125,29 +174,26 @@ def _say_corruptions(damaged: "Robustness") -> None:
 def _report(
     arguments: argparse.Namespace,
     bundle: "Bundle",
-    pipeline: "Pipeline",
     found: "Evaluation",
     stopwatch: "Stopwatch",
     damaged: "Robustness | None",
     split: str | None,
     overlap: "TrainingOverlap",
+    unknown: "UnknownImages | None",
 ) -> None:
-    from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
     from greengrocer.evaluation.run import Run, served_bytes  # noqa: PLC0415
     from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
 
-    threads = usable_processors()
-    unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
     run = Run(
         manifest=bundle.manifest,
         split=split,
         engine=arguments.engine,
-        threads=threads,
+        threads=usable_processors(),
         bundle_bytes=served_bytes(bundle),
         evaluation=found,
         stopwatch=stopwatch,
-        unknown=unknown,
+        unknown=unknown.known_scores if unknown else None,
         robustness=damaged,
         overlap=overlap,
     )

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import MissingExtra
+from greengrocer.figures.intervals import wilson
 from greengrocer.minimum_versions import check_minimum_versions
+from greengrocer.safe_text import one_line
 
 if TYPE_CHECKING:
     from greengrocer.quick.calibration import Calibration
     from greengrocer.quick.train import Trained
 
+EXAMPLES = 5  # of the names that a note means
 FEW = 50  # images a class: with more, fine-tuning gains more than a head can
 
 
@@ -30,33 +33,61 @@ def train_quickly(
 ) -> int:
     """Train on ``photos``, and say what was found, how good it is, and what serves it."""
     check_extra()
+    from greengrocer.quick.shots import by_place  # noqa: PLC0415
     from greengrocer.quick.train import train_quick  # noqa: PLC0415
 
     found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
-    counts = found.statistics.counts
-    for each in found.unreadable:
-        say(f"left out {each.path}: {each.why}")
-    say(
-        f"{len(found.data.pictures):,} images of {len(counts):,} classes, {counts.min()} to "
-        f"{counts.max()} a class"
-    )
-    say_figures(found.calibration)
+    for each in found.labelled.unreadable:
+        say(one_line(f"left out {each.path}: {each.why}"))
+    for note in found.labelled.notes:
+        say(one_line(f"{note.text}: {_names(note.names)}" if note.names else note.text))
+    _say_images(found)
+    say_figures(found.calibration, by_place(found.statistics.shots))
     say(_advice(found))
     say(f"wrote {out}: try `greengrocer serve --bundle {out}`")
     return 0
 
 
-def say_figures(calibration: "Calibration") -> None:
-    """Say how good the answers were out of fold."""
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else ""
+    return ", ".join(names[:EXAMPLES]) + more
+
+
+def _say_images(found: "Trained") -> None:
+    """Say which images it learned from, and how well it answers those of the split val."""
+    counts, labelled = found.statistics.counts, found.labelled
+    held = len(labelled.held_out)
+    learned = " of the split train" if held or labelled.tested else ""
+    say(
+        f"it learns from {len(labelled.data.pictures):,} images{learned}, of {len(counts):,} "
+        f"classes, {counts.min()} to {counts.max()} a class"
+    )
+    if labelled.tested:
+        say(f"it does not look at the {labelled.tested:,} images of the split test")
+    if not held:
+        return
+    low, high = wilson(found.right, held)
+    same = (
+        f"; {found.leaked:,} of them are in train as well, which flatters" if found.leaked else ""
+    )
+    say(
+        f"held out, the {held:,} images of the split val: {100 * found.right / held:.1f} % right "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}){same}"
+    )
+
+
+def say_figures(calibration: "Calibration", places: bool = False) -> None:
+    """Say how good the answers were out of fold; whole ``places`` may have been held out."""
     if calibration.interval is None:
         say("no class has two images: nothing could be held out, and how good it is, is not known")
         return
     low, high = calibration.interval
     metrics = calibration.metrics
     say(
-        f"held out in turn, {calibration.judged:,} of them: {metrics['out_of_fold_top1']:.1f} % "
-        f"right (95 % interval {low:.1f} to {high:.1f}), calibration error "
-        f"{metrics['out_of_fold_ece']:.1f} %; alike images were held out together"
+        f"held out in turn, {calibration.judged:,} of those that it learns from: "
+        f"{metrics['out_of_fold_top1']:.1f} % right (95 % interval {low:.1f} to {high:.1f}), "
+        f"calibration error {metrics['out_of_fold_ece']:.1f} %; "
+        f"{'whole places' if places else 'alike images'} were held out together"
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.output import say
 from greengrocer.errors import UsageError
+from greengrocer.safe_text import one_line
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -53,7 +54,7 @@ def run_teach(arguments: argparse.Namespace) -> int:
     images = find_images(arguments.images).files
     changed = teach(bundle, arguments.name, images, arguments.out)
     for each in changed.unreadable:
-        say(f"left out {each.path}: {each.why}")
+        say(one_line(f"left out {each.path}: {each.why}"))
     skipped = f"; {changed.skipped} it had already" if changed.skipped else ""
     say(f"taught {changed.images} images of {arguments.name}{skipped}")
     return _finish(changed, arguments.out or bundle)
@@ -65,7 +66,12 @@ def run_forget(arguments: argparse.Namespace) -> int:
     from greengrocer.cli.images import find_images  # noqa: PLC0415
     from greengrocer.cli.quick import check_extra  # noqa: PLC0415
 
-    if bool(arguments.name) == bool(arguments.images):
+    if arguments.name and arguments.images:
+        raise UsageError(
+            "--class forgets a whole class, and images are forgotten by their files alone: give "
+            "one of the two"
+        )
+    if not arguments.name and not arguments.images:
         raise UsageError("forget what? Give --class NAME, or images")
     check_extra()
     from greengrocer.quick.teaching import forget_class, forget_images  # noqa: PLC0415

@@ -139,8 +139,9 @@ def _with_contents(
     report: Report, looks: Looks, rows: Sequence[int], threads: int | None
 ) -> Report:
     classes = report.collection.taxonomy.classes
-    seen = compare(report.images, *looks.of(rows), report.splits, classes, threads)
-    more = content_problems(seen, report.collection.root, classes)
+    places = [image.place for image in report.collection.images]
+    seen = compare(report.images, *looks.of(rows), report.splits, classes, threads, places)
+    more = content_problems(seen, report.collection.root, classes, places)
     return replace(
         report,
         problems=by_severity((*report.problems, *more)),

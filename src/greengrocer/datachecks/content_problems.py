@@ -5,25 +5,26 @@ from pathlib import Path
 
 from greengrocer.datachecks.contents import Contents
 from greengrocer.datachecks.findings import Crossing, FlawKind
+from greengrocer.datachecks.groups import FEWEST_PLACES
 from greengrocer.datachecks.problems import Problem, Severity, counted, shown
 
 _COPIES = (
     (
         Crossing.SPLITS,
         "leak",
-        "in two splits: the model is judged by what it was trained on",
+        "in two splits, the same or nearly so: the model is judged by what it was trained on",
         "remove one of each pair",
     ),
     (
         Crossing.CLASSES,
         "contradiction",
-        "in two classes: one of the labels is wrong",
+        "in two classes, the same or nearly so: one of the labels is wrong",
         "remove the wrong one of each pair",
     ),
     (
         Crossing.NOTHING,
         "duplicate",
-        "twice in one class: the two stay on one side of the hold-out",
+        "like another of its class, the same or nearly so: both stay on one side of the hold-out",
         None,
     ),
 )
@@ -36,14 +37,19 @@ _FLAWS = {
 }
 
 
-def content_problems(contents: Contents, root: Path, classes: Sequence[str]) -> tuple[Problem, ...]:
-    """The problems, the worst first; paths are below ``root`` where they can be."""
+def content_problems(
+    contents: Contents, root: Path, classes: Sequence[str], places: Sequence[str | None] = ()
+) -> tuple[Problem, ...]:
+    """The problems, the worst first; paths are below ``root`` where they can be.
+
+    ``places`` names that of each image, where the folders tell.
+    """
     return (
         *_copies(contents, root),
         *_labels(contents, root, classes),
         *_flaws(contents, root),
         *_scenes(contents, classes),
-        *_held_out(contents),
+        *_held_out(contents, {place for place in places if place}),
     )
 
 
@@ -94,11 +100,19 @@ def _scenes(contents: Contents, classes: Sequence[str]) -> Iterator[Problem]:
         yield Problem("one-scene", Severity.WARNING, text, "add photos from elsewhere", items)
 
 
-def _held_out(contents: Contents) -> Iterator[Problem]:
-    held = sum(contents.hold_out.held_out)
+def _held_out(contents: Contents, places: set[str]) -> Iterator[Problem]:
+    held, count = sum(contents.hold_out.held_out), len(contents.groups.of)
     groups = len(set(contents.groups.of))
     text = (
-        f"{counted(len(contents.groups.of), 'image')} in {counted(groups, 'group')} of what was "
-        f"taken together; {held:,} are held out to judge the model"
+        f"{counted(count, 'image')} in {counted(groups, 'group')} of what was taken together; "
+        f"{held:,} ({held / max(count, 1):.0%}) are held out to judge the model"
     )
-    yield Problem("held-out", Severity.NOTE, text)
+    whole = contents.hold_out.places
+    if whole is not None:
+        text += f": all photos of {len(whole):,} of the {counted(len(places), 'place')}"
+    elif places:
+        few = len(places) < FEWEST_PLACES
+        why = "three are needed" if few else "too few classes are in two, or the splits decide"
+        text += f"; no place as a whole, so the figures flatter: {counted(len(places), 'place')}, "
+        text += why
+    yield Problem("held-out", Severity.NOTE, text, None, whole or ())

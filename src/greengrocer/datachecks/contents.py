@@ -9,7 +9,7 @@ from PIL import Image
 from greengrocer.datachecks.duplicates import find_duplicates
 from greengrocer.datachecks.files import OpenedImage
 from greengrocer.datachecks.findings import Findings
-from greengrocer.datachecks.groups import Groups, find_groups
+from greengrocer.datachecks.groups import FEWEST_PLACES, Groups, find_groups, whole_places
 from greengrocer.datachecks.hold_out import HoldOut, hold_out
 from greengrocer.datachecks.labels import suspect_labels
 from greengrocer.datachecks.quality import find_flaws, find_one_scene
@@ -61,30 +61,46 @@ def compare(
     splits: Sequence[str | None],
     classes: Sequence[str],
     threads: int | None = None,
+    places: Sequence[str | None] = (),
 ) -> Contents:
     """Compare ``images``, which have their digests, with progress bars.
 
-    ``splits`` names the split of each: where there is a "val", it is what is held out.
+    ``splits`` names the split of each: where there is a "val", it is what is held out. Else whole
+    ``places`` are, where the images have some, and there are enough of them.
     """
     threads = threads or usable_processors()
     duplicates = find_duplicates(images, features, thumbnails, splits, threads)
     groups = find_groups(images, features, thumbnails, duplicates)
+    kept, chosen = _choose(images, splits, groups, places)
     findings = Findings(
         duplicates,
         suspect_labels(images, features, groups, classes),
         find_flaws(images, features, thumbnails),
-        find_one_scene(images, groups, classes),
+        tuple(
+            each
+            for each in find_one_scene(images, groups, classes)
+            if chosen.places is None or each.label in chosen.one_sided  # else places judge it
+        ),
     )
-    return Contents(findings, groups, _hold_out(images, splits, groups))
+    return Contents(findings, kept, chosen)
 
 
-def _hold_out(
-    images: Sequence[LabelledImage], splits: Sequence[str | None], groups: Groups
-) -> HoldOut:
-    """The split "val", or a choice among all images but those of the split "test"."""
+def _choose(
+    images: Sequence[LabelledImage],
+    splits: Sequence[str | None],
+    groups: Groups,
+    places: Sequence[str | None],
+) -> tuple[Groups, HoldOut]:
+    """What is kept together, and what is held out."""
     if "val" in splits:
-        return HoldOut(tuple(split == "val" for split in splits), ())
-    free = np.flatnonzero([split != "test" for split in splits]).tolist()
+        return groups, HoldOut(tuple(split == "val" for split in splits), ())
+    free = [index for index, split in enumerate(splits) if split != "test"]
+    by_place = _hold_out_places(images, free, groups, places)
+    return by_place or (groups, _hold_out(images, free, groups))
+
+
+def _hold_out(images: Sequence[LabelledImage], free: Sequence[int], groups: Groups) -> HoldOut:
+    """A choice among the images ``free``, which are all but those of the split "test"."""
     part = replace(
         groups,
         of=tuple(groups.of[index] for index in free),
@@ -93,3 +109,26 @@ def _hold_out(
     chosen = hold_out([images[index] for index in free], part)
     held = {index for index, out in zip(free, chosen.held_out, strict=True) if out}
     return HoldOut(tuple(index in held for index in range(len(images))), chosen.one_sided)
+
+
+def _hold_out_places(
+    images: Sequence[LabelledImage],
+    free: Sequence[int],
+    groups: Groups,
+    places: Sequence[str | None],
+) -> tuple[Groups, HoldOut] | None:
+    """Groups that are whole places, and a hold-out of some; None where there are too few places.
+
+    Too few: under ``FEWEST_PLACES``, or half of the classes or more would be on one side only, or
+    over half of the images held out.
+    """
+    if len({places[index] for index in free if places and places[index]}) < FEWEST_PLACES:
+        return None
+    whole = whole_places(groups, places)
+    chosen = _hold_out(images, free, whole)
+    held = {places[index] for index in free if chosen.held_out[index]}
+    classes = {images[index].label for index in free}
+    one_sided = 2 * len(chosen.one_sided) >= len(classes)
+    if one_sided or not 0 < 2 * sum(chosen.held_out) <= len(free):
+        return None
+    return whole, replace(chosen, places=tuple(sorted(place for place in held if place)))

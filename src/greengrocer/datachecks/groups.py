@@ -1,11 +1,12 @@
 """Groups: images that belong together, so that no split may put some of them on each side.
 
 Near-duplicates, bursts (consecutive file names, or seconds between two shots), scenes (images of
-one class whose features point the same way) and places (the same sub-folder of a class).
+one class whose features point the same way) and places (the same sub-folder of a class). Where the
+outermost folders are places, ``whole_places`` keeps all photos of one together, of whatever class.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,7 @@ STRANGERS = 0.9  # quantile of the likeness of images of different classes that 
 MOST_ALIKE = 0.97
 BURST_ALIKE = 0.8  # names or times alone do not make a burst
 BURST_SECONDS = 10.0
+FEWEST_PLACES = 3  # of which whole ones can be held out
 SAMPLE = 2000  # images that the threshold is calibrated on
 BLOCK = 256
 
@@ -86,6 +88,32 @@ def find_groups(
     for one, other in _places(images):
         sets.join(one, other, Tie.PLACE)
     return sets.groups(cosine, copies)
+
+
+def whole_places(groups: Groups, places: Sequence[str | None]) -> Groups:
+    """``groups`` with all images of a place as one; ``places`` [N] names that of each image.
+
+    Scenes do not reach from one place into another: there the same things are other photos.
+    Near-duplicates do.
+    """
+    sets = DisjointSets(len(places))
+    first: dict[object, int] = {}
+    for index, place in enumerate(places):
+        for key in (
+            ("copies", groups.copies[index]),
+            ("place", place) if place is not None else ("group", groups.of[index]),
+        ):
+            sets.join(first.setdefault(key, index), index)
+    of = sets.numbers()
+    found: dict[int, set[Tie]] = defaultdict(set)
+    for group, before, place in zip(of, groups.of, places, strict=True):
+        found[group].update(groups.ties.get(before, ()) if place is None else (Tie.PLACE,))
+    order = list(Tie)
+    sizes = Counter(of)
+    ties = {
+        group: tuple(sorted(found[group], key=order.index)) for group in sizes if sizes[group] > 1
+    }
+    return Groups(of, ties, groups.scene_cosine, groups.copies)
 
 
 def scene_cosine(images: Sequence[LabelledImage], unit: Floats) -> float:

@@ -25,10 +25,14 @@ TRAIN, VAL = "train", "val"
 
 @dataclass(frozen=True)
 class HoldOut:
-    """``held_out`` [N] says of each image whether it is held out."""
+    """``held_out`` [N] says of each image whether it is held out.
+
+    ``places`` are those that are held out, whole; None where places do not decide.
+    """
 
     held_out: tuple[bool, ...]
     one_sided: tuple[int, ...]  # classes on one side only, for all their images are one group
+    places: tuple[str, ...] | None = None
 
     def split_of(self, index: int) -> str:
         """The name of its side: "train" or "val"."""

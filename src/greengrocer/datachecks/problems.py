@@ -37,6 +37,7 @@ _WARNINGS = frozenset(
     {
         *("similar-names", "one-image", "only-in-test", "not-in-val", "empty-class"),
         *("unreadable-class", "split-as-class", "unlisted", "unused-list", "two-splits"),
+        *("unusable-list", "outside"),
     }
 )
 _LEFT_OUT = {

@@ -38,10 +38,19 @@ class Limits:
 
 Choose = Callable[[str], str | None]
 Files = Generator[tuple[str, bytes], None, None]
+Streams = Generator[tuple[str, Iterator[bytes]], None, None]
 
 
 def read_archive(archive: Path, label: str, choose: Choose, limits: Limits | None = None) -> Files:
-    """Each regular file for whose name ``choose`` gives a path: that path, and the content.
+    """Each regular file for whose name ``choose`` gives a path: that path, and the content."""
+    for path, chunks in stream_archive(archive, label, choose, limits):
+        yield path, b"".join(chunks)
+
+
+def stream_archive(
+    archive: Path, label: str, choose: Choose, limits: Limits | None = None
+) -> Streams:
+    """The same with the content in small pieces, to be read before the next file is asked for.
 
     Raises DownloadFailed, naming ``label``, where ``archive`` is damaged, no archive at all, or
     holds more than the limits allow: by default those of the data set.
@@ -72,7 +81,7 @@ def _damage_as_download_failed(label: str) -> Iterator[None]:
         raise DownloadFailed(f"{label} is damaged ({reason}): fetch it again") from error
 
 
-def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Files:
+def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Streams:
     with (
         gzip.GzipFile(fileobj=file) as unpacked,
         tarfile.open(fileobj=_Forward(unpacked, label, limits.total), mode="r:") as tar,
@@ -88,10 +97,10 @@ def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Fi
             content = tar.extractfile(member)
             if content is not None:
                 with content:
-                    yield path, _read_all(content)
+                    yield path, _chunks(content, label)
 
 
-def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Files:
+def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Streams:
     total = 0
     with zipfile.ZipFile(_Sparing(file, label, limits.listing)) as packed:
         for member in packed.infolist():
@@ -110,7 +119,7 @@ def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Fi
             if total > limits.total:
                 raise _too_large(label, limits.total)
             with packed.open(member) as content:
-                yield path, _read_all(content)
+                yield path, _chunks(content, label)
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -127,9 +136,11 @@ def _is_regular(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG)
 
 
-def _read_all(content: IO[bytes]) -> bytes:
+def _chunks(content: IO[bytes], label: str) -> Iterator[bytes]:
     # Both readers end at the declared size, which has been checked.
-    return b"".join(iter(lambda: content.read(CHUNK), b""))
+    with _damage_as_download_failed(label):
+        while chunk := content.read(CHUNK):
+            yield chunk
 
 
 def _check_size(size: int, path: str, label: str, limit: int) -> None:

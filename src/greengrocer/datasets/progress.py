@@ -1,9 +1,48 @@
-"""A progress bar on a terminal, and nothing where standard error is no terminal."""
+"""A progress bar on a terminal; elsewhere nothing, or of long work a line each minute."""
 
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from tqdm import tqdm
+
+T = TypeVar("T")
+LINE_SECONDS = 60.0  # between two lines where there is no terminal
+
+
+class Progress(Generic[T]):
+    """A bar over long work. In a log, where a bar would be noise, it is a line each minute."""
+
+    def __init__(
+        self,
+        work: Iterable[T],
+        what: str,
+        total: int | None = None,
+        *,
+        unit: str,
+        leave: bool = True,
+    ) -> None:
+        self._work, self._what, self._unit = work, what, unit
+        self._bar = tqdm(work, what, total, unit=unit, mininterval=5, leave=leave, disable=None)
+
+    def __iter__(self) -> Iterator[T]:
+        """The work, piece by piece."""
+        if not self._bar.disable:
+            yield from self._bar
+            return
+        told = time.monotonic()
+        of = f" of {self._bar.total:,}" if self._bar.total is not None else ""
+        for done, each in enumerate(self._work, 1):
+            yield each
+            if time.monotonic() - told >= LINE_SECONDS:
+                told = time.monotonic()
+                tqdm.write(f"{self._what}: {self._unit} {done:,}{of}", file=sys.stderr)
+
+    def show(self, **figures: str) -> None:
+        """Show figures behind the bar when it is drawn next."""
+        self._bar.set_postfix(figures, refresh=False)
 
 
 @contextmanager

@@ -9,14 +9,19 @@ import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.context import Context
+from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Dataset
+from greengrocer.datasets.layouts.names import alike
 from greengrocer.datasets.layouts.tree import scan_tree
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, UsageError
-from greengrocer.evaluation.map_images import map_images
+from greengrocer.evaluation.map_images import Mapped, map_readable
+from greengrocer.figures.intervals import auroc
 from greengrocer.figures.score import ClassIds, Scores, score
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import Answer, AnswerOptions, Level
+
+MOST_LISTED = 10  # classes that a model lacks
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,35 @@ class Evaluation:
     # [N, h, w], of the predicted class only: all classes' would fill memory
     evidence: Floats | None
     paths: tuple[Path, ...]  # [N]
+    unreadable: tuple[UnreadableFile, ...] = ()  # were left out
+
+
+@dataclass(frozen=True)
+class UnknownImages:
+    """Images that show none of the classes."""
+
+    known_scores: Floats  # [M]
+    unreadable: tuple[UnreadableFile, ...] = ()  # were left out
+
+    def figures(self, known: Floats, threshold: float) -> dict[str, float]:
+        """How many are called unknown, and how well the score tells them from ``known`` [N]."""
+        return {
+            "images": len(self.known_scores),
+            "called_unknown": float((self.known_scores < threshold).mean()),
+            "auroc": auroc(known, self.known_scores),
+        }
 
 
 def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads: int) -> Evaluation:
     """Classify every image on ``threads`` threads, with a progress bar, and score the answers.
 
-    Raises DatasetUnusable for a class that the model does not have, or an image that is refused.
+    Images that cannot be read are left out. Raises DatasetUnusable for classes that the model does
+    not have, and where no image can be read.
     """
-    labels = _model_labels(manifest, labelled)
-    paths = tuple(image.path for image in labelled.pictures)
-    answers = _classify(pipeline, paths, threads)
+    every = _model_labels(manifest, labelled)
+    classified = _classify(pipeline, [image.path for image in labelled.pictures], threads)
+    answers, labels = classified.results, every[classified.rows]
+    paths = tuple(labelled.pictures[row].path for row in classified.rows)
     probabilities = np.stack([_by_class(a.top, manifest.classes) for a in answers])
     true_coarse, coarse_right = None, None
     if manifest.coarse is not None and manifest.coarse_of is not None:
@@ -68,24 +92,25 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
         labels,
         np.stack(evidence) if evidence else None,
         paths,
+        classified.unreadable,
     )
 
 
-def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> Floats:
-    """The known score of every image below ``directory``, in order of their paths, float [N].
+def known_scores(pipeline: Pipeline, directory: Path, threads: int) -> UnknownImages:
+    """The known score of every image below ``directory`` that can be read, in order of their paths.
 
-    Raises DatasetUnusable where there is none, or for an image that is refused, and UsageError for
-    a model that gives no known score.
+    Raises DatasetUnusable where there is none, and UsageError for a model that gives no known
+    score.
     """
     if pipeline.labels.known_threshold is None:
         raise UsageError("this model gives no known score: leave out --unknown")
     paths = sorted(scan_tree(directory).top.below())
     if not paths:
         raise DatasetUnusable(f"{directory} holds no images")
-    answers = _classify(pipeline, paths, threads)
-    scores = _scores(answers)
+    classified = _classify(pipeline, paths, threads)
+    scores = _scores(classified.results)
     assert scores is not None  # it has a threshold
-    return scores
+    return UnknownImages(scores, classified.unreadable)
 
 
 def _scores(answers: Sequence[Answer]) -> Floats | None:
@@ -126,21 +151,42 @@ def _model_labels(manifest: Manifest, labelled: Dataset) -> ClassIds:
     strange = sorted(set(names) - set(ids))
     if strange:
         raise DatasetUnusable(
-            f"the model {manifest.name} has no class {strange[0]!r}, which the data set has; it "
-            f"knows {len(set(names)) - len(strange)} of the {len(set(names))} classes there: name "
+            f"the model {manifest.name} lacks classes that the data set has: "
+            f"{_listed(strange, manifest.classes)}; it knows {len(set(names)) - len(strange)} of "
+            f"the {len(set(names))} classes there: name the folders as the model does, name "
             "another model with --bundle, or leave folders out with --exclude"
         )
     return np.array([ids[name] for name in names])
 
 
-def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> list[Answer]:
-    """Answers for all classes, with the evidence for the predicted one."""
+def _listed(strange: Sequence[str], known: Sequence[str]) -> str:
+    """The names that are not ``known``, each with the known one that is nearly the same."""
+    nearly = {alike(name): name for name in known}
+    told = [
+        f"{name!r}" + (f" (it has {nearly[alike(name)]!r})" if alike(name) in nearly else "")
+        for name in strange
+    ]
+    more = f" and {len(told) - MOST_LISTED:,} more" if len(told) > MOST_LISTED else ""
+    return ", ".join(told[:MOST_LISTED]) + more
+
+
+def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> Mapped[Answer]:
+    """Answers for all classes, with the evidence for the predicted one.
+
+    Raises DatasetUnusable where no image can be read.
+    """
     options = AnswerOptions(len(pipeline.labels.classes), evidence=True)
 
     def classify(_: int, data: bytes) -> Answer:
         return pipeline.classify(data, Context(), options)
 
-    return map_images(paths, classify, threads, "evaluate")
+    found = map_readable(paths, classify, threads, "evaluate")
+    if not found.results:
+        first = found.unreadable[0]
+        raise DatasetUnusable(
+            f"none of the {len(paths):,} images can be read; the first is {first.path}: {first.why}"
+        )
+    return found
 
 
 def _by_class(top: Sequence[tuple[str, float]], classes: Sequence[str]) -> Floats:

@@ -1,7 +1,7 @@
 """Which of the scored images trained the model: figures for those are too good."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,22 +50,33 @@ def scored_images(
     """The images to score: the ``labelled`` ones, but for those that trained it, if ``unseen``.
 
     A bundle lists the digests of what trained it. One that is older names splits; those of the
-    Grocery Store Dataset are known. Raises DatasetUnusable for an image that cannot be read, and
-    where ``unseen`` ones are asked for but there are none, or it is not known.
+    Grocery Store Dataset are known. An image that cannot be read counts as one that trained
+    nothing. Raises DatasetUnusable where ``unseen`` ones are asked for but there are none, or it is
+    not known.
     """
     name, images = bundle.manifest.name, labelled.pictures
     trained = read_trained_on(bundle) or _listed(bundle.manifest)
     if trained is None:
         if unseen:
-            raise DatasetUnusable(f"the bundle {name} does not say which images trained it")
+            raise DatasetUnusable(
+                f"the bundle {name} does not say which images trained it: leave out --unseen, and "
+                "give images that you know it has not seen"
+            )
         return labelled, TrainingOverlap()
     digests = _digests([image.path for image in images])
-    left = tuple(image for image, each in zip(images, digests, strict=True) if each not in trained)
+    left = tuple(
+        image
+        for image, each in zip(images, digests, strict=True)
+        if each is None or each not in trained
+    )
     count = len(images) - len(left)
     if not unseen:
         return labelled, TrainingOverlap(count)
     if not left:
-        raise DatasetUnusable(f"{name} was trained on all of these {count:,} images")
+        raise DatasetUnusable(
+            f"{name} was trained on all of these {count:,} images: give others with --data, or "
+            "leave out --unseen for figures that flatter it"
+        )
     return Dataset(labelled.taxonomy, left), TrainingOverlap(0, count)
 
 
@@ -86,18 +97,26 @@ def _splits(manifest: Manifest) -> list[str]:
     return split.split(" + ") if isinstance(split, str) else []
 
 
-def _digests(paths: Sequence[Path]) -> list[str]:
-    """The SHA-256 of each file in hexadecimal, with a progress bar over their bytes."""
-    found = []
+def _digests(paths: Sequence[Path]) -> list[str | None]:
+    """The SHA-256 of each file in hexadecimal, with a progress bar; None for one unreadable."""
+    with bytes_bar("hashing", sum(map(_size, paths))) as advance:
+        return [_digest(path, advance) for path in paths]
+
+
+def _size(path: Path) -> int:
     try:
-        with bytes_bar("hashing", sum(path.stat().st_size for path in paths)) as advance:
-            for path in paths:
-                digest = hashlib.sha256()
-                with open_regular(path) as file:
-                    while chunk := file.read(CHUNK):
-                        digest.update(chunk)
-                        advance(len(chunk))
-                found.append(digest.hexdigest())
-    except OSError as error:
-        raise DatasetUnusable(f"{error.filename}: {error.strerror}") from error
-    return found
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _digest(path: Path, advance: Callable[[int], object]) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        with open_regular(path) as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                advance(len(chunk))
+    except OSError:
+        return None
+    return digest.hexdigest()

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
+from greengrocer.datasets.cache_folder import own_cache
 from greengrocer.engines.engine import Floats
 from greengrocer.regular_files import read_regular
 
@@ -19,9 +19,11 @@ class FeatureCache:
     """The features of one backbone. A cache that cannot be read or written is done without."""
 
     def __init__(self, backbone: str, channels: int) -> None:
-        """``backbone`` is its SHA-256 in hexadecimal; a row has ``channels`` features."""
-        home = platformdirs.user_cache_path("greengrocer")
-        self._directory = home / "features" / backbone[:16]
+        """``backbone`` is its SHA-256 in hexadecimal; a row has ``channels`` features.
+
+        Raises UsageError where the cache folder is another user's.
+        """
+        self._directory = own_cache("features") / backbone[:16]
         self._bytes = 4 * channels
 
     def get(self, digest: str) -> Floats | None:

@@ -159,8 +159,8 @@ def of_trained(classes: Sequence[str], labels: ClassIds, features: npt.ArrayLike
 
 
 def unnumbered(count: int) -> Shots:
-    """``shots`` of ``count`` images whose names are not known, or have no number."""
-    return np.full((count, 2), -1, np.int64)
+    """``shots`` of ``count`` images whose names and places are not known."""
+    return np.full((count, 3), -1, np.int64)
 
 
 def gather(

@@ -98,12 +98,14 @@ def _checked(tensors: dict[str, Any], classes: tuple[str, ...]) -> Statistics:
     count, channels = features.shape
     labels = labels.astype(np.int64)
     shots = tensors.get("shots", unnumbered(count))  # bundles of before have none
+    if shots.ndim == 2 and shots.shape[1] == 2:  # or name no places
+        shots = np.concatenate([shots, np.full_like(shots[:, :1], -1)], axis=1)
     sound = (
         digests.shape == (count, START)
         and digests.dtype == np.uint8
         and labels.shape == (count,)
         and features.dtype == np.float16
-        and shots.shape == (count, 2)
+        and shots.shape == (count, 3)
         and shots.dtype == np.int64
         and bool(np.isfinite(features).all())
         and (not count or 0 <= labels.min() <= labels.max() < len(classes))

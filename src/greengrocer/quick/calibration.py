@@ -15,7 +15,7 @@ from greengrocer.figures.clusters import of_length_one
 from greengrocer.figures.intervals import wilson
 from greengrocer.figures.score import ClassIds, Floats
 from greengrocer.quick.discriminant import Discriminant, discriminant
-from greengrocer.quick.shots import with_bursts
+from greengrocer.quick.shots import place_folds, with_bursts
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
 from greengrocer.training.recipe import Export
 
@@ -78,7 +78,7 @@ def folds_of(statistics: Statistics, seed: int) -> ClassIds:
 
     Scenes are those of docs/decisions/005, bursts those of ``with_bursts``. Where that leaves a
     class one group, scenes alone divide it, then near-duplicates, then nothing is kept together:
-    its figures flatter.
+    its figures flatter. Of three places or more, each is held out whole.
     """
     pictures = [LabelledImage(Path(), int(label)) for label in statistics.labels]
     rows = statistics.features.astype(np.float32)
@@ -96,7 +96,8 @@ def folds_of(statistics: Statistics, seed: int) -> ClassIds:
             if len(set(groups[members])) > 1:
                 break
             groups[members] = groups.max() + 1 + divide(members)
-    return np.array(scene_folds(pictures, groups.tolist(), FOLDS, seed))
+    folds = scene_folds(pictures, groups.tolist(), FOLDS, seed)
+    return np.array(place_folds(statistics.shots, statistics.labels, folds, FOLDS))
 
 
 def _near_duplicates(rows: Floats) -> list[int]:

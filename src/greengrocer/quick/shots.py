@@ -1,6 +1,6 @@
-"""Which images were shot in turn, by the numbers that cameras put into file names.
+"""Which images were shot in turn, by the numbers that cameras put into file names, and where.
 
-Two numbers an image travel in a bundle's statistics, and no name: so images that are taught later
+Three numbers an image travel in a bundle's statistics, and no name: so images that are taught later
 are grouped as if they had been there from the start.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from greengrocer.datachecks.disjoint_sets import DisjointSets
-from greengrocer.datachecks.groups import BURST_ALIKE
+from greengrocer.datachecks.groups import BURST_ALIKE, FEWEST_PLACES
 from greengrocer.datasets.layouts.names import one_form
 from greengrocer.engines.engine import Floats
 from greengrocer.features.statistics import Shots
@@ -24,12 +24,17 @@ _NUMBERED = re.compile(r"^(.*?)(\d{1,9})(\D*)$")
 _NONE = -1, -1
 
 
-def shots_of(paths: Sequence[Path]) -> Shots:
-    """Of N files: a hash of the name around its last number, and the number; int64 [N, 2].
+def shots_of(paths: Sequence[Path], places: Sequence[str | None] | None = None) -> Shots:
+    """Of N files: a hash of the name around its last number, the number, a hash of the place.
 
-    Both are -1 where the name has no number.
+    int64 [N, 3]; -1 where the name has no number, or there is no place.
     """
-    return np.array([_shot(one_form(path.stem)) for path in paths], np.int64).reshape(-1, 2)
+    where = places or [None] * len(paths)
+    rows = [
+        (*_shot(one_form(path.stem)), -1 if place is None else _hash(f"place {place}"))
+        for path, place in zip(paths, where, strict=True)
+    ]
+    return np.array(rows, np.int64).reshape(-1, 3)
 
 
 def with_bursts(scenes: Sequence[int], shots: Shots, labels: ClassIds, rows: Floats) -> list[int]:
@@ -41,7 +46,7 @@ def with_bursts(scenes: Sequence[int], shots: Shots, labels: ClassIds, rows: Flo
     sets = DisjointSets(len(scenes))
     first: dict[int, int] = {}
     runs: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    for index, (scene, (name, number)) in enumerate(zip(scenes, shots.tolist(), strict=True)):
+    for index, (scene, (name, number, _)) in enumerate(zip(scenes, shots.tolist(), strict=True)):
         sets.join(first.setdefault(scene, index), index)
         if number >= 0:
             runs[int(labels[index]), name].append((number, index))
@@ -52,10 +57,45 @@ def with_bursts(scenes: Sequence[int], shots: Shots, labels: ClassIds, rows: Flo
     return list(sets.numbers())
 
 
+def by_place(shots: Shots) -> bool:
+    """Whether the images are of so many places that each can be held out whole."""
+    places = shots[:, 2]
+    return len(np.unique(places[places >= 0])) >= FEWEST_PLACES
+
+
+def place_folds(shots: Shots, labels: ClassIds, folds: Sequence[int], most: int) -> list[int]:
+    """``folds``, but for images of places, of which there are enough: one fold a place.
+
+    The largest place first, each to the smallest of ``most`` folds. A class whose places are all in
+    one fold keeps its own ``folds``: a head must have seen some of it.
+    """
+    places, found = shots[:, 2], list(folds)
+    names, sizes = np.unique(places[places >= 0], return_counts=True)
+    if not by_place(shots):
+        return found
+    total = np.zeros(min(most, len(names)), int)
+    of: dict[int, int] = {}
+    for index in np.lexsort((names, -sizes)).tolist():
+        fold = int(total.argmin())
+        of[int(names[index])] = fold
+        total[fold] += sizes[index]
+    for label in np.unique(labels):
+        members = np.flatnonzero((labels == label) & (places >= 0)).tolist()
+        chosen = {index: of[int(places[index])] for index in members}
+        if len(set(chosen.values())) > 1:
+            for index, fold in chosen.items():
+                found[index] = fold
+    return found
+
+
 def _shot(name: str) -> tuple[int, int]:
     found = _NUMBERED.match(name)
     if found is None:
         return _NONE
     before, number, after = found.groups()
-    hashed = hashlib.sha256(f"{before}\n{after}".encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(hashed[:7], "big"), int(number)
+    return _hash(f"{before}\n{after}"), int(number)
+
+
+def _hash(text: str) -> int:
+    hashed = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(hashed[:7], "big")

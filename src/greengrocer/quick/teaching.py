@@ -215,14 +215,14 @@ def _check_on_top(opened: _Opened, name: str) -> None:
 
 
 def _check_similar(name: str, classes: Sequence[str]) -> None:
-    """Raise UsageError where ``name`` is a new one but for case or blanks."""
+    """Raise UsageError where ``name`` is a new one but for case, blanks or hyphens."""
     if name in classes:
         return
     for names in similar_names([*classes, name]):
         if name in names:
             raise UsageError(
-                f"the bundle has a class {names[0]!r}, which differs from {name!r} only by case or "
-                "blanks: name it as it is, or take another name"
+                f"the bundle has a class {names[0]!r}, which differs from {name!r} only by case, "
+                "blanks, hyphens or underscores: name it as it is, or take another name"
             )
 
 
@@ -313,7 +313,8 @@ def _provenance(
         taught = len(statistics.labels)
         return origin | {"taught": {"pictures": taught, "date": made_now()["date"]}}
     origin |= {"training": {"pictures": int(statistics.counts.sum())}}
-    origin.pop("out_of_fold", None)
+    for name in ("out_of_fold", "held_out"):  # those figures were another head's
+        origin.pop(name, None)
     if calibration.judged:
         origin["out_of_fold"] = {"folds": FOLDS, "pictures": calibration.judged}
     return origin | made_now()

@@ -11,12 +11,20 @@ from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.save import check_new
 from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Dataset, LabelledImage, is_grocery_store_dataset
-from greengrocer.datasets.layouts.read import read_collection, without
+from greengrocer.datasets.layouts.read import (
+    Collection,
+    FoundImage,
+    Note,
+    read_collection,
+    without,
+)
+from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
 from greengrocer.features.extract import Extracted, shipped_embedder
 from greengrocer.features.statistics import Statistics, gather
 from greengrocer.features.statistics_file import pack
+from greengrocer.graphs.answers import Head
 from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
 from greengrocer.quick.head import make_head
@@ -27,21 +35,43 @@ CALIBRATION = Export()
 
 
 class Labelled(NamedTuple):
-    """Images that can be read with their features, and the files that were left out."""
+    """Images that can be read with their features, and the files that were left out.
+
+    ``places`` names that of each image of ``data``. ``held_out`` is the split "val" under the same
+    taxonomy, with features ``judged``; empty where there is none. ``tested`` counts the images of
+    the split "test", which are not read. ``notes`` say how the layout was understood.
+    """
 
     data: Dataset
     extracted: Extracted
     unreadable: tuple[UnreadableFile, ...]
+    places: tuple[str | None, ...]
+    held_out: tuple[LabelledImage, ...]
+    judged: Floats
+    tested: int
+    notes: tuple[Note, ...]
 
 
 class Trained(NamedTuple):
-    """A bundle that was written, what it was made of, and the files that were left out."""
+    """A bundle that was written, what it was made of, and the files that were left out.
+
+    ``right`` of the images of the split "val" were answered right.
+    """
 
     bundle: Path
-    data: Dataset
+    labelled: Labelled
     statistics: Statistics
     calibration: Calibration
-    unreadable: tuple[UnreadableFile, ...]
+    right: int
+
+    @property
+    def leaked(self) -> int:
+        """How many images of the split "val" trained it as well, byte for byte."""
+        return len({each.digest for each in self.labelled.held_out} & self._digests)
+
+    @property
+    def _digests(self) -> set[str | None]:
+        return {each.digest for each in self.labelled.data.pictures}
 
 
 def train_quick(
@@ -54,35 +84,38 @@ def train_quick(
 ) -> Trained:
     """Train on the images at ``data`` and write the bundle ``out``.
 
+    Where they have a split "val", that is held out: it judges the bundle, and nothing else.
     ``coarse`` and ``exclude`` are those of ``datasets.layouts.read.read_collection``.
     Raises UsageError where ``out`` exists, and DatasetUnusable for whatever is wrong with the data.
     """
     check_new(out)
-    dataset, extracted, unreadable = read_labelled(data, coarse=coarse, exclude=exclude)
+    labelled = read_labelled(data, coarse=coarse, exclude=exclude)
+    dataset, extracted = labelled.data, labelled.extracted
     labels = np.array([image.label for image in dataset.pictures], np.int64)
-    _check_contradictions(dataset, extracted)
+    _check_contradictions([*dataset.pictures, *labelled.held_out])
     statistics = gather(
         dataset.taxonomy.classes,
         extracted.digests,
         labels,
         extracted.features,
-        shots_of([image.path for image in dataset.pictures]),
+        shots_of([image.path for image in dataset.pictures], labelled.places),
     )
     calibration = calibrate(statistics, dataset.taxonomy.coarse_of, seed, CALIBRATION)
     head = make_head(statistics, calibration, dataset.taxonomy.coarse_of)
     scores = extracted.features @ head.weight + head.bias
+    right, judged = _judge(labelled, head)
     content = Content(
         name=bundle_name(out),
         taxonomy=dataset.taxonomy,
         geometry=GEOMETRY,
-        calibration=calibration,
-        provenance=_provenance(data, dataset, calibration, seed),
+        calibration=calibration._replace(metrics=calibration.metrics | judged),
+        provenance=_provenance(data, labelled, calibration, seed),
         trained_on=extracted.digests,
         statistics=pack(statistics, {"seed": seed}),
     )
     backbone = onnx.load_from_string(backbone_bytes())
     write(content, backbone, head, surest(dataset.pictures, scores), out)
-    return Trained(out, dataset, statistics, calibration, unreadable)
+    return Trained(out, labelled, statistics, calibration, right)
 
 
 def read_labelled(
@@ -90,8 +123,8 @@ def read_labelled(
 ) -> Labelled:
     """All labelled images at ``data``, of any layout, but those of the split "test".
 
-    Every file is decoded once. Raises DatasetUnusable where there are fewer than two classes, or a
-    class has no image.
+    Every file is decoded once. Raises DatasetUnusable where there are fewer than two classes to
+    train, a class has no image, or is in the split "val" alone.
     """
     found = read_collection(data, coarse=coarse, exclude=exclude)
     tested = {image.path for image in found.images if image.split == "test"}
@@ -100,21 +133,64 @@ def read_labelled(
     read = shipped_embedder().extract_readable(paths)
     unreadable = tuple(UnreadableFile(paths[row], why) for row, why in read.unreadable.items())
     readable = without(learned, {each.path for each in unreadable})
-    classes = readable.taxonomy.classes
+    rows = {image.path: row for row, image in enumerate(readable.images)}
+    held = [image for image in readable.images if image.split == "val"]
+    training = without(readable, {image.path for image in held})
+    _check_classes(data, training)
+    ids = {name: label for label, name in enumerate(training.taxonomy.classes)}
+    names = readable.taxonomy.classes
+    digests = read.extracted.digests
+
+    def labelled(image: FoundImage, label: int) -> LabelledImage:
+        return LabelledImage(image.path, label, digests[rows[image.path]])
+
+    unknown = sorted({names[image.label] for image in held} - set(ids))
+    if unknown:
+        raise DatasetUnusable(
+            f"{data}: the class {unknown[0]!r} is in the split val, but not in train: put some of "
+            "its images into train, or take it out of val"
+        )
+    images = tuple(labelled(image, image.label) for image in training.images)
+    held_out = tuple(labelled(image, ids[names[image.label]]) for image in held)
+    features = read.extracted.features
+    extracted = Extracted(
+        features[[rows[image.path] for image in images]], tuple(str(each.digest) for each in images)
+    )
+    return Labelled(
+        Dataset(training.taxonomy, images),
+        extracted,
+        unreadable,
+        tuple(image.place for image in training.images),
+        held_out,
+        features[[rows[image.path] for image in held_out]],
+        len(tested),
+        training.notes,
+    )
+
+
+def _check_classes(data: Path, training: Collection) -> None:
+    """Raise DatasetUnusable where fewer than two classes can be trained, or one is empty."""
+    classes = training.taxonomy.classes
     if len(classes) < 2:
         what = "one class" if classes else "no image that can be read"
-        raise DatasetUnusable(f"{data} holds {what}: training needs at least two classes")
-    images = tuple(
-        LabelledImage(image.path, image.label, digest)
-        for image, digest in zip(readable.images, read.extracted.digests, strict=True)
-    )
-    counts = np.bincount([image.label for image in images], minlength=len(classes))
+        where = " in the split train" if training.has_splits else ""
+        raise DatasetUnusable(f"{data} holds {what}{where}: training needs at least two classes")
+    counts = np.bincount([image.label for image in training.images], minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
         raise DatasetUnusable(
             f"{data}: the class {empty[0]!r} has no images: add some, or delete its folder"
         )
-    return Labelled(Dataset(readable.taxonomy, images), read.extracted, unreadable)
+
+
+def _judge(labelled: Labelled, head: Head) -> tuple[int, dict[str, float]]:
+    """How many images of the split "val" are answered right, and that as a bundle's metrics."""
+    if not labelled.held_out:
+        return 0, {}
+    answers = (labelled.judged @ head.weight + head.bias).argmax(axis=1)
+    right = int((answers == [image.label for image in labelled.held_out]).sum())
+    count = len(labelled.held_out)
+    return right, {"held_out_pictures": float(count), "held_out_top1": 100 * right / count}
 
 
 def bundle_name(out: Path) -> str:
@@ -136,11 +212,11 @@ def surest(images: Sequence[LabelledImage], scores: np.ndarray) -> list[Path]:
     return [images[index].path for index in first.values()]
 
 
-def _check_contradictions(dataset: Dataset, extracted: Extracted) -> None:
+def _check_contradictions(images: Sequence[LabelledImage]) -> None:
     """Raise DatasetUnusable for a file that is in two classes."""
-    seen: dict[str, LabelledImage] = {}
-    for image, digest in zip(dataset.pictures, extracted.digests, strict=True):
-        before = seen.setdefault(digest, image)
+    seen: dict[str | None, LabelledImage] = {}
+    for image in images:
+        before = seen.setdefault(image.digest, image)
         if before.label != image.label:
             raise DatasetUnusable(
                 f"{before.path} and {image.path} are the same image in two classes: delete one"
@@ -148,7 +224,7 @@ def _check_contradictions(dataset: Dataset, extracted: Extracted) -> None:
 
 
 def _provenance(
-    data: Path, dataset: Dataset, calibration: Calibration, seed: int
+    data: Path, labelled: Labelled, calibration: Calibration, seed: int
 ) -> dict[str, Any]:
     origin: dict[str, Any] = {
         "recipe": {
@@ -162,11 +238,13 @@ def _provenance(
                 "answer_precision": CALIBRATION.answer_precision,
             },
         },
-        "training": {"pictures": len(dataset.pictures)},
+        "training": {"pictures": len(labelled.data.pictures)},
         "pretrained_origin": ORIGIN,
     }
     if calibration.judged:
         origin["out_of_fold"] = {"folds": FOLDS, "pictures": calibration.judged}
+    if labelled.held_out:
+        origin["held_out"] = {"split": "the split val", "calibrates": False}
     if is_grocery_store_dataset(data):
         origin["dataset"] = GROCERY._asdict()
     return origin | made_now()

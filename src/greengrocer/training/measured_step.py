@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.datasets.progress import Progress
 from greengrocer.training.choose import MEASURED_SIZE, NETWORK, StepCost
 from greengrocer.training.data.batches import Batch, training_batches
 from greengrocer.training.learning.fit import Trainer
@@ -93,7 +93,7 @@ def _seconds(recipe: Recipe, work: Work, batches: Sequence[Batch], way: Way) -> 
         trainer.train_mode()
         name = f"a step in {way.precision}, threads: {way.threads}"
         first = time.monotonic()
-        for pixels, labels in tqdm(batches, name, unit="batch", mininterval=5, leave=False):
+        for pixels, labels in Progress(batches, name, unit="batch", leave=False):
             began = time.monotonic()
             if len(spent) > 1 and began - first > LIMIT:
                 break

@@ -12,12 +12,13 @@ from tqdm import tqdm
 
 from greengrocer.datachecks.check import Report, check
 from greengrocer.datachecks.hold_out import TRAIN, VAL, HoldOut, read_hold_out, write_hold_out
-from greengrocer.datachecks.problems import Severity
+from greengrocer.datachecks.problems import Severity, counted
 from greengrocer.datasets.dataset import Dataset, LabelledImage
 from greengrocer.datasets.layouts.read import without
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
+from greengrocer.safe_text import one_line
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.choose import (
     LARGE_NETWORK,
@@ -172,12 +173,19 @@ def _chosen(report: Report, images: list[LabelledImage], seed: int) -> tuple[set
     held = {image.path for image, out in zip(report.images, chosen, strict=False) if out}
     sides = [{p.label for p in images if (p.path in held) == side} for side in (False, True)]
     alike = sides[0] ^ sides[1]
-    origin = "about a fifth of each class, groups of alike images whole"
-    if alike:
-        origin += f"; of {len(alike):,} whose images are all alike, single images, too"
     whole = [image for image in images if image.label in alike]
     _, drawn = draw_held_out(whole, seed)
-    return held - {image.path for image in whole} | {image.path for image in drawn}, origin
+    held = held - {image.path for image in whole} | {image.path for image in drawn}
+    places = report.hold_out.places if report.hold_out is not None else None
+    kept = "groups of alike images" if places is None else f"{len(places):,} places"
+    origin = f"{len(held) / len(images):.0%} of the images, {kept} whole"
+    several = {label for label, number in Counter(p.label for p in whole).items() if number > 1}
+    if several:
+        origin += (
+            f"; of {counted(len(several), 'class')} whose images are all "
+            f"{'alike' if places is None else 'of one place'}, single images, too"
+        )
+    return held, origin
 
 
 def facts_of(splits: Splits, name: str) -> DatasetFacts:
@@ -387,5 +395,5 @@ def _computed(chosen: Chosen) -> str:
 
 
 def announce(line: str) -> None:
-    """Print ``line`` without breaking a progress bar."""
-    tqdm.write(line)
+    """Print ``line``, made safe for a terminal, without breaking a progress bar."""
+    tqdm.write(one_line(line))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from greengrocer.errors import UsageError
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import one_line
+from greengrocer.suggestions import did_you_mean
 
 
 class Part(BaseModel):
@@ -209,6 +210,9 @@ def read_recipe(path: Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = _nearest(first["loc"])
+            raise UsageError(f"recipe {path}: there is no setting {where}{hint}") from error
         raise UsageError(f"recipe {path}: {where}: {first['msg']}") from error
     if old:
         renamed = ", ".join(f"{name} is now {RENAMED[name]}" for name in old)
@@ -217,6 +221,14 @@ def read_recipe(path: Path) -> Recipe:
             file=sys.stderr,
         )
     return recipe
+
+
+def _nearest(where: tuple[int | str, ...]) -> str:
+    """What was meant by the unknown setting at ``where``, as the end of a message."""
+    table = Recipe.model_fields.get(str(where[0])) if len(where) > 1 else None
+    part = table.annotation if table is not None else Recipe
+    known = part.model_fields if isinstance(part, type) and issubclass(part, Part) else {}
+    return did_you_mean(str(where[-1]), known)
 
 
 def as_toml(recipe: Recipe, comment: str) -> str:

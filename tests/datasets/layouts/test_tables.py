@@ -254,3 +254,46 @@ def test_a_list_beside_its_images_whose_paths_are_wrong(tmp_path: Path) -> None:
     (data / "labels.csv").write_text("path,label\nimg/1.jpg,fig\n")
     with pytest.raises(DatasetUnusable, match=r"as img/1\.jpg: a path is relative to the folder"):
         read_collection(data)
+
+
+def test_a_list_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> None:
+    data = draw(tmp_path, "fig/1.jpg", "pear/2.jpg")
+    (data / "notes.csv").write_text("name,price\nfig,3\n")
+    (data / "labels.jsonl").write_text("{\n")
+    (data / "export.csv").write_bytes("path,label\nfig/1.jpg,f\xefg\n".encode("latin-1"))
+    found = read_collection(data)
+    assert by_class(found) == {"fig": ["1.jpg"], "pear": ["2.jpg"]}
+    (note,) = (note for note in found.notes if note.code == "unusable-list")
+    assert note.text == "3 files look like lists of images, but cannot be used"
+    assert note.names == (
+        "export.csv: is not UTF-8: save it as CSV UTF-8",
+        "labels.jsonl: line 1: not JSON",
+        "notes.csv: it has no column path and no column label",
+    )
+    assert {p.code: p.severity for p in find_problems(found, ())}["unusable-list"] == (
+        Severity.WARNING
+    )
+
+
+def test_the_file_of_the_groups_is_no_list(tmp_path: Path) -> None:
+    data = draw(tmp_path, "fig/1.jpg", "pear/2.jpg")
+    (data / "groups.csv").write_text("class,coarse\nfig,x\npear,y\n")
+    assert "unusable-list" not in codes(read_collection(data, coarse=data / "groups.csv"))
+
+
+def test_images_beside_a_list_that_cannot_be_used(tmp_path: Path) -> None:
+    data = draw(tmp_path, "1.jpg", "2.jpg")
+    (data / "labels.csv").write_text("path,kind\n1.jpg,fig\n2.jpg,pear\n")
+    with pytest.raises(DatasetUnusable, match=r"by its list labels\.csv: it has no column label"):
+        read_collection(data)
+
+
+def test_paths_that_lead_out_of_the_folder_are_told_once(tmp_path: Path, outside: Path) -> None:
+    draw(outside, "2.jpg", "3.jpg")
+    data = draw(tmp_path, "1.jpg")
+    rows = (f"{outside}/2.jpg,b", f"{outside}/3.jpg,b")
+    (data / "l.csv").write_text("\n".join(("path,label", "1.jpg,a", *rows)))
+    found = read_collection(data)
+    assert by_class(found) == {"a": ["1.jpg"], "b": ["2.jpg", "3.jpg"]}
+    (note,) = (note for note in found.notes if note.code == "outside")
+    assert note.text.startswith(f"2 paths lead out of the folder of the list, as {outside}/2.jpg")

@@ -32,15 +32,17 @@ def write_report(
     groups: Groups,
     chosen: HoldOut,
     on_disk: Sequence[Problem] = (),
+    archive: Path | None = None,
 ) -> Path:
     """Write the page into ``directory``, which is made where it is missing; returns its path.
 
-    ``root`` is the folder that was checked, and ``on_disk`` what ``find_problems`` found there. The
-    page holds its images. Raises UsageError where it cannot be written.
+    ``root`` is the folder that was checked, or where the ``archive`` that was checked is unpacked,
+    and ``on_disk`` what ``find_problems`` found there. The page holds its images. Raises UsageError
+    where it cannot be written.
     """
     page = directory / PAGE
     try:
-        html = render(root, images, classes, findings, groups, chosen, on_disk)
+        html = render(root, images, classes, findings, groups, chosen, on_disk, archive)
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(page, html)
     except OSError as error:
@@ -56,20 +58,31 @@ def render(
     groups: Groups,
     chosen: HoldOut,
     on_disk: Sequence[Problem] = (),
+    archive: Path | None = None,
 ) -> str:
     """The page as HTML, with every style and image inside it."""
     label_of = {image.path: image.label for image in images}
-    sheets = Sheets(root, classes, label_of, Steps(root, images, classes))
+    sheets = Sheets(root, classes, label_of, Steps(root, images, classes, archive))
     parts = [*_files(on_disk), *sheets.sections(findings)] or [CLEAN]
     parts.append(_held_out(images, classes, groups, chosen))
     template = Template((files(__package__) / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        name=text(root.resolve().name or str(root)),
-        root=text(str(root.resolve())),
+        name=text((archive or root).resolve().name or str(root)),
+        steps=_how(root, archive),
         images=f"{len(images):,}",
         classes=f"{len({image.label for image in images}):,}",
         tiles=_tiles(findings),
         body="\n".join(parts),
+    )
+
+
+def _how(root: Path, archive: Path | None) -> str:
+    """How the steps are taken, as HTML."""
+    if archive is not None:
+        return f"Change the archive {text(archive.name)} as the cards say, and check it again."
+    return (
+        f"A click selects a command. Type it in the folder {text(str(root.resolve()))}; rm deletes "
+        "a file for good."
     )
 
 

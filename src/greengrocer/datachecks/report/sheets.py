@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from greengrocer.datachecks.findings import (
+    Copy,
     Crossing,
     Duplicate,
     Findings,
@@ -40,14 +41,14 @@ class Sheets:
         return [
             *self._duplicates(
                 "leaks",
-                "The same photo in two splits",
+                "The same photo, or nearly, in two splits",
                 by_crossing[Crossing.SPLITS],
                 "The model would be tested on what it was trained on, and its score would flatter. "
                 "Remove the file on the left.",
             ),
             *self._duplicates(
                 "contradictions",
-                "The same photo with two labels",
+                "The same photo, or nearly, with two labels",
                 by_crossing[Crossing.CLASSES],
                 "One of both labels is wrong. Keep the file whose class is right, and remove the "
                 "other: the command removes the one on the left.",
@@ -55,10 +56,11 @@ class Sheets:
             *self._labels(findings.wrong_labels),
             *self._duplicates(
                 "duplicates",
-                "The same photo twice in a class",
+                "The same photo, or nearly, in one class",
                 by_crossing[Crossing.NOTHING],
-                "They are kept on one side of every split, so they do no harm to the score. They "
-                "count double in training: remove the file on the left if you want neither.",
+                "They are kept on one side of every split, so they do no harm to the score. The "
+                "same photo counts double in training: remove the file on the left to have it "
+                "once. Two shots that are nearly the same may stay.",
             ),
             *self._flaws(findings.flaws),
             *self._scenes(findings.one_scenes),
@@ -132,7 +134,7 @@ class Sheets:
             + figure(each.original, f"{other} ", self.root),
             f'<span class="badge">{text(each.kind.value)}, {each.likeness:.2f}</span> '
             + text(_sentence(each.reason)),
-            self.steps.remove(each.path),
+            "" if _may_stay(each) else self.steps.remove(each.path),
         )
 
     def _label(self, each: WrongLabel) -> str:
@@ -156,6 +158,11 @@ class Sheets:
 
     def _class(self, path: Path) -> str:
         return f"{class_name(self.classes[self.label_of[path]])} "
+
+
+def _may_stay(each: Duplicate) -> bool:
+    """Whether it is another photo, which harms nothing."""
+    return each.kind is Copy.NEAR and each.crossing is Crossing.NOTHING
 
 
 def _card(figures: str, words: str, step: str) -> str:

@@ -12,19 +12,32 @@ from greengrocer.safe_text import unsafe
 
 
 class Steps:
-    """The steps for the images below ``root``, whose classes are ``classes``."""
+    """The steps for the images below ``root``, whose classes are ``classes``.
 
-    def __init__(self, root: Path, images: Sequence[LabelledImage], classes: Sequence[str]) -> None:
-        self._root, self._classes = root, classes
+    Where they came out of an ``archive``, no command changes it.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        images: Sequence[LabelledImage],
+        classes: Sequence[str],
+        archive: Path | None = None,
+    ) -> None:
+        self._root, self._classes, self._archive = root, classes, archive
         self._folders = _class_folders(images)
 
     def remove(self, path: Path) -> str:
         """Remove a file, as HTML."""
+        if self._archive is not None:
+            return f"<p>Take it out of {text(self._archive.name)}.</p>"
         return self._command("rm", path)
 
     def move(self, path: Path, label: int) -> str:
         """Move a file to another class, as HTML."""
         name = self._classes[label]
+        if self._archive is not None:
+            return f"<p>Move it to {text(name)} in {text(self._archive.name)}.</p>"
         target = _nearest(self._folders.get(label, []), path)
         if target is None or _class_of(self._folders, path.parent) is None:
             return f"<p>Change its label to {text(name)} in your list.</p>"

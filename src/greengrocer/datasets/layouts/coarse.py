@@ -11,14 +11,15 @@ from greengrocer.errors import DatasetUnusable
 
 FOUND = "folders"  # the groups that the layout has
 NONE = "none"
+PLACES = "places"  # the outermost folders are places, and no groups
 
 
 def regroup(taxonomy: Taxonomy, coarse: str) -> Taxonomy:
-    """``taxonomy`` with the groups that ``coarse`` means: "folders", "none" or a CSV's path.
+    """``taxonomy`` with the groups that ``coarse`` means: one of those names, or a CSV's path.
 
     The classes keep their ids. Raises DatasetUnusable where the file leaves a class out.
     """
-    if coarse == FOUND:
+    if coarse in (FOUND, PLACES):
         return taxonomy
     if coarse == NONE:
         return Taxonomy(taxonomy.classes)

@@ -18,11 +18,15 @@ _ON_CLASSES = frozenset(
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A labelled image. ``split`` is "train", "val", "test" or None where none is given."""
+    """A labelled image. ``split`` is "train", "val", "test" or None where none is given.
+
+    ``place`` names where it was taken, where the folders tell.
+    """
 
     path: Path
     label: int
     split: str | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class NamedImage:
     name: str
     coarse: str | None = None
     split: str | None = None
+    place: str | None = None
 
 
 def number_classes(where: Path, images: Iterable[NamedImage]) -> tuple[Taxonomy, list[FoundImage]]:
@@ -101,13 +106,14 @@ def number_classes(where: Path, images: Iterable[NamedImage]) -> tuple[Taxonomy,
         if before != image.coarse:
             raise DatasetUnusable(
                 f"{where}: the class {image.name!r} is in {before!r} and in {image.coarse!r}: "
-                f"if those are places or days, put the class outermost, as {image.name}/"
-                f"{image.coarse}; if they are groups of classes, give one of the two classes "
-                "another name; if they are the classes, use --coarse none"
+                "if those are places, use --coarse places; if they are the classes, --coarse none; "
+                "if they are groups of classes, give one of the two classes another name"
             )
     taxonomy = build_taxonomy(where, coarse_by_name)
     ids = {name: label for label, name in enumerate(taxonomy.classes)}
-    numbered = [FoundImage(image.path, ids[image.name], image.split) for image in found]
+    numbered = [
+        FoundImage(image.path, ids[image.name], image.split, image.place) for image in found
+    ]
     return taxonomy, order_images(numbered)
 
 
@@ -144,7 +150,7 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
     notes = [
         Note(
             "similar-names",
-            f"{' and '.join(map(repr, names))} differ only by case or blanks",
+            f"{' and '.join(map(repr, names))} differ only by case, blanks, hyphens or underscores",
             names,
             "if they are one class, give them one name",
         )
@@ -160,7 +166,7 @@ def notes_on_classes(taxonomy: Taxonomy, images: Iterable[FoundImage]) -> list[N
         notes.append(
             Note(
                 "one-image",
-                "a class with one image can be trained on, but not judged",
+                "a class with one image is learned, but not judged: nothing of it is held out",
                 tuple(single),
                 "add images",
             )

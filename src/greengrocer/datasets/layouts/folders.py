@@ -1,15 +1,32 @@
 """Folders as labels: a folder a class, groups of them, and splits of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from greengrocer.datasets.layouts.collection import LeftOut, NamedImage, Note
 from greengrocer.datasets.layouts.names import one_form, split_of
+from greengrocer.datasets.layouts.places import (
+    Order,
+    Root,
+    find_order,
+    holds_splits,
+    is_group,
+    place_roots,
+)
 from greengrocer.datasets.layouts.tree import Folder
 from greengrocer.errors import DatasetUnusable
 
 LOOSE = "beside the folders of classes: it has no label"
+PLACES = (
+    "the same folders recur in the outermost ones: the outermost are read as places, the folders "
+    "in them as classes (--coarse none: the outermost are the classes; --coarse folders: they are "
+    "groups of classes)"
+)
+DAYS = (
+    "the folders within the outermost ones are named as places or days are: the outermost are read "
+    "as the classes (--coarse places: the folders within are)"
+)
 
 
 @dataclass
@@ -31,7 +48,7 @@ def unwrap(top: Folder) -> Folder:
     base = top
     while not base.files and len(base.filled()) == 1:
         only = base.filled()[0]
-        if split_of(only.name) or not _is_group(only):
+        if split_of(only.name) or not is_group(only):
             break
         base = only
     return base
@@ -47,11 +64,11 @@ def split_folders(base: Folder) -> list[Folder]:
     return splits
 
 
-def read_folders(top: Folder, *, flat: bool) -> Labels:
+def read_folders(top: Folder, order: Order | None = None) -> Labels:
     """The images of the folders below ``top``, each under the name of its class.
 
-    ``flat``: the outermost folders are the classes, whatever lies within them. Else a folder that
-    holds folders of images is a coarse class. Raises DatasetUnusable where there are no classes.
+    ``order`` says what folders in folders are; by default ``places.find_order`` decides. Raises
+    DatasetUnusable where there are no classes.
     """
     base = unwrap(top)
     _check_classes(base)
@@ -60,17 +77,43 @@ def read_folders(top: Folder, *, flat: bool) -> Labels:
         text = f"the classes are read from the folder {base.name} within"
         labels.notes.append(Note("wrapper", text, (base.name,)))
     splits = split_folders(base)
-    roots = [(folder, split_of(folder.name)) for folder in splits] or [(base, None)]
+    roots = [Root(each, split_of(each.name)) for each in splits] or [Root(base)]
     _set_apart(labels, splits)
-    nested = not flat and any(
-        _is_group(each) and not _holds_splits(each) for root, _ in roots for each in root.filled()
+    for root in roots:
+        labels.leave_out(root.folder.files, LOOSE, "loose")
+    found = order or find_order(roots)
+    if order is None and found is Order.CLASSES:
+        labels.notes.append(Note("days", DAYS))
+    if found is Order.PLACES:
+        roots = _read_places(labels, roots)
+    nested = found is not Order.CLASSES and any(
+        is_group(each) and not holds_splits(each) for root in roots for each in root.folder.filled()
     )
-    for root, split in roots:
-        for each in root.filled():
-            labels.images += _nested(labels, each, split) if nested else _whole(each, split)
-        labels.leave_out(root.files, LOOSE, "loose")
-    _note_classes(labels, [root for root, _ in roots], nested=nested)
+    for root in roots:
+        for each in root.folder.filled():
+            images = _nested(labels, each, root.split) if nested else _whole(each, root.split)
+            labels.images += (replace(image, place=root.place) for image in images)
+    _note_classes(labels, [root.folder for root in roots], nested=nested)
     return labels
+
+
+def _read_places(labels: Labels, roots: list[Root]) -> list[Root]:
+    """The places below ``roots``; what lies beside them is a class that they have, or left out."""
+    places = place_roots(roots)
+    for place in places:
+        labels.leave_out(place.folder.files, LOOSE, "loose")
+    classes = {each.name for place in places for each in place.folder.filled()}
+    for root in roots:
+        for each in root.folder.filled():
+            if is_group(each) and not holds_splits(each):
+                continue
+            if each.name in classes:
+                labels.images += _whole(each, root.split)
+            else:
+                labels.leave_out(list(each.below()), "in a place, but in no class", "unlabelled")
+    names = tuple(sorted({str(place.place) for place in places}))
+    labels.notes.append(Note("places", PLACES, names))
+    return places
 
 
 def _check_classes(base: Folder) -> None:
@@ -88,17 +131,6 @@ def _check_classes(base: Folder) -> None:
         raise DatasetUnusable(
             f"the splits {names} in {base.path} hold images, but no folders of classes: {todo}"
         )
-
-
-def _is_group(folder: Folder) -> bool:
-    """Whether a folder holds folders of images, and more images there than directly."""
-    return bool(folder.filled()) and len(folder.files) < folder.count - len(folder.files)
-
-
-def _holds_splits(folder: Folder) -> bool:
-    """Whether the folder of a class has its images in ``train``, ``val`` and the like."""
-    inside = folder.filled()
-    return bool(inside) and all(split_of(each.name) and not each.filled() for each in inside)
 
 
 def _set_apart(labels: Labels, splits: list[Folder]) -> None:
@@ -121,7 +153,7 @@ def _set_apart(labels: Labels, splits: list[Folder]) -> None:
 
 def _whole(folder: Folder, split: str | None) -> Iterator[NamedImage]:
     """All images below ``folder`` as one class, with its own folders of splits if it has those."""
-    if split is None and _holds_splits(folder):
+    if split is None and holds_splits(folder):
         for each in folder.filled():
             yield from _named(each.files, folder.name, None, split_of(each.name))
         yield from _named(folder.files, folder.name, None, None)
@@ -135,7 +167,7 @@ def _nested(labels: Labels, top: Folder, split: str | None) -> Iterator[NamedIma
     while pending:
         folder, within = pending.pop()
         inside = folder.filled()
-        if _is_group(folder) and not _holds_splits(folder):
+        if is_group(folder) and not holds_splits(folder):
             labels.leave_out(folder.files, LOOSE, "loose")
             names = [split_of(each.name) for each in inside]
             if within is None and None not in names:  # the splits of a group
@@ -177,5 +209,5 @@ def _empty(root: Folder) -> Iterator[Folder]:
     for folder in root.folders:
         if not folder.count:
             yield folder
-        elif _is_group(folder):
+        elif is_group(folder):
             yield from _empty(folder)

@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
@@ -86,9 +87,14 @@ def is_path_excluded(path: Path, root: Path, patterns: Sequence[str]) -> bool:
     return any(is_excluded(each, patterns) for each in below)
 
 
+def alike(name: str) -> str:
+    """What names have in common that differ only by case, blanks, hyphens or underscores."""
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", "", one_form(name).strip().casefold().replace("_", " "))
+
+
 def similar_names(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Sets of names that differ only by case or blanks."""
-    alike: dict[str, list[str]] = {}
+    """Sets of names that differ only by case, blanks, hyphens or underscores."""
+    found: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault("".join(name.casefold().split()), []).append(name)
-    return [tuple(each) for each in alike.values() if len(each) > 1]
+        found.setdefault(alike(name), []).append(name)
+    return [tuple(each) for each in found.values() if len(each) > 1]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from greengrocer.datasets.layouts.coarse import FOUND, NONE, regroup
+from greengrocer.datasets.layouts.coarse import FOUND, NONE, PLACES, regroup
 from greengrocer.datasets.layouts.collection import (
     Collection,
     FoundImage,
@@ -19,16 +19,20 @@ from greengrocer.datasets.layouts.collection import (
 from greengrocer.datasets.layouts.folders import read_folders, unwrap
 from greengrocer.datasets.layouts.grocery import grocery_root, grocery_splits, read_grocery
 from greengrocer.datasets.layouts.names import is_path_excluded
+from greengrocer.datasets.layouts.places import Order
 from greengrocer.datasets.layouts.rows import TABLE_SUFFIXES
 from greengrocer.datasets.layouts.tables import (
     check_unused,
     find_metadata,
     find_tables,
     read_tables,
+    unusable_lists,
 )
 from greengrocer.datasets.layouts.tree import Folder, Scan, scan_tree
 from greengrocer.datasets.layouts.zipped import is_archive, refusals_name, unpacked
 from greengrocer.errors import DatasetUnusable
+
+ORDERS = {FOUND: Order.GROUPS, NONE: Order.CLASSES, PLACES: Order.PLACES}
 
 __all__ = ["Collection", "FoundImage", "LeftOut", "Note", "read_collection", "without"]
 
@@ -38,10 +42,11 @@ def read_collection(
 ) -> Collection:
     """All labelled images at ``source``: a folder, a CSV or JSONL that lists them, or a zip.
 
-    ``coarse`` says where groups of classes come from: "folders" (the default: nested folders, or
-    the list's own column), "none" (no groups; of nested folders the outermost are the classes), or
-    the path of a CSV with the columns class and coarse. ``exclude`` has patterns of paths or names
-    that do not count. Images are not opened here.
+    ``coarse`` says where groups of classes come from: "folders" (nested folders, or the list's own
+    column), "none" (no groups; of nested folders the outermost are the classes), "places" (of
+    nested folders the outermost are places), or the path of a CSV with the columns class and
+    coarse. By default ``places.find_order`` chooses among the first three. ``exclude`` has patterns
+    of paths or names that do not count. Images are not opened here.
 
     Raises DatasetUnusable where there is nothing of the kind, or it contradicts itself.
     """
@@ -53,7 +58,9 @@ def read_collection(
         raise DatasetUnusable(_why_no_source(source))
     else:
         with refusals_name(source, place):
-            found = _from_folder(place, grouping, exclude, confined=confined)
+            order = None if coarse is None else ORDERS.get(grouping)
+            groups = () if grouping in ORDERS else (Path(grouping),)
+            found = _from_folder(place, order, exclude, groups, confined=confined)
     taxonomy = regroup(found.taxonomy, grouping)
     images, without_split = _with_splits(found.images)
     notes = (*found.notes, *without_split, *notes_on_classes(taxonomy, images))
@@ -72,8 +79,14 @@ def _with_splits(images: tuple[FoundImage, ...]) -> tuple[tuple[FoundImage, ...]
 
 
 def _from_folder(
-    place: Path, grouping: str, exclude: Sequence[str], *, confined: bool
+    place: Path,
+    order: Order | None,
+    exclude: Sequence[str],
+    groups: Sequence[Path],
+    *,
+    confined: bool,
 ) -> Collection:
+    """``groups`` are the files that say which classes are together, which are no lists."""
     root = grocery_root(place)
     if root is None:  # an archive of a repository has one folder around it
         inside = [each for each in place.iterdir() if each.is_dir()] if confined else []
@@ -90,13 +103,14 @@ def _from_folder(
             return _from_tables(metadata, scan, exclude, "imagefolder", folder, confined=confined)
         tables = find_tables(folder)
         if tables:
+            scan.notes += unusable_lists(folder, groups)
             return _from_tables(tables, scan, exclude, "table", folder, confined=confined)
     inner = unwrap(scan.top)
-    if not inner.filled():  # no folder of a class: perhaps a list was meant
-        check_unused(inner, 0)
-    labels = read_folders(scan.top, flat=grouping == NONE)
+    unusable = unusable_lists(inner, groups)
+    _check_meant(inner, unusable)
+    labels = read_folders(scan.top, order)
     taxonomy, images = number_classes(place, labels.images)
-    labels.notes += check_unused(inner, len(taxonomy.classes))
+    labels.notes += [*check_unused(inner, len(taxonomy.classes)), *unusable]
     return Collection(
         place,
         "folders",
@@ -105,6 +119,14 @@ def _from_folder(
         (*scan.notes, *labels.notes),
         (*labels.left_out, *scan.left_out),
     )
+
+
+def _check_meant(inner: Folder, unusable: Sequence[Note]) -> None:
+    """Refuse images without a folder of a class where a list was meant that cannot be used."""
+    if not inner.filled():
+        check_unused(inner, 0)
+        for note in unusable:
+            raise DatasetUnusable(f"{inner.path} cannot be read by its list {note.names[0]}")
 
 
 def _why_no_source(source: Path) -> str:

@@ -1,5 +1,6 @@
 """Images that a list labels: a CSV or JSON lines, or Hugging Face's ``imagefolder``."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,7 +30,7 @@ def find_metadata(base: Folder) -> list[Path]:
     """Files ``metadata.jsonl`` or ``metadata.csv`` with labels, in ``base`` or its splits."""
     folders = [base.path, *(each.path for each in base.folders if split_of(each.name))]
     found = [folder / name for folder in folders for name in METADATA]
-    return [table for table in found if table.is_file() and _has_labels(table)]
+    return [table for table in found if table.is_file() and why_no_list(table) is None]
 
 
 def find_tables(base: Folder) -> list[Path]:
@@ -69,19 +70,42 @@ def check_unused(base: Folder, classes: int) -> list[Note]:
     return [Note("unused-list", text, tuple(table.name for table in unused), todo)]
 
 
+def unusable_lists(base: Folder, others: Sequence[Path] = ()) -> list[Note]:
+    """Which files in ``base`` are named as lists but list no labels, and why, but for ``others``.
+
+    Those of its splits that are called as an imagefolder's are looked at, too.
+    """
+    splits = [each.path / name for each in base.folders if split_of(each.name) for name in METADATA]
+    found = []
+    for table in (*_named_as_lists(base), *(path for path in splits if path.is_file())):
+        if not any(table.samefile(other) for other in others if other.exists()):
+            why = why_no_list(table)
+            if why:
+                found.append(f"{table.relative_to(base.path)}: {why}")
+    if not found:
+        return []
+    files = f"{len(found)} files look like lists" if len(found) > 1 else "a file looks like a list"
+    text = f"{files} of images, but cannot be used"
+    todo = "a list needs the columns path and label; if it is none, leave it so"
+    return [Note("unusable-list", text, tuple(found), todo)]
+
+
 def _tables(base: Folder) -> tuple[list[Path], list[Path]]:
     """The files in ``base`` that list labels: those whose images are there, and the others."""
-    tables = [
+    tables = [path for path in _named_as_lists(base) if why_no_list(path) is None]
+    by_form = _by_form(base) if tables else {}
+    there = [table for table in tables if _any_there(table, by_form)]
+    return there, [table for table in tables if table not in there]
+
+
+def _named_as_lists(base: Folder) -> list[Path]:
+    return [
         path
         for path in sorted(base.path.iterdir())
         if path.suffix.lower() in TABLE_SUFFIXES
         and not path.name.startswith(".")
         and path.is_file()
-        and _has_labels(path)
     ]
-    by_form = _by_form(base) if tables else {}
-    there = [table for table in tables if _any_there(table, by_form)]
-    return there, [table for table in tables if table not in there]
 
 
 def read_tables(
@@ -127,6 +151,7 @@ class _Reader:
         self._again = 0
         self._in_two_splits: dict[Path, None] = {}  # in the order of the list
         self._excluded = 0
+        self._outside: list[str] = []
 
     def read(self, table: Path) -> None:
         for row in read_rows(table):
@@ -159,6 +184,14 @@ class _Reader:
             files = tuple(map(str, self._in_two_splits))
             text = f"{len(files)} files are listed in two splits: the first one counts"
             notes.append(Note("two-splits", text, files, "keep one line of each"))
+        if self._outside:
+            text = (
+                f"{len(self._outside)} paths lead out of the folder of the list, as "
+                f"{one_line(self._outside[0], MAX_NAME)}: they are read all the same"
+            )
+            notes.append(
+                Note("outside", text, (), "take these lines out if you did not write them")
+            )
         if self._excluded:
             notes.append(Note("excluded", f"{self._excluded} lines are left out by --exclude"))
         return self.listed
@@ -175,6 +208,8 @@ class _Reader:
         for candidate in candidates:
             named = self._by_form.get(one_form(str(candidate)))
             if named is not None or _is_file(candidate):
+                if not _below(candidate, self._tree.path):
+                    self._outside.append(row.path)
                 return named or candidate
         why = f"listed in {table.name}, line {row.line}, but not there"
         self._leave_out(candidates[0], why, "missing")
@@ -209,12 +244,14 @@ class _Reader:
         self.listed.left_out.append(LeftOut(path, why, kind))
 
 
-def _has_labels(table: Path) -> bool:
+def why_no_list(table: Path) -> str | None:
+    """Why ``table`` is no list of labelled images; None where it is one."""
     try:
         columns = columns_of(table)
-    except DatasetUnusable:  # some other file: if it is meant, reading it says what is wrong
-        return False
-    return columns.path is not None and columns.label is not None
+    except DatasetUnusable as error:
+        return str(error).removeprefix(str(table)).lstrip(",: ")
+    lacks = [name for name in ("path", "label") if getattr(columns, name) is None]
+    return f"it has no column {' and no column '.join(lacks)}" if lacks else None
 
 
 def _any_there(table: Path, by_form: Mapping[str, Path]) -> bool:
@@ -231,6 +268,12 @@ def _meant(table: Path, row: Row) -> list[Path]:
     """The path of a row as it is written, and with slashes for backslashes."""
     written = (row.path, row.path.replace("\\", "/"))
     return [table.parent / path for path in dict.fromkeys(written)]
+
+
+def _below(path: Path, folder: Path) -> bool:
+    """Whether ``path`` lies below ``folder`` as it is written; links are not followed."""
+    written, top = (Path(os.path.abspath(each)) for each in (path, folder))  # noqa: PTH100
+    return written.is_relative_to(top)
 
 
 def _by_form(tree: Folder) -> dict[str, Path]:

@@ -6,13 +6,12 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-import platformdirs
-
-from greengrocer.datasets.archives import Limits, read_archive
+from greengrocer.datasets.archives import Limits, stream_archive
+from greengrocer.datasets.cache_folder import own_cache
 from greengrocer.datasets.layouts.names import is_junk
 from greengrocer.datasets.progress import files_bar
 from greengrocer.errors import DatasetUnusable, DownloadFailed
@@ -39,15 +38,16 @@ def is_archive(path: Path) -> bool:
 def unpacked(archive: Path) -> Path:
     """The folder with the files of ``archive``; it is unpacked unless it was before.
 
-    Raises DatasetUnusable where it is damaged, too large or cannot be written.
+    Raises DatasetUnusable where it is damaged, too large or cannot be written, and UsageError where
+    the cache is another user's.
     """
     try:
         with open_regular(archive) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        home = platformdirs.user_cache_path("greengrocer") / "unpacked"
+        home = own_cache("unpacked")
         target = home / digest
         if not target.is_dir():
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
             _remove_old(home)
             _unpack(archive, home, target)
         os.utime(target)  # it was used now
@@ -92,14 +92,13 @@ def _unpack(archive: Path, home: Path, target: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home))
     try:
         with files_bar(f"unpacking {archive.name}", None) as advance:
-            members = read_archive(archive, str(archive), _wanted, limits)
-            for count, (name, content) in enumerate(members, 1):
+            members = stream_archive(archive, str(archive), _wanted, limits)
+            for count, (name, chunks) in enumerate(members, 1):
                 if count > MOST_FILES:
                     raise DatasetUnusable(f"{archive} holds over {MOST_FILES:,} files, the limit")
                 path = unfinished / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-                advance(len(content))
+                advance(_write(path, chunks))
         if not any(unfinished.iterdir()):
             raise DatasetUnusable(f"{archive} is empty")
         try:
@@ -109,6 +108,12 @@ def _unpack(archive: Path, home: Path, target: Path) -> None:
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> int:
+    """Write ``chunks`` to ``path``; returns their size in bytes."""
+    with path.open("wb") as file:
+        return sum(file.write(chunk) for chunk in chunks)
 
 
 def _wanted(name: str) -> str | None:

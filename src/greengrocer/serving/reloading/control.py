@@ -123,7 +123,11 @@ def ask(path: Path, order: Message) -> Message:
                 answer = orjson.loads(answers.readline())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise _refused(path, f"{reason}: is a service running, on this port?") from error
+            raise _refused(
+                path,
+                f"{reason}: is a service running? Name it as it was started: --port N, "
+                "--control-socket PATH or --config FILE",
+            ) from error
         except ValueError as error:
             raise _refused(path, "the service ended without an answer: see its log") from error
     if not isinstance(answer, dict):

@@ -8,6 +8,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.datasets.progress import Progress
 from greengrocer.engines.engine import Floats
 from greengrocer.imaging.geometry import Geometry
 from greengrocer.networks.efficientnet_lite import EfficientNetLite
@@ -37,7 +38,7 @@ def _features(pictures: Sequence[LabelledImage]) -> Floats:
     network.load_pretrained()
     channels_last(network).eval()
     found = []
-    for start in tqdm(range(0, len(pictures), BATCH), "scenes", unit="batch", mininterval=5):
+    for start in Progress(range(0, len(pictures), BATCH), "scenes", unit="batch"):
         batch = [read_fitted(p.path, GEOMETRY) for p in pictures[start : start + BATCH]]
         pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
         # In float32 on every machine: the scenes, and so the folds, must not depend on it.

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.datasets.progress import Progress
 from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
@@ -41,7 +41,7 @@ def read_all(pictures: Sequence[LabelledImage], threads: int) -> tuple[LabelledI
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         try:
             found = pool.map(read, pictures)
-            return tuple(tqdm(found, "reading", len(pictures), unit="image", mininterval=5))
+            return tuple(Progress(found, "reading", len(pictures), unit="image"))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -12,6 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
+from greengrocer.datasets.progress import Progress
 from greengrocer.errors import UsageError
 from greengrocer.figures.learning_curve import Point
 from greengrocer.networks.recogniser import Recogniser, channels_last
@@ -99,11 +100,11 @@ class Trainer:
         position = self.course.at(self.epoch)
         batches = training_batches(pictures, self.recipe, self.epoch, threads, position)
         label = f"epoch {self.epoch + 1}/{self.course.epochs}"
-        progress = tqdm(batches, label, self.steps, unit="batch", mininterval=5)
+        progress = Progress(batches, label, self.steps, unit="batch")
         for pixels, labels in progress:
             loss = self.train_batch(pixels.to(self.device), labels.to(self.device))
             total, count = total + loss, count + 1
-            progress.set_postfix(loss=f"{total / count:.3f}", refresh=False)
+            progress.show(loss=f"{total / count:.3f}")
         self.epoch += 1
         return total / max(count, 1)
 

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.datasets.progress import Progress
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.learning.losses import Losses
@@ -72,7 +72,7 @@ def _features(
     for epoch in range(how.epochs, how.epochs + how.linear_probe_epochs):
         batches = training_batches(pictures, recipe, epoch, threads)
         name = f"probe {epoch - how.epochs + 1}/{how.linear_probe_epochs}"
-        for pixels, truth in tqdm(batches, name, unit="batch", mininterval=5):
+        for pixels, truth in Progress(batches, name, unit="batch"):
             with autocast(device.type, precision):
                 found = network.backbone(network.backbone.normalise(pixels.to(device)))
             features.append(found.float().mean(dim=(2, 3)))

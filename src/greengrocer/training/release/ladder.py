@@ -13,6 +13,7 @@ import onnx
 from tqdm import tqdm
 
 from greengrocer.datasets.dataset import LabelledImage
+from greengrocer.datasets.progress import Progress
 from greengrocer.graphs.quantisation_ladder import (
     LADDER,
     SENSITIVITY_IMAGES,
@@ -144,7 +145,7 @@ def block_errors(in_float: onnx.ModelProto, pictures: Sequence[Pixels]) -> dict[
     blocks = list(dict.fromkeys(map(block_of, names)))
     expected = pool_pixels(in_float, pictures)
     errors = {}
-    for block in tqdm(blocks, "comparing blocks", unit="block", mininterval=5):
+    for block in Progress(blocks, "comparing blocks", unit="block"):
         others = [name for name in names if block_of(name) != block]
         found = pool_pixels(quantise(in_float, pictures, others), pictures)
         errors[block] = float(((found - expected) ** 2).mean())
