@@ -20,7 +20,7 @@ from greengrocer.importing.frameworks import is_plain_jpeg
 from greengrocer.importing.gate import Verdict
 from greengrocer.importing.head import answer_graph
 from greengrocer.importing.hints import find_hints
-from greengrocer.importing.labels import read_labels, taxonomy_of
+from greengrocer.importing.labels import Names, read_labels, taxonomy_of
 from greengrocer.importing.ladder import Climbed, climb
 from greengrocer.importing.order import Order
 from greengrocer.importing.photos import Photos, labels_of, read_photos
@@ -29,9 +29,10 @@ from greengrocer.importing.preprocessing import (
     input_size,
 )
 from greengrocer.importing.proof import PROBES, Row, check, prove
-from greengrocer.importing.source import read_source
+from greengrocer.importing.source import bytes_of, read_source
 from greengrocer.importing.understand import Tell, Understood, understand
 from greengrocer.importing.write import write
+from greengrocer.serving.reloading.trial import limit_trial, limits_of
 
 Probabilities = Callable[[bytes], Floats]
 Opener = Callable[[Path], Probabilities]  # a bundle's directory to what answers by it
@@ -50,12 +51,7 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
 
     Raises UsageError, DatasetUnusable or BundleRefused, in one line; nothing is written then.
     """
-    source = read_source(order.model, order.layout, order.output)
-    hints = find_hints(source, order.config)
-    names = read_labels(order.labels) if order.labels else hints.classes
-    how = choose_preprocessing(source, hints.preprocessing, order.wishes)
-    size = input_size(source, how, order.wishes.size)
-    found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
+    found, names = _read(order, tell)
     taxonomy = taxonomy_of(order.model, found.head.classes, names, order.coarse)
     found = found._replace(head=replace(found.head, coarse_of=taxonomy.coarse_of))
     photos = _photos(order, taxonomy, tell)
@@ -72,6 +68,27 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
         rows = _prove(found, probes, calibration.temperature, open_bundle(made), shipped, order)
         made.rename(order.out)
     return Imported(rows, taxonomy, shipped.precision)
+
+
+def try_import(order: Order) -> None:
+    """Read and run the graph as ``import_model`` does it, in the process of a trial.
+
+    The limits on this process become those for a graph of its size. Raises UsageError.
+    """
+    limit_trial(limits_of(bytes_of(order.model)))
+    _read(order, lambda _: None)
+
+
+def _read(order: Order, tell: Tell) -> tuple[Understood, Names | None]:
+    """What the graph is, and the names of its classes, where they are told."""
+    source = read_source(order.model, order.layout, order.output)
+    hints = find_hints(source, order.config)
+    how = choose_preprocessing(source, hints.preprocessing, order.wishes)
+    size = input_size(source, how, order.wishes.size)
+    found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
+    if order.labels is not None:
+        return found, Names(read_labels(order.labels), str(order.labels))
+    return found, hints.names
 
 
 def _photos(order: Order, taxonomy: Taxonomy, tell: Tell) -> Photos | None:
