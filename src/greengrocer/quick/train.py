@@ -16,6 +16,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
 from greengrocer.features.extract import Extracted, shipped_embedder
 from greengrocer.features.statistics import Statistics, gather
+from greengrocer.features.statistics_checks import Settings
 from greengrocer.features.statistics_file import pack
 from greengrocer.quick.bundling import Content, made_now, write
 from greengrocer.quick.calibration import FOLDS, Calibration, calibrate
@@ -78,7 +79,7 @@ def train_quick(
         calibration=calibration,
         provenance=_provenance(data, dataset, calibration, seed),
         trained_on=extracted.digests,
-        statistics=pack(statistics, {"seed": seed}),
+        statistics=pack(statistics, Settings(seed=seed)),
     )
     backbone = onnx.load_from_string(backbone_bytes())
     write(content, backbone, head, surest(dataset.pictures, scores), out)
