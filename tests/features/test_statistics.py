@@ -117,7 +117,7 @@ def test_a_file_that_could_not_be_read_again_is_not_written(
 ) -> None:
     monkeypatch.setattr(statistics_file, "MOST_BYTES", 500)
     with pytest.raises(UsageError, match=r"of 3 classes would have .* at most 500 are read"):
-        statistics_file.pack(whole(), Settings())
+        statistics_file.pack(whole(), Settings(seed=7))
     _, labels, features = images(30, 1)
     assert not statistics_file.pack_trained(of_trained("abd", labels, features), 3)
 

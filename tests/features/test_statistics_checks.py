@@ -102,10 +102,11 @@ def test_every_class_has_images_where_they_belong() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        *({"seed": seed} for seed in ("abc", -1, [1], 10**30, 1.5, True)),
+        *({"seed": seed} for seed in ("abc", None, -1, [1], 10**30, 1.5, True)),
         {"trained": "apple", "prototypes": 1},
         {"trained": ["apple"]},
         {"prototypes": 3},
+        {"seed": 7, "trained": ["apple"], "prototypes": 3},
         {"trained": ["apple"], "prototypes": -1},
         [],
     ],

@@ -14,6 +14,7 @@ from greengrocer.errors import UsageError
 from greengrocer.serving.reloading.trial import NO_MEMORY, Limits, limit_trial, limits_of, run_trial
 
 MODULE = "greengrocer.cli.limited"
+ADVICE = ": export a smaller network, for one image at a time"
 
 
 def run_limited(work: Callable[[], object], graph: Path) -> None:
@@ -24,7 +25,7 @@ def run_limited(work: Callable[[], object], graph: Path) -> None:
     """
     limits = limits_of(graph.stat().st_size if graph.is_file() else 0)
     arguments = [MODULE, *map(str, limits)]
-    asyncio.run(run_trial(arguments, str(graph), limits, pickle.dumps(work)))
+    asyncio.run(run_trial(arguments, str(graph), limits, pickle.dumps(work), ADVICE))
 
 
 def main(seconds: str, megabytes: str) -> int:

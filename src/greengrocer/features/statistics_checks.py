@@ -34,6 +34,8 @@ class Settings(BaseModel):
     def _together(self) -> Self:
         if (self.trained is None) != (self.prototypes is None):
             raise ValueError("trained and prototypes must both be given or both be absent")
+        if (self.trained is None) == (self.seed is None):
+            raise ValueError("either seed, or trained and prototypes, must be given")
         return self
 
 

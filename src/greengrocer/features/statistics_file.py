@@ -76,8 +76,8 @@ def read_statistics(bundle: Bundle) -> tuple[Statistics, Settings]:
     where = bundle.directory
     if STATISTICS not in bundle.manifest.files or not (where / STATISTICS).exists():
         raise BundleRefused(
-            f"bundle {where} has no {STATISTICS}: nothing can be taught to it; train it with "
-            "--quick, or take the whole bundle from where it was trained"
+            f"bundle {where} has no {STATISTICS}: nothing can be taught to it or forgotten. Train "
+            "one that can be taught, on images of all classes: `greengrocer train PHOTOS --quick`"
         )
     data = bundle.read(STATISTICS, MOST_BYTES)
     library = _safetensors()

@@ -46,6 +46,14 @@ def _in_order(names: Any) -> Any:
     return [by_id[each] for each in ids]
 
 
+def _as_size(value: Any) -> Any:
+    return value if value is None or isinstance(value, dict) else {"side": value}
+
+
+def _twice(value: Any) -> Any:
+    return (value, value) if isinstance(value, int | float) else value
+
+
 Side = Annotated[int, Field(ge=1, le=10_000)]  # pixels
 Part = Annotated[float, Field(ge=-100_000, le=100_000)]  # of a mean or a deviation
 Parts = Annotated[tuple[Part, ...], AfterValidator(_one_or_three)]
@@ -72,21 +80,27 @@ class HuggingFaceNames(_Config):
 
 
 class Size(_Config):
-    """A size as Hugging Face writes it, where it is not one number."""
+    """A size as Hugging Face writes it; ``side`` is one number, which is either's or both."""
 
+    side: Side | None = None
     height: Side | None = None
     width: Side | None = None
     shortest_edge: Side | None = None
 
     @model_validator(mode="after")
     def _told(self) -> Self:
-        if self.shortest_edge is None and (self.height is None or self.width is None):
+        known = self.side or self.shortest_edge or (self.height and self.width)
+        if not known:
             raise ValueError("neither shortest_edge nor height and width are there")
         return self
 
     def sides(self) -> tuple[int, int]:
         """Width and height."""
-        return (self.width or self.shortest_edge or 0, self.height or self.shortest_edge or 0)
+        one = self.side or self.shortest_edge or 0
+        return self.width or one, self.height or one
+
+
+Sides = Annotated[Size, BeforeValidator(_as_size)]
 
 
 class HuggingFace(_Config):
@@ -97,9 +111,9 @@ class HuggingFace(_Config):
     rescale_factor: Annotated[float, Field(ge=1e-5, le=1)] | None = None
     image_mean: Parts | None = None
     image_std: Parts | None = None
-    size: Side | Size
+    size: Sides
     do_center_crop: bool | None = None
-    crop_size: Side | Size | None = None
+    crop_size: Sides | None = None
     crop_pct: Share | None = None
     resample: NumberedFilter = "bilinear"
     image_processor_type: str | None = None
@@ -111,7 +125,7 @@ class HuggingFace(_Config):
             raise ValueError("image_mean or image_std is missing")
         if self.do_center_crop and self.crop_size is None:
             raise ValueError("crop_size is missing")
-        if self.do_center_crop and isinstance(self.size, Size) and self.size.shortest_edge is None:
+        if self.do_center_crop and not (self.size.side or self.size.shortest_edge):
             raise ValueError("a crop from a squeezed image")
         return self
 
@@ -137,19 +151,17 @@ class HuggingFace(_Config):
         """The shape, the size (width, height), and the shorter side of what a crop is cut from."""
         types = f"{self.image_processor_type} {self.feature_extractor_type}".lower()
         convnext = "convnext" in types
-        size, side = self.size, None
-        if isinstance(size, Size):
-            side = size.shortest_edge
-        elif convnext or self.do_center_crop:
-            side = size
+        side = self.size.shortest_edge
+        if convnext or self.do_center_crop:
+            side = side or self.size.side
         if side is None:
-            return "squeeze", _sides(size), None
+            return "squeeze", self.size.sides(), None
         if convnext and side >= CONVNEXT_SQUEEZES:
             return "squeeze", (side, side), None
         if convnext:
             return "crop", (side, side), int(side / (self.crop_pct or 224 / 256))
         if self.do_center_crop and self.crop_size is not None:
-            return "crop", _sides(self.crop_size), side
+            return "crop", self.crop_size.sides(), side
         return "crop", (side, side), side
 
 
@@ -181,7 +193,7 @@ class Ultralytics(_Config):
     """What ``yolo export`` writes into the metadata of a graph."""
 
     names: ClassNames | None = None
-    imgsz: Side | tuple[Side, Side] = 224
+    imgsz: Annotated[tuple[Side, Side], BeforeValidator(_twice)] = (224, 224)
 
     def classes(self) -> tuple[str, ...]:
         """The names in the order of the class ids."""
@@ -189,13 +201,7 @@ class Ultralytics(_Config):
 
     def size(self) -> tuple[int, int]:
         """Width and height."""
-        if isinstance(self.imgsz, int):
-            return self.imgsz, self.imgsz
         return self.imgsz[1], self.imgsz[0]
-
-
-def _sides(size: int | Size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size.sides()
 
 
 def _times(values: tuple[float, ...], unit: float) -> Triple:

@@ -99,7 +99,8 @@ def teach(directory: Path, name: str, images: Sequence[Path], out: Path | None =
 
 def _teach(opened: _Opened, name: str, files: Sequence[Path]) -> Changed:
     statistics, directory = opened.statistics, opened.bundle.directory
-    _check_on_top(opened, name)
+    other = f"Teach them as a class of another name, as --class {name + ' 2'!r}"
+    _check_on_top(opened, name, f"{other}, or train on all images: `greengrocer train PHOTOS`")
     _check_similar(name, statistics.classes)
     extracted, rows, failures = opened.embedder.extract_readable(files)
     unreadable = tuple(UnreadableFile(files[row], why) for row, why in failures.items())
@@ -142,7 +143,7 @@ def forget_class(directory: Path, name: str, out: Path | None = None) -> Changed
         if name not in statistics.classes:
             known = did_you_mean(name, list(statistics.classes))
             raise UsageError(f"{directory} has no class {name!r}{known}")
-        _check_on_top(opened, name)
+        _check_on_top(opened, name, "Train without its images: `greengrocer train PHOTOS`")
         label = statistics.classes.index(name)
         if statistics.rest is not None and statistics.rest.counts[label]:
             raise UsageError(
@@ -209,12 +210,12 @@ def _open(directory: Path, out: Path | None) -> _Opened:
     return _Opened(bundle, statistics, settings, backbone, head, embedder, out)
 
 
-def _check_on_top(opened: _Opened, name: str) -> None:
+def _check_on_top(opened: _Opened, name: str, instead: str) -> None:
+    """Raise UsageError, which ends in what to do ``instead``, for a class that trained it."""
     if name in (opened.settings.trained or ()):
         raise UsageError(
-            f"the class {name!r} trained the network of {opened.bundle.directory}: only classes "
-            "that were taught can be changed. Teach the images as a class of another name, or "
-            "train again"
+            f"the class {name!r} trained the network of {opened.bundle.directory}, which does not "
+            f"keep its images: only classes that were taught can be changed. {instead}"
         )
 
 
@@ -292,7 +293,7 @@ def _computed(
                     opened.head, statistics, settings.prototypes, manifest, taxonomy
                 )
             else:
-                seed = settings.seed or 0
+                seed = settings.seed or 0  # it has one
                 calibration = calibrate(statistics, taxonomy.coarse_of, seed, CALIBRATION)
                 head = make_head(statistics, calibration, taxonomy.coarse_of)
     except np.linalg.LinAlgError as error:

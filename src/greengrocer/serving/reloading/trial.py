@@ -49,12 +49,17 @@ async def try_bundle(source: str) -> None:
 
 
 async def run_trial(
-    arguments: Sequence[str], what: str, limits: Limits, work: bytes | None = None
+    arguments: Sequence[str],
+    what: str,
+    limits: Limits,
+    work: bytes | None = None,
+    advice: str = "",
 ) -> None:
     """Run a module, the first of ``arguments``, with the others, in a process that limits itself.
 
     ``work`` goes to its standard input. Raises BundleRefused, in one line about ``what``, where it
-    does not end well: ``limits`` are those that it has set. When cancelled, it kills the process.
+    does not end well: ``limits`` are those that it has set, and ``advice`` comes behind a line
+    that says it went over one. When cancelled, it kills the process.
     """
     environment = {**os.environ, **FRUGAL}
     environment.pop(SHARED_DIRECTORY, None)  # its metrics are not the service's
@@ -72,9 +77,9 @@ async def run_trial(
     if code == MISTAKE:
         raise BundleRefused(line.removeprefix("greengrocer: "))
     if code == NO_MEMORY:
-        raise _refused(what, f"took over {limits.megabytes:,} MB of memory")
+        raise _refused(what, f"took over {limits.megabytes:,} MB of memory{advice}")
     if code == -signal.SIGALRM:
-        raise _refused(what, f"took over {limits.seconds} seconds")
+        raise _refused(what, f"took over {limits.seconds} seconds{advice}")
     if code < 0:
         raise _refused(what, f"ended by {signal.Signals(-code).name}")
     if code:
