@@ -24,9 +24,8 @@ def hints(home: Path, file: str = "", tree: Any = None, metadata: Any = None) ->
     if file:
         (home / file).write_text(json.dumps(tree))
     path, model = home / "m.onnx", onnx.ModelProto()
-    layout, kind = "NCHW", np.dtype(np.float32)
-    given = metadata or {}
-    return find_hints(Source(path, model, "x", layout, kind, None, None, None, "y", 2, given))
+    kind, given = np.dtype(np.float32), metadata or {}
+    return find_hints(Source(path, model, "x", "NCHW", kind, None, None, None, "y", 2, given))
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,8 @@ def test_weights_elsewhere_count_wherever_the_graph_names_them(
     """Without a length, all behind the offset is read."""
     with (tmp_path / "sparse.bin").open("wb") as file:
         file.truncate(2**40)
-    tensor = TensorProto(name="w", dims=[4], data_type=TensorProto.FLOAT, data_location=1)
+    tensor = TensorProto(name="w", dims=[4], data_type=TensorProto.FLOAT)
+    tensor.data_location = TensorProto.EXTERNAL
     told = {"location": "sparse.bin", "offset": "4096"} | (
         {"length": str(length)} if length else {}
     )

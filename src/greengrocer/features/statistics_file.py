@@ -102,12 +102,15 @@ def read_statistics(bundle: Bundle) -> tuple[Statistics, Settings]:
 def check_width(
     bundle: Bundle, statistics: Statistics, settings: Settings, channels: int, prototypes: int
 ) -> None:
-    """Raise BundleRefused where the graph's head has other ``channels``, or fewer prototypes."""
+    """Raise BundleRefused where the graph's head has other ``channels`` or ``prototypes``."""
     if (found := statistics.features.shape[1]) != channels:
         why = f"it has {found:,} features an image, and the head of {GRAPH} reads {channels:,}"
         raise _malformed(bundle.directory, why)
-    if (wanted := settings.prototypes or 0) > prototypes:
-        why = f"settings.prototypes is {wanted:,}, and {GRAPH} has {prototypes:,}"
+    if settings.trained is None or settings.prototypes is None:
+        return
+    wanted = settings.prototypes + len(statistics.classes) - len(settings.trained)
+    if wanted != prototypes:
+        why = f"with settings.prototypes {GRAPH} would have {wanted:,}, and it has {prototypes:,}"
         raise _malformed(bundle.directory, why)
 
 
