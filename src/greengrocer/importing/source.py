@@ -123,14 +123,19 @@ def _check_foreign(
 
 
 def open_session(model: onnx.ModelProto, what: str) -> ort.InferenceSession:
-    """A session of ``model``, silent; raises UsageError where ONNX Runtime does not take it."""
+    """A session of ``model``, silent; raises UsageError where ONNX Runtime does not take it.
+
+    Raises MemoryError where there is none for its bytes.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = 1
     try:
-        return ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        data = model.SerializeToString()
+    except Exception as error:  # protobuf's; the model has far less than its limit of 2 GiB
+        raise MemoryError from error
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"{what} does not load in ONNX Runtime: {reason}") from error
