@@ -8,6 +8,7 @@ import pytest
 
 import greengrocer
 from greengrocer.cli.main import main
+from support import hostile
 from support.bundles import CLASSES
 from support.graphs import SIDE, grey_graph
 from support.make_images import jpeg
@@ -77,6 +78,7 @@ def test_a_description_without_an_end_is_refused(
         (grey_graph(), {**DESCRIPTION, "size": 3}, "about.json: size"),
         (grey_graph(), [], "is not a JSON object"),
         (b"no graph", DESCRIPTION, "does not load"),
+        (hostile.greedy(4_000_000_000), DESCRIPTION, "memory"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,17 @@ import onnx
 import pytest
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from greengrocer.cli.main import main
 from greengrocer.errors import UsageError
+from greengrocer.importing import importer
+from greengrocer.importing.ending import find_ending
 from greengrocer.importing.importer import Probabilities, import_model
 from greengrocer.importing.order import Order
 from greengrocer.importing.preprocessing import Wishes
 from greengrocer.importing.source import read_source
+from greengrocer.serving.reloading.trial import Limits, limits_of
 from support.exports import SIDE
+from support.graphs import grey_graph
 
 FEATURES = (
     helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
@@ -41,7 +47,7 @@ def write(path: Path, nodes: Sequence[NodeProto], **constants: object) -> Path:
     return path
 
 
-def with_weights_in(location: str, length: int, path: Path) -> Path:
+def with_weights_in(location: str, length: int | str, path: Path) -> Path:
     model = onnx.load(write(path, (*FEATURES, LAST), unused=np.zeros(4, np.float32)))
     tensor = model.graph.initializer[0]
     tensor.ClearField("raw_data")
@@ -89,6 +95,93 @@ def test_weights_in_a_file_beside_the_model_are_read(tmp_path: Path) -> None:
     source = read_source(with_weights_in("weights.bin", 16, tmp_path / "model.onnx"))
     read = numpy_helper.to_array(source.model.graph.initializer[0])
     assert read.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("place", ["constant", "subgraph", "function", "sparse"])
+@pytest.mark.parametrize("length", [None, 2**40])
+def test_weights_elsewhere_count_wherever_the_graph_names_them(
+    tmp_path: Path, place: str, length: int | None
+) -> None:
+    """Without a length, all behind the offset is read."""
+    with (tmp_path / "sparse.bin").open("wb") as file:
+        file.truncate(2**40)
+    tensor = TensorProto(name="w", dims=[4], data_type=TensorProto.FLOAT)
+    tensor.data_location = TensorProto.EXTERNAL
+    told = {"location": "sparse.bin", "offset": "4096"} | (
+        {"length": str(length)} if length else {}
+    )
+    for key, text in told.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, text
+    node = helper.make_node("Constant", [], ["w"], value=tensor)
+    model = onnx.load(write(tmp_path / "m.onnx", (*FEATURES, LAST)))
+    if place == "constant":
+        model.graph.node.append(node)
+    elif place == "function":
+        imports = [helper.make_opsetid("", 17)]
+        model.functions.append(helper.make_function("my", "F", [], ["w"], [node], imports))
+    elif place == "subgraph":
+        inner = helper.make_graph([node], "inner", [], [value("w", [4])])
+        branches = {"then_branch": inner, "else_branch": inner}
+        model.graph.node.append(helper.make_node("If", ["yes"], ["v"], **branches))
+    else:
+        sparse = model.graph.sparse_initializer.add()
+        sparse.values.CopyFrom(tensor)
+        sparse.indices.CopyFrom(tensor)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=r"has weights of (1099\.5|2199\.0) GB in another file"):
+        read_source(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("length", [-1, "x", "9" * 30])
+def test_weights_elsewhere_without_sound_numbers_are_refused(
+    tmp_path: Path, length: int | str
+) -> None:
+    (tmp_path / "weights.bin").write_bytes(bytes(16))
+    with pytest.raises(UsageError, match="does not say in whole numbers where the weights"):
+        read_source(with_weights_in("weights.bin", length, tmp_path / "model.onnx"))
+
+
+def test_a_tensor_of_an_unknown_type_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(write(tmp_path / "m.onnx", (*FEATURES, LAST), odd=np.zeros(4)))
+    model.graph.initializer[0].data_type = 99
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match="has a tensor 'odd' of the unknown type 99"):
+        read_source(tmp_path / "m.onnx")
+
+
+def test_an_input_of_an_unknown_type_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(write(tmp_path / "m.onnx", (*FEATURES, LAST)))
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=r"unknown type 99|not a sound"):
+        read_source(tmp_path / "m.onnx")
+
+
+def test_a_batch_that_nobody_has_memory_for_is_refused_before_it_runs(tmp_path: Path) -> None:
+    model = onnx.load(write(tmp_path / "m.onnx", (*FEATURES, LAST)))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 10**9
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match="exactly 1000000000 images at once, and at most 256"):
+        read_source(tmp_path / "m.onnx")
+
+
+def test_a_constant_behind_thousands_of_nodes_is_read(tmp_path: Path) -> None:
+    weight = np.eye(3, dtype=np.float32)
+    names = ["w", *(f"w{k}" for k in range(3000))]
+    chain = [helper.make_node("Identity", [a], [b]) for a, b in pairwise(names)]
+    chain[7].op_type = "Transpose"
+    last = helper.make_node("MatMul", ["features", names[-1]], ["output"])
+    source = read_source(write(tmp_path / "m.onnx", (*FEATURES, *chain, last), w=weight))
+    found = find_ending(source).linear
+    assert found is not None
+    np.testing.assert_array_equal(found.weight, weight)
+
+
+def test_the_graph_of_a_bundle_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(grey_graph())
+    with pytest.raises(UsageError, match="is the graph of a bundle already"):
+        read_source(tmp_path / "m.onnx")
 
 
 def test_no_file_is_read_that_may_never_end(tmp_path: Path) -> None:
@@ -171,6 +264,35 @@ def test_what_does_not_answer_is_refused(tmp_path: Path, last: list[NodeProto], 
     model = write(tmp_path / "m.onnx", (*FEATURES, *last), **constants)
     with pytest.raises(UsageError, match=said):
         import_model(order(model), refuse_to_open, lambda _: None)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_graph_that_is_too_slow_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[Limits] = []
+    monkeypatch.setattr(importer, "limit_trial", limits.append)  # this process goes on
+    monkeypatch.setattr(importer, "MOST_SECONDS", 0)
+    model = write(tmp_path / "m.onnx", (*FEATURES, LAST))
+    with pytest.raises(UsageError, match="seconds of the processor for an image, over 0"):
+        importer.try_import(order(model))
+    assert limits == [limits_of(model.stat().st_size)]
+
+
+def test_what_takes_too_much_is_refused_in_a_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Forty doublings of a tensor, which are within 64 bits."""
+    names = ["input", *(f"c{k}" for k in range(40))]
+    nodes = [helper.make_node("Concat", [a, a], [b], axis=2) for a, b in pairwise(names)]
+    pooled = helper.make_node("GlobalAveragePool", [names[-1]], ["pooled"])
+    model = write(tmp_path / "m.onnx", (*nodes, pooled, FEATURES[1], LAST))
+    order(model)
+    flags = ["--labels", str(tmp_path / "labels.txt"), "--preset", "torchvision"]
+    assert main(["import", str(model), *flags, "--out", str(tmp_path / "bundle")]) == 2
+    said = capfd.readouterr().err
+    assert "does not run on an input of 1 x 3 x 32 x 32" in said
+    assert said.count("\n") == 1
     assert not (tmp_path / "bundle").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.errors import UsageError
-from greengrocer.importing.labels import read_labels, taxonomy_of
+from greengrocer.importing.labels import Names, read_labels, taxonomy_of
 
 NAMES = ("fig", "Blood orange", "leek")
 IDS = {str(index): name for index, name in enumerate(NAMES)}
@@ -65,12 +65,12 @@ def test_other_forms_are_refused(tmp_path: Path, file: str, content: bytes, said
 def test_groups_are_read_as_those_of_photos_are(tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     table.write_text('Class;Superclass\n"leek; long";root\nfig;fruit\nrice;staple\n')
-    found = taxonomy_of(Path("model.onnx"), 2, ("leek; long", "fig"), table)
+    found = taxonomy_of(Path("model.onnx"), 2, Names(("leek; long", "fig"), "a.txt"), table)
     assert (found.classes, found.coarse) == (("leek; long", "fig"), ("fruit", "root"))
     assert found.coarse_of == (1, 0)
     table.write_text("class,coarse\nfig,fruit\n")
     with pytest.raises(UsageError, match="gives no coarse class for 'kale'"):
-        taxonomy_of(Path("model.onnx"), 2, ("kale", "fig"), table)
+        taxonomy_of(Path("model.onnx"), 2, Names(("kale", "fig"), "a.txt"), table)
 
 
 def test_names_are_in_one_unicode_form(tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_names_are_in_one_unicode_form(tmp_path: Path) -> None:
         f"class,coarse\n{decomposed},{decomposed}s\nleek,vegetables\n"
     )
     names = read_labels(tmp_path / "labels.json")
-    found = taxonomy_of(Path("model.onnx"), 2, names, tmp_path / "coarse.csv")
+    found = taxonomy_of(Path("model.onnx"), 2, Names(names, "a.txt"), tmp_path / "coarse.csv")
     assert found.classes == ("caf\u00e9", "leek")
     assert found.coarse == ("caf\u00e9s", "vegetables")
-    twice = taxonomy_of(Path("model.onnx"), 2, (decomposed, "caf\u00e9"), None)
+    twice = taxonomy_of(Path("model.onnx"), 2, Names((decomposed, "caf\u00e9"), "a.txt"), None)
     assert twice.classes == ("caf\u00e9 (0)", "caf\u00e9 (1)")
 
 
 def test_a_label_too_few_may_be_the_background() -> None:
-    with pytest.raises(UsageError, match="has 4 classes, but there are 3 labels: if its class 0"):
-        taxonomy_of(Path("slim.onnx"), 4, NAMES, None)
+    with pytest.raises(UsageError, match=r"has 4 classes, but a\.txt has 3 labels: .* if class 0"):
+        taxonomy_of(Path("slim.onnx"), 4, Names(NAMES, "a.txt"), None)

@@ -93,7 +93,7 @@ def test_flags(
     ("text", "said"),
     [
         (None, "does not name its 3 classes: give --labels"),
-        ("a\nb\n", "has 3 classes, but there are 2 labels"),
+        ("a\nb\n", "labels.txt has 2 labels: it must have 3"),
         ("a\n\nb\nc\n", "line 2 is empty"),
     ],
 )

@@ -20,7 +20,7 @@ def server(
 ) -> Iterator[Server]:
     """A transformer, imported without photos: it gives no evidence and no known score."""
     home = tmp_path_factory.mktemp("served")
-    model, out = export(taught(Attention, 0.5, 0.5), home / "vit.onnx"), home / "bundle"
+    model, out = export(taught(Attention, 0.5, 0.5), home / "model.onnx"), home / "vit"
     flags = ["--labels", str(labels), "--mean", "0.5", "--std", "0.5", "--out", str(out)]
     assert main(["import", str(model), *flags]) == 0
     server = start_server("--bundle", str(out), request.param, "1")

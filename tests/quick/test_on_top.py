@@ -63,9 +63,9 @@ def test_classes_that_are_taught_do_not_depend_on_each_other_and_leave_no_trace(
 
 def test_what_trained_the_network_is_not_changed(taught: Path, photos: Path) -> None:
     limes = sorted((photos / "lime").iterdir())
-    with pytest.raises(UsageError, match="trained the network"):
+    with pytest.raises(UsageError, match=r"trained the network .* --class 'Lemon 2', or train on"):
         teach(taught, "Lemon", limes)
-    with pytest.raises(UsageError, match="trained the network"):
+    with pytest.raises(UsageError, match=r"trained the network .* Train without its images"):
         forget_class(taught, "Lemon")
     with pytest.raises(UsageError, match="came with the product"):
         teach(FAST, "Tinted", limes)

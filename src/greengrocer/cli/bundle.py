@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,25 +54,28 @@ def register(commands: "Commands") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Record the goldens' answers, write the bundle, and replay it."""
-    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
-    from greengrocer.bundles.bundle import load_bundle  # noqa: PLC0415
+    from greengrocer.bundles.manifest import read_manifest  # noqa: PLC0415
     from greengrocer.bundles.save import check_new  # noqa: PLC0415
     from greengrocer.bundles.unfinished import unfinished_folder  # noqa: PLC0415
+    from greengrocer.cli.limited import run_limited  # noqa: PLC0415
 
     out: Path = arguments.out
     check_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with unfinished_folder(out.parent) as beside:
         made = beside / "bundle"
-        manifest = _pack(arguments.graph, arguments.manifest, arguments.golden, made)
-        build_pipeline(load_bundle(made)).close()
+        work = partial(_pack, arguments.graph, arguments.manifest, arguments.golden, made)
+        run_limited(work, arguments.graph)
+        manifest = read_manifest(made)
         made.rename(out)
     say(f"wrote {out}, {manifest.name} {manifest.version}: try `greengrocer serve --bundle {out}`")
     return 0
 
 
-def _pack(graph: Path, description: Path, goldens: "Sequence[Path]", out: Path) -> "Manifest":
-    """Write the bundle ``out``; raises UsageError or BundleRefused, in one line."""
+def _pack(graph: Path, description: Path, goldens: "Sequence[Path]", out: Path) -> None:
+    """Write the bundle ``out``, and replay it; raises UsageError or BundleRefused, in one line."""
+    from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
+    from greengrocer.bundles.bundle import load_bundle  # noqa: PLC0415
     from greengrocer.bundles.card import CARD, card  # noqa: PLC0415
     from greengrocer.bundles.manifest import GRAPH, Golden, write_manifest  # noqa: PLC0415
 
@@ -93,7 +97,7 @@ def _pack(graph: Path, description: Path, goldens: "Sequence[Path]", out: Path) 
     files = {**manifest.files, CARD: hashlib.sha256(text).hexdigest()}
     manifest = manifest.model_copy(update={"files": files})
     write_manifest(manifest, out)
-    return manifest
+    build_pipeline(load_bundle(out)).close()
 
 
 def _described(path: Path, contents: "dict[str, bytes]") -> "Manifest":

@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,13 +125,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Import, prove and save."""
     check_minimum_versions({"import"})
     try:
-        from greengrocer.importing.importer import import_model  # noqa: PLC0415
+        from greengrocer.importing.importer import import_model, try_import  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtra("import", extra="import") from error
     from greengrocer.bundles.save import check_new  # noqa: PLC0415
+    from greengrocer.cli.limited import run_limited  # noqa: PLC0415
 
     order = _order(arguments)
     check_new(order.out)
+    run_limited(partial(try_import, order), order.model)
     imported = import_model(order, _open_bundle, say)
     _say_proof(imported)
     say(f"wrote {order.out}: try `greengrocer serve --bundle {order.out}`")
@@ -140,7 +143,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _order(arguments: argparse.Namespace) -> "Order":
     from greengrocer.importing.order import Order  # noqa: PLC0415
 
-    name = re.sub(r"[^a-z0-9]+", "-", arguments.model.stem.lower()).strip("-") or "imported"
+    called = arguments.out.resolve().name if arguments.out else arguments.model.stem
+    name = re.sub(r"[^a-z0-9]+", "-", called.lower()).strip("-") or "imported"
     return Order(
         model=arguments.model,
         out=arguments.out or Path("runs", name),

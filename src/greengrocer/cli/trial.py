@@ -7,12 +7,12 @@ import sys
 
 from greengrocer.cli.output import MISTAKE, complain
 from greengrocer.errors import UsageError
-from greengrocer.serving.reloading.trial import limit_trial
+from greengrocer.serving.reloading.trial import NO_MEMORY, Limits, limit_trial
 
 
 def main(source: str) -> int:
     """Load the bundle, replay its goldens, and return the exit code."""
-    limit_trial()
+    limit_trial(Limits())
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
 
@@ -21,6 +21,8 @@ def main(source: str) -> int:
     except UsageError as error:
         complain(str(error))
         return MISTAKE
+    except MemoryError:
+        return NO_MEMORY
     return 0
 
 

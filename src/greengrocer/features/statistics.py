@@ -190,6 +190,16 @@ def moments_of(features: Halves, labels: ClassIds, classes: int) -> Moments:
     return Moments(counts, sums, doubles.T @ doubles)
 
 
+def moments_between(counts: npt.NDArray[np.int64], sums: Doubles) -> Doubles:
+    """The part of the second moment that the means of classes make, float64 [D, D].
+
+    ``counts`` [K] and ``sums`` [K, D] are those of their images.
+    """
+    roots = sums / np.sqrt(np.maximum(counts, 1))[:, None]
+    found: Doubles = roots.T @ roots
+    return found
+
+
 def start_of(digest: str) -> Bytes:
     """The first 8 bytes of a SHA-256 in hexadecimal: uint8 [8]."""
     return np.frombuffer(bytes.fromhex(digest[: 2 * START]), np.uint8)

@@ -1,24 +1,25 @@
 """``statistics.safetensors``: what teach and forget need of a bundle; serving never reads it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
-from greengrocer.bundles.manifest import STATISTICS
+from greengrocer.bundles.manifest import GRAPH, STATISTICS, first_mistake
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
-from greengrocer.features.statistics import START, Doubles, Moments, Statistics, unnumbered
+from greengrocer.features.statistics import Statistics, moments_between
+from greengrocer.features.statistics_checks import Settings, Told, checked
+from greengrocer.safe_text import one_line
 
 MOST_BYTES = 150_000_000
-# Settings of a bundle whose network was trained:
-ON_TOP = "trained"  # the names of the classes that trained it
-PROTOTYPES = "prototypes"  # how many directions it has
 
 
-def pack(statistics: Statistics, settings: dict[str, Any]) -> bytes:
-    """The file; ``settings`` are what else a head is computed by, as JSON.
+def pack(statistics: Statistics, settings: Settings) -> bytes:
+    """The file; ``settings`` are what else a head is computed by.
 
     Raises UsageError where it would be too large to be read again.
     """
@@ -36,12 +37,12 @@ def pack_trained(statistics: Statistics, prototypes: int) -> bytes:
 
     Empty where it would be too large to be read: nothing can then be taught to the bundle.
     """
-    settings = {ON_TOP: list(statistics.classes), PROTOTYPES: prototypes}
+    settings = Settings(trained=statistics.classes, prototypes=prototypes)
     packed = _packed(statistics, settings)
     return packed if len(packed) <= MOST_BYTES else b""
 
 
-def _packed(statistics: Statistics, settings: dict[str, Any]) -> bytes:
+def _packed(statistics: Statistics, settings: Settings) -> bytes:
     tensors = {
         "digests": statistics.digests,
         "labels": statistics.labels.astype(np.int32),
@@ -52,13 +53,14 @@ def _packed(statistics: Statistics, settings: dict[str, Any]) -> bytes:
     if rest is not None:
         upper = np.triu_indices(len(rest.second))
         tensors |= {"rest.counts": rest.counts, "rest.sums": rest.sums}
-        if ON_TOP in settings:  # nothing is taken away from it, so it may be rounded
-            within = (rest.second - _between(rest)) / rest.counts.sum()
+        if settings.trained is not None:  # nothing is taken away from it, so it may be rounded
+            within = (rest.second - moments_between(rest.counts, rest.sums)) / rest.counts.sum()
             tensors["rest.within"] = within[upper].astype(np.float16)
             tensors["rest.sums"] = rest.sums.astype(np.float32)
         else:
             tensors["rest.second"] = rest.second[upper]
-    told = {"classes": list(statistics.classes), "settings": settings}
+    written = settings.model_dump(mode="json", exclude_none=True)
+    told = {"classes": list(statistics.classes), "settings": written}
     packed: bytes = _safetensors().save(
         {name: np.ascontiguousarray(value) for name, value in tensors.items()},
         {"statistics": json.dumps(told, sort_keys=True)},
@@ -66,7 +68,7 @@ def _packed(statistics: Statistics, settings: dict[str, Any]) -> bytes:
     return packed
 
 
-def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, Any]]:
+def read_statistics(bundle: Bundle) -> tuple[Statistics, Settings]:
     """The statistics and settings of the verified ``bundle``.
 
     Raises BundleRefused where there are none, or the file is not what it should be.
@@ -74,75 +76,46 @@ def read_statistics(bundle: Bundle) -> tuple[Statistics, dict[str, Any]]:
     where = bundle.directory
     if STATISTICS not in bundle.manifest.files or not (where / STATISTICS).exists():
         raise BundleRefused(
-            f"bundle {where} has no {STATISTICS}: nothing can be taught to it; train it with "
-            "--quick, or take the whole bundle from where it was trained"
+            f"bundle {where} has no {STATISTICS}: nothing can be taught to it or forgotten. Train "
+            "one that can be taught, on images of all classes: `greengrocer train PHOTOS --quick`"
         )
     data = bundle.read(STATISTICS, MOST_BYTES)
+    library = _safetensors()
     try:
-        tensors = _safetensors().load(data)
+        tensors = library.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        told = json.loads(header["__metadata__"]["statistics"])
-        found = _checked(tensors, tuple(told["classes"]))
-        settings = dict(told["settings"])
-    except MissingExtra:
-        raise
+        text = header["__metadata__"]["statistics"]
     except Exception as error:  # whatever another's file makes the reader raise
-        raise refused(where, STATISTICS, "is damaged or malformed") from error
+        raise refused(where, STATISTICS, "is damaged: it is no file of statistics") from error
+    try:
+        told = Told.model_validate_json(text)
+        found = checked(tensors, told)
+    except ValidationError as error:
+        raise _malformed(where, first_mistake(error)) from error
+    except ValueError as error:
+        raise _malformed(where, str(error)) from error
     if found.classes != bundle.manifest.classes:
         raise refused(where, STATISTICS, "is of other classes than the manifest")
-    return found, settings
+    return found, told.settings
 
 
-def _checked(tensors: dict[str, Any], classes: tuple[str, ...]) -> Statistics:
-    digests, labels, features = (tensors[name] for name in ("digests", "labels", "features"))
-    count, channels = features.shape
-    labels = labels.astype(np.int64)
-    shots = tensors.get("shots", unnumbered(count))  # bundles of before have none
-    if shots.ndim == 2 and shots.shape[1] == 2:  # or name no places
-        shots = np.concatenate([shots, np.full_like(shots[:, :1], -1)], axis=1)
-    sound = (
-        digests.shape == (count, START)
-        and digests.dtype == np.uint8
-        and labels.shape == (count,)
-        and features.dtype == np.float16
-        and shots.shape == (count, 3)
-        and shots.dtype == np.int64
-        and bool(np.isfinite(features).all())
-        and (not count or 0 <= labels.min() <= labels.max() < len(classes))
-    )
-    if not sound:
-        raise ValueError("rows do not match")
-    rest = None
-    if "rest.counts" in tensors:
-        rest = _rest(tensors, len(classes), channels)
-    return Statistics(classes, digests, labels, features, shots, rest)
+def check_width(
+    bundle: Bundle, statistics: Statistics, settings: Settings, channels: int, prototypes: int
+) -> None:
+    """Raise BundleRefused where the graph's head has other ``channels`` or ``prototypes``."""
+    if (found := statistics.features.shape[1]) != channels:
+        why = f"it has {found:,} features an image, and the head of {GRAPH} reads {channels:,}"
+        raise _malformed(bundle.directory, why)
+    if settings.trained is None or settings.prototypes is None:
+        return
+    wanted = settings.prototypes + len(statistics.classes) - len(settings.trained)
+    if wanted != prototypes:
+        why = f"with settings.prototypes {GRAPH} would have {wanted:,}, and it has {prototypes:,}"
+        raise _malformed(bundle.directory, why)
 
 
-def _rest(tensors: dict[str, Any], classes: int, channels: int) -> Moments:
-    rounded = "rest.within" in tensors
-    given = tensors["rest.within" if rounded else "rest.second"]
-    if given.shape != (channels * (channels + 1) // 2,):  # before memory is taken for the matrix
-        raise ValueError("sums do not match")
-    half = np.zeros((channels, channels))
-    half[np.triu_indices(channels)] = given
-    second = half + np.triu(half, 1).T
-    counts = tensors["rest.counts"].astype(np.int64)
-    sums = tensors["rest.sums"].astype(np.float64)
-    if counts.shape != (classes,) or sums.shape != (classes, channels) or (counts < 0).any():
-        raise ValueError("sums do not match")
-    found = Moments(counts, sums, second)
-    if rounded:
-        found = Moments(counts, sums, second * counts.sum() + _between(found))
-    if not np.isfinite(found.second).all() or not np.isfinite(sums).all():
-        raise ValueError("a sum is not finite")
-    return found
-
-
-def _between(moments: Moments) -> Doubles:
-    """The part of the second moment that the class means make, float64 [D, D]."""
-    roots = moments.sums / np.sqrt(np.maximum(moments.counts, 1))[:, None]
-    found: Doubles = roots.T @ roots
-    return found
+def _malformed(directory: Path, why: str) -> BundleRefused:
+    return refused(directory, STATISTICS, f"is malformed: {one_line(why, 300)}")
 
 
 def _safetensors() -> Any:

@@ -48,7 +48,20 @@ def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
         temperature=float(temperature),
         coarse_of=coarse_of,
     )
+    _check_head(head)
     return _backbone(model, cut, [len(weight), evidence[1].dim_value, evidence[2].dim_value]), head
+
+
+def _check_head(head: Head) -> None:
+    """Raise ValueError where the parts of ``head`` do not fit together, or are not finite."""
+    fits = head.weight.ndim == 2 and head.directions.ndim == 2
+    if fits:
+        channels, classes = head.weight.shape
+        fits = head.bias.shape == (classes,) and head.centre.shape == (channels,)
+        fits = fits and head.directions.shape[1] == channels and head.temperature > 0
+    parts = (head.weight, head.bias, head.centre, head.directions)
+    if not fits or not all(np.isfinite(part).all() for part in parts):
+        raise ValueError("the parts of the graph's head do not fit together, or are not finite")
 
 
 def _backbone(model: onnx.ModelProto, cut: int, shape: list[int]) -> onnx.ModelProto:

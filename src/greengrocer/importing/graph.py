@@ -16,6 +16,8 @@ PREFIX = "greengrocer/"  # of every name that is added
 # Layers that only give a tensor another form.
 PASSING = {"Identity", "Dropout", "Flatten", "Squeeze", "Unsqueeze", "Reshape", "Cast"}
 
+_REWRITING = {"Identity", "Cast", "Transpose"}  # of a constant, that make another
+
 Array = npt.NDArray[Any]
 
 
@@ -43,27 +45,31 @@ class Reading:
 
     def constant(self, name: str) -> Array | None:
         """The value of the tensor ``name``, or None where it is computed from the image."""
+        changes: list[onnx.NodeProto] = []
+        while (node := self.maker.get(name)) is not None and node.op_type in _REWRITING:
+            if name in self._constants or not node.input:
+                break
+            changes.append(node)
+            name = node.input[0]
+        value = self._stored(name)
+        for node in reversed(changes):
+            if value is None:
+                return None
+            value = _rewritten(value, node)
+        return value
+
+    def _stored(self, name: str) -> Array | None:
+        """A constant of the graph, or of a node that holds nothing else."""
         if name in self._constants:
             return numpy_helper.to_array(self._constants[name])
         node = self.maker.get(name)
-        if node is None:
+        if node is None or node.op_type != "Constant":
             return None
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    return numpy_helper.to_array(attribute.t)
-                return np.array(helper.get_attribute_value(attribute))
-        if node.op_type in ("Identity", "Cast", "Transpose"):
-            return self._computed(node)
+        for attribute in node.attribute:
+            if attribute.name == "value":
+                return numpy_helper.to_array(attribute.t)
+            return np.array(helper.get_attribute_value(attribute))
         return None
-
-    def _computed(self, node: onnx.NodeProto) -> Array | None:
-        value = self.constant(node.input[0])
-        if value is None or node.op_type == "Identity":
-            return value
-        if node.op_type == "Cast":
-            return value.astype(helper.tensor_dtype_to_np_dtype(attribute(node, "to", 1)))
-        return value.transpose(attribute(node, "perm", list(range(value.ndim))[::-1]))
 
     def shape(self, name: str) -> list[int | None] | None:
         """The sides of the tensor ``name``, as far as they can be inferred; None: nothing is."""
@@ -79,6 +85,18 @@ class Reading:
         while (node := self.maker.get(name)) is not None and node.op_type in allowed:
             name = node.input[0]
         return name
+
+
+def _rewritten(value: Array, node: onnx.NodeProto) -> Array | None:
+    """What ``node`` makes of a constant; None where it is not to be told."""
+    if node.op_type == "Identity":
+        return value
+    try:
+        if node.op_type == "Cast":
+            return value.astype(helper.tensor_dtype_to_np_dtype(attribute(node, "to", 1)))
+        return value.transpose(attribute(node, "perm", list(range(value.ndim))[::-1]))
+    except (KeyError, TypeError, ValueError):  # ONNX Runtime says what is wrong
+        return None
 
 
 def sort_nodes(graph: onnx.GraphProto) -> None:
@@ -190,12 +208,15 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
 
 def read_by(node: onnx.NodeProto) -> set[str]:
     """What a node reads, the graphs within it included."""
-    names = set(node.input)
-    for each in node.attribute:
-        for inner in [each.g, *each.graphs]:
-            for below in inner.node:
-                names |= read_by(below)
-            names |= {output.name for output in inner.output}
+    names: set[str] = set()
+    waiting = [node]
+    while waiting:
+        below = waiting.pop()
+        names.update(below.input)
+        for each in below.attribute:
+            for inner in [each.g, *each.graphs]:
+                waiting += inner.node
+                names |= {output.name for output in inner.output}
     return names
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -11,16 +12,17 @@ from greengrocer.bundles.unfinished import unfinished_folder
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines.engine import Floats
+from greengrocer.errors import UsageError
 from greengrocer.graphs.quantisation_ladder import Shipped
 from greengrocer.importing.answers import Raw, answer_photos
 from greengrocer.importing.calibration import Calibration, calibrate
 from greengrocer.importing.doubts import tell_doubts
-from greengrocer.importing.fold import Body
+from greengrocer.importing.fold import PIXELS, Body
 from greengrocer.importing.frameworks import is_plain_jpeg
 from greengrocer.importing.gate import Verdict
 from greengrocer.importing.head import answer_graph
 from greengrocer.importing.hints import find_hints
-from greengrocer.importing.labels import read_labels, taxonomy_of
+from greengrocer.importing.labels import Names, read_labels, taxonomy_of
 from greengrocer.importing.ladder import Climbed, climb
 from greengrocer.importing.order import Order
 from greengrocer.importing.photos import Photos, labels_of, read_photos
@@ -29,9 +31,12 @@ from greengrocer.importing.preprocessing import (
     input_size,
 )
 from greengrocer.importing.proof import PROBES, Row, check, prove
-from greengrocer.importing.source import read_source
+from greengrocer.importing.source import bytes_of, open_session, read_source, run_session
 from greengrocer.importing.understand import Tell, Understood, understand
 from greengrocer.importing.write import write
+from greengrocer.serving.reloading.trial import limit_trial, limits_of
+
+MOST_SECONDS = 2.0  # of one thread: the import answers a hundred images or more
 
 Probabilities = Callable[[bytes], Floats]
 Opener = Callable[[Path], Probabilities]  # a bundle's directory to what answers by it
@@ -50,12 +55,7 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
 
     Raises UsageError, DatasetUnusable or BundleRefused, in one line; nothing is written then.
     """
-    source = read_source(order.model, order.layout, order.output)
-    hints = find_hints(source, order.config)
-    names = read_labels(order.labels) if order.labels else hints.classes
-    how = choose_preprocessing(source, hints.preprocessing, order.wishes)
-    size = input_size(source, how, order.wishes.size)
-    found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
+    found, names = _read(order, tell)
     taxonomy = taxonomy_of(order.model, found.head.classes, names, order.coarse)
     found = found._replace(head=replace(found.head, coarse_of=taxonomy.coarse_of))
     photos = _photos(order, taxonomy, tell)
@@ -72,6 +72,38 @@ def import_model(order: Order, open_bundle: Opener, tell: Tell) -> Imported:
         rows = _prove(found, probes, calibration.temperature, open_bundle(made), shipped, order)
         made.rename(order.out)
     return Imported(rows, taxonomy, shipped.precision)
+
+
+def try_import(order: Order) -> None:
+    """Read and run the graph as ``import_model`` does it, in the process of a trial.
+
+    The limits on this process become those for a graph of its size. Raises UsageError, also for
+    one that takes more than MOST_SECONDS of the processor for an image.
+    """
+    limit_trial(limits_of(bytes_of(order.model)))
+    found, _ = _read(order, lambda _: None)
+    width, height = found.geometry.size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+    session = open_session(found.raw(), str(order.model))
+    began = process_time()
+    run_session(session, None, {PIXELS: pixels}, str(order.model))
+    if (seconds := process_time() - began) > MOST_SECONDS:
+        raise UsageError(
+            f"{order.model} takes {seconds:.1f} seconds of the processor for an image, over "
+            f"{MOST_SECONDS:g}: a service with it would be too slow, so import a smaller network"
+        )
+
+
+def _read(order: Order, tell: Tell) -> tuple[Understood, Names | None]:
+    """What the graph is, and the names of its classes, where they are told."""
+    source = read_source(order.model, order.layout, order.output)
+    hints = find_hints(source, order.config)
+    how = choose_preprocessing(source, hints.preprocessing, order.wishes)
+    size = input_size(source, how, order.wishes.size)
+    found = understand(source, how, how.geometry(size, scaled=order.scaled), tell)
+    if order.labels is not None:
+        return found, Names(read_labels(order.labels), str(order.labels))
+    return found, hints.names
 
 
 def _photos(order: Order, taxonomy: Taxonomy, tell: Tell) -> Photos | None:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.datasets.layouts.coarse import regroup_by
@@ -16,6 +16,13 @@ from greengrocer.safe_text import check_name
 
 NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:,;]\s*|\s+)(.+)")  # as "0 tench", "0: tench", "0,tench"
 WORDNET = re.compile(r"n\d{8}\s+(.+)")  # as "n01440764 tench, Tinca tinca"
+
+
+class Names(NamedTuple):
+    """The names of the classes, and the file that has them."""
+
+    classes: tuple[str, ...]
+    origin: str
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -49,28 +56,29 @@ def _without_ids(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(synsets if len(synsets) == len(lines) else lines)
 
 
-def taxonomy_of(
-    model: Path, classes: int, names: Sequence[str] | None, coarse: Path | None
-) -> Taxonomy:
-    """The ``names`` of the model's ``classes``, checked and in NFC, with the groups of ``coarse``.
+def taxonomy_of(model: Path, classes: int, found: Names | None, coarse: Path | None) -> Taxonomy:
+    """The names of the model's ``classes``, checked and in NFC, with the groups of ``coarse``.
 
     Of a name that comes twice, as ImageNet's "crane" does, each gets its class id behind it. Raises
     UsageError.
     """
-    if names is None:
+    if found is None:
         raise UsageError(
             f"{model} does not name its {classes} classes: give --labels with a file that has one "
             "name a line, in the order of the class ids"
         )
-    if len(names) != classes:
-        hint = ""
-        if len(names) == classes - 1:
-            hint = ": if its class 0 is the background, as in TensorFlow-Slim, name that first"
-        raise UsageError(f"{model} has {classes} classes, but there are {len(names)} labels{hint}")
-    names = [one_form(name) for name in names]
-    count = Counter(names)
+    count = len(found.classes)
+    if count != classes:
+        hint = f"it must have {classes}, in the order of the class ids"
+        if count == classes - 1:
+            hint += "; if class 0 is the background, as in TensorFlow-Slim, name that first"
+        raise UsageError(
+            f"{model} has {classes:,} classes, but {found.origin} has {count:,} labels: {hint}"
+        )
+    names = [one_form(name) for name in found.classes]
+    times = Counter(names)
     unique = tuple(
-        f"{name} ({index})" if count[name] > 1 else name for index, name in enumerate(names)
+        f"{name} ({index})" if times[name] > 1 else name for index, name in enumerate(names)
     )
     for name in unique:
         try:

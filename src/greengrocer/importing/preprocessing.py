@@ -187,11 +187,3 @@ def triple(values: Sequence[float], what: str) -> Triple:
     if len(values) != 3:
         raise UsageError(f"{what} has {len(values)} values: give 1, or 3 with commas between")
     return values[0], values[1], values[2]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a file says of a model: how its images are made, and the names of its classes."""
-
-    preprocessing: Preprocessing | None = None
-    classes: tuple[str, ...] | None = None

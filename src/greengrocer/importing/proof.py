@@ -1,12 +1,13 @@
 """The proof of an import: probes answered by the source as its framework does it, and by us."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import onnx
+from tqdm import tqdm
 
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import UsageError
@@ -26,6 +27,8 @@ LEAST = 1e-12
 PROBES = 16
 
 Probabilities = Callable[[bytes], Floats]  # an image file to [classes]
+
+Image = TypeVar("Image")  # bytes, or pixels
 
 
 class Row(NamedTuple):
@@ -86,6 +89,11 @@ class Reference:
         return scores
 
 
+def _shown(images: Sequence[Image], what: str) -> Iterable[Image]:
+    """``images``, with progress where they take longer than a second."""
+    return tqdm(images, what, unit="image", delay=1, leave=False)
+
+
 def compare_alone(
     reference: Reference, graph: onnx.ModelProto, photos: Sequence[Array]
 ) -> list[float]:
@@ -93,7 +101,8 @@ def compare_alone(
 
     ``graph`` is the raw graph, in float.
     """
-    wanted = softmax(np.stack([reference.logits_of_pixels(photo) for photo in photos]))
+    shown = _shown(photos, "comparing pixels")
+    wanted = softmax(np.stack([reference.logits_of_pixels(photo) for photo in shown]))
     found = answer_pixels(graph, photos).softmax()
     return [float(each) for each in abs(wanted - found).max(axis=1)]
 
@@ -111,9 +120,9 @@ def prove(
     photos = [decode_fitted(each, geometry) for each in data]
     alone = compare_alone(reference, graph, photos)
     ours = answer_pixels(graph, photos)
-    theirs = np.stack([reference.logits(each) for each in data])
+    theirs = np.stack([reference.logits(each) for each in _shown(data, "answering as the source")])
     apart = abs(softmax(theirs) - ours.softmax()).max(axis=1)
-    served = np.stack([bundle(each) for each in data])
+    served = np.stack([bundle(each) for each in _shown(data, "answering as the bundle")])
     by_float = abs(served - ours.softmax(temperature)).max(axis=1)
     return [
         Row(

@@ -1,7 +1,7 @@
 """Read an ONNX classifier: its input, its output, and what its producer wrote into it."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,10 @@ from greengrocer.importing.graph import (
     shape_of,
     sort_nodes,
 )
+from greengrocer.importing.tensors import MOST_BYTES, all_nodes, check_tensors
 from greengrocer.regular_files import open_regular
 
-MOST_BYTES = 1_900_000_000  # protobuf's limit is 2 GiB
+MOST_BATCH = 256  # images at once that a graph may insist on
 FATAL_ONLY = 4
 TYPES: "dict[int, np.dtype[Any]]" = {
     TensorProto.FLOAT: np.dtype(np.float32),
@@ -70,6 +71,7 @@ def read_source(path: Path, layout: Layout | None = None, output: str | None = N
         )
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
+    _check_foreign(path, model, inputs)
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs) or "none"
         raise UsageError(f"{path} has the inputs {names}: a classifier of images has one")
@@ -78,6 +80,11 @@ def read_source(path: Path, layout: Layout | None = None, output: str | None = N
         raise UsageError(
             f"{path} takes {inputs[0].name} of {_described(shape, kind)}: images are float or "
             "uint8, [batch, 3, height, width] or [batch, height, width, 3]"
+        )
+    if (shape[0] or 0) > MOST_BATCH:
+        raise UsageError(
+            f"{path} takes exactly {shape[0]} images at once, and at most {MOST_BATCH} are tried: "
+            "export it again for one, or with a dynamic batch"
         )
     layout = layout or _layout(path, model, inputs[0].name, shape)
     if shape[1 if layout == "NCHW" else 3] not in (3, None):
@@ -101,15 +108,34 @@ def read_source(path: Path, layout: Layout | None = None, output: str | None = N
     )
 
 
+def _check_foreign(
+    path: Path, model: onnx.ModelProto, inputs: Sequence[onnx.ValueInfoProto]
+) -> None:
+    """Refuse the graph of a bundle, which needs no import."""
+    outputs = {each.name for each in model.graph.output}
+    ours = "probabilities" in outputs and ("known_score" in outputs or "evidence" in outputs)
+    if ours and [each.name for each in inputs] == ["pixels"]:
+        raise UsageError(
+            f"{path} is the graph of a bundle already, with its preprocessing and its answers: "
+            "serve the bundle by `greengrocer serve --bundle DIR`, or make one of the graph by "
+            "`greengrocer bundle pack`"
+        )
+
+
 def open_session(model: onnx.ModelProto, what: str) -> ort.InferenceSession:
-    """A session of ``model``, silent; raises UsageError where ONNX Runtime does not take it."""
+    """A session of ``model``, silent; raises UsageError where ONNX Runtime does not take it.
+
+    Raises MemoryError where there is none for its bytes.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = FATAL_ONLY
     options.intra_op_num_threads = 1
     try:
-        return ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        data = model.SerializeToString()
+    except Exception as error:  # protobuf's; the model has far less than its limit of 2 GiB
+        raise MemoryError from error
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"{what} does not load in ONNX Runtime: {reason}") from error
@@ -134,21 +160,25 @@ def two_sided(scores: Array) -> Array:
     return np.asarray(scores, np.float32).reshape(len(scores), -1)
 
 
+def bytes_of(path: Path) -> int:
+    """The bytes of the model in ``path``, those in other files included; raises UsageError."""
+    model = _parse(path)
+    return path.stat().st_size + check_tensors(path, model)
+
+
 def _load(path: Path) -> onnx.ModelProto:
+    model = _parse(path)
+    check_tensors(path, model)
     try:
-        model = _parse(path)
         # It refuses files that are elsewhere, are links, or lack what is claimed.
         onnx.load_external_data_for_model(model, str(path.parent))
         sort_nodes(model.graph)
         onnx.checker.check_model(model)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
-    except UsageError:
+    except MemoryError:
         raise
-    except Exception as error:  # of protobuf, or the checker's
-        reason = " ".join((str(error) or type(error).__name__).split())[:200]
-        raise UsageError(f"{path} is not a sound ONNX model ({reason}): export it again") from error
-    for node in _all_nodes(model):
+    except Exception as error:  # the checker's
+        raise _unsound(path, error) from error
+    for node in all_nodes(model):
         if node.op_type in ("Loop", "Scan"):
             raise UsageError(
                 f"{path} has a loop ({node.op_type}), which may never end: export it without one"
@@ -157,37 +187,30 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _parse(path: Path) -> onnx.ModelProto:
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MOST_BYTES:
-            raise UsageError(f"{path} has {size / 1e9:.1f} GB: a bundle has at most 0.2")
-        # Its format is ONNX's own, whatever the file is called.
-        model = onnx.load(file, format="protobuf", load_external_data=False)
-    _check_external(path, model)
-    return model
+    """The model in the file ``path``, without what it has in others; raises UsageError."""
+    try:
+        with open_regular(path) as file:
+            _check_size(path, os.fstat(file.fileno()).st_size)
+            # Its format is ONNX's own, whatever the file is called.
+            return onnx.load(file, format="protobuf", load_external_data=False)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # of protobuf
+        raise _unsound(path, error) from error
 
 
-def _check_external(path: Path, model: onnx.ModelProto) -> None:
-    """Refuse weights in other files that claim more bytes than are read."""
-    total = 0
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "length":
-                total += max(int(entry.value), 0)
-    if total > MOST_BYTES:
+def _check_size(path: Path, size: int) -> None:
+    if size > MOST_BYTES:
         raise UsageError(
-            f"{path} has weights of {total / 1e9:.1f} GB in another file: a bundle has at most 0.2"
+            f"{path} has {size / 1e9:.1f} GB: at most {MOST_BYTES / 1e9:g} GB are read"
         )
 
 
-def _all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    """The nodes of the graph, of the graphs within it, and of its functions."""
-    waiting = [*model.graph.node, *(node for each in model.functions for node in each.node)]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        for each in node.attribute:
-            waiting += [inner for graph in (each.g, *each.graphs) for inner in graph.node]
+def _unsound(path: Path, error: Exception) -> UsageError:
+    reason = " ".join((str(error) or type(error).__name__).split())[:200]
+    return UsageError(f"{path} is not a sound ONNX model ({reason}): export it again")
 
 
 def _layout(path: Path, model: onnx.ModelProto, name: str, shape: list[int | None]) -> Layout:
@@ -242,4 +265,6 @@ def _classes(shape: list[int | None]) -> int | None:
 
 def _described(shape: list[int | None], kind: int) -> str:
     sides = ", ".join("any" if side is None else str(side) for side in shape)
-    return f"{TensorProto.DataType.Name(kind).lower()} [{sides}]"
+    known = kind in TensorProto.DataType.values()
+    name = TensorProto.DataType.Name(kind).lower() if known else f"the unknown type {kind}"
+    return f"{name} [{sides}]"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from tqdm import tqdm
 
 from greengrocer.bundles.files import MAX_BYTES
 from greengrocer.bundles.save import GoldenImage, Model, save_bundle
@@ -86,7 +87,7 @@ def choose_goldens(
     session = open_session(onnx.load_from_string(graph), "the graph")
     rows = [
         session.run(["probabilities"], {PIXELS: read_pixels(path, geometry)[None]})[0]
-        for path in candidates
+        for path in tqdm(candidates, "choosing goldens", unit="image", delay=1, leave=False)
     ]
     probabilities = np.concatenate(rows)
     second, first = np.sort(probabilities, axis=1)[:, -2:].T

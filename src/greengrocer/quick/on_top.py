@@ -6,15 +6,12 @@ it spreads the trained classes' features as the trained head does. The covarianc
 images that trained the network, so what is taught later changes no column but its own.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.calibration.thresholds import Thresholds
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.features.statistics import Doubles, Moments, Statistics, moments_of
-from greengrocer.features.statistics_file import PROTOTYPES
 from greengrocer.graphs.answers import Head
 from greengrocer.quick.calibration import Calibration
 from greengrocer.quick.discriminant import covariance
@@ -26,13 +23,14 @@ LIFT = 1.0
 def extend(
     head: Head,
     statistics: Statistics,
-    settings: Mapping[str, object],
+    prototypes: int,
     manifest: Manifest,
     taxonomy: Taxonomy,
 ) -> tuple[Head, Calibration]:
     """The trained columns of ``head`` as they are, with one for each taught class.
 
-    ``head`` has those of the version before: trained first, in the order of the classes.
+    ``head`` has those of the version before: trained first, in the order of the classes. So have
+    its directions, of which ``prototypes`` are the trained ones.
     """
     assert statistics.rest is not None
     trained = statistics.rest.counts > 0
@@ -42,7 +40,7 @@ def extend(
         Head(head.weight[:, :known], head.bias[:known], *head[2:]), statistics
     )
     lift = LIFT * head.temperature
-    directions = head.directions[: int(str(settings[PROTOTYPES]))]
+    directions = head.directions[:prototypes]
     taught = moments_of(statistics.features, statistics.labels, len(statistics.classes))
     means = taught.sums[known:] / taught.counts[known:, None] - head.centre
     means /= np.linalg.norm(means, axis=1, keepdims=True)

@@ -15,17 +15,19 @@ import numpy as np
 import onnx
 
 from greengrocer.bundles.bundle import Bundle, load_bundle, shipped_bundles
-from greengrocer.bundles.manifest import GRAPH, Manifest
+from greengrocer.bundles.files import refused
+from greengrocer.bundles.manifest import GRAPH, STATISTICS, Manifest
 from greengrocer.bundles.save import check_new, replace_bundle
 from greengrocer.bundles.trained_on import LENGTH, TRAINED_ON, read_trained_on
 from greengrocer.bundles.unfinished import unfinished_folder
 from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import Taxonomy
 from greengrocer.datasets.layouts.names import one_form, similar_names
-from greengrocer.errors import DatasetUnusable, UsageError
+from greengrocer.errors import BundleRefused, DatasetUnusable, UsageError
 from greengrocer.features.extract import Embedder
 from greengrocer.features.statistics import MOST_KEPT, Statistics
-from greengrocer.features.statistics_file import ON_TOP, pack, read_statistics
+from greengrocer.features.statistics_checks import Settings
+from greengrocer.features.statistics_file import check_width, pack, read_statistics
 from greengrocer.graphs.answers import Head
 from greengrocer.graphs.parts import take_apart
 from greengrocer.locks import locked
@@ -56,7 +58,7 @@ class Changed(NamedTuple):
 class _Opened(NamedTuple):
     bundle: Bundle
     statistics: Statistics
-    settings: dict[str, Any]
+    settings: Settings
     backbone: onnx.ModelProto
     head: Head
     embedder: Embedder
@@ -65,7 +67,7 @@ class _Opened(NamedTuple):
     @property
     def on_top(self) -> bool:
         """Whether its network was trained, and classes are added on top."""
-        return self.statistics.rest is not None and ON_TOP in self.settings
+        return self.settings.trained is not None
 
     def only_summed(self, digests: Sequence[str]) -> list[bool]:
         """Whether each image trained it, and no row of it is kept."""
@@ -97,7 +99,8 @@ def teach(directory: Path, name: str, images: Sequence[Path], out: Path | None =
 
 def _teach(opened: _Opened, name: str, files: Sequence[Path]) -> Changed:
     statistics, directory = opened.statistics, opened.bundle.directory
-    _check_on_top(opened, name)
+    other = f"Teach them as a class of another name, as --class {name + ' 2'!r}"
+    _check_on_top(opened, name, f"{other}, or train on all images: `greengrocer train PHOTOS`")
     _check_similar(name, statistics.classes)
     extracted, rows, failures = opened.embedder.extract_readable(files)
     unreadable = tuple(UnreadableFile(files[row], why) for row, why in failures.items())
@@ -140,7 +143,7 @@ def forget_class(directory: Path, name: str, out: Path | None = None) -> Changed
         if name not in statistics.classes:
             known = did_you_mean(name, list(statistics.classes))
             raise UsageError(f"{directory} has no class {name!r}{known}")
-        _check_on_top(opened, name)
+        _check_on_top(opened, name, "Train without its images: `greengrocer train PHOTOS`")
         label = statistics.classes.index(name)
         if statistics.rest is not None and statistics.rest.counts[label]:
             raise UsageError(
@@ -198,19 +201,21 @@ def _open(directory: Path, out: Path | None) -> _Opened:
         backbone, head = take_apart(onnx.load_from_string(bundle.read(GRAPH)))
     except ValueError as error:
         raise UsageError(f"bundle {directory}: {GRAPH}: {error}") from error
+    if len(head.bias) != len(bundle.manifest.classes):
+        raise refused(directory, GRAPH, f"has a head of {len(head.bias):,} other classes")
+    check_width(bundle, statistics, settings, *head.directions.shape[::-1])
     graph = backbone.SerializeToString()
     digest = hashlib.sha256(graph).hexdigest()
     embedder = Embedder(graph, digest, bundle.manifest.geometry, len(head.weight))
     return _Opened(bundle, statistics, settings, backbone, head, embedder, out)
 
 
-def _check_on_top(opened: _Opened, name: str) -> None:
-    trained = opened.settings.get(ON_TOP)
-    if isinstance(trained, list) and name in trained:
+def _check_on_top(opened: _Opened, name: str, instead: str) -> None:
+    """Raise UsageError, which ends in what to do ``instead``, for a class that trained it."""
+    if name in (opened.settings.trained or ()):
         raise UsageError(
-            f"the class {name!r} trained the network of {opened.bundle.directory}: only classes "
-            "that were taught can be changed. Teach the images as a class of another name, or "
-            "train again"
+            f"the class {name!r} trained the network of {opened.bundle.directory}, which does not "
+            f"keep its images: only classes that were taught can be changed. {instead}"
         )
 
 
@@ -251,12 +256,7 @@ def _write(
     if len(statistics.classes) < 2:
         raise UsageError(f"{bundle.directory} would have one class: a model needs at least two")
     taxonomy = _taxonomy(manifest, statistics.classes)
-    seed = int(opened.settings.get("seed", 0))
-    if opened.on_top:
-        head, calibration = extend(opened.head, statistics, opened.settings, manifest, taxonomy)
-    else:
-        calibration = calibrate(statistics, taxonomy.coarse_of, seed, CALIBRATION)
-        head = make_head(statistics, calibration, taxonomy.coarse_of)
+    head, calibration = _computed(opened, statistics, taxonomy)
     content = Content(
         name=manifest.name,
         taxonomy=taxonomy,
@@ -279,6 +279,33 @@ def _write(
             written = write(content, opened.backbone, head, candidates, unfinished)
             replace_bundle(unfinished, place)
     return Changed(written, count, skipped, None if opened.on_top else calibration)
+
+
+def _computed(
+    opened: _Opened, statistics: Statistics, taxonomy: Taxonomy
+) -> tuple[Head, Calibration]:
+    """The head of ``statistics``; raises BundleRefused where no head comes of them."""
+    settings, manifest = opened.settings, opened.bundle.manifest
+    try:
+        with np.errstate(all="ignore"):
+            if settings.prototypes is not None:
+                head, calibration = extend(
+                    opened.head, statistics, settings.prototypes, manifest, taxonomy
+                )
+            else:
+                seed = settings.seed or 0  # it has one
+                calibration = calibrate(statistics, taxonomy.coarse_of, seed, CALIBRATION)
+                head = make_head(statistics, calibration, taxonomy.coarse_of)
+    except np.linalg.LinAlgError as error:
+        raise _no_head(opened) from error
+    if not all(np.isfinite(part).all() for part in (head.weight, head.bias, head.directions)):
+        raise _no_head(opened)
+    return head, calibration
+
+
+def _no_head(opened: _Opened) -> BundleRefused:
+    why = "has sums or features of which no head can be computed: they are not those of photos"
+    return refused(opened.bundle.directory, STATISTICS, why)
 
 
 def _taxonomy(manifest: Manifest, classes: tuple[str, ...]) -> Taxonomy:

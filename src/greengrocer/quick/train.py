@@ -23,6 +23,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
 from greengrocer.features.extract import Extracted, shipped_embedder
 from greengrocer.features.statistics import Statistics, gather
+from greengrocer.features.statistics_checks import Settings
 from greengrocer.features.statistics_file import pack
 from greengrocer.graphs.answers import Head
 from greengrocer.quick.bundling import Content, made_now, write
@@ -111,7 +112,7 @@ def train_quick(
         calibration=calibration._replace(metrics=calibration.metrics | judged),
         provenance=_provenance(data, labelled, calibration, seed),
         trained_on=extracted.digests,
-        statistics=pack(statistics, {"seed": seed}),
+        statistics=pack(statistics, Settings(seed=seed)),
     )
     backbone = onnx.load_from_string(backbone_bytes())
     write(content, backbone, head, surest(dataset.pictures, scores), out)

@@ -10,18 +10,38 @@ import resource
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from greengrocer.errors import BundleRefused
 from greengrocer.telemetry.metrics import SHARED_DIRECTORY
 
 SECONDS = 30  # for the trial; the bundles that ship take one or two
 MEGABYTES = 1000  # of private memory
+COPIES = 8  # of a foreign graph that work with it holds: as bytes, parsed, changed, in sessions
 MODULE = "greengrocer.cli.trial"
 MISTAKE = 2  # its exit code after it has written one line that says why it refuses
+NO_MEMORY = 3  # its exit code where the limit left it without memory
 MOST_REASON = 500  # characters
 # Memory that libraries take for each processor would count towards the limit.
 FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+
+
+class Limits(NamedTuple):
+    """Of a trial's process: ``megabytes`` are of private memory."""
+
+    seconds: int = SECONDS
+    megabytes: int = MEGABYTES
+
+
+def limits_of(graph_bytes: int) -> Limits:
+    """Those of work with a foreign graph of so many bytes, its weights included.
+
+    One of 200 MB takes up to 2,100 MB, and 40 seconds on a busy processor.
+    """
+    megabytes = graph_bytes // 1_000_000
+    return Limits(2 * SECONDS + megabytes // 2, MEGABYTES + COPIES * megabytes)
 
 
 async def try_bundle(source: str) -> None:
@@ -29,32 +49,51 @@ async def try_bundle(source: str) -> None:
 
     Raises BundleRefused, in one line, where that fails. When cancelled, it kills the process.
     """
+    await run_trial([MODULE, source], f"bundle {source}", Limits())
+
+
+async def run_trial(
+    arguments: Sequence[str],
+    what: str,
+    limits: Limits,
+    work: bytes | None = None,
+    advice: str = "",
+) -> None:
+    """Run a module, the first of ``arguments``, with the others, in a process that limits itself.
+
+    ``work`` goes to its standard input. Raises BundleRefused, in one line about ``what``, where it
+    does not end well: ``limits`` are those that it has set, and ``advice`` comes behind a line
+    that says it went over one. When cancelled, it kills the process.
+    """
     environment = {**os.environ, **FRUGAL}
     environment.pop(SHARED_DIRECTORY, None)  # its metrics are not the service's
-    command = [sys.executable, "-P", "-m", MODULE, source]
+    command = [sys.executable, "-P", "-m", *arguments]
+    given = DEVNULL if work is None else PIPE
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env=environment
+            *command, stdin=given, stdout=DEVNULL, stderr=PIPE, env=environment
         )
     except (OSError, ValueError) as error:  # ValueError: a NUL in its name
-        raise _refused(source, f"could not start: {error}") from error
-    errors = (await _errors_of(process)).decode(errors="replace")
+        raise _refused(what, f"could not start: {error}") from error
+    errors = (await _errors_of(process, work)).decode(errors="replace")
     line = errors.strip().rpartition("\n")[2][:MOST_REASON]
     code = process.returncode or 0
     if code == MISTAKE:
         raise BundleRefused(line.removeprefix("greengrocer: "))
+    if code == NO_MEMORY:
+        raise _refused(what, f"took over {limits.megabytes:,} MB of memory{advice}")
     if code == -signal.SIGALRM:
-        raise _refused(source, f"took over {SECONDS} seconds")
+        raise _refused(what, f"took over {limits.seconds} seconds{advice}")
     if code < 0:
-        raise _refused(source, f"ended by {signal.Signals(-code).name}")
+        raise _refused(what, f"ended by {signal.Signals(-code).name}")
     if code:
-        raise _refused(source, f"failed: {line}")
+        raise _refused(what, f"failed: {line}")
 
 
-async def _errors_of(process: Process) -> bytes:
+async def _errors_of(process: Process, work: bytes | None) -> bytes:
     """Wait for ``process`` to end, and return its standard error."""
     try:
-        _, errors = await process.communicate()
+        _, errors = await process.communicate(work)
     except asyncio.CancelledError:
         process.kill()
         await process.wait()
@@ -62,11 +101,14 @@ async def _errors_of(process: Process) -> bytes:
     return errors
 
 
-def limit_trial() -> None:
-    """Limit time and memory of this process, the trial's, even if the service has ended."""
-    signal.alarm(SECONDS)  # it ends the process, whatever runs
+def limit_trial(limits: Limits) -> None:
+    """Limit time and memory of this process, the trial's, even if the service has ended.
+
+    It may be called again, with other limits: the time begins anew.
+    """
+    signal.alarm(limits.seconds)  # it ends the process, whatever runs
     _limit("RLIMIT_CORE", 0)
-    _limit("RLIMIT_DATA", MEGABYTES * 1_000_000)
+    _limit("RLIMIT_DATA", limits.megabytes * 1_000_000)
 
 
 def _limit(name: str, most: int) -> None:
@@ -77,8 +119,8 @@ def _limit(name: str, most: int) -> None:
     _, before = resource.getrlimit(kind)
     bound = most if before == resource.RLIM_INFINITY else min(most, before)
     with suppress(OSError, ValueError):  # macOS refuses some
-        resource.setrlimit(kind, (bound, bound))
+        resource.setrlimit(kind, (bound, before))
 
 
-def _refused(source: str, why: str) -> BundleRefused:
-    return BundleRefused(f"bundle {source}: its trial {why}")
+def _refused(what: str, why: str) -> BundleRefused:
+    return BundleRefused(f"{what}: its trial {why}")

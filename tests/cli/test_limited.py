@@ -1,0 +1,40 @@
+"""Work with a stranger's graph in a process with limits, however it ends."""
+
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from greengrocer.cli.limited import run_limited
+from greengrocer.errors import BundleRefused
+from greengrocer.importing.labels import read_labels
+from greengrocer.serving.reloading.trial import limits_of
+
+GRAPH = Path("m.onnx")
+
+
+def test_work_that_ends_well_passes() -> None:
+    run_limited(partial(bytearray, 1000), GRAPH)
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (partial(bytearray, 1 << 40), "m.onnx: its trial took over 1,000 MB of memory: export a"),
+        (partial(signal.raise_signal, signal.SIGALRM), "its trial took over 60 seconds: export a"),
+        (partial(signal.raise_signal, signal.SIGSEGV), "its trial ended by SIGSEGV"),
+        (partial(int, "x"), "its trial failed: ValueError: invalid literal"),
+        (partial(read_labels, Path("nowhere.txt")), "nowhere.txt: No such file"),
+    ],
+)
+def test_work_that_does_not_is_refused_in_a_line(work: Callable[[], object], said: str) -> None:
+    with pytest.raises(BundleRefused) as refused:
+        run_limited(work, GRAPH)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_larger_graph_may_take_more() -> None:
+    assert limits_of(200_000_000) == (60 + 100, 1000 + 8 * 200)
