@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     with unfinished_folder(out.parent) as beside:
         made = beside / "bundle"
-        work = partial(_pack, arguments.graph, arguments.manifest, arguments.golden, made)
-        run_limited(work, arguments.graph)
+        given = (arguments.graph, arguments.manifest, arguments.golden, made)
+        run_limited(_pack, given, arguments.graph)
         manifest = read_manifest(made)
         made.rename(out)
     say(f"wrote {out}, {manifest.name} {manifest.version}: try `greengrocer serve --bundle {out}`")

@@ -3,7 +3,6 @@
 import argparse
 import math
 import re
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Import, prove and save."""
     check_minimum_versions({"import"})
     try:
-        from greengrocer.importing.importer import import_model, try_import  # noqa: PLC0415
+        from greengrocer.importing.importer import import_model  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtra("import", extra="import") from error
     from greengrocer.bundles.save import check_new  # noqa: PLC0415
@@ -133,11 +132,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     order = _order(arguments)
     check_new(order.out)
-    run_limited(partial(try_import, order), order.model)
+    told = {name: value for name, value in vars(arguments).items() if name != "run"}
+    run_limited(_try, [told], order.model)
     imported = import_model(order, _open_bundle, say)
     _say_proof(imported)
     say(f"wrote {order.out}: try `greengrocer serve --bundle {order.out}`")
     return 0
+
+
+def _try(arguments: "dict[str, object]") -> None:
+    """Read and run the graph, in the process of a trial; ``arguments`` are the command's."""
+    from greengrocer.importing.importer import try_import  # noqa: PLC0415
+
+    try_import(_order(argparse.Namespace(**arguments)))
 
 
 def _order(arguments: argparse.Namespace) -> "Order":
