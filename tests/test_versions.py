@@ -18,8 +18,10 @@ LOWEST = ROOT / "requirements" / "lowest.txt"
 SECONDS = 2400.0  # only a hang takes as long
 # What these environments are without: PyTorch, Ray, browsers, Sphinx, what builds and checks.
 APART = [
-    *("browser", "conformance", "deploy", "docs", "evaluation", "scale", "training"),
+    *("browser", "conformance", "deploy", "docs", "evaluation", "importing", "scale", "training"),
     *(
+        "cli/test_train_photos.py",
+        "datachecks/test_report.py",
         "engines/test_torch_engine.py",
         "test_benchmarks.py",
         "test_release.py",

@@ -48,7 +48,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
     def fit(recipe: Recipe, _: Taxonomy, pictures: Sequence[LabelledImage], *__: object) -> Fitted:
         found.append(recipe)
         network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
-        return Fitted(network, "cpu", "float32", CURVE)
+        return Fitted(network, "cpu", "float32", 2, CURVE)
 
     way, step = Way(torch.get_num_threads(), "float32"), StepCost(0.01, 0.05)
     monkeypatch.setattr(one_command, "fastest_way", lambda _: (way, step, {way: 0.4}))
@@ -64,14 +64,22 @@ def test_photos_become_a_bundle_and_a_report(
     lines = capsys.readouterr().out.splitlines()
     bundle = Path("runs/photos")
     assert lines[-1] == f"wrote {bundle}: try `greengrocer serve --bundle {bundle}`"
-    assert "held-out images are right (95 % interval" in lines[-2]
-    assert lines[-2].endswith(f"the report is {bundle}/report/index.html")
-    (recipe,) = fits
+    assert lines[-2] == "the model that ships has learned from the held-out images as well"
+    assert "held-out images are right (95 % interval" in lines[-3]
+    assert lines[-3].endswith(f"the report is {bundle}/report/index.html")
+    recipe, again = fits
+    assert again == recipe
+    assert recipe.data.refit
     assert recipe.seed == 3
     assert recipe == read_recipe(Path("runs/photos.recipe.toml"))
     page = (bundle / "report" / "index.html").read_text()
     assert "How it learned" in page
-    assert read_manifest(bundle).provenance["curve"] == [point._asdict() for point in CURVE]
+    manifest = read_manifest(bundle)
+    assert manifest.provenance["curve"] == [point._asdict() for point in CURVE]
+    assert manifest.provenance["training"]["pictures"] == 12
+    judged = manifest.provenance["out_of_fold"]["pictures"]
+    assert manifest.metrics["out_of_fold_pictures"] == judged < 12
+    assert not Path("runs/photos.judged").exists()
     pipeline = build_pipeline(load_bundle(bundle))
     assert pipeline.classify(jpeg(200), Context()).top[0].name == "light"
 
@@ -88,8 +96,38 @@ def test_a_run_that_was_stopped_before_its_report_only_writes_that(
         assert main(command) != 0
     Path("runs/photos/report").mkdir()
     assert main(command) == 0
-    assert len(fits) == 1
+    assert len(fits) == 2
     assert Path("runs/photos/report/index.html").is_file()
+    assert not Path("runs/photos.judged").exists()
+
+
+def test_a_folder_that_is_called_as_the_first_bundle_would_be_is_left_alone(
+    photos: Path, fits: list[Recipe], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Path("runs/photos.judged/mine.txt")
+    kept.parent.mkdir(parents=True)
+    kept.write_text("mine")
+    assert main(["train", str(photos), "--device", "cpu"]) == 2
+    assert "runs/photos.judged" in capsys.readouterr().err
+    assert kept.read_text() == "mine"
+    assert not fits
+
+
+def test_a_split_val_of_ones_own_is_not_trained_on(
+    photos: Path, fits: list[Recipe], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, numbers in (("train", range(4)), ("val", range(4, 6))):
+        for name in ("dark", "light"):
+            (photos / split / name).mkdir(parents=True)
+            for number in numbers:
+                (photos / name / f"{number}.jpg").rename(photos / split / name / f"{number}.jpg")
+    for name in ("dark", "light"):
+        (photos / name).rmdir()
+    assert main(["train", str(photos), "--device", "cpu"]) == 0
+    assert len(fits) == 1
+    manifest = read_manifest(Path("runs/photos"))
+    assert manifest.metrics["held_out_pictures"] == 4
+    assert "learned from the held-out" not in capsys.readouterr().out
 
 
 def test_a_bundle_that_does_not_reproduce_its_answers_is_none(
@@ -109,7 +147,7 @@ def test_a_bundle_that_does_not_reproduce_its_answers_is_none(
     assert "the bundle does not reproduce its own answers: goldens/1.jpg is answered light" in told
     assert not list(Path("runs").glob("photos*/")), "nothing lies where a bundle is expected"
     assert main(command) == 0
-    assert len(fits) == 2
+    assert len(fits) == 3  # the first was refused before the second
 
 
 def test_flags_that_choose_a_recipe_do_not_go_with_one(

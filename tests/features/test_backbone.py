@@ -1,6 +1,7 @@
 import hashlib
 
 import numpy as np
+import pytest
 
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.features.backbone import (
@@ -35,8 +36,7 @@ def test_a_feature_is_its_mean_over_the_map_and_does_not_depend_on_the_batch() -
 
 
 def test_in_int8_it_says_what_the_float_network_says() -> None:
-    import torch
-
+    torch = pytest.importorskip("torch")
     from greengrocer.networks.efficientnet_lite import EfficientNetLite
 
     network = EfficientNetLite("efficientnet-lite0")

@@ -32,6 +32,7 @@ def test_none_of_ten_thousand_requests_fails_while_the_bundle_is_changed(
     (broken / GRAPH).write_bytes(b"another graph than the manifest says")
     arguments = {
         "engine": "fake",
+        "max_queue_seconds": 60,  # a machine that stands still for a second refuses nothing
         "min_replicas": REPLICAS,
         "max_replicas": REPLICAS,
         "metrics_port": free_ports(REPLICAS),
@@ -49,7 +50,7 @@ def test_none_of_ten_thousand_requests_fails_while_the_bundle_is_changed(
         cluster.until_running(REPLICAS)
         served = clients.versions["1"]
         clients.until_more(max(1000, REQUESTS - clients.statuses[200]), LONG)
-    assert set(clients.statuses) == {200}
+    assert not clients.others
     assert clients.statuses[200] >= REQUESTS
     assert clients.versions["1"] == served  # the one before it serves on
     assert reloads(cluster, "ok") == 3 * REPLICAS

@@ -14,7 +14,7 @@ BROKEN = 0  # the status of a connection that ended without an answer
 
 
 class Load:
-    """What clients have been answered so far: by status, and the good ones by version.
+    """What clients have been answered so far: by status, the good ones by version, and other texts.
 
     Each request has a connection of its own, unless connections are to be ``kept``.
     """
@@ -25,6 +25,7 @@ class Load:
         self.request = post(picture)
         self.statuses: Counter[int] = Counter()
         self.versions: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._end = threading.Event()
 
@@ -33,8 +34,8 @@ class Load:
         while not self._end.is_set():
             try:
                 self._converse()
-            except (OSError, AssertionError):
-                self._count(BROKEN)
+            except (OSError, AssertionError) as error:
+                self._count(BROKEN, other=repr(error))
 
     def end(self) -> None:
         """Tell the clients."""
@@ -66,13 +67,16 @@ class Load:
         if answer.status == 200:
             self._count(200, json.loads(answer.body)["model"]["version"])
         else:
-            self._count(answer.status)
+            text = answer.body.decode(errors="replace")
+            self._count(answer.status, other=f"{answer.status} {dict(answer.headers)} {text}")
 
-    def _count(self, status: int, version: str | None = None) -> None:
+    def _count(self, status: int, version: str | None = None, other: str | None = None) -> None:
         with self._lock:
             self.statuses[status] += 1
             if version is not None:
                 self.versions[version] += 1
+            if other is not None:
+                self.others[other] += 1
 
 
 @contextmanager

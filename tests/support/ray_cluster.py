@@ -85,7 +85,7 @@ class Node:
     def answers(self) -> bool:
         """Whether its proxy is there, which it is once there are replicas, and knows of them."""
         try:
-            return httpx.get(f"{self.url}/-/healthz", timeout=60).is_success
+            return httpx.get(f"{self.url}/-/healthz", timeout=180).is_success
         except httpx.TransportError:
             return False
 
@@ -137,7 +137,7 @@ class Cluster:
 
     def ask(self, path: str) -> Any:
         """What the dashboard says."""
-        answer = httpx.get(f"{self.api}{path}", headers=self.key, timeout=60)
+        answer = httpx.get(f"{self.api}{path}", headers=self.key, timeout=180)
         return answer.raise_for_status().json()
 
     def add(self, processors: int = 2) -> Node:

@@ -17,7 +17,7 @@ import httpx
 from support.processes import listening
 from support.waiting import until
 
-START_SECONDS = 60.0  # generous: only a hang takes as long
+START_SECONDS = 180.0  # generous: only a hang takes as long
 T = TypeVar("T")
 
 

@@ -194,6 +194,26 @@ def test_a_probe_initialises_the_head_near_its_optimum(split: Dataset) -> None:
     assert losses[1] < losses[0]
 
 
+def test_what_ships_lies_between_the_probe_and_the_last_epoch(
+    split: Dataset, tmp_path: Path
+) -> None:
+    recipe = varied(linear_probe_epochs=1, epochs=1, wise_ft_alpha=0.25)
+    path = tmp_path / "checkpoint.pt"
+    shipped = fitted(split, path, recipe).state_dict()
+    state = torch.load(path, weights_only=True)
+    for name in ("head.weight", "head.bias"):
+        wanted = 0.75 * state["probed"][name] + 0.25 * state["average"][name]
+        torch.testing.assert_close(shipped[name], wanted)
+        assert not torch.equal(state["probed"][name], state["average"][name])
+    again = fitted(split, path, recipe).state_dict()  # from its checkpoint
+    assert all(torch.equal(again[name], shipped[name]) for name in shipped)
+
+
+def test_there_is_nothing_to_average_with_without_a_probe() -> None:
+    with pytest.raises(ValueError, match="needs linear_probe_epochs"):
+        Optimisation(wise_ft_alpha=0.5)
+
+
 def test_a_run_resumes_from_its_probe(
     split: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

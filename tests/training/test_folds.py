@@ -73,6 +73,7 @@ def stub_fit(
         teacher: Teacher | None,
         precision: Precision | None,
         judged: Sequence[LabelledImage],
+        *_: object,
     ) -> Fitted:
         assert teacher is None
         assert (taxonomy.classes, device) == (("dark", "light"), "cpu")
@@ -82,7 +83,7 @@ def stub_fit(
         before(checkpoint)
         done[checkpoint.name] = [picture.path for picture in pictures]
         network = fit_two(untrained(recipe.backbone, 2), pictures, recipe.export.image_size)
-        return Fitted(network, device, precision)
+        return Fitted(network, device, precision, 1)
 
     monkeypatch.setattr("greengrocer.training.job.fit", fit)
     return done

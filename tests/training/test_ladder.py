@@ -175,7 +175,7 @@ def test_a_training_that_ended_ships_whatever_int8_costs(
 ) -> None:
     def fit(recipe: Recipe, _: Taxonomy, pictures: Pictures, state: Path, *__: object) -> Fitted:
         state.touch()
-        return Fitted(fit_two(untrained(recipe.backbone, 2), pictures, 64), "cpu", "float32")
+        return Fitted(fit_two(untrained(recipe.backbone, 2), pictures, 64), "cpu", "float32", 1)
 
     monkeypatch.setattr("greengrocer.training.job.fit", fit)
     monkeypatch.setattr("greengrocer.training.train.costs_too_much", lambda _: True)

@@ -52,6 +52,7 @@ def fit_head(
     teacher: Teacher | None,
     precision: Precision | None,
     judged: Sequence[LabelledImage],
+    *_: object,
 ) -> Fitted:
     """Instead of minutes of training: the pretrained backbone, and a ridge regression."""
     assert (len(taxonomy.classes), device, teacher) == (2, "cpu", None)
@@ -61,7 +62,7 @@ def fit_head(
     network = Recogniser(recipe.backbone, classes=2).eval()
     network.backbone.load_pretrained()
     checkpoint.touch()
-    return Fitted(fit_two(network, pictures, 64), device, precision)
+    return Fitted(fit_two(network, pictures, 64), device, precision, 1)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def test_no_request_fails_while_models_change(
         for wanted, source in (("2", other), ("1", first)) * 5:
             assert reload(server, runtime, source)["ok"]
             clients.until_more_of(wanted, 40)
-    assert set(clients.statuses) == {200}
+    assert not clients.others
     assert set(clients.versions) == {"1", "2"}
 
 
@@ -64,6 +64,6 @@ def test_none_of_ten_thousand_requests_fails_while_the_shipped_model_is_changed(
         for wanted, source in (("other", other), (shipped.version, bundle)) * 5:
             assert reload(server, runtime, source)["ok"]
             clients.until_more_of(wanted, 1000, LONG)
-    assert set(clients.statuses) == {200}
+    assert not clients.others
     assert set(clients.versions) == {"other", shipped.version}
     assert clients.statuses[200] >= 10_000

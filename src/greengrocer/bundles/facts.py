@@ -196,9 +196,11 @@ def _trained_on(manifest: Manifest) -> str:
 
 def _out_of_fold(manifest: Manifest) -> str:
     folds = _count(_table(manifest.provenance, "out_of_fold").get("folds"))
-    models = f"{folds} models" if folds else "models"
+    models = f"one of {folds} models" if folds else "a model"
+    if folds == 1:
+        models = "a first model"
     return (
-        f"out of fold, {_measured_on(manifest, 'out_of_fold')}, each answered by one of {models} "
+        f"out of fold, {_measured_on(manifest, 'out_of_fold')}, each answered by {models} "
         "that had seen nothing of its scene; they set the temperature and the thresholds, then "
         "this model was trained on all of them"
     )

@@ -1,6 +1,7 @@
 """``greengrocer train PHOTOS``: the training, and the report on the held-out images at its end."""
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from greengrocer.serving.resources import usable_processors
 from greengrocer.training.one_command import Asked, announce, train_photos
 
 if TYPE_CHECKING:
-    from greengrocer.datasets.dataset import Dataset
+    from greengrocer.training.one_command import Trained
 
 
 def train_and_report(arguments: argparse.Namespace, command: str, began: float) -> Path:
@@ -37,17 +38,17 @@ def train_and_report(arguments: argparse.Namespace, command: str, began: float) 
         network=arguments.network,
     )
     trained = train_photos(asked, announce)
-    _report(trained.bundle, trained.held_out)
+    _report(trained)
     return trained.bundle
 
 
-def _report(directory: Path, held_out: "Dataset") -> None:
+def _report(trained: "Trained") -> None:
     """Answer the held-out images as the service does, and say and write how well.
 
-    Those that trained it, if any, are left out.
+    Those that trained the model that answers, if any, are left out.
     """
-    bundle, threads = load_bundle(directory), usable_processors()
-    scored, overlap = scored_images(bundle, held_out, unseen=True)
+    bundle, threads = load_bundle(trained.judged), usable_processors()
+    scored, overlap = scored_images(bundle, trained.held_out, unseen=True)
     pipeline = build_pipeline(bundle)  # replays the goldens, too
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, threads)
@@ -62,10 +63,13 @@ def _report(directory: Path, held_out: "Dataset") -> None:
         stopwatch=stopwatch,
         overlap=overlap,
     )
-    page = write_report(run, directory / "report")
+    page = write_report(run, trained.bundle / "report")
     scores = found.scores
     low, high = wilson(round(scores.fine_top1 * scores.n), scores.n)
     say(
         f"{100 * scores.fine_top1:.1f} % of {scores.n:,} held-out images are right "
         f"(95 % interval {100 * low:.0f} to {100 * high:.0f}); the report is {page}"
     )
+    if trained.judged != trained.bundle:
+        shutil.rmtree(trained.judged)  # it is no longer needed
+        say("the model that ships has learned from the held-out images as well")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from greengrocer.training.recipe import Augmentation, Export, Optimisation, Recipe
+from greengrocer.training.recipe import Augmentation, Data, Export, Optimisation, Recipe
 
 NETWORK = "efficientnet-lite0"
 LARGE_NETWORK = "efficientnet-lite2"  # on a GPU
@@ -14,6 +14,7 @@ PROBE = 0.4  # of a training step's computation is its forward pass
 SIZES = (224, 192, 160, 128)  # sides of a training image, the best first
 UNBALANCED = 3.0  # times as many images in the largest class as in the smallest
 SPARE = 0.9  # of the time that a person gives: the rest is for what cannot be foreseen
+MOST_REFITTED = 3_000  # images of which the held-out ones are worth a second training
 EPOCHS = (  # (fewer training images than, epochs)
     *((100, 40), (300, 30), (1_000, 20), (3_000, 15), (10_000, 10)),
     *((50_000, 6), (300_000, 3)),
@@ -28,11 +29,17 @@ class DatasetFacts(NamedTuple):
     counts: tuple[int, ...]  # training images of each class
     held_out: int
     hierarchy: bool = False
+    own_split: bool = False  # the held-out images are the folder's own split val
 
     @property
     def images(self) -> int:
         """How many images train."""
         return sum(self.counts)
+
+    @property
+    def all_images(self) -> int:
+        """How many images there are, the held-out ones as well."""
+        return self.images + self.held_out
 
 
 class StepCost(NamedTuple):
@@ -85,60 +92,94 @@ def choose_recipe(
     linear probe              8 epochs below 10 images a class, else 2; 1 above 20,000 in all;
                               never more than the epochs
     averaging (EMA)           over about a tenth of all steps
-    batch norms               keep ImageNet's statistics below 10 images a class
+    batch norms               keep ImageNet's statistics below 10 images a class, or below
+                              1,000 images
+    refit                     below 3,000 images in all, where no split "val" is held out: what
+                              ships learns from the held-out images, too
+    weights                   averaged with those after the probe (WiSE-FT, 0.7) below 1,000 images
     sampling                  by the root of a class's size, where the largest class has more
                               than 3 times the images of the smallest
     ========================  =================================================================
 
-    With ``minutes`` it gives up, in this order and only as far as it must: half of the epochs,
-    image size down to 128, Lite2, and the other epochs down to one. A ``network`` that is named
-    stays; ``step`` is then taken for one of it.
+    With ``minutes`` it gives up, in this order and only as far as it must: half of the epochs, the
+    refit, image size down to 128, Lite2, and the other epochs down to one. A ``network`` that is
+    named stays; ``step`` is then taken for one of it.
     """
     usual = network or (LARGE_NETWORK if step.device == "cuda" else NETWORK)
     smallest = network or NETWORK
     epochs = next((number for most, number in EPOCHS if facts.images < most), FEWEST_EPOCHS)
-    best = _recipe(facts, seed, usual, SIZES[0], epochs)
+    refit = facts.all_images < MOST_REFITTED and not facts.own_split
+    best = _recipe(facts, seed, usual, SIZES[0], epochs, refit=refit)
     if minutes is None:
         return best
     allowed = 60 * minutes * SPARE
-    for offered, size, fewest in _offers(usual, smallest, epochs):
+    for offered, size, fewest, again in _offers(usual, smallest, epochs, refit=refit):
         for number in range(epochs, fewest - 1, -1):
-            found = _recipe(facts, seed, offered, size, number)
-            if estimate(found, facts, step) <= allowed:
+            found = _recipe(facts, seed, offered, size, number, refit=again)
+            if estimate(found, facts, step).total <= allowed:
                 return found
     return _recipe(facts, seed, smallest, SIZES[-1], 1)
 
 
-def _offers(network: str, smallest: str, epochs: int) -> Sequence[tuple[str, int, int]]:
-    """Networks, image sizes and the fewest epochs, in the order in which they are tried."""
+def _offers(
+    network: str, smallest: str, epochs: int, *, refit: bool
+) -> Sequence[tuple[str, int, int, bool]]:
+    """Networks, image sizes, the fewest epochs and refits, in the order in which they are tried."""
     half = max(1, epochs // 2)
-    offers = [(network, size, half) for size in SIZES]
-    offers += [(smallest, size, half) for size in SIZES if network != smallest]
-    return [*offers, (smallest, SIZES[-1], 1)]
+    offers = [(network, SIZES[0], half, refit)]
+    offers += [(network, size, half, False) for size in SIZES]
+    offers += [(smallest, size, half, False) for size in SIZES if network != smallest]
+    return [*offers, (smallest, SIZES[-1], 1, False)]
 
 
-def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> float:
-    """Seconds that the training and the export take."""
+class Estimate(NamedTuple):
+    """Seconds that a training takes: its epochs, and the probe before and the export after them.
+
+    And those of its refit, 0 where it has none.
+    """
+
+    epochs: float
+    probe: float
+    export: float
+    again: float = 0.0  # the epochs of the refit
+    again_export: float = 0.0  # its probe, too
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return sum(self)
+
+
+def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> Estimate:
+    """What a training by ``recipe`` takes."""
     how, sizes = recipe.optimisation, recipe.augmentation
-    trained = sum(
-        facts.images * step.image(recipe.backbone, sizes.grown(epoch, how.epochs).image_size)
+    each = sum(
+        step.image(recipe.backbone, sizes.grown(epoch, how.epochs).image_size)
         for epoch in range(how.epochs)
     )
     factor = _work(recipe.backbone, recipe.export.image_size)
     # A forward pass, on the processor even where a GPU trains.
     answered = step.load + PROBE * step.compute * factor
-    probed = how.linear_probe_epochs * facts.images * answered
     judged = how.epochs * min(facts.held_out, CURVE_IMAGES) * PROBE * step.compute * factor
     calibrated = 2 * min(recipe.export.calibration_images, facts.images)
     exported = (facts.images + calibrated + 3 * facts.held_out) * answered
-    return trained + probed + judged + exported + FIXED_SECONDS
+    probed = how.linear_probe_epochs * answered
+    first = Estimate(facts.images * each + judged, facts.images * probed, exported + FIXED_SECONDS)
+    if not recipe.data.refit:
+        return first
+    # It is judged by all images, in float and in int8.
+    exported = (3 * facts.all_images + calibrated) * answered + FIXED_SECONDS
+    again = facts.all_images * probed + exported
+    return first._replace(again=facts.all_images * each, again_export=again)
 
 
 CURVE_IMAGES = 200  # held-out images, at most, that are answered after each epoch
 FIXED_SECONDS = 20.0  # the graph is written, loaded and tested
 
 
-def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int) -> Recipe:
+def _recipe(
+    facts: DatasetFacts, seed: int, network: str, size: int, epochs: int, *, refit: bool = False
+) -> Recipe:
     counts = sorted(facts.counts)
     usual, images = counts[len(counts) // 2], facts.images
     few, many = usual < 10, images > 20_000
@@ -150,6 +191,7 @@ def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int
         name=facts.name,
         seed=seed,
         backbone=network,
+        data=Data(refit=refit),
         augmentation=Augmentation(
             image_size=size,
             initial_image_size=max(96, 16 * round(size / 24)) if epochs >= 8 else None,
@@ -167,8 +209,9 @@ def _recipe(facts: DatasetFacts, seed: int, network: str, size: int, epochs: int
             linear_probe_epochs=min(epochs, 8 if few else 1 if many else 2),
             layer_decay=0.9 if many else 0.75,
             frozen_stages=5 if few else 0 if many else 3,
-            frozen_batch_norm=few,
+            frozen_batch_norm=few or images < 1_000,
             class_balance=0.5 if balanced else 0.0,
+            wise_ft_alpha=0.7 if images < 1_000 else 1.0,
         ),
         export=Export(image_size=32 * round(size * 8 / 7 / 32), known_quantile=0.025),
     )

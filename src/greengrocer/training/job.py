@@ -1,17 +1,18 @@
 """One training: what is to be trained, from what, to where, and the files of its stages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.training.learning.checkpoint import TeacherId, names_digest, read_state
+from greengrocer.training.learning.course import TimeLimit
 from greengrocer.training.learning.fit import Fitted, begun_precision, fit, origin_of
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
 from greengrocer.training.recipe import Recipe
 
-HOLD_OUT = "holdout"  # the one fit of a training without folds
+HOLD_OUT = "holdout"  # the first fit of a training without folds, and often its only one
 REFIT = "refit"  # the fit to all images: it has seen what the other stages are judged by
 
 
@@ -21,7 +22,10 @@ def fold_stage(fold: int, folds: int) -> str:
 
 
 class TrainingJob(NamedTuple):
-    """``teachers`` are the outs of earlier trainings, whose checkpoints lie beside them."""
+    """``teachers`` are the outs of earlier trainings, whose checkpoints lie beside them.
+
+    ``limits`` are those of its stages, of a training without folds.
+    """
 
     recipe: Recipe
     data: Path
@@ -30,11 +34,17 @@ class TrainingJob(NamedTuple):
     threads: int
     teachers: tuple[Path, ...] = ()
     precision: Precision | None = None  # of fits that have not begun; None: they choose
+    limits: Mapping[str, TimeLimit] = {}
 
     @property
     def kept_attempts(self) -> Path:
-        """Where the gate keeps what it has found."""
+        """Where the gate keeps what it has found of the network that ships."""
         return self.out.with_name(f"{self.out.name}.gate.npz")
+
+    @property
+    def judged_attempts(self) -> Path:
+        """Where it keeps what it has found of a first network that does not ship."""
+        return self.out.with_name(f"{self.out.name}.judged.gate.npz")
 
     def fit(
         self,
@@ -42,10 +52,12 @@ class TrainingJob(NamedTuple):
         taxonomy: Taxonomy,
         pictures: Sequence[LabelledImage],
         judged: Sequence[LabelledImage] = (),
+        epochs: int | None = None,
     ) -> Fitted:
         """Fit to ``pictures``, taught by the teachers' networks of the same stage.
 
-        Some of the ``judged`` images are answered after each epoch.
+        Some of the ``judged`` images are answered after each epoch. Without a number of
+        ``epochs``, they are those of the recipe.
         A teacher of the same stage has seen the same images, and none that are held out.
         Raises UsageError where a teacher has not come so far, or split the images otherwise.
         """
@@ -61,6 +73,8 @@ class TrainingJob(NamedTuple):
             teacher,
             self.precision,
             judged,
+            self.limits.get(stage),
+            epochs,
         )
 
     def check(
@@ -91,6 +105,11 @@ class TrainingJob(NamedTuple):
         checkpoints = [checkpoint(out, stage) for out in self.teachers]
         classes = len(taxonomy.classes)
         return Teacher(checkpoints, self.recipe, classes, self.device, names_digest(pictures))
+
+
+def judged_path(out: Path) -> Path:
+    """Where the bundle of a first fit lies until the report on it is written (data.refit)."""
+    return out.with_name(f"{out.name}.judged")
 
 
 def checkpoint(out: Path, stage: str) -> Path:

@@ -24,13 +24,15 @@ from greengrocer.training.choose import (
     LARGE_NETWORK,
     NETWORK,
     DatasetFacts,
+    Estimate,
     StepCost,
     choose_recipe,
     estimate,
 )
 from greengrocer.training.data.splits import Splits, draw_held_out
 from greengrocer.training.durable import replace_durably
-from greengrocer.training.job import HOLD_OUT, checkpoint
+from greengrocer.training.job import HOLD_OUT, REFIT, checkpoint, judged_path
+from greengrocer.training.learning.course import TimeLimit
 from greengrocer.training.learning.fit import spoken
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.measured_step import Way, Work, fastest_way, measure
@@ -38,6 +40,7 @@ from greengrocer.training.recipe import Recipe, as_toml, read_recipe
 from greengrocer.training.train import train
 
 SEED = 7
+OWN_SPLIT = "the split val"
 EXAMPLES = 5  # of a problem, and of the smallest classes
 MOST_CHOICES = 3  # a step of the chosen recipe is measured, which may change the choice
 
@@ -67,10 +70,14 @@ class Asked(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """The bundle, and the images that were held out."""
+    """The bundle, the images that were held out, and the bundle that they can judge.
+
+    ``judged`` is ``bundle`` itself but where that has learned from the held-out images as well.
+    """
 
     bundle: Path
     held_out: Dataset
+    judged: Path
 
 
 def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
@@ -93,14 +100,14 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
     )
     splits = split(report, _seed(asked), _earlier(asked.out, report) if begun else {})
     held_out = Dataset(splits.taxonomy, splits.held_out)
-    if finished and begun and not (asked.out / "report" / "index.html").exists():
-        return Trained(asked.out, held_out)  # it was stopped before the report
+    if finished and begun and not _reported(asked.out):
+        return _trained(asked.out, held_out)  # it was stopped before the report
     if finished:
         raise UsageError(
             f"{asked.out} is a finished bundle: `greengrocer serve --bundle {asked.out}` serves "
             "it; to train again delete it and the checkpoints beside it, or name another --out"
         )
-    recipe, precision = _recipe(asked, splits, say, begun=begun)
+    recipe, precision, limits = _recipe(asked, splits, say, begun=begun)
     if not (begun and hold_out_path(asked.out).is_file()):
         _write_hold_out(asked.out, report, splits)
     train(
@@ -111,8 +118,21 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
         splits=splits,
         command=asked.command,
         precision=precision,
+        limits=limits,
     )
-    return Trained(asked.out, held_out)
+    return _trained(asked.out, held_out)
+
+
+def _trained(out: Path, held_out: Dataset) -> Trained:
+    refitted = read_recipe(recipe_path(out)).data.refit
+    return Trained(out, held_out, judged_path(out) if refitted else out)
+
+
+def _reported(out: Path) -> bool:
+    """Whether nothing is left to do: the report is written, and what it judged has gone."""
+    if not (out / "report" / "index.html").exists():
+        return False
+    return not (read_recipe(recipe_path(out)).data.refit and judged_path(out).is_dir())
 
 
 def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) -> Splits:
@@ -130,7 +150,7 @@ def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) 
     digests = {image.path: image.digest for image in report.images}
     images = [LabelledImage(each.path, each.label, digests[each.path]) for each in learned.images]
     if any(each.split == "val" for each in learned.images):
-        origin = "the split val"
+        origin = OWN_SPLIT
         held = {each.path for each in learned.images if each.split == "val"}
     else:
         held, origin = _chosen(report, images, seed)
@@ -173,7 +193,8 @@ def facts_of(splits: Splits, name: str) -> DatasetFacts:
     counts = Counter(image.label for image in splits.training)
     each = tuple(counts[label] for label in range(len(splits.taxonomy.classes)))
     hierarchy = splits.taxonomy.coarse is not None
-    return DatasetFacts(slug(name), each, len(splits.held_out), hierarchy)
+    own_split = splits.origin == OWN_SPLIT
+    return DatasetFacts(slug(name), each, len(splits.held_out), hierarchy, own_split)
 
 
 def slug(name: str) -> str:
@@ -203,11 +224,12 @@ def _earlier(out: Path, report: Report) -> dict[Path, str]:
 
 def _recipe(
     asked: Asked, splits: Splits, say: Callable[[str], None], *, begun: bool
-) -> tuple[Recipe, Precision | None]:
+) -> tuple[Recipe, Precision | None, dict[str, TimeLimit]]:
     """The recipe that a stopped run began with, else one that is chosen and written now.
 
-    And the precision in which a step is fastest; None where the run has begun in one. PyTorch is
-    left with as many threads as are fastest now.
+    And the precision in which a step is fastest, None where the run has begun in one; and the time
+    that each stage has, with ``--minutes``. PyTorch is left with as many threads as are
+    fastest now.
     """
     path = recipe_path(asked.out)
     if begun:
@@ -223,9 +245,10 @@ def _recipe(
                 "another --out"
             )
         say(f"going on with the training that was stopped, by its recipe {path}")
-        way, _, _ = fastest_way(_work(asked, splits))
+        way, step, _ = fastest_way(_work(asked, splits))
         torch.set_num_threads(way.threads)
-        return recipe, None
+        facts = facts_of(splits, asked.out.name)
+        return recipe, None, _limits(asked, estimate(recipe, facts, step))
     chosen = _choose(asked, splits)
     for line in _told(chosen, splits, asked):
         say(line)
@@ -235,7 +258,19 @@ def _recipe(
     unfinished.write_text(told, encoding="utf-8")
     replace_durably(unfinished, path)
     say(f"  recipe    {path}")
-    return chosen.recipe, chosen.way.precision
+    planned = estimate(chosen.recipe, chosen.facts, chosen.step)
+    return chosen.recipe, chosen.way.precision, _limits(asked, planned)
+
+
+def _limits(asked: Asked, planned: Estimate) -> dict[str, TimeLimit]:
+    """The time of each stage; empty without ``--minutes``."""
+    if asked.minutes is None:
+        return {}
+    end, rest = asked.began + 60 * asked.minutes, planned.export + planned.again_export
+    return {
+        HOLD_OUT: TimeLimit(end, planned.epochs, rest, planned.again / planned.epochs),
+        REFIT: TimeLimit(end, planned.again, planned.again_export),
+    }
 
 
 class Chosen(NamedTuple):
@@ -319,12 +354,14 @@ def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:
     recipe, facts, step = chosen.recipe, chosen.facts, chosen.step
     how, export, left = recipe.optimisation, recipe.export, asked.minutes_left()
     sampling = ", those of small classes more often" if how.class_balance else ""
-    seconds = estimate(recipe, facts, step)
+    seconds = estimate(recipe, facts, step).total
     each = step.image(recipe.backbone, recipe.augmentation.image_size) * how.batch_size
     frozen = f"; its first {how.frozen_stages} stages stay as they are" if how.frozen_stages else ""
     yield "The plan:"
     yield f"  train     {facts.images:,} images{sampling}"
     yield f"  hold out  {facts.held_out:,} images, to judge and to calibrate by ({splits.origin})"
+    if recipe.data.refit:
+        yield f"  then      train once more, on all {facts.all_images:,} images: that one ships"
     yield f"  network   {recipe.backbone}, {_learned(recipe)}{frozen}"
     yield f"  size      {recipe.augmentation.image_size} pixels, in use {export.image_size}"
     yield f"  epochs    {how.epochs}; each goes through all images, {how.batch_size} a step"

@@ -40,8 +40,8 @@ class Folds(NamedTuple):
 class Plan(NamedTuple):
     """``fits`` has the images of each fit by its stage; the last is the one that ships.
 
-    ``held_out`` are images that the shipped network is judged by; with ``folds``, all. ``origin``
-    says, for the provenance, what trains and what is answered unseen.
+    ``held_out`` are images that the network of the first fit is judged by; with ``folds``, all.
+    ``origin`` says, for the provenance, what trains and what is answered unseen.
     """
 
     taxonomy: Taxonomy
@@ -55,6 +55,14 @@ class Plan(NamedTuple):
         """The images that train the network that ships."""
         return list(self.fits.values())[-1]
 
+    def judged(self) -> "Plan":
+        """The plan of its first fit alone: whatever is held out judges it."""
+        training = self.fits[HOLD_OUT]
+        counted = {"pictures": len(training)}
+        origin = {key: value for key, value in self.origin.items() if key != "out_of_fold"}
+        origin |= {"training": self.origin["training"] | counted}
+        return self._replace(fits={HOLD_OUT: training}, origin=origin | _held_out(self.held_out))
+
 
 def plan(job: TrainingJob, folds: int | None, splits: Splits | None = None) -> Plan:
     """Read the data and decide; every image has been read, and has its digest.
@@ -67,11 +75,19 @@ def plan(job: TrainingJob, folds: int | None, splits: Splits | None = None) -> P
 def _holding_out(job: TrainingJob, splits: Splits | None) -> Plan:
     taxonomy, training, held_out, source = splits or read_splits(job.data, job.recipe)
     if splits is None:
-        everything = read_all([*training, *held_out], job.threads)
-        training, held_out = everything[: len(training)], everything[len(training) :]
-    origin = _trained_on(job, training)
-    origin["held_out"] = {"split": source, "pictures": len(held_out)}
-    return Plan(taxonomy, {HOLD_OUT: training}, held_out, origin)
+        read = read_all([*training, *held_out], job.threads)
+        training, held_out = read[: len(training)], read[len(training) :]
+    if not job.recipe.data.refit:
+        origin = _trained_on(job, training) | _held_out(held_out, source)
+        return Plan(taxonomy, {HOLD_OUT: training}, held_out, origin)
+    everything = [*training, *held_out]
+    origin = _trained_on(job, everything)
+    origin["out_of_fold"] = {"folds": 1, "pictures": len(held_out)}
+    return Plan(taxonomy, {HOLD_OUT: training, REFIT: everything}, held_out, origin)
+
+
+def _held_out(held_out: Pictures, source: str = "images of the same") -> dict[str, Any]:
+    return {"held_out": {"split": source, "pictures": len(held_out)}}
 
 
 def _in_folds(job: TrainingJob, count: int) -> Plan:

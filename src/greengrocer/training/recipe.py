@@ -5,9 +5,9 @@ import sys
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
@@ -26,6 +26,11 @@ class Data(Part):
     """Which images the recipe may train on and hold out; never the split "test"."""
 
     splits: tuple[Literal["train", "val"], ...] = ("train",)
+    refit: bool = Field(
+        False,
+        description="whether the model that ships is a second one, which learns from the held-out "
+        "images as well, once they have judged and calibrated the first; folds always do so",
+    )
 
     @field_validator("splits")
     @classmethod
@@ -57,7 +62,7 @@ class Augmentation(Part):
         0.1, ge=0, le=1, description="probability of blur, noise or JPEG artefacts"
     )
 
-    def grown(self, epoch: int, epochs: int) -> "Augmentation":
+    def grown(self, epoch: float, epochs: int) -> "Augmentation":
         """The same with the ``image_size`` of ``epoch``, counted from 0: it grows evenly.
 
         Small crops teach the coarse features for less (Tan and Le, EfficientNetV2, ICML 2021). The
@@ -104,9 +109,22 @@ class Optimisation(Part):
         description="0: images are drawn as they are; 1: each class as often; 0.5: by the root of "
         "its size",
     )
+    wise_ft_alpha: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the trained weights in what ships; the rest are those after the "
+        "linear probe (WiSE-FT)",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 on a GPU, or on a processor that has it"
     )
+
+    @model_validator(mode="after")
+    def _averaged_with_a_probe(self) -> Self:
+        if self.wise_ft_alpha < 1 and not self.linear_probe_epochs:
+            raise ValueError("a wise_ft_alpha below 1 needs linear_probe_epochs")
+        return self
 
 
 class Distillation(Part):

@@ -35,7 +35,7 @@ from greengrocer.training.release.finish import Calibration, Exported, geometry_
 from greengrocer.training.release.goldens import GOLDENS
 from greengrocer.training.release.quantise import quantise
 
-COPIES = 4  # of a weight in a checkpoint: itself, its average, and two moments of its gradient
+COPIES = 5  # of a weight in a checkpoint: itself, averaged, probed, two moments of its gradient
 FLOAT_BYTES = 4
 MARGIN = 50_000_000  # bytes: the answers of folds, a log
 

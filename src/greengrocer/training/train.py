@@ -1,10 +1,11 @@
 """From labelled images and a recipe to a bundle: fit, export, quantise, calibrate, save."""
 
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -18,8 +19,16 @@ from greengrocer.networks.weights import Halves, prototypes_to_float16
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.bundling import Finished, write_bundle
 from greengrocer.training.data.splits import Splits
-from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
+from greengrocer.training.job import (
+    HOLD_OUT,
+    REFIT,
+    TrainingJob,
+    checkpoint,
+    fold_stage,
+    judged_path,
+)
 from greengrocer.training.learning.checkpoint import TeacherId
+from greengrocer.training.learning.course import TimeLimit
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision, choose_precision
 from greengrocer.training.out_of_fold import FoldAnswers, out_of_fold
@@ -50,6 +59,7 @@ def train(
     splits: Splits | None = None,
     command: str = "the same training",
     precision: Precision | None = None,
+    limits: Mapping[str, TimeLimit] | None = None,
 ) -> Path:
     """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
 
@@ -61,6 +71,8 @@ def train(
 
     ``splits`` are the images where they have been read and split already; without folds.
     ``precision`` is what was found to be the fastest; without it, recipe and processor decide.
+    Where the epochs of a stage would end too late for its limit of ``limits``, there are fewer;
+    without folds.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -69,19 +81,8 @@ def train(
     Raises UsageError for whatever is wrong with ``out``, ``device``, the data or the result; before
     the first step for all that can be known by then.
     """
-    check_new(out)
-    if bool(teachers) != bool(recipe.distillation.weight):
-        raise UsageError(
-            "--teacher and a distillation.weight above 0 in the recipe need each other: give both, "
-            "or neither"
-        )
-    make_backbone(recipe.backbone)  # refused before the images are read
-    target = choose_device(device)
-    stages = (HOLD_OUT,) if folds is None else (*_fold_stages(folds), REFIT)
-    check_writable(out, stages)
-    threads = usable_processors()
-    torch.set_num_threads(min(torch.get_num_threads(), threads))
-    job = TrainingJob(recipe, data, out, target.type, threads, tuple(teachers))
+    stages = _stages(recipe, folds)
+    job = _job(recipe, data, out, device, stages, teachers)._replace(limits=limits or {})
     planned = plan(job, folds, splits)
     candidates = _candidates(planned, goldens)
     taught = {
@@ -93,10 +94,12 @@ def train(
     job = job._replace(precision=precision or _precision(job, stages))
     rehearse(job, planned, shipped, candidates)
     with _kept(job, stages, command):
-        if answers is None:
-            finished = _train_holding_out(job, planned)
+        if answers is not None:
+            finished = _train_in_folds(job, planned, answers)
+        elif recipe.data.refit:
+            finished = _train_twice(job, planned, taught[HOLD_OUT], candidates)
         else:
-            finished = _train_on_all(job, planned, answers)
+            finished = _train_holding_out(job, planned).finished
         write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
     return out
 
@@ -106,8 +109,35 @@ def _precision(job: TrainingJob, stages: Sequence[str]) -> Precision:
     return choose_precision(asked, job.device, job.begun(stages))
 
 
-def _fold_stages(folds: int) -> list[str]:
-    return [fold_stage(fold, folds) for fold in range(folds)]
+def _job(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    device: str,
+    stages: Sequence[str],
+    teachers: Sequence[Path],
+) -> TrainingJob:
+    """Check all that can be known before the images are read, and say what is to be done."""
+    check_new(out)
+    if bool(teachers) != bool(recipe.distillation.weight):
+        raise UsageError(
+            "--teacher and a distillation.weight above 0 in the recipe need each other: give both, "
+            "or neither"
+        )
+    make_backbone(recipe.backbone)
+    target = choose_device(device)
+    check_writable(out, stages)
+    if HOLD_OUT in stages and REFIT in stages and not checkpoint(out, HOLD_OUT).exists():
+        check_new(judged_path(out))  # a run that goes on writes it anew
+    threads = usable_processors()
+    torch.set_num_threads(min(torch.get_num_threads(), threads))
+    return TrainingJob(recipe, data, out, target.type, threads, tuple(teachers))
+
+
+def _stages(recipe: Recipe, folds: int | None) -> tuple[str, ...]:
+    if folds is None:
+        return (HOLD_OUT, REFIT) if recipe.data.refit else (HOLD_OUT,)
+    return (*(fold_stage(fold, folds) for fold in range(folds)), REFIT)
 
 
 def _answers(
@@ -121,37 +151,81 @@ def _answers(
     return FoldAnswers(path, job.recipe, planned.folds, teachers)
 
 
-def _train_holding_out(job: TrainingJob, planned: Plan) -> Finished:
-    """One fit, judged and calibrated on images that it did not see."""
-    recipe, taxonomy = job.recipe, planned.taxonomy
-    fitted = job.fit(HOLD_OUT, taxonomy, planned.shipped, planned.held_out)
+class Judged(NamedTuple):
+    """A network that was judged by images which it did not see, and the rung of the gate."""
+
+    finished: Finished
+    rung: int
+    epochs: int
+
+
+def _train_holding_out(job: TrainingJob, planned: Plan, source: str = "held_out") -> Judged:
+    """One fit, judged and calibrated on images that it did not see.
+
+    The names of the metrics begin with ``source``.
+    """
+    recipe, taxonomy, training = job.recipe, planned.taxonomy, planned.fits[HOLD_OUT]
+    fitted = job.fit(HOLD_OUT, taxonomy, training, planned.held_out)
     network, weights = published(fitted.network, recipe)
-    exporter = Exporter(network, planned.shipped, recipe, job.kept_attempts)
-    _, attempts = exporter.climb(planned.held_out, costs_too_much)
+    kept = job.judged_attempts if REFIT in planned.fits else job.kept_attempts
+    exporter = Exporter(network, training, recipe, kept)
+    rung, attempts = exporter.climb(planned.held_out, costs_too_much)
     exported = exporter.finish(attempts[-1].backbone)
     raw = exporter.answer(exported, planned.held_out)
     shipped = exported.backbone.precision
-    calibration = calibrate(raw, taxonomy.coarse_of, recipe, "held_out", shipped)
-    return _finished(job, planned, fitted, weights, exported, calibration, told(attempts))
+    calibration = calibrate(raw, taxonomy.coarse_of, recipe, source, shipped)
+    tried = told(attempts)
+    finished = _finished(job, planned, fitted, weights, exported, calibration, tried)
+    return Judged(finished, rung, fitted.epochs)
 
 
-def _train_on_all(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Finished:
+def _train_twice(
+    job: TrainingJob, planned: Plan, teachers: Sequence[TeacherId], candidates: Sequence[Path]
+) -> Finished:
+    """A fit that the held-out images judge and calibrate, then one to all images, which ships.
+
+    The bundle of the first is kept for the report on the held-out images.
+    """
+    judged = _train_holding_out(job, planned, "out_of_fold")
+    path = judged_path(job.out)
+    if path.exists():
+        shutil.rmtree(path)  # a run that was stopped wrote it
+    write_bundle(job.recipe, planned.judged(), judged.finished, teachers, candidates, path, replay)
+    tqdm.write(f"learning from all {len(planned.shipped):,} images, the held-out ones as well")
+    calibration, tried = judged.finished.calibration, judged.finished.quantisation["attempts"]
+    fitted = job.fit(REFIT, planned.taxonomy, planned.shipped, epochs=judged.epochs)
+    shown = fitted._replace(curve=tuple(judged.finished.curve))
+    return _all_fitted(job, planned, shown, calibration, judged.rung, tried)
+
+
+def _train_in_folds(job: TrainingJob, planned: Plan, answers: FoldAnswers) -> Finished:
     """A fit for each fold to calibrate by, then one to all images, which ships."""
-    recipe, pictures = job.recipe, planned.shipped
     pooled = out_of_fold(job, planned, answers)
     coarse_of, precision = planned.taxonomy.coarse_of, LADDER[answers.rung].precision
-    calibration = calibrate(pooled, coarse_of, recipe, "out_of_fold", precision)
-    fitted = job.fit(REFIT, planned.taxonomy, pictures)
-    network, weights = published(fitted.network, recipe)
-    exporter = Exporter(network, pictures, recipe, job.kept_attempts)
+    calibration = calibrate(pooled, coarse_of, job.recipe, "out_of_fold", precision)
+    fitted = job.fit(REFIT, planned.taxonomy, planned.shipped)
+    return _all_fitted(job, planned, fitted, calibration, answers.rung, answers.tried)
+
+
+def _all_fitted(
+    job: TrainingJob,
+    planned: Plan,
+    fitted: Fitted,
+    calibration: Calibration,
+    rung: int,
+    tried: Sequence[Mapping[str, Any]],
+) -> Finished:
+    """What ships of a network that was fitted to all images; the gate goes on from ``rung``."""
+    network, weights = published(fitted.network, job.recipe)
+    exporter = Exporter(network, planned.shipped, job.recipe, job.kept_attempts)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
-    _, attempts = exporter.climb(pictures, agree_too_little, answers.rung)
+    _, attempts = exporter.climb(planned.shipped, agree_too_little, rung)
     exported, found = exporter.finish(attempts[-1].backbone), attempts[-1].found
     if exported.backbone.precision != "float32":
         name = f"refit_{exported.backbone.precision}_agreement"
         calibration.metrics[name] = found.agreement
-    tried = told(attempts) | {"out_of_fold": answers.tried}
-    return _finished(job, planned, fitted, weights, exported, calibration, tried)
+    noted = told(attempts) | {"out_of_fold": tried}
+    return _finished(job, planned, fitted, weights, exported, calibration, noted)
 
 
 def _finished(

@@ -118,6 +118,8 @@ def trained_on(manifest: Manifest) -> str:
     said = f"{training['split']} ({training.get('pictures', 'unknown')} images)"
     if "split" in held_out:
         said += f"; temperature and threshold were set on {held_out['split']}"
+    elif folded.get("folds") == 1:
+        said += "; temperature and threshold were set on images that a first model had not seen"
     elif "folds" in folded:
         said += f"; temperature and threshold were set out of {folded['folds']} folds of it"
     return said

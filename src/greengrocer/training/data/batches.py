@@ -20,19 +20,27 @@ AHEAD = 4  # batches, or as many as give each thread two images
 
 
 def training_batches(
-    pictures: Sequence[LabelledImage], recipe: Recipe, epoch: int, threads: int
+    pictures: Sequence[LabelledImage],
+    recipe: Recipe,
+    epoch: int,
+    threads: int,
+    position: float | None = None,
 ) -> Iterator[Batch]:
     """One epoch of (uint8 [N, 3, S, S], labels int64 [N]), shuffled; a last odd batch is dropped.
 
     An image's variant depends on the seed, the epoch and its place in ``pictures`` alone, so an
     epoch is the same whether or not the run was interrupted before it. Raises DatasetUnusable for
     an image that cannot be read.
+
+    The size of the images is that of ``position`` in the recipe's epochs, which is ``epoch`` where
+    it is not given.
     """
     labels = np.array([picture.label for picture in pictures])
     draw = np.random.default_rng((recipe.seed, epoch))
     order = drawn(labels, recipe.optimisation.class_balance, draw)
     size = min(recipe.optimisation.batch_size, len(pictures))
-    how = recipe.augmentation.grown(epoch, recipe.optimisation.epochs)
+    reached = epoch if position is None else position
+    how = recipe.augmentation.grown(reached, recipe.optimisation.epochs)
     chunks = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
 
     def load(index: int, turn: int) -> Pixels:

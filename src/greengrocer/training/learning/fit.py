@@ -25,6 +25,7 @@ from greengrocer.training.learning.checkpoint import (
     names_digest,
     read_state,
 )
+from greengrocer.training.learning.course import Course, TimeLimit
 from greengrocer.training.learning.curve import HeldOut
 from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.optimiser import rate_share, weight_groups
@@ -43,6 +44,7 @@ class Fitted(NamedTuple):
     network: Recogniser
     device: str
     precision: Precision
+    epochs: int
     curve: tuple[Point, ...] = ()
 
 
@@ -72,10 +74,12 @@ class Trainer:
         for module in self.frozen:
             module.requires_grad_(False)
         self.average = self._copied_weights()
+        self.probed: dict[str, torch.Tensor] = {}
         self.losses = Losses(how, taxonomy).to(device)
         self.optimiser = torch.optim.AdamW(
             weight_groups(self.network, how), weight_decay=how.weight_decay
         )
+        self.course = Course.of(recipe)
         self.epoch = 0
         self.step = 0
         self.curve: list[Point] = []
@@ -84,6 +88,8 @@ class Trainer:
         """Start the head from a linear probe, so that its errors do not distort the features."""
         loss = probe_head(self.network, self.losses, pictures, self.recipe, threads, self.precision)
         self.average = self._copied_weights()
+        if self.recipe.optimisation.wise_ft_alpha < 1:
+            self.probed = self._copied_weights()
         tqdm.write(f"the last layer is fitted (linear probe): loss {loss:.4f}")
 
     def train_epoch(self, pictures: Sequence[LabelledImage], threads: int) -> float:
@@ -91,8 +97,9 @@ class Trainer:
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.epoch)
         self.train_mode()
         total, count = 0.0, 0
-        batches = training_batches(pictures, self.recipe, self.epoch, threads)
-        label = f"epoch {self.epoch + 1}/{self.recipe.optimisation.epochs}"
+        position = self.course.at(self.epoch)
+        batches = training_batches(pictures, self.recipe, self.epoch, threads, position)
+        label = f"epoch {self.epoch + 1}/{self.course.epochs}"
         progress = Progress(batches, label, self.steps, unit="batch")
         for pixels, labels in progress:
             loss = self.train_batch(pixels.to(self.device), labels.to(self.device))
@@ -103,7 +110,8 @@ class Trainer:
 
     def train_batch(self, pixels: torch.Tensor, labels: torch.Tensor) -> float:
         """Take one step on uint8 ``pixels`` [N, 3, S, S]; returns the loss."""
-        share = rate_share(self.step, self.steps, self.recipe.optimisation)
+        position = self.course.at(self.step / self.steps)
+        share = rate_share(position * self.steps, self.steps, self.recipe.optimisation)
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * share
         how = self.recipe.distillation
@@ -123,9 +131,23 @@ class Trainer:
     def judge(self, loss: float, held_out: HeldOut) -> None:
         """Let the average answer the held-out images, and note the point of the curve."""
         network = Recogniser(self.recipe.backbone, self.network.head.out_features)
-        network.load_state_dict(self.average)
+        network.load_state_dict(self.weights())
         right = held_out.right(network.to(self.device).eval(), self.device)
         self.curve.append(Point(self.epoch, loss, right, len(held_out)))
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """What ships: the average, drawn towards the weights after the probe.
+
+        That loses little where the images are alike, and gains where they are from elsewhere
+        (WiSE-FT: Wortsman et al., CVPR 2022).
+        """
+        alpha = self.recipe.optimisation.wise_ft_alpha
+        if alpha == 1:
+            return self.average
+        return {
+            name: self.probed[name].lerp(value, alpha) if value.is_floating_point() else value
+            for name, value in self.average.items()
+        }
 
     def train_mode(self) -> None:
         """Put the network in train mode, but for what the recipe freezes."""
@@ -156,10 +178,12 @@ class Trainer:
             **origin.state(),
             "epoch": self.epoch,
             "step": self.step,
+            "course": self.course.kept(),
             "precision": self.precision,
             "devices": self.devices,
             "network": self.network.state_dict(),
             "average": self.average,
+            "probed": self.probed,
             "curve": [tuple(point) for point in self.curve],
             "optimiser": self.optimiser.state_dict(),
         }
@@ -172,12 +196,13 @@ class Trainer:
     def resume(self, state: State) -> None:
         """Go on from what a checkpoint holds."""
         self.epoch, self.step = state["epoch"], state["step"]
+        self.course = Course.of(self.recipe, state)
         self.network.load_state_dict(state["network"])
-        self.average = state["average"]
+        self.average, self.probed = state["average"], state.get("probed", {})
         self.curve = [Point(*point) for point in state.get("curve", ())]
         self.optimiser.load_state_dict(state["optimiser"])
         before = list(state.get("devices", self.devices))
-        unfinished = self.epoch < self.recipe.optimisation.epochs
+        unfinished = self.epoch < self.course.epochs
         self.devices = list(dict.fromkeys(before + self.devices)) if unfinished else before
 
 
@@ -208,10 +233,14 @@ def fit(
     teacher: Teacher | None = None,
     precision: Precision | None = None,
     judged: Sequence[LabelledImage] = (),
+    limit: TimeLimit | None = None,
+    epochs: int | None = None,
 ) -> Fitted:
     """Train on ``pictures``, and return the averaged network.
 
-    Some of the ``judged`` images, which it does not see, are answered after each epoch.
+    Some of the ``judged`` images, which it does not see, are answered after each epoch. Where the
+    epochs would take longer than ``limit`` allows, there are fewer of them; ``epochs`` says how
+    many where they are not those of the recipe from the start.
 
     A ``teacher`` that is to leave the network's answers for other images honest must not have
     seen those either. Without a ``precision``, the recipe and the processor decide.
@@ -229,17 +258,37 @@ def fit(
     elif precision is None:
         precision = choose_precision(recipe.optimisation.precision, device)
     trainer = Trainer(recipe, taxonomy, steps, device, teacher, precision)
+    if epochs is not None and epochs != trainer.course.epochs:
+        trainer.course = trainer.course.shortened(0, epochs)
     if state is not None:
         trainer.resume(state)
         tqdm.write(f"resumed after epoch {trainer.epoch}")
     elif recipe.optimisation.linear_probe_epochs:
         trainer.probe(pictures, threads)
         trainer.save(checkpoint, origin)
-    unfinished = trainer.epoch < recipe.optimisation.epochs
-    size = recipe.export.image_size
-    held_out = HeldOut(judged, size, recipe.seed) if judged and unfinished else None
-    began, first = time.monotonic(), trainer.epoch
-    while trainer.epoch < recipe.optimisation.epochs:
+    _train_epochs(trainer, pictures, checkpoint, origin, threads, judged, limit)
+    trained = Recogniser(recipe.backbone, len(taxonomy.classes))
+    trained.load_state_dict(trainer.weights())
+    devices = " + ".join(trainer.devices)
+    epochs, curve = trainer.course.epochs, tuple(trainer.curve)
+    return Fitted(trained.eval(), devices, precision, epochs, curve)
+
+
+def _train_epochs(
+    trainer: Trainer,
+    pictures: Sequence[LabelledImage],
+    checkpoint: Path,
+    origin: Origin,
+    threads: int,
+    judged: Sequence[LabelledImage],
+    limit: TimeLimit | None,
+) -> None:
+    """Train the epochs that are left, each judged, saved and told."""
+    recipe, first, began = trainer.recipe, trainer.epoch, time.monotonic()
+    if first >= trainer.course.epochs:
+        return
+    held_out = HeldOut(judged, recipe.export.image_size, recipe.seed) if judged else None
+    while trainer.epoch < trainer.course.epochs:
         loss = trainer.train_epoch(pictures, threads)
         if not math.isfinite(loss):  # no later step would repair it
             raise UsageError(
@@ -248,26 +297,20 @@ def fit(
             )
         if held_out is not None:
             trainer.judge(loss, held_out)
+        now, before = time.monotonic(), trainer.course
+        unit = (now - began) / before.work(recipe, first, trainer.epoch)
+        if limit is not None:
+            trainer.course = limit.fitting(before, recipe, trainer.epoch, unit, now)
         trainer.save(checkpoint, origin)
-        spent = time.monotonic() - began
-        left = spent * _work(recipe, trainer.epoch) / _work(recipe, first, trainer.epoch)
+        left = unit * trainer.course.work(recipe, trainer.epoch)
         told = f", {trainer.curve[-1].told()}" if held_out is not None else ""
         told += f", {spoken(left)} of epochs left" if left else ""
         tqdm.write(f"epoch {trainer.epoch}: loss {loss:.4f}{told}")
-    trained = Recogniser(recipe.backbone, len(taxonomy.classes))
-    trained.load_state_dict(trainer.average)
-    devices = " + ".join(trainer.devices)
-    return Fitted(trained.eval(), devices, precision, tuple(trainer.curve))
-
-
-def _work(recipe: Recipe, first: int, end: int | None = None) -> float:
-    """The cost of the epochs from ``first`` to ``end``, which is not counted, in some unit.
-
-    Of a full-sized epoch, about half is in proportion to the pixels; decoding is not.
-    """
-    how, epochs = recipe.augmentation, recipe.optimisation.epochs
-    sizes = (how.grown(each, epochs).image_size for each in range(epochs)[first:end])
-    return sum(1 + (size / how.image_size) ** 2 for size in sizes)
+        if trainer.course.epochs < before.epochs:
+            tqdm.write(
+                f"  slower than planned: {trainer.course.epochs} epochs instead of "
+                f"{before.epochs}, to end in time"
+            )
 
 
 def spoken(seconds: float) -> str:

@@ -32,7 +32,7 @@ def weight_groups(network: Recogniser, how: Optimisation) -> list[dict[str, Any]
     return [*groups, {"params": network.head.parameters(), "peak": how.head_lr}]
 
 
-def rate_share(step: int, steps: int, how: Optimisation) -> float:
+def rate_share(step: float, steps: int, how: Optimisation) -> float:
     """Share of the peak rate at ``step``: linear warm-up, then half a cosine.
 
     ``steps`` is the number of steps in an epoch.

@@ -4,6 +4,7 @@ A random head would pull good features apart in its first steps, and what traini
 suffers most (Kumar et al., ICLR 2022).
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,8 @@ from greengrocer.training.learning.losses import Losses
 from greengrocer.training.learning.precision import Precision, autocast
 from greengrocer.training.recipe import Recipe
 
-PASSES = 20  # over the features
+PASSES = 20  # over the features, at least
+STEPS = 400  # at least: of few images, 20 passes would leave the head far from fitted
 BATCH = 256
 
 
@@ -36,9 +38,10 @@ def probe_head(
     random = torch.Generator().manual_seed(recipe.seed)
     how, head = recipe.optimisation, network.head
     optimiser = torch.optim.AdamW(head.parameters(), how.head_lr, weight_decay=how.weight_decay)
-    batches = PASSES * -(-len(labels) // BATCH)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, batches)
-    for _ in range(PASSES):
+    batches = math.ceil(len(labels) / BATCH)
+    passes = max(PASSES, math.ceil(STEPS / batches))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, passes * batches)
+    for _ in range(passes):
         total = 0.0
         order = torch.randperm(len(labels), generator=random).to(labels.device)
         for start in range(0, len(order), BATCH):

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, channels_last
 from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
+from greengrocer.training.learning.course import Course
 from greengrocer.training.recipe import Distillation, Recipe, read_back
 
 
@@ -64,7 +65,7 @@ def _load(
         raise UsageError(f"there is no {path}: train the teacher first, with the same --folds")
     state = read_state(path)
     recipe = read_back(state["recipe"])
-    if recipe is None or state["epoch"] < recipe.optimisation.epochs:
+    if recipe is None or state["epoch"] < Course.of(recipe, state).epochs:
         raise UsageError(f"{path} is from a training that has not ended, or from another version")
     if len(state["average"]["head.bias"]) != classes:
         raise UsageError(f"{path} is from a model of other classes")
