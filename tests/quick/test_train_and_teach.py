@@ -277,6 +277,11 @@ def test_data_that_cannot_be_used_is_refused_in_a_line(photos: Path, tmp_path: P
     (tmp_path / "one" / "empty").mkdir()  # a folder without images is no class
     with pytest.raises(DatasetUnusable, match="one class"):
         train_quick(tmp_path / "one", tmp_path / "out")
+    (tmp_path / "one" / "labels.csv").write_text("path,kind\n")
+    with pytest.raises(
+        DatasetUnusable, match=r"one class.*; its list cannot be used: labels\.csv: "
+    ):
+        train_quick(tmp_path / "one", tmp_path / "out")
     two = shutil.copytree(photos, tmp_path / "two")
     shutil.copy(of(two, "lime")[0], two / "plum" / "lime.jpg")
     with pytest.raises(DatasetUnusable, match="same image in two classes"):

@@ -18,6 +18,7 @@ from greengrocer.datasets.layouts.read import (
     read_collection,
     without,
 )
+from greengrocer.datasets.layouts.tables import UNUSABLE
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable
 from greengrocer.features.backbone import GEOMETRY, NAME, ORIGIN, backbone_bytes
@@ -175,7 +176,11 @@ def _check_classes(data: Path, training: Collection) -> None:
     if len(classes) < 2:
         what = "one class" if classes else "no image that can be read"
         where = " in the split train" if training.has_splits else ""
-        raise DatasetUnusable(f"{data} holds {what}{where}: training needs at least two classes")
+        lists = [name for note in training.notes if note.code == UNUSABLE for name in note.names]
+        told = f"; its list cannot be used: {lists[0]}" if lists else ""
+        raise DatasetUnusable(
+            f"{data} holds {what}{where}: training needs at least two classes{told}"
+        )
     counts = np.bincount([image.label for image in training.images], minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:

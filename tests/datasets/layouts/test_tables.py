@@ -297,3 +297,11 @@ def test_paths_that_lead_out_of_the_folder_are_told_once(tmp_path: Path, outside
     assert by_class(found) == {"a": ["1.jpg"], "b": ["2.jpg", "3.jpg"]}
     (note,) = (note for note in found.notes if note.code == "outside")
     assert note.text.startswith(f"2 paths lead out of the folder of the list, as {outside}/2.jpg")
+
+
+def test_a_list_beside_the_folder_around_the_classes(tmp_path: Path) -> None:
+    data = draw(tmp_path, "photos/fig/1.jpg", "photos/pear/2.jpg")
+    (data / "labels.csv").write_text("path,kind\n1.jpg,fig\n")
+    assert {"wrapper", "unusable-list"} <= codes(read_collection(data))
+    (data / "labels.csv").write_text("path,label\n1.jpg,fig\n")
+    assert {"wrapper", "unused-list"} <= codes(read_collection(data))

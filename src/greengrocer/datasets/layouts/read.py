@@ -106,11 +106,14 @@ def _from_folder(
             scan.notes += unusable_lists(folder, groups)
             return _from_tables(tables, scan, exclude, "table", folder, confined=confined)
     inner = unwrap(scan.top)
-    unusable = unusable_lists(inner, groups)
+    bases = [scan.top] if inner is scan.top else [scan.top, inner]
+    unusable = [note for folder in bases for note in unusable_lists(folder, groups)]
     _check_meant(inner, unusable)
     labels = read_folders(scan.top, order)
     taxonomy, images = number_classes(place, labels.images)
-    labels.notes += [*check_unused(inner, len(taxonomy.classes)), *unusable]
+    for folder in bases:
+        labels.notes += check_unused(folder, len(taxonomy.classes))
+    labels.notes += unusable
     return Collection(
         place,
         "folders",

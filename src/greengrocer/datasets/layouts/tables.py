@@ -14,6 +14,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.safe_text import MAX_NAME, one_line
 
 METADATA = ("metadata.jsonl", "metadata.csv")
+UNUSABLE = "unusable-list"  # the code of a note
 LOOKED_AT = 20  # rows whose files must not all be missing
 
 
@@ -87,7 +88,7 @@ def unusable_lists(base: Folder, others: Sequence[Path] = ()) -> list[Note]:
     files = f"{len(found)} files look like lists" if len(found) > 1 else "a file looks like a list"
     text = f"{files} of images, but cannot be used"
     todo = "a list needs the columns path and label; if it is none, leave it so"
-    return [Note("unusable-list", text, tuple(found), todo)]
+    return [Note(UNUSABLE, text, tuple(found), todo)]
 
 
 def _tables(base: Folder) -> tuple[list[Path], list[Path]]:
