@@ -74,6 +74,7 @@ def test_photos_become_a_bundle_and_a_report(
     assert recipe == read_recipe(Path("runs/photos.recipe.toml"))
     page = (bundle / "report" / "index.html").read_text()
     assert "How it learned" in page
+    assert f"The one that ships, {read_manifest(bundle).version}, has learned" in page
     manifest = read_manifest(bundle)
     assert manifest.provenance["curve"] == [point._asdict() for point in CURVE]
     assert manifest.provenance["training"]["pictures"] == 12

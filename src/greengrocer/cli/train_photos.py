@@ -53,6 +53,14 @@ def _report(trained: "Trained") -> None:
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, threads)
     pipeline.observer = None
+    refitted = trained.judged != trained.bundle
+    note = ""
+    if refitted:
+        shipped = load_bundle(trained.bundle).manifest
+        note = (
+            f"This is the first model. The one that ships, {shipped.version}, has learned from "
+            "these images as well."
+        )
     run = Run(
         manifest=bundle.manifest,
         split=None,
@@ -62,6 +70,7 @@ def _report(trained: "Trained") -> None:
         evaluation=found,
         stopwatch=stopwatch,
         overlap=overlap,
+        note=note,
     )
     page = write_report(run, trained.bundle / "report")
     scores = found.scores
@@ -70,6 +79,6 @@ def _report(trained: "Trained") -> None:
         f"{100 * scores.fine_top1:.1f} % of {scores.n:,} held-out images are right "
         f"(95 % interval {100 * low:.0f} to {100 * high:.0f}); the report is {page}"
     )
-    if trained.judged != trained.bundle:
+    if refitted:
         shutil.rmtree(trained.judged)  # it is no longer needed
         say("the model that ships has learned from the held-out images as well")

@@ -53,6 +53,7 @@ class Run:
     unknown: Floats | None = None  # known scores [M] of images that show nothing known
     robustness: Robustness | None = None
     overlap: TrainingOverlap = field(default_factory=TrainingOverlap)
+    note: str = ""  # a sentence for the page's head
 
     @cached_property
     def predicted(self) -> ClassIds:

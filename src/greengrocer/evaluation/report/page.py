@@ -57,5 +57,6 @@ def render(run: Run) -> str:
         source=escape(source(run)),
         classes=f"{len(manifest.classes)} classes{coarse}",
         training=escape(trained_on(manifest)),
+        note=escape(run.note),
         body="\n".join(body),
     )
