@@ -158,6 +158,13 @@ def test_flags_that_choose_a_recipe_do_not_go_with_one(
     assert "--minutes and --seed choose a recipe" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seed", ["-1", "1.5", "many", str(2**32), "9" * 5000])
+def test_a_seed_is_a_whole_number(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "photos", "--quick", f"--seed={seed}"])
+    assert "is not a whole number from 0" in capsys.readouterr().err
+
+
 def test_one_class_is_refused_in_a_line(
     photos: Path, fits: list[Recipe], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -53,7 +53,7 @@ def register(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=_seed,
         metavar="N",
         help="seed of what is drawn: first weights, order and crops of the images, folds; what is "
         "held out hangs on the images, but where those of a class are all alike (default: 7)",
@@ -214,6 +214,13 @@ def _minutes(text: str) -> float:
         value = 0.0
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text) if text.isdecimal() and len(text) < 11 else -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
     return value
 
 

@@ -182,7 +182,7 @@ class Recipe(Part):
     """One published model's training, reproducible from its seed."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     backbone: str = Field(
         max_length=200, description="name of an installed backbone, as efficientnet-lite0"
     )
