@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from greengrocer.datachecks import files
-from greengrocer.datachecks.files import open_all
+from greengrocer.datachecks.files import SMALL, open_all
+from greengrocer.features import photo_decoder
+from greengrocer.features.photo_decoder import MEMORY
+from greengrocer.imaging.decode import plan_decode
 from support.make_images import encoded, jpeg, photo
 
 
@@ -53,23 +56,33 @@ def test_a_file_that_is_too_large_is_not_read(
     assert "has over 100 bytes" in refused.why
 
 
-def test_images_that_need_more_than_the_memory_are_opened_one_by_one(
+def test_images_wait_for_one_another_where_memory_holds_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MEMORY", 1)
     paths = [tmp_path / f"{level}.jpg" for level in range(8)]
     for level, path in enumerate(paths):
         path.write_bytes(jpeg(level))
+    needed = max(plan_decode(path.read_bytes(), SMALL).memory_bytes for path in paths)
+    monkeypatch.setattr(photo_decoder, "MEMORY", needed)
     assert [image.path for image in open_all(paths, threads=4).images] == paths
 
 
 MEASURED = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from greengrocer.datachecks.check import check
 report = check(Path(sys.argv[1]), threads=8)
-print(len(report.images), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = Path("/proc/self/status").read_text()
+print(len(report.images), re.search(r"VmHWM:\\s+(\\d+)", status)[1])
 """
+
+
+def measured(folder: Path) -> tuple[int, int]:
+    """The images that a check of ``folder`` can read, and its memory at the peak in kilobytes."""
+    command = [sys.executable, "-c", MEASURED, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    images, kilobytes = map(int, done.stdout.split())
+    return images, kilobytes
 
 
 @pytest.mark.accept
@@ -81,9 +94,7 @@ def test_photos_of_12_megapixels_are_opened_in_little_memory(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         for index in range(150):
             (tmp_path / name / f"{index}.jpg").write_bytes(content + bytes([index]))
-    command = [sys.executable, "-c", MEASURED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    images, kilobytes = map(int, done.stdout.split())
+    images, kilobytes = measured(tmp_path)
     assert images == 300
     assert kilobytes * 1024 < 1e9
 
@@ -96,8 +107,22 @@ def test_progressive_jpegs_and_pngs_of_12_megapixels_are_too(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         for index in range(40):
             (tmp_path / name / f"{index}.{name}").write_bytes(content)
-    command = [sys.executable, "-c", MEASURED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    images, kilobytes = map(int, done.stdout.split())
+    images, kilobytes = measured(tmp_path)
     assert images == 80
     assert kilobytes * 1024 < 3e9
+
+
+@pytest.mark.accept
+def test_image_bombs_are_held_within_the_memory(tmp_path: Path) -> None:
+    """Large images that are read share it; one that needs more alone is not decoded."""
+    read = {"RGB": (10_000, 5_000), "RGBA": (8_000, 6_000), "L": (10_900, 10_000)}
+    refused = {"RGB": (10_900, 10_900), "RGBA": (12_000, 8_000)}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for sizes in (read, refused):
+            for mode, size in sizes.items():
+                content = encoded(Image.new(mode, size), "PNG", compress_level=1)
+                (tmp_path / name / f"{mode}{size[0]}.png").write_bytes(content + name.encode())
+    images, kilobytes = measured(tmp_path)
+    assert images == 2 * len(read)
+    assert kilobytes * 1024 < MEMORY + 4e8  # and the program itself, with its network

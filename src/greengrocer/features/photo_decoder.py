@@ -1,0 +1,41 @@
+"""Decode the photos of a folder on several threads, within one bound of memory."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from PIL import Image
+
+from greengrocer.context import Context
+from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.imaging.decode import DecodeLimits, Size, plan_decode
+from greengrocer.serving.memory import return_large_blocks
+
+# Bytes that all images together may take while they are decoded and looked at: a HEIC of 24
+# megapixels, as phones take them, has 540 MB, a PNG of 60 has 490.
+MEMORY = 600_000_000
+
+R = TypeVar("R")
+
+
+class PhotoDecoder:
+    """Shared by the threads that read a folder."""
+
+    def __init__(self, target: Size) -> None:
+        """Decode for ``target`` (width, height, pixels), as ``plan_decode`` does.
+
+        Without large blocks returned, the allocator keeps some of each thread's images.
+        """
+        return_large_blocks()
+        self._target = target
+        self._limits = DecodeLimits(bytes=MEMORY)
+        self._budget = DecodeBudget(MEMORY)
+
+    def use(self, data: bytes, look: Callable[[Image.Image], R]) -> R:
+        """What ``look`` makes of the upright RGB image in the file ``data``.
+
+        ``look`` must not keep the image: its memory is given to others when ``look`` returns.
+        Raises an ImageRefused, also for an image that needs more than ``MEMORY``, or MemoryError.
+        """
+        plan = plan_decode(data, self._target, self._limits)
+        with self._budget.reserve(plan.memory_bytes, Context()):
+            return look(plan.decode())
