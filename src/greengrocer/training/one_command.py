@@ -118,7 +118,8 @@ def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) 
     """The images that train and those that are held out: the split "val", or whole groups.
 
     Of a class whose images are all alike, and so all in one group, a fifth is drawn by ``seed``.
-    Where ``earlier`` says of an image "train" or "val", that holds. Images of the split "test", and
+    Where ``earlier`` says of an image "train" or "val", that holds, and a new image of its group
+    follows it. Images of the split "test", and
     classes that have no others, are left out. Raises DatasetUnusable where nothing can be held
     out, or one class is left.
     """
@@ -133,7 +134,7 @@ def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) 
         held = {each.path for each in learned.images if each.split == "val"}
     else:
         held, origin = _chosen(report, images, seed)
-        was = earlier or {}
+        was = _with_groups(report, earlier or {})
         held = {
             image.path
             for image in images
@@ -144,6 +145,21 @@ def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) 
     training = tuple(image for image in images if image.path not in held)
     held_out = tuple(image for image in images if image.path in held)
     return Splits(learned.taxonomy, training, held_out, origin)
+
+
+def _with_groups(report: Report, earlier: Mapping[Path, str]) -> dict[Path, str]:
+    """``earlier`` and, of each group that it knows, the other images: on the same side.
+
+    A copy follows its original first, for a class that is one group is on both sides.
+    """
+    found: dict[Path, str] = {}
+    if report.groups is not None:
+        paths = [image.path for image in report.images]
+        for groups in (report.groups.of, report.groups.copies):
+            members = list(zip(paths, groups, strict=True))
+            sides = {group: earlier[path] for path, group in members if path in earlier}
+            found |= {path: sides[group] for path, group in members if group in sides}
+    return found | dict(earlier)
 
 
 def _chosen(report: Report, images: list[LabelledImage], seed: int) -> tuple[set[Path], str]:
