@@ -8,11 +8,12 @@ from PIL import Image
 from greengrocer.context import Context
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits, Size, plan_decode
-from greengrocer.serving.memory import return_large_blocks
+from greengrocer.serving.memory import return_free_pages
 
 # Bytes that all images together may take while they are decoded and looked at: a HEIC of 24
 # megapixels, as phones take them, has 540 MB, a PNG of 60 has 490.
 MEMORY = 600_000_000
+LARGE = 32_000_000  # bytes of an image after which free memory goes back to the system
 
 R = TypeVar("R")
 
@@ -21,11 +22,7 @@ class PhotoDecoder:
     """Shared by the threads that read a folder."""
 
     def __init__(self, target: Size) -> None:
-        """Decode for ``target`` (width, height, pixels), as ``plan_decode`` does.
-
-        Without large blocks returned, the allocator keeps some of each thread's images.
-        """
-        return_large_blocks()
+        """Decode for ``target`` (width, height, pixels), as ``plan_decode`` does."""
         self._target = target
         self._limits = DecodeLimits(bytes=MEMORY)
         self._budget = DecodeBudget(MEMORY)
@@ -38,4 +35,8 @@ class PhotoDecoder:
         """
         plan = plan_decode(data, self._target, self._limits)
         with self._budget.reserve(plan.memory_bytes, Context()):
-            return look(plan.decode())
+            try:
+                return look(plan.decode())
+            finally:
+                if plan.memory_bytes > LARGE:
+                    return_free_pages()  # or the C library would keep one image for each thread
