@@ -73,39 +73,6 @@ def test_hardly_anything_moves_when_one_file_goes() -> None:
     assert moved / files < 0.5  # other files that change side, for each file that goes
 
 
-def test_what_was_written_down_stays_for_good(tmp_path: Path) -> None:
-    images, of = folder(3)
-    chosen = hold_out(images, grouped(of))
-    write_hold_out(tmp_path / "split.csv", Path("/photos"), images, chosen)
-    earlier = read_hold_out(tmp_path / "split.csv", Path("/photos"))
-    before = dict(zip(images, chosen.held_out, strict=True))
-    for gone in range(0, len(images), 3):
-        rest = images[:gone] + images[gone + 1 :]
-        groups = grouped(of[:gone] + of[gone + 1 :])
-        after = hold_out(rest, groups, earlier=earlier)
-        moved = {
-            group
-            for image, side, group in zip(rest, after.held_out, groups.of, strict=True)
-            if before[image] != side
-        }
-        stayed = HoldOut(tuple(before[image] for image in rest), ())
-        one_sided = {label for label, both in sides(rest, stayed).items() if len(both) == 1}
-        lost = one_sided - set(after.one_sided)  # the classes that need another group
-        assert len(moved) == len(lost)
-
-
-def test_a_new_image_follows_its_group() -> None:
-    images, of = folder(4)
-    chosen = hold_out(images, grouped(of))
-    earlier = {i.path: chosen.split_of(at) for at, i in enumerate(images)}
-    for group in sorted(set(of)):
-        label = images[of.index(group)].label
-        new = LabelledImage(Path(f"/photos/{label}/new.jpg"), label, "00")
-        after = hold_out([*images, new], grouped([*of, group]), earlier=earlier)
-        assert after.held_out[-1] == chosen.held_out[of.index(group)]
-        assert after.held_out[:-1] == chosen.held_out
-
-
 def test_a_group_of_most_of_its_class_trains() -> None:
     images = made_up([0] * 20 + [1] * 20)
     chosen = hold_out(images, grouped([0] * 18 + [1, 2] + list(range(3, 23))))

@@ -1,10 +1,13 @@
 """``greengrocer train PHOTOS``: what is found, what is chosen, and that it goes on."""
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.errors import DatasetUnusable, UsageError
@@ -239,6 +242,62 @@ def test_whole_places_are_held_out(tmp_path: Path, lines: list[str]) -> None:
     told = f"({share:.0%} of the images, {len(held)} places whole)"
     assert any("hold out" in line and told in line for line in lines)
     assert any("are read as places" in line for line in lines)
+
+
+def draw(folder: Path, seeds: Iterable[int]) -> None:
+    """A class of different photos."""
+    folder.mkdir(parents=True)
+    for seed in seeds:
+        (folder / f"{seed}.jpg").write_bytes(encoded(photo(seed, (96, 72)), "JPEG", quality=90))
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (3, 300), (2, 2, 2)])
+def test_each_class_of_two_or_more_is_on_both_sides(
+    tmp_path: Path, lines: list[str], counts: tuple[int, ...]
+) -> None:
+    for label, count in enumerate(counts):
+        draw(tmp_path / "photos" / f"class {label}", range(1000 * label, 1000 * label + count))
+    recipe, splits = begun(asked(tmp_path / "photos"), lines)
+    held, trains = (Counter(i.label for i in s) for s in (splits.held_out, splits.training))
+    for label, count in enumerate(counts):
+        assert held[label] >= 1
+        assert trains[label] >= 1
+        assert held[label] + trains[label] == count
+    assert (recipe.optimisation.class_balance > 0) == (max(counts) > 2 * min(counts))
+
+
+def test_a_class_of_one_image_trains_and_is_named(photos: Path, lines: list[str]) -> None:
+    draw(photos / "alone", [99])
+    _, splits = begun(asked(photos), lines)
+    alone = splits.taxonomy.classes.index("alone")
+    assert alone in {image.label for image in splits.training}
+    assert alone not in {image.label for image in splits.held_out}
+    assert any("warning" in line and "one image" in line for line in lines)
+    assert any(line.strip().startswith("alone") for line in lines)
+
+
+def test_a_run_goes_on_with_its_split_whatever_files_come_and_go(
+    photos: Path, lines: list[str]
+) -> None:
+    _, before = begun(asked(photos), lines)
+    checkpoint(photos.with_name("shop"), HOLD_OUT).touch()
+    side = {image.path: True for image in before.held_out}
+    side |= {image.path: False for image in before.training}
+    (gone, *_) = before.training
+    gone.path.unlink()
+    del side[gone.path]
+    draw(photos / "new", range(50, 54))
+    for number, image in enumerate((before.held_out[0], before.training[-1])):
+        # The same photo, saved again: it may not be on the other side.
+        again = image.path.with_name(f"again {number}.jpg")
+        with Image.open(image.path) as file:
+            file.save(again, quality=80)
+        side[again] = side[image.path]
+    _, after = begun(asked(photos), lines)
+    now = {image.path: True for image in after.held_out}
+    now |= {image.path: False for image in after.training}
+    assert {path: now[path] for path in side} == side
+    assert len(now) == len(side) + 4
 
 
 def test_names_and_counts() -> None:

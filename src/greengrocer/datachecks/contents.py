@@ -47,7 +47,7 @@ class Looks:
     def __call__(self, index: int, opened: OpenedImage, data: bytes, image: Image.Image) -> None:
         """Look at the file ``index``."""
         self._thumbnails.add(index, (opened.width, opened.height), data, image)
-        self._features[index] = self._embedder.features(opened.digest, lambda: image)
+        self._features[index] = self._embedder.features(opened.digest, image)
 
     def of(self, rows: Sequence[int]) -> tuple[Floats, Thumbnails]:
         """The features float32 [N, 1280] and the thumbnails of N of the files."""

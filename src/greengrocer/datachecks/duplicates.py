@@ -93,10 +93,10 @@ def _near(
     neighbours = find_neighbours([images[index] for index in distinct], features[distinct])
     grey, colour = thumbnails.grey[distinct], thumbnails.colour[distinct].astype(np.float32)
     pairs = _proposed(neighbours, perceptual_hashes(grey))
-    least = likeness_by_chance(neighbours, thumbnails.grey[distinct], threads)
+    pairs = pairs[_chroma_apart(colour, pairs) <= CHROMA]  # before what takes milliseconds a pair
+    least = likeness_by_chance(neighbours, grey, threads)
     registered = _register(grey, pairs, threads)
     accepted = registered.likeness >= least
-    accepted &= _chroma_apart(colour, pairs) <= CHROMA
     apart = np.abs(colour[pairs[:, 0]] - colour[pairs[:, 1]]).mean(axis=(1, 2, 3))
     same = registered.unmoved & (registered.likeness >= SAME_LIKENESS) & (apart <= SAME_COLOUR)
     return [

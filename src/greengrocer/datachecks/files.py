@@ -11,17 +11,15 @@ from typing import TypeAlias
 from PIL import Image
 from tqdm import tqdm
 
-from greengrocer.context import Context
 from greengrocer.errors import ImageRefused
-from greengrocer.imaging.budget import DecodeBudget
-from greengrocer.imaging.decode import Size, plan_decode
+from greengrocer.features.photo_decoder import PhotoDecoder
+from greengrocer.imaging.decode import Size
 from greengrocer.imaging.formats import read_header
 from greengrocer.regular_files import read_regular
 from greengrocer.serving.resources import usable_processors
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 FILE_BYTES = 2**28  # a larger file is refused
-MEMORY = 500_000_000  # bytes that all images together may take while they are decoded
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,14 @@ def open_all(
     """Decode each file on ``threads`` threads, by default one a processor, with a progress bar.
 
     ``look``, if given, sees each image that can be read, on these threads; a JPEG may be decoded at
-    a smaller scale, never below ``target`` pixels. Images are decoded together while they take at
-    most ``MEMORY`` bytes; one that takes more is decoded alone. Each thread holds a file besides,
-    of at most ``FILE_BYTES``.
+    a smaller scale, never below ``target`` pixels. Images take at most ``MEMORY`` bytes together;
+    one that needs more alone is unreadable. Each thread holds a file besides, of at most
+    ``FILE_BYTES``.
     """
-    budget = DecodeBudget(MEMORY)
+    decoder = PhotoDecoder(target)
 
     def one(index: int, path: Path) -> OpenedImage | UnreadableFile:
-        return _open(path, budget, target, look and partial(look, index))
+        return _open(path, decoder, look and partial(look, index))
 
     with ThreadPoolExecutor(threads or usable_processors(), thread_name_prefix="open") as pool:
         try:
@@ -90,8 +88,7 @@ def open_all(
 
 def _open(
     path: Path,
-    budget: DecodeBudget,
-    target: Size,
+    decoder: PhotoDecoder,
     look: Callable[[OpenedImage, bytes, Image.Image], None] | None,
 ) -> OpenedImage | UnreadableFile:
     try:
@@ -100,11 +97,7 @@ def _open(
         digest = hashlib.sha256(data).hexdigest()
         size = header.width, header.height
         opened = OpenedImage(path, digest, len(data), *size, format(header.format))
-        plan = plan_decode(data, target)
-        with budget.reserve(plan.memory_bytes, Context()):
-            image = plan.decode()
-            if look is not None:
-                look(opened, data, image)
+        decoder.use(data, lambda image: look and look(opened, data, image))
     except OSError as error:
         return UnreadableFile(path, error.strerror or str(error))
     except ImageRefused as error:

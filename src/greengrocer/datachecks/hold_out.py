@@ -8,7 +8,7 @@ import csv
 import hashlib
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -44,16 +44,13 @@ def hold_out(
     groups: Groups,
     *,
     share: float = SHARE,
-    earlier: Mapping[Path, str] | None = None,
 ) -> HoldOut:
     """Choose about ``share`` of each class, and leave groups whole.
 
-    Every class of two groups or more has images on both sides; ``one_sided`` names the others. What
-    ``earlier`` (``read_hold_out``) says of an image stays as it is, and its group follows it,
-    unless a class would be on one side only. ``images`` need their digests.
+    Every class of two groups or more has images on both sides; ``one_sided`` names the others.
+    ``images`` need their digests.
     """
     choice = _Choice(images, groups, share)
-    choice.recall(images, groups, earlier or {})
     # Classes of few groups first: they have the least freedom.
     for label in sorted(choice.classes, key=lambda label: (len(choice.classes[label]), label)):
         choice.balance(label)
@@ -74,7 +71,6 @@ class _Choice:
     share: float
     classes: dict[int, dict[int, int]] = field(default_factory=dict)  # class -> group -> images
     held: set[int] = field(default_factory=set)
-    settled: set[int] = field(default_factory=set)  # groups that an earlier choice placed
 
     def __post_init__(self) -> None:
         counts: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
@@ -98,27 +94,11 @@ class _Choice:
             if key < self.share and group not in self._ruled_out
         }
 
-    def recall(
-        self, images: Sequence[LabelledImage], groups: Groups, earlier: Mapping[Path, str]
-    ) -> None:
-        """Put groups where most of their images were."""
-        votes: dict[int, int] = defaultdict(int)
-        known = set()
-        for image, group in zip(images, groups.of, strict=True):
-            split = earlier.get(image.path)
-            if split is not None:
-                known.add(group)
-                votes[group] += 1 if split == VAL else -1
-        for group in known:
-            (self.held.add if votes[group] > 0 else self.held.discard)(group)
-        self.settled = known
-
     def balance(self, label: int) -> None:
         """Bring a class's share within its bounds, and onto both sides where it has two groups."""
         sizes = self.classes[label]
         whole = sum(sizes.values())
-        free = [group for group in sizes if group not in self.settled]
-        ascending = sorted(free, key=self._keys.__getitem__)
+        ascending = sorted(sizes, key=self._keys.__getitem__)
         for group in reversed(ascending):
             if group in self.held and self._held_of(label) > MOST * whole:
                 rest = self._held_of(label) - sizes[group]
@@ -129,20 +109,20 @@ class _Choice:
                 break
             if group not in self.held and self._may_be_held(label, group, whole):
                 self.held.add(group)
-        self._both_sides(label, sorted(sizes, key=self._keys.__getitem__))
+        self._both_sides(label, ascending)
 
     def _both_sides(self, label: int, ascending: list[int]) -> None:
-        """The last resort: whatever the shares and the earlier choice."""
+        """The last resort: whatever the shares."""
         sizes = self.classes[label]
         if len(sizes) < 2:
             return
         count = self._held_of(label)
         if count == 0:
-            small = sorted(ascending, key=lambda group: (group in self.settled, sizes[group]))
+            small = sorted(ascending, key=sizes.__getitem__)
             allowed = [group for group in small if self._spares(group, adding=True)]
             self.held.update(allowed[:1])
         elif count == sum(sizes.values()):
-            large = sorted(ascending, key=lambda group: (group in self.settled, -sizes[group]))
+            large = sorted(ascending, key=lambda group: -sizes[group])
             allowed = [group for group in large if self._spares(group, adding=False)]
             self.held.difference_update(allowed[:1])
 

@@ -59,10 +59,7 @@ def _register(ones: Bytes, others: Bytes) -> Registered:
     one, other = ones.astype(np.float32), others.astype(np.float32)
     both = np.stack([other, other[:, :, ::-1]])  # [2, K, 64, 64]
     small, small_both = _halved(one), np.stack([_halved(each) for each in both])
-    maps, guess = (
-        np.concatenate(parts, axis=1)
-        for parts in zip(*(_coarse(small, each) for each in small_both), strict=True)
-    )
+    maps, guess = _coarse(small, small_both[0])
     likeness = np.full(len(one), -1, np.float32)
     best = np.broadcast_to(_maps(1.0, 0.0), (len(one), 2, 3)).copy()
     mirrored = np.zeros(len(one), np.int64)
@@ -102,24 +99,42 @@ def _maps(scale: float, degrees: float) -> Map:
 
 
 def _coarse(one: Numbers, other: Numbers) -> tuple[Map, Numbers]:
-    """For each scale and turn the best shift: maps [K, S, 2, 3] and their correlations [K, S]."""
-    count, side = len(one), SMALL
-    fixed = np.conj(np.fft.rfft2(_standard(one), (2 * side, 2 * side)))
-    maps, scores = [], []
+    """For each scale and turn the best shift: maps [K, 2 S, 2, 3] and correlations [K, 2 S].
+
+    The second half is of the mirrored ``other``. It needs no samples of its own: turned one way it
+    is the mirror image of ``other`` turned the other way, and to mirror ``one`` says the same.
+    """
+    fixed = [np.conj(_spectrum(_standard(each))) for each in (one, one[:, :, ::-1])]
+    found: tuple[list[Map], list[Map]] = ([], [])
+    scores: tuple[list[Numbers], list[Numbers]] = ([], [])
     for scale in SCALES:
         for turn in TURNS:
-            start: Map = np.broadcast_to(_maps(scale, turn), (count, 2, 3))
-            moved, inside = _sample(other, start)
-            spectrum = np.fft.rfft2(_standard(moved, inside), (2 * side, 2 * side))
-            peaks = np.fft.irfft2(fixed * spectrum, (2 * side, 2 * side)).reshape(count, -1)
-            top = peaks.argmax(axis=1)
-            down, across = np.divmod(top, 2 * side)
-            shift = np.stack([across, down], axis=1).astype(np.float32)
-            wrapped = np.where(shift >= side, shift - 2 * side, shift) * np.float32(2 / side)
-            moved_by = np.einsum("kij,kj->ki", start[:, :, :2], wrapped)
-            maps.append(np.concatenate([start[:, :, :2], moved_by[:, :, None]], axis=2))
-            scores.append(peaks[np.arange(count), top])
-    return np.stack(maps, axis=1).astype(np.float32), np.stack(scores, axis=1).astype(np.float32)
+            spectrum = _spectrum(_standard(*_sample(other, _maps(scale, turn)[None])))
+            for mirrored, sign in enumerate((1, -1)):
+                shift, score = _best_shift(fixed[mirrored] * spectrum)
+                linear = _maps(scale, sign * turn)[:, :2]
+                moved_by = (shift * np.array([sign, 1], np.float32)) @ linear.T
+                whole = np.broadcast_to(linear, (len(one), 2, 2))
+                found[mirrored].append(np.concatenate([whole, moved_by[:, :, None]], axis=2))
+                scores[mirrored].append(score)
+    return np.stack([*found[0], *found[1]], axis=1), np.stack([*scores[0], *scores[1]], axis=1)
+
+
+def _spectrum(grey: Numbers) -> NDArray[np.complex64]:
+    """Of ``grey`` [K, S, S] with as much again of nothing, so that shifts do not wrap."""
+    side = grey.shape[1]
+    return np.fft.rfft2(grey, (2 * side, 2 * side)).astype(np.complex64, copy=False)
+
+
+def _best_shift(product: NDArray[np.complex64]) -> tuple[Numbers, Numbers]:
+    """The shift [K, 2] across and down, -1 to 1, of the highest correlation, and that one [K]."""
+    count, whole = product.shape[:2]
+    peaks = np.fft.irfft2(product, (whole, whole)).reshape(count, -1)
+    top = peaks.argmax(axis=1)
+    down, across = np.divmod(top, whole)
+    shift = np.stack([across, down], axis=1).astype(np.float32)
+    shift = np.where(shift >= whole // 2, shift - whole, shift) * np.float32(4 / whole)
+    return shift.astype(np.float32), peaks[np.arange(count), top].astype(np.float32)
 
 
 def _standard(grey: Numbers, inside: NDArray[np.bool_] | None = None) -> Numbers:
@@ -133,7 +148,10 @@ def _standard(grey: Numbers, inside: NDArray[np.bool_] | None = None) -> Numbers
 
 
 def _sample(grey: Numbers, maps: Map) -> tuple[Numbers, NDArray[np.bool_]]:
-    """``grey`` [K, S, S] at the mapped points of a grid of S x S, and which of them are inside."""
+    """``grey`` [K, S, S] at the mapped points of a grid of S x S, and which of them are inside.
+
+    ``maps`` has one map for each, or one for all.
+    """
     count, side = len(grey), grey.shape[1]
     x, y = _points(side)
     flat = np.stack([x, y, np.ones_like(x)])  # [3, P]
@@ -150,7 +168,7 @@ def _sample(grey: Numbers, maps: Map) -> tuple[Numbers, NDArray[np.bool_]]:
     bottom = corner + (pixels.take(first + side + 1) - corner) * right
     sampled = top + (bottom - top) * below
     shape = (count, side, side)
-    return np.asarray(sampled.reshape(shape), np.float32), inside.reshape(shape)
+    return np.asarray(sampled.reshape(shape), np.float32), inside.reshape(-1, side, side)
 
 
 def _points(side: int) -> tuple[Numbers, Numbers]:

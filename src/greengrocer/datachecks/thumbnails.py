@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from greengrocer.datachecks.taken import read_taken
 from greengrocer.imaging.decode import Size
@@ -67,8 +67,9 @@ def blank_thumbnails(count: int) -> Thumbnails:
 
 def _for_sharpness(image: Image.Image) -> Numbers:
     """Its greys [H, W] with a longer side of at most 256 pixels; a small image keeps its pixels."""
-    small = image.copy()
-    small.thumbnail((LOOKED_AT, LOOKED_AT), Image.Resampling.BOX, reducing_gap=None)
+    small = image
+    if max(image.size) > LOOKED_AT:
+        small = ImageOps.contain(image, (LOOKED_AT, LOOKED_AT), Image.Resampling.BOX)
     return np.asarray(small, np.float32) @ LUMA
 
 
@@ -87,11 +88,10 @@ def _blur_along(grey: Numbers, reach: int = 4) -> float:
     width = 2 * reach + 1
     if len(grey) < 2 * width:
         return 0.0
-    padded = np.pad(grey, ((reach + 1, reach), (0, 0)), mode="edge")
-    sums = np.cumsum(padded, axis=0, dtype=np.float64)
-    smooth = (sums[width:] - sums[:-width]) / width
+    padded = np.pad(grey, ((reach, reach), (0, 0)), mode="edge")
+    # One step of the running mean: what comes in less what goes out.
+    smooth_steps = np.abs(padded[width:] - padded[:-width]) / width
     sharp_steps = np.abs(np.diff(grey, axis=0))
-    smooth_steps = np.abs(np.diff(smooth, axis=0))
     lost = float(np.maximum(sharp_steps - smooth_steps, 0).sum())
     whole = float(sharp_steps.sum())
     return 0.0 if whole == 0 else 1 - lost / whole

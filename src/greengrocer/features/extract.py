@@ -2,8 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,6 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from greengrocer.context import Context
 from greengrocer.engines.engine import Floats
 from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.features.backbone import (
@@ -23,13 +23,10 @@ from greengrocer.features.backbone import (
     make_embedder,
 )
 from greengrocer.features.cache import FeatureCache
-from greengrocer.imaging.budget import DecodeBudget
-from greengrocer.imaging.decode import plan_decode
+from greengrocer.features.photo_decoder import PhotoDecoder
 from greengrocer.imaging.geometry import Geometry, fit
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.serving.resources import usable_processors
-
-MEMORY = 500_000_000  # bytes that all images together may take while they are decoded
 
 
 class Extracted(NamedTuple):
@@ -61,7 +58,7 @@ class Embedder:
         self._geometry = geometry
         self._channels = channels
         self._cache = FeatureCache(digest, channels)
-        self._budget = DecodeBudget(MEMORY)
+        self._decoder = PhotoDecoder(geometry.size)
 
     def extract(self, paths: Sequence[Path], threads: int | None = None) -> Extracted:
         """The features of the images at ``paths``; raises DatasetUnusable for one unreadable."""
@@ -89,25 +86,23 @@ class Embedder:
         unreadable = {row: each for row, each in enumerate(done) if isinstance(each, str)}
         return Readable(extracted, tuple(read), unreadable)
 
-    def features(self, digest: str, decoded: Callable[[], Image.Image]) -> Floats:
-        """The features float32 [channels] of one image, by the SHA-256 of its file.
+    def features(self, digest: str, image: Image.Image) -> Floats:
+        """The features float32 [channels] of one ``image``, by the SHA-256 of its file.
 
-        ``decoded`` gives the image where its features are not in the cache: decoded for the size
-        of the geometry. May be called from several threads.
+        The image was decoded for the size of the geometry. May be called from several threads.
         """
         kept = self._cache.get(digest)
-        if kept is not None:
-            return kept
-        found: Floats = self._embedder()(fit(decoded(), self._geometry)[None])[0]
-        self._cache.put(digest, found)
-        return found
+        return self._compute(digest, image) if kept is None else kept
 
     def _one(self, path: Path) -> tuple[Floats, str] | str:
         """The features and the SHA-256 of the image at ``path``, or why it cannot be read."""
         try:
             data = read_regular(path, MAX_IMAGE_BYTES)
             digest = hashlib.sha256(data).hexdigest()
-            return self.features(digest, lambda: self._decode(data)), digest
+            kept = self._cache.get(digest)
+            if kept is not None:
+                return kept, digest
+            return self._decoder.use(data, partial(self._compute, digest)), digest
         except OSError as error:
             return error.strerror or str(error)
         except ImageRefused as error:
@@ -115,10 +110,10 @@ class Embedder:
         except MemoryError:
             return "there is too little memory to decode it"
 
-    def _decode(self, data: bytes) -> Image.Image:
-        plan = plan_decode(data, self._geometry.size)
-        with self._budget.reserve(plan.memory_bytes, Context()):
-            return plan.decode()
+    def _compute(self, digest: str, image: Image.Image) -> Floats:
+        found: Floats = self._embedder()(fit(image, self._geometry)[None])[0]
+        self._cache.put(digest, found)
+        return found
 
     def _embedder(self) -> Embed:
         """Load the backbone when the first image needs it."""

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +11,9 @@ import torch
 from tqdm import tqdm
 
 from greengrocer.datachecks.check import Report, check
-from greengrocer.datachecks.hold_out import TRAIN, VAL, HoldOut, read_hold_out, write_hold_out
-from greengrocer.datachecks.problems import Severity, counted
-from greengrocer.datasets.dataset import Dataset, LabelledImage
-from greengrocer.datasets.layouts.read import without
+from greengrocer.datachecks.hold_out import HoldOut, read_hold_out, write_hold_out
+from greengrocer.datachecks.problems import Severity
+from greengrocer.datasets.dataset import Dataset
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.backbone import make_backbone
 from greengrocer.networks.device import choose_device
@@ -29,7 +28,8 @@ from greengrocer.training.choose import (
     choose_recipe,
     estimate,
 )
-from greengrocer.training.data.splits import Splits, draw_held_out
+from greengrocer.training.data.photo_split import OWN_SPLIT, split
+from greengrocer.training.data.splits import Splits
 from greengrocer.training.durable import replace_durably
 from greengrocer.training.job import HOLD_OUT, REFIT, checkpoint, judged_path
 from greengrocer.training.learning.course import TimeLimit
@@ -40,7 +40,6 @@ from greengrocer.training.recipe import Recipe, as_toml, read_recipe
 from greengrocer.training.train import train
 
 SEED = 7
-OWN_SPLIT = "the split val"
 EXAMPLES = 5  # of a problem, and of the smallest classes
 MOST_CHOICES = 3  # a step of the chosen recipe is measured, which may change the choice
 
@@ -133,59 +132,6 @@ def _reported(out: Path) -> bool:
     if not (out / "report" / "index.html").exists():
         return False
     return not (read_recipe(recipe_path(out)).data.refit and judged_path(out).is_dir())
-
-
-def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) -> Splits:
-    """The images that train and those that are held out: the split "val", or whole groups.
-
-    Of a class whose images are all alike, and so all in one group, a fifth is drawn by ``seed``.
-    Where ``earlier`` says of an image "train" or "val", that holds. Images of the split "test", and
-    classes that have no others, are left out. Raises DatasetUnusable where nothing can be held
-    out, or one class is left.
-    """
-    tested = {each.path for each in report.collection.images if each.split == "test"}
-    learned = without(report.collection, tested)
-    if len(learned.taxonomy.classes) < 2:
-        raise DatasetUnusable(f"{report.source} has one class outside its split test: add another")
-    digests = {image.path: image.digest for image in report.images}
-    images = [LabelledImage(each.path, each.label, digests[each.path]) for each in learned.images]
-    if any(each.split == "val" for each in learned.images):
-        origin = OWN_SPLIT
-        held = {each.path for each in learned.images if each.split == "val"}
-    else:
-        held, origin = _chosen(report, images, seed)
-        was = earlier or {}
-        held = {
-            image.path
-            for image in images
-            if was.get(image.path, VAL if image.path in held else TRAIN) == VAL
-        }
-    if not held:
-        raise DatasetUnusable(f"{report.source} holds too few images: no class has two")
-    training = tuple(image for image in images if image.path not in held)
-    held_out = tuple(image for image in images if image.path in held)
-    return Splits(learned.taxonomy, training, held_out, origin)
-
-
-def _chosen(report: Report, images: list[LabelledImage], seed: int) -> tuple[set[Path], str]:
-    """Which of ``images`` to hold out, and a word on how they were chosen."""
-    chosen = report.hold_out.held_out if report.hold_out is not None else ()
-    held = {image.path for image, out in zip(report.images, chosen, strict=False) if out}
-    sides = [{p.label for p in images if (p.path in held) == side} for side in (False, True)]
-    alike = sides[0] ^ sides[1]
-    whole = [image for image in images if image.label in alike]
-    _, drawn = draw_held_out(whole, seed)
-    held = held - {image.path for image in whole} | {image.path for image in drawn}
-    places = report.hold_out.places if report.hold_out is not None else None
-    kept = "groups of alike images" if places is None else f"{len(places):,} places"
-    origin = f"{len(held) / len(images):.0%} of the images, {kept} whole"
-    several = {label for label, number in Counter(p.label for p in whole).items() if number > 1}
-    if several:
-        origin += (
-            f"; of {counted(len(several), 'class')} whose images are all "
-            f"{'alike' if places is None else 'of one place'}, single images, too"
-        )
-    return held, origin
 
 
 def facts_of(splits: Splits, name: str) -> DatasetFacts:

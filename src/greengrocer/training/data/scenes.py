@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from greengrocer.datachecks.disjoint_sets import DisjointSets
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.engines.engine import Floats
 
@@ -21,14 +22,7 @@ def group_scenes(pictures: Sequence[LabelledImage], embeddings: Floats) -> list[
     ``embeddings`` [N, D] are of length 1. Two images of a class share a scene if their embeddings
     have a cosine of at least 0.88, and so do their other neighbours.
     """
-    parent = list(range(len(pictures)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    sets = DisjointSets(len(pictures))
     classes = defaultdict(list)
     for index, picture in enumerate(pictures):
         classes[picture.label].append(index)
@@ -37,9 +31,8 @@ def group_scenes(pictures: Sequence[LabelledImage], embeddings: Floats) -> list[
             # Row by row, for a class may have many images.
             cosines = embeddings[members[place + 1 :]] @ embeddings[one]
             for after in np.flatnonzero(cosines >= ALIKE):
-                parent[root(one)] = root(members[place + 1 + int(after)])
-    numbers: dict[int, int] = {}
-    return [numbers.setdefault(root(index), len(numbers)) for index in range(len(pictures))]
+                sets.join(one, members[place + 1 + int(after)])
+    return list(sets.numbers())
 
 
 def scene_folds(
