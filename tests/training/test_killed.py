@@ -144,6 +144,37 @@ def test_a_run_without_folds_that_is_killed_resumes(
     without_folds.assert_reached_again(killed, out)
 
 
+@pytest.fixture(scope="module")
+def with_refit(recipe: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    refitted = tmp_path_factory.mktemp("refit") / "tones.toml"
+    refitted.write_text(f"{recipe.read_text()}data = {{ refit = true }}\n")
+    finished = Finished(Training(refitted, data), tmp_path_factory.mktemp("with_refit") / "bundle")
+    assert len(finished.losses) == 4, "two fits of two epochs"
+    assert finished.bundle["provenance"]["training"]["pictures"] == 32
+    return finished
+
+
+@pytest.mark.parametrize(
+    ("line", "times"), [(EPOCH, 1), (EPOCH, 2)], ids=["within the first fit", "within the second"]
+)
+def test_a_run_that_refits_and_is_killed_resumes(
+    with_refit: Finished, tmp_path: Path, line: str, times: int
+) -> None:
+    out = tmp_path / "bundle"
+    killed = with_refit.training.kill_at_line(out, line, times)
+    with_refit.assert_reached_again(killed, out)
+    assert not (tmp_path / "bundle.judged").exists()
+
+
+def test_a_run_that_is_killed_while_its_first_bundle_is_written_resumes(
+    with_refit: Finished, tmp_path: Path
+) -> None:
+    out = tmp_path / "bundle"
+    killed = with_refit.training.kill_at_file(out, "os.rename", "bundle.judged", 1)
+    with_refit.assert_reached_again(killed, out)
+    assert not (tmp_path / "bundle.judged").exists()
+
+
 @pytest.mark.parametrize(
     "line",
     ["quantising", "judging", "int8"],

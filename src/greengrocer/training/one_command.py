@@ -118,6 +118,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
         command=asked.command,
         precision=precision,
         limits=limits,
+        keep_judged=True,
     )
     return _trained(asked.out, held_out)
 

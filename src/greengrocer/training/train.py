@@ -60,6 +60,8 @@ def train(
     command: str = "the same training",
     precision: Precision | None = None,
     limits: Mapping[str, TimeLimit] | None = None,
+    *,
+    keep_judged: bool = False,
 ) -> Path:
     """Train ``recipe`` on the images below ``data``, write the bundle ``out`` and return it.
 
@@ -73,6 +75,8 @@ def train(
     ``precision`` is what was found to be the fastest; without it, recipe and processor decide.
     Where the epochs of a stage would end too late for its limit of ``limits``, there are fewer;
     without folds.
+
+    Where the recipe refits, the bundle of the first model is deleted but with ``keep_judged``.
 
     Goldens are taken from the JPEGs in the folder ``goldens``, else from the built-in gallery, else
     (for classes that it does not show) from the data set's images, held-out ones where there are
@@ -101,6 +105,8 @@ def train(
         else:
             finished = _train_holding_out(job, planned).finished
         write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
+    if answers is None and recipe.data.refit and not keep_judged:
+        shutil.rmtree(judged_path(out))
     return out
 
 
