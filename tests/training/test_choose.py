@@ -85,6 +85,17 @@ def test_the_refit_is_given_up_before_the_image_size() -> None:
     assert hurried.augmentation.image_size == recipe.augmentation.image_size
 
 
+def test_of_few_images_the_epochs_are_given_up_before_the_size() -> None:
+    """They leave what ships the nearer to the probe."""
+    found = facts(20, 10)
+    once = choose_recipe(found._replace(own_split=True), SLOW)
+    minutes = 0.4 * estimate(once, found, SLOW).total / 60 / SPARE
+    hurried = choose_recipe(found, SLOW, minutes)
+    assert hurried.optimisation.epochs < once.optimisation.epochs / 2
+    assert hurried.augmentation.image_size == 224
+    assert 0 < hurried.optimisation.wise_ft_alpha < once.optimisation.wise_ft_alpha
+
+
 def test_more_time_never_makes_images_smaller() -> None:
     found = facts(500, 20)
     sizes = [choose_recipe(found, SLOW, m).augmentation.image_size for m in range(5, 400, 15)]

@@ -14,6 +14,7 @@ PROBE = 0.4  # of a training step's computation is its forward pass
 SIZES = (224, 192, 160, 128)  # sides of a training image, the best first
 UNBALANCED = 3.0  # times as many images in the largest class as in the smallest
 SPARE = 0.9  # of the time that a person gives: the rest is for what cannot be foreseen
+FEW = 1_000  # training images below which most is known from the photos of ImageNet
 MOST_REFITTED = 3_000  # images of which the held-out ones are worth a second training
 EPOCHS = (  # (fewer training images than, epochs)
     *((100, 40), (300, 30), (1_000, 20), (3_000, 15), (10_000, 10)),
@@ -96,24 +97,26 @@ def choose_recipe(
                               1,000 images
     refit                     below 3,000 images in all, where no split "val" is held out: what
                               ships learns from the held-out images, too
-    weights                   averaged with those after the probe (WiSE-FT, 0.7) below 1,000 images
+    weights                   averaged with those after the probe (WiSE-FT) below 1,000 images
     sampling                  by the root of a class's size, where the largest class has more
                               than 3 times the images of the smallest
     ========================  =================================================================
 
     With ``minutes`` it gives up, in this order and only as far as it must: half of the epochs, the
-    refit, image size down to 128, Lite2, and the other epochs down to one. A ``network`` that is
-    named stays; ``step`` is then taken for one of it.
+    refit, image size down to 128, Lite2, and the other epochs down to one; below 1,000 images the
+    other epochs before the image size, and what ships is the nearer to the probe the fewer of its
+    epochs there are. A ``network`` that is named stays; ``step`` is then taken for one of it.
     """
     usual = network or (LARGE_NETWORK if step.device == "cuda" else NETWORK)
     smallest = network or NETWORK
-    epochs = next((number for most, number in EPOCHS if facts.images < most), FEWEST_EPOCHS)
+    epochs = _epochs(facts.images)
     refit = facts.all_images < MOST_REFITTED and not facts.own_split
     best = _recipe(facts, seed, usual, SIZES[0], epochs, refit=refit)
     if minutes is None:
         return best
     allowed = 60 * minutes * SPARE
-    for offered, size, fewest, again in _offers(usual, smallest, epochs, refit=refit):
+    few = facts.images < FEW
+    for offered, size, fewest, again in _offers(usual, smallest, epochs, few=few, refit=refit):
         for number in range(epochs, fewest - 1, -1):
             found = _recipe(facts, seed, offered, size, number, refit=again)
             if estimate(found, facts, step).total <= allowed:
@@ -121,12 +124,20 @@ def choose_recipe(
     return _recipe(facts, seed, smallest, SIZES[-1], 1)
 
 
+def _epochs(images: int) -> int:
+    """As many as there are where there is time."""
+    return next((number for most, number in EPOCHS if images < most), FEWEST_EPOCHS)
+
+
 def _offers(
-    network: str, smallest: str, epochs: int, *, refit: bool
+    network: str, smallest: str, epochs: int, *, few: bool, refit: bool
 ) -> Sequence[tuple[str, int, int, bool]]:
     """Networks, image sizes, the fewest epochs and refits, in the order in which they are tried."""
     half = max(1, epochs // 2)
     offers = [(network, SIZES[0], half, refit)]
+    if few:
+        offers += [(each, SIZES[0], half, False) for each in (network, smallest)]
+        return [*offers, *((smallest, size, 1, False) for size in SIZES)]
     offers += [(network, size, half, False) for size in SIZES]
     offers += [(smallest, size, half, False) for size in SIZES if network != smallest]
     return [*offers, (smallest, SIZES[-1], 1, False)]
@@ -209,9 +220,11 @@ def _recipe(
             linear_probe_epochs=min(epochs, 8 if few else 1 if many else 2),
             layer_decay=0.9 if many else 0.75,
             frozen_stages=5 if few else 0 if many else 3,
-            frozen_batch_norm=few or images < 1_000,
+            frozen_batch_norm=few or images < FEW,
             class_balance=0.5 if balanced else 0.0,
-            wise_ft_alpha=0.7 if images < 1_000 else 1.0,
+            wise_ft_alpha=round(0.7 * min(1.0, 2 * epochs / _epochs(images)), 2)
+            if images < FEW
+            else 1.0,
         ),
         export=Export(image_size=32 * round(size * 8 / 7 / 32), known_quantile=0.025),
     )
