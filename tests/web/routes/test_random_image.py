@@ -60,6 +60,25 @@ def test_a_missing_image_is_a_503(fake_bundle: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in response.text
 
 
+def test_what_is_no_jpeg_or_too_large_is_never_sent(
+    serve: StartServer, fake_bundle: Path, tmp_path: Path
+) -> None:
+    data = write_folders(tmp_path / "data", {"pear": [10, 20], "plum": [30, 40]})
+    good = {path.read_bytes() for path in data.glob("*/*.jpg")}
+    secret = tmp_path / "secret"
+    secret.write_text("not for strangers")
+    for number in range(4):
+        (data / "pear" / f"link{number}.jpg").symlink_to(secret)
+    (data / "plum" / "large.jpg").write_bytes(encoded(photo(3, (1600, 1200)), "JPEG", quality=95))
+    flags = ("--bundle", str(fake_bundle), "--engine", "fake", "--data", str(data))
+    server = serve(*flags, "--max-image-bytes", "100000")
+    with server.client() as client:
+        answers = [client.get("/random-image") for _ in range(40)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.content for answer in answers} <= good
+    assert any("image not shown" in line for line in server.log)
+
+
 @pytest.mark.anyio
 async def test_an_image_that_shrinks_while_it_is_sent_ends_the_answer(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
@@ -17,19 +18,28 @@ from greengrocer.web.problems import described
 from greengrocer.web.service import Service
 
 BLOCK = 1 << 16  # bytes
+TRIES = 10  # files of which one can be sent
+JPEG = b"\xff\xd8\xff"  # its first bytes
+
+log = structlog.get_logger("greengrocer.gallery")
 
 
 async def random_image(service: Service, request: Request) -> StreamingResponse:
     """A random JPEG; ``X-Class`` is its true class, percent-encoded beyond ASCII.
 
-    Raises NotReady where the file was removed after the start.
+    A file that is no JPEG by its first bytes, or too large to be classified, is never sent: the
+    folder may hold links to anything. Raises NotReady where none of some files can be sent, as
+    where they were removed after the start.
     """
     del request
-    shown = service.gallery.choose()
-    try:
-        file, size = await asyncio.to_thread(_open, shown.path)
-    except OSError as error:
-        raise NotReady("the image file is no longer in the data set: try again") from error
+    for _ in range(TRIES):
+        shown = service.gallery.choose()
+        found = await asyncio.to_thread(_open, shown.path, service.upload_limits.image_bytes)
+        if found is not None:
+            break
+    else:
+        raise NotReady("the data set lacks the image that was to be sent: try again")
+    file, size = found
     headers = {
         "X-Class": header_text(shown.true_class),
         "Content-Length": str(size),
@@ -40,9 +50,18 @@ async def random_image(service: Service, request: Request) -> StreamingResponse:
     return StreamingResponse(_blocks(file, size), headers=headers, media_type="image/jpeg")
 
 
-def _open(path: Path) -> tuple[BinaryIO, int]:
-    file = open_regular(path)
-    return file, file.seek(0, 2)
+def _open(path: Path, most: int) -> tuple[BinaryIO, int] | None:
+    """The file and its size; None, and a line in the log, where it is not to be sent."""
+    try:
+        file = open_regular(path)
+        if file.read(len(JPEG)) == JPEG and (size := file.seek(0, 2)) <= most:
+            return file, size
+        file.close()
+        reason = f"not a JPEG of at most {most:,} bytes"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    log.warning("image not shown", path=str(path), reason=reason)
+    return None
 
 
 async def _blocks(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
