@@ -9,6 +9,7 @@ import pytest
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES
@@ -259,3 +260,11 @@ def test_the_page_draws_how_the_training_went(run: Run) -> None:
 )
 def test_a_curve_that_is_none_is_not_drawn(run: Run, curve: object) -> None:
     assert "How it learned" not in render(trained(run, curve))
+
+
+def test_images_that_could_not_be_read_are_named_at_the_head(run: Run) -> None:
+    files = tuple(UnreadableFile(Path(f"pear/<{n}>.jpg"), "empty") for n in range(7))
+    page = render(replace(run, evaluation=replace(run.evaluation, unreadable=files)))
+    listed = ", ".join(f"&lt;{n}&gt;.jpg" for n in range(5))
+    assert f"Could not be read, and are left out: {listed} and 2 more." in page
+    assert "Could not be read" not in render(run)

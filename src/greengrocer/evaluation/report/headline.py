@@ -9,7 +9,9 @@ from greengrocer.evaluation.report.markup import NONE, cell, escape, number, sec
 from greengrocer.evaluation.run import Run
 from greengrocer.figures.intervals import Interval, bootstrap, wilson
 from greengrocer.figures.score import macro_f1
+from greengrocer.safe_text import one_line
 
+EXAMPLES = 5  # of the files that could not be read
 SCALE = (0.70, 1.0)  # of the published comparison
 
 
@@ -53,7 +55,18 @@ def headline(run: Run) -> str:
     lead += f" <strong>{escape(overlap)}</strong>"
     if run.split and run.split in str(_origin(run.manifest, "held_out").get("split")).split():
         lead += " This split set the temperature and the threshold; it trained nothing."
+    lead += escape(_left_out(run))
     return section("figures", "At a glance", lead, f'<dl class="tiles">{"".join(tiles)}</dl>')
+
+
+def _left_out(run: Run) -> str:
+    """A sentence on the images that could not be read, if there are any."""
+    files = [each.path.name for each in run.evaluation.unreadable]
+    if not files:
+        return ""
+    more = f" and {len(files) - EXAMPLES:,} more" if len(files) > EXAMPLES else ""
+    listed = one_line(", ".join(files[:EXAMPLES]))
+    return f" Could not be read, and are left out: {listed}{more}."
 
 
 def published(run: Run) -> str:
@@ -114,7 +127,9 @@ def trained_on(manifest: Manifest) -> str:
     training, held_out = _origin(manifest, "training"), _origin(manifest, "held_out")
     folded = _origin(manifest, "out_of_fold")
     if "split" not in training:
-        return "images that the bundle does not name"
+        count = training.get("pictures")
+        named = isinstance(count, int) and count > 0
+        return f"{count:,} images" if named else "images that the bundle does not name"
     said = f"{training['split']} ({training.get('pictures', 'unknown')} images)"
     if "split" in held_out:
         said += f"; temperature and threshold were set on {held_out['split']}"
