@@ -196,13 +196,17 @@ def _trained_on(manifest: Manifest) -> str:
 
 def _out_of_fold(manifest: Manifest) -> str:
     folds = _count(_table(manifest.provenance, "out_of_fold").get("folds"))
-    models = f"one of {folds} models" if folds else "a model"
+    where = f"out of fold, {_measured_on(manifest, 'out_of_fold')}"
     if folds == 1:
-        models = "a first model"
+        return (
+            f"{where}, which did not train the first model; they set the temperature and the "
+            "thresholds, then this model was trained on all images"
+        )
+    models = f"one of {folds} models" if folds else "a model"
     return (
-        f"out of fold, {_measured_on(manifest, 'out_of_fold')}, each answered by {models} "
-        "that had seen nothing of its scene; they set the temperature and the thresholds, then "
-        "this model was trained on all of them"
+        f"{where}, each answered by {models} that had seen nothing of its "
+        "scene; they set the temperature and the thresholds, then this model was trained on all of "
+        "them"
     )
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.cli.output import say
+from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.evaluate import evaluate
 from greengrocer.evaluation.report.page import write_report
 from greengrocer.evaluation.run import Run, Stopwatch, served_bytes
@@ -48,7 +50,11 @@ def _report(trained: "Trained") -> None:
     Those that trained the model that answers, if any, are left out.
     """
     bundle, threads = load_bundle(trained.judged), usable_processors()
-    scored, overlap = scored_images(bundle, trained.held_out, unseen=True)
+    try:
+        scored, overlap = scored_images(bundle, trained.held_out, unseen=True)
+    except DatasetUnusable:
+        say("each held-out image is a copy of one that trained: nothing is left to judge it by")
+        return
     pipeline = build_pipeline(bundle)  # replays the goldens, too
     pipeline.observer = stopwatch = Stopwatch()
     found = evaluate(pipeline, bundle.manifest, scored, threads)
@@ -80,5 +86,6 @@ def _report(trained: "Trained") -> None:
         f"(95 % interval {100 * low:.0f} to {100 * high:.0f}); the report is {page}"
     )
     if refitted:
+        (trained.judged / MANIFEST).unlink()  # first: a half of a bundle is none
         shutil.rmtree(trained.judged)  # it is no longer needed
         say("the model that ships has learned from the held-out images as well")

@@ -59,6 +59,8 @@ class OnnxEngine:
                 session_alone = _session(graph, alone, *SPINNING_WITHIN_A_RUN)
         # ONNX Runtime's own exceptions have no common base below Exception.
         except Exception as error:
+            if "bad_alloc" in str(error):
+                raise MemoryError from error
             reason = " ".join(str(error).split())[:300]
             raise BundleRefused(
                 f"bundle {self.directory}: {GRAPH} does not load: {reason}"

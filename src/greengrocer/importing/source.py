@@ -137,6 +137,8 @@ def open_session(model: onnx.ModelProto, what: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
+        if "bad_alloc" in str(error):
+            raise MemoryError from error
         reason = " ".join(str(error).split())[:300]
         raise UsageError(f"{what} does not load in ONNX Runtime: {reason}") from error
 

@@ -173,7 +173,7 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> Estimate:
     answered = step.load + PROBE * step.compute * factor
     judged = how.epochs * min(facts.held_out, CURVE_IMAGES) * PROBE * step.compute * factor
     calibrated = 2 * min(recipe.export.calibration_images, facts.images)
-    exported = (facts.images + calibrated + 3 * facts.held_out) * answered
+    exported = (facts.images + calibrated + 5 * facts.held_out) * answered
     probed = how.linear_probe_epochs * answered
     first = Estimate(facts.images * each + judged, facts.images * probed, exported + FIXED_SECONDS)
     if not recipe.data.refit:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
+from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.datachecks.check import Report, check
 from greengrocer.datachecks.hold_out import HoldOut, read_hold_out, write_hold_out
 from greengrocer.datachecks.problems import Severity
@@ -28,8 +29,8 @@ from greengrocer.training.choose import (
     choose_recipe,
     estimate,
 )
-from greengrocer.training.data.photo_split import OWN_SPLIT, split
-from greengrocer.training.data.splits import Splits
+from greengrocer.training.data.photo_split import split
+from greengrocer.training.data.splits import OWN_SPLIT, Splits
 from greengrocer.training.durable import replace_durably
 from greengrocer.training.job import HOLD_OUT, REFIT, checkpoint, judged_path
 from greengrocer.training.learning.course import TimeLimit
@@ -93,7 +94,7 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
         say(line)
     if not report.trainable:
         raise DatasetUnusable(f"{asked.photos} cannot be trained on: see the errors above")
-    finished = (asked.out / "manifest.json").is_file()
+    finished = (asked.out / MANIFEST).is_file()
     begun = recipe_path(asked.out).is_file() and (
         finished or checkpoint(asked.out, HOLD_OUT).exists()
     )
@@ -124,15 +125,21 @@ def train_photos(asked: Asked, say: Callable[[str], None]) -> Trained:
 
 
 def _trained(out: Path, held_out: Dataset) -> Trained:
-    refitted = read_recipe(recipe_path(out)).data.refit
-    return Trained(out, held_out, judged_path(out) if refitted else out)
+    judged = judged_path(out)
+    return Trained(out, held_out, judged if _refitted(out) else out)
+
+
+def _refitted(out: Path) -> bool:
+    """Whether the bundle of a first model waits for its report; its manifest goes first."""
+    refit = read_recipe(recipe_path(out)).data.refit
+    return refit and (judged_path(out) / MANIFEST).is_file()
 
 
 def _reported(out: Path) -> bool:
     """Whether nothing is left to do: the report is written, and what it judged has gone."""
-    if not (out / "report" / "index.html").exists():
-        return False
-    return not (read_recipe(recipe_path(out)).data.refit and judged_path(out).is_dir())
+    if read_recipe(recipe_path(out)).data.refit:
+        return not _refitted(out)
+    return (out / "report" / "index.html").exists()
 
 
 def facts_of(splits: Splits, name: str) -> DatasetFacts:

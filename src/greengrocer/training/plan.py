@@ -17,7 +17,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.reading import read_all
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
-from greengrocer.training.data.splits import Splits, read_splits, read_together
+from greengrocer.training.data.splits import OWN_SPLIT, Splits, read_splits, read_together
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 
 Pictures = Sequence[LabelledImage]
@@ -61,7 +61,9 @@ class Plan(NamedTuple):
         counted = {"pictures": len(training)}
         origin = {key: value for key, value in self.origin.items() if key != "out_of_fold"}
         origin |= {"training": self.origin["training"] | counted}
-        return self._replace(fits={HOLD_OUT: training}, origin=origin | _held_out(self.held_out))
+        source = self.origin["out_of_fold"]["split"]
+        held_out = _held_out(self.held_out, source)
+        return self._replace(fits={HOLD_OUT: training}, origin=origin | held_out)
 
 
 def plan(job: TrainingJob, folds: int | None, splits: Splits | None = None) -> Plan:
@@ -77,16 +79,16 @@ def _holding_out(job: TrainingJob, splits: Splits | None) -> Plan:
     if splits is None:
         read = read_all([*training, *held_out], job.threads)
         training, held_out = read[: len(training)], read[len(training) :]
-    if not job.recipe.data.refit:
+    if not job.recipe.data.refit or source == OWN_SPLIT:
         origin = _trained_on(job, training) | _held_out(held_out, source)
         return Plan(taxonomy, {HOLD_OUT: training}, held_out, origin)
     everything = [*training, *held_out]
     origin = _trained_on(job, everything)
-    origin["out_of_fold"] = {"folds": 1, "pictures": len(held_out)}
+    origin["out_of_fold"] = {"folds": 1, "pictures": len(held_out), "split": source}
     return Plan(taxonomy, {HOLD_OUT: training, REFIT: everything}, held_out, origin)
 
 
-def _held_out(held_out: Pictures, source: str = "images of the same") -> dict[str, Any]:
+def _held_out(held_out: Pictures, source: str) -> dict[str, Any]:
     return {"held_out": {"split": source, "pictures": len(held_out)}}
 
 

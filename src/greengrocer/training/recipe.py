@@ -29,7 +29,8 @@ class Data(Part):
     refit: bool = Field(
         False,
         description="whether the model that ships is a second one, which learns from the held-out "
-        "images as well, once they have judged and calibrated the first; folds always do so",
+        "images as well, once they have judged and calibrated the first; a split val never "
+        "trains, and folds always do so",
     )
 
     @field_validator("splits")

@@ -100,12 +100,12 @@ def train(
     with _kept(job, stages, command):
         if answers is not None:
             finished = _train_in_folds(job, planned, answers)
-        elif recipe.data.refit:
+        elif REFIT in planned.fits:
             finished = _train_twice(job, planned, taught[HOLD_OUT], candidates)
         else:
             finished = _train_holding_out(job, planned).finished
         write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
-    if answers is None and recipe.data.refit and not keep_judged:
+    if answers is None and REFIT in planned.fits and not keep_judged:
         shutil.rmtree(judged_path(out))
     return out
 

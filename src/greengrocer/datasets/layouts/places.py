@@ -65,6 +65,8 @@ def find_order(roots: Iterable[Root]) -> Order:
         for root in _split(Root(top)):
             for each in root.folder.filled():
                 within[each.name].add(top.name)
+    if len(within) == 1:
+        return Order.CLASSES  # as in apple/images, pear/images
     recurring = sum(len(found) for found in within.values() if len(found) > 1)
     if 2 * recurring <= sum(map(len, within.values())):
         return Order.GROUPS

@@ -10,9 +10,7 @@ from greengrocer.datachecks.problems import counted
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.datasets.layouts.read import without
 from greengrocer.errors import DatasetUnusable
-from greengrocer.training.data.splits import Splits, draw_held_out
-
-OWN_SPLIT = "the split val"
+from greengrocer.training.data.splits import OWN_SPLIT, Splits, draw_held_out
 
 
 def split(report: Report, seed: int, earlier: Mapping[Path, str] | None = None) -> Splits:

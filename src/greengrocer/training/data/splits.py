@@ -21,6 +21,8 @@ from greengrocer.training.recipe import Recipe
 
 HELD_OUT = 0.2  # of the training images, where the data set has no split "val"
 
+OWN_SPLIT = "the split val"  # of a person's own: nothing ever trains on it
+
 
 class Splits(NamedTuple):
     """``held_out`` never trains. ``origin`` says where it comes from, for the provenance."""
@@ -46,7 +48,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
         origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
     elif _has_validation(data):
         held_out = _relabelled(read_split(data, "val"), train.taxonomy, data)
-        return Splits(train.taxonomy, train.pictures, held_out, "the split val")
+        return Splits(train.taxonomy, train.pictures, held_out, OWN_SPLIT)
     else:
         training, held_out = draw_held_out(train.pictures, seed)
         origin = f"a fifth of each class of train, drawn with the seed {seed}"

@@ -32,6 +32,7 @@ from greengrocer.training.learning.optimiser import rate_share, weight_groups
 from greengrocer.training.learning.precision import Precision, autocast, choose_precision
 from greengrocer.training.learning.probe import probe_head
 from greengrocer.training.learning.teacher import Teacher, teaching_loss
+from greengrocer.training.learning.wise_ft import Weights, shipped_weights
 from greengrocer.training.recipe import Recipe
 
 
@@ -135,19 +136,10 @@ class Trainer:
         right = held_out.right(network.to(self.device).eval(), self.device)
         self.curve.append(Point(self.epoch, loss, right, len(held_out)))
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """What ships: the average, drawn towards the weights after the probe.
-
-        That loses little where the images are alike, and gains where they are from elsewhere
-        (WiSE-FT: Wortsman et al., CVPR 2022).
-        """
+    def weights(self) -> Weights:
+        """What ships."""
         alpha = self.recipe.optimisation.wise_ft_alpha
-        if alpha == 1:
-            return self.average
-        return {
-            name: self.probed[name].lerp(value, alpha) if value.is_floating_point() else value
-            for name, value in self.average.items()
-        }
+        return shipped_weights(self.average, self.probed, alpha)
 
     def train_mode(self) -> None:
         """Put the network in train mode, but for what the recipe freezes."""
@@ -284,8 +276,8 @@ def _train_epochs(
     limit: TimeLimit | None,
 ) -> None:
     """Train the epochs that are left, each judged, saved and told."""
-    recipe, first, began = trainer.recipe, trainer.epoch, time.monotonic()
-    if first >= trainer.course.epochs:
+    recipe, began, work = trainer.recipe, time.monotonic(), 0.0
+    if trainer.epoch >= trainer.course.epochs:
         return
     held_out = HeldOut(judged, recipe.export.image_size, recipe.seed) if judged else None
     while trainer.epoch < trainer.course.epochs:
@@ -298,7 +290,8 @@ def _train_epochs(
         if held_out is not None:
             trainer.judge(loss, held_out)
         now, before = time.monotonic(), trainer.course
-        unit = (now - began) / before.work(recipe, first, trainer.epoch)
+        work += before.work(recipe, trainer.epoch - 1, trainer.epoch)
+        unit = (now - began) / work
         if limit is not None:
             trainer.course = limit.fitting(before, recipe, trainer.epoch, unit, now)
         trainer.save(checkpoint, origin)

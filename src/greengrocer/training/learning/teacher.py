@@ -15,6 +15,7 @@ from greengrocer.errors import UsageError
 from greengrocer.networks.recogniser import Recogniser, channels_last
 from greengrocer.training.learning.checkpoint import TeacherId, read_state, weights_digest
 from greengrocer.training.learning.course import Course
+from greengrocer.training.learning.wise_ft import shipped_weights
 from greengrocer.training.recipe import Distillation, Recipe, read_back
 
 
@@ -79,10 +80,12 @@ def _load(
             f"{path} may have trained on the student's held-out images: it trained on other images"
         )
     network = Recogniser(recipe.backbone, classes)
-    network.load_state_dict(state["average"])
+    alpha = recipe.optimisation.wise_ft_alpha
+    weights = dict(shipped_weights(state["average"], state.get("probed", {}), alpha))
+    network.load_state_dict(weights)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    taught = TeacherId(path.name.rsplit(".", 3)[0], weights_digest(state["average"]))
+    taught = TeacherId(path.name.rsplit(".", 3)[0], weights_digest(weights))
     return channels_last(network).eval(), taught
 
 
