@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from greengrocer.datasets.layouts.names import one_form, split_of
+from greengrocer.datasets.progress import Progress
 from greengrocer.errors import DatasetUnusable
 from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
 from greengrocer.safe_text import MAX_NAME, one_line
@@ -153,10 +154,9 @@ def _records(table: Path) -> Iterator[_Record]:
         raise DatasetUnusable(f"{table} is not UTF-8: save it as CSV UTF-8") from error
     except OSError as error:
         raise DatasetUnusable(f"{table}: {error.strerror or error}") from error
-    if _is_json(table):
-        yield from _json_records(table, text)
-    else:
-        yield from _csv_records(table, text)
+    records = _json_records(table, text) if _is_json(table) else _csv_records(table, text)
+    what = f"reading {one_line(table.name, MAX_NAME)}"
+    yield from Progress(records, what, unit="row", leave=False, soon=True)
 
 
 class _Lines:
