@@ -1,5 +1,6 @@
 """The hold-out keeps groups whole, has each class on both sides, and stays where it is."""
 
+import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,6 +101,25 @@ def test_any_name_is_read_back(tmp_path: Path) -> None:
     write_hold_out(file, tmp_path / "photos", images, chosen)
     found = read_hold_out(file, tmp_path / "photos")
     assert found == {i.path: chosen.split_of(at) for at, i in enumerate(images)}
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    names = [
+        "=cmd|' C calc'!A0/1.jpg",
+        "+1/1.jpg",
+        "-1/1.jpg",
+        "@a/1.jpg",
+        "\t=1/1.jpg",
+        "a/=1.jpg",
+    ]
+    images = [LabelledImage(tmp_path / name, 0, name) for name in names]
+    file = tmp_path / "split.csv"
+    write_hold_out(file, tmp_path, images, HoldOut((True,) * len(names), ()))
+    with file.open(newline="") as text:
+        cells = [cell for row in csv.reader(text) for cell in row]
+    assert all(cell[0] in "pstva." for cell in cells)
+    assert "a/=1.jpg" in cells
+    assert read_hold_out(file, tmp_path) == dict.fromkeys((each.path for each in images), "val")
 
 
 def test_images_of_the_split_test_are_on_neither_side(tmp_path: Path) -> None:

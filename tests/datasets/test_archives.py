@@ -181,6 +181,59 @@ def test_endlessly_nested_headers_are_refused(tmp_path: Path) -> None:
         read(archive)
 
 
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "100"}
+
+
+@pytest.mark.parametrize("form", ["1.0", "0.1", "old"])
+def test_the_map_of_a_sparse_file_is_not_read(tmp_path: Path, form: str) -> None:
+    pairs = 2**20
+    if form == "1.0":
+        body = b"%d\n" % pairs + b"0\n" * (2 * pairs)
+        info = member("a.jpg", size=len(body), pax_headers=SPARSE)
+        content = info.tobuf(tarfile.PAX_FORMAT) + body
+    elif form == "0.1":
+        info = member("a.jpg", pax_headers={"GNU.sparse.map": "0," * (2 * pairs) + "0"})
+        content = info.tobuf(tarfile.PAX_FORMAT)
+    else:
+        header = bytearray(member("a.jpg", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+        header[482] = 1  # the map goes on in the next block
+        header[148:156] = b"        "
+        header[148:156] = b"%06o\0 " % sum(header)
+        content = bytes(header) + (b"00000000001\0" * 42 + b"\1" * 8) * (pairs // 42)
+    archive = tmp_path / "archive.tgz"
+    archive.write_bytes(gzip.compress(content + bytes(2**13)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadFailed, match=r"refused: .*header"):
+            read(archive)
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_small_sparse_file_is_refused_by_name(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tgz"
+    info = member("a.jpg", size=512, pax_headers=SPARSE)
+    archive.write_bytes(
+        gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + b"0\n".ljust(512, b"\0") + bytes(1024))
+    )
+    with pytest.raises(DownloadFailed, match=r"label is refused: a\.jpg is a sparse file"):
+        read(archive)
+
+
+def test_many_global_headers_are_refused(tmp_path: Path) -> None:
+    def archive_with(names: int) -> Path:
+        archive = tmp_path / f"{names}.tgz"
+        pax = {f"name{i}": "value" for i in range(names)}
+        with tarfile.open(archive, "w:gz", format=tarfile.PAX_FORMAT, pax_headers=pax) as tar:
+            tar.addfile(member("a.jpg"))
+        return archive
+
+    assert read(archive_with(100)) == {"a.jpg": b""}
+    with pytest.raises(DownloadFailed, match="global headers have over 100 names"):
+        read(archive_with(101))
+
+
 def test_a_truncated_archive_is_damaged(tmp_path: Path, pack: Pack, files: Files) -> None:
     archive = tmp_path / "archive"
     whole = pack(files)

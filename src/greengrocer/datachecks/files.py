@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from PIL import Image
-from tqdm import tqdm
 
+from greengrocer.datasets.progress import Progress
 from greengrocer.errors import ImageRefused
 from greengrocer.features.photo_decoder import PhotoDecoder
 from greengrocer.imaging.decode import Size
@@ -60,7 +60,7 @@ def open_all(
     look: Look | None = None,
     target: Size = SMALL,
 ) -> Opened:
-    """Decode each file on ``threads`` threads, by default one a processor, with a progress bar.
+    """Decode each file on ``threads`` threads, by default one a processor, with progress.
 
     ``look``, if given, sees each image that can be read, on these threads; a JPEG may be decoded at
     a smaller scale, never below ``target`` pixels. Images take at most ``MEMORY`` bytes together;
@@ -75,9 +75,7 @@ def open_all(
     with ThreadPoolExecutor(threads or usable_processors(), thread_name_prefix="open") as pool:
         try:
             done = pool.map(one, range(len(paths)), paths)
-            found = list(
-                tqdm(done, "opening", len(paths), unit="image", mininterval=1, disable=None)
-            )
+            found = list(Progress(done, "opening", len(paths), unit="image", soon=True))
         finally:
             pool.shutdown(cancel_futures=True)
     return Opened(

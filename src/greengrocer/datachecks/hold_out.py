@@ -201,4 +201,6 @@ def read_hold_out(path: Path, root: Path) -> dict[Path, str]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    """The path as a cell that no spreadsheet takes for a formula, as one that begins with =."""
+    written = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return written if written[0].isalnum() or written[0] == "/" else f"./{written}"

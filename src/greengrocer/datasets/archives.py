@@ -22,6 +22,8 @@ from greengrocer.regular_files import open_regular
 MEMBER_LIMIT = 64 * 2**20  # bytes of one file; the data set's largest has a fifth of a megabyte
 TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
 TAR_READ_LIMIT = 2**16  # bytes of one read, and so of one extended header
+HEADERS_LIMIT = 2**18  # bytes of all headers of a tar's member, a sparse file's map among them
+GLOBALS_LIMIT = 100  # names in a tar's global headers, which are kept for all members
 ZIP_READ_LIMIT = 4 * 2**20  # bytes of one read, and so of the central directory
 CHUNK = 2**16
 ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a zip's member
@@ -84,15 +86,26 @@ def _damage_as_download_failed(label: str) -> Iterator[None]:
 def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Streams:
     with (
         gzip.GzipFile(fileobj=file) as unpacked,
-        tarfile.open(fileobj=_Forward(unpacked, label, limits.total), mode="r:") as tar,
+        _Forward(unpacked, label, limits.total) as forward,
+        tarfile.open(fileobj=forward, mode="r:") as tar,
     ):
-        while (member := tar.next()) is not None:
+        while True:
+            with forward.headers():
+                member = tar.next()
+            if member is None:
+                return
             # Else it keeps every member's headers, which a hostile archive makes large.
             tar.members.clear()  # type: ignore[attr-defined]
-            # A sparse file's holes take no room in the archive, and all of it on the disk.
-            path = choose(member.name) if member.isreg() and not member.issparse() else None
+            if len(tar.pax_headers) > GLOBALS_LIMIT:
+                raise DownloadFailed(
+                    f"{label} is refused: its global headers have over {GLOBALS_LIMIT} names"
+                )
+            path = choose(member.name) if member.isreg() else None
             if path is None:
                 continue
+            # Its holes take no room in the archive, and all of it on the disk.
+            if member.issparse():
+                raise DownloadFailed(f"{label} is refused: {path} is a sparse file")
             _check_size(member.size, path, label, limits.member)
             content = tar.extractfile(member)
             if content is not None:
@@ -166,10 +179,34 @@ class _Forward(io.RawIOBase):
         self._unpacked = unpacked
         self._label = label
         self._position = 0
+        # Bytes of a member's headers while they are read; tarfile.open reads the first ones.
+        self._headers: int | None = 0
+
+    @contextmanager
+    def headers(self) -> Iterator[None]:
+        """Bound what is read in here: the headers of one member.
+
+        Else tarfile reads the map of a sparse file whole, as a list of numbers.
+        """
+        self._headers = 0
+        try:
+            yield
+        finally:
+            self._headers = None
 
     def read(self, size: int = -1, /) -> bytes:
         if not 0 <= size <= TAR_READ_LIMIT:
             raise DownloadFailed(f"{self._label} is refused: it has a header of {size} bytes")
+        if self._headers is not None:
+            self._headers += size
+            if self._headers > HEADERS_LIMIT:
+                raise DownloadFailed(
+                    f"{self._label} is refused: a file in it has over {HEADERS_LIMIT} bytes of "
+                    "headers, as a sparse file may have"
+                )
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
         data = self._unpacked.read(size)
         self._position += len(data)
         if self._position > self._limit:
@@ -180,7 +217,7 @@ class _Forward(io.RawIOBase):
         if whence != io.SEEK_SET or position < self._position:
             raise DownloadFailed(f"{self._label} is refused: its members overlap")
         while self._position < position:
-            if not self.read(min(CHUNK, position - self._position)):
+            if not self._take(min(CHUNK, position - self._position)):
                 break
         return self._position
 

@@ -10,10 +10,15 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 LINE_SECONDS = 60.0  # between two lines where there is no terminal
+SOON_SECONDS = 5.0  # until the first line of work that a person may wait for
 
 
 class Progress(Generic[T]):
-    """A bar over long work. In a log, where a bar would be noise, it is a line each minute."""
+    """A bar over long work. In a log, where a bar would be noise, it is a line each minute.
+
+    ``soon`` is for work that is mostly short: nothing is shown in its first second, and in a log
+    the first line comes after some seconds.
+    """
 
     def __init__(
         self,
@@ -23,21 +28,31 @@ class Progress(Generic[T]):
         *,
         unit: str,
         leave: bool = True,
+        soon: bool = False,
     ) -> None:
-        self._work, self._what, self._unit = work, what, unit
-        self._bar = tqdm(work, what, total, unit=unit, mininterval=5, leave=leave, disable=None)
+        self._work, self._what, self._unit, self._soon = work, what, unit, soon
+        self._bar = tqdm(
+            work,
+            what,
+            total,
+            unit=unit,
+            mininterval=1 if soon else 5,
+            delay=1 if soon else 0,
+            leave=leave,
+            disable=None,
+        )
 
     def __iter__(self) -> Iterator[T]:
         """The work, piece by piece."""
         if not self._bar.disable:
             yield from self._bar
             return
-        told = time.monotonic()
+        due = time.monotonic() + (SOON_SECONDS if self._soon else LINE_SECONDS)
         of = f" of {self._bar.total:,}" if self._bar.total is not None else ""
         for done, each in enumerate(self._work, 1):
             yield each
-            if time.monotonic() - told >= LINE_SECONDS:
-                told = time.monotonic()
+            if (now := time.monotonic()) >= due:
+                due = now + LINE_SECONDS
                 tqdm.write(f"{self._what}: {self._unit} {done:,}{of}", file=sys.stderr)
 
     def show(self, **figures: str) -> None:

@@ -275,6 +275,49 @@ def test_a_list_that_cannot_be_used_is_told_with_the_reason(tmp_path: Path) -> N
     )
 
 
+LISTED = "path,label\nimg/1.jpg,a\nimg/2.jpg,b\n"
+
+
+def json_lines(count: int) -> str:
+    rows = [{"path": f"img/{i % 2 + 1}.jpg", "label": i % 2, f"k{i}": 1} for i in range(count)]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("l.csv", LISTED.replace("label", "label" + ",c" * 999), "line 1: over 1,000 columns"),
+        ("l.csv", '"\n",' * 1001 + LISTED, "line 1002: over 1,000 columns"),
+        ("l.csv", LISTED + "img/1.jpg,a" + "," * 2**20, "line 4: over 1,048,576 characters in one"),
+        ("l.csv", LISTED + '"\n",' * 2**19, "line 262148: over 1,048,576 characters in one"),
+        ("l.jsonl", json_lines(999), "line 999: over 1,000 columns, the limit"),
+        ("l.jsonl", json_lines(2) + "[" * 2**21, "line 3: over 1,048,576 characters in one row"),
+    ],
+    ids=["wide", "wide-in-lines", "long", "long-in-lines", "names", "long-json"],
+)
+def test_a_list_of_unbounded_width_is_refused(data: Path, name: str, text: str, why: str) -> None:
+    (data / name).write_text(text)
+    assert f"{name}, {why}" in refusal(data / name)
+
+
+def test_a_list_at_the_limit_of_columns_is_read(data: Path) -> None:
+    (data / "l.csv").write_text(LISTED.replace("label", "label" + ",c" * 998))
+    (data / "l.jsonl").write_text(json_lines(998))
+    assert by_class(read_collection(data / "l.csv")) == {"a": ["1.jpg"], "b": ["2.jpg"]}
+    assert by_class(read_collection(data / "l.jsonl")) == {"0": ["1.jpg"], "1": ["2.jpg"]}
+
+
+def test_lists_that_are_too_large_together_are_not_read(tmp_path: Path) -> None:
+    data = draw(tmp_path, "a/1.jpg", "b/2.jpg")
+    for number in range(5):
+        with (data / f"{number}.csv").open("wb") as file:
+            file.truncate(60_000_000)
+    assert "5 files named as lists, of 300 MB together, over the limit" in refusal(data)
+    with (data / "0.csv").open("r+b") as file:
+        file.truncate(70_000_000)  # by itself too large, and never read
+    assert len(read_collection(data).images) == 2
+
+
 def test_the_file_of_the_groups_is_no_list(tmp_path: Path) -> None:
     data = draw(tmp_path, "fig/1.jpg", "pear/2.jpg")
     (data / "groups.csv").write_text("class,coarse\nfig,x\npear,y\n")

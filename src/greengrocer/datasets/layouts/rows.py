@@ -3,11 +3,13 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from greengrocer.datasets.layouts.names import one_form, split_of
+from greengrocer.datasets.progress import Progress
 from greengrocer.errors import DatasetUnusable
 from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
 from greengrocer.safe_text import MAX_NAME, one_line
@@ -27,6 +29,10 @@ _COARSE = (
     *("coarsename", "parent"),
 )
 _SPLIT = ("split", "subset", "set", "partition")
+_BLANKS = str.maketrans("", "", " -_\t")
+
+MOST_COLUMNS = 1_000  # of a list; of JSON lines, different names in all of it
+MOST_CHARACTERS = 2**20  # of a row
 
 
 @dataclass(frozen=True)
@@ -42,34 +48,42 @@ class Row:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what."""
+    """Which column holds what. ``names`` are those of all columns."""
 
     path: str | None
     label: str | None
     coarse: str | None
     split: str | None
+    names: tuple[str, ...] = ()
 
 
-def find_columns(names: list[str]) -> Columns:
+_Record: TypeAlias = tuple[int, Columns, Mapping[str, object]]  # line, columns, value of each
+
+
+def find_columns(names: Iterable[str]) -> Columns:
     """The columns among ``names``; where several fit, the first of the known names wins."""
-    by_name = {"".join(c for c in name.casefold() if c not in " -_\t"): name for name in names}
+    names = tuple(names)
+    by_name = {name.casefold().translate(_BLANKS): name for name in names}
 
     def first(known: tuple[str, ...]) -> str | None:
         return next((by_name[name] for name in known if name in by_name), None)
 
-    return Columns(first(_PATH), first(_LABEL), first(_COARSE), first(_SPLIT))
+    return Columns(first(_PATH), first(_LABEL), first(_COARSE), first(_SPLIT), names)
 
 
 def columns_of(table: Path) -> Columns:
     """The columns of ``table``; raises DatasetUnusable where it cannot be read."""
-    names: dict[str, None] = {}
-    columns = Columns(None, None, None, None)
-    for _, record in _records(table):
-        names.update(dict.fromkeys(record))
-        columns = find_columns(list(names))
-        if not _is_json(table) or (columns.path is not None and columns.label is not None):
+    found = Columns(None, None, None, None)
+    for _, columns, _ in _records(table):
+        found = Columns(
+            found.path or columns.path,
+            found.label or columns.label,
+            found.coarse or columns.coarse,
+            found.split or columns.split,
+        )
+        if not _is_json(table) or (found.path is not None and found.label is not None):
             break
-    return columns
+    return found
 
 
 def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
@@ -77,15 +91,12 @@ def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
 
     Without ``needs_path`` the path may be missing: a list of classes has none.
     """
-    known: dict[tuple[str, ...], Columns] = {}  # each JSON object has names of its own
     labelled, line = False, 0
-    record: Mapping[str, object] = {}
-    for line, record in _records(table):
-        names = tuple(record)
-        columns = known.get(names) or known.setdefault(names, find_columns(list(names)))
+    columns = Columns(None, None, None, None)
+    for line, columns, record in _records(table):
         labelled = labelled or columns.label is not None
         if (needs_path and columns.path is None) or not (labelled or _is_json(table)):
-            raise _lacks_columns(table, line, record, needs_path=needs_path)
+            raise _lacks_columns(table, line, columns, needs_path=needs_path)
         where = f"{table}, line {line}"
         path = _text(record, columns.path, where)
         if needs_path and not path:
@@ -97,8 +108,8 @@ def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
             _text(record, columns.coarse, where),
             _split(_text(record, columns.split, where), where),
         )
-    if record and not labelled:
-        raise _lacks_columns(table, line, record, needs_path=needs_path)
+    if line and not labelled:
+        raise _lacks_columns(table, line, columns, needs_path=needs_path)
 
 
 def _is_json(table: Path) -> bool:
@@ -106,13 +117,13 @@ def _is_json(table: Path) -> bool:
 
 
 def _lacks_columns(
-    table: Path, line: int, record: Mapping[str, object], *, needs_path: bool
+    table: Path, line: int, columns: Columns, *, needs_path: bool
 ) -> DatasetUnusable:
     wanted = "path and label" if needs_path else "class and coarse"
     needs = f", line {line}: needs an object" if _is_json(table) else " needs a first line"
     return DatasetUnusable(
         f"{table}{needs} with the names of its columns, {wanted} among them: "
-        f"it has {one_line(', '.join(record), MAX_NAME) or 'none'}"
+        f"it has {one_line(', '.join(columns.names), MAX_NAME) or 'none'}"
     )
 
 
@@ -136,35 +147,69 @@ def _text(record: Mapping[str, object], column: str | None, where: str) -> str |
     return one_form(str(value)).strip() or None
 
 
-def _records(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+def _records(table: Path) -> Iterator[_Record]:
     try:
         text = read_regular(table, MAX_LIST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetUnusable(f"{table} is not UTF-8: save it as CSV UTF-8") from error
     except OSError as error:
         raise DatasetUnusable(f"{table}: {error.strerror or error}") from error
-    if _is_json(table):
-        yield from _json_records(table, text)
-    else:
-        yield from _csv_records(table, text)
+    records = _json_records(table, text) if _is_json(table) else _csv_records(table, text)
+    what = f"reading {one_line(table.name, MAX_NAME)}"
+    yield from Progress(records, what, unit="row", leave=False, soon=True)
 
 
-def _csv_records(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    # Unlike str.splitlines, these end at line breaks alone, not at U+2028 and the like.
-    lines = io.StringIO(text, newline="")
-    header = lines.readline()
-    lines.seek(0)
-    delimiter = max(",;\t", key=header.count)
-    rows = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+class _Lines:
+    """The lines of a text. Only so much is read for one row, until ``row_ends`` is called."""
+
+    def __init__(self, table: Path, text: str, newline: str | None) -> None:
+        # Unlike str.splitlines, these end at line breaks alone, not at U+2028 and the like.
+        self._text = io.StringIO(text, newline=newline)
+        self._table = table
+        self._number = self._taken = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(MOST_CHARACTERS + 1):
+            self._number += 1
+            self._taken += len(line)
+            if self._taken > MOST_CHARACTERS:
+                raise DatasetUnusable(
+                    f"{self._table}, line {self._number}: over {MOST_CHARACTERS:,} characters in "
+                    "one row, the limit"
+                )
+            yield line
+
+    def row_ends(self) -> None:
+        self._taken = 0
+
+
+def _csv_records(table: Path, text: str) -> Iterator[_Record]:
+    lines = _Lines(table, text, newline="")
+    header = io.StringIO(text[:MOST_CHARACTERS], newline="").readline()
+    rows = csv.reader(lines, delimiter=max(",;\t", key=header.count), skipinitialspace=True)
+    columns = None
+    wanted: dict[str, int] = {}  # the others are passed over, so that a short row is read as fast
     try:
-        for record in rows:
-            yield rows.line_num, {name: value for name, value in record.items() if name}
+        for row in rows:
+            lines.row_ends()
+            if columns is None:
+                _check_columns(table, rows.line_num, len(row))
+                columns = find_columns(filter(None, row))
+                at = {name: index for index, name in enumerate(row)}
+                known = (columns.path, columns.label, columns.coarse, columns.split)
+                wanted = {name: at[name] for name in known if name is not None}
+            elif row:
+                values = {name: row[index] for name, index in wanted.items() if index < len(row)}
+                yield rows.line_num, columns, values
     except csv.Error as error:
         raise DatasetUnusable(f"{table}, line {rows.line_num}: {error}") from error
 
 
-def _json_records(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+def _json_records(table: Path, text: str) -> Iterator[_Record]:
+    lines = _Lines(table, text, newline=None)
+    names: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        lines.row_ends()
         if not line.strip():
             continue
         try:
@@ -173,4 +218,11 @@ def _json_records(table: Path, text: str) -> Iterator[tuple[int, Mapping[str, ob
             raise DatasetUnusable(f"{table}, line {number}: not JSON") from error
         if not isinstance(record, dict):
             raise DatasetUnusable(f"{table}, line {number}: not a JSON object")
-        yield number, record
+        names.update(record)
+        _check_columns(table, number, len(names))
+        yield number, find_columns(record), record
+
+
+def _check_columns(table: Path, line: int, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise DatasetUnusable(f"{table}, line {line}: over {MOST_COLUMNS:,} columns, the limit")

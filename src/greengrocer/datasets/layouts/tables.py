@@ -11,10 +11,12 @@ from greengrocer.datasets.layouts.names import is_path_excluded, one_form, split
 from greengrocer.datasets.layouts.rows import TABLE_SUFFIXES, Row, columns_of, read_rows
 from greengrocer.datasets.layouts.tree import Folder
 from greengrocer.errors import DatasetUnusable
+from greengrocer.regular_files import MAX_LIST_BYTES
 from greengrocer.safe_text import MAX_NAME, one_line
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 UNUSABLE = "unusable-list"  # the code of a note
+MOST_BYTES = 2**28  # of all lists in a folder and its splits
 LOOKED_AT = 20  # rows whose files must not all be missing
 
 
@@ -28,10 +30,14 @@ class Listed:
 
 
 def find_metadata(base: Folder) -> list[Path]:
-    """Files ``metadata.jsonl`` or ``metadata.csv`` with labels, in ``base`` or its splits."""
-    folders = [base.path, *(each.path for each in base.folders if split_of(each.name))]
-    found = [folder / name for folder in folders for name in METADATA]
-    return [table for table in found if table.is_file() and why_no_list(table) is None]
+    """Files ``metadata.jsonl`` or ``metadata.csv`` with labels, in ``base`` or its splits.
+
+    Raises DatasetUnusable where there is too much to read in the lists of ``base``.
+    """
+    of_splits = _metadata_of_splits(base)
+    _check_bytes(base, [*_named_as_lists(base), *of_splits])
+    found = [path for path in (base.path / name for name in METADATA) if path.is_file()]
+    return [table for table in (*found, *of_splits) if why_no_list(table) is None]
 
 
 def find_tables(base: Folder) -> list[Path]:
@@ -76,9 +82,8 @@ def unusable_lists(base: Folder, others: Sequence[Path] = ()) -> list[Note]:
 
     Those of its splits that are called as an imagefolder's are looked at, too.
     """
-    splits = [each.path / name for each in base.folders if split_of(each.name) for name in METADATA]
     found = []
-    for table in (*_named_as_lists(base), *(path for path in splits if path.is_file())):
+    for table in (*_named_as_lists(base), *_metadata_of_splits(base)):
         if not any(table.samefile(other) for other in others if other.exists()):
             why = why_no_list(table)
             if why:
@@ -107,6 +112,26 @@ def _named_as_lists(base: Folder) -> list[Path]:
         and not path.name.startswith(".")
         and path.is_file()
     ]
+
+
+def _metadata_of_splits(base: Folder) -> list[Path]:
+    splits = [each.path for each in base.folders if split_of(each.name)]
+    found = [split / name for split in splits for name in METADATA]
+    return [path for path in found if path.is_file()]
+
+
+def _check_bytes(base: Folder, tables: Sequence[Path]) -> None:
+    """Raise DatasetUnusable where ``tables`` are too large together.
+
+    One that is too large by itself is not read, and does not count.
+    """
+    sizes = [size for size in (path.stat().st_size for path in tables) if size <= MAX_LIST_BYTES]
+    if sum(sizes) > MOST_BYTES:
+        raise DatasetUnusable(
+            f"{base.path} has {len(sizes)} files named as lists, of {sum(sizes) / 1e6:.0f} MB "
+            f"together, over the limit of {MOST_BYTES / 1e6:.0f} MB: name the one that counts, as "
+            f"{tables[0]}, or move away those that list no images"
+        )
 
 
 def read_tables(
