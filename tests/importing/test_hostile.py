@@ -13,9 +13,11 @@ import pytest
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from greengrocer.cli.main import main
+from greengrocer.engines.onnx_runtime import ort
 from greengrocer.errors import UsageError
 from greengrocer.importing import importer
 from greengrocer.importing.ending import find_ending
+from greengrocer.importing.graph import Array
 from greengrocer.importing.importer import Probabilities, import_model
 from greengrocer.importing.order import Order
 from greengrocer.importing.preprocessing import Wishes
@@ -319,11 +321,14 @@ def test_a_run_that_takes_too_long_is_stopped(
     pooled = helper.make_node("GlobalAveragePool", ["998"], ["pooled"])
     model = write(tmp_path / "m.onnx", (*nodes, pooled, FEATURES[1], LAST))
     session = read_source(model).session()
-    pixels = np.zeros((1, 3, 32, 32), np.float32)
     said = "^m.onnx took over 0 seconds for an image: import a smaller network$"
     with pytest.raises(UsageError, match=said):
-        while True:  # the watch may come after a run's end
-            run_session(session, None, {"input": pixels}, "m.onnx")
+        run_for_ever(session, {"input": np.zeros((1, 3, SIDE, SIDE), np.float32)})
+
+
+def run_for_ever(session: ort.InferenceSession, feed: dict[str, Array]) -> None:
+    while True:  # the watch may come after a run's end
+        run_session(session, None, feed, "m.onnx")
 
 
 def test_a_node_that_does_not_end_ends_the_process_in_a_line() -> None:
