@@ -1,13 +1,15 @@
 """Work with a stranger's graph in a process with limits, however it ends."""
 
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from greengrocer.cli.limited import run_limited
-from greengrocer.errors import BundleRefused
+from greengrocer.cli import limited
+from greengrocer.cli.limited import bounded_memory, run_limited
+from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.importing.labels import read_labels
 from greengrocer.serving.reloading.trial import limits_of
 
@@ -39,3 +41,14 @@ def test_work_that_does_not_is_refused_in_a_line(
 
 def test_a_larger_graph_may_take_more() -> None:
     assert limits_of(200_000_000) == (60 + 100, 1000 + 8 * 200)
+
+
+def test_memory_of_this_process_is_bounded_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited, "MEGABYTES", 100)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with (
+        pytest.raises(UsageError, match=r"m\.onnx took over 1,100 MB of memory: export a"),
+        bounded_memory(0, "m.onnx"),
+    ):
+        bytearray(1_200_000_000)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before

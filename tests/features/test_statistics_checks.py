@@ -9,7 +9,7 @@ import safetensors.numpy
 from pydantic import ValidationError
 
 from greengrocer.features.statistics import gather, moments_of, of_trained
-from greengrocer.features.statistics_checks import Settings, Told, checked
+from greengrocer.features.statistics_checks import Settings, Told, check_sides, checked
 from greengrocer.features.statistics_file import pack
 
 CHANNELS = 12
@@ -114,3 +114,9 @@ def test_every_class_has_images_where_they_belong() -> None:
 def test_settings_that_are_none_are_refused(settings: Any) -> None:
     with pytest.raises(ValidationError, match="settings"):
         Told.model_validate({"classes": ["a"], "settings": settings})
+
+
+def test_a_width_that_the_head_has_too_is_limited() -> None:
+    check_sides(16_000, 4096, 4096)
+    with pytest.raises(ValueError, match="it has 4,097 features an image, over 4,096"):
+        check_sides(1, 4097, 4097)

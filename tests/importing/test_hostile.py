@@ -11,13 +11,15 @@ import pytest
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from greengrocer.cli.main import main
+from greengrocer.engines.onnx_runtime import ort
 from greengrocer.errors import UsageError
 from greengrocer.importing import importer
 from greengrocer.importing.ending import find_ending
+from greengrocer.importing.graph import Array
 from greengrocer.importing.importer import Probabilities, import_model
 from greengrocer.importing.order import Order
 from greengrocer.importing.preprocessing import Wishes
-from greengrocer.importing.source import read_source
+from greengrocer.importing.source import read_source, run_session
 from greengrocer.serving.reloading.trial import Limits, limits_of
 from support.exports import SIDE
 from support.graphs import grey_graph
@@ -276,7 +278,55 @@ def test_a_graph_that_is_too_slow_is_refused(
     model = write(tmp_path / "m.onnx", (*FEATURES, LAST))
     with pytest.raises(UsageError, match="seconds of the processor for an image, over 0"):
         importer.try_import(order(model))
-    assert limits == [limits_of(model.stat().st_size)]
+    assert set(limits) == {limits_of(model.stat().st_size)}
+
+
+def costly_for_light_images(path: Path) -> Path:
+    """A graph that fills no memory for images whose mean is 0.6 of white or less."""
+    mean = helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0)
+    over = helper.make_node("Sub", ["mean", "threshold"], ["over"])
+    light = helper.make_node("Relu", ["over"], ["light"])
+    nodes = [
+        *(mean, over, light),
+        helper.make_node("Mul", ["light", "many"], ["bytes"]),
+        helper.make_node("Cast", ["bytes"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["whole", "one"], ["size"]),
+        helper.make_node("ConstantOfShape", ["size"], ["large"]),
+        helper.make_node("ReduceSum", ["large"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["features", "sum"], ["output"]),
+    ]
+    numbers = {
+        "threshold": np.array(1.0, np.float32),  # of (0.6 - 0.4) / 0.2
+        "many": np.array(1e12, np.float32),
+        "one": np.array([1], np.int64),
+    }
+    return write(path, (*FEATURES, *nodes), **numbers)
+
+
+def test_a_trial_shows_light_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "limit_trial", lambda _: None)
+    with pytest.raises(UsageError, match="does not run on an input of 1 x 32 x 32 x 3"):
+        importer.try_import(order(costly_for_light_images(tmp_path / "m.onnx")))
+
+
+def test_a_run_that_takes_too_long_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greengrocer.importing.run_limits.SECONDS", 0)
+    nodes = [
+        helper.make_node("Relu", [a], [b]) for a, b in pairwise(["input", *map(str, range(999))])
+    ]
+    pooled = helper.make_node("GlobalAveragePool", ["998"], ["pooled"])
+    model = write(tmp_path / "m.onnx", (*nodes, pooled, FEATURES[1], LAST))
+    session = read_source(model).session()
+    said = "^m.onnx took over 0 seconds for an image: import a smaller network$"
+    with pytest.raises(UsageError, match=said):
+        run_for_ever(session, {"input": np.zeros((1, 3, SIDE, SIDE), np.float32)})
+
+
+def run_for_ever(session: ort.InferenceSession, feed: dict[str, Array]) -> None:
+    while True:  # the watch may come after a run's end
+        run_session(session, None, feed, "m.onnx")
 
 
 def test_what_takes_too_much_is_refused_in_a_line(

@@ -36,6 +36,21 @@ def altered(home: Path, tensors: dict[str, Any], settings: dict[str, Any]) -> Pa
     return bundle
 
 
+def test_wide_ones_are_refused_before_a_tensor_is_read(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their matrix would have a gigabyte, and more than one is made."""
+    wide = 11_500
+    within = np.zeros(wide * (wide + 1) // 2, np.float16)
+    bundle = altered(
+        tmp_path, {"features": np.zeros((0, wide), np.float16), "rest.within": within}, {}
+    )
+    monkeypatch.delattr(safetensors.numpy, "load")
+    images = sorted((photos / "lime").iterdir())
+    with pytest.raises(BundleRefused, match="has 11,500 features an image, and the head of"):
+        teach(bundle, "Tinted", images, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("tensors", "settings", "said"),
     [
@@ -52,6 +67,11 @@ def altered(home: Path, tensors: dict[str, Any], settings: dict[str, Any]) -> Pa
             },
             {},
             "it has 7 features an image, and the head of model.onnx reads 1,280",
+        ),
+        (
+            {"features": np.zeros((16_001, CHANNELS), np.float16)},
+            {},
+            "it has 16,001 images, over 16,000",
         ),
         (
             {

@@ -191,7 +191,7 @@ def test_images_beyond_those_that_are_kept_are_known(
     monkeypatch.setattr("greengrocer.features.statistics.MOST_KEPT", 10)
     limes, plums = of(photos, "lime"), of(photos, "plum")
     assert teach(part, "lime", limes).images == EACH
-    statistics, _ = read_statistics(load_bundle(part))
+    statistics, _ = read_statistics(load_bundle(part), 1280)
     assert (len(statistics.labels), statistics.counts.sum()) == (10, 4 * EACH)
     with pytest.raises(UsageError, match="has all of these images already"):
         teach(part, "lime", limes)

@@ -125,16 +125,18 @@ def run(arguments: argparse.Namespace) -> int:
     check_minimum_versions({"import"})
     try:
         from greengrocer.importing.importer import import_model  # noqa: PLC0415
+        from greengrocer.importing.source import bytes_of  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise MissingExtra("import", extra="import") from error
     from greengrocer.bundles.save import check_new  # noqa: PLC0415
-    from greengrocer.cli.limited import run_limited  # noqa: PLC0415
+    from greengrocer.cli.limited import bounded_memory, run_limited  # noqa: PLC0415
 
     order = _order(arguments)
     check_new(order.out)
     told = {name: value for name, value in vars(arguments).items() if name != "run"}
     run_limited(_try, [told], order.model)
-    imported = import_model(order, _open_bundle, say)
+    with bounded_memory(bytes_of(order.model), str(order.model)):
+        imported = import_model(order, _open_bundle, say)
     _say_proof(imported)
     say(f"wrote {order.out}: try `greengrocer serve --bundle {order.out}`")
     return 0

@@ -9,7 +9,9 @@ from typing import Any, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from greengrocer.bundles.manifest import GRAPH
 from greengrocer.features.statistics import (
+    MOST_KEPT,
     START,
     Moments,
     Shots,
@@ -18,6 +20,7 @@ from greengrocer.features.statistics import (
     unnumbered,
 )
 
+MOST_CHANNELS = 4096  # then a matrix of the sums has 134 MB, and a few are made
 MOST_IMAGES = 1_000_000_000
 LARGEST = float(np.finfo(np.float16).max)  # of a feature
 ROUNDED = 1.01  # what sums may be over the largest that there can be
@@ -53,6 +56,21 @@ class Told(BaseModel):
 
     classes: tuple[str, ...]
     settings: Settings
+
+
+def check_sides(rows: int, width: int, channels: int) -> None:
+    """Of the features, as the header tells them; raises ValueError.
+
+    ``channels`` are those that the graph's head reads.
+    """
+    if width != channels:
+        raise ValueError(
+            f"it has {width:,} features an image, and the head of {GRAPH} reads {channels:,}"
+        )
+    if width > MOST_CHANNELS:
+        raise ValueError(f"it has {width:,} features an image, over {MOST_CHANNELS:,}")
+    if rows > MOST_KEPT:
+        raise ValueError(f"it has {rows:,} images, over {MOST_KEPT:,}")
 
 
 def checked(tensors: Mapping[str, Any], told: Told) -> Statistics:

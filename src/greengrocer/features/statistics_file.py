@@ -12,10 +12,17 @@ from greengrocer.bundles.files import refused
 from greengrocer.bundles.manifest import GRAPH, STATISTICS, first_mistake
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
 from greengrocer.features.statistics import Statistics, moments_between
-from greengrocer.features.statistics_checks import Settings, Told, checked
+from greengrocer.features.statistics_checks import (
+    MOST_CHANNELS,
+    Settings,
+    Told,
+    check_sides,
+    checked,
+)
 from greengrocer.safe_text import one_line
 
 MOST_BYTES = 150_000_000
+MOST_HEADER = 20_000_000  # bytes: names of classes, and the tensors' sides
 
 
 def pack(statistics: Statistics, settings: Settings) -> bytes:
@@ -23,6 +30,11 @@ def pack(statistics: Statistics, settings: Settings) -> bytes:
 
     Raises UsageError where it would be too large to be read again.
     """
+    if (channels := statistics.features.shape[1]) > MOST_CHANNELS:
+        raise UsageError(
+            f"the network has {channels:,} features an image, and {STATISTICS} at most "
+            f"{MOST_CHANNELS:,}: take a smaller network"
+        )
     packed = _packed(statistics, settings)
     if len(packed) > MOST_BYTES:
         raise UsageError(
@@ -37,6 +49,8 @@ def pack_trained(statistics: Statistics, prototypes: int) -> bytes:
 
     Empty where it would be too large to be read: nothing can then be taught to the bundle.
     """
+    if statistics.features.shape[1] > MOST_CHANNELS:
+        return b""
     settings = Settings(trained=statistics.classes, prototypes=prototypes)
     packed = _packed(statistics, settings)
     return packed if len(packed) <= MOST_BYTES else b""
@@ -68,25 +82,40 @@ def _packed(statistics: Statistics, settings: Settings) -> bytes:
     return packed
 
 
-def read_statistics(bundle: Bundle) -> tuple[Statistics, Settings]:
-    """The statistics and settings of the verified ``bundle``.
-
-    Raises BundleRefused where there are none, or the file is not what it should be.
-    """
+def check_teachable(bundle: Bundle) -> None:
+    """Raise BundleRefused where the verified ``bundle`` has no statistics."""
     where = bundle.directory
     if STATISTICS not in bundle.manifest.files or not (where / STATISTICS).exists():
         raise BundleRefused(
             f"bundle {where} has no {STATISTICS}: nothing can be taught to it or forgotten. Train "
             "one that can be taught, on images of all classes: `greengrocer train PHOTOS --quick`"
         )
+
+
+def read_statistics(bundle: Bundle, channels: int) -> tuple[Statistics, Settings]:
+    """The statistics and settings of the verified ``bundle``, whose head reads ``channels``.
+
+    Raises BundleRefused where there are none, or the file is not what it should be. Its header is
+    compared with the head before a tensor is read, for a matrix of channels x channels comes of it.
+    """
+    check_teachable(bundle)
+    where = bundle.directory
     data = bundle.read(STATISTICS, MOST_BYTES)
     library = _safetensors()
     try:
-        tensors = library.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        header = _header(data)
         text = header["__metadata__"]["statistics"]
+        rows, width = map(int, header["features"]["shape"])
     except Exception as error:  # whatever another's file makes the reader raise
-        raise refused(where, STATISTICS, "is damaged: it is no file of statistics") from error
+        raise _damaged(where) from error
+    try:
+        check_sides(rows, width, channels)
+    except ValueError as error:
+        raise _malformed(where, str(error)) from error
+    try:
+        tensors = library.load(data)
+    except Exception as error:  # the same
+        raise _damaged(where) from error
     try:
         told = Told.model_validate_json(text)
         found = checked(tensors, told)
@@ -99,19 +128,27 @@ def read_statistics(bundle: Bundle) -> tuple[Statistics, Settings]:
     return found, told.settings
 
 
-def check_width(
-    bundle: Bundle, statistics: Statistics, settings: Settings, channels: int, prototypes: int
+def check_prototypes(
+    bundle: Bundle, statistics: Statistics, settings: Settings, prototypes: int
 ) -> None:
-    """Raise BundleRefused where the graph's head has other ``channels`` or ``prototypes``."""
-    if (found := statistics.features.shape[1]) != channels:
-        why = f"it has {found:,} features an image, and the head of {GRAPH} reads {channels:,}"
-        raise _malformed(bundle.directory, why)
+    """Raise BundleRefused where the graph's head has other ``prototypes``."""
     if settings.trained is None or settings.prototypes is None:
         return
     wanted = settings.prototypes + len(statistics.classes) - len(settings.trained)
     if wanted != prototypes:
         why = f"with settings.prototypes {GRAPH} would have {wanted:,}, and it has {prototypes:,}"
         raise _malformed(bundle.directory, why)
+
+
+def _header(data: bytes) -> Any:
+    length = int.from_bytes(data[:8], "little")
+    if length > MOST_HEADER:
+        raise ValueError(f"its header has {length:,} bytes")
+    return json.loads(data[8 : 8 + length])
+
+
+def _damaged(directory: Path) -> BundleRefused:
+    return refused(directory, STATISTICS, "is damaged: it is no file of statistics")
 
 
 def _malformed(directory: Path, why: str) -> BundleRefused:

@@ -13,7 +13,7 @@ from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.importing.fold import PIXELS
 from greengrocer.importing.head import FEATURES, RAW_LOGITS
 from greengrocer.importing.photos import read_pixels
-from greengrocer.importing.source import open_session
+from greengrocer.importing.source import open_session, run_session
 
 
 class Raw(NamedTuple):
@@ -43,7 +43,7 @@ def answer_pixels(graph: onnx.ModelProto, photos: Iterable[Pixels]) -> Raw:
     """The same for pixels uint8 [H, W, 3], one image at a time."""
     session = open_session(graph, "the graph")
     names = [each.name for each in session.get_outputs()]
-    rows = [session.run(names, {PIXELS: each[None]}) for each in photos]
+    rows = [run_session(session, names, {PIXELS: each[None]}, "the graph") for each in photos]
     columns = dict(
         zip(names, (np.concatenate(each) for each in zip(*rows, strict=True)), strict=True)
     )

@@ -112,6 +112,7 @@ class _Ladder:
         pixels = self._pixels(rung.times_images * RANGES)
         blocks = self._most_sensitive(rung.float_share) if rung.float_share else ()
         kept = [node for block in blocks for node in self._blocks[block]]
+        self._logits(self._found.body, pixels)  # the quantiser runs it without a limit of time
         body = self._quantiser.quantise(pixels, kept)
         graph, judging = self._found.raw(body), self._photos.judging
         judged = answer_photos(graph, [each.path for each in judging], self._found.geometry)

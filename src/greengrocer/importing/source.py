@@ -21,6 +21,7 @@ from greengrocer.importing.graph import (
     shape_of,
     sort_nodes,
 )
+from greengrocer.importing.run_limits import limited_run
 from greengrocer.importing.tensors import MOST_BYTES, all_nodes, check_tensors
 from greengrocer.regular_files import open_regular
 
@@ -146,9 +147,12 @@ def open_session(model: onnx.ModelProto, what: str) -> ort.InferenceSession:
 def run_session(
     session: ort.InferenceSession, outputs: Sequence[str] | None, feed: dict[str, Array], what: str
 ) -> list[Array]:
-    """What ``session`` answers; raises UsageError where it fails, as for want of memory."""
+    """What ``session`` answers; raises UsageError where it fails, as for want of memory or time."""
     try:
-        return [np.asarray(each) for each in session.run(outputs, feed)]
+        with limited_run(what) as options:
+            return [np.asarray(each) for each in session.run(outputs, feed, options)]
+    except UsageError:
+        raise
     except Exception as error:  # its exceptions have no common base
         (shape,) = (each.shape for each in feed.values())
         reason = " ".join(str(error).split())[:300]

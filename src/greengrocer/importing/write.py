@@ -24,7 +24,7 @@ from greengrocer.importing.head import Head
 from greengrocer.importing.ladder import Climbed
 from greengrocer.importing.order import Order
 from greengrocer.importing.photos import Photos, read_pixels
-from greengrocer.importing.source import open_session
+from greengrocer.importing.source import open_session, run_session
 from greengrocer.importing.understand import Understood
 from greengrocer.version import __version__
 
@@ -86,7 +86,9 @@ def choose_goldens(
     """
     session = open_session(onnx.load_from_string(graph), "the graph")
     rows = [
-        session.run(["probabilities"], {PIXELS: read_pixels(path, geometry)[None]})[0]
+        run_session(
+            session, ["probabilities"], {PIXELS: read_pixels(path, geometry)[None]}, "the graph"
+        )[0]
         for path in tqdm(candidates, "choosing goldens", unit="image", delay=1, leave=False)
     ]
     probabilities = np.concatenate(rows)

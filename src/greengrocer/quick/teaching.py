@@ -27,7 +27,12 @@ from greengrocer.errors import BundleRefused, DatasetUnusable, UsageError
 from greengrocer.features.extract import Embedder
 from greengrocer.features.statistics import MOST_KEPT, Statistics
 from greengrocer.features.statistics_checks import Settings
-from greengrocer.features.statistics_file import check_width, pack, read_statistics
+from greengrocer.features.statistics_file import (
+    check_prototypes,
+    check_teachable,
+    pack,
+    read_statistics,
+)
 from greengrocer.graphs.answers import Head
 from greengrocer.graphs.parts import take_apart
 from greengrocer.locks import locked
@@ -196,14 +201,16 @@ def _open(directory: Path, out: Path | None) -> _Opened:
             "directory for the new one, as --out runs/mine"
         )
     bundle = load_bundle(directory)
-    statistics, settings = read_statistics(bundle)
+    check_teachable(bundle)
     try:
         backbone, head = take_apart(onnx.load_from_string(bundle.read(GRAPH)))
     except ValueError as error:
         raise UsageError(f"bundle {directory}: {GRAPH}: {error}") from error
     if len(head.bias) != len(bundle.manifest.classes):
         raise refused(directory, GRAPH, f"has a head of {len(head.bias):,} other classes")
-    check_width(bundle, statistics, settings, *head.directions.shape[::-1])
+    prototypes, channels = head.directions.shape
+    statistics, settings = read_statistics(bundle, channels)
+    check_prototypes(bundle, statistics, settings, prototypes)
     graph = backbone.SerializeToString()
     digest = hashlib.sha256(graph).hexdigest()
     embedder = Embedder(graph, digest, bundle.manifest.geometry, len(head.weight))
