@@ -31,7 +31,6 @@ STRANGERS = 0.9  # quantile of the likeness of images of different classes that 
 MOST_ALIKE = 0.97
 BURST_ALIKE = 0.8  # names or times alone do not make a burst
 BURST_SECONDS = 10.0
-FEWEST_PLACES = 3  # of which whole ones can be held out
 SAMPLE = 2000  # images that the threshold is calibrated on
 BLOCK = 256
 
