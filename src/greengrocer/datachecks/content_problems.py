@@ -107,4 +107,7 @@ def _held_out(contents: Contents, root: Path) -> Iterator[Problem]:
     elif places is not None:
         why, todo = places.told(root)
         text += f"; {why}"
-    yield Problem("held-out", Severity.NOTE, text, todo, whole or ())
+    if not held:
+        todo = "add photos of each class from other places or days: single ones would flatter"
+    severity = Severity.NOTE if held else Severity.WARNING
+    yield Problem("held-out", severity, text, todo, whole or ())

@@ -75,7 +75,8 @@ def compare(
     """
     threads = threads or usable_processors()
     duplicates = find_duplicates(images, features, thumbnails, splits, threads)
-    groups = find_groups(images, features, thumbnails, duplicates)
+    by_folder = not any(places)  # else the layout says what the places are
+    groups = find_groups(images, features, thumbnails, duplicates, by_folder=by_folder)
     free = [index for index, split in enumerate(splits) if split != "test"]
     judged = None
     if any(places[index] for index in free if places):

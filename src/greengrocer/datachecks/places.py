@@ -102,9 +102,7 @@ def judge_places(
     pairs = ((each.path, each.original) for each in duplicates)
     crossing = (pair for pair in pairs if len({of.get(path) for path in pair} - {None}) == 2)
     names = tuple(sorted({name for name in places if name}))
-    return Places(
-        tuple(sorted({name for name in places if name})), joined, found, next(crossing, None)
-    )
+    return Places(names, joined, found, next(crossing, None))
 
 
 def find_obstacle(places: Sequence[Hashable | None], labels: Sequence[int]) -> Obstacle | None:
