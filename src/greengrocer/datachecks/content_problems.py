@@ -108,6 +108,7 @@ def _held_out(contents: Contents, root: Path) -> Iterator[Problem]:
         why, todo = places.told(root)
         text += f"; {why}"
     if not held:
-        todo = "add photos of each class from other places or days: single ones would flatter"
+        more = "add photos of each class from other places or days: single ones would flatter"
+        todo = f"{todo}; and {more}" if todo else more
     severity = Severity.NOTE if held else Severity.WARNING
     yield Problem("held-out", severity, text, todo, whole or ())
