@@ -7,6 +7,7 @@ from PIL import Image
 
 from greengrocer.datachecks.as_json import report_json
 from greengrocer.datachecks.check import Report, check
+from greengrocer.datachecks.problems import Severity
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.errors import DatasetUnusable
 from greengrocer.quick.train import train_quick
@@ -174,8 +175,37 @@ def test_whole_places_are_held_out_where_there_are_enough(tmp_path: Path) -> Non
     assert sum(report.hold_out.held_out) == 6 * len(held)
     (told,) = (problem for problem in report.problems if problem.code == "held-out")
     assert told.text.endswith(f"all photos of {len(held)} of the 4 places")
+    for path in sorted(tmp_path.rglob("*.jpg")):
+        day = {"north": "day1", "south": "day2", "east": "day3", "west": "day4"}
+        (place, name) = path.relative_to(tmp_path).parts[:2]
+        inverted = tmp_path / "inverted" / name / day[place] / path.name
+        inverted.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, inverted)
+    assert _by_digest(check(tmp_path / "inverted")) == _by_digest(report)
+    shutil.rmtree(tmp_path / "inverted")
     for gone in ("north", "south"):
         shutil.rmtree(tmp_path / gone)
     report = check(tmp_path)
     (told,) = (problem for problem in report.problems if problem.code == "held-out")
     assert "no place as a whole" in told.text
+
+
+def _by_digest(report: Report) -> tuple[set[frozenset[str | None]], set[str | None]]:
+    """The groups and what is held out, whatever the paths."""
+    assert report.groups is not None
+    assert report.hold_out is not None
+    digests = [image.digest for image in report.images]
+    groups = {frozenset(digests[at] for at in members) for members in report.groups.members()}
+    held = zip(digests, report.hold_out.held_out, strict=True)
+    return groups, {digest for digest, out in held if out}
+
+
+def test_nothing_held_out_is_a_warning(tmp_path: Path) -> None:
+    for index, path in enumerate(built_in_gallery().pictures[:2]):
+        (tmp_path / "ab"[index]).mkdir()
+        shutil.copyfile(path.path, tmp_path / "ab"[index] / "only.jpg")
+    report = check(tmp_path)
+    (told,) = (problem for problem in report.problems if problem.code == "held-out")
+    assert told.severity is Severity.WARNING
+    assert told.todo
+    assert report_json(report)["hold_out"] == []

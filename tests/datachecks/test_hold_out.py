@@ -152,3 +152,13 @@ def test_a_list_that_is_missing_or_cannot_be_written(tmp_path: Path) -> None:
         read_hold_out(tmp_path / "none.csv", tmp_path)
     with pytest.raises(UsageError, match="cannot be written"):
         write_hold_out(tmp_path / "no" / "split.csv", tmp_path, [], HoldOut((), ()))
+
+
+def test_the_only_image_of_a_class_trains_with_its_copies() -> None:
+    """Though its place is held out."""
+    images = made_up([0, 0, 1, 0, 0, 0, 0, 0, 2])
+    of = (0, 0, 0, 1, 2, 3, 4, 5, 6)
+    copies = (0, 1, 1, 3, 4, 5, 6, 7, 8)
+    chosen = hold_out(images, Groups(of, {}, 0.88, copies), share=1.0)
+    assert not any(chosen.held_out[at] for at in (1, 2, 8))
+    assert {1, 2} <= set(chosen.one_sided)

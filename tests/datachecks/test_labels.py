@@ -78,6 +78,23 @@ def test_copies_with_the_same_wrong_label_do_not_vouch_for_each_other() -> None:
     assert {each.path for each in suspects} >= {images[index].path for index in (1, 6, 11, 16)}
 
 
+def test_the_right_one_of_two_copies_is_no_suspect() -> None:
+    """A copy in another class is found as such; it accuses the other by no means."""
+    truth = np.arange(100) % len(CLASSES)
+    labels = truth.copy()
+    labels[4] = 0  # a copy of a kale among the pears
+    features = clouds(truth, 2, 0.9)
+    features[9] = clouds(truth, 3, 2.5)[9]  # it looks like nothing else
+    features[4] = features[9]
+    copies = [*range(9), 4, *range(10, 100)]
+    groups = Groups(tuple(copies), {}, 0.88, tuple(copies))
+    images = made_up(labels.tolist())
+    folds = group_folds(images, copies, 8)
+    assert folds[4] == folds[9]
+    suspects = suspect_labels(images, features, groups, CLASSES)
+    assert images[9].path not in {each.path for each in suspects}
+
+
 def test_a_class_of_one_group_is_not_judged() -> None:
     images = made_up([0, 0, 0, 1, 1, 1])
     assert group_folds(images, [0, 0, 0, 1, 2, 3], 3).tolist()[:3] == [ALWAYS_TRAINS] * 3

@@ -10,8 +10,10 @@ from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.facts import measured
 from greengrocer.bundles.manifest import GRAPH, STATISTICS
 from greengrocer.datachecks.check import check
+from greengrocer.datachecks.places import Obstacle
 from greengrocer.errors import DatasetUnusable
 from greengrocer.quick.calibration import folds_of
+from greengrocer.quick.shots import by_place
 from greengrocer.quick.train import read_labelled, train_quick
 
 
@@ -70,3 +72,26 @@ def test_places_are_held_out_whole(photos: Path, tmp_path: Path) -> None:
     places, folds = statistics.shots[:, 2], folds_of(statistics, 7)
     assert len(set(places)) == 4
     assert all(len(set(folds[places == place])) == 1 for place in set(places))
+
+
+def test_places_that_share_a_photo_are_no_places(photos: Path, tmp_path: Path) -> None:
+    """As the check says it: by one rule, with one pair as an example."""
+    folder = tmp_path / "photos"
+    for name in ("apple", "lime"):
+        for number, path in enumerate(of(photos, name)):
+            place = folder / f"shop{number % 3}" / name
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, place / path.name)
+    shutil.copy(of(photos, "lime")[0], folder / "shop1" / "lime" / "copy.jpg")
+    trained = train_quick(folder, tmp_path / "out")
+    assert trained.places is not None
+    assert trained.places.obstacle is Obstacle.COPIES
+    assert not by_place(trained.statistics.shots, trained.statistics.labels)
+    (told,) = (each for each in check(folder).problems if each.code == "held-out")
+    why, todo = trained.places.told(folder)
+    assert "near-duplicates join the 3 places" in why
+    assert why.split(", as ")[0] in told.text
+    assert "copy.jpg" in why
+    assert todo is not None
+    assert told.todo is not None
+    assert told.todo.startswith(todo)

@@ -42,7 +42,11 @@ def train_quickly(
     for note in found.labelled.notes:
         say(one_line(f"{note.text}: {_names(note.names)}" if note.names else note.text))
     _say_images(found)
-    say_figures(found.calibration, by_place(found.statistics.shots))
+    statistics, places = found.statistics, found.places
+    say_figures(found.calibration, by_place(statistics.shots, statistics.labels))
+    if places is not None and places.obstacle is not None:
+        why, todo = places.told(photos)
+        say(one_line(f"{why}; to do: {todo}"))
     say(_advice(found))
     say(f"wrote {out}: try `greengrocer serve --bundle {out}`")
     return 0

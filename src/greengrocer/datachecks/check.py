@@ -141,7 +141,7 @@ def _with_contents(
     classes = report.collection.taxonomy.classes
     places = [image.place for image in report.collection.images]
     seen = compare(report.images, *looks.of(rows), report.splits, classes, threads, places)
-    more = content_problems(seen, report.collection.root, classes, places)
+    more = content_problems(seen, report.collection.root, classes)
     return replace(
         report,
         problems=by_severity((*report.problems, *more)),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from greengrocer.datachecks.contents import Contents
 from greengrocer.datachecks.findings import Crossing, FlawKind
-from greengrocer.datachecks.groups import FEWEST_PLACES
 from greengrocer.datachecks.problems import Problem, Severity, counted, shown
 
 _COPIES = (
@@ -37,19 +36,14 @@ _FLAWS = {
 }
 
 
-def content_problems(
-    contents: Contents, root: Path, classes: Sequence[str], places: Sequence[str | None] = ()
-) -> tuple[Problem, ...]:
-    """The problems, the worst first; paths are below ``root`` where they can be.
-
-    ``places`` names that of each image, where the folders tell.
-    """
+def content_problems(contents: Contents, root: Path, classes: Sequence[str]) -> tuple[Problem, ...]:
+    """The problems, the worst first; paths are below ``root`` where they can be."""
     return (
         *_copies(contents, root),
         *_labels(contents, root, classes),
         *_flaws(contents, root),
         *_scenes(contents, classes),
-        *_held_out(contents, {place for place in places if place}),
+        *_held_out(contents, root),
     )
 
 
@@ -100,19 +94,21 @@ def _scenes(contents: Contents, classes: Sequence[str]) -> Iterator[Problem]:
         yield Problem("one-scene", Severity.WARNING, text, "add photos from elsewhere", items)
 
 
-def _held_out(contents: Contents, places: set[str]) -> Iterator[Problem]:
+def _held_out(contents: Contents, root: Path) -> Iterator[Problem]:
     held, count = sum(contents.hold_out.held_out), len(contents.groups.of)
     groups = len(set(contents.groups.of))
     text = (
         f"{counted(count, 'image')} in {counted(groups, 'group')} of what was taken together; "
         f"{held:,} ({held / max(count, 1):.0%}) are held out to judge the model"
     )
-    whole = contents.hold_out.places
-    if whole is not None:
-        text += f": all photos of {len(whole):,} of the {counted(len(places), 'place')}"
-    elif places:
-        few = len(places) < FEWEST_PLACES
-        why = "three are needed" if few else "too few classes are in two, or the splits decide"
-        text += f"; no place as a whole, so the figures flatter: {counted(len(places), 'place')}, "
-        text += why
-    yield Problem("held-out", Severity.NOTE, text, None, whole or ())
+    whole, places, todo = contents.hold_out.places, contents.places, None
+    if places is not None and whole is not None:
+        text += f": all photos of {len(whole):,} of the {counted(len(places.names), 'place')}"
+    elif places is not None:
+        why, todo = places.told(root)
+        text += f"; {why}"
+    if not held:
+        more = "add photos of each class from other places or days: single ones would flatter"
+        todo = f"{todo}; and {more}" if todo else more
+    severity = Severity.NOTE if held else Severity.WARNING
+    yield Problem("held-out", severity, text, todo, whole or ())

@@ -9,9 +9,10 @@ from PIL import Image
 from greengrocer.datachecks.duplicates import find_duplicates
 from greengrocer.datachecks.files import OpenedImage
 from greengrocer.datachecks.findings import Findings
-from greengrocer.datachecks.groups import FEWEST_PLACES, Groups, find_groups, whole_places
+from greengrocer.datachecks.groups import Groups, find_groups, whole_places
 from greengrocer.datachecks.hold_out import HoldOut, hold_out
 from greengrocer.datachecks.labels import suspect_labels
+from greengrocer.datachecks.places import Obstacle, Places, judge_places
 from greengrocer.datachecks.quality import find_flaws, find_one_scene
 from greengrocer.datachecks.thumbnails import Thumbnails, blank_thumbnails
 from greengrocer.datasets.dataset import LabelledImage
@@ -25,11 +26,15 @@ TARGET = GEOMETRY.size  # pixels: images are decoded for the features, and thumb
 
 @dataclass(frozen=True)
 class Contents:
-    """``groups`` and ``hold_out`` are about all images, in their order."""
+    """``groups`` and ``hold_out`` are about all images, in their order.
+
+    ``places`` are those of the images outside the split "test"; None where there are none.
+    """
 
     findings: Findings
     groups: Groups
     hold_out: HoldOut
+    places: Places | None = None
 
 
 class Looks:
@@ -70,8 +75,26 @@ def compare(
     """
     threads = threads or usable_processors()
     duplicates = find_duplicates(images, features, thumbnails, splits, threads)
-    groups = find_groups(images, features, thumbnails, duplicates)
-    kept, chosen = _choose(images, splits, groups, places)
+    by_folder = not any(places)  # else the layout says what the places are
+    groups = find_groups(images, features, thumbnails, duplicates, by_folder=by_folder)
+    free = [index for index, split in enumerate(splits) if split != "test"]
+    judged = None
+    if any(places[index] for index in free if places):
+        judged = judge_places(
+            [images[index] for index in free],
+            [places[index] for index in free],
+            [groups.copies[index] for index in free],
+            duplicates,
+        )
+    if "val" in splits:
+        kept, chosen = groups, HoldOut(tuple(split == "val" for split in splits), ())
+        judged = judged and replace(judged, obstacle=Obstacle.SPLITS)
+    else:
+        by_place = None
+        if judged is not None and judged.obstacle is None:
+            by_place = _hold_out_places(images, free, groups, places)
+            judged = judged if by_place else replace(judged, obstacle=Obstacle.UNEVEN)
+        kept, chosen = by_place or (groups, _hold_out(images, free, groups))
     findings = Findings(
         duplicates,
         suspect_labels(images, features, groups, classes),
@@ -82,21 +105,7 @@ def compare(
             if chosen.places is None or each.label in chosen.one_sided  # else places judge it
         ),
     )
-    return Contents(findings, kept, chosen)
-
-
-def _choose(
-    images: Sequence[LabelledImage],
-    splits: Sequence[str | None],
-    groups: Groups,
-    places: Sequence[str | None],
-) -> tuple[Groups, HoldOut]:
-    """What is kept together, and what is held out."""
-    if "val" in splits:
-        return groups, HoldOut(tuple(split == "val" for split in splits), ())
-    free = [index for index, split in enumerate(splits) if split != "test"]
-    by_place = _hold_out_places(images, free, groups, places)
-    return by_place or (groups, _hold_out(images, free, groups))
+    return Contents(findings, kept, chosen, judged)
 
 
 def _hold_out(images: Sequence[LabelledImage], free: Sequence[int], groups: Groups) -> HoldOut:
@@ -117,13 +126,10 @@ def _hold_out_places(
     groups: Groups,
     places: Sequence[str | None],
 ) -> tuple[Groups, HoldOut] | None:
-    """Groups that are whole places, and a hold-out of some; None where there are too few places.
+    """Groups that are whole places, and a hold-out of some; None where they are too uneven.
 
-    Too few: under ``FEWEST_PLACES``, or half of the classes or more would be on one side only, or
-    over half of the images held out.
+    Then half of the classes or more would be on one side only, or over half of the images held out.
     """
-    if len({places[index] for index in free if places and places[index]}) < FEWEST_PLACES:
-        return None
     whole = whole_places(groups, places)
     chosen = _hold_out(images, free, whole)
     held = {places[index] for index in free if chosen.held_out[index]}

@@ -31,7 +31,6 @@ STRANGERS = 0.9  # quantile of the likeness of images of different classes that 
 MOST_ALIKE = 0.97
 BURST_ALIKE = 0.8  # names or times alone do not make a burst
 BURST_SECONDS = 10.0
-FEWEST_PLACES = 3  # of which whole ones can be held out
 SAMPLE = 2000  # images that the threshold is calibrated on
 BLOCK = 256
 
@@ -69,8 +68,13 @@ def find_groups(
     features: Floats,
     thumbnails: Thumbnails,
     duplicates: Iterable[Duplicate] = (),
+    *,
+    by_folder: bool = True,
 ) -> Groups:
-    """The groups of ``images``; ``features`` float32 [N, D] are as the network gives them."""
+    """The groups of ``images``; ``features`` float32 [N, D] are as the network gives them.
+
+    Sub-folders that recur in several classes are taken for places ``by_folder``.
+    """
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     unit = np.asarray(unit, np.float32)
     sets = _Ties(len(images))
@@ -85,7 +89,7 @@ def find_groups(
     cosine = scene_cosine(images, unit)
     for members in _classes(images).values():
         _join_scenes(sets, unit, np.array(members), cosine)
-    for one, other in _places(images):
+    for one, other in _places(images) if by_folder else ():
         sets.join(one, other, Tie.PLACE)
     return sets.groups(cosine, copies)
 

@@ -7,7 +7,7 @@ less moves no other group, which a drawn order would; only the bounds on a class
 import csv
 import hashlib
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -54,7 +54,17 @@ def hold_out(
     # Classes of few groups first: they have the least freedom.
     for label in sorted(choice.classes, key=lambda label: (len(choice.classes[label]), label)):
         choice.balance(label)
-    held = tuple(group in choice.held for group in groups.of)
+    # The only image of a class trains, whatever its place does; and so do its copies.
+    counts = Counter(image.label for image in images)
+    lone = {
+        copies
+        for image, copies in zip(images, groups.copies, strict=True)
+        if counts[image.label] == 1
+    }
+    held = tuple(
+        group in choice.held and copies not in lone
+        for group, copies in zip(groups.of, groups.copies, strict=True)
+    )
     sides: dict[int, set[bool]] = defaultdict(set)
     for image, side in zip(images, held, strict=True):
         sides[image.label].add(side)
@@ -130,7 +140,7 @@ class _Choice:
         return sum(size for group, size in self.classes[label].items() if group in self.held)
 
     def _may_be_held(self, label: int, group: int, whole: int) -> bool:
-        fits = self._held_of(label) + self.classes[label][group] <= max(MOST * whole, 1)
+        fits = self._held_of(label) + self.classes[label][group] <= MOST * whole
         return fits and self._spares(group, adding=True)
 
     def _spares(self, group: int, *, adding: bool) -> bool:

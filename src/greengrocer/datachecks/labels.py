@@ -6,8 +6,9 @@ of the images that have this label. It is a suspect where that class is far like
 label, and no image of its label looks more like it than one of another. Classes of few images are
 not judged: of ten classes of four images, one image in 25 was a suspect by chance.
 
-Probabilities are out of fold, and folds keep copies of one photo together, or they would vouch for
-each other. Other photos of the scene may speak: they know best what it shows.
+Copies of an image do not judge it: of its class they would vouch for it, and of another class they
+would accuse the right one as well as the wrong one. Probabilities are out of fold, and folds keep
+copies together. Other photos of the scene may speak: they know best what it shows.
 """
 
 from collections.abc import Sequence
@@ -51,8 +52,10 @@ def suspect_labels(
         sure, given = float(probabilities[index, other]), float(probabilities[index, own])
         if sure < odds * given:
             continue
-        near = _nearest(unit, index, labels, groups.copies)
-        if labels[near[0]] == own:  # one image of its class looks more like it than any other
+        near = _nearest(unit, index, groups.copies)
+        if (
+            not len(near) or labels[near[0]] == own
+        ):  # one image of its class looks more like it than any other
             continue
         like = tuple(images[at].path for at in near if labels[at] == other)[:RESEMBLES]
         reason = _reason(classes[own], classes[other], sure)
@@ -90,12 +93,10 @@ def _odds(probabilities: Floats, labels: NDArray[np.int64]) -> float:
     return float(np.clip(reached / 2, LEAST_ODDS, ODDS))
 
 
-def _nearest(
-    unit: Floats, index: int, labels: NDArray[np.int64], groups: Sequence[int]
-) -> NDArray[np.int64]:
-    """The other images, nearest first, without copies of it that have its label."""
+def _nearest(unit: Floats, index: int, copies: Sequence[int]) -> NDArray[np.int64]:
+    """The other images, nearest first, without its copies."""
     alike = unit @ unit[index]
-    own = np.equal(groups, groups[index]) & np.equal(labels, labels[index])
+    own = np.equal(copies, copies[index])
     alike[own] = -2
     order = np.argsort(-alike, kind="stable")
     return order[: len(order) - int(own.sum())]

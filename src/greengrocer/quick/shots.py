@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from greengrocer.datachecks.disjoint_sets import DisjointSets
-from greengrocer.datachecks.groups import BURST_ALIKE, FEWEST_PLACES
+from greengrocer.datachecks.groups import BURST_ALIKE
+from greengrocer.datachecks.places import find_obstacle
 from greengrocer.datasets.layouts.names import one_form
 from greengrocer.engines.engine import Floats
 from greengrocer.features.statistics import Shots
@@ -57,10 +58,10 @@ def with_bursts(scenes: Sequence[int], shots: Shots, labels: ClassIds, rows: Flo
     return list(sets.numbers())
 
 
-def by_place(shots: Shots) -> bool:
-    """Whether the images are of so many places that each can be held out whole."""
-    places = shots[:, 2]
-    return len(np.unique(places[places >= 0])) >= FEWEST_PLACES
+def by_place(shots: Shots, labels: ClassIds) -> bool:
+    """Whether places are held out whole, by the rule of the check of the data."""
+    places = [place if place >= 0 else None for place in shots[:, 2].tolist()]
+    return find_obstacle(places, labels.tolist()) is None
 
 
 def place_folds(shots: Shots, labels: ClassIds, folds: Sequence[int], most: int) -> list[int]:
@@ -71,7 +72,7 @@ def place_folds(shots: Shots, labels: ClassIds, folds: Sequence[int], most: int)
     """
     places, found = shots[:, 2], list(folds)
     names, sizes = np.unique(places[places >= 0], return_counts=True)
-    if not by_place(shots):
+    if not by_place(shots, labels):
         return found
     total = np.zeros(min(most, len(names)), int)
     of: dict[int, int] = {}

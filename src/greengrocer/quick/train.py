@@ -10,6 +10,7 @@ import onnx
 from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.save import check_new
 from greengrocer.datachecks.files import UnreadableFile
+from greengrocer.datachecks.places import Places, find_places
 from greengrocer.datasets.dataset import Dataset, LabelledImage, is_grocery_store_dataset
 from greengrocer.datasets.layouts.read import (
     Collection,
@@ -57,7 +58,8 @@ class Labelled(NamedTuple):
 class Trained(NamedTuple):
     """A bundle that was written, what it was made of, and the files that were left out.
 
-    ``right`` of the images of the split "val" were answered right.
+    ``right`` of the images of the split "val" were answered right. ``places`` are those of the
+    images that trained it; None where they have none.
     """
 
     bundle: Path
@@ -65,6 +67,7 @@ class Trained(NamedTuple):
     statistics: Statistics
     calibration: Calibration
     right: int
+    places: Places | None
 
     @property
     def leaked(self) -> int:
@@ -95,12 +98,13 @@ def train_quick(
     dataset, extracted = labelled.data, labelled.extracted
     labels = np.array([image.label for image in dataset.pictures], np.int64)
     _check_contradictions([*dataset.pictures, *labelled.held_out])
+    places = find_places(dataset.pictures, extracted.features, labelled.places)
     statistics = gather(
         dataset.taxonomy.classes,
         extracted.digests,
         labels,
         extracted.features,
-        shots_of([image.path for image in dataset.pictures], labelled.places),
+        shots_of([image.path for image in dataset.pictures], places.joined if places else None),
     )
     calibration = calibrate(statistics, dataset.taxonomy.coarse_of, seed, CALIBRATION)
     head = make_head(statistics, calibration, dataset.taxonomy.coarse_of)
@@ -117,7 +121,7 @@ def train_quick(
     )
     backbone = onnx.load_from_string(backbone_bytes())
     write(content, backbone, head, surest(dataset.pictures, scores), out)
-    return Trained(out, labelled, statistics, calibration, right)
+    return Trained(out, labelled, statistics, calibration, right, places)
 
 
 def read_labelled(

@@ -299,6 +299,8 @@ def _found(report: Report) -> Iterator[str]:
             rest = len(problem.items) - EXAMPLES
             if rest > 0:
                 yield f"    and {rest:,} more"
+            if problem.todo:
+                yield f"    To do: {problem.todo}."
     if report.problems:
         yield f"  `greengrocer data check {report.source} --report DIR` shows them"
 

@@ -82,7 +82,8 @@ def read_folders(top: Folder, order: Order | None = None) -> Labels:
     for root in roots:
         labels.leave_out(root.folder.files, LOOSE, "loose")
     found = order or find_order(roots)
-    if order is None and found is Order.CLASSES:
+    within = found is Order.CLASSES and find_order(roots) is Order.CLASSES
+    if order is None and within:
         labels.notes.append(Note("days", DAYS))
     if found is Order.PLACES:
         roots = _read_places(labels, roots)
@@ -92,9 +93,18 @@ def read_folders(top: Folder, order: Order | None = None) -> Labels:
     for root in roots:
         for each in root.folder.filled():
             images = _nested(labels, each, root.split) if nested else _whole(each, root.split)
-            labels.images += (replace(image, place=root.place) for image in images)
+            labels.images += (
+                replace(image, place=_place_within(each, image.path) if within else root.place)
+                for image in images
+            )
     _note_classes(labels, [root.folder for root in roots], nested=nested)
     return labels
+
+
+def _place_within(folder: Folder, path: Path) -> str | None:
+    """The folder of a place or a day, within that of a class, that an image is in."""
+    inside = path.relative_to(folder.path).parts[:-1]
+    return inside[0] if inside and split_of(inside[0]) is None else None
 
 
 def _read_places(labels: Labels, roots: list[Root]) -> list[Root]:
