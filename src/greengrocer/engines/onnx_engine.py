@@ -5,7 +5,7 @@ from pathlib import Path
 from greengrocer.bundles.bundle import read_verified
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.engines.engine import Inference, Threads
-from greengrocer.engines.onnx_runtime import ort
+from greengrocer.engines.onnx_runtime import ort, reason_of
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.imaging.geometry import Pixels
 
@@ -59,9 +59,7 @@ class OnnxEngine:
                 session_alone = _session(graph, alone, *SPINNING_WITHIN_A_RUN)
         # ONNX Runtime's own exceptions have no common base below Exception.
         except Exception as error:
-            if "bad_alloc" in str(error):
-                raise MemoryError from error
-            reason = " ".join(str(error).split())[:300]
+            reason = reason_of(error)
             raise BundleRefused(
                 f"bundle {self.directory}: {GRAPH} does not load: {reason}"
             ) from error

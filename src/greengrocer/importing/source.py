@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from greengrocer.engines.onnx_runtime import ort
+from greengrocer.engines.onnx_runtime import ort, reason_of
 from greengrocer.errors import UsageError
 from greengrocer.importing.graph import (
     OLDEST,
@@ -138,9 +138,7 @@ def open_session(model: onnx.ModelProto, what: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
-        if "bad_alloc" in str(error):
-            raise MemoryError from error
-        reason = " ".join(str(error).split())[:300]
+        reason = reason_of(error)
         raise UsageError(f"{what} does not load in ONNX Runtime: {reason}") from error
 
 
