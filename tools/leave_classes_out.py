@@ -45,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
     everything = read_together(arguments.data, recipe.data.splits)
-    embeddings = embed_images(everything.pictures, recipe)
+    embeddings = embed_images(everything.pictures, recipe).embeddings
     training, held_out = scene_hold_out(everything.pictures, embeddings, recipe.seed)
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = {}

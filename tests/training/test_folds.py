@@ -115,7 +115,7 @@ def test_a_bundle_trained_on_all_images_is_calibrated_by_folds(finished: tuple[P
     ]
     manifest = read_manifest(bundle)
     assert manifest.provenance["training"] == {"split": "train", "pictures": 40}
-    assert manifest.provenance["out_of_fold"] == {"folds": 3, "pictures": 40}
+    assert manifest.provenance["out_of_fold"] == {"folds": 3, "of": "scenes", "pictures": 40}
     assert "held_out" not in manifest.provenance
     found = manifest.metrics
     assert found["out_of_fold_pictures"] == 40
@@ -133,7 +133,7 @@ def test_no_fold_model_answers_for_a_scene_it_was_trained_on(
 ) -> None:
     bundle, fits = finished
     pictures = read_split(data, "train").pictures
-    groups = group_scenes(pictures, embed_images(pictures, RECIPE))
+    groups = group_scenes(pictures, embed_images(pictures, RECIPE).embeddings)
     scenes = dict(zip((p.path for p in pictures), groups, strict=True))
     assert len(set(scenes.values())) == 20
     answers = stored(bundle)

@@ -31,6 +31,11 @@ class Data(Part):
         description="whether the model that ships is a second one, which learns from the held-out "
         "images as well, once they have judged and calibrated the first; folds always do so",
     )
+    folds: Literal["scenes", "shops"] = Field(
+        "scenes",
+        description="what a fold holds out: scenes, or all scenes that look as if they were taken "
+        "in one shop, which are about as hard as other shops",
+    )
 
     @field_validator("splits")
     @classmethod

@@ -41,7 +41,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
     train = read_together(data, splits)
     if "val" in splits:
         training, held_out = scene_hold_out(
-            train.pictures, embed_images(train.pictures, recipe), seed
+            train.pictures, embed_images(train.pictures, recipe).embeddings, seed
         )
         origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
     elif _has_validation(data):
