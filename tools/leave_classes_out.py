@@ -46,7 +46,7 @@ def main() -> None:
     recipe = read_recipe(arguments.recipe)
     everything = read_together(arguments.data, recipe.data.splits)
     embeddings = embed_images(everything.pictures, recipe).embeddings
-    training, held_out = scene_hold_out(everything.pictures, embeddings, recipe.seed)
+    training, held_out = scene_hold_out(everything.pictures, embeddings, recipe.split_seed)
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = {}
     for group in arguments.groups:

@@ -122,6 +122,23 @@ def test_figures_have_their_source_and_interval(manifest: Manifest) -> None:
     assert "on 2,900 images, each answered by one of 5 models" in flat(text)
 
 
+def test_figures_at_several_apparent_sizes_stand_together(manifest: Manifest) -> None:
+    sized = {"top1_at_0.5": 80.0, "top1_at_1.4": 88.0, "top1_over_sizes": 86.0}
+    sized |= {"top1_worst_size": 80.0, "answer_precision_at_1.4": 97.0}
+    metrics = METRICS | {f"out_of_fold_{name}": value for name, value in sized.items()}
+    provenance = PROVENANCE | {"out_of_fold": {"folds": 3, "of": "shops", "pictures": 2900}}
+    text = card(manifest.model_copy(update={"metrics": metrics, "provenance": provenance}))
+    told = flat(text)
+    assert "The same images at apparent sizes of 0.5 / 1 / 1.4: at 0.5 as from twice" in told
+    assert "| top-1 | 90.0 % | 88.9 to 91.0 |" in text
+    assert "| top-1 | 80.0 / 90.0 / 88.0 %, mean 86.0, worst 80.0 |  |" in text
+    assert "| right where it names something | - / - / 97.0 % |  |" in text
+    assert "_at_" not in text
+    assert "nothing of its scene, nor of others that look as if they were taken in the same" in told
+    assert "apparent" not in card(manifest)
+    assert "in the same shop" not in card(manifest)
+
+
 def test_held_out_figures_are_distinguished_from_out_of_fold_ones(manifest: Manifest) -> None:
     metrics = {"held_out_top1": 86.8, "strange": 4.0}
     provenance = {"held_out": {"split": "the split val", "pictures": 296}}

@@ -3,6 +3,8 @@
 The provenance is any JSON and may be a stranger's: what is missing or odd in it is left out.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from greengrocer.bundles.attribution import data_set, pretrained_origin
@@ -107,10 +109,36 @@ def measured(manifest: Manifest) -> list[Measured]:
         prefix = f"{source}_" if source else ""
         names = [name for name in rest if name.startswith(prefix)]
         metrics = {name.removeprefix(prefix): rest.pop(name) for name in names}
+        sized = {name: metrics.pop(name) for name in list(metrics) if _SIZED.fullmatch(name)}
         figures = _figures(metrics)
         if figures:
             found.append(Measured(where, figures))
+        if sized:
+            found.append(_by_size(metrics, sized))
     return found
+
+
+# A figure at an apparent size of what is shown, or of all such sizes.
+_SIZED = re.compile(r"(\w+?)_(at_(\d{1,3}(?:\.\d{1,6})?)|over_sizes|worst_size)", re.ASCII)
+
+
+def _by_size(at_1: Mapping[str, float], sized: Mapping[str, float]) -> Measured:
+    """A line for each figure: its values at all sizes, then their mean and the worst."""
+    parts = [found for found in map(_SIZED.fullmatch, sized) if found]
+    sizes = sorted({1.0, *(float(part[3]) for part in parts if part[3])})
+    told = []
+    for name in dict.fromkeys(part[1] for part in parts):
+        at = {**at_1, **sized}
+        names = (name if size == 1 else f"{name}_at_{size:g}" for size in sizes)
+        values = [at.get(each) for each in names]
+        text = " / ".join("-" if value is None else f"{value:.1f}" for value in values) + " %"
+        for words, key in (("mean", "over_sizes"), ("worst", "worst_size")):
+            if f"{name}_{key}" in sized:
+                text += f", {words} {sized[f'{name}_{key}']:.1f}"
+        told.append(Figure(_MEANINGS.get(name, (_value(name.replace("_", " ")), ""))[0], text, ""))
+    listed = " / ".join(f"{size:g}" for size in sizes)
+    where = f"the same images at apparent sizes of {listed}: at 0.5 as from twice as far away"
+    return Measured(where, tuple(told))
 
 
 def doubts(manifest: Manifest) -> list[Fact]:
@@ -199,9 +227,12 @@ def _out_of_fold(manifest: Manifest) -> str:
     models = f"one of {folds} models" if folds else "a model"
     if folds == 1:
         models = "a first model"
+    unseen = "nothing of its scene"
+    if _table(manifest.provenance, "out_of_fold").get("of") == "shops":
+        unseen += ", nor of others that look as if they were taken in the same shop"
     return (
         f"out of fold, {_measured_on(manifest, 'out_of_fold')}, each answered by {models} "
-        "that had seen nothing of its scene; they set the temperature and the thresholds, then "
+        f"that had seen {unseen}; they set the temperature and the thresholds, then "
         "this model was trained on all of them"
     )
 

@@ -98,9 +98,9 @@ def _in_folds(job: TrainingJob, count: int) -> Plan:
     found_alike = embed_images(pictures, recipe)
     scenes = group_scenes(pictures, found_alike.embeddings)
     if recipe.data.folds == "shops":
-        in_folds = shop_folds(pictures, scenes, found_alike.styles, count, recipe.seed)
+        in_folds = shop_folds(pictures, scenes, found_alike.styles, count, recipe.split_seed)
     else:
-        in_folds = scene_folds(pictures, scenes, count, recipe.seed)
+        in_folds = scene_folds(pictures, scenes, count, recipe.split_seed)
     where = np.array(in_folds)
     if (where == NEVER_HELD_OUT).all():
         raise DatasetUnusable("too few images for folds: no class has two scenes")

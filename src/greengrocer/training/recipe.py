@@ -36,6 +36,13 @@ class Data(Part):
         description="what a fold holds out: scenes, or all scenes that look as if they were taken "
         "in one shop, which are about as hard as other shops",
     )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=2**32,
+        description="seed of what is held out, where it is not the recipe's: networks of several "
+        "seeds teach together only if they held out the same",
+    )
 
     @field_validator("splits")
     @classmethod
@@ -158,6 +165,19 @@ class Export(Part):
     max_weights_megabytes: float | None = Field(
         None, gt=0, description="largest size of the float weights; larger ones are refused"
     )
+    judged_sizes: tuple[float, ...] = Field(
+        (1.0,),
+        description="apparent sizes at which held-out images are answered: at 0.5 they are as from "
+        "twice as far away; 1 is among them, and sets the temperature and the thresholds",
+    )
+
+    @field_validator("judged_sizes")
+    @classmethod
+    def _known_sizes(cls, sizes: tuple[float, ...]) -> tuple[float, ...]:
+        known = 1 in sizes and len(set(sizes)) == len(sizes)
+        if not known or not all(0.25 <= size <= 4 for size in sizes):
+            raise ValueError("give sizes from 0.25 to 4, each once, with 1: as [0.5, 0.7, 1, 1.4]")
+        return tuple(sorted(sizes))
 
 
 # The names that settings had before. They are accepted, with a warning, until 1.0.
@@ -197,6 +217,11 @@ class Recipe(Part):
     optimisation: Optimisation = Optimisation()
     distillation: Distillation = Distillation()
     export: Export = Export()
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of what is held out."""
+        return self.seed if self.data.seed is None else self.data.seed
 
 
 def read_recipe(path: Path) -> Recipe:

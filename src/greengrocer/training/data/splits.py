@@ -37,7 +37,7 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
     Where the recipe trains on "train" and "val", a fold of the scenes of both is held out instead.
     Raises DatasetUnusable where images are missing, or their classes do not match.
     """
-    seed, splits = recipe.seed, recipe.data.splits
+    seed, splits = recipe.split_seed, recipe.data.splits
     train = read_together(data, splits)
     if "val" in splits:
         training, held_out = scene_hold_out(

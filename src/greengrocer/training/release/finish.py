@@ -28,6 +28,7 @@ from greengrocer.training.release.ladder import Ladder
 from greengrocer.training.release.measure import answer_pictures, pool_features
 from greengrocer.training.release.prototypes import find_prototypes
 from greengrocer.training.release.quantisation_loss import Comparison, compare
+from greengrocer.training.release.sizes import figures_by_size, say_sizes, size_metrics
 from greengrocer.training.release.space_to_depth import space_to_depth_stem
 
 
@@ -74,6 +75,7 @@ class Exporter:
         kept: Path | None = None,
     ) -> None:
         self.head, self.training, self.geometry = network.head, training, geometry_of(recipe)
+        self.sizes = recipe.export.judged_sizes
         self.in_float = backbone_graph(network.backbone, self.geometry)
         self.ladder = Ladder(self.in_float, training, recipe, self.geometry, kept)
 
@@ -116,25 +118,39 @@ class Exporter:
         return Exported(backbone, self.head, prototypes, self.geometry, Embedded(labels, features))
 
     def answer(self, exported: Exported, pictures: Sequence[LabelledImage]) -> "RawAnswers":
-        """What a network answers for ``pictures`` in float and as it ships, uncalibrated."""
+        """What a network answers for ``pictures`` in float and as it ships, uncalibrated.
+
+        As it ships at all sizes at which it is judged, in float at the images' own.
+        """
         in_float = self.logits(self.in_float, pictures)
-        paths = [picture.path for picture in pictures]
-        found = answer_pictures(exported.graph(1.0, None), paths, exported.geometry)
-        truth = np.array([picture.label for picture in pictures])
-        return RawAnswers(in_float, found.logits, found.known_score, truth)
+        paths, graph = [picture.path for picture in pictures], exported.graph(1.0, None)
+        by_size = {
+            size: answer_pictures(graph, paths, exported.geometry, size) for size in self.sizes
+        }
+        found, truth = by_size[1.0], np.array([picture.label for picture in pictures])
+        raw = RawAnswers(in_float, found.logits, found.known_score, truth)
+        if len(self.sizes) == 1:
+            return raw
+        return raw._replace(
+            sized_logits=np.stack([each.logits for each in by_size.values()]),
+            sized_known_score=np.stack([each.known_score for each in by_size.values()]),
+        )
 
 
 class RawAnswers(NamedTuple):
     """Answers before calibration for N images, and their true labels [N].
 
     Logits [N, classes] in float and as it ships, and the known score [N] as it ships. What ships
-    is int8 but where that costs too much.
+    is int8 but where that costs too much. Where images were answered at several apparent sizes,
+    logits [sizes, N, classes] and known scores [sizes, N] as it ships at each of them.
     """
 
     in_float: Floats
     in_int8: Floats
     known_score: Floats
     truth: ClassIds
+    sized_logits: Floats | None = None
+    sized_known_score: Floats | None = None
 
     def compare(self) -> Comparison:
         """What the precision that ships costs on these images."""
@@ -174,7 +190,8 @@ def calibrate(
 ) -> Calibration:
     """Fit the temperature and thresholds to ``raw``, whose graph is of ``precision``.
 
-    The metrics' names begin with ``source``.
+    The metrics' names begin with ``source``. Where there are answers at several apparent sizes,
+    those at 1 set temperature and thresholds; what all come to is said.
     """
     found = raw.compare()
     temperature = fit_temperature(raw.in_int8, raw.truth)
@@ -194,5 +211,10 @@ def calibrate(
     }
     if precision == "float32":  # it is compared with itself
         metrics = {name: value for name, value in metrics.items() if "float" not in name}
+    if raw.sized_logits is not None and raw.sized_known_score is not None:
+        answers = (recipe.export.judged_sizes, raw.sized_logits, raw.sized_known_score, raw.truth)
+        by_size = figures_by_size(*answers, coarse_of, temperature, thresholds)
+        say_sizes(by_size)
+        metrics |= size_metrics(by_size)
     named = {f"{source}_{name}": value for name, value in metrics.items()}
     return Calibration(temperature, thresholds, named)

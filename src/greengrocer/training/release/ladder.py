@@ -127,7 +127,8 @@ class Ladder:
     def _key(self, judged: Sequence[LabelledImage], start: int) -> str:
         """A digest of all that decides what the rungs cost."""
         found = hashlib.sha256(self.in_float.SerializeToString())
-        how = (self._recipe.seed, self._recipe.export.model_dump_json(), LADDER, start)
+        export = self._recipe.export.model_dump_json(exclude={"judged_sizes"})
+        how = (self._recipe.seed, export, LADDER, start)
         images = (names_digest(self._images), contents_digest(self._images))
         answered = (names_digest(judged), contents_digest(judged))
         found.update(repr((how, images, answered)).encode(errors="surrogateescape"))

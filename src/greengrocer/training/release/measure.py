@@ -37,12 +37,17 @@ def pool_pixels(backbone: onnx.ModelProto, pictures: Iterable[Pixels]) -> Floats
     return np.concatenate(rows)
 
 
-def answer_pictures(graph: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry) -> Answers:
-    """Run ``graph``, which keeps the public contract, over images one by one."""
+def answer_pictures(
+    graph: onnx.ModelProto, paths: Iterable[Path], geometry: Geometry, size: float = 1.0
+) -> Answers:
+    """Run ``graph``, which keeps the public contract, over images one by one.
+
+    What they show has ``size`` times its apparent size.
+    """
     session = _session(graph)
     rows = []
     for path in paths:
-        feed = {PIXELS: read_fitted(path, geometry)[None]}
+        feed = {PIXELS: read_fitted(path, geometry, size)[None]}
         evidence, probabilities, score = session.run(
             ["evidence", "probabilities", "known_score"], feed
         )
