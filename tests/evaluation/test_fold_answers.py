@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ def stored(tmp_path: Path) -> Path:
     logits[FOLD < 0] = np.nan
     small = np.roll(logits, 1, axis=1)
     path = tmp_path / "bundle.out_of_fold.npz"
-    sized = {"sizes": np.array([0.5, 1.0]), "sized_logits": np.stack([small, logits])}
-    np.savez(path, in_int8=logits, truth=TRUTH, fold=FOLD, **sized)
+    sizes, sized = np.array([0.5, 1.0]), np.stack([small, logits])
+    np.savez(path, in_int8=logits, truth=TRUTH, fold=FOLD, sizes=sizes, sized_logits=sized)
     return path
 
 
@@ -44,18 +45,19 @@ def test_the_answers_are_calibrated_as_the_bundle_is(stored: Path, manifest: Man
 
 def test_a_file_of_one_size_is_read(stored: Path, manifest: Manifest) -> None:
     with np.load(stored) as file:
-        np.savez(stored, **{name: file[name] for name in ("in_int8", "truth", "fold")})
+        np.savez(stored, in_int8=file["in_int8"], truth=TRUTH, fold=FOLD)
     found = read_fold_answers(stored, manifest)
     assert (found.sizes, found.right_by_size) == ((1.0,), None)
 
 
 def test_answers_of_another_bundle_are_refused(stored: Path, manifest: Manifest) -> None:
-    for update in (
+    others: list[dict[str, Any]] = [
         {"metrics": {"out_of_fold_top1": 80.0}},
         {"metrics": {}},
         {"network": None},
         {"classes": manifest.classes[1:]},
-    ):
+    ]
+    for update in others:
         with pytest.raises(UsageError, match=r"npz is not of the training of the bundle greys 1"):
             read_fold_answers(stored, manifest.model_copy(update=update))
 

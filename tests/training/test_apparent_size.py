@@ -22,8 +22,8 @@ def disc(diameter: int, side: int = 240) -> np.ndarray:
 def seen(pixels: np.ndarray) -> float:
     """The diameter of the disc in the middle, as a share of the frame's side."""
     dark = np.flatnonzero(pixels[len(pixels) // 2, :, 0] < 150)
-    middle = np.searchsorted(dark, pixels.shape[1] // 2)
-    return float(dark[middle] - dark[middle - 1] - 1) / pixels.shape[1]
+    middle = int(np.searchsorted(dark, pixels.shape[1] // 2))
+    return (int(dark[middle]) - int(dark[middle - 1]) - 1) / int(pixels.shape[1])
 
 
 @pytest.mark.parametrize("size", [0.5, 0.7, 1.0, 1.4])

@@ -229,7 +229,7 @@ def test_held_out_images_are_answered_at_each_size(
     assert list(fits) == ["bundle.refit.checkpoint.pt"]  # what the folds answered is kept
     shutil.rmtree(bundle)
     del found["sized_logits"]
-    np.savez(tmp_path / "bundle.out_of_fold.npz", **found)
+    np.savez(tmp_path / "bundle.out_of_fold.npz", **found)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="holds no answers at the sizes of its recipe: delete it"):
         trained(data, bundle, recipe=recipe)
 

@@ -152,7 +152,7 @@ class FoldAnswers:
 
     def pooled(self) -> RawAnswers:
         """The answers for every image that has been held out."""
-        answered = ~np.isnan(self.raw.in_int8).any(axis=1)
+        answered = np.asarray(~np.isnan(self.raw.in_int8).any(axis=1))
         found = {name: getattr(self.raw, name)[_rows(name, answered)] for name in self.answered}
         return self.raw._replace(truth=self.raw.truth[answered], **found)
 
