@@ -23,6 +23,7 @@ try:
         Recogniser,
         channels_last,
     )
+    from greengrocer.networks.views import see
     from greengrocer.networks.weights import load_float16, split_prototypes
 except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
@@ -40,6 +41,7 @@ class TorchEngine:
         self.threads = threads
         self._target = torch.device("cpu")
         self._network: tuple[Backbone, AnswerHead] | None = None
+        self._views = manifest.views
 
     def start(self) -> None:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
@@ -54,7 +56,11 @@ class TorchEngine:
             )
         recogniser, prototypes = self._load(described)
         head = AnswerHead(
-            recogniser.head, prototypes, described.temperature, self.manifest.coarse_of
+            recogniser.head,
+            prototypes,
+            described.temperature,
+            self.manifest.coarse_of,
+            self._views,
         )
         self._network = (
             channels_last(recogniser.backbone.eval().to(self._target)),
@@ -68,7 +74,7 @@ class TorchEngine:
         backbone, head = self._network
         with torch.inference_mode():
             planes = torch.tensor(pixels, device=self._target).permute(0, 3, 1, 2)
-            outputs: Outputs = head(backbone(backbone.normalise(planes)))
+            outputs: Outputs = head(see(backbone, planes, self._views))
         return Inference(
             probabilities=outputs.probabilities.cpu().numpy(),
             known_score=outputs.known_score.cpu().numpy(),

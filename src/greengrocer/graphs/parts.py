@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from greengrocer.graphs.answers import Head
+from greengrocer.graphs.answers import PLACES, Floats, Head
 from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, value_info
 
 FIRST_OF_HEAD = "features_by_place"
@@ -40,6 +40,7 @@ def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
     if "coarse_membership" in constants:
         members = numpy_helper.to_array(constants["coarse_membership"])
         coarse_of = members.argmax(axis=1).tolist()
+    places = numpy_helper.to_array(constants[PLACES]) if PLACES in constants else None
     head = Head(
         weight=(weight * temperature).astype(np.float32),
         bias=(bias * temperature).astype(np.float32),
@@ -47,9 +48,14 @@ def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
         directions=halves.T.astype(np.float32),
         temperature=float(temperature),
         coarse_of=coarse_of,
+        places=places,
     )
     _check_head(head)
-    return _backbone(model, cut, [len(weight), evidence[1].dim_value, evidence[2].dim_value]), head
+    rows, columns = (side.dim_value for side in evidence[1:3])
+    if places is not None:
+        _check_places(places, rows, columns)
+        rows, columns = places.shape[0] * places.shape[2], places.shape[2]
+    return _backbone(model, cut, [len(weight), rows, columns]), head
 
 
 def _check_head(head: Head) -> None:
@@ -62,6 +68,17 @@ def _check_head(head: Head) -> None:
     parts = (head.weight, head.bias, head.centre, head.directions)
     if not fits or not all(np.isfinite(part).all() for part in parts):
         raise ValueError("the parts of the graph's head do not fit together, or are not finite")
+
+
+def _check_places(places: Floats, rows: int, columns: int) -> None:
+    """Raise ValueError where ``places`` do not keep the mean of evidence with these sides."""
+    fits = places.ndim == 3 and places.dtype == np.float32 and places.size > 0
+    if fits:
+        _, cells, own = places.shape
+        sums = places.sum(axis=1) * own / cells
+        fits = rows == columns == cells and bool((places >= 0).all() and np.allclose(sums, 1))
+    if not fits:
+        raise ValueError("the graph does not lay the evidence of its views on its grid")
 
 
 def _backbone(model: onnx.ModelProto, cut: int, shape: list[int]) -> onnx.ModelProto:

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from greengrocer.imaging.views import Views
 from greengrocer.networks.backbone import make_backbone
+from greengrocer.networks.views import lay
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -30,8 +32,11 @@ class Recogniser(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] float, normalised as the backbone asks, to logits [N, classes]."""
-        features = self.backbone(x).mean(dim=(2, 3))
-        logits: torch.Tensor = self.head(self.dropout(features))
+        return self.classify(self.backbone(x))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """A feature map [N, channels, h, w] to logits [N, classes]."""
+        logits: torch.Tensor = self.head(self.dropout(features.mean(dim=(2, 3))))
         return logits
 
 
@@ -59,7 +64,8 @@ class AnswerHead(nn.Module):
     """The arithmetic after the backbone, all in float: features to calibrated answers.
 
     ``evidence`` is each position's share of the logit. Pooling is a mean and the head is linear,
-    so the mean of the evidence over positions *is* the calibrated logit, bias included.
+    so the mean of the evidence over positions *is* the calibrated logit, bias included. Of several
+    ``views``, each one's evidence is laid where it looks.
 
     ``known_score`` is the cosine to the nearest prototype times the root of the largest probability
     before calibration: an image is known if it looks like one that trained and is plainly one of
@@ -76,9 +82,11 @@ class AnswerHead(nn.Module):
         prototypes: Prototypes,
         temperature: float,
         coarse_of: Sequence[int] | None,
+        views: Views | None = None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.views = views
         self.weight = nn.Parameter(head.weight.detach().float().T / temperature)
         self.bias = nn.Parameter(head.bias.detach().float() / temperature)
         self.register_buffer("centre", prototypes.centre)
@@ -90,8 +98,8 @@ class AnswerHead(nn.Module):
         self.register_buffer("membership", membership)
 
     def forward(self, features: torch.Tensor) -> Outputs:
-        """[N, channels, h, w] float32 to the outputs."""
-        evidence = features.permute(0, 2, 3, 1) @ self.weight + self.bias
+        """[N, channels, h, w] float32, or [N, channels, V * h, w], to the outputs."""
+        evidence = lay(features.permute(0, 2, 3, 1) @ self.weight, self.views) + self.bias
         logits = evidence.mean(dim=(1, 2))
         probabilities = logits.softmax(dim=1)
         direction = F.normalize(features.mean(dim=(2, 3)) - self.centre, dim=1)

@@ -54,7 +54,7 @@ def write_bundle(
     """
     geometry, taxonomy, calibration = geometry_of(recipe), plan.taxonomy, finished.calibration
     chosen = choose_goldens(finished.graph, candidates, geometry, taxonomy.classes)
-    made = datetime.now(UTC)
+    views, made = recipe.export.seen(), datetime.now(UTC)
     model = Model(
         name=recipe.name,
         classes=taxonomy.classes,
@@ -64,7 +64,11 @@ def write_bundle(
         known_threshold=calibration.thresholds.known,
         fine_threshold=calibration.thresholds.fine,
         coarse_threshold=calibration.thresholds.coarse,
-        network=Network(architecture=recipe.backbone, temperature=calibration.temperature),
+        network=Network(
+            architecture=recipe.backbone,
+            temperature=calibration.temperature,
+            views=None if views.single else views.sides,
+        ),
         graph=finished.graph.SerializeToString(),
         weights=finished.weights,
         provenance=_provenance(recipe, plan, finished, teachers, made),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
+from greengrocer.imaging.views import Views
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import one_line
 from greengrocer.suggestions import did_you_mean
@@ -137,7 +138,19 @@ class Distillation(Part):
 class Export(Part):
     """What the bundle's model sees, and how it is quantised and calibrated."""
 
-    image_size: int = Field(288, ge=32, le=1024, description="side of the model's input, in pixels")
+    image_size: int = Field(
+        288,
+        ge=32,
+        le=1024,
+        description="side of the model's input, in pixels; of the smallest view, where there are "
+        "several",
+    )
+    views: tuple[float, ...] = Field(
+        (1.0,),
+        description="shares of the frame's side, as [1.0, 0.6667]: squares about its middle that "
+        "the model looks at, each scaled to image_size; it answers by their mean, and each costs "
+        "the multiply-adds of one",
+    )
     calibration_images: int = Field(
         400, ge=1, description="training images that set the ranges of the int8 quantisation"
     )
@@ -153,6 +166,15 @@ class Export(Part):
     max_weights_megabytes: float | None = Field(
         None, gt=0, description="largest size of the float weights; larger ones are refused"
     )
+
+    @model_validator(mode="after")
+    def _views_possible(self) -> Self:
+        self.seen()
+        return self
+
+    def seen(self) -> Views:
+        """What the model looks at, in pixels."""
+        return Views.of_shares(self.views, self.image_size)
 
 
 # The names that settings had before. They are accepted, with a warning, until 1.0.

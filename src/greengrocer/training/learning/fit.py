@@ -287,7 +287,7 @@ def _train_epochs(
     recipe, first, began = trainer.recipe, trainer.epoch, time.monotonic()
     if first >= trainer.course.epochs:
         return
-    held_out = HeldOut(judged, recipe.export.image_size, recipe.seed) if judged else None
+    held_out = HeldOut(judged, recipe.export.seen(), recipe.seed) if judged else None
     while trainer.epoch < trainer.course.epochs:
         loss = trainer.train_epoch(pictures, threads)
         if not math.isfinite(loss):  # no later step would repair it

@@ -18,7 +18,9 @@ from greengrocer.features.statistics import of_trained
 from greengrocer.features.statistics_file import pack_trained
 from greengrocer.figures.score import ClassIds
 from greengrocer.graphs.quantisation_ladder import Shipped
+from greengrocer.graphs.views import with_views
 from greengrocer.imaging.geometry import Geometry
+from greengrocer.imaging.views import Views
 from greengrocer.networks.recogniser import AnswerHead, Prototypes, Recogniser
 from greengrocer.networks.weights import Halves, load_float16, to_float16
 from greengrocer.training.recipe import Recipe
@@ -44,13 +46,19 @@ class Exported(NamedTuple):
     backbone: Backbone
     head: nn.Linear
     prototypes: Prototypes
-    geometry: Geometry
+    views: Views
     embedded: Embedded | None = None  # None in a rehearsal
+
+    @property
+    def geometry(self) -> Geometry:
+        """What the model sees of an image."""
+        return square(self.views.input_side)
 
     def graph(self, temperature: float, coarse_of: Sequence[int] | None) -> onnx.ModelProto:
         """The whole graph, folded as it ships."""
-        head = AnswerHead(self.head, self.prototypes, temperature, coarse_of)
-        return space_to_depth_stem(answer_graph(self.backbone.graph, head, self.geometry))
+        head = AnswerHead(self.head, self.prototypes, temperature, coarse_of, self.views)
+        whole = with_views(self.backbone.graph, self.views)
+        return space_to_depth_stem(answer_graph(whole, head, self.geometry))
 
     def statistics(self, classes: Sequence[str]) -> bytes:
         """The file by which classes can be taught on top; empty where a class has no image."""
@@ -74,7 +82,8 @@ class Exporter:
         kept: Path | None = None,
     ) -> None:
         self.head, self.training, self.geometry = network.head, training, geometry_of(recipe)
-        self.in_float = backbone_graph(network.backbone, self.geometry)
+        self.views = recipe.export.seen()
+        self.in_float = backbone_graph(network.backbone, square(self.views.size))
         self.ladder = Ladder(self.in_float, training, recipe, self.geometry, kept)
 
     def climb(
@@ -100,26 +109,30 @@ class Exporter:
 
     def logits(self, backbone: onnx.ModelProto, pictures: Sequence[LabelledImage]) -> Floats:
         """What the head makes of the features of ``backbone``: float32 [N, classes]."""
-        features = pool_features(backbone, [picture.path for picture in pictures], self.geometry)
+        features = self.features(backbone, pictures)
         weight, bias = (part.detach().cpu().numpy() for part in self.head.parameters())
         return np.asarray(features @ weight.T + bias)
+
+    def features(self, backbone: onnx.ModelProto, pictures: Sequence[LabelledImage]) -> Floats:
+        """The mean features that ``backbone``, of one view, makes of all views: [N, channels]."""
+        paths = [picture.path for picture in pictures]
+        return pool_features(with_views(backbone, self.views), paths, self.geometry)
 
     def finish(self, backbone: Backbone) -> Exported:
         """Find what the head needs of the training images' features by ``backbone``, which ships.
 
         Raises DatasetUnusable for an image that cannot be read.
         """
-        paths = [picture.path for picture in self.training]
         labels = np.array([picture.label for picture in self.training])
-        features = pool_features(backbone.graph, paths, self.geometry)
+        features = self.features(backbone.graph, self.training)
         prototypes = find_prototypes(features, labels)
-        return Exported(backbone, self.head, prototypes, self.geometry, Embedded(labels, features))
+        return Exported(backbone, self.head, prototypes, self.views, Embedded(labels, features))
 
     def answer(self, exported: Exported, pictures: Sequence[LabelledImage]) -> "RawAnswers":
         """What a network answers for ``pictures`` in float and as it ships, uncalibrated."""
         in_float = self.logits(self.in_float, pictures)
         paths = [picture.path for picture in pictures]
-        found = answer_pictures(exported.graph(1.0, None), paths, exported.geometry)
+        found = answer_pictures(exported.graph(1.0, None), paths, self.geometry)
         truth = np.array([picture.label for picture in pictures])
         return RawAnswers(in_float, found.logits, found.known_score, truth)
 
@@ -162,7 +175,12 @@ def published(trained: Recogniser, recipe: Recipe) -> tuple[Recogniser, dict[str
 
 def geometry_of(recipe: Recipe) -> Geometry:
     """What the model sees of an image."""
-    return Geometry(width=recipe.export.image_size, height=recipe.export.image_size)
+    return square(recipe.export.seen().input_side)
+
+
+def square(side: int) -> Geometry:
+    """An input of ``side`` by ``side`` pixels."""
+    return Geometry(width=side, height=side)
 
 
 def calibrate(

@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from greengrocer.graphs.nodes import PIXELS, PLANES
+from greengrocer.graphs.views import VIEWS, VIEWS_SHAPE
 
 TOGETHER = 4  # pixels
 TO_PLANES = [0, 3, 1, 2]
@@ -59,15 +60,14 @@ def space_to_depth_stem(model: onnx.ModelProto) -> onnx.ModelProto:
     A graph whose width is no multiple of four is returned as it is, and so is one whose first
     convolution does not read the pixels themselves, or does not halve or keep their columns.
     """
-    sides = model.graph.input[0].type.tensor_type.shape.dim
-    height, width, channels = (side.dim_value for side in sides[1:])
-    if width % TOGETHER:
-        return model
-    model = copy.deepcopy(model)
+    original, model = model, copy.deepcopy(model)
     graph = _Graph(model.graph)
+    height, width, channels = graph.sides
+    if width % TOGETHER:
+        return original
     stem = next((node for node in model.graph.node if node.op_type == "Conv"), None)
     if stem is None or not graph.reads_pixels(stem, width):
-        return model
+        return original
     setting = {found.name: found for found in stem.attribute}
     top, left, bottom, _ = setting["pads"].ints
     down, stride = setting["strides"].ints
@@ -93,6 +93,10 @@ class _Graph:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._constants = {constant.name: constant for constant in graph.initializer}
+        sides = graph.input[0].type.tensor_type.shape.dim[1:]
+        self._source, self.sides = PIXELS, [side.dim_value for side in sides]
+        if VIEWS_SHAPE in self._constants:
+            self._source, self.sides = VIEWS, self.value(VIEWS_SHAPE)[1:].tolist()
 
     def reads_pixels(self, stem: onnx.NodeProto, width: int) -> bool:
         """Whether ``stem`` is a plain int8 convolution over the planes, of a fitting stride."""
@@ -124,7 +128,7 @@ class _Graph:
         """Let the graph's planes be made of pixels in the form of ``shape``."""
         turned = next(node for node in self._graph.node if PLANES in node.output)
         turned.input[0] = "pixels_by_fours"
-        self._insert_before(turned, self._reshape(PIXELS, turned.input[0], shape))
+        self._insert_before(turned, self._reshape(self._source, turned.input[0], shape))
 
     def ungroup_columns(self, source: str, shape: list[int]) -> None:
         """Give ``source`` its columns by ``shape`` again, behind its quantiser: as bytes."""
