@@ -30,6 +30,12 @@ MISTAKES = {
         SOUND + "[export]\nimage_size = 8",
         "export.image_size: .* greater than",
     ),
+    "a view beyond the frame": (SOUND + "[export]\nviews = [1.0, 1.2]", "export: .* has 1.2 of"),
+    "no view": (SOUND + "[export]\nviews = []", "export: .* 1 to 4 views, not 0"),
+    "too large an input": (
+        SOUND + "[export]\nimage_size = 1024\nviews = [1.0, 0.25]",
+        "export: .* an input of 4096 pixels",
+    ),
     "a split to judge by": (SOUND + '[data]\nsplits = ["test"]', "data.splits.0: Input should"),
     "an old and a new name": (SOUND + 'network = "x"', "has both network and backbone, its new"),
     "val alone": (SOUND + '[data]\nsplits = ["val"]', "data.splits: .* choose"),
