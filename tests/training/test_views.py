@@ -15,6 +15,7 @@ from PIL import Image
 
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.card import CARD
 from greengrocer.bundles.manifest import GRAPH, MANIFEST, read_manifest
 from greengrocer.context import Context
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
@@ -260,6 +261,7 @@ def test_training_writes_a_bundle_of_two_views(bundle: Path) -> None:
     assert manifest.geometry == Geometry(width=96, height=96)
     assert manifest.network is not None
     assert manifest.network.views == (96, 64)
+    assert "views 1 + 0.6667" in (bundle / CARD).read_text()
     assert manifest.provenance["quantisation"]["shipped"] == "int8"
     assert manifest.metrics["held_out_top1"] == manifest.metrics["held_out_top1_float"] == 100
     pipeline = build_pipeline(load_bundle(bundle))

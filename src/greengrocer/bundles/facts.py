@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from greengrocer.bundles.attribution import data_set, pretrained_origin
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.figures.intervals import wilson
+from greengrocer.imaging.views import MOST_VIEWS
 
 MAX_VALUE = 300  # characters of one value of the provenance
 MAX_NUMBER = 1e12  # larger numbers are left out: they may not even fit into a float
@@ -79,6 +80,8 @@ def trained(manifest: Manifest) -> list[Fact]:
     ]
     for name in recipe:
         table = _table(recipe, name)
+        if "views" in table:
+            table = {**table, "views": _views(table["views"])}
         if name != "data" and table.get("weight") != 0:  # "trained on" has it; it is switched off
             facts.append(Fact(name, _settings(table)))
     facts.append(Fact("numbers", _quantisation(_table(origin, "quantisation"))))
@@ -255,6 +258,12 @@ def _settings(table: dict[str, Any]) -> str:
     texts = ((name, "on" if value is True else _value(value)) for name, value in settings)
     words = {"pictures": "images"}  # a key of the manifest, which keeps its name
     return ", ".join(f"{words.get(name, _value(name))} {value}" for name, value in texts if value)
+
+
+def _views(shares: object) -> str:
+    """Such as "1 + 0.6667", empty for one view."""
+    several = isinstance(shares, list | tuple) and 1 < len(shares) <= MOST_VIEWS
+    return " + ".join(map(_value, shares)) if several else ""
 
 
 def _value(value: object) -> str:
