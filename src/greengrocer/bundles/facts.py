@@ -262,8 +262,9 @@ def _settings(table: dict[str, Any]) -> str:
 
 def _views(shares: object) -> str:
     """Such as "1 + 0.6667", empty for one view."""
-    several = isinstance(shares, list | tuple) and 1 < len(shares) <= MOST_VIEWS
-    return " + ".join(map(_value, shares)) if several else ""
+    if not isinstance(shares, list | tuple) or not 1 < len(shares) <= MOST_VIEWS:
+        return ""
+    return " + ".join(map(_value, shares))
 
 
 def _value(value: object) -> str:
