@@ -75,8 +75,13 @@ def _private_bytes() -> int:
 def main(seconds: str, megabytes: str, name: str) -> int:
     """Do the work, and return the exit code."""
     limit_trial(Limits(int(seconds), int(megabytes)))
+    return exit_code(lambda: resolve_name(name)(*json.load(sys.stdin, object_hook=_read)))
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Do ``work``; returns what ``run_trial`` reads from the exit code of its process."""
     try:
-        resolve_name(name)(*json.load(sys.stdin, object_hook=_read))
+        work()
     except UsageError as error:
         complain(str(error))
         return MISTAKE

@@ -1,13 +1,11 @@
 """``greengrocer train PHOTOS``: the training, and the report on the held-out images at its end."""
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
-from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.cli.output import say
 from greengrocer.errors import DatasetUnusable
 from greengrocer.evaluation.evaluate import evaluate
@@ -16,6 +14,7 @@ from greengrocer.evaluation.run import Run, Stopwatch, served_bytes
 from greengrocer.evaluation.training_overlap import scored_images
 from greengrocer.figures.intervals import wilson
 from greengrocer.serving.resources import usable_processors
+from greengrocer.training.job import remove_judged
 from greengrocer.training.one_command import Asked, announce, train_photos
 
 if TYPE_CHECKING:
@@ -86,6 +85,5 @@ def _report(trained: "Trained") -> None:
         f"(95 % interval {100 * low:.0f} to {100 * high:.0f}); the report is {page}"
     )
     if refitted:
-        (trained.judged / MANIFEST).unlink()  # first: a half of a bundle is none
-        shutil.rmtree(trained.judged)  # it is no longer needed
+        remove_judged(trained.bundle)  # it is no longer needed
         say("the model that ships has learned from the held-out images as well")

@@ -5,9 +5,8 @@ Its argument is a bundle's name or directory.
 
 import sys
 
-from greengrocer.cli.output import MISTAKE, complain
-from greengrocer.errors import UsageError
-from greengrocer.serving.reloading.trial import NO_MEMORY, Limits, limit_trial
+from greengrocer.cli.limited import exit_code
+from greengrocer.serving.reloading.trial import Limits, limit_trial
 
 
 def main(source: str) -> int:
@@ -16,14 +15,7 @@ def main(source: str) -> int:
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
 
-    try:
-        build_pipeline(load_bundle(find_bundle(source)))
-    except UsageError as error:
-        complain(str(error))
-        return MISTAKE
-    except MemoryError:
-        return NO_MEMORY
-    return 0
+    return exit_code(lambda: build_pipeline(load_bundle(find_bundle(source))))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """One training: what is to be trained, from what, to where, and the files of its stages."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.training.learning.checkpoint import TeacherId, names_digest, read_state
 from greengrocer.training.learning.course import TimeLimit
@@ -110,6 +112,14 @@ class TrainingJob(NamedTuple):
 def judged_path(out: Path) -> Path:
     """Where the bundle of a first fit lies until the report on it is written (data.refit)."""
     return out.with_name(f"{out.name}.judged")
+
+
+def remove_judged(out: Path) -> None:
+    """Delete what lies there, if anything; the manifest first, for a half of a bundle is none."""
+    judged = judged_path(out)
+    (judged / MANIFEST).unlink(missing_ok=True)
+    if judged.exists():
+        shutil.rmtree(judged)
 
 
 def checkpoint(out: Path, stage: str) -> Path:

@@ -1,6 +1,5 @@
 """From labelled images and a recipe to a bundle: fit, export, quantise, calibrate, save."""
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from greengrocer.training.job import (
     checkpoint,
     fold_stage,
     judged_path,
+    remove_judged,
 )
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.learning.course import TimeLimit
@@ -106,7 +106,7 @@ def train(
             finished = _train_holding_out(job, planned).finished
         write_bundle(recipe, planned, finished, shipped, candidates, out, replay)
     if answers is None and REFIT in planned.fits and not keep_judged:
-        shutil.rmtree(judged_path(out))
+        remove_judged(out)
     return out
 
 
@@ -194,8 +194,7 @@ def _train_twice(
     """
     judged = _train_holding_out(job, planned, "out_of_fold")
     path = judged_path(job.out)
-    if path.exists():
-        shutil.rmtree(path)  # a run that was stopped wrote it
+    remove_judged(job.out)  # a run that was stopped wrote it
     write_bundle(job.recipe, planned.judged(), judged.finished, teachers, candidates, path, replay)
     tqdm.write(f"learning from all {len(planned.shipped):,} images, the held-out ones as well")
     calibration, tried = judged.finished.calibration, judged.finished.quantisation["attempts"]
