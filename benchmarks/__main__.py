@@ -14,7 +14,10 @@ from benchmarks.scenarios import (
     overload,
     plain_loop,
     ray_replica,
+    rpc,
     spine,
+    traces,
+    uploads,
     workers,
 )
 
@@ -70,6 +73,37 @@ SCENARIOS = {
   share, as those of libraries, count in parts. `CPU ms an image` is of the tree, too.
 """,
         workers.run,
+    ),
+    "traces": (
+        "Traces off and on",
+        """\
+- Requests to `/predict` take turns between three applications over one service, in this process and
+  without a network; the seconds of a run have no part in it.
+- `more` is the median of the differences in processor time to the request without traces in the
+  same turn. An exported request has its part of one export of all spans; the collector, which
+  keeps nothing, is in the same process and so in its time.
+""",
+        traces.run,
+    ),
+    "uploads": (
+        "Photos and small images by each way in",
+        """\
+- The photos are images enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
+- `of bare` compares with the bare pipeline on two threads in the same round; `from` and `to` are
+  the least and the most of the rounds. The load generator takes its share of the same processors.
+- `CPU ms an image` is of the service's whole process tree; the kernel's copies are in it.
+""",
+        uploads.run,
+    ),
+    "grpc": (
+        "gRPC beside REST",
+        """\
+- One service answers both; `of REST` compares with `/v2` in the same round, and `from` and `to` are
+  the least and the most of the rounds.
+- The load generators run on the same processors, and that of gRPC (grpc.aio) takes more of them:
+  its rate is a lower bound, and `CPU ms an image`, of the service alone, is the better measure.
+""",
+        rpc.run,
     ),
     "mapped": (
         "Weights mapped into several processes",

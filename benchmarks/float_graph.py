@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from greengrocer.graphs.nodes import PIXELS, PLANES
+from greengrocer.graphs.nodes import PIXELS, PLANES, Shape
 
 INPUT = "input"
 OUTPUT = "probabilities"
@@ -29,7 +29,7 @@ def float_graph(bundle: Path, out: Path) -> Path:
     turned = helper.make_node("Transpose", ["quantised"], [PIXELS], perm=[0, 2, 3, 1])
     for place, node in enumerate((quantised, turned)):
         graph.node.insert(place, node)
-    shape = ["N", 3, height, width]
+    shape: Shape = ["N", 3, height, width]
     graph.input[0].CopyFrom(helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape))
     for output in [output for output in graph.output if output.name != OUTPUT]:
         graph.output.remove(output)  # what only the others need is not computed

@@ -11,6 +11,8 @@ import numpy as np
 
 SILENCE_SECONDS = 60.0  # after which a service counts as gone
 RETRY_SECONDS = 0.1
+BOUNDARY = b"a-boundary-as-long-as-those-that-clients-choose"
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 @dataclass
@@ -59,11 +61,28 @@ def run_load(port: int, requests: Sequence[bytes], clients: int, seconds: float)
 
 def picture_request(image: bytes) -> bytes:
     """An image as the plain body of a request to ``/predict``."""
-    head = (
-        "POST /predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: image/jpeg\r\n"
-        f"content-length: {len(image)}\r\n\r\n"
-    )
-    return head.encode() + image
+    return request("/predict", "image/jpeg", image)
+
+
+def form_request(*images: bytes, target: str = "/predict") -> bytes:
+    """Images as the files of a form."""
+    disposition = b'Content-Disposition: form-data; name="file"; filename="photo.jpg"\r\n'
+    start = b"--" + BOUNDARY + b"\r\n" + disposition + b"Content-Type: image/jpeg\r\n\r\n"
+    parts = b"".join(start + image + b"\r\n" for image in images)
+    kind = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+    return request(target, kind, parts + b"--" + BOUNDARY + b"--\r\n")
+
+
+def request(target: str, kind: str, body: bytes, *headers: str) -> bytes:
+    """A whole request with a body."""
+    lines = [
+        f"POST {target} HTTP/1.1",
+        "host: 127.0.0.1",
+        f"content-type: {kind}",
+        f"content-length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _client(port: int, requests: Iterator[bytes], until: float, outcome: Outcome) -> None:
@@ -93,7 +112,12 @@ def _status(connection: socket.socket) -> int:
     data = connection.recv(65536)
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += _more(connection)
-    start = data.index(b"content-length: ") + 16
+    length = data.find(b"content-length: ", 0, end)
+    if length < 0:
+        while not data.endswith(LAST_CHUNK):
+            data += _more(connection)
+        return int(data[9:12])
+    start = length + 16
     total = end + 4 + int(data[start : data.index(b"\r\n", start)])
     while len(data) < total:
         data += _more(connection)

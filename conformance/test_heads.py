@@ -6,7 +6,7 @@ from conformance.answers import outcome, problem, refused
 from conformance.forms import FORM
 from conformance.limits import BODY, HEADER_BYTES, HEADERS, URL
 from conformance.photos import jpeg, plain
-from conformance.tensors import model
+from conformance.tensors import LENGTH, model
 from conformance.wire import Wire, exchange, head, post
 
 pytestmark = pytest.mark.wire
@@ -135,6 +135,30 @@ def test_an_ambiguous_head_is_refused_and_nothing_after_it_is_answered(
 ) -> None:
     request = head("POST", "/predict", "Content-Type: image/jpeg", *headers)
     assert refusal_code(base_url, request + b"0\r\n\r\n" + BEHIND.encode()) == "bad-request"
+
+
+@pytest.mark.parametrize(
+    "codings", [["gzip, chunked"], ["gzip", "chunked"], ["deflate,identity,Chunked"]], ids=repr
+)
+def test_an_unknown_transfer_coding_is_refused(base_url: str, codings: list[str]) -> None:
+    lines = [f"Transfer-Encoding: {coding}" for coding in codings]
+    request = head("POST", "/predict", "Content-Type: image/jpeg", *lines)
+    with Wire(base_url) as wire:
+        answer = wire.send(request + b"0\r\n\r\n" + BEHIND.encode()).answer()
+        assert (answer.status, problem(answer)) == (501, "unsupported-transfer-coding")
+        assert wire.closed()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Authorization: Bearer {}", "Content-Encoding: {}", "Content-Type: image/{}"),
+        *(f"{LENGTH}: {{}}", "X-Deadline-Ms: {}000", "X-Split-Key: {}"),
+    ],
+)
+def test_a_header_of_two_values_is_refused(base_url: str, header: str) -> None:
+    request = head("POST", "/predict", *map(header.format, (1, 2)), "Content-Length: 0")
+    assert refusal_code(base_url, request) == "bad-request"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from greengrocer.bundles.bundle import shipped_bundles
 from support.bundles import write_fake_bundle
@@ -17,6 +18,8 @@ from support.legs import (  # noqa: F401  # hooks
 from support.plugins import python_path
 from support.servers import Server, StartServer, start_server
 
+settings.register_profile("unhurried", deadline=None)  # the machine may be busy
+settings.load_profile("unhurried")
 os.environ.update(python_path())  # the processes that tests start find the engine `fake`
 
 

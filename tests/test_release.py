@@ -73,6 +73,7 @@ def test_a_release_is_built_checked_described_and_tagged(tree: Path) -> None:
     published = {
         f"greengrocer-{VERSION}.tar.gz",
         f"greengrocer-{VERSION}-py3-none-any.whl",
+        f"greengrocer_client-{VERSION}-py3-none-any.whl",
         f"greengrocer_weights-{VERSION}-py3-none-any.whl",
     }
     assert {*files} == published | {"SHA256SUMS", f"notes-{VERSION}.md"}

@@ -9,7 +9,7 @@ import pytest
 from greengrocer.cli.supervise import settings_json
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import RENAMED, read_settings
-from greengrocer.settings import PREFIX, Settings
+from greengrocer.settings import PREFIX, Settings, flag_of
 from support.servers import StartServer, clean_environment
 from support.service_links import service_links
 
@@ -59,7 +59,7 @@ def test_every_setting_has_a_description_and_a_flag_that_help_shows() -> None:
     shown = run_serve("--help", COLUMNS="200").stdout
     for name, field in Settings.model_fields.items():
         assert field.description
-        assert f"--{name.replace('_', '-')} " in shown
+        assert f"{flag_of(name)} " in shown
         assert field.description in " ".join(shown.split())
 
 
@@ -99,6 +99,12 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--cors-origins", "shop.example"], "cors_origins"),
         (["--metrics-host", "::1"], "metrics_port"),
         (["--metrics-port", "8000"], "metrics_port"),
+        (["--bundle", ""], "bundles"),
+        (["--bundles", "grocery,shop="], "shop= names no bundle"),
+        (["--bundles", "shop=a,shop=b"], "two models are shop"),
+        (["--limit", "shop"], "must look like shop=50%"),
+        (["--limit", "shop=0%"], "limits"),
+        (["--limits", "shop=5%,shop=6%"], "two are for shop"),
     ],
 )
 def test_a_value_out_of_range_is_refused_in_one_line(flags: list[str], named: str) -> None:
@@ -170,6 +176,31 @@ def test_an_error_names_its_source(config: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GREENGROCER_DEADLINE", "0")
     with pytest.raises(UsageError, match=r"environment: setting request_timeout_seconds .*above 0"):
         read_settings({}, config)
+
+
+def test_one_bundle_or_several_are_given_in_every_source(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = ("grocery", "shop=runs/shop")
+    assert read_settings({}).bundles == ("grocery",)
+    assert read_settings({"bundles": ["a,b"]}).bundles == ("a,b",)
+    for text in ('bundle = "runs/shop"', 'bundles = ["runs/shop"]', 'bundles = "runs/shop"'):
+        config.write_text(f"{text}\n")
+        assert read_settings({}, config).bundles == ("runs/shop",)
+    monkeypatch.setenv("GREENGROCER_BUNDLES", "grocery,shop=runs/shop")
+    assert read_settings({}).bundles == several
+    monkeypatch.delenv("GREENGROCER_BUNDLES")
+    monkeypatch.setenv("GREENGROCER_BUNDLE", "runs/a,b")
+    assert read_settings({}).bundles == ("runs/a,b",)
+    config.write_text('bundle = "a"\nbundles = ["b"]\n')
+    with pytest.raises(UsageError, match="both bundle and bundles"):
+        read_settings({}, config)
+
+
+def test_a_flag_may_be_given_for_each_bundle_and_limit() -> None:
+    shown = run_serve("--bundle", "/no/a", "--bundle", "b=/no/b", "--limit", "b=5%", "--port", "0")
+    assert shown.returncode == 2
+    assert "/no/a" in shown.stderr
 
 
 def test_a_list_is_comma_separated_text_or_a_toml_list(

@@ -22,7 +22,8 @@ from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 from support.commands import mistake, run
-from support.servers import start_server
+from support.make_images import jpeg
+from support.servers import Server, start_server
 
 pytestmark = pytest.mark.leg("wheel")
 
@@ -42,6 +43,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Pat
 def weights(wheel: Path) -> Path:
     """The wheel of the float weights, beside the other one."""
     return built(ROOT / "packages" / "weights", wheel.parent)
+
+
+@pytest.fixture(scope="module")
+def client_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(ROOT / "clients" / "python", tmp_path_factory.mktemp("client"))
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +145,18 @@ def test_the_other_wheel_holds_the_float_weights_that_the_manifests_name(weights
     assert not [name for name in names if name.startswith("greengrocer/")]
 
 
+def test_the_wheel_of_the_client_holds_the_client_alone_and_its_types(client_wheel: Path) -> None:
+    with zipfile.ZipFile(client_wheel) as archive:
+        names = {*archive.namelist()}
+    ours = {f"greengrocer_client/{name}" for name in ("__init__.py", "py.typed", "LICENSE")}
+    assert ours <= names
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"greengrocer_client"}
+    found = read_metadata(client_wheel)
+    assert (found.name, str(found.version)) == ("greengrocer-client", __version__)
+    assert {each.name for each in found.requires_dist or [] if not each.marker} == {"httpx"}
+    assert (found.description or "").strip()
+
+
 def test_the_extra_requires_the_weights_of_this_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert f"greengrocer-weights=={__version__}" in project["optional-dependencies"]["torch"]
@@ -156,6 +174,33 @@ def test_an_installed_wheel_serves_from_an_empty_environment(environment: Path) 
             assert client.get("/random-image").headers["x-gallery"] == "built-in"
     finally:
         assert server.stop() == 0
+
+
+@pytest.mark.accept
+def test_an_installed_client_asks_without_numpy_pillow_or_the_product(
+    client_wheel: Path, tmp_path: Path, fake_server: Server
+) -> None:
+    venv.create(tmp_path, with_pip=True)
+    python = str(tmp_path / "bin" / "python")
+    pip = [python, "-m", "pip", "--quiet", "install", "--no-compile"]
+    subprocess.run([*pip, str(client_wheel)], check=True, capture_output=True)
+    program = (
+        "import sys; from greengrocer_client import Client\n"
+        f"print(Client({fake_server.url!r}).predict(sys.stdin.buffer.read()).prediction)\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [python, "-c", program],
+        input=jpeg(89),
+        capture_output=True,
+        env=os.environ | BARE,
+        check=True,
+        timeout=120,
+    )
+    prediction, modules = done.stdout.decode().splitlines()
+    assert prediction == "grey-3"
+    assert "httpx" in modules.split()
+    assert not {"numpy", "PIL", "greengrocer"} & {*modules.split()}
 
 
 @pytest.mark.accept

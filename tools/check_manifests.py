@@ -1,5 +1,7 @@
 """Check the manifests: Kubernetes' objects against its schemas, an old version's and the newest.
 
+The Helm chart is rendered by Helm's own engine, with its defaults and with every file of values.
+
 Objects of other APIs are reported as unvalidated. Their files must name in the first line what
 validates them, or say that nothing does.
 """
@@ -11,10 +13,12 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
+from helm_python import Chart, lint
 
 VERSIONS = ("1.29", "1.37")
 OTHERS = ("monitoring.coreos.com/", "serving.kserve.io/")  # whose schemas Kubernetes has not
 FOLDERS = (Path("deploy/kubernetes"), Path("deploy/kserve"))
+CHART = Path("deploy/helm/greengrocer")
 
 Manifest = dict[str, Any]
 
@@ -24,6 +28,29 @@ def manifests(directory: Path) -> Iterator[tuple[Path, Manifest]]:
     for file in sorted(directory.rglob("*.yaml")):
         for manifest in yaml.safe_load_all(file.read_text(encoding="utf-8")):
             yield file, manifest
+
+
+def rendered(
+    chart: Path, values: Manifest, release: str = "greengrocer"
+) -> list[tuple[Path, Manifest]]:
+    """Every object that the chart makes of ``values``, with its template; raises HelmError."""
+    with Chart.load(chart) as loaded:
+        loaded.validate_schema(values)
+        texts = loaded.render(values, name=release, namespace="default")
+    return [
+        (chart.parent / template, manifest)
+        for template, text in sorted(texts.items())
+        if template.endswith(".yaml")
+        for manifest in yaml.safe_load_all(text)
+        if manifest
+    ]
+
+
+def of_chart(chart: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Its objects with the defaults, and with each file of values beside it."""
+    yield from rendered(chart, {})
+    for values in sorted(chart.parent.glob("*.yaml")):
+        yield from rendered(chart, yaml.safe_load(values.read_text(encoding="utf-8")))
 
 
 def complaint(manifest: Manifest) -> str:
@@ -49,11 +76,14 @@ def verdict(file: Path, manifest: Manifest) -> tuple[str, bool]:
 
 def main() -> int:
     """Look at every object and return 1 if any is wrong."""
-    found = (pair for folder in FOLDERS for pair in manifests(folder))
+    wrong = lint(CHART)["errors"]
+    sys.stdout.writelines(f"{CHART}: {line}\n" for line in wrong)
+    found = [pair for folder in FOLDERS for pair in manifests(folder)]
+    found += of_chart(CHART)
     verdicts = [(file, each, *verdict(file, each)) for file, each in found]
     for file, manifest, said, _ in verdicts:
         sys.stdout.write(f"{file}: {manifest['kind']} {manifest['metadata']['name']}: {said}\n")
-    return 0 if verdicts and all(well for *_, well in verdicts) else 1
+    return 0 if not wrong and verdicts and all(well for *_, well in verdicts) else 1
 
 
 if __name__ == "__main__":

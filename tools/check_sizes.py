@@ -6,7 +6,7 @@ from pathlib import Path
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
-ROOTS = ("src", "tests", "benchmarks", "tools", "conformance", "soak")
+ROOTS = ("src", "clients", "tests", "benchmarks", "tools", "conformance", "soak")
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

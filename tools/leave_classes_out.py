@@ -27,7 +27,7 @@ from greengrocer.training.data.splits import read_together
 from greengrocer.training.learning.fit import fit
 from greengrocer.training.recipe import Recipe, read_recipe
 from greengrocer.training.release.finish import Exporter, published
-from greengrocer.training.release.measure import answer_pictures, pool_features
+from greengrocer.training.release.measure import answer_pictures
 
 GROUPS = 3
 SEED = 5  # of the division into groups, so that it is the same for each recipe
@@ -45,8 +45,8 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
     everything = read_together(arguments.data, recipe.data.splits)
-    embeddings = embed_images(everything.pictures, recipe)
-    training, held_out = scene_hold_out(everything.pictures, embeddings, recipe.seed)
+    embeddings = embed_images(everything.pictures, recipe).embeddings
+    training, held_out = scene_hold_out(everything.pictures, embeddings, recipe.split_seed)
     arguments.work.mkdir(parents=True, exist_ok=True)
     found = {}
     for group in arguments.groups:
@@ -76,7 +76,7 @@ def _judge(
     )
     unknown = [p for p in everything.pictures if p.label in left_out]
     taxonomy = Taxonomy(tuple(classes[label] for label in kept))
-    network, _ = published(fit(recipe, taxonomy, learned, checkpoint).network, recipe)
+    network, _ = published(fit(recipe, taxonomy, learned, checkpoint).network, recipe, learned)
     exporter = Exporter(network, learned, recipe)
     exported = exporter.finish(exporter.ladder.backbone(LADDER[0]))
     graph = exported.graph(1.0, None)
@@ -84,7 +84,7 @@ def _judge(
     for part in (known, unknown):
         paths = [p.path for p in part]
         answers = answer_pictures(graph, paths, exported.geometry)
-        features = pool_features(exported.backbone.graph, paths, exported.geometry)
+        features = exporter.features(exported.backbone.graph, part)
         offset = features - exported.prototypes.centre.numpy()
         offset /= np.linalg.norm(offset, axis=1, keepdims=True)
         nearest = (offset @ exported.prototypes.directions.numpy().T).max(axis=1)

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
 from PIL import Image, ImageEnhance
 from tqdm import tqdm
 
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines.onnx_runtime import ort
 from greengrocer.features.backbone import GEOMETRY, backbone_bytes
-from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, PLANES
+from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, from_pixels
 from greengrocer.imaging.geometry import Pixels, fit
 from greengrocer.networks.efficientnet_lite import EfficientNetLite
 from greengrocer.training.data.reading import read_fitted, read_picture
@@ -51,20 +50,6 @@ def views(path: Path, random: np.random.Generator) -> list[Pixels]:
         noise = random.normal(0, random.uniform(0, 20), (*GEOMETRY.size[::-1], 3))
         found.append(np.clip(fit(view, GEOMETRY) + noise, 0, 255).astype(np.uint8))
     return found
-
-
-def from_pixels(backbone: onnx.ModelProto) -> onnx.ModelProto:
-    """``backbone``, which reads planes, behind pixels uint8 [N, H, W, 3]."""
-    shape: list[str | int] = ["N", GEOMETRY.height, GEOMETRY.width, 3]
-    source = helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, [*shape])
-    turned = helper.make_node("Transpose", [PIXELS], [PLANES], PLANES, perm=[0, 3, 1, 2])
-    nodes = [turned, *backbone.graph.node]
-    graph = helper.make_graph(
-        nodes, "backbone", [source], list(backbone.graph.output), list(backbone.graph.initializer)
-    )
-    return helper.make_model(
-        graph, opset_imports=backbone.opset_import, ir_version=backbone.ir_version
-    )
 
 
 def in_float() -> onnx.ModelProto:

@@ -23,7 +23,7 @@ from sphinx.application import Sphinx
 from greengrocer.answer_json import CLIENT_CLOSED_REQUEST, KINDS
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.cli.main import build_parser, main
-from greengrocer.settings import Settings
+from greengrocer.settings import Settings, flag_of
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.training.recipe import Recipe
 
@@ -47,7 +47,7 @@ def filled(text: str) -> str:
 def settings() -> str:
     """Every setting of ``serve``."""
     rows = [
-        (f"`--{name.replace('_', '-')}`", _default(field), _allowed(field), field.description)
+        (f"`{flag_of(name)}`", _default(field), _allowed(field), field.description)
         for name, field in Settings.model_fields.items()
     ]
     return _table(("setting", "default", "allowed", "meaning"), rows)

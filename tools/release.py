@@ -19,7 +19,8 @@ from packaging.metadata import Metadata
 
 VERSION_FILE = Path("src/greengrocer/version.py")
 CHANGELOG = Path("CHANGELOG.md")
-PROJECTS = (Path("packages/weights"), Path())  # the first needs no other
+# the first needs no other
+PROJECTS = (Path("packages/weights"), Path(), Path("clients/python"))
 FORM = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 SECTION = re.compile(r"^## \[(.+?)\](?: - (\S+))?$", re.MULTILINE)
 LARGEST = 100_000_000  # bytes of a file that package registries take
@@ -84,7 +85,7 @@ def release_notes(changelog: str, version: str) -> str:
 
 
 def build(out: Path) -> list[Path]:
-    """An sdist, the wheel that is made of it, and the wheel of the weights."""
+    """An sdist, the wheel that is made of it, and the wheels of the weights and the client."""
     for old in (*out.glob("*.whl"), *out.glob("*.tar.gz")):
         old.unlink()
     for project in PROJECTS:

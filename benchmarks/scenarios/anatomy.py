@@ -25,7 +25,9 @@ from greengrocer.imaging.decode import Picture
 from greengrocer.pipeline import Observer
 from greengrocer.ranking import AnswerOptions, ModelLabels
 from greengrocer.read_settings import read_settings
-from greengrocer.serving.classifier import Classifier, LocalClassifier, Served
+from greengrocer.serving.catalogue import Catalogue
+from greengrocer.serving.classifier import Classifier, LocalClassifier
+from greengrocer.serving.served import Served
 from greengrocer.web.app import create_app
 from greengrocer.web.request_state import state_of
 from greengrocer.web.wire.listener import bind
@@ -111,6 +113,11 @@ class NotedClassifier:
     ledger: Ledger
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The models."""
+        return self.classifier.catalogue
+
+    @property
     def labels(self) -> ModelLabels:
         """The classes."""
         return self.classifier.labels
@@ -119,10 +126,12 @@ class NotedClassifier:
         """Whether an image that came now would be answered."""
         return await self.classifier.check()
 
-    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
+    async def classify(
+        self, picture: Picture, context: Context, options: AnswerOptions, model: str | None = None
+    ) -> Served:
         """The answer."""
         asked = time.monotonic()
-        served = await self.classifier.classify(picture, context, options)
+        served = await self.classifier.classify(picture, context, options, model)
         self.ledger.asked += asked
         self.ledger.answered += time.monotonic()
         self.ledger.in_thread += served.seconds

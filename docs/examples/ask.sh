@@ -1,9 +1,11 @@
 #!/bin/sh
 # What does a photo show?   sh ask.sh photo.jpg [http://127.0.0.1:8000]
-# Where the service is full (429), curl waits for its Retry-After and asks again.
+# Where the service is full (429) or not ready (503), curl waits for its Retry-After and asks again.
 # --output takes the last answer alone: without it, refusals would be printed, too.
+answer=$(mktemp)
+trap 'rm -f "$answer"' EXIT
 curl --silent --show-error --fail-with-body --retry 5 --retry-max-time 60 \
-  --form "file=@$1" --output answer.json "${2:-http://127.0.0.1:8000}/predict"
+  --form "file=@$1" --output "$answer" "${2:-http://127.0.0.1:8000}/predict"
 code=$?
-cat answer.json
+cat "$answer"
 exit $code

@@ -29,6 +29,7 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.RepeatedField: Kind(422, "The form's field is repeated"),
     errors.ParameterOutOfRange: Kind(422, "A parameter is unknown or out of range"),
     errors.SlowUpload: Kind(408, "The upload came too slowly"),
+    errors.UnknownModel: Kind(404, "There is no such model"),
     errors.NoEvidence: Kind(501, "The model gives no evidence"),
     errors.Unauthorized: Kind(401, "An API key is needed"),
     errors.Overloaded: Kind(429, "The service is overloaded"),

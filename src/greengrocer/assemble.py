@@ -1,9 +1,12 @@
 """The composition root: settings become a pipeline, a service, an app."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
 
+import structlog
 from starlette.types import ASGIApp
 
 from greengrocer.assemble_pipeline import build_pipeline
@@ -11,16 +14,22 @@ from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.engines.batcher import Batcher, BatchLimits
-from greengrocer.engines.engine import Engine
+from greengrocer.engines.engine import Engine, Threads
+from greengrocer.engines.shared import SharedEngines
+from greengrocer.errors import UsageError
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.model_names import name_of
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.catalogue import Catalogue
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.memory import return_large_blocks
+from greengrocer.serving.models import Models
 from greengrocer.serving.rate_limits import LocalRateLimiter, Rate, RateLimiter, Rates, parse_rate
 from greengrocer.serving.readiness import Readiness
-from greengrocer.serving.reloading.reload import Attempt, Reloader
+from greengrocer.serving.reloading.manager import Attempt, Fetch, Load, ModelManager
+from greengrocer.serving.reloading.origin import Loaded, Origin
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.resources import (
     decode_bytes,
@@ -28,14 +37,21 @@ from greengrocer.serving.resources import (
     picture_threads,
     upload_bytes,
 )
+from greengrocer.serving.shadows import Shadows
 from greengrocer.settings import Settings
+from greengrocer.stores.address import Address, is_address
+from greengrocer.stores.fetch import fetched
 from greengrocer.telemetry.metrics import Metrics
+from greengrocer.telemetry.traces import start_traces
 from greengrocer.web.access.access import Access
 from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.app import create_app
 from greengrocer.web.body.form import OVERHEAD
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.service import Service
+from greengrocer.web.wire.server import OtherServer
+
+log = structlog.get_logger("greengrocer.models")
 
 IN_BASE64 = 4 / 3  # length of an image in base64, as /v2 may receive it, over its own length
 
@@ -46,38 +62,45 @@ class Assembled:
 
     app: ASGIApp
     service: Service
-    reloader: Reloader
+    manager: ModelManager
 
 
 def assemble(settings: Settings) -> Assembled:
-    """Load, verify and warm the model that ``settings`` name, and build the application.
+    """Load, verify and warm the models that ``settings`` name, and build the application.
 
-    Raises UsageError (BundleRefused, DatasetUnusable, MissingExtra) in one line.
+    A model that cannot be loaded is left out, unless it is the default: then it raises UsageError
+    (BundleRefused, MissingExtra) in one line, as it does for DatasetUnusable.
     """
     return_large_blocks()
     gallery = open_gallery(settings.data, coarse=settings.coarse, exclude=settings.exclude)
     metrics = Metrics()
-    load = loader(settings, metrics)
-    pipeline, service_seconds = load(settings.bundle)
-    metrics.serves(*pipeline.labels.model)
-    threads = threads_of(settings, pipeline)
-    classifier = LocalClassifier(pipeline, threads)
+    fetch = fetcher(settings)
+    load = loader(settings, metrics, fetch)
+    first, *others = map(Origin.parsed, settings.bundles)
+    default = load(first, True)
+    threads = threads_of(settings, default.pipeline)
+    models = Models(default.pipeline)
+    classifier = LocalClassifier(models, threads)
+    admission = Admission(admission_limits(settings, threads), threads, default.seconds)
     service = make_service(
-        settings,
-        classifier,
-        Admission(admission_limits(settings, threads), threads, service_seconds),
-        gallery,
-        metrics,
-        make_limiter(rates_of(settings)),
+        settings, classifier, admission, gallery, metrics, make_limiter(rates_of(settings))
     )
-    reloader = Reloader(
-        classifier.models,
-        lambda source: load(source)[0],
-        settings.bundle,
+    shadows = Shadows(models, metrics, classifier.run, classifier.idle)
+    classifier.answered = shadows.offer
+    manager = ModelManager(
+        models,
+        load,
+        first,
         metrics,
+        admission,
         attempt_of(settings),
+        shadows=shadows,
+        fetch=fetch,
     )
-    return Assembled(create_app(service), service, reloader)
+    for origin in others:
+        manager.begin(origin)
+    warn_of_limits(settings, models.catalogue)
+    return Assembled(create_app(service), service, manager)
 
 
 def threads_of(settings: Settings, pipeline: Pipeline) -> int:
@@ -87,14 +110,45 @@ def threads_of(settings: Settings, pipeline: Pipeline) -> int:
 
 def admission_limits(settings: Settings, threads: int) -> AdmissionLimits:
     """The limits on all that is in flight; raises UsageError."""
-    return AdmissionLimits(in_flight_bytes(settings, threads), settings.max_queue_seconds)
+    upload_bytes = in_flight_bytes(settings, threads)
+    _check_shares(settings, upload_bytes // (settings.workers or 1))
+    return AdmissionLimits(upload_bytes, settings.max_queue_seconds, shares_of(settings))
+
+
+def _check_shares(settings: Settings, upload_bytes: int) -> None:
+    """Refuse a part of a process's bytes that could never hold the largest image."""
+    needed = min(upload_bytes, _largest_body(settings))
+    for name, share in shares_of(settings).items():
+        if share * upload_bytes < needed:
+            raise UsageError(
+                f"setting limits: {name}={share:.0%} of the memory for uploads is less than an "
+                f"image of max_image_bytes takes, so it would never be accepted: the least is "
+                f"{name}={math.ceil(100 * needed / upload_bytes)}%"
+            )
+
+
+def warn_of_limits(settings: Settings, catalogue: Catalogue) -> None:
+    """Log each limit that is for none of the models; one may be loaded later."""
+    keys = [*(model.key for model in catalogue.models), *(key for key, _ in catalogue.absent)]
+    for name in shares_of(settings).keys() - set(map(name_of, keys)):
+        log.warning("limit for a model that is not there", model=name)
+
+
+def _largest_body(settings: Settings) -> int:
+    """The most bytes in which an image may come."""
+    return int(settings.max_image_bytes * IN_BASE64) + OVERHEAD
+
+
+def shares_of(settings: Settings) -> dict[str, float]:
+    """The part of the queue and of the bytes that a model may take, 0 to 1, by its name."""
+    parts = (limit.partition("=") for limit in settings.limits)
+    return {name: int(share.rstrip("%")) / 100 for name, _, share in parts}
 
 
 def in_flight_bytes(settings: Settings, threads: int) -> int:
     """Limit of the bytes of uploads in all processes together; raises UsageError."""
     if settings.upload_memory_bytes is None:
-        largest = int(settings.max_image_bytes * IN_BASE64) + OVERHEAD
-        return upload_bytes(threads, largest * (settings.workers or 1))
+        return upload_bytes(threads, _largest_body(settings) * (settings.workers or 1))
     return settings.upload_memory_bytes
 
 
@@ -106,7 +160,10 @@ def make_service(
     metrics: Metrics,
     limiter: RateLimiter | None,
 ) -> Service:
-    """The service object that the routes use."""
+    """The service object that the routes use; raises UsageError for what traces need."""
+    traces = start_traces() if settings.traces else None
+    if traces is not None:
+        metrics.exemplar = traces.exemplar
     return Service(
         classifier=classifier,
         admission=admission,
@@ -129,9 +186,31 @@ def make_service(
             limiter=limiter,
             rates=rates_of(settings),
             trusted_proxies=settings.trusted_proxies,
+            root_path=settings.root_path,
             cors_origins=settings.cors_origins,
             metrics_port=settings.metrics_port,
         ),
+        traces=traces,
+    )
+
+
+def make_rpc_server(
+    settings: Settings, service: Service, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+) -> OtherServer | None:
+    """The gRPC server of ``service``, None where it has no port; ``around`` adds a layer."""
+    if settings.grpc_port is None:
+        return None
+    from greengrocer.rpc.app import create_rpc_app  # noqa: PLC0415  # an extra
+    from greengrocer.rpc.server import RpcServer  # noqa: PLC0415
+
+    return RpcServer(
+        around(create_rpc_app(service)),
+        service,
+        settings.host,
+        settings.grpc_port,
+        settings.keep_alive_timeout_seconds,
+        settings.header_timeout_seconds,
+        several=settings.workers is not None,
     )
 
 
@@ -157,30 +236,38 @@ def make_limiter(rates: Rates) -> LocalRateLimiter | None:
     return LocalRateLimiter(rates) if rates else None
 
 
-Starter = Callable[[Bundle], tuple[Pipeline, float]]
-Loader = Callable[[str], tuple[Pipeline, float]]
+class Starter(Protocol):
+    """Makes a warm pipeline of a verified bundle, and measures how long an image takes."""
+
+    def __call__(self, bundle: Bundle, origin: Origin, default: bool) -> Loaded:
+        """What was loaded, as ``origin`` says; raises UsageError (BundleRefused, MissingExtra).
+
+        Only the default model uses idle processors for an image that is alone: that takes a second
+        copy of the weights (docs/decisions/012 and 029).
+        """
 
 
 def starter(settings: Settings, metrics: Metrics) -> Starter:
-    """A function that makes a warm pipeline of a verified bundle, and measures one image's seconds.
-
-    The pipelines share the memory for decoding. It raises UsageError (BundleRefused, MissingExtra).
-    """
+    """A function that starts models; their pipelines share the memory for decoding."""
     memory = DecodeBudget(_decode_limits(settings).bytes, metrics.decode_bytes.set)
+    engines = SharedEngines()
 
-    def start(bundle: Bundle) -> tuple[Pipeline, float]:
+    def start(bundle: Bundle, origin: Origin, default: bool) -> Loaded:
+        threads = engine_threads()
         pipeline = build_pipeline(
             bundle,
             settings.engine,
             settings.device,
             _decode_limits(settings),
             metrics,
-            engine_threads(),
+            threads if default else Threads(threads.each, threads.each),
             lambda engine: _make_batcher(engine, settings, metrics),
             memory,
+            origin.name,
+            engines.start,
         )
         try:
-            return pipeline, _service_seconds(bundle, pipeline)
+            return Loaded(pipeline, origin, _service_seconds(bundle, pipeline))
         except BaseException:
             pipeline.close()
             raise
@@ -188,10 +275,26 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
     return start
 
 
-def loader(settings: Settings, metrics: Metrics) -> Loader:
-    """A function that finds and verifies a bundle by name or directory, and calls ``starter``'s."""
+def fetcher(settings: Settings) -> Fetch:
+    """A function that brings a bundle from its address to the cache, and logs when it begins."""
+
+    def fetch(bundle: str) -> str:
+        if is_address(bundle):
+            # as it was parsed: one with a password is refused, and must not be in the log
+            log.info("fetching bundle", bundle=str(Address.parsed(bundle)))
+        return fetched(bundle, settings.bundle_cache)
+
+    return fetch
+
+
+def loader(settings: Settings, metrics: Metrics, fetch: Fetch) -> Load:
+    """A function that fetches, finds and verifies a bundle, and calls ``starter``'s."""
     start = starter(settings, metrics)
-    return lambda source: start(load_bundle(find_bundle(source)))
+
+    def load(origin: Origin, default: bool) -> Loaded:
+        return start(load_bundle(find_bundle(fetch(origin.bundle))), origin, default)
+
+    return load
 
 
 def attempt_of(settings: Settings) -> Attempt | None:

@@ -20,17 +20,29 @@ from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.resources import decode_bytes, picture_threads
 
 
-def labels_of(manifest: Manifest) -> ModelLabels:
-    """What ranking must know of the model that ``manifest`` describes."""
+def labels_of(manifest: Manifest, name: str | None = None) -> ModelLabels:
+    """What ranking must know of the model that ``manifest`` describes, served as ``name``."""
     return ModelLabels(
-        ModelId(manifest.name, manifest.version),
+        ModelId(name or manifest.name, manifest.version),
         manifest.classes,
         manifest.coarse,
         manifest.known_threshold,
         manifest.fine_threshold,
         manifest.coarse_threshold,
         manifest.evidence,
+        manifest.metrics,
     )
+
+
+StartEngine = Callable[[Manifest, Threads, Callable[[], Engine]], Engine]
+
+
+def start_own(manifest: Manifest, threads: Threads, make: Callable[[], Engine]) -> Engine:
+    """The engine that ``make`` makes, started, for one pipeline alone."""
+    del manifest, threads
+    engine = make()
+    engine.start()
+    return engine
 
 
 def build_pipeline(
@@ -42,17 +54,24 @@ def build_pipeline(
     threads: Threads = ONE_THREAD,
     make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
     memory: DecodeBudget | None = None,
+    name: str | None = None,
+    start_engine: StartEngine = start_own,
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
+
+    The model is called ``name`` where that is given, else as its bundle says.
 
     Raises BundleRefused where the graph or an answer is not what the manifest says, UsageError
     for an engine that is unknown or does not load, BrokenExtra.
     """
     check_installation()
     manifest = bundle.manifest
-    engine = make_engine(engine_name, bundle.directory, manifest, device, threads)
-    engine.start()
-    labels = labels_of(manifest)
+    engine = start_engine(
+        manifest,
+        threads,
+        lambda: make_engine(engine_name, bundle.directory, manifest, device, threads),
+    )
+    labels = labels_of(manifest, name)
     pipeline = Pipeline(
         engine,
         manifest.geometry,

@@ -10,22 +10,27 @@ from greengrocer.assemble import (
     Starter,
     admission_limits,
     attempt_of,
+    fetcher,
     in_flight_bytes,
     make_limiter,
     make_service,
     rates_of,
+    shares_of,
     starter,
     threads_of,
+    warn_of_limits,
 )
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.datasets.gallery import open_gallery
 from greengrocer.errors import BundleRefused
-from greengrocer.pipeline import Pipeline
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
-from greengrocer.serving.reloading.models import Models
-from greengrocer.serving.reloading.reload import Reloader
+from greengrocer.serving.models import Models
+from greengrocer.serving.reloading.manager import Fetch, Load, ModelManager
+from greengrocer.serving.reloading.origin import Loaded, Origin
+from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.resources import picture_threads
+from greengrocer.serving.shadows import Shadows
 from greengrocer.serving.workers.bundle_store import BundleStore
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier
@@ -41,58 +46,83 @@ class AssembledEngine:
     """What the engine process runs, and what its caller must close."""
 
     server: EngineServer
-    reloader: Reloader
+    manager: ModelManager
     models: Models
 
 
 def assemble_engine(settings: Settings, directory: Path) -> AssembledEngine:
-    """Load, verify and warm the current model: the last one that was reloaded, or the first.
+    """Load, verify and warm the models: those that served last, or those of ``settings``.
 
-    Raises UsageError (BundleRefused, MissingExtra) in one line.
+    A model that cannot be loaded is left out, unless it is the default: then it raises UsageError
+    (BundleRefused, MissingExtra) in one line.
     """
     return_large_blocks()
     metrics = Metrics()
     store = BundleStore(directory)
-    start = starter(settings, metrics)
-    source, pipeline, service_seconds = _first(store, settings.bundle, start)
-    metrics.serves(*pipeline.labels.model)
-    models = Models(pipeline)
-    threads = threads_of(settings, pipeline)
-    admission = Admission(admission_limits(settings, threads), threads, service_seconds)
+    fetch = fetcher(settings)
+    load = _loader(store, starter(settings, metrics), fetch)
+    before = store.serving
+    first, others = _wanted(before, settings)
+    default = load(first, True)
+    models = Models(default.pipeline, first.label)
+    threads = threads_of(settings, default.pipeline)
+    admission = Admission(admission_limits(settings, threads), threads, default.seconds)
     limiter = make_limiter(rates_of(settings))
     server = EngineServer(models, admission, threads, settings.max_image_bytes, metrics, limiter)
+    shadows = Shadows(models, metrics, server.run, server.idle)
+    server.answered = shadows.offer
+    manager = ModelManager(
+        models,
+        load,
+        default.origin,
+        metrics,
+        admission,
+        attempt_of(settings),
+        store.remember,
+        server.announce,
+        shadows,
+        fetch,
+    )
+    for origin in others:
+        manager.begin(origin)
+    if before is not None:
+        manager.resume(before)
+    warn_of_limits(settings, models.catalogue)
+    with suppress(OSError):  # without it the next engine reads the bundles themselves
+        store.remember(manager.state)
+    return AssembledEngine(server, manager, models)
 
-    def load(source: str) -> Pipeline:
-        bundle = load_bundle(find_bundle(source))
-        pipeline, _ = start(bundle)
+
+def _wanted(serving: ServingState | None, settings: Settings) -> tuple[Origin, list[Origin]]:
+    """The default model and the others: those that served last, or those of ``settings``."""
+    if serving is None:
+        first, *others = map(Origin.parsed, settings.bundles)
+        return first, others
+    origins = {key: origins.current for key, origins in serving.models.items()}
+    first = origins.pop(serving.default)
+    # a version beside a model comes after the model
+    return first, sorted(origins.values(), key=lambda origin: origin.label)
+
+
+def _loader(store: BundleStore, start: Starter, fetch: Fetch) -> Load:
+    """A function that loads a bundle, or the copy of it that the last engine had, and copies it."""
+
+    def load(origin: Origin, default: bool) -> Loaded:
+        if origin.copy is not None:
+            try:
+                return start(load_bundle(origin.copy), origin, default)
+            except BundleRefused as error:
+                log.warning("the copy of the bundle is refused", reason=str(error))
+        bundle = load_bundle(find_bundle(fetch(origin.bundle)))
+        loaded = start(bundle, origin, default)
         try:
-            store.stage(source, bundle)
+            copy = store.stage(origin.bundle, bundle)
         except BaseException:
-            pipeline.close()
+            loaded.pipeline.close()
             raise
-        return pipeline
+        return loaded._replace(origin=origin._replace(copy=copy))
 
-    attempt = attempt_of(settings)
-    reloader = Reloader(models, load, source, metrics, attempt, store.remember, server.announce)
-    return AssembledEngine(server, reloader, models)
-
-
-def _first(store: BundleStore, default: str, start: Starter) -> tuple[str, Pipeline, float]:
-    """The last model that served, or ``default``: source, pipeline and service seconds."""
-    serving = store.current
-    if serving is not None and serving.copy is not None:
-        try:
-            bundle = load_bundle(serving.copy)
-            return serving.source, *start(bundle)
-        except BundleRefused as error:
-            log.warning("the copy of the bundle is refused", reason=str(error))
-    source = default if serving is None else serving.source
-    bundle = load_bundle(find_bundle(source))
-    pipeline, seconds = start(bundle)
-    store.stage(source, bundle)
-    with suppress(OSError):  # without it the next engine reads the bundle itself
-        store.remember(source)
-    return source, pipeline, seconds
+    return load
 
 
 def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
@@ -102,7 +132,8 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     threads = settings.threads or picture_threads()
     share = in_flight_bytes(settings, threads) // settings.workers
     # the engine process decides which images wait: it counts those of all processes
-    admission = Admission(AdmissionLimits(share, wait_seconds=float("inf")), threads, 0.0)
+    limits = AdmissionLimits(share, wait_seconds=float("inf"), shares=shares_of(settings))
+    admission = Admission(limits, threads, 0.0)
     gallery = open_gallery(settings.data, coarse=settings.coarse, exclude=settings.exclude)
     limiter = classifier.limiter if rates_of(settings) else None
     return make_service(settings, classifier, admission, gallery, Metrics(), limiter)

@@ -1,11 +1,15 @@
-"""The context of a request: its id, deadline and cancellation."""
+"""The context of an image: its id, deadline, cancellation, and when its stages began."""
 
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded
 
 Clock = Callable[[], float]
+# What happens to an image, in order. "end" is no stage: it says when the last one was over.
+Stage = Literal["admit", "queue", "decode", "infer", "rank", "overlay", "end"]
+Mark = tuple[Stage, float]  # a stage, and when it began
 
 
 class Context:
@@ -14,9 +18,10 @@ class Context:
     ``deadline`` is a time of ``clock`` (monotonic seconds); tests pass their own clock.
     ``on_cancel`` is called once, in the thread that cancels: it wakes a waiting thread or forwards
     the cancellation. A ``patient`` request waits for a place in the queue instead of being refused.
+    Each of ``marks`` is a stage and when it began, in the order in which they began.
     """
 
-    __slots__ = ("_cancelled", "clock", "deadline", "on_cancel", "patient", "request_id")
+    __slots__ = ("_cancelled", "clock", "deadline", "marks", "on_cancel", "patient", "request_id")
 
     def __init__(
         self, request_id: str = "-", seconds: float = float("inf"), clock: Clock = time.monotonic
@@ -26,7 +31,14 @@ class Context:
         self.deadline = clock() + seconds
         self.on_cancel: Callable[[], object] | None = None
         self.patient = False
+        self.marks: list[Mark] = []
         self._cancelled = False
+
+    def begin(self, stage: Stage) -> float:
+        """Note that ``stage`` begins, and the one before it ends; returns the time."""
+        now = self.clock()
+        self.marks.append((stage, now))
+        return now
 
     def cancel(self) -> None:
         """Cancel the request: the client disconnected."""

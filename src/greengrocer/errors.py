@@ -9,6 +9,7 @@ GreengrocerError
 │   ├── DatasetUnusable          the data set is missing or malformed
 │   ├── DownloadFailed           a download failed, or is not the data set
 │   ├── BundleRefused            the bundle is damaged, malformed or gives wrong answers
+│   ├── StoreFailed              a bundle's store is out of reach, or refuses
 │   ├── KeysRefused              the file of API keys is malformed, or others can write it
 │   ├── ReloadRefused            the model cannot be changed now
 │   └── ControlRefused           the control socket is in use, not private, or missing
@@ -27,6 +28,7 @@ GreengrocerError
     │   ├── RepeatedField
     │   ├── ParameterOutOfRange
     │   └── SlowUpload
+    ├── UnknownModel             no model has the name, or the version, that was asked for
     ├── NoEvidence               the model gives no evidence that could be shown
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
@@ -83,6 +85,10 @@ class DownloadFailed(UsageError):
 
 class BundleRefused(UsageError):
     """The bundle is missing, damaged or malformed, or gives wrong answers to known images."""
+
+
+class StoreFailed(UsageError):
+    """An object store or a web server is out of reach, refuses, or has no such bucket."""
 
 
 class KeysRefused(UsageError):
@@ -182,6 +188,12 @@ class SlowUpload(UploadRefused):
     """The body was sent too slowly."""
 
     code = "slow-upload"
+
+
+class UnknownModel(Refusal):
+    """The service has no model of this name, or not in this version."""
+
+    code = "unknown-model"
 
 
 class NoEvidence(Refusal):

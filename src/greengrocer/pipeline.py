@@ -6,7 +6,6 @@ heavy parts release the GIL.
 
 import threading
 from dataclasses import replace
-from time import perf_counter
 from typing import Protocol, Self
 
 from greengrocer.context import Context
@@ -76,22 +75,25 @@ class Pipeline:
         with self._in_flight.image() as place:
             plan = plan_fitted(image, self.geometry, self.limits)
             with self.memory.reserve(plan.memory_bytes, context):
-                started = perf_counter()
+                started = context.begin("decode")
                 upright = plan.decode(context.check)
                 box = seen_share(upright.size, self.geometry) if options.evidence else None
                 pixels = fit(upright, self.geometry)
                 del upright
-                decoded = perf_counter()
+                decoded = context.begin("infer")
             context.check()
             inference = self._infer(pixels, context, place.alone)
-            inferred = perf_counter()
+            inferred = context.begin("rank")
             if self.observer:
                 self.observer.decoded(decoded - started)
                 self.observer.inferred(inferred - decoded)
             answer = rank(inference, 0, self.labels, options)
             if box is not None and answer.evidence is not None:
                 answer = replace(answer, evidence_box=box)
-            return self._overlaid(image, answer, context) if options.overlay else answer
+            if options.overlay:
+                answer = self._overlaid(image, answer, context)
+        context.begin("end")
+        return answer
 
     def close(self) -> None:
         """Release the engine's memory and all threads; no image may be in flight."""
@@ -107,6 +109,7 @@ class Pipeline:
     def _overlaid(self, image: Picture, answer: Answer, context: Context) -> Answer:
         """``answer`` with its overlay, on the image decoded again at a larger size."""
         context.check()
+        context.begin("overlay")
         assert answer.evidence is not None
         plan = plan_decode(image, OVERLAY_SIZE, self.limits)
         with self.memory.reserve(plan.memory_bytes, context):

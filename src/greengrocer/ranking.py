@@ -46,7 +46,8 @@ class ModelLabels:
 
     An image is known if its score is at least ``known_threshold``, which is None for a model that
     gives no score. A class of a level is named if its confidence is at least the threshold of that
-    level. ``evidence``: whether the model gives any.
+    level. ``evidence``: whether the model gives any. ``figures`` are what its bundle says of its
+    quality, by name, as ``out_of_fold_top1``.
     """
 
     model: ModelId
@@ -56,6 +57,7 @@ class ModelLabels:
     fine_threshold: float = 0.0
     coarse_threshold: float = 0.0
     evidence: bool = True
+    figures: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def check_evidence(self) -> None:
         """Raise NoEvidence where the model gives none."""

@@ -20,9 +20,11 @@ from pydantic_settings import (
 
 from greengrocer.engines.registry import find_engine
 from greengrocer.errors import UsageError
+from greengrocer.model_names import parse_source
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import MAX_NAME, one_line
-from greengrocer.settings import PREFIX, RATE, Settings
+from greengrocer.settings import ORIGIN, PREFIX, RATE, REPEATED, ROOT_PATH, SHARE, Settings, flag_of
+from greengrocer.stores.address import Address, is_address
 from greengrocer.suggestions import did_you_mean
 
 # Former names of settings, each with the current name and, if the unit has changed, the number of
@@ -59,8 +61,15 @@ SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str]:
     """Rename the keys of ``values`` that are in RENAMED; returns the old names.
 
-    Raises UsageError where both names have a value.
+    The name of one value, as ``bundle``, becomes that of all, as ``bundles``. Raises UsageError
+    where both names have a value.
     """
+    for one, several in REPEATED.items():
+        if values.get(one) in (None, ""):
+            continue
+        if several in values:
+            raise UsageError(f"{where} has both {one} and {several}: keep {several}")
+        values[several] = [values.pop(one)]
     found = sorted(RENAMED.keys() & values.keys())
     for old in found:
         new, times = RENAMED[old]
@@ -94,7 +103,7 @@ def check_environment(environment: Mapping[str, str]) -> list[str]:
 
     Raises UsageError, in one line, for such a variable that is not a setting.
     """
-    current = [PREFIX + name.upper() for name in Settings.model_fields]
+    current = [PREFIX + name.upper() for name in (*Settings.model_fields, *REPEATED)]
     known = {*current, *(PREFIX + name.upper() for name in RENAMED)}
     names = []
     for name, value in sorted(environment.items()):
@@ -164,10 +173,10 @@ def read_settings(flags: Mapping[str, object], config: Path | None = None) -> Se
     return settings
 
 
-def _ours(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+def _ours(variables: Mapping[str, str | None]) -> dict[str, Any]:
     """The variables that are settings, by their current names in lower case."""
     prefix = PREFIX.lower()
-    values = {
+    values: dict[str, Any] = {
         name.removeprefix(prefix): value
         for name, value in variables.items()
         if name.startswith(prefix) and not is_service_link(name, value or "")
@@ -190,7 +199,7 @@ def _read_file(config: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{where} is not TOML: {error}") from error
     for name, value in values.items():
-        new, _ = RENAMED.get(name, (name, None))
+        new, _ = RENAMED.get(name, (REPEATED.get(name, name), None))
         field = Settings.model_fields.get(new)
         if isinstance(value, bool) and field is not None and field.annotation is not bool:
             raise UsageError(  # pydantic would take true for 1
@@ -213,7 +222,11 @@ def _refused(
         where = in_file if config is not None and name not in flags else ""
         meant = did_you_mean(name, Settings.model_fields)
         return f"{where}there is no setting {one_line(name, MAX_NAME)}{meant}"
-    given = [name, *(old for old, (new, _) in RENAMED.items() if new == name)]
+    given = [
+        name,
+        *(old for old, (new, _) in RENAMED.items() if new == name),
+        *(one for one, several in REPEATED.items() if several == name),
+    ]
     if name in flags:
         where = ""
     elif any(each in variables for each in given):
@@ -221,7 +234,7 @@ def _refused(
     else:
         where = in_file
     return (
-        f"{where}setting {name} (--{name.replace('_', '-')}, {PREFIX}{name.upper()}): "
+        f"{where}setting {name} ({flag_of(name)}, {PREFIX}{name.upper()}): "
         f"{_wrong(first)}{_units(name, first['type'])}, got {first['input']!r}"
     )
 
@@ -233,9 +246,19 @@ WRONG = {  # what is wrong with a value, by the type of pydantic's error
     "literal_error": "must be {expected}",
     "string_type": "must be a text",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "must be a number"),
     **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+}
+
+
+# What a value must look like, by the pattern that it does not match.
+LIKE = {
+    RATE: "600/minute",
+    ORIGIN: "https://shop.example",
+    SHARE: "shop=50%",
+    ROOT_PATH: "/shop",
 }
 
 
@@ -251,8 +274,7 @@ def _units(name: str, kind: str) -> str:
 def _wrong(first: Any) -> str:
     """What is wrong with a value, as a sentence's end."""
     if first["type"] == "string_pattern_mismatch":
-        rate = first["ctx"]["pattern"] == RATE
-        return f"must look like {'600/minute' if rate else 'https://shop.example'}"
+        return f"must look like {LIKE[first['ctx']['pattern']]}"
     template = WRONG.get(first["type"])
     if template is None:
         return str(first["msg"]).removeprefix("Value error, ")
@@ -266,6 +288,7 @@ def _check_texts(settings: Settings) -> None:
 
 
 def _check_together(settings: Settings) -> None:
+    _check_models(settings)
     half = settings.request_timeout_seconds / 2
     if (
         "decode_timeout_seconds" in settings.model_fields_set
@@ -290,3 +313,19 @@ def _check_together(settings: Settings) -> None:
             f"upload_memory_bytes must be at least max_image_bytes{each}: "
             "otherwise such an image is never accepted"
         )
+
+
+def _check_models(settings: Settings) -> None:
+    """Raise UsageError for a wrong address, a name of two models, or a limit given twice."""
+    sources = [parse_source(text) for text in settings.bundles]
+    for source in sources:
+        if not source.bundle:
+            raise UsageError(f"setting bundles: {source.key}= names no bundle")
+        if is_address(source.bundle):
+            Address.parsed(source.bundle)
+    keys = [source.key or source.bundle for source in sources]
+    limited = [limit.partition("=")[0] for limit in settings.limits]
+    for what, names in (("bundles: two models are", keys), ("limits: two are for", limited)):
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(f"setting {what} {one_line(name, MAX_NAME)}")

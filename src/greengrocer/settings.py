@@ -12,8 +12,15 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, StringConstraints
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from greengrocer.model_names import NAME
+
 PREFIX = "GREENGROCER_"
+ROOT_PATH = r"^((/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+)?$"
 RATE = r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$"
+ORIGIN = r"^(\*|https?://[^/?#@\s]+)$"
+SHARE = rf"^{NAME}=([1-9][0-9]?|100)%$"
+# Settings that a command line may have several times, once for each of their values.
+REPEATED = {"bundle": "bundles", "limit": "limits"}
 AMOUNT = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)\s*([kKMG]i?)?(?:B|px)?\s*")
 MAX_DIGITS = 30
 TIMES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
@@ -43,7 +50,9 @@ def _network(text: str) -> str:
 Each = TypeVar("Each")
 Listed = Annotated[tuple[Each, ...], NoDecode, BeforeValidator(_split)]
 Network = Annotated[str, AfterValidator(_network)]
-Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/?#@\s]+)$")]
+Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
+Share = Annotated[str, StringConstraints(pattern=SHARE)]
+Source = Annotated[str, StringConstraints(min_length=1)]
 Amount = Annotated[int, BeforeValidator(_whole)]
 
 
@@ -54,8 +63,27 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, extra="forbid", frozen=True, allow_inf_nan=False, env_ignore_empty=True
     )
 
-    bundle: str = Field(
-        "grocery", description="name of a shipped bundle, or directory of a bundle, as runs/shop"
+    bundles: Listed[Source] = Field(
+        ("grocery",),
+        min_length=1,
+        description="models to serve, the first as the default: the name of a shipped bundle, a "
+        "bundle's directory, as runs/shop, or its address, as s3://bucket/shop; perhaps with a "
+        "name to serve it under, as shop=runs/shop; repeatable",
+    )
+    bundle_cache: Path | None = Field(
+        None,
+        description="folder for bundles that were fetched from an address; default: "
+        "greengrocer/bundles in the user's cache folder, as ~/.cache",
+    )
+    watch: Path | None = Field(
+        None,
+        description="folder of bundles, as models: each folder in it is served under its own name "
+        "once it is whole, again when it changes, and no more once it is gone",
+    )
+    limits: Listed[Share] = Field(
+        (),
+        description="how much of the queue and of the memory of uploads a model may take, so that "
+        "others have the rest, as shop=50%; repeatable",
     )
     data: Path | None = Field(
         None,
@@ -77,6 +105,13 @@ class Settings(BaseSettings):
         description="address to listen on; 0.0.0.0 to be reached from other machines",
     )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port for gRPC (the Open Inference Protocol), as 8001; 0: any free one; "
+        "default: no gRPC; needs the extra grpc",
+    )
     engine: str = Field(
         "onnx",
         description="what runs the model: onnx, torch (for a GPU), or an engine that another "
@@ -203,8 +238,15 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Listed[Network] = Field(
         (),
-        description="addresses and networks of proxies whose X-Forwarded-For is trusted, as "
-        "10.0.0.0/8",
+        description="addresses and networks of proxies whose X-Forwarded-For and "
+        "X-Forwarded-Prefix are trusted, as 10.0.0.0/8",
+    )
+    root_path: str = Field(
+        "",
+        pattern=ROOT_PATH,
+        max_length=256,
+        description="path of a site below which a proxy shows the service, as /shop; requests may "
+        "come with it or without it",
     )
     cors_origins: Listed[Origin] = Field(
         (),
@@ -223,6 +265,11 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(True, description="log a line for every request")
     log_addresses: bool = Field(True, description="log the addresses of clients")
+    traces: bool = Field(
+        False,
+        description="export a trace of each request by OpenTelemetry, which the extra otel brings; "
+        "its variables say where to and how many, as OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
     log_format: Literal["text", "json"] = Field("text", description="format of log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe lines to log"
@@ -234,3 +281,9 @@ class Settings(BaseSettings):
     def old_names(self) -> tuple[str, ...]:
         """The former names of settings that were used: log a warning for each."""
         return self._old_names
+
+
+def flag_of(name: str) -> str:
+    """The flag of the setting ``name``: that of one value, where a setting has several."""
+    singular = next((one for one, all_ in REPEATED.items() if all_ == name), name)
+    return "--" + singular.replace("_", "-")

@@ -33,7 +33,14 @@ OVERRIDDEN = {
             f"RequestResponseCycle.{name}"
             for name in (
                 *("run_asgi", "send", "receive", "transport", "flow", "default_headers"),
-                *("message_event", "on_response", "disconnected", "keep_alive", "more_body"),
+                *(
+                    "message_event",
+                    "on_response",
+                    "disconnected",
+                    "keep_alive",
+                    "more_body",
+                    "body",
+                ),
                 *("waiting_for_100_continue", "response_started", "response_complete"),
                 *("chunked_encoding", "expected_content_length"),
             )
@@ -46,7 +53,9 @@ OVERRIDDEN = {
             *("write_paused", "_transport"),
         )
     ),
-    "server.py": ("Server.main_loop", "Server.handle_exit", "Server.should_exit", "Server.run"),
+    "server.py": tuple(
+        f"Server.{name}" for name in ("main_loop", "handle_exit", "should_exit", "run", "shutdown")
+    ),
     "middleware/proxy_headers.py": ("ProxyHeadersMiddleware.__call__",),
 }
 

@@ -5,9 +5,10 @@ from hashlib import sha256
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 
-from greengrocer.bundles.manifest import read_manifest, write_manifest
+from greengrocer.bundles.manifest import Network, read_manifest, write_manifest
 from greengrocer.bundles.trained_on import TRAINED_ON, pack
 from support.bundles import digests
 from support.commands import mistake
@@ -70,6 +71,29 @@ def test_training_images_in_the_data_are_reported(
     assert told in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     scores = json.loads(greengrocer(*command, "--json").stdout)
     assert (scores["n"], scores["trained_on"], scores["left_out"]) == (3, 2, 0)
+
+
+def test_answers_of_folds_are_shown_only_in_a_report_of_their_own_bundle(
+    greengrocer: Command, onnx_bundle: Path, data: Path, tmp_path: Path
+) -> None:
+    answers = tmp_path / "bundle.out_of_fold.npz"
+    truth = np.arange(10)
+    logits = np.eye(10, dtype=np.float32)
+    np.savez(answers, in_int8=logits, truth=truth, fold=truth % 2)
+    command = ("evaluate", "--data", data, "--bundle", onnx_bundle, "--fold-answers", answers)
+    assert "add --report DIR" in mistake(greengrocer(*command))
+    report = ("--report", tmp_path / "report")
+    told = "is not of the training of the bundle greys 1"
+    assert told in mistake(greengrocer(*command, *report))
+    manifest = read_manifest(onnx_bundle)
+    bundle = shutil.copytree(onnx_bundle, tmp_path / "folded")
+    network = Network(architecture="efficientnet-lite0", temperature=0.5)
+    update = {"network": network, "metrics": {"out_of_fold_top1": 100.0}}
+    write_manifest(manifest.model_copy(update=update), bundle)
+    done = greengrocer(*command, *report, "--bundle", bundle)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "10 images of the training, in 2 groups" in page
 
 
 def test_training_images_are_left_out_even_in_another_folder(

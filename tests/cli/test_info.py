@@ -7,6 +7,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from greengrocer import __version__
+from greengrocer.bundles.bundle import digest_of
 from greengrocer.bundles.card import CARD, card
 from greengrocer.bundles.manifest import GRAPH, MANIFEST, read_manifest, write_manifest
 from support.bundles import digests
@@ -75,6 +76,7 @@ def test_json_has_the_full_manifest_and_the_card(
     assert found == {
         "greengrocer": __version__,
         "directory": str(fake_bundle),
+        "digest": f"sha256:{digest_of(fake_bundle)}",
         "bytes": sum(sizes),
         **read_manifest(fake_bundle).model_dump(mode="json"),
         "card": None,

@@ -15,7 +15,7 @@ import pytest
 
 from greengrocer.imaging.formats import suffixes
 from greengrocer.web.schemas import Problem
-from support.bare import environment
+from support.bare import HEIF, environment
 from support.make_images import encoded, jpeg, photo
 
 KINDS = ", ".join(sorted(suffixes()))
@@ -283,7 +283,7 @@ def test_what_is_skipped_in_a_folder_is_reported_by_kind(
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, **environment()},
+        env={**os.environ, **environment(HEIF)},
     )
     kinds = "1 AVIF, 1 GIF, 1 HEIC, 1 MP4, 1 TIFF"
     assert f"{tmp_path}: files in formats that are not read: {kinds}: convert them" in done.stderr

@@ -41,7 +41,8 @@ def started(serve: StartServer, bundle: Path, workers: int | None, *flags: str) 
 def test_the_service_passes_the_suite(
     serve: StartServer, fake_bundle: Path, tmp_path: Path, workers: int | None
 ) -> None:
-    server = started(serve, fake_bundle, workers, "--engine", "fake")
+    second = ("--bundle", f"second={fake_bundle}")
+    server = started(serve, fake_bundle, workers, "--engine", "fake", *second)
     held_against(server, tmp_path)
 
 

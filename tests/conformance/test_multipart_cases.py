@@ -42,7 +42,8 @@ def read(case: Path, step: int) -> list[tuple[str, bytes]] | None:
         _, boundary = read_content_type({b"content-type": content_type.encode()})
         form = Form(boundary, 1, take)
         for start in range(0, len(body), step):
-            form.feed(body[start : start + step])
+            form.buffer.append(body[start : start + step])
+            form.read()
         form.close()
     except MalformedUpload:
         return None

@@ -10,7 +10,7 @@ from tools.check_manifests import complaint
 
 from greengrocer import __version__
 from greengrocer.cli.main import build_parser
-from greengrocer.settings import PREFIX, Settings
+from greengrocer.settings import PREFIX, REPEATED, Settings
 from support.documents import ROOT, blocks
 from support.manifests import objects
 
@@ -32,7 +32,7 @@ def calls(*words: str) -> list[list[str]]:
 
 def test_every_command_runs_a_known_program() -> None:
     assert {command[0] for command in COMMANDS} == {
-        "curl", "docker", "greengrocer", "kubectl", "make"
+        "curl", "docker", "greengrocer", "helm", "kubectl", "make"
     }  # fmt: skip
 
 
@@ -58,8 +58,9 @@ def test_greengrocers_own_commands_are_valid() -> None:
     assert own
     for _, *arguments in own:
         build_parser().parse_args(arguments[: arguments.index(">")])
+    names = {PREFIX + name.upper() for name in (*Settings.model_fields, *REPEATED)}
     for command in calls("kubectl", "set", "env"):
-        assert command[-1].partition("=")[0] in {PREFIX + n.upper() for n in Settings.model_fields}
+        assert command[-1].partition("=")[0] in names
 
 
 def test_the_created_secret_is_the_mounted_one() -> None:

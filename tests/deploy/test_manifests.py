@@ -209,7 +209,7 @@ def test_the_metrics_are_scraped_under_the_job_name_of_the_alerts() -> None:
     ]
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     assert service["metadata"]["labels"][monitor["spec"]["jobLabel"]] == "greengrocer"
-    alerts = DEPLOY.parent / "docs" / "guides" / "production.md"
+    alerts = DEPLOY / "observability" / "rules.yml"
     # a pod that is not there is not scraped: that there is none must page, too
     for asked in ('up{job="greengrocer"} == 0', 'absent(up{job="greengrocer"})'):
         assert asked in alerts.read_text(encoding="utf-8")

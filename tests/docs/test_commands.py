@@ -13,7 +13,8 @@ from support.make_images import encoded, photo
 
 pytestmark = pytest.mark.leg("documentation")
 
-ELSEWHERE = {"kubernetes", "ray-serve"}  # for clusters: tests/deploy and tests/scale have these
+# for clusters and stores: tests/deploy, tests/scale and tests/stores have these
+ELSEWHERE = {"bundle-stores", "kubernetes", "ray-serve"}
 WITHOUT = {"capacity"}  # has sums and no commands
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 DOCUMENTS = [
@@ -22,7 +23,8 @@ DOCUMENTS = [
 ]
 # The data set is needed, or a network trained, or other packages, or a GPU.
 LONG = (
-    *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve"),
+    *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve", "npx "),
+    "prometheus ",
     *("make wheels", "docker ", "--device cuda", "uvx ", "runs/fruit", "greengrocer import model"),
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
@@ -46,6 +48,10 @@ INSTEAD = {
     "--out runs/mine": "",
     # As it is it takes minutes; tests/training follows it.
     "greengrocer train photos": "",
+    # tests/deploy runs it on a free port.
+    "prometheus --config.file=deploy/observability/prometheus.yml": "",
+    # tests/client makes the types and compiles the program.
+    "npx openapi-typescript http://127.0.0.1:8000/openapi.json --output greengrocer.d.ts": "",
     # The guide's recipe, but two small epochs of it.
     "greengrocer train --recipe shop.toml --data photos --out runs/shop": (
         "sed -i 's/^epochs = .*/epochs = 2/; s/^size = .*/size = 64/' shop.toml && "
@@ -55,6 +61,9 @@ INSTEAD = {
     "make wheels": "",
     "pip install greengrocer": "",
     "pip install 'greengrocer[quick]'": "",
+    "pip install 'greengrocer[otel]'": "",
+    "pip install greengrocer-client": "",
+    "pip install 'greengrocer-client[pillow]'": "",
     ".venv/bin/pip install -e '.[quick]'": "",
     ".venv/bin/pip install -e '.[import]'": "",
     "uvx greengrocer serve": "",
@@ -67,6 +76,8 @@ INSTEAD = {
     "docker run --gpus all -p 8080:8080 -e GREENGROCER_ENGINE=torch greengrocer:0.1.0-torch": "",
     # They are, pinned, in the environment in which the two programs run.
     "pip install 'tritonclient[http]' kserve": "",
+    "pip install 'tritonclient[grpc]'": "",
+    "pip install 'greengrocer[grpc]'": "",
     # Three more fits of the same kind. tests/training trains in folds.
     "greengrocer train --recipe shop.toml --data photos --out runs/folds --folds 3": "",
 }

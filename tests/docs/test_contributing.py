@@ -12,7 +12,7 @@ import pytest
 from tools import reference_pages
 
 from greengrocer.read_settings import RENAMED
-from greengrocer.settings import Settings
+from greengrocer.settings import Settings, flag_of
 from greengrocer.web.app import create_app
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.table import ENDPOINTS
@@ -73,7 +73,7 @@ def test_every_setting_has_a_flag_and_a_row_and_is_read() -> None:
         path.read_text() for path in sorted(SOURCE.rglob("*.py")) if path not in DECLARING
     )
     for name, field in Settings.model_fields.items():
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         assert re.search(rf"{flag}\b", flags), flag
         assert f"`{flag}`" in page
         assert field.description

@@ -14,8 +14,14 @@ from greengrocer.web.body.form import (
     OTHER_PARTS,
     OVERHEAD,
 )
-from greengrocer.web.open_inference.infer import JSON_OVERHEAD, MOST_EXPLAINED
-from greengrocer.web.open_inference.inputs import MAX_LISTS, MAX_VALUES
+from greengrocer.web.open_inference.answers import MOST_EXPLAINED
+from greengrocer.web.open_inference.infer import JSON_OVERHEAD
+from greengrocer.web.open_inference.inputs import (
+    MANY_VALUES,
+    MANY_VALUES_BYTES,
+    MAX_LISTS,
+    MAX_VALUES,
+)
 from greengrocer.web.schemas import Prediction
 from greengrocer.web.wire.protocol import SLOW
 from support.documents import ROOT
@@ -94,7 +100,8 @@ def test_the_documented_batch_limits_are_true() -> None:
         f"at most {MAX_PART_HEADERS}, of {MAX_PART_HEADER_BYTES:,} bytes each",
         f"at most {MOST_EXPLAINED} images a request",
         f"about {most_json:.0f} MB (an image of {most} in base64)",
-        f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values",
+        f"{MAX_LISTS:,} lists, objects and keys, {MAX_VALUES:,} values; with over",
+        f"with over {MANY_VALUES:,} values {MANY_VALUES_BYTES / MEGA:g} MB",
         f"{defaults.max_request_bytes / MEGA:g} MB, and no more than all uploads at once",
         f"may have ({UPLOADS[0] / MEGA:g} MB; with",
     ):
@@ -105,7 +112,9 @@ def test_the_documented_refusals_of_any_request_are_true(fake_server: Server) ->
     rows = re.findall(r"^\| (\d+) \| `([a-z-]+)` \|", PAGES["errors"], re.MULTILINE)
     said = {code: int(status) for status, code in rows}
     many = b"".join(b"x-%d: y\r\n" % number for number in range(200))
+    coded = b"transfer-encoding: gzip, chunked\r\n\r\n"
     heads = {
+        "unsupported-transfer-coding": b"POST / HTTP/1.1\r\nhost: x\r\n" + coded,
         "bad-request": b"no request\r\n\r\n",
         "not-found": b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n",
         "method-not-allowed": b"GET /predict HTTP/1.1\r\nhost: x\r\n\r\n",

@@ -20,6 +20,7 @@ from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.errors import BundleRefused, MissingExtra, UsageError
+from greengrocer.figures.known_score import PROBABILITY_POWER
 from greengrocer.networks.backbone import normalise
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.networks.weights import prototypes_to_float16, to_float16
@@ -154,7 +155,7 @@ def test_the_engine_answers_as_the_network_does(bundle: Path, network: Recognise
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-6)
     away = network.backbone(planes).mean(dim=(2, 3)) - prototypes().centre
     cosines = torch.nn.functional.cosine_similarity(away[:, None], prototypes().directions, dim=2)
-    decided = network(planes).softmax(dim=1).amax(dim=1).sqrt()
+    decided = network(planes).softmax(dim=1).amax(dim=1) ** PROBABILITY_POWER
     score = (cosines.amax(dim=1) * decided).numpy()
     assert score.min() > 0
     np.testing.assert_allclose(found.known_score, score, rtol=0, atol=0.01)

@@ -14,6 +14,7 @@ from greengrocer.datasets.dataset import read_split
 from greengrocer.errors import UsageError
 from greengrocer.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from greengrocer.evaluation.evaluate import evaluate
+from greengrocer.evaluation.fold_answers import FoldAnswers
 from greengrocer.evaluation.report.page import render, write_report
 from greengrocer.evaluation.robustness import Robustness
 from greengrocer.evaluation.run import Run, Stopwatch, served_bytes
@@ -163,6 +164,33 @@ def test_corrupted_images_have_a_section_where_they_were_evaluated(run: Run, dam
     text = Page(render(replace(damaged, robustness=nothing))).text
     assert "Clean 0.0 %" in text
     assert "Relative loss " not in text
+
+
+def test_held_out_groups_have_a_section_where_their_answers_are_known(run: Run) -> None:
+    assert "In places that it has not seen" not in render(run)
+    labels = np.tile(np.arange(2), 20)
+    sure = np.where(labels[:, None] == np.arange(2), 0.9, 0.1).astype(np.float32)
+    sure[30:36] = sure[30:36, ::-1]  # six of the second group are wrong
+    groups = np.repeat([0, 1], 20)
+    found = FoldAnswers(groups, labels, sure)
+    rendered = render(replace(run, fold_answers=found))
+    text = Page(rendered).text
+    assert "40 images of the training, in 2 groups of whole scenes" in text
+    assert "fold 1 20 100.0 % 83.9 to 100.0 % 100.0 % 10.0 %" in text
+    assert "fold 2 20 70.0 % 48.1 to 85.5 %" in text
+    assert "all 40 85.0 % 70.9 to 92.9 %" in text
+    assert "fold 2: ECE 20.0 %" in text
+    assert "apparent size" not in text
+    right = np.stack([np.arange(40) < 10, found.right])
+    sized = replace(found, sizes=(0.5, 1.0), right_by_size=right)
+    shops = {"out_of_fold": {"of": "shops"}}
+    manifest = run.manifest.model_copy(update={"provenance": shops})
+    page = Page(render(replace(run, manifest=manifest, fold_answers=sized)))
+    assert "Fine top-1: 25.0% at 0.5, 85.0% at 1." in page.text
+    assert "The mean is 55.0 %, the worst 25.0 % at 0.5." in page.text
+    assert "shop 2 20 70.0 %" in page.text
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids)) == len(ids)
 
 
 def test_the_page_is_complete_without_mistakes_or_hierarchy(tmp_path: Path) -> None:

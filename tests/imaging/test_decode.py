@@ -1,7 +1,6 @@
 import time
 from contextlib import suppress
 
-import numpy as np
 import pytest
 from conformance.jpegs import APP1, segment, with_repeated_scan, with_segments
 from PIL import Image
@@ -12,18 +11,14 @@ from greengrocer.errors import (
     TooManyPixels,
     UnreadableImage,
 )
+from greengrocer.imaging import decode as decoding
 from greengrocer.imaging.colour import BAND, upright_rgb
 from greengrocer.imaging.cost import webp_seconds
 from greengrocer.imaging.decode import DecodeLimits, decode
-from support.make_images import encoded, jpeg, photo
+from support.make_images import encoded, jpeg, noise, photo
 from support.png import GREY, SIGNATURE, chunk, header, png
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-
-
-def noise(size: tuple[int, int]) -> Image.Image:
-    random = np.random.default_rng(3)
-    return Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -114,7 +109,10 @@ def test_the_cpu_time_of_other_threads_is_not_charged_to_the_image(
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_check_that_raises_stops_the_decoder_midway(kind: str) -> None:
+def test_a_check_that_raises_stops_the_decoder_midway(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "AT_ONCE_SECONDS", 0)
     data = encoded(noise((600, 600)), kind, quality=95)
 
     class Check:

@@ -124,8 +124,9 @@ def test_weights_elsewhere_count_wherever_the_graph_names_them(
         model.functions.append(helper.make_function("my", "F", [], ["w"], [node], imports))
     elif place == "subgraph":
         inner = helper.make_graph([node], "inner", [], [value("w", [4])])
-        branches = {"then_branch": inner, "else_branch": inner}
-        model.graph.node.append(helper.make_node("If", ["yes"], ["v"], **branches))
+        model.graph.node.append(
+            helper.make_node("If", ["yes"], ["v"], then_branch=inner, else_branch=inner)
+        )
     else:
         sparse = model.graph.sparse_initializer.add()
         sparse.values.CopyFrom(tensor)

@@ -107,10 +107,10 @@ def test_the_alert_uses_the_scraped_job() -> None:
     (job,) = [each["job_name"] for each in yaml_shown("prometheus.yml")["scrape_configs"]]
     (group,) = yaml_shown("greengrocer-ray-rules.yml")["groups"]
     (rule,) = group["rules"]
-    guide = (ROOT / "docs" / "guides" / "production.md").read_text(encoding="utf-8")
+    alerts = (ROOT / "deploy" / "observability" / "rules.yml").read_text(encoding="utf-8")
     assert set(re.findall(r'job="([^"]+)"', rule["expr"])) == {job}
-    assert f"alert: {rule['alert']}\n" in guide
-    assert job not in re.findall(r'job="([^"]+)"', guide)
+    assert f"alert: {rule['alert']}\n" in alerts
+    assert job not in re.findall(r'job="([^"]+)"', alerts)
 
 
 def test_the_first_free_port_is_used() -> None:

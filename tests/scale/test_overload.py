@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,24 +71,45 @@ def test_a_deadline_is_kept(url: str) -> None:
 def test_images_of_disconnected_clients_are_dropped_before_inference(
     cluster: Cluster, url: str
 ) -> None:
+    # A fast machine may answer all before some have left, and a busy one may refuse some.
+    answers, grown = until(lambda: leave_early(cluster, url))
+    assert [json.loads(answer.body)["prediction"] for answer in answers] == ["grey-9"] * STAY
+    left = grown("rejections_total", reason="client-disconnected")
+    assert left == grown("requests_total", route="/predict", status="499")
+    assert grown("requests_total", route="/predict", status="503") == 0
+    assert grown("inference_seconds_count") <= QUEUE - left + 1  # one was under way, perhaps
+
+
+def leave_early(cluster: Cluster, url: str) -> tuple[list[WireAnswer], Callable[..., float]] | None:
+    """What those of QUEUE clients are answered who stay, and what the replica has counted.
+
+    None where too few of the others left before they were answered.
+    """
     before = metrics(cluster)
     with ExitStack() as stay, ExitStack() as leave:
         waiting = [stay.enter_context(Wire(url)) for _ in range(STAY)]
         leaving = [leave.enter_context(Wire(url)) for _ in range(QUEUE - STAY)]
         for wire in waiting + leaving:
             wire.send(post(jpeg(250)))
-        until(lambda: sample(metrics(cluster), "images_in_flight") > QUEUE / 2)
+        until(lambda: moved(before, metrics(cluster)))
         leave.close()
         answers = [wire.answer() for wire in waiting]
-    assert [json.loads(answer.body)["prediction"] for answer in answers] == ["grey-9"] * STAY
     until(lambda: sample(metrics(cluster), "images_in_flight") == 0)
     after = metrics(cluster)
 
     def grown(name: str, **labels: str) -> float:
         return sample(after, name, **labels) - sample(before, name, **labels)
 
-    left = grown("rejections_total", reason="client-disconnected")
-    assert left > QUEUE / 4
-    assert left == grown("requests_total", route="/predict", status="499")
-    assert grown("requests_total", route="/predict", status="503") == 0
-    assert grown("inference_seconds_count") <= QUEUE - left + 1  # one was under way, perhaps
+    stayed = all(answer.status == 200 for answer in answers)
+    early = grown("rejections_total", reason="client-disconnected") > QUEUE / 4
+    return (answers, grown) if stayed and early else None
+
+
+def moved(before: Samples, now: Samples) -> bool:
+    """Whether most of QUEUE images are in flight, or some have left already."""
+    answered = sum(
+        value - before.get(key, 0.0)
+        for key, value in now.items()
+        if key[0] == "greengrocer_requests_total" and ("route", "/predict") in key[1]
+    )
+    return answered > QUEUE / 2 or sample(now, "images_in_flight") > QUEUE / 2

@@ -127,7 +127,7 @@ def test_a_mistake_is_an_error_of_one_line(arguments: dict[str, object], words: 
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("name", sorted(ELSEWHERE.keys() - {"bundle"}))
+@pytest.mark.parametrize("name", sorted(ELSEWHERE.keys() - {"bundles"}))
 def test_a_setting_without_meaning_is_refused_in_the_environment_too(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -150,7 +150,7 @@ def test_the_shipped_configuration_is_accepted_and_agrees_with_the_settings() ->
     _, settings = read_arguments(application["args"])
     (deployment,) = application["deployments"]
     assert deployment["name"] == NAME
-    assert wanted_bundle(deployment["user_config"]) == Settings().bundle
+    assert wanted_bundle(deployment["user_config"]) == Settings().bundles[0]
     assert SHIPPED["http_options"]["keep_alive_timeout_s"] == settings.keep_alive_timeout_seconds
     # One clock over all of a request would cut off a long batch: ours run on its parts.
     assert "request_timeout_s" not in SHIPPED["http_options"]

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal, UnreadableImage
-from greengrocer.serving.admission import Admission, AdmissionLimits, Budget
+from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.budget import Budget
 
 LIMITS = AdmissionLimits(upload_bytes=100, wait_seconds=3)
 
@@ -166,3 +167,78 @@ def test_the_pace_is_learnt_from_images_refused_after_work(
         with suppress(Refusal), learning.admit():
             raise refusal
     assert learning.service_seconds == pytest.approx(learnt, abs=0.01)
+
+
+def test_each_model_is_counted_at_its_own_pace() -> None:
+    busy = admission(threads=2, service_seconds=1.0)
+    busy.expect("slow", 4.0)
+    with ExitStack() as stack:
+        for model in ("quick", "quick", "slow", "slow"):
+            stack.enter_context(busy.admit(model))
+        assert busy.expected_wait() == 3 * 2.5 / 2  # the mean of those who are ahead
+        assert busy.retry_after() == 5
+        assert busy.service_seconds == 4
+    busy.served(9.0, "quick")
+    assert busy.expected_wait() == 0
+    assert busy._traffic["slow"].seconds == 4
+
+
+def test_a_model_over_its_share_is_refused_while_another_is_admitted() -> None:
+    limits = AdmissionLimits(upload_bytes=100, wait_seconds=4, shares={"shop": 0.5})
+    busy = Admission(limits, 1, 1.0)
+    with ExitStack() as stack:
+        for model in ("shop", "shop@next", "shop"):  # a version beside it has no share of its own
+            stack.enter_context(busy.admit(model))
+        with pytest.raises(Overloaded, match=r"the model shop has used up its share.* 50%"):
+            busy.admit("shop")
+        for _ in range(2):
+            stack.enter_context(busy.admit("grocery"))
+        with pytest.raises(Overloaded, match="the queue is full"):
+            busy.admit("grocery")
+
+
+def test_a_model_over_its_share_of_bytes_leaves_the_others_theirs() -> None:
+    limits = AdmissionLimits(upload_bytes=100, wait_seconds=4, shares={"shop": 0.25})
+    busy = Admission(limits, 1, 1.0)
+    with busy.reserve_bytes("shop") as shop, busy.reserve_bytes("grocery") as grocery:
+        shop.grow(25)
+        with pytest.raises(Overloaded, match="for uploads"):
+            shop.grow(1)
+        grocery.grow(75)
+        with pytest.raises(Overloaded, match="for uploads"):
+            grocery.grow(1)
+        grocery.shrink(75)
+        shop.shrink(5)
+        shop.grow(5)
+        assert used(busy) == (25, 0)
+    assert used(busy) == (0, 0)
+
+
+def test_a_model_is_forgotten_once_nothing_of_it_is_in_flight() -> None:
+    busy = admission(threads=1, service_seconds=1.0)
+    busy.expect("slow", 50.0)
+    with busy.admit("slow"):
+        busy.forget("slow")
+        assert busy.pictures == 1
+    busy.forget("slow")
+    assert busy.service_seconds == 1
+
+
+def test_a_model_that_was_forgotten_is_gone_after_its_last_image() -> None:
+    busy = admission(threads=1, service_seconds=1.0)
+    busy.expect("slow", 50.0)
+    with busy.admit("quick"), busy.admit("slow"):
+        busy.forget("slow")
+        busy.served(60.0, "slow")
+        assert busy.service_seconds > 50
+    assert busy.service_seconds == 1
+    assert set(busy._traffic) == {"quick"}
+
+
+def test_a_model_keeps_its_pace_under_another_key() -> None:
+    busy = admission()
+    busy.expect("old", 5.0)
+    with busy.admit("old"):
+        busy.rename("old", "new")
+        assert busy.pictures == 1
+    assert {key: each.seconds for key, each in busy._traffic.items()} == {"new": 5.0}

@@ -13,6 +13,7 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions, ModelId, ModelLabels
 from greengrocer.serving.classifier import LocalClassifier
+from greengrocer.serving.models import Models
 from support.clocks import SettableClock
 from support.engines import HeldEngine
 from support.make_images import jpeg
@@ -39,7 +40,7 @@ def classifier(engine: HeldEngine) -> Iterator[LocalClassifier]:
     """One thread, which answers when the test lets it."""
     manifest = engine.manifest
     labels = ModelLabels(ModelId("greys", "1"), manifest.classes, manifest.coarse, 0.5)
-    local = LocalClassifier(Pipeline(engine, manifest.geometry, labels, DecodeLimits()), 1)
+    local = LocalClassifier(Models(Pipeline(engine, manifest.geometry, labels, DecodeLimits())), 1)
     yield local
     engine.release.set()
     local.close()

@@ -10,6 +10,7 @@ from greengrocer.assemble import loader
 from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.errors import UsageError
 from greengrocer.serving import resources
+from greengrocer.serving.reloading.origin import Origin
 from greengrocer.serving.resources import (
     ENGINE_THREADS,
     MEGA,
@@ -211,7 +212,8 @@ def test_the_session_has_the_threads_that_the_environment_says(
         else:
             say(str(inside))
         before = tasks()
-        pipeline, _ = loader(Settings(), Metrics())(bundle)
+        load = loader(Settings(), Metrics(), lambda directory: directory)
+        pipeline = load(Origin(None, bundle), True).pipeline
         after = tasks()
         pipeline.close()
         return len(after - before)

@@ -146,3 +146,18 @@ async def test_waiting_images_fill_at_most_half_of_the_queue() -> None:
     await tasks[5]
     for task in tasks[6:]:
         task.cancel()
+
+
+async def test_those_who_wait_for_a_model_over_its_share_let_others_pass() -> None:
+    admission = Admission(AdmissionLimits(100, 2, shares={"shop": 0.5}), 1, 1.0)
+    shop = [admission.admit("shop") for _ in range(2)]
+    waiting = asyncio.create_task(admission.admit_in_turn(patient(), "shop"))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    other = await asyncio.wait_for(admission.admit_in_turn(patient(), "grocery"), SECONDS)
+    shop.pop().__exit__(None, None, None)
+    with await asyncio.wait_for(waiting, SECONDS):
+        assert admission.pictures == 3
+    for image in (*shop, other):
+        image.__exit__(None, None, None)
+    assert admission.pictures == 0

@@ -17,6 +17,7 @@ def closed(
     rates: Mapping[str, str] | None = None,
     trusted_proxies: tuple[str, ...] = (),
     cors_origins: tuple[str, ...] = (),
+    root_path: str = "",
 ) -> Service:
     """A service with the keys of a file, and limits by name: address or key."""
     given = {name: parse_rate(rate) for name, rate in (rates or {}).items()}
@@ -28,6 +29,7 @@ def closed(
             rates=given,
             trusted_proxies=trusted_proxies,
             cors_origins=cors_origins,
+            root_path=root_path,
         ),
     )
 

@@ -20,7 +20,8 @@ from support.servers import Server, clean_environment, start_server
 ROOT = Path(__file__).parents[2]
 SECONDS = 600.0  # for a command; only a hang takes as long
 INCLUDED = "{literalinclude} "
-ELSEWHERE = {"ini", "yaml", "haproxy"}  # what tests/docs/test_production.py looks at
+# what tests/docs/test_production.py and, of ts, tests/client look at
+ELSEWHERE = {"ini", "yaml", "haproxy", "ts"}
 PROGRAMS = {"js": "node", "sh": "curl"}
 SERVE = re.compile(r"((\w+=\S+ )*)(make serve|(\.venv/bin/)?greengrocer serve\b(.*))")
 
@@ -160,7 +161,7 @@ def _furnish(clone: Path) -> dict[str, str]:
     for name in ("src", "docs", "recipes"):
         (clone / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "README.md", clone)
-    return bare.environment() | {
+    return bare.environment(bare.HEIF) | {
         "PATH": f"{programs}:{os.environ['PATH']}",
         "XDG_RUNTIME_DIR": str(home),
         "XDG_DATA_HOME": str(home),

@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 # What the quick tests of the service need beside it, at the versions of requirements/dev.txt.
 TOOLS = (
-    *("editables", "hatchling", "hypothesis", "onnx", "pillow-heif", "pytest", "pytest-xdist"),
-    *("pyyaml", "safetensors"),
+    *("editables", "grpcio", "grpcio-health-checking", "grpcio-reflection", "hatchling"),
+    *("hypothesis", "markdown-it-py", "obstore", "onnx", "opentelemetry-exporter-otlp-proto-http"),
+    *("opentelemetry-sdk", "pillow-heif", "pytest", "pytest-xdist", "pyyaml", "safetensors"),
 )
 DEV = ROOT / "requirements" / "dev.txt"
 
@@ -29,7 +30,7 @@ def find_python(version: str) -> Path | None:
 
 
 def build(name: str, python: Path, wanted: Path) -> Path:
-    """The Python of an environment with the pins in ``wanted``, the tools, and the product.
+    """The Python of an environment with the pins in ``wanted``, the tools, product and client.
 
     Raises CalledProcessError where pip fails.
     """
@@ -44,7 +45,9 @@ def build(name: str, python: Path, wanted: Path) -> Path:
         constraints.write_text("\n".join(_others(requirements(wanted))), encoding="utf-8")
         pip = [str(ours), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         pinned = ["-r", str(wanted), "-c", str(constraints), *TOOLS]
-        for more in (pinned, ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]):
+        ours_alone = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+        ours_alone += ["-e", str(ROOT / "clients" / "python")]
+        for more in (pinned, ours_alone):
             subprocess.run([*pip, *more], check=True)
         installed.write_text(pins, encoding="utf-8")
     return ours

@@ -21,6 +21,7 @@ from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.classifier import LocalClassifier
+from greengrocer.serving.models import Models
 from greengrocer.serving.readiness import Readiness
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.web.app import create_app
@@ -65,7 +66,7 @@ def make_service(bundle: Path, engine: Engine | None = None, threads: int = 1) -
     limits = DecodeLimits()
     pipeline = Pipeline(engine, manifest.geometry, labels, limits, metrics)
     return Service(
-        classifier=LocalClassifier(pipeline, threads),
+        classifier=LocalClassifier(Models(pipeline), threads),
         admission=Admission(AdmissionLimits(256 * MEGA, 3.0), threads, 0.01),
         gallery=Gallery((), built_in=False),
         readiness=Readiness(),

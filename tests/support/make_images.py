@@ -23,3 +23,9 @@ def photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def noise(size: tuple[int, int]) -> Image.Image:
+    """Random pixels: what is slowest to decode."""
+    random = np.random.default_rng(3)
+    return Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))

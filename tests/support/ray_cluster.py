@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # it would report that there are none
     "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": "120",  # a reload waits as long, and is tried thrice
     "RAY_worker_niceness": "0",  # at Ray's 15, whatever else runs here would starve replicas
     "GREENGROCER_CORS_ORIGINS": ORIGIN,
     # so that replicas come and go while a test waits
@@ -51,9 +52,8 @@ def build() -> None:
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port on which nothing listens, and which the kernel gives to nobody until it is used."""
+    return free_ports(1)
 
 
 def free_ports(count: int) -> int:
@@ -249,6 +249,15 @@ class Cluster:
             return status["status"] == "RUNNING" and healthy and enough
 
         until(running, START_SECONDS)
+
+    def until_answering(self) -> None:
+        """Wait until each node's proxy knows of the replicas; what the proxies log is told."""
+        try:
+            until(lambda: all(node.answers() for node in self.nodes), START_SECONDS)
+        except AssertionError as error:
+            logs = (self.home / "session_latest" / "logs" / "serve").glob("proxy*.log")
+            told = ["\n".join([log.name, *log.read_text().splitlines()[-30:]]) for log in logs]
+            raise AssertionError("\n\n".join([str(error), *told])) from error
 
     def metrics_port(self) -> int:
         """The first replica's, as deployed; the others have the next ones."""

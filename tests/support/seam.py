@@ -12,10 +12,11 @@ from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.admission import Admission, AdmissionLimits
-from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described
+from greengrocer.serving.catalogue import Catalogue, ServedModel
+from greengrocer.serving.frames.frames import Begun, Cancel, Classify, Described, Failed
 from greengrocer.serving.frames.stream import FrameStream, encode
+from greengrocer.serving.models import Models
 from greengrocer.serving.rate_limits import LocalRateLimiter
-from greengrocer.serving.reloading.models import Models
 from greengrocer.serving.workers.engine import EngineServer
 from greengrocer.serving.workers.remote import RemoteClassifier
 from greengrocer.serving.workers.runtime_directory import listen_privately
@@ -81,7 +82,7 @@ class ScriptedEngine:
 
     def __init__(self, listener: socket.socket, labels: ModelLabels) -> None:
         self.listener = listener
-        self.labels = labels
+        self.catalogue = Catalogue((ServedModel(labels.model.name, labels),), labels.model.name)
 
     async def accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -92,7 +93,9 @@ class ScriptedEngine:
         self.stream = FrameStream((Classify, Cancel), MAX_IMAGE_BYTES)
 
     async def describe(self) -> None:
-        await asyncio.get_running_loop().sock_sendall(self.client, encode(Described(self.labels)))
+        await asyncio.get_running_loop().sock_sendall(
+            self.client, encode(Described(self.catalogue))
+        )
 
     async def receive(self, count: int) -> list[Classify]:
         frames: list[Classify] = []
@@ -105,6 +108,9 @@ class ScriptedEngine:
 
     async def begin(self, number: int) -> None:
         await asyncio.get_running_loop().sock_sendall(self.client, encode(Begun(number)))
+
+    async def fail(self, number: int) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.client, encode(Failed(number)))
 
     def crash(self) -> None:
         self.client.close()

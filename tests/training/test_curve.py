@@ -7,6 +7,7 @@ import torch
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.figures.learning_curve import Point
+from greengrocer.imaging.views import Views
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.learning import curve, fit
 from greengrocer.training.learning.curve import HeldOut
@@ -51,7 +52,7 @@ def test_it_counts_the_images_that_are_right(
     images: list[LabelledImage], first: Recogniser
 ) -> None:
     relabelled = [LabelledImage(each.path, int(n < 7)) for n, each in enumerate(images)]
-    held_out = HeldOut(relabelled, SIZE, seed=1)
+    held_out = HeldOut(relabelled, Views.whole(SIZE), seed=1)
     assert (held_out.right(first, "cpu"), len(held_out)) == (33, 40)
 
 
@@ -59,7 +60,7 @@ def test_of_many_images_some_are_drawn_the_same_after_each_epoch(
     images: list[LabelledImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curve, "CURVE_IMAGES", 10)
-    one, again, other = (HeldOut(images, SIZE, seed) for seed in (1, 1, 2))
+    one, again, other = (HeldOut(images, Views.whole(SIZE), seed) for seed in (1, 1, 2))
     assert len(one) == 10
     assert torch.equal(one._planes, again._planes)
     assert not torch.equal(one._planes, other._planes)

@@ -12,11 +12,12 @@ from greengrocer.datasets.dataset import read_split
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
+from greengrocer.imaging.views import Views
 from greengrocer.networks.backbone import normalise
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.networks.weights import load_float16, split_prototypes
 from greengrocer.training.data.reading import read_fitted
-from greengrocer.training.release.export import answer_graph, backbone_graph
+from greengrocer.training.release.export import answer_graph, backbone_graph, seeing_graph
 from support.networks import COARSE_OF, pictures, prototypes, square, untrained
 
 pytestmark = pytest.mark.leg("training")
@@ -33,11 +34,11 @@ OPERATORS = {
     "MatMul",
     "Max",
     "Mul",
+    "Pow",
     "ReduceL2",
     "ReduceMax",
     "ReduceMean",
     "Softmax",
-    "Sqrt",
     "Sub",
     "Transpose",
 }
@@ -105,9 +106,11 @@ def test_onnx_and_torch_agree_on_every_validation_image(
     network = Recogniser(manifest.network.architecture, len(manifest.classes)).eval()
     halves, known = split_prototypes(load_file(weights))
     load_float16(network, halves)
-    head = AnswerHead(network.head, known, manifest.network.temperature, manifest.coarse_of)
-    backbone = backbone_graph(network.backbone, manifest.geometry)
-    graph = answer_graph(backbone, head, manifest.geometry)
+    views = manifest.views or Views.whole(manifest.geometry.width)
+    temperature = manifest.network.temperature
+    head = AnswerHead(network.head, known, temperature, manifest.coarse_of, views)
+    of_a_view = backbone_graph(network.backbone, square(views.size))
+    graph = answer_graph(seeing_graph(of_a_view, views, network.head), head, manifest.geometry)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # two libraries take turns: their threads must not spin
     session = ort.InferenceSession(

@@ -139,6 +139,14 @@ def test_another_recipes_checkpoint_is_refused(split: Dataset, finished: Path) -
         fitted(split, finished, RECIPE.model_copy(update={"seed": 4}))
 
 
+def test_a_checkpoint_may_become_another_bundle(
+    split: Dataset, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Trainer, "train_epoch")
+    larger = RECIPE.export.model_copy(update={"image_size": 64})
+    fitted(split, finished, RECIPE.model_copy(update={"name": "large", "export": larger}))
+
+
 def test_a_checkpoint_for_other_classes_is_refused(finished: Path, tmp_path: Path) -> None:
     three = write_folders(tmp_path, {"a": [1, 2], "b": [3, 4], "c": [5, 6]})
     with pytest.raises(UsageError, match="is of 2 classes, and the data has 3"):

@@ -15,10 +15,12 @@ from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.serving.resources import usable_processors
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.scenes import group_scenes
+from greengrocer.training.job import TrainingJob
 from greengrocer.training.learning.fit import Fitted
 from greengrocer.training.learning.precision import Precision
 from greengrocer.training.learning.teacher import Teacher
-from greengrocer.training.recipe import Export, Recipe
+from greengrocer.training.plan import plan
+from greengrocer.training.recipe import Data, Export, Recipe
 from greengrocer.training.train import train
 from support.make_images import encoded, photo
 from support.networks import fit_two, untrained
@@ -115,7 +117,7 @@ def test_a_bundle_trained_on_all_images_is_calibrated_by_folds(finished: tuple[P
     ]
     manifest = read_manifest(bundle)
     assert manifest.provenance["training"] == {"split": "train", "pictures": 40}
-    assert manifest.provenance["out_of_fold"] == {"folds": 3, "pictures": 40}
+    assert manifest.provenance["out_of_fold"] == {"folds": 3, "of": "scenes", "pictures": 40}
     assert "held_out" not in manifest.provenance
     found = manifest.metrics
     assert found["out_of_fold_pictures"] == 40
@@ -133,7 +135,7 @@ def test_no_fold_model_answers_for_a_scene_it_was_trained_on(
 ) -> None:
     bundle, fits = finished
     pictures = read_split(data, "train").pictures
-    groups = group_scenes(pictures, embed_images(pictures, RECIPE))
+    groups = group_scenes(pictures, embed_images(pictures, RECIPE).embeddings)
     scenes = dict(zip((p.path for p in pictures), groups, strict=True))
     assert len(set(scenes.values())) == 20
     answers = stored(bundle)
@@ -182,6 +184,54 @@ def test_thresholds_can_be_set_again_without_training(
     manifests = [read_manifest(b) for b in (finished[0], tmp_path / "bundle")]
     thresholds = [each.known_threshold or 0 for each in manifests]
     assert thresholds[0] < thresholds[1]
+
+
+def test_folds_of_shops_keep_scenes_whole(data: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"data": Data(folds="shops")})
+    planned = plan(TrainingJob(recipe, data, tmp_path / "bundle", "cpu", 1), FOLDS)
+    assert planned.origin["out_of_fold"] == {"folds": 3, "of": "shops", "pictures": 40}
+    assert planned.folds is not None
+    of_scene: dict[bytes, set[int]] = {}
+    for image, fold in zip(planned.folds.everything.pictures, planned.folds.where, strict=True):
+        of_scene.setdefault(image.path.read_bytes(), set()).add(int(fold))
+    assert len(of_scene) == 20
+    assert all(len(folds) == 1 for folds in of_scene.values())
+
+
+def test_held_out_images_are_answered_at_each_size(
+    data: Path, finished: tuple[Path, Fits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(finished[0].with_name("bundle.out_of_fold.npz"), tmp_path)  # of one size
+    plain = stored(finished[0])
+    assert not {"sizes", "sized_logits", "sized_known_score"} & plain.keys()
+    fits = stub_fit(monkeypatch)
+    sizes = RECIPE.export.model_copy(update={"judged_sizes": (0.5, 1.0, 2.0)})
+    recipe = RECIPE.model_copy(update={"export": sizes})
+    bundle = trained(data, tmp_path / "bundle", recipe=recipe)
+    assert len(fits) == FOLDS + 1  # the networks answer again
+    found = stored(bundle)
+    assert found["sizes"].tolist() == [0.5, 1.0, 2.0]
+    assert found["sized_logits"].shape == (3, 40, 2)
+    assert found["sized_known_score"].shape == (3, 40)
+    np.testing.assert_array_equal(found["sized_logits"][1], plain["in_int8"])
+    np.testing.assert_array_equal(found["in_int8"], plain["in_int8"])
+    assert not np.isnan(found["sized_logits"]).any()
+    assert not np.array_equal(found["sized_logits"][0], found["in_int8"])
+    before, after = read_manifest(finished[0]), read_manifest(bundle)
+    assert before.metrics.items() <= after.metrics.items()
+    assert after.metrics["out_of_fold_top1_at_0.5"] >= 90
+    assert after.metrics["out_of_fold_top1_worst_size"] <= after.metrics["out_of_fold_top1"]
+    assert before.known_threshold == after.known_threshold
+
+    shutil.rmtree(bundle)
+    fits = stub_fit(monkeypatch)
+    trained(data, bundle, recipe=recipe)
+    assert list(fits) == ["bundle.refit.checkpoint.pt"]  # what the folds answered is kept
+    shutil.rmtree(bundle)
+    del found["sized_logits"]
+    np.savez(tmp_path / "bundle.out_of_fold.npz", **found)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="holds no answers at the sizes of its recipe: delete it"):
+        trained(data, bundle, recipe=recipe)
 
 
 def test_answers_of_another_training_are_refused(

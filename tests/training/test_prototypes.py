@@ -7,6 +7,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.figures.clusters import cluster_directions
 from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import AnswerHead, Prototypes
+from greengrocer.training.release.prototypes import find_prototypes
 
 
 def around(clusters: int, dimensions: int, count: int, spread: float) -> Floats:
@@ -32,6 +33,15 @@ def test_few_images_are_their_own_prototypes(count: int) -> None:
 
 def test_identical_images_are_no_error() -> None:
     assert np.isfinite(cluster_directions(around(1, 5, 8, 0.0), 6)).all()
+
+
+def test_prototypes_are_seen_from_the_origin() -> None:
+    features = np.array([[9, 1, 0], [0, 5, 0], [9, 3, 0]], np.float32)
+    found = find_prototypes(features, np.array([0, 1, 0]))
+    assert not found.centre.any()
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    expected = np.sort((features / lengths).astype(np.float16).astype(np.float32), axis=0)
+    np.testing.assert_allclose(np.sort(found.directions.numpy(), axis=0), expected, atol=1e-3)
 
 
 def test_the_known_score_falls_with_distance_and_with_uncertainty() -> None:

@@ -20,7 +20,7 @@ from greengrocer.training.learning.fit import Trainer
 from greengrocer.training.out_of_fold import FoldAnswers
 from greengrocer.training.plan import Folds
 from greengrocer.training.recipe import Augmentation, Distillation, Export, Optimisation, Recipe
-from greengrocer.training.release.finish import RawAnswers
+from greengrocer.training.release.finish import RawAnswers, calibrate
 from greengrocer.training.train import train
 from support.make_images import encoded, photo
 
@@ -229,6 +229,18 @@ class TestAnswersOfFolds:
     def test_kept_answers_are_reused(self, path: Path) -> None:
         found = self.answers(path)
         assert [found.complete(fold) for fold in (0, 1)] == [True, False]
+
+    def test_which_images_a_cascade_looked_at_again_is_kept(self, tmp_path: Path) -> None:
+        export = STUDENT.export.model_copy(update={"views": (0.7, 1.0), "cascade": 0.7})
+        recipe, path = STUDENT.model_copy(update={"export": export}), tmp_path / "out.npz"
+        logits, again = np.ones((2, 2), np.float32), np.array([0, 1], np.float32)
+        raw = RawAnswers(logits, logits, logits[:, 0], np.array([0, 1]), looked_again=again)
+        self.answers(path, recipe).add(1, raw)
+        pooled = self.answers(path, recipe).pooled()
+        assert pooled.looked_again is not None
+        assert pooled.looked_again.tolist() == [0, 1]
+        found = calibrate(pooled, None, recipe, "out_of_fold")
+        assert found.metrics["out_of_fold_looked_again"] == 50
 
     def test_another_teacher_is_refused(self, path: Path) -> None:
         for teachers in ((self.TAUGHT[0], TeacherId("two", "3" * 64)), self.TAUGHT[::-1], ()):

@@ -33,7 +33,7 @@ def frame(seed: int, number: int, noise: float = 12) -> bytes:
 
 
 def scenes_of(pictures: Pictures) -> list[int]:
-    return group_scenes(pictures, embed_images(pictures, BY_THUMBNAILS))
+    return group_scenes(pictures, embed_images(pictures, BY_THUMBNAILS).embeddings)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,9 @@ def test_frames_of_a_burst_are_found_in_any_order(tmp_path: Path) -> None:
 def test_images_with_similar_embeddings_are_a_scene(tmp_path: Path) -> None:
     contents = {f"{s}{n}.jpg": frame(s, n, noise=3) for s, n in ((1, 1), (1, 2), (2, 1))}
     pictures = written(tmp_path, contents)
-    embeddings = embed_images(pictures, BY_THUMBNAILS.model_copy(update={"pretrained": True}))
+    embeddings = embed_images(
+        pictures, BY_THUMBNAILS.model_copy(update={"pretrained": True})
+    ).embeddings
     assert embeddings.shape == (3, 1280)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
     assert embeddings[0] @ embeddings[1] > embeddings[0] @ embeddings[2]
@@ -131,7 +133,9 @@ def test_folds_depend_only_on_the_seed(bursts: tuple[Pictures, list[int]]) -> No
 
 def test_a_quarter_of_the_scenes_is_held_out(bursts: tuple[Pictures, list[int]]) -> None:
     pictures, scenes = bursts
-    training, held_out = scene_hold_out(pictures, embed_images(pictures, BY_THUMBNAILS), seed=2)
+    training, held_out = scene_hold_out(
+        pictures, embed_images(pictures, BY_THUMBNAILS).embeddings, seed=2
+    )
     assert sorted(map(str, training + held_out)) == sorted(map(str, pictures))
     scene_of = dict(zip(pictures, scenes, strict=True))
     assert held_out

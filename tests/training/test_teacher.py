@@ -3,14 +3,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from greengrocer.cli.main import build_parser
+from greengrocer.cli.train import command_line
 from greengrocer.datasets.dataset import Dataset, read_split
 from greengrocer.errors import UsageError
 from greengrocer.training.data.batches import training_batches
 from greengrocer.training.job import TrainingJob
 from greengrocer.training.learning.checkpoint import names_digest
 from greengrocer.training.learning.fit import Trainer, fit
-from greengrocer.training.learning.teacher import Teacher, teaching_loss
-from greengrocer.training.recipe import Augmentation, Distillation, Optimisation, Recipe
+from greengrocer.training.learning.teacher import Teacher, scaled, teaching_loss
+from greengrocer.training.recipe import Augmentation, Data, Distillation, Optimisation, Recipe
 from greengrocer.training.train import train
 from support.folders import write_folders
 
@@ -62,6 +64,51 @@ def test_several_teachers_are_averaged(checkpoint: Path, tmp_path: Path) -> None
     taught = Teacher(two, RECIPE, 2, "cpu").answer(pixels, temperature=2.0)
     torch.testing.assert_close(taught, torch.full((3, 2), 0.5))
     assert Teacher(two[:1], RECIPE, 2, "cpu").answer(pixels, 2.0)[:, 0].min() > 0.99
+
+
+def test_teachers_of_other_backbones_see_the_crop_at_their_own_size(
+    split: Dataset, checkpoint: Path, tmp_path: Path
+) -> None:
+    other = {"backbone": "efficientnet-lite1", "augmentation": Augmentation(image_size=48)}
+    large = tmp_path / "large.holdout.checkpoint.pt"
+    fit(RECIPE.model_copy(update=other), split.taxonomy, split.pictures, large)
+    teacher = Teacher([checkpoint, large], RECIPE, 2, "cpu")
+    assert [taught.name for taught in teacher.ids] == ["teacher", "large"]
+    seen: list[torch.Tensor] = []
+    for taught in teacher.taught:
+        taught.network.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    pixels = torch.arange(3 * 3 * 32 * 32).reshape(3, 3, 32, 32).remainder(251).to(torch.uint8)
+    answer = teacher.answer(pixels, 2.0)
+    assert [each.shape for each in seen] == [(3, 3, 32, 32), (3, 3, 48, 48)]
+    torch.testing.assert_close(seen[1].mean(), seen[0].mean(), rtol=0, atol=0.02)
+    alone = [Teacher([path], RECIPE, 2, "cpu").answer(pixels, 2.0) for path in (checkpoint, large)]
+    torch.testing.assert_close(answer, torch.stack(alone).mean(dim=0))
+    seen.clear()
+    Trainer(STUDENT, split.taxonomy, STEPS, "cpu", teacher).train_epoch(split.pictures, threads=1)
+    assert {each.shape[2:] for each in seen} == {(32, 32), (48, 48)}
+
+
+def test_a_crop_is_scaled_without_aliasing() -> None:
+    columns = torch.tensor([0, 255], dtype=torch.uint8).repeat(1, 3, 64, 32)
+    assert scaled(columns, 64) is columns
+    assert ((scaled(columns, 32)[..., 2:-2] - 127.5).abs() < 1).all()
+    assert (scaled(torch.full_like(columns, 90), 100) == 90).all()
+
+
+def test_teachers_of_several_seeds_teach_together_where_they_held_out_the_same(
+    checkpoint: Path,
+) -> None:
+    other = RECIPE.model_copy(update={"seed": 1, "data": Data(seed=RECIPE.seed)})
+    Teacher([checkpoint], other, 2, "cpu")
+    with pytest.raises(UsageError, match="pretrained, and seed or data"):
+        Teacher([checkpoint], other.model_copy(update={"data": Data(seed=5)}), 2, "cpu")
+
+
+def test_the_command_takes_several_teachers() -> None:
+    told = ["train", "photos", "--recipe", "a.toml", "--teacher", "runs/a", "--teacher", "runs/b"]
+    arguments = build_parser().parse_args(told)
+    assert arguments.teacher == [Path("runs/a"), Path("runs/b")]
+    assert command_line(arguments).endswith("--teacher runs/a --teacher runs/b")
 
 
 def test_a_student_follows_its_teacher_rather_than_the_labels(

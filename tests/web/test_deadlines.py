@@ -100,7 +100,7 @@ def test_a_request_within_its_deadline_is_answered(client: httpx.Client) -> None
 def test_the_deadline_is_described(client: httpx.Client) -> None:
     described: dict[str, Any] = client.get("/openapi.json").json()
     parameters = described["paths"]["/predict"]["post"]["parameters"]
-    (deadline,) = [each for each in parameters if each["in"] == "header"]
-    assert deadline["name"] == "X-Deadline-Ms"
+    (deadline,) = [each for each in parameters if each["name"] == "X-Deadline-Ms"]
+    assert deadline["in"] == "header"
     assert not deadline["required"]
     assert "504" in deadline["description"]

@@ -21,7 +21,9 @@ TYPES = ("image/heic", "image/heif", "image/avif")
 @pytest.fixture(scope="module")
 def without(fake_bundle: Path) -> Iterator[Server]:
     """A service of an installation without extras."""
-    server = start_server("--bundle", str(fake_bundle), "--engine", "fake", **bare.environment())
+    server = start_server(
+        "--bundle", str(fake_bundle), "--engine", "fake", **bare.environment(bare.HEIF)
+    )
     yield server
     assert server.stop() == 0
 

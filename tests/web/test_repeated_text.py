@@ -34,14 +34,16 @@ def test_a_clients_text_is_repeated_without_control_characters(
 
 
 WRONG = {
-    "the request is not JSON": b'{"inputs": [',
+    "the request is not JSON, or has a number above 1e308": b'{"inputs": [',
     "the request must be an object": b"[]",
     "inputs is missing": b"{}",
     "inputs must be a list": b'{"inputs": {}}',
     "inputs has too few elements": b'{"inputs": []}',
     "inputs.0.shape has too many elements": b'{"inputs": [{"name": "x", "shape": [1,1,1,1,1]}]}',
     "inputs.0.name is missing": b'{"inputs": [{}]}',
-    "inputs.0.shape.0 must be a whole number": b'{"inputs": [{"name": "image", "shape": [1.5]}]}',
+    "inputs.0.shape.0 must be a whole number of at most 64 bits": (
+        b'{"inputs": [{"name": "image", "shape": [1.5]}]}'
+    ),
     "inputs.0.shape.0 is too small a number": b'{"inputs": [{"name": "image", "shape": [0]}]}',
     "id must be a string": b'{"id": 1, "inputs": []}',
 }

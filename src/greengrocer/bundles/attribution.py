@@ -1,7 +1,7 @@
 """Whose images and weights a model was made from, and under what licences: as its manifest says.
 
-``provenance.dataset`` and ``provenance.pretrained_origin`` say it. Bundles from before these fields
-existed are found in the tables here by what their manifests do say.
+``provenance.dataset`` and ``provenance.pretrained_origin`` say it. Of a bundle that lacks the
+second, the table here knows it by its architecture.
 """
 
 from typing import NamedTuple
@@ -29,11 +29,6 @@ GROCERY = DataSet(
     "brands sold in Sweden",
 )
 
-# By name and version, the bundles that do not name their data set.
-DATA_SETS = {
-    ("grocery", "20261123-eb4fe583"): GROCERY,
-    ("fast", "20261123-2637a221"): GROCERY,
-}
 # By the beginning of the architecture's name, for bundles that do not say whose weights they began
 # with.
 PRETRAINED_ORIGINS = {
@@ -46,7 +41,7 @@ def data_set(manifest: Manifest) -> DataSet | None:
     """The data set that trained the model; None where the manifest names none."""
     found = manifest.provenance.get("dataset")
     if not isinstance(found, dict):
-        return DATA_SETS.get((manifest.name, manifest.version))
+        return None
     texts = {name: found.get(name) for name in DataSet._fields}
     known = {name: text for name, text in texts.items() if isinstance(text, str) and text}
     return DataSet(**known) if "name" in known else None

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from greengrocer.bundles.files import MAX_BYTES, opened, read, refused
 from greengrocer.bundles.manifest import (
+    MANIFEST,
+    MAX_MANIFEST_BYTES,
     STATISTICS,
     WEIGHTS,
     Manifest,
@@ -69,7 +71,7 @@ def find_bundle(name_or_directory: str) -> Path:
         raise BundleRefused(f"{directory} is not a directory: if it is an archive, unpack it first")
     raise BundleRefused(
         f"there is no bundle {name_or_directory!r}: name one of {', '.join(shipped)}, "
-        "or a bundle's directory"
+        "or a bundle's directory or address"
     )
 
 
@@ -96,6 +98,14 @@ def load_bundle(directory: Path) -> Bundle:
                 raise refused(directory, name, f"makes it larger than {MAX_BYTES} bytes")
             _verify(directory, name, digest, file)
     return Bundle(directory, manifest)
+
+
+def digest_of(directory: Path) -> str:
+    """The SHA-256 of a bundle's manifest, in hexadecimal: it fixes every file of the bundle.
+
+    Raises BundleRefused.
+    """
+    return hashlib.sha256(read(directory, MANIFEST, MAX_MANIFEST_BYTES)).hexdigest()
 
 
 def read_verified(directory: Path, manifest: Manifest, name: str, most: int = MAX_BYTES) -> bytes:

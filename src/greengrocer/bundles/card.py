@@ -5,7 +5,7 @@ After Mitchell et al., Model Cards for Model Reporting, FAT* 2019. The prose is 
 
 import re
 import textwrap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 
@@ -16,6 +16,7 @@ from greengrocer.bundles.facts import (
     doubts,
     knows,
     measured,
+    multiply_adds_of_a_view,
     plain,
     trained,
 )
@@ -67,7 +68,7 @@ def card(manifest: Manifest, sizes: Mapping[str, int] | None = None) -> str:
         training=_points(trained(manifest)) or "The bundle does not say.",
         figures=_figures(measured(manifest)),
         calibration=_calibration(manifest),
-        seen=_seen(manifest.geometry),
+        seen=_seen(manifest.geometry) + _looked_at(manifest),
         files=_files(manifest, sizes or {}),
         licence=_licence(manifest),
     )
@@ -110,6 +111,36 @@ def _seen(geometry: Geometry) -> str:
         f"Its shorter side is scaled to {geometry.shorter_side} pixels, and the middle of that, "
         f"{size}, is what the model sees: it does not see the edges."
     )
+
+
+def _looked_at(manifest: Manifest) -> str:
+    """What of that the network looks at, where it is not all of it, once."""
+    views, each = manifest.views, multiply_adds_of_a_view(manifest)
+    if views is None:
+        return ""
+    shares = (round(100 * side / views.input_side) for side in views.sides)
+    parts = ["all of it" if share == 100 else f"its middle {share} %" for share in shares]
+    size = f"{views.size} x {views.size} pixels"
+    edges = "" if "all of it" in parts else " It does not see the edges."
+    if views.cascade is None:
+        return f" Of that the network looks at {_listed(parts)}, by {size}.{edges}"
+    return (
+        f" Of that the network looks at {parts[0]} first, by {size}. Where a class then has a "
+        f"probability of at least {views.cascade:g}, before calibration, that is all it looks at. "
+        f"Where none has, it looks at {_listed(parts[1:])} as well, by as many pixels, and answers "
+        f"by the mean: that takes {_cost(len(parts), each)}.{edges}"
+    )
+
+
+def _cost(count: int, each: int | None) -> str:
+    """What ``count`` views take, as compared to one."""
+    if each is None:
+        return f"{count} times the multiply-adds"
+    return f"{count * each / 1e9:.2f} G multiply-adds instead of {each / 1e9:.2f} G"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
 def _hierarchy(manifest: Manifest) -> str:

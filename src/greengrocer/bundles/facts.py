@@ -3,11 +3,14 @@
 The provenance is any JSON and may be a stranger's: what is missing or odd in it is left out.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from greengrocer.bundles.attribution import data_set, pretrained_origin
 from greengrocer.bundles.manifest import Manifest
 from greengrocer.figures.intervals import wilson
+from greengrocer.imaging.views import MOST_VIEWS
 
 MAX_VALUE = 300  # characters of one value of the provenance
 MAX_NUMBER = 1e12  # larger numbers are left out: they may not even fit into a float
@@ -43,7 +46,8 @@ _MEANINGS = {
     "answer_precision": ("right where it names something", "%"),
     "named_fine": ("named by the class", "%"),
     "named_coarse": ("named by the coarse class", "%"),
-    "named_unknown": ("called unknown", "%"),
+    "named_unknown": ("not named", "%"),
+    "looked_again": ("looked at by all views", "%"),
     "top1_float": ("top-1 before int8", "%"),
     "int8_agreement": ("int8 answers as float does", "%"),
     "int8_gain": ("top-1 gained by int8", "points"),
@@ -79,6 +83,8 @@ def trained(manifest: Manifest) -> list[Fact]:
     ]
     for name in recipe:
         table = _table(recipe, name)
+        if "views" in table:
+            table = {**table, "views": _views(table["views"])}
         if name != "data" and table.get("weight") != 0:  # "trained on" has it; it is switched off
             facts.append(Fact(name, _settings(table)))
     facts.append(Fact("numbers", _quantisation(_table(origin, "quantisation"))))
@@ -88,6 +94,11 @@ def trained(manifest: Manifest) -> list[Fact]:
     facts.append(Fact("made", made))
     facts.append(Fact("versions", _settings(_table(origin, "versions"))))
     return [Fact(_value(label), text) for label, text in facts if text]
+
+
+def multiply_adds_of_a_view(manifest: Manifest) -> int | None:
+    """What the network costs each time it looks at an image; None where it is not said."""
+    return _count(manifest.provenance.get("multiply_adds_of_a_view"))
 
 
 def pretrained(manifest: Manifest) -> bool:
@@ -107,10 +118,36 @@ def measured(manifest: Manifest) -> list[Measured]:
         prefix = f"{source}_" if source else ""
         names = [name for name in rest if name.startswith(prefix)]
         metrics = {name.removeprefix(prefix): rest.pop(name) for name in names}
+        sized = {name: metrics.pop(name) for name in list(metrics) if _SIZED.fullmatch(name)}
         figures = _figures(metrics)
         if figures:
             found.append(Measured(where, figures))
+        if sized:
+            found.append(_by_size(metrics, sized))
     return found
+
+
+# A figure at an apparent size of what is shown, or of all such sizes.
+_SIZED = re.compile(r"(\w+?)_(at_(\d{1,3}(?:\.\d{1,6})?)|over_sizes|worst_size)", re.ASCII)
+
+
+def _by_size(at_1: Mapping[str, float], sized: Mapping[str, float]) -> Measured:
+    """A line for each figure: its values at all sizes, then their mean and the worst."""
+    parts = [found for found in map(_SIZED.fullmatch, sized) if found]
+    sizes = sorted({1.0, *(float(part[3]) for part in parts if part[3])})
+    told = []
+    for name in dict.fromkeys(part[1] for part in parts):
+        at = {**at_1, **sized}
+        names = (name if size == 1 else f"{name}_at_{size:g}" for size in sizes)
+        values = [at.get(each) for each in names]
+        text = " / ".join("-" if value is None else f"{value:.1f}" for value in values) + " %"
+        for words, key in (("mean", "over_sizes"), ("worst", "worst_size")):
+            if f"{name}_{key}" in sized:
+                text += f", {words} {sized[f'{name}_{key}']:.1f}"
+        told.append(Figure(_MEANINGS.get(name, (_value(name.replace("_", " ")), ""))[0], text, ""))
+    listed = " / ".join(f"{size:g}" for size in sizes)
+    where = f"the same images at apparent sizes of {listed}: at 0.5 as from twice as far away"
+    return Measured(where, tuple(told))
 
 
 def doubts(manifest: Manifest) -> list[Fact]:
@@ -203,10 +240,12 @@ def _out_of_fold(manifest: Manifest) -> str:
             "thresholds, then this model was trained on all images"
         )
     models = f"one of {folds} models" if folds else "a model"
+    unseen = "nothing of its scene"
+    if _table(manifest.provenance, "out_of_fold").get("of") == "shops":
+        unseen += ", nor of others that look as if they were taken in the same shop"
     return (
-        f"{where}, each answered by {models} that had seen nothing of its "
-        "scene; they set the temperature and the thresholds, then this model was trained on all of "
-        "them"
+        f"{where}, each answered by {models} that had seen {unseen}; they set the temperature "
+        "and the thresholds, then this model was trained on all of them"
     )
 
 
@@ -259,6 +298,13 @@ def _settings(table: dict[str, Any]) -> str:
     texts = ((name, "on" if value is True else _value(value)) for name, value in settings)
     words = {"pictures": "images"}  # a key of the manifest, which keeps its name
     return ", ".join(f"{words.get(name, _value(name))} {value}" for name, value in texts if value)
+
+
+def _views(shares: object) -> str:
+    """Such as "1 + 0.6667", empty for one view of all of the input."""
+    if not isinstance(shares, list | tuple) or len(shares) > MOST_VIEWS or list(shares) == [1]:
+        return ""
+    return " + ".join(map(_value, shares))
 
 
 def _value(value: object) -> str:

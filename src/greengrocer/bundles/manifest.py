@@ -17,6 +17,7 @@ from pydantic import (
 
 from greengrocer.bundles.files import read, refused
 from greengrocer.imaging.geometry import Geometry
+from greengrocer.imaging.views import Views
 from greengrocer.safe_text import check_name, check_text, one_line
 
 MANIFEST = "manifest.json"
@@ -70,6 +71,18 @@ class Network(Part):
 
     architecture: Name
     temperature: float = Field(gt=0)
+    views: tuple[int, ...] | None = Field(
+        None,
+        description="sides in pixels of the squares about the input's middle that the network "
+        "looks at, each scaled to the smallest; null: once, at all of it",
+        exclude_if=lambda views: views is None,
+    )
+    cascade: float | None = Field(
+        None,
+        description="where the first view alone gives a class at least this probability, before "
+        "calibration, the network does not look at the others; null: at all of them",
+        exclude_if=lambda cascade: cascade is None,
+    )
 
 
 class Manifest(Part):
@@ -109,6 +122,23 @@ class Manifest(Part):
             if set(self.coarse_of) != set(range(len(self.coarse))):
                 raise ValueError("coarse_of and coarse do not match")
         return self
+
+    @model_validator(mode="after")
+    def _views_consistent(self) -> Self:
+        if self.network is not None and self.network.cascade is not None and self.views is None:
+            raise ValueError("network.cascade needs network.views")
+        if self.views is not None:
+            if self.geometry.width != self.geometry.height:
+                raise ValueError("network.views need a square input")
+            self.views.check()
+        return self
+
+    @property
+    def views(self) -> Views | None:
+        """What the network looks at, where that is not all of the input, once."""
+        if self.network is None or self.network.views is None:
+            return None
+        return Views(self.geometry.width, self.network.views, self.network.cascade)
 
     @model_validator(mode="after")
     def _files_consistent(self) -> Self:

@@ -34,9 +34,9 @@ from greengrocer.telemetry.metrics import take_slot
 
 
 def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]) -> None:
-    """Serve the model until the supervisor sends SIGTERM, or dies."""
+    """Serve the models until the supervisor sends SIGTERM, or dies."""
     from greengrocer.assemble_workers import assemble_engine  # noqa: PLC0415
-    from greengrocer.serving.reloading.reload import ReloadTriggers  # noqa: PLC0415
+    from greengrocer.serving.reloading.orders import Orders  # noqa: PLC0415
 
     assembled = assemble_engine(settings, directory)
     channel_end, listener, *orders = sockets
@@ -52,8 +52,9 @@ def run_engine(settings: Settings, directory: Path, sockets: list[socket.socket]
                 channel.send(SupervisorMessage.HEALTHY, server.hopeless())
 
         channel = await SupervisorChannel.over(channel_end, hear)
+        server.suspect = partial(channel.send, SupervisorMessage.SUSPICION)
         await server.start(listener)
-        async with ReloadTriggers(assembled.reloader, orders[0] if orders else None):
+        async with Orders(assembled.manager, orders[0] if orders else None, settings.watch):
             channel.send(SupervisorMessage.READY)
             await stopping.wait()
         server.stop()
@@ -67,6 +68,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
     """Serve HTTP until the supervisor sends SIGTERM, or dies."""
     import uvloop  # noqa: PLC0415
 
+    from greengrocer.assemble import make_rpc_server  # noqa: PLC0415
     from greengrocer.assemble_workers import assemble_http  # noqa: PLC0415
     from greengrocer.serving.workers.remote import RemoteClassifier  # noqa: PLC0415
     from greengrocer.serving.workers.watchdog import Watchdog  # noqa: PLC0415
@@ -80,13 +82,15 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         classifier = RemoteClassifier(directory / ENGINE_SOCKET, suspect_engine)
         await classifier.start()
         service = assemble_http(settings, classifier)
-        app = Watchdog(create_app(service))
-        server = http_server(settings, app, listeners, service)
+        watchdog = Watchdog()
+        app = watchdog.over(create_app(service))
+        rpc = make_rpc_server(settings, service, watchdog.over)
+        server = http_server(settings, app, listeners, service, other=rpc)
         channel.send(SupervisorMessage.READY)
         try:
             await server.serve(listeners)
         finally:
-            classifier.close()
+            service.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 BUNDLE_HELP = (
-    "a shipped bundle's name, as fast, or a bundle's directory, as runs/shop (default: grocery)"
+    "a shipped bundle's name, as fast, a bundle's directory, as runs/shop, or its address, as "
+    "s3://bucket/shop (default: grocery)"
 )
 
 
@@ -16,7 +17,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle",
         default="grocery",
-        metavar="NAME|DIR",
+        metavar="BUNDLE",
         help=BUNDLE_HELP,
     )
     parser.add_argument(

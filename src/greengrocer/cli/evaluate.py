@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import add_layout_flags, add_model_flags
 from greengrocer.cli.output import say, say_json, warn
+from greengrocer.errors import UsageError
 
 if TYPE_CHECKING:
     from greengrocer.bundles.bundle import Bundle
     from greengrocer.cli.commands import Commands
     from greengrocer.datachecks.files import UnreadableFile
     from greengrocer.evaluation.evaluate import Evaluation, UnknownImages
+    from greengrocer.evaluation.fold_answers import FoldAnswers
     from greengrocer.evaluation.robustness import Robustness
     from greengrocer.evaluation.run import Stopwatch
     from greengrocer.evaluation.training_overlap import TrainingOverlap
@@ -27,7 +29,7 @@ WORDS = {
     "known_rate": "taken for a known class",
     "answer_precision": "right where it names something",
 }
-COVERAGE = {"fine": "a class", "coarse": "a group", "unknown": "unknown"}
+COVERAGE = {"fine": "a class", "coarse": "a group", "unknown": "no name"}
 
 
 def register(commands: "Commands") -> None:
@@ -58,6 +60,13 @@ def register(commands: "Commands") -> None:
         help="write an HTML report with charts into DIR, as report",
     )
     parser.add_argument(
+        "--fold-answers",
+        type=Path,
+        metavar="FILE",
+        help="show in the report, group by group, how the images that a training with --folds held "
+        "out were answered, as runs/shop.out_of_fold.npz",
+    )
+    parser.add_argument(
         "--unknown",
         type=Path,
         metavar="DIR",
@@ -76,7 +85,6 @@ def register(commands: "Commands") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate with the serving pipeline and print the figures."""
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
-    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.datasets.dataset import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
     from greengrocer.evaluation.evaluate import evaluate, known_scores  # noqa: PLC0415
@@ -84,12 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.evaluation.run import Stopwatch  # noqa: PLC0415
     from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
     from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
+    from greengrocer.stores.fetch import open_bundle  # noqa: PLC0415
 
     data = arguments.data or default_data_dir()
     chosen = {"coarse": arguments.coarse, "exclude": arguments.exclude}
     labelled = read_split(data, arguments.split, **chosen)
     split = arguments.split if has_splits(data, **chosen) else None
-    bundle = load_bundle(find_bundle(arguments.bundle))
+    bundle = open_bundle(arguments.bundle)
+    folded = _fold_answers(arguments, bundle)
     scored, overlap = scored_images(bundle, labelled, arguments.unseen)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
@@ -99,8 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     damaged = robustness(pipeline, found, threads) if arguments.corruptions else None
     unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
     unreadable = _left_out(found, unknown)
-    if arguments.report:
-        _report(arguments, bundle, found, stopwatch, damaged, split, overlap, unknown)
+    _report(arguments, bundle, found, stopwatch, damaged, split, overlap, unknown, folded)
     turned_away = _turned_away(found, unknown, bundle)
     if arguments.json:
         say_json(
@@ -119,6 +128,17 @@ def run(arguments: argparse.Namespace) -> int:
     if damaged:
         _say_corruptions(damaged)
     return 0
+
+
+def _fold_answers(arguments: argparse.Namespace, bundle: "Bundle") -> "FoldAnswers | None":
+    """What the folds of the bundle's training answered, where that is to be shown."""
+    from greengrocer.evaluation.fold_answers import read_fold_answers  # noqa: PLC0415
+
+    if not arguments.fold_answers:
+        return None
+    if not arguments.report:
+        raise UsageError("--fold-answers is shown in a report: add --report DIR")
+    return read_fold_answers(arguments.fold_answers, bundle.manifest)
 
 
 def _left_out(found: "Evaluation", unknown: "UnknownImages | None") -> "tuple[UnreadableFile, ...]":
@@ -180,7 +200,11 @@ def _report(
     split: str | None,
     overlap: "TrainingOverlap",
     unknown: "UnknownImages | None",
+    folded: "FoldAnswers | None",
 ) -> None:
+    """Write the report, where one is asked for."""
+    if not arguments.report:
+        return
     from greengrocer.evaluation.report.page import write_report  # noqa: PLC0415
     from greengrocer.evaluation.run import Run, served_bytes  # noqa: PLC0415
     from greengrocer.serving.resources import usable_processors  # noqa: PLC0415
@@ -196,5 +220,6 @@ def _report(
         unknown=unknown.known_scores if unknown else None,
         robustness=damaged,
         overlap=overlap,
+        fold_answers=folded,
     )
     warn(f"report written to {write_report(run, arguments.report)}")

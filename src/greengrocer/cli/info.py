@@ -23,7 +23,7 @@ MAX_NAMES = 500  # characters
 def register(commands: "Commands") -> None:
     """Declare the command."""
     parser = commands.add_parser("info", help="describe a bundle")
-    parser.add_argument("--bundle", default="grocery", metavar="NAME|DIR", help=BUNDLE_HELP)
+    parser.add_argument("--bundle", default="grocery", metavar="BUNDLE", help=BUNDLE_HELP)
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--json", action="store_true", help="print the manifest and the model card as JSON"
@@ -37,11 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises BundleRefused for a bundle that is damaged or incomplete.
     """
-    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
+    from greengrocer.bundles.bundle import digest_of  # noqa: PLC0415
     from greengrocer.bundles.card import card, read_card  # noqa: PLC0415
     from greengrocer.bundles.facts import plain  # noqa: PLC0415
+    from greengrocer.stores.fetch import open_bundle  # noqa: PLC0415
 
-    bundle = load_bundle(find_bundle(arguments.bundle))
+    bundle = open_bundle(arguments.bundle)
     directory, manifest = bundle
     paths = {name: directory / name for name in manifest.files}
     sizes = {name: path.stat().st_size for name, path in paths.items() if path.exists()}
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             {
                 "greengrocer": __version__,
                 "directory": str(directory),
+                "digest": f"sha256:{digest_of(directory)}",
                 "bytes": sum(sizes.values()),
                 **manifest.model_dump(mode="json"),
                 "card": read_card(bundle),
@@ -67,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
     """The lines that describe the model to a person."""
+    from greengrocer.bundles.bundle import digest_of  # noqa: PLC0415
     from greengrocer.bundles.facts import doubts, knows, measured, trained  # noqa: PLC0415
 
     directory, manifest = bundle
@@ -87,6 +90,7 @@ def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
     for label, text in doubts(manifest):
         yield from _row(label, text)
     yield from _row("input", f"{geometry.width} x {geometry.height} pixels, {geometry.shape}")
+    yield from _row("digest", f"sha256:{digest_of(directory)}")
     yield from _row("more", "--card prints the whole model card")
 
 

@@ -13,7 +13,9 @@ from greengrocer.cli import (
     import_model,
     info,
     keys,
+    models,
     predict,
+    push,
     reload,
     serve,
     teach,
@@ -29,6 +31,7 @@ from greengrocer.version import __version__
 COMMANDS = (
     serve,
     reload,
+    models,
     keys,
     predict,
     info,
@@ -37,6 +40,7 @@ COMMANDS = (
     teach,
     import_model,
     bundle,
+    push,
     evaluate,
 )
 

@@ -45,12 +45,12 @@ def register(commands: "Commands") -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Classify each image; a refused one is reported and does not stop the others."""
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
-    from greengrocer.bundles.bundle import find_bundle, load_bundle  # noqa: PLC0415
     from greengrocer.cli import answers, images  # noqa: PLC0415
     from greengrocer.ranking import AnswerOptions  # noqa: PLC0415
+    from greengrocer.stores.fetch import open_bundle  # noqa: PLC0415
 
     paths, unreadable = images.find_images(arguments.images)
-    bundle = load_bundle(find_bundle(arguments.bundle))
+    bundle = open_bundle(arguments.bundle)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     refused = 0
     with until_nobody_reads():

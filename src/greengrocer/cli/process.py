@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from greengrocer.web.service import Service
-    from greengrocer.web.wire.server import Server
+    from greengrocer.web.wire.server import OtherServer, Server
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -57,11 +57,12 @@ def http_server(
     listeners: list[socket.socket],
     service: "Service",
     beside: AbstractAsyncContextManager[None] | None = None,
+    other: "OtherServer | None" = None,
 ) -> "Server":
     """The HTTP server of ``app``, with the limits and times of ``settings``.
 
     ``listeners`` are the service's and, where it has its own, the metrics port's. ``beside`` is
-    entered when the server starts and left when it stops.
+    entered when the server starts and left when it stops; ``other`` starts and stops with it.
     """
     from greengrocer.web.observe import note_refused  # noqa: PLC0415
     from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415
@@ -77,4 +78,5 @@ def http_server(
         settings.drain_delay_seconds,
         beside,
         note_refused(service.metrics, service.access_log, service.log_addresses),
+        other,
     )

@@ -1,12 +1,10 @@
 """``greengrocer reload``: a running service changes its model without downtime."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greengrocer.cli.orders import add_service_flags, bundle_as_sent, send_order, told
 from greengrocer.cli.output import say
-from greengrocer.errors import ControlRefused, ReloadRefused
-from greengrocer.read_settings import read_settings
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
@@ -23,50 +21,21 @@ def register(commands: "Commands") -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--bundle",
-        metavar="NAME|DIR",
-        help="a shipped bundle's name, as fast, or a bundle's directory, as runs/shop "
-        "(default: the bundle that serves, read again)",
+        metavar="BUNDLE",
+        help="a shipped bundle's name, as fast, a bundle's directory, as runs/shop, or its "
+        "address, as s3://bucket/shop (default: the bundle that serves, read again)",
     )
     which.add_argument("--rollback", action="store_true", help="return to the previous model")
-    for name, metavar, meaning in (
-        ("--control-socket", "PATH", "the service's --control-socket, as /run/greengrocer.sock"),
-        ("--port", "N", "the service's port, as 8000"),
-    ):
-        parser.add_argument(name, default=argparse.SUPPRESS, metavar=metavar, help=meaning)
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="the service's --config, as service.toml"
-    )
+    add_service_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Send the order, wait until it is carried out, and print which model serves."""
-    from greengrocer.serving.reloading.control import ask, control_path  # noqa: PLC0415
-
-    flags = {
-        name: value for name, value in vars(arguments).items() if name in ("control_socket", "port")
-    }
-    settings = read_settings(flags, arguments.config)
-    path = settings.control_socket or control_path(settings.port)
-    if path is None:
-        raise ControlRefused(
-            "there is no directory for a control socket: start the service with "
-            "--control-socket PATH, or send it SIGHUP"
-        )
-    answer = ask(path, _order(arguments))
-    if not answer.get("ok"):
-        raise ReloadRefused(str(answer.get("error")))
-    old, new = ("{name} {version}".format(**answer[which]) for which in ("old", "new"))
-    say(f"now serving {new} (before: {old})")
+    order: dict[str, object] = {"order": "rollback"}
+    if not arguments.rollback:
+        bundle = arguments.bundle and bundle_as_sent(arguments.bundle)
+        order = {"order": "reload", "bundle": bundle}
+    answer = send_order(arguments, order)
+    say(f"now serving {told(answer['new'])} (before: {told(answer['old'])})")
     return 0
-
-
-def _order(arguments: argparse.Namespace) -> dict[str, object]:
-    from greengrocer.bundles.bundle import shipped_bundles  # noqa: PLC0415
-
-    if arguments.rollback:
-        return {"order": "rollback"}
-    bundle: str | None = arguments.bundle
-    if bundle is not None and bundle not in shipped_bundles() and Path(bundle).is_dir():
-        bundle = str(Path(bundle).absolute())  # the service may run elsewhere
-    return {"order": "reload", "bundle": bundle}

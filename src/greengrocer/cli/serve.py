@@ -1,6 +1,7 @@
 """``greengrocer serve``: runs the service until SIGTERM or SIGINT."""
 
 import argparse
+import importlib.util
 import os
 import socket
 from contextlib import ExitStack
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from greengrocer.cli.process import end_on_signals, http_server
+from greengrocer.errors import MissingExtra
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
-from greengrocer.settings import PREFIX, Settings
+from greengrocer.settings import PREFIX, REPEATED, Settings, flag_of
 from greengrocer.uvicorn_overrides import check_overrides
 
 if TYPE_CHECKING:
@@ -30,14 +32,14 @@ def register(commands: "Commands") -> None:
         "--config", type=Path, metavar="FILE", help="settings in TOML, as service.toml"
     )
     for name, field in Settings.model_fields.items():
-        flag = "--" + name.replace("_", "-")
-        default = "" if field.default in (None, ()) else f" (default: {field.default})"
+        repeated = name in REPEATED.values()
         parser.add_argument(
-            flag,
+            flag_of(name),
             dest=name,
+            action="append" if repeated else "store",
             default=argparse.SUPPRESS,
-            metavar=_metavar(field.annotation),
-            help=f"{field.description}{default}".replace("%", "%%"),
+            metavar="TEXT" if repeated else _metavar(field.annotation),
+            help=f"{field.description}{_default(field.default)}".replace("%", "%%"),
         )
     for name in RENAMED:
         flag = "--" + name.replace("_", "-")
@@ -63,11 +65,14 @@ def _run(arguments: argparse.Namespace) -> int:
     # Heavy imports only now: `greengrocer --help` and a mistake need none of them.
     from greengrocer.serving.reloading.control import control_path, control_socket  # noqa: PLC0415
     from greengrocer.telemetry.logs import configure_logs  # noqa: PLC0415
+    from greengrocer.telemetry.traces import check_traces  # noqa: PLC0415
     from greengrocer.web.access.keys import read_keys  # noqa: PLC0415
     from greengrocer.web.wire.listener import bind  # noqa: PLC0415
 
     configure_logs(settings.log_level, settings.log_format)
     _warn_of_settings(settings)
+    if settings.traces:
+        check_traces()
     if settings.api_keys is not None:
         read_keys(settings.api_keys)  # report a mistake in it before loading a model
     with ExitStack() as stack:
@@ -77,6 +82,11 @@ def _run(arguments: argparse.Namespace) -> int:
             listeners.append(stack.enter_context(bind(host, settings.metrics_port)))
             port = listeners[-1].getsockname()[1]
             settings = settings.model_copy(update={"metrics_port": port})
+        if settings.grpc_port is not None:
+            check_grpc()
+            # held, so that no other service gets it before this one is ready, or beside it
+            held = stack.enter_context(bind(settings.host, settings.grpc_port))
+            settings = settings.model_copy(update={"grpc_port": held.getsockname()[1]})
         path = settings.control_socket or control_path(listeners[0].getsockname()[1])
         control = stack.enter_context(control_socket(path)) if path else None
         if settings.workers is not None:
@@ -87,6 +97,12 @@ def _run(arguments: argparse.Namespace) -> int:
             return supervise(settings, listeners, control)
         _serve(settings, listeners, control)
     return 0
+
+
+def check_grpc() -> None:
+    """Raise MissingExtra where the libraries of gRPC are not installed."""
+    if not all(map(importlib.util.find_spec, ("grpc", "grpc_health", "grpc_reflection"))):
+        raise MissingExtra("--grpc-port", "grpc")
 
 
 def _warn_of_settings(settings: Settings) -> None:
@@ -115,15 +131,22 @@ def _serve(
 ) -> None:
     import uvloop  # noqa: F401, PLC0415  # or uvicorn would import it while a coroutine waits
 
-    from greengrocer.assemble import assemble  # noqa: PLC0415
-    from greengrocer.serving.reloading.reload import ReloadTriggers  # noqa: PLC0415
+    from greengrocer.assemble import assemble, make_rpc_server  # noqa: PLC0415
+    from greengrocer.serving.reloading.orders import Orders  # noqa: PLC0415
 
     assembled = assemble(settings)
-    service, orders = assembled.service, ReloadTriggers(assembled.reloader, control)
+    service, orders = assembled.service, Orders(assembled.manager, control, settings.watch)
+    rpc = make_rpc_server(settings, service)
     try:
-        http_server(settings, assembled.app, listeners, service, orders).run(listeners)
+        http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
     finally:
-        service.classifier.close()
+        service.close()
+
+
+def _default(value: Any) -> str:
+    """The end of a flag's help: its default, where it has one."""
+    shown = ", ".join(value) if isinstance(value, tuple) else value
+    return "" if value in (None, ()) else f" (default: {shown})"
 
 
 def _metavar(annotation: Any) -> str:

@@ -13,6 +13,7 @@ try:
     import torch
     from safetensors import SafetensorError
     from safetensors.numpy import load
+    from torch import nn
 
     from greengrocer.networks.backbone import Backbone, has_backbone
     from greengrocer.networks.device import choose_device
@@ -23,6 +24,7 @@ try:
         Recogniser,
         channels_last,
     )
+    from greengrocer.networks.views import see
     from greengrocer.networks.weights import load_float16, split_prototypes
 except ImportError as error:
     raise MissingExtra("the torch engine", extra="torch") from error
@@ -39,7 +41,8 @@ class TorchEngine:
         self.device = device
         self.threads = threads
         self._target = torch.device("cpu")
-        self._network: tuple[Backbone, AnswerHead] | None = None
+        self._network: tuple[Backbone, nn.Linear, AnswerHead] | None = None
+        self._views = manifest.views
 
     def start(self) -> None:
         """Load the weights; raises BundleRefused, or UsageError for "cuda" without a GPU."""
@@ -54,10 +57,15 @@ class TorchEngine:
             )
         recogniser, prototypes = self._load(described)
         head = AnswerHead(
-            recogniser.head, prototypes, described.temperature, self.manifest.coarse_of
+            recogniser.head,
+            prototypes,
+            described.temperature,
+            self.manifest.coarse_of,
+            self._views,
         )
         self._network = (
             channels_last(recogniser.backbone.eval().to(self._target)),
+            recogniser.head.to(self._target),
             head.eval().to(self._target),
         )
 
@@ -65,10 +73,10 @@ class TorchEngine:
         """Answer for uint8 pixels [N, H, W, 3]; mostly without the GIL."""
         del alone
         assert self._network is not None, "start() comes first"
-        backbone, head = self._network
+        backbone, uncalibrated, head = self._network
         with torch.inference_mode():
             planes = torch.tensor(pixels, device=self._target).permute(0, 3, 1, 2)
-            outputs: Outputs = head(backbone(backbone.normalise(planes)))
+            outputs: Outputs = head(*see(backbone, planes, self._views, uncalibrated))
         return Inference(
             probabilities=outputs.probabilities.cpu().numpy(),
             known_score=outputs.known_score.cpu().numpy(),

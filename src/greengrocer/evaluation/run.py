@@ -8,6 +8,7 @@ from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.manifest import MANIFEST, Manifest
 from greengrocer.engines.engine import Floats
 from greengrocer.evaluation.evaluate import Evaluation
+from greengrocer.evaluation.fold_answers import FoldAnswers
 from greengrocer.evaluation.robustness import Robustness
 from greengrocer.evaluation.training_overlap import TrainingOverlap
 from greengrocer.figures.score import ClassIds, Flags
@@ -52,6 +53,7 @@ class Run:
     stopwatch: Stopwatch
     unknown: Floats | None = None  # known scores [M] of images that show nothing known
     robustness: Robustness | None = None
+    fold_answers: FoldAnswers | None = None  # of the training of the bundle
     overlap: TrainingOverlap = field(default_factory=TrainingOverlap)
     note: str = ""  # a sentence for the page's head
 

@@ -12,17 +12,22 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
+from greengrocer.figures.known_score import PROBABILITY_POWER
 from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, PLANES, Nodes, Shape, value_info
+from greengrocer.graphs.views import IN_DOUBT, in_cascade
 from greengrocer.imaging.geometry import Geometry
 
 Floats = npt.NDArray[np.float32]
+
+PLACES = "view_rows"  # the constant, float32 [V, G, h]
 
 
 class Head(NamedTuple):
     """``weight`` float32 [channels, classes] and ``bias`` [classes], before calibration.
 
     ``centre`` [channels] and ``directions`` [M, channels], of length 1, are the prototypes.
-    ``coarse_of`` is the coarse class id of each class, None without a hierarchy.
+    ``coarse_of`` is the coarse class id of each class, None without a hierarchy. ``places``
+    [V, G, h] lays the evidence of several views on one grid, see ``imaging.views``; None: one view.
     """
 
     weight: Floats
@@ -31,12 +36,14 @@ class Head(NamedTuple):
     directions: Floats
     temperature: float
     coarse_of: Sequence[int] | None
+    places: Floats | None = None
 
 
 def answer_graph(backbone: onnx.ModelProto, head: Head, geometry: Geometry) -> onnx.ModelProto:
     """The whole graph: a backbone's, float or int8, with ``head`` behind it.
 
-    ``backbone`` reads ``planes`` uint8 [N, 3, H, W], or ``pixels`` itself. ``pixels`` uint8
+    ``backbone`` reads ``planes`` uint8 [N, 3, H, W], or ``pixels`` itself, and where the head has
+    ``places`` it returns the maps of the views in a column (``graphs.views``). ``pixels`` uint8
     [N, H, W, 3] (N may vary) to the float32 outputs ``probabilities`` [N, classes], ``coarse``
     [N, coarse classes] (absent without a hierarchy), ``known_score`` [N] and ``evidence``
     [N, h, w, classes], which the engine protocol describes.
@@ -50,6 +57,11 @@ def answer_graph(backbone: onnx.ModelProto, head: Head, geometry: Geometry) -> o
     bias = graph.constant("answer_bias", _calibrated(head.bias, head.temperature))
     by_place = graph.add("Transpose", [FEATURE_MAP], "features_by_place", perm=[0, 2, 3, 1])
     unbiased = graph.add("MatMul", [by_place, weight], "evidence_unbiased")
+    h, w = (side.dim_value for side in backbone.graph.output[0].type.tensor_type.shape.dim[2:])
+    if head.places is not None:
+        rows = _add_rows(graph, head.places, cascade=in_cascade(backbone))
+        unbiased = _add_laid(graph, unbiased, rows, head.places.shape, len(head.bias))
+        h = w = head.places.shape[1]
     graph.add("Add", [unbiased, bias], "evidence")
     graph.add("ReduceMean", ["evidence"], "logits", axes=[1, 2], keepdims=0)
     graph.add("Softmax", ["logits"], "probabilities", axis=1)
@@ -61,7 +73,6 @@ def answer_graph(backbone: onnx.ModelProto, head: Head, geometry: Geometry) -> o
         membership = graph.constant("coarse_membership", members)
         graph.add("MatMul", ["probabilities", membership], "coarse")
         outputs.append(value_info("coarse", TensorProto.FLOAT, ["N", members.shape[1]]))
-    h, w = (side.dim_value for side in backbone.graph.output[0].type.tensor_type.shape.dim[2:])
     outputs.append(value_info("known_score", TensorProto.FLOAT, ["N"]))
     outputs.append(value_info("evidence", TensorProto.FLOAT, ["N", h, w, classes]))
     shape: Shape = ["N", geometry.height, geometry.width, 3]
@@ -70,6 +81,42 @@ def answer_graph(backbone: onnx.ModelProto, head: Head, geometry: Geometry) -> o
 
 def _calibrated(values: Floats, temperature: float) -> Floats:
     return np.ascontiguousarray(values / np.float32(temperature), np.float32)
+
+
+def _add_rows(graph: Nodes, places: Floats, *, cascade: bool) -> str:
+    """Where the rows of the views lie, [V, G, h].
+
+    In a cascade [N, V, G, h]: those of an image that is not in doubt are all the first view's.
+    """
+    rows = graph.constant(PLACES, places)
+    if not cascade:
+        return rows
+    zero = graph.constant("first_view", np.array(0, np.int64))
+    first = graph.add("Gather", [rows, zero], "first_view_rows", axis=0)
+    axes = graph.constant("in_doubt_axes", np.array([1, 2, 3], np.int64))
+    in_doubt = graph.add("Unsqueeze", [IN_DOUBT, axes], "in_doubt_by_view")
+    return graph.add("Where", [in_doubt, rows, first], "rows_by_image")
+
+
+def _add_laid(graph: Nodes, evidence: str, rows: str, places: Sequence[int], classes: int) -> str:
+    """[N, V * h, h, classes] on one grid, [N, G, G, classes]: the mean over the views.
+
+    ``rows`` have ``places`` as their shape, or one of each image.
+    """
+    count, cells, h = places
+
+    def shape(name: str, *sides: int) -> str:
+        return graph.constant(f"{name}_shape", np.array([-1, *sides], np.int64))
+
+    before_rows = graph.constant("view_columns_axis", np.array([-3], np.int64))
+    columns = graph.add("Unsqueeze", [rows, before_rows], "view_columns")
+    wanted = shape("evidence_by_view", count, h, h * classes)
+    x = graph.add("Reshape", [evidence, wanted], "evidence_by_view")
+    x = graph.add("MatMul", [rows, x], "evidence_in_rows")
+    wanted = shape("evidence_in_columns", count, cells, h, classes)
+    x = graph.add("Reshape", [x, wanted], "evidence_in_columns")
+    x = graph.add("MatMul", [columns, x], "evidence_of_views")
+    return graph.add("ReduceMean", [x], "evidence_laid", axes=[1], keepdims=0)
 
 
 def _add_known_score(graph: Nodes, head: Head) -> None:
@@ -94,5 +141,6 @@ def _add_known_score(graph: Nodes, head: Head) -> None:
     raw = graph.add("Mul", ["logits", temperature], "logits_uncalibrated")
     softmax = graph.add("Softmax", [raw], "probabilities_uncalibrated", axis=1)
     decided = graph.add("ReduceMax", [softmax], "decided", axes=[1], keepdims=0)
-    root = graph.add("Sqrt", [decided], "decided_root")
+    power = graph.constant("decided_power", np.array(PROBABILITY_POWER, np.float32))
+    root = graph.add("Pow", [decided, power], "decided_root")
     graph.add("Mul", [nearest, root], "known_score")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 # Old enough for every current server of ONNX graphs.
 OPSET = 17
@@ -45,6 +45,19 @@ class Nodes:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def from_pixels(backbone: onnx.ModelProto) -> onnx.ModelProto:
+    """``backbone``, which reads ``planes``, behind ``pixels`` uint8 [N, H, W, 3]."""
+    height, width = (
+        side.dim_value for side in backbone.graph.input[0].type.tensor_type.shape.dim[2:]
+    )
+    graph = Nodes()
+    graph.add("Transpose", [PIXELS], PLANES, perm=[0, 3, 1, 2])
+    graph.nodes += backbone.graph.node
+    graph.constants += backbone.graph.initializer
+    source = value_info(PIXELS, TensorProto.UINT8, ["N", height, width, 3])
+    return graph.model(source, list(backbone.graph.output))
 
 
 def value_info(name: str, kind: int, shape: Shape) -> onnx.ValueInfoProto:

@@ -1,12 +1,13 @@
 """A graph of ours taken apart again: its backbone, and the head behind it."""
 
 import copy
+from collections.abc import Iterable
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from greengrocer.graphs.answers import Head
+from greengrocer.graphs.answers import PLACES, Floats, Head
 from greengrocer.graphs.nodes import FEATURE_MAP, PIXELS, value_info
 
 FIRST_OF_HEAD = "features_by_place"
@@ -40,6 +41,7 @@ def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
     if "coarse_membership" in constants:
         members = numpy_helper.to_array(constants["coarse_membership"])
         coarse_of = members.argmax(axis=1).tolist()
+    places = numpy_helper.to_array(constants[PLACES]) if PLACES in constants else None
     head = Head(
         weight=(weight * temperature).astype(np.float32),
         bias=(bias * temperature).astype(np.float32),
@@ -47,9 +49,14 @@ def take_apart(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Head]:
         directions=halves.T.astype(np.float32),
         temperature=float(temperature),
         coarse_of=coarse_of,
+        places=places,
     )
     _check_head(head)
-    return _backbone(model, cut, [len(weight), evidence[1].dim_value, evidence[2].dim_value]), head
+    rows, columns = (side.dim_value for side in evidence[1:3])
+    if places is not None:
+        _check_places(places, rows, columns)
+        rows, columns = places.shape[0] * places.shape[2], places.shape[2]
+    return _backbone(model, cut, [len(weight), rows, columns]), head
 
 
 def _check_head(head: Head) -> None:
@@ -64,9 +71,30 @@ def _check_head(head: Head) -> None:
         raise ValueError("the parts of the graph's head do not fit together, or are not finite")
 
 
+def _check_places(places: Floats, rows: int, columns: int) -> None:
+    """Raise ValueError where ``places`` do not keep the mean of evidence with these sides."""
+    fits = places.ndim == 3 and places.dtype == np.float32 and places.size > 0
+    if fits:
+        _, cells, own = places.shape
+        sums = places.sum(axis=1) * own / cells
+        fits = rows == columns == cells and bool((places >= 0).all() and np.allclose(sums, 1))
+    if not fits:
+        raise ValueError("the graph does not lay the evidence of its views on its grid")
+
+
+def _read(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """The names of what ``nodes`` read, those in their branches as well."""
+    found: set[str] = set()
+    for node in nodes:
+        found.update(node.input)
+        for attribute in node.attribute:
+            found |= _read(attribute.g.node)
+    return found
+
+
 def _backbone(model: onnx.ModelProto, cut: int, shape: list[int]) -> onnx.ModelProto:
     nodes = list(model.graph.node)[:cut]
-    read = {name for node in nodes for name in node.input}
+    read = _read(nodes)
     source = next(each for each in model.graph.input if each.name == PIXELS)
     graph = helper.make_graph(
         copy.deepcopy(nodes),

@@ -10,6 +10,8 @@ from greengrocer.imaging.formats import Format, Header
 
 FIXED = 2_000_000  # bytes that a decoder takes for any image
 WEBP_SECONDS = 25e-9, 40e-9  # for a pixel and for a byte of the file, at most (measured)
+JPEG_SECONDS = 6e-9, 12e-9  # likewise, of a JPEG
+JPEG_SCAN_SECONDS = 1e-9  # for a pixel in each scan, where there are several
 HEIF_SECONDS = 55e-9, 80e-9  # likewise, of a HEIC or AVIF
 DEEP_HEIF_SECONDS = 95e-9, 80e-9  # likewise, of more than 8 bits a sample
 HEIF_BYTES = 18  # that a pixel of a HEIC or AVIF takes besides the result (measured)
@@ -19,7 +21,7 @@ _RGB = 4  # bytes of a pixel, the fourth of which is unused
 _LANCZOS = 48  # bytes of weights that each row and each column takes where it is squeezed, at most
 
 
-def decode_bytes(data: bytes, header: Header) -> int:
+def decode_bytes(data: bytes | memoryview, header: Header) -> int:
     """Bytes that decoding any format but JPEG holds at its peak besides ``data``.
 
     Raises UnreadableImage.
@@ -81,6 +83,13 @@ def rgb_bytes(size: tuple[int, int]) -> int:
 def _image(size: tuple[int, int], pixel: int) -> int:
     row = -(-size[0] * pixel // 4) * 4
     return size[1] * (row + _ROW)
+
+
+def jpeg_seconds(pixels: int, length: int, scans: int) -> float:
+    """The most processor time that decoding a JPEG of ``length`` bytes takes, at any scale."""
+    pixel, byte = JPEG_SECONDS
+    visited = scans * pixels if scans > 1 else 0
+    return pixel * pixels + byte * length + JPEG_SCAN_SECONDS * visited
 
 
 def webp_seconds(pixels: int, length: int) -> float:

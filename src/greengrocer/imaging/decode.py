@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import IO, ParamSpec, TypeAlias, TypeVar, cast
 
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+import numpy as np
+from PIL import Image, ImageFile, PngImagePlugin, WebPImagePlugin
 
 from greengrocer.errors import ImageTooSlow, Refusal, TooManyPixels, UnreadableImage
 from greengrocer.imaging import cost, jpeg, png, webp
@@ -22,22 +23,24 @@ from greengrocer.imaging.formats import Format, Header, read_header, read_struct
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.imaging.heif import HeifImage, decode_heif
 from greengrocer.imaging.jpeg import Jpeg
+from greengrocer.imaging.jpeg_decoder import decode_jpeg
 from greengrocer.imaging.stripped import PartsReader, Stripped
 
-# An image as it was sent: a file's bytes, or upright RGB, uint8 [height, width, 3]. It is not
-# called Image, which is Pillow's decoded one.
-Picture = bytes | Pixels
+# An image as it was sent: a file's bytes, or a view of them, or upright RGB, uint8 [height, width,
+# 3]. It is not called Image, which is Pillow's decoded one.
+Picture = bytes | memoryview | Pixels
 
 Size: TypeAlias = tuple[int, int]
 Parts: TypeAlias = list[bytes | memoryview]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# A JPEG that takes longer, by its bound, is decoded in pieces, so that the clock can stop it.
+AT_ONCE_SECONDS = 0.5
 PNG_BLOCK = 1 << 14  # bytes of a PNG that are decompressed between two checks of the clock
 
 # Image.open would check images against Pillow's own limit, and warn; DecodeLimits replaces it.
 _OPEN: dict[Format, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
-    Format.JPEG: JpegImagePlugin.JpegImageFile,
     Format.PNG: PngImagePlugin.PngImageFile,
     Format.WEBP: WebPImagePlugin.WebPImageFile,
 }
@@ -63,11 +66,11 @@ class DecodeLimits:
 
 def count_pixels(image: Picture, limits: DecodeLimits) -> int:
     """The number of pixels, from the header; raises an ImageRefused, TooManyPixels among them."""
-    if isinstance(image, bytes):
-        header = read_header(image)
-        return check_pixels(header.width, header.height, limits)
-    height, width = image.shape[:2]
-    return check_pixels(width, height, limits)
+    if isinstance(image, np.ndarray):
+        height, width = image.shape[:2]
+        return check_pixels(width, height, limits)
+    header = read_header(image)
+    return check_pixels(header.width, header.height, limits)
 
 
 def check_pixels(width: int, height: int, limits: DecodeLimits) -> int:
@@ -132,7 +135,8 @@ class DecodePlan:
     def decode(self, check: Callable[[], None] = lambda: None) -> Image.Image:
         """The upright image, in mode RGB; pixels are wrapped as they are.
 
-        ``check`` is called about every 64 KiB read and may raise a Refusal to stop. Raises an
+        ``check`` may raise a Refusal to stop. It is called about every 64 KiB of a PNG, and of a
+        JPEG that may take over half a second; else before and after decoding. Raises an
         ImageRefused, whatever ``check`` raises, or MemoryError. The error holds no frame of the
         decoder.
         """
@@ -162,7 +166,7 @@ def plan_decode(
     TooManyPixels for too many pixels or too much memory.
     """
     limits = limits or DecodeLimits()
-    if not isinstance(image, bytes):
+    if isinstance(image, np.ndarray):
         height, width = image.shape[:2]
         check_pixels(width, height, limits)
         needed = cost.fit_bytes((width, height), target or (1, 1))
@@ -195,7 +199,7 @@ def decode(
 
 
 def _decode(plan: DecodePlan, header: Header, clock: "_Clock") -> Image.Image:
-    data = cast("bytes", plan.image)
+    data = cast("bytes | memoryview", plan.image)
     if plan.heif is not None:
         return _decode_heif(plan, plan.heif, header, clock)
     if plan.jpeg is not None:
@@ -220,7 +224,7 @@ def _open(header: Header, parts: Parts, clock: "_Clock") -> ImageFile.ImageFile:
 
 
 def _decode_png(
-    header: Header, stripped: Stripped, data: bytes, clock: "_Clock"
+    header: Header, stripped: Stripped, data: bytes | memoryview, clock: "_Clock"
 ) -> ImageFile.ImageFile:
     image = _open(header, stripped.parts, clock)
     image.decodermaxblock = PNG_BLOCK
@@ -233,7 +237,7 @@ def _decode_heif(plan: DecodePlan, heif: HeifImage, header: Header, clock: "_Clo
     """The clock cannot stop its decoder either."""
     seconds = cost.heif_seconds(heif.coded_pixels, heif.coded_bytes, deep=heif.is_deep)
     _check_seconds(seconds, header, plan.limits)
-    image = decode_heif(cast("bytes", plan.image), heif, clock)
+    image = decode_heif(cast("bytes | memoryview", plan.image), heif, clock)
     return upright_rgb(image, UPRIGHT, clock)
 
 
@@ -258,23 +262,27 @@ def _decode_webp(
     return image
 
 
-def _decode_jpeg(
-    plan: DecodePlan, structure: Jpeg, header: Header, clock: "_Clock"
-) -> ImageFile.ImageFile:
+def _decode_jpeg(plan: DecodePlan, structure: Jpeg, header: Header, clock: "_Clock") -> Image.Image:
     parts, orientation = structure.stripped
-    scans = jpeg.count_scans(parts[-1])
+    scans = 1 if structure.in_one_scan else jpeg.count_scans(parts[-1])
     if scans * header.pixels > plan.limits.scanned_pixels:
         raise UnreadableImage(f"the JPEG has {scans} scans: too many for its size")
-    if structure.may_lack_end:
-        parts = _with_end(header, parts, clock)
-    image = _open(header, parts, clock)
+    size = header.width, header.height
+    seconds = cost.jpeg_seconds(header.pixels, len(parts[-1]), scans)
+    at_once = seconds <= min(AT_ONCE_SECONDS, plan.limits.seconds)
+
+    def decoded(parts: Parts, scale: int) -> Image.Image:
+        return decode_jpeg(parts, structure.components, size, scale, clock, at_once=at_once)
+
+    scale = 1
     if plan.target is not None:
-        image.draft(None, plan.target[::-1] if orientation >= 5 else plan.target)
-    image.load()
-    return image
+        scale = jpeg.scale(size, plan.target[::-1] if orientation >= 5 else plan.target)
+    if structure.may_lack_end:
+        parts = _with_end(parts, lambda parts: _checksum(decoded(parts, 1), clock))
+    return decoded(parts, scale)
 
 
-def _with_end(header: Header, parts: Parts, clock: "_Clock") -> Parts:
+def _with_end(parts: Parts, checksum: Callable[[Parts], int]) -> Parts:
     """The JPEG with an end marker; raises UnreadableImage if pixels are missing.
 
     The decoder fills in missing pixels without an error. But it takes the bytes that follow a
@@ -286,15 +294,13 @@ def _with_end(header: Header, parts: Parts, clock: "_Clock") -> Parts:
     if not jpeg.has_all_scans(b"".join(parts)):
         raise UnreadableImage("the JPEG is truncated: it has no end marker, and scans are missing")
     first, *others = jpeg.continuations(scans)
-    whole = _checksum(header, [*parts, first, jpeg.END], clock)
-    if any(_checksum(header, [*parts, other, jpeg.END], clock) != whole for other in others):
+    whole = checksum([*parts, first, jpeg.END])
+    if any(checksum([*parts, other, jpeg.END]) != whole for other in others):
         raise UnreadableImage("the JPEG is truncated: it has no end marker, and pixels are missing")
     return [*parts, jpeg.END]
 
 
-def _checksum(header: Header, parts: Parts, clock: "_Clock") -> int:
-    image = _open(header, parts, clock)
-    image.load()
+def _checksum(image: Image.Image, clock: "_Clock") -> int:
     total = 0
     for band in bands(*image.size):
         clock()

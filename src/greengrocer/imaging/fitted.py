@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from greengrocer.imaging.decode import DecodeLimits, DecodePlan, Picture, plan_decode
 from greengrocer.imaging.geometry import LONGEST, MOST_SCALED, Geometry, Pixels, fit
 
@@ -19,7 +21,7 @@ def plan_fitted(
     # A crop may be cut from an image that is scaled whole, and is up to LONGEST times as long.
     header = plan.header
     longest = 0 if header is None else max(header.width, header.height)
-    if not isinstance(image, bytes):
+    if isinstance(image, np.ndarray):
         longest = max(image.shape)
     more = RGB * (MOST_SCALED + LONGEST * geometry.shorter_side * longest)
     return replace(plan, memory_bytes=min(plan.limits.bytes, plan.memory_bytes + more))

@@ -14,6 +14,7 @@ from greengrocer.errors import (
 from greengrocer.imaging import heif, jpeg, png, webp
 from greengrocer.imaging.heif import HeifImage
 
+FIRST = 16  # bytes that tell the format
 MAX_WEBP_SIDE = 16383  # pixels, by the format; the canvas of an animation may claim more
 
 # offset, magic number, name: formats that are recognised but not supported
@@ -72,7 +73,7 @@ class Header(NamedTuple):
         return self.width * self.height
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes | memoryview) -> Header:
     """The format and size of the image in ``data``; nothing is decoded.
 
     The work is bounded, so the event loop may call it: microseconds for a PNG or WebP and for any
@@ -84,11 +85,11 @@ def read_header(data: bytes) -> Header:
     return read_structure(data)[0]
 
 
-def read_structure(data: bytes) -> tuple[Header, HeifImage | None]:
+def read_structure(data: bytes | memoryview) -> tuple[Header, HeifImage | None]:
     """The header of ``read_header`` and, of a HEIC or AVIF, the structure that it was read from."""
     if not data:
         raise EmptyImage("the image is empty: 0 bytes")
-    kind = _sniff(data)
+    kind = _sniff(bytes(data[:FIRST]))
     image = None
     if kind is None:
         image = heif.read_heif(data, accepted())
@@ -125,7 +126,7 @@ def suffixes() -> frozenset[str]:
 
 
 def is_supported(first: bytes) -> bool:
-    """Whether a file that begins with ``first``, 16 bytes or more, is in a format supported here.
+    """Whether a file that begins with ``first`` (FIRST bytes or more) is in a supported format.
 
     The rest of the file may still be damaged.
     """
@@ -144,18 +145,18 @@ def foreign_format(first: bytes) -> str | None:
     return next(names, None)
 
 
-def _sniff(data: bytes) -> Format | None:
+def _sniff(first: bytes) -> Format | None:
     """The format, from the first bytes; None for an ISO base media file (HEIC, AVIF, MP4)."""
-    if data[4:8] == b"ftyp":
+    if first[4:8] == b"ftyp":
         return None
-    if data.startswith(b"\xff\xd8\xff"):
+    if first.startswith(b"\xff\xd8\xff"):
         return Format.JPEG
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+    if first.startswith(b"\x89PNG\r\n\x1a\n"):
         return Format.PNG
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    if first[:4] == b"RIFF" and first[8:12] == b"WEBP":
         return Format.WEBP
     for offset, magic, name in _FOREIGN:
-        if data.startswith(magic, offset):
+        if first.startswith(magic, offset):
             raise UnsupportedFormat(
                 f"the file is {name}, which is not supported: send {accepted()}"
             )

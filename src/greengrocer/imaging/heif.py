@@ -77,7 +77,7 @@ def check_installation() -> None:
         _load()
 
 
-def read_heif(data: bytes, others: str = "JPEG, PNG or WebP") -> HeifImage:
+def read_heif(data: bytes | memoryview, others: str = "JPEG, PNG or WebP") -> HeifImage:
     """The image in ``data``, a file that begins with ``ftyp``; nothing is decoded.
 
     ``others`` names the formats that may be sent instead. Raises UnsupportedFormat (a video, an
@@ -192,7 +192,9 @@ def _check_area(meta: Meta, items: tuple[int, ...], pixels: int) -> None:
         raise Damaged("uses its bytes too often")
 
 
-def decode_heif(data: bytes, image: HeifImage, check: Callable[[], None]) -> Image.Image:
+def decode_heif(
+    data: bytes | memoryview, image: HeifImage, check: Callable[[], None]
+) -> Image.Image:
     """The upright image, in mode L, LA, RGB, RGBA or RGBa.
 
     ``image`` is what ``read_heif`` found in ``data``. ``check`` may raise a Refusal to stop. It is
@@ -243,7 +245,7 @@ def _check_stream(image: HeifImage, item: int) -> None:
     check_hevc(stream, found[0])
 
 
-def _alone(data: bytes, image: HeifImage) -> bytes:
+def _alone(data: bytes | memoryview, image: HeifImage) -> bytes:
     """A copy of ``data`` with only the image: all else has a type that readers skip."""
     alone = bytearray(data)
     for number, item in image.meta.items.items():

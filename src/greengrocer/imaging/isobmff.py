@@ -70,7 +70,7 @@ class Property(NamedTuple):
 class Meta:
     """The items of a file, by id: their types, locations, sources and properties."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
         self.data_size = len(data)
         self._steps = 0
@@ -130,7 +130,7 @@ class Meta:
         if box.kind in LONGEST:
             if box.end - box.start > LONGEST[box.kind]:
                 raise Damaged(f"has a property {box.kind.decode('latin-1')!r} that is too long")
-            content = self._data[box.start : box.end]
+            content = bytes(self._data[box.start : box.end])
         self._properties[index] = Property(box.kind, content)
         return self._properties[index]
 
@@ -183,7 +183,7 @@ class Meta:
             if at + 8 > end:
                 return
             size, kind_at, start = self._number(at, 4), at + 4, at + 8
-            kind = self._data[kind_at:start]
+            kind = bytes(self._data[kind_at:start])
             if size == 1:
                 size, start = self._number(start, 8), start + 8
             elif size == 0:
@@ -290,7 +290,7 @@ class Reference(NamedTuple):
     to: tuple[int, ...]
 
 
-def name_of(data: bytes) -> str | None:
+def name_of(data: bytes | memoryview) -> str | None:
     """HEIC, AVIF or HEIF by the brands of a file that begins with ``ftyp``; None: a film.
 
     The first brand counts most, where it says how images are coded; the others come after it.
@@ -299,7 +299,8 @@ def name_of(data: bytes) -> str | None:
     if size == 1:
         size, start = int.from_bytes(data[8:16], "big"), 16
     end = min(len(data), size or len(data), start + 4 * MAX_BRANDS)
-    brands = [data[start : start + 4], *(data[at : at + 4] for at in range(start + 8, end - 3, 4))]
+    places = (start, *range(start + 8, end - 3, 4))
+    brands = [bytes(data[at : at + 4]) for at in places]
     for brand in brands:
         if brand in HEIC_BRANDS:
             return "HEIC"

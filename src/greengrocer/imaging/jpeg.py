@@ -25,6 +25,7 @@ SCALES = (8, 4, 2, 1)  # to which a JPEG can be decoded: a fraction of its sides
 _LENGTH = 2  # bytes of a segment's length, which counts itself
 _SCAN_MARKER, _END_MARKER = 0xDA, 0xD9  # the second bytes of these markers
 _STANDALONE = frozenset(range(0xD0, 0xD9)) | {0x00, 0x01}  # 0x00: the 0xFF before it is stray
+_FILL = re.compile(rb"\xff")
 _MARKER = re.compile(rb"\xff{1,%d}+([^\xff])" % MAX_FILL, re.DOTALL)
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2
@@ -50,7 +51,7 @@ class Segment(NamedTuple):
     end: int  # after its content; equal to start for a marker without content
 
 
-def segments(data: bytes, position: int = 2) -> Iterator[Segment]:
+def segments(data: bytes | memoryview, position: int = 2) -> Iterator[Segment]:
     """The segments from ``position`` on, at most MAX_SEGMENTS, without the data of scans.
 
     Raises struct.error where the file ends within a length, and UnreadableImage for an invalid
@@ -58,9 +59,9 @@ def segments(data: bytes, position: int = 2) -> Iterator[Segment]:
     """
     for _ in range(MAX_SEGMENTS):
         # libjpeg skips stray bytes between segments too
-        start = data.find(b"\xff", position)
-        found = _MARKER.match(data, start) if start >= 0 else None
-        if found is None:
+        start = _FILL.search(data, position)
+        found = start and _MARKER.match(data, start.start())
+        if not found:
             return
         marker, position = found[1][0], found.end()
         if marker in _STANDALONE:
@@ -75,7 +76,7 @@ def segments(data: bytes, position: int = 2) -> Iterator[Segment]:
         position = end
 
 
-def read_size(data: bytes) -> tuple[int, int]:
+def read_size(data: bytes | memoryview) -> tuple[int, int]:
     """Width and height in pixels, from the frame header.
 
     Raises UnreadableImage, and struct.error where the file ends before.
@@ -106,11 +107,17 @@ class Jpeg(NamedTuple):
     """The structure of a JPEG up to its first scan."""
 
     stripped: Stripped  # the last part is the first scan and all after it
+    components: int  # 1, 3 or 4, of 8 bits
     coefficient_bytes: int  # that the decoder holds: 0 where it sees each block only once
     may_lack_end: bool  # whether the last 64 KiB of the scans have no end marker
 
+    @property
+    def in_one_scan(self) -> bool:
+        """Whether the decoder stops after the first scan."""
+        return self.coefficient_bytes == 0
 
-def read_jpeg(data: bytes) -> Jpeg:
+
+def read_jpeg(data: bytes | memoryview) -> Jpeg:
     """The structure of a JPEG that ``read_header`` accepted; raises UnreadableImage."""
     view = memoryview(data)
     parts: list[bytes | memoryview] = [view[:2]]
@@ -129,16 +136,21 @@ def read_jpeg(data: bytes) -> Jpeg:
     if not frame or segment.marker != _SCAN_MARKER:
         raise UnreadableImage("the JPEG is truncated or damaged")
     components = _components(frame)
+    if frame[0] != 8 or len(components) == 2:
+        raise UnreadableImage(
+            f"the JPEG has {len(components)} components of {frame[0]} bits: send one that has "
+            "1, 3 or 4 of 8 bits"
+        )
     planes = data[segment.start + _LENGTH : segment.start + _LENGTH + 1]
     in_one_scan = planes == bytes([len(components)]) and frame_marker != _PROGRESSIVE
     held = 0 if in_one_scan else _coefficient_bytes(frame, components)
     scans = segment.start - 2
     parts.append(view[scans:])
-    lacks_end = data.rfind(END, max(scans, len(data) - _TRAILER)) < 0
-    return Jpeg(Stripped(parts, orientation or UPRIGHT), held, lacks_end)
+    lacks_end = bytes(data[max(scans, len(data) - _TRAILER) :]).rfind(END) < 0
+    return Jpeg(Stripped(parts, orientation or UPRIGHT), len(components), held, lacks_end)
 
 
-def _header_segments(data: bytes) -> Iterator[Segment]:
+def _header_segments(data: bytes | memoryview) -> Iterator[Segment]:
     """The segments up to the first scan, or to the end marker, included."""
     try:
         for segment in segments(data):

@@ -39,17 +39,17 @@ class _Chunk(NamedTuple):
     def length(self) -> int:
         return self.end - self.start - 12
 
-    def content(self, data: bytes) -> memoryview:
+    def content(self, data: bytes | memoryview) -> memoryview:
         return memoryview(data)[self.start + 8 : self.end - 4]
 
-    def has_valid_checksum(self, data: bytes) -> bool:
+    def has_valid_checksum(self, data: bytes | memoryview) -> bool:
         checksum = int.from_bytes(data[self.end - 4 : self.end], "big")
         return self.end <= len(data) and checksum == zlib.crc32(
             memoryview(data)[self.start + 4 : self.end - 4]
         )
 
 
-def read_size(data: bytes) -> tuple[int, int]:
+def read_size(data: bytes | memoryview) -> tuple[int, int]:
     """Width and height in pixels.
 
     Raises UnreadableImage, and struct.error where the file ends before.
@@ -60,7 +60,7 @@ def read_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def read_layout(data: bytes) -> Layout:
+def read_layout(data: bytes | memoryview) -> Layout:
     """The layout of a PNG that ``read_header`` accepted; raises UnreadableImage."""
     depth, colour = data[24:25], data[25:26]
     if not colour or colour[0] not in _CHANNELS or depth[0] not in (1, 2, 4, 8, 16):
@@ -68,7 +68,7 @@ def read_layout(data: bytes) -> Layout:
     return Layout(depth[0], colour[0], _CHANNELS[colour[0]])
 
 
-def strip(data: bytes) -> Stripped:
+def strip(data: bytes | memoryview) -> Stripped:
     """The parts that the decoder needs of a PNG that ``read_header`` accepted.
 
     The first palette, transparency and EXIF chunk count. One that is too long is left out. So is
@@ -92,13 +92,13 @@ def strip(data: bytes) -> Stripped:
     return Stripped([view[:_START], *colours, pixels, b"" if cut else _END], orientation)
 
 
-def _describes_colours(chunk: _Chunk, data: bytes) -> bool:
+def _describes_colours(chunk: _Chunk, data: bytes | memoryview) -> bool:
     if chunk.length > _MAX_BYTES.get(chunk.kind, -1):
         return False
     return data[25] == PALETTE if chunk.kind == b"PLTE" else chunk.has_valid_checksum(data)
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def _chunks(data: bytes | memoryview) -> Iterator[_Chunk]:
     """The first chunk of each kind that is needed, after the header and up to the end.
 
     Adjacent IDAT chunks are yielded as one; IDAT chunks after another chunk are ignored. The last
@@ -108,7 +108,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
     wanted = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT"}
     pixels: int | None = None  # where they began
     for _ in range(MAX_CHUNKS):
-        kind = data[start + 4 : start + 8]
+        kind = bytes(data[start + 4 : start + 8])
         if pixels is not None and kind != b"IDAT":
             yield _Chunk(b"IDAT", pixels, start)
             pixels = None

@@ -22,7 +22,7 @@ class _Chunk(NamedTuple):
     end: int  # after its padding
 
 
-def read_size(data: bytes) -> tuple[int, int]:
+def read_size(data: bytes | memoryview) -> tuple[int, int]:
     """Width and height of the canvas in pixels.
 
     Raises UnreadableImage, and struct.error where the file ends before.
@@ -40,7 +40,7 @@ def read_size(data: bytes) -> tuple[int, int]:
     raise UnreadableImage("the WebP does not begin with a VP8, VP8L or VP8X chunk")
 
 
-def strip(data: bytes) -> Stripped:
+def strip(data: bytes | memoryview) -> Stripped:
     """The parts that the decoder needs of a WebP that ``read_header`` accepted.
 
     Raises UnreadableImage if the file is shorter than its header says, or has no image.

@@ -8,6 +8,7 @@ import numpy as np
 from greengrocer.calibration.temperature import calibrated, fit_temperature, mean_nll
 from greengrocer.calibration.thresholds import Thresholds, figures, fit_thresholds
 from greengrocer.engines.engine import Floats
+from greengrocer.figures import known_score as formula
 from greengrocer.figures.clusters import cluster_directions, of_length_one
 from greengrocer.figures.score import ClassIds
 from greengrocer.importing.answers import Raw
@@ -64,4 +65,4 @@ def known_score(raw: Raw, prototypes: Prototypes | None) -> Floats:
         return np.ones(len(raw.logits), np.float32)
     directions = of_length_one(raw.features - prototypes.centre)
     nearest = (directions @ prototypes.directions.T).max(axis=1).clip(0, 1)
-    return np.asarray(nearest * np.sqrt(raw.softmax().max(axis=1)), np.float32)
+    return formula.known_score(nearest, raw.softmax().max(axis=1))

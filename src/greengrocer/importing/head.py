@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from greengrocer.engines.engine import Floats
+from greengrocer.figures.known_score import PROBABILITY_POWER
 from greengrocer.importing.ending import Ending
 from greengrocer.importing.fold import CUT, Body
 from greengrocer.importing.graph import Growing, floats
@@ -149,10 +150,7 @@ def _features(growing: Growing, ending: Ending, shape: tuple[int, ...]) -> str:
 
 
 def _add_known_score(growing: Growing, head: Head, logits: str, features: str) -> None:
-    """``known_score``: the cosine to the nearest prototype times the root of the best probability.
-
-    As docs/decisions/006-known-score.md has it; the probability is that before calibration.
-    """
+    """``known_score`` as ``figures.known_score`` has it, of the features and the logits."""
     prototypes = head.prototypes
     assert prototypes is not None
     centre = growing.constant("prototype_centre", prototypes.centre)
@@ -172,5 +170,6 @@ def _add_known_score(growing: Growing, head: Head, logits: str, features: str) -
     raw = growing.add("Mul", [logits, temperature], "logits_uncalibrated")
     softmax = growing.add("Softmax", [raw], "probabilities_uncalibrated", axis=1)
     decided = growing.reduce("ReduceMax", softmax, "decided", [1])
-    root = growing.add("Sqrt", [decided], "decided_root")
+    power = growing.constant("decided_power", np.float32(PROBABILITY_POWER))
+    root = growing.add("Pow", [decided, power], "decided_root")
     _named(growing, "Mul", [nearest, root], "known_score")

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from greengrocer.figures.known_score import PROBABILITY_POWER
+from greengrocer.imaging.views import Views
 from greengrocer.networks.backbone import make_backbone
+from greengrocer.networks.views import lay
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -30,16 +33,19 @@ class Recogniser(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, 3, H, W] float, normalised as the backbone asks, to logits [N, classes]."""
-        features = self.backbone(x).mean(dim=(2, 3))
-        logits: torch.Tensor = self.head(self.dropout(features))
+        return self.classify(self.backbone(x))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """A feature map [N, channels, h, w] to logits [N, classes]."""
+        logits: torch.Tensor = self.head(self.dropout(features.mean(dim=(2, 3))))
         return logits
 
 
 class Prototypes(NamedTuple):
     """Prototypes of each class's features: an image far from all of them is out of distribution.
 
-    ``centre`` float32 [channels], the mean of the training images' features; ``directions`` float32
-    [M, channels], of length 1: a few directions from the centre in which each class lies.
+    ``directions`` float32 [M, channels], of length 1: a few directions in which each class lies, as
+    seen from ``centre`` float32 [channels].
     """
 
     centre: torch.Tensor
@@ -59,12 +65,13 @@ class AnswerHead(nn.Module):
     """The arithmetic after the backbone, all in float: features to calibrated answers.
 
     ``evidence`` is each position's share of the logit. Pooling is a mean and the head is linear,
-    so the mean of the evidence over positions *is* the calibrated logit, bias included.
+    so the mean of the evidence over positions *is* the calibrated logit, bias included. Of several
+    ``views``, each one's evidence is laid where it looks.
 
-    ``known_score`` is the cosine to the nearest prototype times the root of the largest probability
-    before calibration: an image is known if it looks like one that trained and is plainly one of
-    the classes. Leaving classes out chose it (``docs/decisions/006-known-score.md``). Calibration
-    does not enter, so a threshold may be set before the temperature is.
+    ``known_score`` is the cosine to the nearest prototype times the fourth root of the largest
+    probability before calibration: an image is known if it looks like one that trained and is
+    plainly one of the classes (``docs/decisions/025-known-score.md``). Calibration does not enter,
+    so a threshold may be set before the temperature is.
     """
 
     centre: torch.Tensor
@@ -76,9 +83,11 @@ class AnswerHead(nn.Module):
         prototypes: Prototypes,
         temperature: float,
         coarse_of: Sequence[int] | None,
+        views: Views | None = None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.views = views
         self.weight = nn.Parameter(head.weight.detach().float().T / temperature)
         self.bias = nn.Parameter(head.bias.detach().float() / temperature)
         self.register_buffer("centre", prototypes.centre)
@@ -89,9 +98,14 @@ class AnswerHead(nn.Module):
             membership[torch.arange(len(coarse_of)), torch.tensor(coarse_of)] = 1.0
         self.register_buffer("membership", membership)
 
-    def forward(self, features: torch.Tensor) -> Outputs:
-        """[N, channels, h, w] float32 to the outputs."""
-        evidence = features.permute(0, 2, 3, 1) @ self.weight + self.bias
+    def forward(self, features: torch.Tensor, in_doubt: torch.Tensor | None = None) -> Outputs:
+        """[N, channels, h, w] float32, or [N, channels, V * h, w], to the outputs.
+
+        In a cascade ``in_doubt`` bool [N] says for which images the others than the first view
+        were looked at.
+        """
+        unbiased = features.permute(0, 2, 3, 1) @ self.weight
+        evidence = lay(unbiased, self.views, in_doubt) + self.bias
         logits = evidence.mean(dim=(1, 2))
         probabilities = logits.softmax(dim=1)
         direction = F.normalize(features.mean(dim=(2, 3)) - self.centre, dim=1)
@@ -100,4 +114,4 @@ class AnswerHead(nn.Module):
         coarse = None
         if isinstance(self.membership, torch.Tensor):
             coarse = probabilities @ self.membership
-        return Outputs(probabilities, nearest * decided.sqrt(), evidence, coarse)
+        return Outputs(probabilities, nearest * decided**PROBABILITY_POWER, evidence, coarse)

@@ -13,6 +13,7 @@ from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.features.statistics import Doubles, Moments, Statistics
 from greengrocer.figures.clusters import of_length_one
 from greengrocer.figures.intervals import wilson
+from greengrocer.figures.known_score import known_score
 from greengrocer.figures.score import ClassIds, Floats
 from greengrocer.quick.discriminant import Discriminant, discriminant
 from greengrocer.quick.shots import place_folds, with_bursts
@@ -59,7 +60,7 @@ def calibrate(
     raw, truth = logits[judged].astype(np.float32), statistics.labels[judged]
     temperature = fit_temperature(raw, truth)
     probabilities = calibrated(raw, temperature)
-    score = (cosines[judged] * np.sqrt(probabilities.max(axis=1))).astype(np.float32)
+    score = known_score(cosines[judged].astype(np.float32), probabilities.max(axis=1))
     thresholds = fit_thresholds(probabilities, score, truth, coarse_of, how)
     right = probabilities.argmax(axis=1) == truth
     low, high = wilson(int(right.sum()), len(truth))

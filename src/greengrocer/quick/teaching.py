@@ -264,6 +264,7 @@ def _write(
         raise UsageError(f"{bundle.directory} would have one class: a model needs at least two")
     taxonomy = _taxonomy(manifest, statistics.classes)
     head, calibration = _computed(opened, statistics, taxonomy)
+    head = head._replace(places=opened.head.places)
     content = Content(
         name=manifest.name,
         taxonomy=taxonomy,

@@ -229,7 +229,8 @@ def _check_contradictions(images: Sequence[LabelledImage]) -> None:
         before = seen.setdefault(image.digest, image)
         if before.label != image.label:
             raise DatasetUnusable(
-                f"{before.path} and {image.path} are the same image in two classes: delete one"
+                f"{before.path} and {image.path} are the same image in two classes: delete "
+                "the wrong one"
             )
 
 

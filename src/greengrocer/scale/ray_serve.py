@@ -71,7 +71,7 @@ class Replica:
         try:
             bundle = wanted_bundle(user_config)
             if bundle != self._bundle:
-                await self.assembled.reloader.reload(bundle)
+                await self.assembled.manager.reload(bundle)
                 self._bundle = bundle
         except UsageError as refused:
             log.warning("bundle kept", bundle=self._bundle, reason=str(refused))
@@ -85,10 +85,11 @@ class Replica:
         """Release the engine; Serve has waited for the running requests."""
         if self.assembled is not None:
             self.assembled.service.readiness.state = State.STOPPING
-            self.assembled.service.classifier.close()
+            self.assembled.service.close()
 
     def _start(self) -> Assembled:
-        settings = self.settings.model_copy(update={"bundle": self._bundle})
+        bundles = (self._bundle, *self.settings.bundles[1:])
+        settings = self.settings.model_copy(update={"bundles": bundles})
         if settings.metrics_port is None:
             assembled = assemble(settings)
         else:

@@ -19,7 +19,8 @@ QUICKEST = 0.001  # seconds that an image takes of a thread, at least
 PATIENCE = 10.0  # seconds: a replica that is only busy must not be replaced
 # Settings of our own server, which does not run under Serve, and what replaces each.
 ELSEWHERE = {
-    "bundle": "it is set below deployments, as user_config",
+    "bundles": "the default is set below deployments, as user_config",
+    "watch": "serve deploy changes the bundle",
     "host": "it is set below http_options",
     "port": "it is set below http_options",
     "keep_alive_timeout_seconds": "it is set below http_options, as keep_alive_timeout_s",
@@ -69,7 +70,7 @@ def read_arguments(arguments: Mapping[str, object]) -> tuple[Replicas, Settings]
         name = ".".join(map(str, first["loc"])) or "args"
         raise UsageError(f"{name}: {first['msg'].lower()}, got {first['input']!r}") from error
     settings = read_settings(ours)
-    for name in ELSEWHERE.keys() & settings.model_fields_set - {"bundle"}:
+    for name in ELSEWHERE.keys() & settings.model_fields_set - {"bundles"}:
         raise UsageError(f"{PREFIX}{name.upper()} is set: {ELSEWHERE[name]}")
     return replicas, settings
 
@@ -99,7 +100,7 @@ def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
         },
         "graceful_shutdown_timeout_s": settings.drain_timeout_seconds,
         "health_check_timeout_s": max(PATIENCE, settings.request_timeout_seconds),
-        "user_config": {"bundle": settings.bundle},
+        "user_config": {"bundle": settings.bundles[0]},
     }
 
 

@@ -1,17 +1,19 @@
 """Admission control: limits on the bytes in memory and on the expected waiting time.
 
-All of it runs on the event loop, so it needs no locks.
+All models share both, and each is counted at its own pace. All of it runs on the event loop, so it
+needs no locks.
 """
 
-import asyncio
 import math
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, Overloaded, Refusal
+from greengrocer.model_names import name_of
+from greengrocer.serving.budget import Budget, PartialBudget
+from greengrocer.serving.wait_queue import WaitQueue
 
 SMOOTHING = 0.05  # weight of the newest service time in the running mean
 
@@ -22,180 +24,185 @@ class AdmissionLimits:
 
     upload_bytes: int
     wait_seconds: float  # longest expected wait for a thread
+    shares: Mapping[str, float] = field(default_factory=dict)  # of both, 0 to 1, by a model's name
 
 
-class WaitQueue:
-    """A first-come, first-served queue for a limited quantity.
+class ModelTraffic:
+    """The images of one model: how long each takes, how many are in flight, and who waits."""
 
-    ``take`` takes an amount of it, or returns False if too little is free; ``give`` returns an
-    amount. Call ``advance`` whenever more may be free: it admits the first in the queue.
-    """
-
-    def __init__(self, take: Callable[[int], bool], give: Callable[[int], None]) -> None:
-        self._take = take
-        self._give = give
-        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def take(self, amount: int) -> bool:
-        """Take ``amount`` now, or return False if too little is free or others wait."""
-        return not self._waiting and self._take(amount)
-
-    async def wait(self, amount: int, context: Context) -> None:
-        """Take ``amount`` in turn; raises DeadlineExceeded or ClientDisconnected."""
-        if self.take(amount):
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (turn, amount)
-        self._waiting.append(place)
-        context.on_cancel = turn.cancel
-        try:
-            async with asyncio.timeout(max(0.0, context.remaining())):
-                context.check()
-                await turn
-        except BaseException as error:
-            self._leave(place)
-            context.check()
-            if isinstance(error, TimeoutError):
-                raise DeadlineExceeded(
-                    "the deadline passed in the queue: retry, or allow more time"
-                ) from None
-            raise
-        finally:
-            context.on_cancel = None
-
-    def advance(self) -> None:
-        """Admit the first in the queue, as long as there is room."""
-        while self._waiting:
-            turn, amount = self._waiting[0]
-            if not turn.done():
-                if not self._take(amount):
-                    return
-                turn.set_result(None)
-            self._waiting.popleft()
-
-    def _leave(self, place: tuple[asyncio.Future[None], int]) -> None:
-        turn, amount = place
-        if turn.done() and not turn.cancelled():  # it was admitted already
-            self._give(amount)
-        elif place in self._waiting:
-            self._waiting.remove(place)
-        self.advance()
-
-
-class Budget:
-    """A quantity with a capacity, such as bytes, and a queue of those who wait for some of it."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.used = 0
-        self._queue = WaitQueue(self._take, self._give)
-
-    def take(self, amount: int) -> bool:
-        """Take ``amount`` and return True, or return False if too little is free or others wait."""
-        return self._queue.take(amount)
-
-    def take_first(self, amount: int) -> bool:
-        """Take ``amount`` ahead of those who wait, or return False if too little is free."""
-        return self._take(amount)
-
-    async def wait(self, amount: int, context: Context) -> None:
-        """Take ``amount`` in turn; raises DeadlineExceeded or ClientDisconnected."""
-        await self._queue.wait(amount, context)
-
-    def give(self, amount: int) -> None:
-        """Give ``amount`` back."""
-        self._give(amount)
-        self._queue.advance()
-
-    def _take(self, amount: int) -> bool:
-        if self.used + amount > self.capacity:
-            return False
-        self.used += amount
-        return True
-
-    def _give(self, amount: int) -> None:
-        self.used -= amount
+    def __init__(self, key: str, seconds: float, queue: WaitQueue) -> None:
+        self.name = name_of(key)
+        self.seconds = seconds  # running mean of an image's time in a thread
+        self.queue = queue
+        self.images = 0
+        self.patient = 0  # images among them that waited in the queue
+        self.forgotten = False  # the model serves no more: these are its last images
 
 
 class Admission:
     """Admits an image, or refuses it with the seconds to wait before a retry.
 
-    Patient images, all but the first of a batch, wait in a queue until they are admitted. They
-    take at most half of the waiting time, so that a batch leaves room for other requests.
+    Patient images, all but the first of a batch, wait in a queue of their model's until they are
+    admitted. They take at most half of the waiting time, so that a batch leaves room for other
+    requests. A model with a share takes at most that part of the waiting time and of the bytes.
+
+    Models are told apart by their keys. One that is not known yet begins at the pace
+    ``service_seconds``.
     """
 
     def __init__(self, limits: AdmissionLimits, threads: int, service_seconds: float) -> None:
         self.limits = limits
         self.threads = threads
-        self.service_seconds = service_seconds  # running mean of an image's time in a thread
-        self.pictures = 0
-        self._patient = 0  # images among them that waited in the queue
+        self._first_seconds = service_seconds
+        self._traffic: dict[str, ModelTraffic] = {}
         self._bytes = Budget(limits.upload_bytes)
-        self._queue = WaitQueue(self._take_place, self._give_place)
+        self._parts = {
+            name: PartialBudget(self._bytes, max(1, int(share * limits.upload_bytes)))
+            for name, share in limits.shares.items()
+        }
+
+    @property
+    def pictures(self) -> int:
+        """The images in flight, of all models."""
+        return sum(traffic.images for traffic in self._traffic.values())
+
+    @property
+    def service_seconds(self) -> float:
+        """How long an image of the slowest model takes in a thread, as measured."""
+        paces = [traffic.seconds for traffic in self._traffic.values()]
+        return max(paces, default=self._first_seconds)
+
+    def expect(self, model: str, seconds: float) -> None:
+        """Begin to count a model that was just loaded, at the pace that was measured."""
+        traffic = self._of(model)
+        traffic.seconds, traffic.forgotten = seconds, False
+
+    def forget(self, model: str) -> None:
+        """Count a model no more, as soon as none of its images is in flight."""
+        if model in self._traffic:
+            self._traffic[model].forgotten = True
+            self._drop_forgotten()
+
+    def rename(self, model: str, new: str) -> None:
+        """Count a model under another key from now on, at the pace that was measured."""
+        if model in self._traffic:
+            self.expect(new, self._traffic[model].seconds)
+            self.forget(model)
 
     def expected_wait(self) -> float:
         """Seconds until a thread is free for an image that arrives now."""
-        return self._wait_behind(self.pictures)
+        return self._wait_behind(self._traffic.values())
 
     def retry_after(self) -> int:
         """Whole seconds until all images in flight are answered, as measured; at least 1."""
-        ahead = self.pictures + len(self._queue)
-        return max(1, math.ceil(ahead * self.service_seconds / self.threads))
+        work = sum(
+            each.seconds * (each.images + len(each.queue)) for each in self._traffic.values()
+        )
+        return max(1, math.ceil(work / self.threads))
 
-    def reserve_bytes(self) -> "ReservedBytes":
+    def reserve_bytes(self, model: str = "") -> "ReservedBytes":
         """Count an upload's bytes; they stay reserved until its answer is sent."""
-        return ReservedBytes(self, self._bytes)
+        return ReservedBytes(self, self._parts.get(name_of(model), self._bytes))
 
-    def admit(self) -> "AdmittedImage":
+    def admit(self, model: str = "") -> "AdmittedImage":
         """Admit an image; raises Overloaded where it would wait for too long."""
+        traffic = self._of(model)
         wait = self.expected_wait()
         if wait > self.limits.wait_seconds:
             raise Overloaded(
                 f"the queue is full: an image would wait {wait:.1f} seconds; retry later",
                 self.retry_after(),
             )
-        self.pictures += 1
-        return AdmittedImage(self, patient=False)
+        if self._is_over_its_share(traffic):
+            share = self.limits.shares[traffic.name]
+            raise Overloaded(
+                f"the model {traffic.name} has used up its share of the queue, "
+                f"{share:.0%}; retry later",
+                self.retry_after(),
+            )
+        traffic.images += 1
+        return AdmittedImage(self, traffic, patient=False)
 
-    async def admit_in_turn(self, context: Context) -> "AdmittedImage":
+    async def admit_in_turn(self, context: Context, model: str = "") -> "AdmittedImage":
         """Admit an image; where its context is patient, wait for it in the queue.
 
         Raises Overloaded, DeadlineExceeded or ClientDisconnected.
         """
         if not context.patient:
-            return self.admit()
-        await self._queue.wait(1, context)
-        return AdmittedImage(self, patient=True)
+            return self.admit(model)
+        traffic = self._of(model)
+        await traffic.queue.wait(1, context)
+        return AdmittedImage(self, traffic, patient=True)
 
-    def served(self, seconds: float) -> None:
-        """Update the mean service time with an image that took ``seconds`` in a thread."""
-        self.service_seconds += SMOOTHING * (seconds - self.service_seconds)
-        self._queue.advance()
+    def served(self, seconds: float, model: str = "") -> None:
+        """Update a model's mean time with an image that took ``seconds`` in a thread.
 
-    def left(self, patient: bool) -> None:
-        """Count an image as answered, and admit the next one in the queue."""
-        self.pictures -= 1
-        self._patient -= patient
-        self._queue.advance()
+        Call it while the image is admitted, or a model that was forgotten would be counted anew.
+        """
+        traffic = self._of(model)
+        traffic.seconds += SMOOTHING * (seconds - traffic.seconds)
+        self.advance()
 
-    def _wait_behind(self, pictures: int) -> float:
-        return max(0, pictures + 1 - self.threads) * self.service_seconds / self.threads
+    def advance(self) -> None:
+        """Admit those who wait, one of each model in turn, as long as there is room."""
+        waiting = [traffic.queue for traffic in self._traffic.values() if len(traffic.queue)]
+        while waiting:
+            waiting = [queue for queue in waiting if queue.admit_first()]
+        self._drop_forgotten()
 
-    def _take_place(self, count: int) -> bool:
-        """Admit a patient image if twice as many of them would still be within the limit."""
-        longest = max(self._wait_behind(self.pictures), self._wait_behind(2 * self._patient))
-        if longest > self.limits.wait_seconds:
+    def _drop_forgotten(self) -> None:
+        self._traffic = {
+            key: each
+            for key, each in self._traffic.items()
+            if each.images or len(each.queue) or not each.forgotten
+        }
+
+    def _of(self, model: str) -> ModelTraffic:
+        traffic = self._traffic.get(model)
+        if traffic is None:
+
+            def take(count: int) -> bool:
+                return self._take_places(new, count)
+
+            def give(count: int) -> None:
+                new.images -= count
+                new.patient -= count
+                self.advance()
+
+            new = ModelTraffic(model, self._first_seconds, WaitQueue(take, give))
+            traffic = self._traffic[model] = new
+        return traffic
+
+    def _wait_behind(self, traffics: Iterable[ModelTraffic]) -> float:
+        """Seconds until a thread is free behind all images of some models."""
+        images, work = 0, 0.0
+        for each in traffics:
+            images += each.images
+            work += each.images * each.seconds
+        return self._wait(images, work)
+
+    def _wait(self, images: int, work: float) -> float:
+        """Seconds until a thread is free behind so many images of ``work`` seconds together."""
+        ahead = images + 1 - self.threads
+        return ahead * (work / images) / self.threads if images and ahead > 0 else 0.0
+
+    def _is_over_its_share(self, traffic: ModelTraffic) -> bool:
+        share = self.limits.shares.get(traffic.name)
+        if share is None:
             return False
-        self.pictures += count
-        self._patient += count
-        return True
+        own = (each for each in self._traffic.values() if each.name == traffic.name)
+        return self._wait_behind(own) > share * self.limits.wait_seconds
 
-    def _give_place(self, count: int) -> None:
-        self.pictures -= count
-        self._patient -= count
+    def _take_places(self, traffic: ModelTraffic, count: int) -> bool:
+        """Admit a patient image if twice as many of them would still be within the limit."""
+        patient = sum(each.patient for each in self._traffic.values())
+        work = sum(each.patient * each.seconds for each in self._traffic.values())
+        longest = max(self.expected_wait(), self._wait(2 * patient, 2 * work))
+        if longest > self.limits.wait_seconds or self._is_over_its_share(traffic):
+            return False
+        traffic.images += count
+        traffic.patient += count
+        return True
 
 
 class ReservedBytes:
@@ -253,17 +260,21 @@ class ReservedBytes:
 class AdmittedImage:
     """An admitted image, counted until the end of the ``with`` block.
 
-    A refusal that took a thread's time updates the mean service time as an answer does.
+    A refusal that took a thread's time updates the model's mean time as an answer does.
     """
 
-    def __init__(self, admission: Admission, patient: bool) -> None:
+    def __init__(self, admission: Admission, traffic: ModelTraffic, patient: bool) -> None:
         self._admission = admission
+        self._traffic = traffic
         self._patient = patient
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        traffic = self._traffic
         if isinstance(error, Refusal) and error.seconds:
-            self._admission.served(error.seconds)
-        self._admission.left(self._patient)
+            traffic.seconds += SMOOTHING * (error.seconds - traffic.seconds)
+        traffic.images -= 1
+        traffic.patient -= self._patient
+        self._admission.advance()

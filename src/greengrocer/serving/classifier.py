@@ -1,64 +1,47 @@
 """The interface to the model: an image's bytes in, an answer out, from whichever process."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
-from time import perf_counter
-from typing import NamedTuple, Protocol
-
-import structlog
+from typing import Protocol
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded, ImageRefused, NotReady, Overloaded
+from greengrocer.errors import DeadlineExceeded, NotReady
 from greengrocer.imaging.decode import Picture
-from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import Answer, AnswerOptions, ModelLabels
+from greengrocer.ranking import AnswerOptions, ModelLabels
+from greengrocer.serving.catalogue import Catalogue
+from greengrocer.serving.models import Models
 from greengrocer.serving.pool import Pool
-from greengrocer.serving.reloading.models import Models
-from greengrocer.tracebacks import release_frames
+from greengrocer.serving.served import Served, serve
 
-NO_MEMORY_RETRY = 1  # seconds; other images use the memory, and soon free it
-
-log = structlog.get_logger("greengrocer.classifier")
-
-
-class Served(NamedTuple):
-    """An answer, and the seconds that a thread spent on it."""
-
-    answer: Answer
-    seconds: float
-
-
-def serve(models: Models, picture: Picture, context: Context, options: AnswerOptions) -> Served:
-    """The answer of the current model, computed in this thread; raises a Refusal."""
-    started = perf_counter()
-    try:
-        with models.taken() as pipeline:
-            answer = pipeline.classify(picture, context, options)
-    except BaseException as error:
-        release_frames(error)
-        if isinstance(error, ImageRefused):
-            error.seconds = perf_counter() - started
-        if not isinstance(error, MemoryError):
-            raise
-        log.warning("not enough memory for an image", request_id=context.request_id)
-        raise Overloaded(
-            "not enough memory for this image: send it again later", NO_MEMORY_RETRY
-        ) from error
-    return Served(answer, perf_counter() - started)
+Answered = Callable[[Picture, str | None, Served], None]
 
 
 class Classifier(Protocol):
     """Classifies images: in this process, or through the engine process."""
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The models that are loaded now."""
+
+    @property
     def labels(self) -> ModelLabels:
-        """The classes of the current model; a reload may change them."""
+        """The classes of the default model; a reload may change them."""
 
     async def check(self) -> bool:
         """Whether an image would be answered now; asks the model's process."""
 
-    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
-        """The answer; raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NotReady."""
+    async def classify(
+        self,
+        picture: Picture,
+        context: Context,
+        options: AnswerOptions,
+        model: str | None = None,
+    ) -> Served:
+        """The answer of the model with this key, by default the default model.
+
+        Raises an ImageRefused, DeadlineExceeded, ClientDisconnected, UnknownModel or NotReady.
+        """
 
     def close(self) -> None:
         """Finish the images that were accepted, then free threads and memory."""
@@ -67,15 +50,23 @@ class Classifier(Protocol):
 class LocalClassifier:
     """Classifies in this process, ``threads`` images at once."""
 
-    def __init__(self, pipeline: Pipeline, threads: int) -> None:
-        self.models = Models(pipeline)
+    def __init__(self, models: Models, threads: int) -> None:
+        self.models = models
         self.threads = threads
+        # called with each image that was answered, after its answer
+        self.answered: Answered = lambda *_: None
+        self.working = 0  # images in threads or in the queue, copies for a comparison among them
         self._pool = Pool(threads, "classify")
         self._open = True
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The models that are loaded now."""
+        return self.models.catalogue
+
+    @property
     def labels(self) -> ModelLabels:
-        """The classes of the current model."""
+        """The classes of the default model."""
         return self.models.current.labels
 
     @property
@@ -87,20 +78,46 @@ class LocalClassifier:
         """Whether it is open: the model is in this process."""
         return self.healthy
 
-    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
+    async def classify(
+        self,
+        picture: Picture,
+        context: Context,
+        options: AnswerOptions,
+        model: str | None = None,
+    ) -> Served:
         """The answer, from a thread of the pool; it waits no longer than the deadline."""
         if not self._open:
             raise NotReady("the service is stopping")
-        answer = self._pool.submit(partial(serve, self.models, picture, context, options))
+        work = partial(serve, self.models, picture, context, options, model)
+        context.begin("queue")
+        answer = self._pool.submit(work)
         patience = max(0.0, context.remaining())
-        clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
+        loop = asyncio.get_running_loop()
+        clock = loop.call_later(patience, _expire, answer, context)
+        self.working += 1
         try:
-            return await answer
+            served = await answer
         except asyncio.CancelledError:
             context.cancel()
             raise
         finally:
             clock.cancel()
+            self.working -= 1
+        loop.call_soon(self.answered, picture, model, served)
+        return served
+
+    async def run(self, work: Callable[[], Served], context: Context) -> Served:
+        """Run ``work`` in a thread of the pool, whatever waits; raises what it raises."""
+        del context  # the work looks at it
+        self.working += 1
+        try:
+            return await self._pool.submit(work)
+        finally:
+            self.working -= 1
+
+    def idle(self) -> bool:
+        """Whether a thread has nothing to do."""
+        return self._open and self.working < self.threads
 
     def close(self) -> None:
         """Finish the images that were accepted, then close the engines."""

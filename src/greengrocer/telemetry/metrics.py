@@ -5,7 +5,7 @@ with that environment share their metrics, and each of them reports the sums.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 
 from prometheus_client import (
@@ -14,6 +14,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     Metric,
+    Summary,
     disable_created_metrics,
     generate_latest,
     values,
@@ -21,6 +22,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.values import MultiProcessValue
@@ -30,9 +32,10 @@ REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SIZE_BUCKETS = (4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+OPENMETRICS = "application/openmetrics-text"
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 MODEL_INFO = "greengrocer_model_info"
+MODEL_FAILED = "greengrocer_model_failed"
 
 
 class Metrics:
@@ -45,6 +48,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it doubles every series
         registry = self.registry = CollectorRegistry()
         self.shared = os.environ.get(SHARED_DIRECTORY)
+        # the labels that lead from a measured request to its trace
+        self.exemplar: Callable[[], dict[str, str] | None] = lambda: None
         PlatformCollector(registry=registry)
         if self.shared is None:  # for one process among several they mean nothing
             ProcessCollector(registry=registry)
@@ -88,7 +93,7 @@ class Metrics:
         )
         self._declare_model(registry)
         if model is not None:
-            self.serves(model, version)
+            self.serves((model, version))
 
     def _declare_requests(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -122,35 +127,94 @@ class Metrics:
     def _declare_model(self, registry: CollectorRegistry) -> None:
         self.model = Gauge(
             MODEL_INFO,
-            "The model in use.",
+            "The models in use.",
             ("name", "version"),
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self.failed = Gauge(
+            MODEL_FAILED,
+            "The models that could not be loaded.",
+            ("model",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.model_seconds = Histogram(
+            "greengrocer_model_seconds",
+            "An image's time in a thread, by model.",
+            ("model",),
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._of_model = lru_cache(self.model_seconds.labels)
+        self._declare_shadows(registry)
         self.reloads = Counter(
             "greengrocer_reloads", "Requested changes of the model.", ("result",), registry=registry
         )
         for result in ("ok", "refused"):
             self.reloads.labels(result)
-        self._serving: tuple[str, str] | None = None
+        self._set: dict[Gauge, tuple[tuple[str, ...], ...]] = {}
 
-    def serves(self, model: str, version: str) -> None:
-        """From now on this is the model in use."""
+    def _declare_shadows(self, registry: CollectorRegistry) -> None:
+        self.shadow_images = Counter(
+            "greengrocer_shadow_images",
+            "Images of a model that were copied to a version beside it, by what came of it.",
+            ("model", "shadow", "result"),
+            registry=registry,
+        )
+        self.shadow_confidence = Summary(
+            "greengrocer_shadow_confidence",
+            "Confidence of the likeliest class, of images that both versions got.",
+            ("model", "of"),
+            registry=registry,
+        )
+        self.shadow_seconds = Summary(
+            "greengrocer_shadow_seconds",
+            "Time in a thread, of images that both versions got.",
+            ("model", "of"),
+            registry=registry,
+        )
+
+    def shadowed(self, model: str, shadow: str, result: str) -> None:
+        """An image of a model was to be copied to a version beside it."""
+        self.shadow_images.labels(model, shadow, result).inc()
+
+    def compared(self, model: str, of: str, confidence: float, seconds: float) -> None:
+        """What one of the two answered to an image that both got, and how long it took."""
+        self.shadow_confidence.labels(model, of).observe(confidence)
+        self.shadow_seconds.labels(model, of).observe(seconds)
+
+    def serves(self, *models: tuple[str, str]) -> None:
+        """From now on these are the models in use, each by name and version."""
+        self._set_only(self.model, models)
+
+    def misses(self, *keys: str) -> None:
+        """From now on these are the models that could not be loaded."""
+        self._set_only(self.failed, tuple((key,) for key in keys))
+
+    def _set_only(self, gauge: Gauge, series: tuple[tuple[str, ...], ...]) -> None:
+        """Have ``gauge`` be 1 for these labels and for no others."""
         if self.shared is None:
-            self.model.clear()
-        elif self._serving is not None:  # shared metrics cannot be cleared; 0 is not reported
-            self.model.labels(*self._serving).set(0)
-        self.model.labels(model, version).set(1)
-        self._serving = model, version
+            gauge.clear()
+        else:  # shared metrics cannot be cleared; 0 is not reported
+            for before in self._set.get(gauge, ()):
+                gauge.labels(*before).set(0)
+        for labels in series:
+            gauge.labels(*labels).set(1)
+        self._set[gauge] = series
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
         count, duration = self._of_route(route, status)
         count.inc()
-        duration.observe(seconds)
+        duration.observe(seconds, self.exemplar())
 
-    def predicted(self, known: bool | None) -> None:
-        """An image was answered; ``known`` is None for a model that gives no score."""
+    def predicted(self, model: str, seconds: float, known: bool | None) -> None:
+        """An image was answered by a model, in ``seconds`` of a thread.
+
+        ``known`` is None for a model that gives no score.
+        """
+        self._of_model(model).observe(seconds, self.exemplar())
         count = self.predictions.labels("null") if known is None else self._predicted[known]
         count.inc()
 
@@ -186,14 +250,25 @@ class Metrics:
             registry=self.registry,
         )
 
-    def render(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics, and the media type of their format.
+
+        That is OpenMetrics, which alone has exemplars, where the header ``accept`` names it, and
+        else Prometheus's text format.
+        """
+        if OPENMETRICS in accept:
+            body: bytes = openmetrics.generate_latest(self._together())  # type: ignore[no-untyped-call]
+            return body, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self._together()), CONTENT_TYPE_LATEST
+
+    def _together(self) -> CollectorRegistry:
+        """The metrics of all processes."""
         if self.shared is None:
-            return generate_latest(self.registry)
+            return self.registry
         together = CollectorRegistry()
         PlatformCollector(registry=together)
         _SharedCollector(together, self.shared)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        return together
 
 
 def take_slot(slot: str) -> None:
@@ -209,6 +284,6 @@ class _SharedCollector(MultiProcessCollector):
 
     def collect(self) -> Iterable[Metric]:
         for metric in super().collect():  # type: ignore[no-untyped-call]
-            if metric.name == MODEL_INFO:
+            if metric.name in (MODEL_INFO, MODEL_FAILED):
                 metric.samples = [sample for sample in metric.samples if sample.value]
             yield metric

@@ -12,6 +12,8 @@ import onnx
 from greengrocer.bundles.manifest import GRAPH, WEIGHTS, Network
 from greengrocer.bundles.save import Model, save_bundle
 from greengrocer.figures.learning_curve import Point
+from greengrocer.networks.backbone import make_backbone
+from greengrocer.networks.multiply_adds import multiply_adds
 from greengrocer.networks.weights import Halves
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.plan import Plan
@@ -54,7 +56,7 @@ def write_bundle(
     """
     geometry, taxonomy, calibration = geometry_of(recipe), plan.taxonomy, finished.calibration
     chosen = choose_goldens(finished.graph, candidates, geometry, taxonomy.classes)
-    made = datetime.now(UTC)
+    views, made = recipe.export.seen(), datetime.now(UTC)
     model = Model(
         name=recipe.name,
         classes=taxonomy.classes,
@@ -64,7 +66,12 @@ def write_bundle(
         known_threshold=calibration.thresholds.known,
         fine_threshold=calibration.thresholds.fine,
         coarse_threshold=calibration.thresholds.coarse,
-        network=Network(architecture=recipe.backbone, temperature=calibration.temperature),
+        network=Network(
+            architecture=recipe.backbone,
+            temperature=calibration.temperature,
+            views=None if views.single else views.sides,
+            cascade=views.cascade,
+        ),
         graph=finished.graph.SerializeToString(),
         weights=finished.weights,
         provenance=_provenance(recipe, plan, finished, teachers, made),
@@ -85,6 +92,7 @@ def _provenance(
     recipe: Recipe, plan: Plan, finished: Finished, teachers: Sequence[TeacherId], made: datetime
 ) -> dict[str, Any]:
     versions = {name: version(name) for name in LIBRARIES}
+    backbone = make_backbone(recipe.backbone)
     return {
         "recipe": recipe.model_dump(mode="json"),
         **plan.origin,
@@ -94,6 +102,7 @@ def _provenance(
         "device": finished.device,
         "precision": finished.precision,
         "quantisation": dict(finished.quantisation),
+        "multiply_adds_of_a_view": multiply_adds(backbone, recipe.export.seen().size),
         "curve": [point._asdict() for point in finished.curve],
         "date": made.isoformat(timespec="seconds"),
         "versions": versions | {"greengrocer": __version__, "python": platform.python_version()},

@@ -168,7 +168,7 @@ def estimate(recipe: Recipe, facts: DatasetFacts, step: StepCost) -> Estimate:
         step.image(recipe.backbone, sizes.grown(epoch, how.epochs).image_size)
         for epoch in range(how.epochs)
     )
-    factor = _work(recipe.backbone, recipe.export.image_size)
+    factor = len(recipe.export.views) * _work(recipe.backbone, recipe.export.image_size)
     # A forward pass, on the processor even where a GPU trains.
     answered = step.load + PROBE * step.compute * factor
     judged = how.epochs * min(facts.held_out, CURVE_IMAGES) * PROBE * step.compute * factor

@@ -26,6 +26,8 @@ from greengrocer.training.release.quantisation_loss import Comparison, costs_too
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 ANSWERED = ("in_float", "in_int8", "known_score")
+SIZED = ("sized_logits", "sized_known_score")
+CASCADE = ("looked_again",)
 # Settings of the table ``export`` that take effect only once the folds have answered.
 AFTERWARDS = (
     *("known_quantile", "answer_precision"),
@@ -58,7 +60,7 @@ def _answer(job: TrainingJob, plan: Plan, folds: Folds, answers: "FoldAnswers", 
     tqdm.write(f"{stage}: {len(held_out)} images held out")
     training = plan.fits[stage]
     fitted = job.fit(stage, plan.taxonomy, training)
-    network, _ = published(fitted.network, job.recipe)
+    network, _ = published(fitted.network, job.recipe, training)
     exporter = Exporter(network, training, job.recipe)
     exported = exporter.finish(exporter.ladder.backbone(LADDER[answers.rung]))
     answers.add(fold, exporter.answer(exported, held_out))
@@ -75,6 +77,10 @@ class FoldAnswers:
     again. Where only the recipe's table ``export`` has changed, the same networks compute them
     again.
 
+    Where it is judged at several apparent sizes, the file also has ``sizes`` [S], and as it ships
+    ``sized_logits`` float32 [S, N, classes] and ``sized_known_score`` float32 [S, N]. Of a cascade
+    it has ``looked_again`` float32 [N], 1 where all views were looked at.
+
     Raises UsageError where it is of another training.
     """
 
@@ -87,6 +93,15 @@ class FoldAnswers:
         blank = np.full((len(pictures), len(classes)), np.nan, np.float32)
         truth = np.array([p.label for p in pictures])
         self.raw = RawAnswers(blank, blank.copy(), blank[:, 0].copy(), truth)
+        self.answered: tuple[str, ...] = ANSWERED
+        self.sizes = recipe.export.judged_sizes
+        if len(self.sizes) > 1:
+            self.answered += SIZED
+            each = np.stack([blank for _ in self.sizes])
+            self.raw = self.raw._replace(sized_logits=each, sized_known_score=each[:, :, 0].copy())
+        if recipe.export.cascade is not None:
+            self.answered += CASCADE
+            self.raw = self.raw._replace(looked_again=blank[:, 0].copy())
         self.names = np.array([f"{p.path.parent.name}/{p.path.name}" for p in pictures])
         self.contents = contents_digest(pictures)
         self.recipe = recipe
@@ -105,8 +120,8 @@ class FoldAnswers:
 
     def add(self, fold: int, found: RawAnswers) -> None:
         """Enter and write the answers for the images of ``fold``, in their order."""
-        for name in ANSWERED:
-            getattr(self.raw, name)[self.where == fold] = getattr(found, name)
+        for name in self.answered:
+            getattr(self.raw, name)[_rows(name, self.where == fold)] = getattr(found, name)
         self._save()
 
     def judge(self, found: Comparison) -> bool:
@@ -136,17 +151,15 @@ class FoldAnswers:
         """Go on to the next rung, on which none has answered yet."""
         more = len(self.where) > self.recipe.export.calibration_images
         self.rung += 1 if more or LADDER[self.rung + 1].times_images <= 1 else 2
-        for name in ANSWERED:
+        for name in self.answered:
             getattr(self.raw, name).fill(np.nan)
         self._save()
 
     def pooled(self) -> RawAnswers:
         """The answers for every image that has been held out."""
-        answered = ~np.isnan(self.raw.in_int8).any(axis=1)
-        in_float, in_int8, known_score, truth = self.raw
-        return RawAnswers(
-            in_float[answered], in_int8[answered], known_score[answered], truth[answered]
-        )
+        answered = np.asarray(~np.isnan(self.raw.in_int8).any(axis=1))
+        found = {name: getattr(self.raw, name)[_rows(name, answered)] for name in self.answered}
+        return self.raw._replace(truth=self.raw.truth[answered], **found)
 
     def _load(self) -> None:
         try:
@@ -163,9 +176,11 @@ class FoldAnswers:
         if changed:
             tqdm.write(f"the fold models answer again ({'; '.join(changed)})")
             return
+        if not found.keys() >= set(self.answered):
+            raise self._refused("holds no answers at the sizes of its recipe")
         self.rung = int(found.get("rung", np.array(0)))
         self.tried = json.loads(str(found.get("tried", "[]")))
-        for name in ANSWERED:
+        for name in self.answered:
             np.copyto(getattr(self.raw, name), found[name])
 
     def _check(self, found: Arrays) -> None:
@@ -218,7 +233,11 @@ class FoldAnswers:
             np.array(json.dumps(self.tried)),
         )
         described["contents"] = np.array(self.contents)
-        return described | {"recipe": np.array(self.recipe.model_dump_json())} | self.raw._asdict()
+        if len(self.sizes) > 1:
+            described["sizes"] = np.array(self.sizes)
+        described["recipe"] = np.array(self.recipe.model_dump_json())
+        raw = self.raw._asdict()
+        return described | {name: raw[name] for name in (*self.answered, "truth")}
 
     def _save(self) -> None:
         """Write the file, whole or not at all."""
@@ -226,3 +245,9 @@ class FoldAnswers:
         with unfinished.open("wb") as file:
             np.savez(file, **self._arrays())  # type: ignore[arg-type]  # numpy's allow_pickle
         replace_durably(unfinished, self.path)
+
+
+def _rows(name: str, images: npt.NDArray[np.bool_]) -> tuple[Any, ...]:
+    """The index of ``images`` [N] in an answer's array, whether or not it has an axis of sizes."""
+    by_class = name in ("in_float", "in_int8", "sized_logits")
+    return (..., images, slice(None)) if by_class else (..., images)

@@ -17,6 +17,7 @@ from greengrocer.errors import DatasetUnusable
 from greengrocer.training.data.embeddings import embed_images
 from greengrocer.training.data.reading import read_all
 from greengrocer.training.data.scenes import NEVER_HELD_OUT, group_scenes, scene_folds
+from greengrocer.training.data.shops import shop_folds
 from greengrocer.training.data.splits import OWN_SPLIT, Splits, read_splits, read_together
 from greengrocer.training.job import HOLD_OUT, REFIT, TrainingJob, fold_stage
 
@@ -96,8 +97,13 @@ def _in_folds(job: TrainingJob, count: int) -> Plan:
     recipe = job.recipe
     found = read_together(job.data, recipe.data.splits)
     pictures = read_all(found.pictures, job.threads)
-    scenes = group_scenes(pictures, embed_images(pictures, recipe))
-    where = np.array(scene_folds(pictures, scenes, count, recipe.seed))
+    found_alike = embed_images(pictures, recipe)
+    scenes = group_scenes(pictures, found_alike.embeddings)
+    if recipe.data.folds == "shops":
+        in_folds = shop_folds(pictures, scenes, found_alike.styles, count, recipe.split_seed)
+    else:
+        in_folds = scene_folds(pictures, scenes, count, recipe.split_seed)
+    where = np.array(in_folds)
     if (where == NEVER_HELD_OUT).all():
         raise DatasetUnusable("too few images for folds: no class has two scenes")
     folds = Folds(count, Dataset(found.taxonomy, pictures), where)
@@ -108,7 +114,7 @@ def _in_folds(job: TrainingJob, count: int) -> Plan:
     }
     origin = _trained_on(job, pictures)
     judged = int(np.count_nonzero(where != NEVER_HELD_OUT))
-    origin["out_of_fold"] = {"folds": count, "pictures": judged}
+    origin["out_of_fold"] = {"folds": count, "of": recipe.data.folds, "pictures": judged}
     return Plan(found.taxonomy, {**fits, REFIT: pictures}, pictures, origin, folds)
 
 

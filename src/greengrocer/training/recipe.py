@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
+from greengrocer.imaging.views import Views
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import one_line
 from greengrocer.suggestions import did_you_mean
@@ -31,6 +32,18 @@ class Data(Part):
         description="whether the model that ships is a second one, which learns from the held-out "
         "images as well, once they have judged and calibrated the first; a split val never "
         "trains, and folds always do so",
+    )
+    folds: Literal["scenes", "shops"] = Field(
+        "scenes",
+        description="what a fold holds out: scenes, or all scenes that look as if they were taken "
+        "in one shop, which are about as hard as other shops",
+    )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=2**32,
+        description="seed of what is held out, where it is not the recipe's: networks of several "
+        "seeds teach together only if they held out the same",
     )
 
     @field_validator("splits")
@@ -138,7 +151,26 @@ class Distillation(Part):
 class Export(Part):
     """What the bundle's model sees, and how it is quantised and calibrated."""
 
-    image_size: int = Field(288, ge=32, le=1024, description="side of the model's input, in pixels")
+    image_size: int = Field(
+        288,
+        ge=32,
+        le=1024,
+        description="side of the model's input, in pixels; of the smallest view, where there are "
+        "several",
+    )
+    views: tuple[float, ...] = Field(
+        (1.0,),
+        description="shares of the frame's side, as [1.0, 0.6667]: squares about its middle that "
+        "the model looks at, each scaled to image_size; it answers by their mean, and each costs "
+        "the multiply-adds of one",
+    )
+    cascade: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="where the first of views alone gives a class at least this probability, "
+        "before calibration, the model does not look at the others",
+    )
     calibration_images: int = Field(
         400, ge=1, description="training images that set the ranges of the int8 quantisation"
     )
@@ -154,6 +186,35 @@ class Export(Part):
     max_weights_megabytes: float | None = Field(
         None, gt=0, description="largest size of the float weights; larger ones are refused"
     )
+    logit_adjustment: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how much of the log of a class's share of the training images is taken from "
+        "its logit: with 1 the model answers as if each class were as frequent as the others",
+    )
+    judged_sizes: tuple[float, ...] = Field(
+        (1.0,),
+        description="apparent sizes at which held-out images are answered: at 0.5 they are as from "
+        "twice as far away; 1 is among them, and those from 0.6 to 1.5 calibrate together",
+    )
+
+    @field_validator("judged_sizes")
+    @classmethod
+    def _known_sizes(cls, sizes: tuple[float, ...]) -> tuple[float, ...]:
+        known = 1 in sizes and len(set(sizes)) == len(sizes)
+        if not known or not all(0.25 <= size <= 4 for size in sizes):
+            raise ValueError("give sizes from 0.25 to 4, each once, with 1: as [0.5, 0.7, 1, 1.4]")
+        return tuple(sorted(sizes))
+
+    @model_validator(mode="after")
+    def _views_possible(self) -> Self:
+        self.seen()
+        return self
+
+    def seen(self) -> Views:
+        """What the model looks at, in pixels."""
+        return Views.of_shares(self.views, self.image_size, self.cascade)
 
 
 # The names that settings had before. They are accepted, with a warning, until 1.0.
@@ -193,6 +254,11 @@ class Recipe(Part):
     optimisation: Optimisation = Optimisation()
     distillation: Distillation = Distillation()
     export: Export = Export()
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of what is held out."""
+        return self.seed if self.data.seed is None else self.data.seed
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -31,7 +31,7 @@ from greengrocer.training.learning.optimiser import weight_groups
 from greengrocer.training.plan import Pictures, Plan
 from greengrocer.training.release.attempt import Backbone
 from greengrocer.training.release.export import backbone_graph
-from greengrocer.training.release.finish import Calibration, Exported, geometry_of, published
+from greengrocer.training.release.finish import Calibration, Exported, published, square
 from greengrocer.training.release.goldens import GOLDENS
 from greengrocer.training.release.quantise import quantise
 
@@ -90,15 +90,13 @@ def check_writable(out: Path, stages: Sequence[str]) -> None:
 
 def _finished(network: Recogniser, job: TrainingJob, plan: Plan) -> Finished:
     """As of a training, but of ``network`` and figures that mean nothing."""
-    recipe, geometry = job.recipe, geometry_of(job.recipe)
-    rounded, weights = published(network, recipe)
-    in_float = backbone_graph(rounded.backbone, geometry)
-    grey = np.full((geometry.height, geometry.width, 3), 127, np.uint8)
+    recipe, views = job.recipe, job.recipe.export.seen()
+    rounded, weights = published(network, recipe, plan.shipped)
+    in_float = backbone_graph(rounded.backbone, square(views.size))
+    grey = np.full((views.size, views.size, 3), 127, np.uint8)
     prototypes = _random_prototypes(plan.shipped, network.backbone.channels)
     backbone = Backbone(quantise(in_float, [grey]), "int8", 1)
-    graph = Exported(backbone, rounded.head, prototypes, geometry).graph(
-        1.0, plan.taxonomy.coarse_of
-    )
+    graph = Exported(backbone, rounded.head, prototypes, views).graph(1.0, plan.taxonomy.coarse_of)
     calibration = Calibration(1.0, Thresholds(0.0, 0.0, 0.0), {})
     halves = weights | prototypes_to_float16(prototypes)
     origin = network.backbone.pretrained_origin

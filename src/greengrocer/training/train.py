@@ -172,7 +172,7 @@ def _train_holding_out(job: TrainingJob, planned: Plan, source: str = "held_out"
     """
     recipe, taxonomy, training = job.recipe, planned.taxonomy, planned.fits[HOLD_OUT]
     fitted = job.fit(HOLD_OUT, taxonomy, training, planned.held_out)
-    network, weights = published(fitted.network, recipe)
+    network, weights = published(fitted.network, recipe, training)
     kept = job.judged_attempts if REFIT in planned.fits else job.kept_attempts
     exporter = Exporter(network, training, recipe, kept)
     rung, attempts = exporter.climb(planned.held_out, costs_too_much)
@@ -221,7 +221,7 @@ def _all_fitted(
     tried: Sequence[Mapping[str, Any]],
 ) -> Finished:
     """What ships of a network that was fitted to all images; the gate goes on from ``rung``."""
-    network, weights = published(fitted.network, job.recipe)
+    network, weights = published(fitted.network, job.recipe, planned.shipped)
     exporter = Exporter(network, planned.shipped, job.recipe, job.kept_attempts)
     # It has seen them all, so whether it is right says nothing; whether int8 agrees, something.
     _, attempts = exporter.climb(planned.shipped, agree_too_little, rung)

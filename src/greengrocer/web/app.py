@@ -27,8 +27,8 @@ from greengrocer.web.table import ENDPOINTS
 
 DESCRIPTION = """\
 Every refusal is a problem document (RFC 9457) with a stable `code`. Besides the statuses listed
-below, any request may get 400, 408, 414 or 431 if its headers are malformed, slow or too large, and
-404 or 405 if there is no such path or method."""
+below, any request may get 400, 408, 414, 431 or 501 if its headers are malformed, slow, too large
+or not understood, and 404 or 405 if there is no such path or method."""
 
 
 def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> ASGIApp:
@@ -52,14 +52,20 @@ def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> A
     _add_problems(app)
     short = Shortcut.of(endpoints, service, app)
     guarded = service.access.before(CanonicalPath(short), CanonicalPath(app), opened(endpoints))
-    return Observe(
-        guarded,
-        service.metrics,
-        frozenset(endpoint.path for endpoint in endpoints),
-        frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe),
-        service.access_log,
-        service.log_addresses,
-    )
+    return service.access.below(_observed(guarded, service, endpoints))
+
+
+def _observed(app: ASGIApp, service: Service, endpoints: Iterable[Endpoint]) -> ASGIApp:
+    """``app`` with metrics, a log line and, where they are asked for, traces of its requests."""
+    routes = frozenset(endpoint.path for endpoint in endpoints)
+    quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe)
+    addresses = service.log_addresses
+    app = Observe(app, service.metrics, routes, quiet, service.access_log, addresses)
+    if service.traces is None:
+        return app
+    from greengrocer.web.traced import Traced  # noqa: PLC0415  # it needs the extra otel
+
+    return Traced(app, service.traces, routes, quiet, addresses)
 
 
 def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from greengrocer.errors import ParameterOutOfRange
 from greengrocer.web.quoted import quoted
 from greengrocer.web.service import Service
+
+UNMATCHED = "unmatched"  # the route of a request that no endpoint answers
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -39,7 +42,9 @@ class Endpoint:
     responses: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     schemas: tuple[type[BaseModel], ...] = ()  # that ``body`` and ``responses`` refer to
 
-    is_hot: bool = False  # answered past FastAPI (docs/decisions/009); has no path parameters
+    is_hot: bool = (
+        False  # answered past FastAPI (docs/decisions/009); without parameters but /models/{name}
+    )
     is_open: bool = False  # needs no key, and no rate limit counts it
     is_probe: bool = False  # neither logged nor counted as in flight
 
@@ -73,6 +78,15 @@ def _check_query(request: Request, known: Sequence[str]) -> None:
             )
         if names.count(name) > 1:
             raise ParameterOutOfRange(f"the query parameter {name} is repeated: send it once")
+
+
+def route_of(scope: Scope, routes: Collection[str]) -> str:
+    """The route that answered a request, never the text that the client sent; else UNMATCHED."""
+    path: str = scope["path"]
+    if path in routes:
+        return path
+    pattern: str = getattr(scope.get("route"), "path", UNMATCHED)
+    return pattern if pattern in routes else UNMATCHED
 
 
 def opened(endpoints: Collection[Endpoint]) -> Callable[[str], bool]:

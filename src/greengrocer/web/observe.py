@@ -16,6 +16,7 @@ from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.access.address import Client, shown_address
+from greengrocer.web.endpoint import route_of
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.request_state import (
@@ -27,7 +28,6 @@ from greengrocer.web.request_state import (
 )
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-UNMATCHED = "unmatched"
 STOPPING = NotReady("the service is stopping: send the request again later")
 
 log = structlog.get_logger("greengrocer.http")
@@ -108,15 +108,9 @@ class Observe:
         finally:
             self._note(scope, status, time.perf_counter() - started)
 
-    def _pattern(self, scope: Scope) -> str:
-        """The route of a path with parameters, never the text that the client sent."""
-        pattern = getattr(scope.get("route"), "path", UNMATCHED)
-        return pattern if pattern in self.routes else UNMATCHED
-
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path, state = scope["path"], state_of(scope)
-        route = path if path in self.routes else self._pattern(scope)
-        self.metrics.answered(route, status, seconds)
+        self.metrics.answered(route_of(scope, self.routes), status, seconds)
         client, refused = state.key_name, state.refused
         if refused:
             self.metrics.rejections.labels(refused).inc()

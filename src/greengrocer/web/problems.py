@@ -12,7 +12,7 @@ from starlette.responses import Response
 from greengrocer import errors
 from greengrocer.answer_json import KINDS, problem_document
 from greengrocer.tracebacks import release_frames
-from greengrocer.web.request_state import state_of
+from greengrocer.web.request_state import seen_path, state_of
 
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2/"  # below it, errors have the form of the Open Inference Protocol
@@ -24,6 +24,8 @@ INTERNAL = (
     "The service failed",
     "unexpected error in the service: look for the request id in its log",
 )
+# The names of RFC 9110 for those that Python calls otherwise before 3.13.
+_RENAMED = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 _RETRY_AFTER = {
     "headers": {
         "Retry-After": {"schema": {"type": "integer"}, "description": "seconds to wait"},
@@ -45,7 +47,7 @@ def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
 
 def http_exception_response(request: Request, error: HTTPException) -> Response:
     """The response for an error of the framework: no such path, wrong method."""
-    phrase = HTTPStatus(error.status_code).phrase
+    phrase = _phrase(error.status_code)
     code = phrase.lower().replace(" ", "-")
     headers = dict(error.headers or {})
     detail = error.detail
@@ -73,9 +75,9 @@ def problem_response(
     """A response with a problem document; notes the code for the metrics and the log."""
     state = state_of(request.scope)
     state.refused = code
-    path = request.scope["path"]  # not request.url: that believes the Host header
-    if f"{path}/".startswith(OPEN_INFERENCE):
+    if f"{request.scope['path']}/".startswith(OPEN_INFERENCE):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
+    path = seen_path(request.scope)  # not request.url: that believes the Host header
     body = problem_document(status, code, title, detail, state.request_id, path)
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
@@ -83,7 +85,7 @@ def problem_response(
 def wire_problem(status: int, code: str, detail: str) -> tuple[str, bytes]:
     """A new request id, and the problem document for bytes that are not a valid request."""
     request_id = uuid.uuid4().hex
-    document = problem_document(status, code, HTTPStatus(status).phrase, detail, request_id)
+    document = problem_document(status, code, _phrase(status), detail, request_id)
     return request_id, orjson.dumps(document)
 
 
@@ -91,7 +93,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's ``responses`` for these statuses, each a problem document."""
     return {
         status: {
-            "description": "; ".join(_titles(status)) or HTTPStatus(status).phrase,
+            "description": "; ".join(_titles(status)) or _phrase(status),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             **(_RETRY_AFTER if status == 429 else {}),
         }
@@ -101,3 +103,7 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def _titles(status: int) -> list[str]:
     return [kind.title for kind in KINDS.values() if kind.status == status]
+
+
+def _phrase(status: int) -> str:
+    return _RENAMED.get(status) or HTTPStatus(status).phrase

@@ -4,13 +4,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.rate_limits import Charge
+from greengrocer.web.receive_buffer import Source, source_of
+
+Body = TypeVar("Body", bound=bytes | memoryview)
 
 KEY = "greengrocer.request"  # of the scope
+PREFIX = "greengrocer.prefix"  # of the scope: the path below which clients see the service
 
 
 @dataclass(slots=True)
@@ -25,6 +31,7 @@ class RequestState:
     ========================  ===================================  ===============================
     ``arrived``               the outermost layer                  routes: the client's deadline
     ``drain``                 the protocol                         ``sent``
+    ``source``                the protocol                         ``body_source``
     ``request_id``            ``Observe``                          routes, problems, the access log
     ``key_name``              ``Guard``                            the access log
     ``charge``                ``Guard``                            routes with several images
@@ -36,6 +43,7 @@ class RequestState:
 
     arrived: float  # when the request's head came, in monotonic seconds
     drain: Callable[[], Awaitable[None]] | None = None  # waits for the client to read
+    source: Source | None = None  # receives the body into a buffer, past ASGI's messages
     request_id: str = ""
     key_name: str | None = None  # of the API key that was sent
     charge: Charge | None = None  # counts one more image against the client's rate limit
@@ -58,7 +66,7 @@ class RequestState:
         for callback in callbacks:
             callback()
 
-    def hold_until_sent(self, admission: Admission, answer: bytes) -> bytes:
+    def hold_until_sent(self, admission: Admission, answer: Body) -> Body:
         """Count ``answer`` among the bytes in flight until the client has read it, and return it.
 
         Raises Overloaded where there is no room for it. Release the upload first: then an answer
@@ -87,6 +95,22 @@ def state_of(scope: Scope) -> RequestState:
     """The state that is attached to a request's scope."""
     state: RequestState = scope[KEY]
     return state
+
+
+def body_source(request: Request) -> Source:
+    """What receives the body of ``request``: our own server, or ASGI's messages from any other."""
+    return state_of(request.scope).source or source_of(request.receive)
+
+
+def seen_path(scope: Scope) -> str:
+    """A request's path as its client sees it, below a proxy's path, too."""
+    return f"{prefix_of(scope)}{scope['path']}"
+
+
+def prefix_of(scope: Scope) -> str:
+    """The path below which the client sees the service; nothing where it is not known."""
+    prefix: str = scope.get(PREFIX, "")
+    return prefix
 
 
 class DisconnectWatch:

@@ -98,10 +98,40 @@ class PredictionLine(Prediction):
     index: int = Field(ge=0, description="its place in the request")
 
 
+class DescribedModel(Schema):
+    """A model that serves, and what it can do."""
+
+    name: str = Field(description="its name in paths", examples=["grocery"])
+    version: str
+    default: bool = Field(description="whether it answers where a path names no model")
+    classes: int = Field(description="how many; /models/{name}/class-names lists them")
+    coarse_classes: int | None = Field(description="null for a model without a hierarchy")
+    known: bool = Field(description="whether it tells if an image shows anything known")
+    evidence: bool = Field(description="whether it shows where its evidence is")
+    figures: dict[str, float] = Field(description="what its bundle says of its quality, by name")
+
+
+class ModelList(Schema):
+    """The models that serve, the default first."""
+
+    models: list[DescribedModel]
+
+
+class ModelHealth(Schema):
+    """A model's state."""
+
+    name: str
+    version: str | None = Field(description="null for a model that does not serve")
+    state: str = Field(description="ready, failed or unloaded")
+
+
 class Health(Schema):
     """A service's state."""
 
     status: str = Field(examples=["ready"])
+    models: list[ModelHealth] | None = Field(
+        None, description="with ?verbose: those that could not be loaded, too"
+    )
 
 
 class Problem(BaseModel):

@@ -8,6 +8,7 @@ from greengrocer.web.routes.class_names import CLASS_NAMES
 from greengrocer.web.routes.docs import DOCS, DOCS_ASSET, OPENAPI
 from greengrocer.web.routes.gallery import RANDOM_IMAGE
 from greengrocer.web.routes.health import LIVEZ, METRICS, READYZ
+from greengrocer.web.routes.models import MODELS
 from greengrocer.web.routes.predict import EXPLAIN, PREDICT
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -15,6 +16,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     EXPLAIN,
     PREDICT_BATCH,
     CLASS_NAMES,
+    *MODELS,
     RANDOM_IMAGE,
     LIVEZ,
     READYZ,

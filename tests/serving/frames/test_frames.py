@@ -24,6 +24,7 @@ from greengrocer.ranking import (
     NamedClass,
     Ranked,
 )
+from greengrocer.serving.catalogue import Absence, Catalogue, ServedModel
 from greengrocer.serving.frames.frames import (
     Answered,
     Array,
@@ -77,6 +78,20 @@ pixels = st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)).flatmap(
     lambda shape: arrays(np.uint8, shape)
 )
 finite = st.floats(allow_nan=False, allow_infinity=False)
+labels = st.builds(
+    ModelLabels,
+    *(models, names, st.none() | names, reals, reals, reals, st.booleans()),
+    st.dictionaries(texts, reals, max_size=3),
+)
+catalogues = st.builds(
+    Catalogue,
+    st.lists(st.builds(ServedModel, texts, labels), min_size=1, max_size=3).map(tuple),
+    texts,
+    st.lists(st.tuples(texts, st.sampled_from(Absence)), max_size=3).map(tuple),
+    st.dictionaries(
+        texts, st.lists(st.tuples(texts, st.integers(0, 100)), max_size=3).map(tuple), max_size=2
+    ),
+)
 states = st.builds(RateLimitState, texts, st.integers(0, 2**32 - 1), finite, finite)
 frames: st.SearchStrategy[Frame] = st.one_of(
     *(st.builds(kind, numbers) for kind in (Cancel, Begun, Failed)),
@@ -93,14 +108,13 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         st.booleans(),
         tensors,
         st.binary(max_size=MAX_IMAGE_BYTES) | pixels.map(PixelArray.of),
+        st.none() | texts,
     ),
     st.builds(Answered.of, numbers, reals, answers),
     st.builds(Refused, numbers, texts, texts, finite, finite),
     st.builds(RateLimitRequest, numbers, texts, st.none() | texts),
     st.builds(RateLimitReply, numbers, st.lists(states, max_size=3).map(tuple)),
-    st.builds(
-        Described, st.builds(ModelLabels, models, names, st.none() | names, reals, reals, reals)
-    ),
+    st.builds(Described, catalogues),
 )
 
 
@@ -313,12 +327,14 @@ def test_pixels_of_another_size_than_declared_are_malformed(shape: tuple[int, ..
         (8, ["evidence"] * 5),
         (9, "text"),
         (9, None),
+        (10, 5),
+        (10, "x" * 202),
     ],
 )
 def test_a_request_with_an_invalid_top_deadline_or_tensor_is_malformed(
     place: int, value: object
 ) -> None:
-    fields: list[object] = [*QUESTION, b""]
+    fields: list[object] = [*QUESTION, b"", None]
     assert len(read(framed(Classify, *fields))) == 1
     fields[place] = value
     with pytest.raises(Malformed):

@@ -13,8 +13,9 @@ from greengrocer.errors import ClientDisconnected, DeadlineExceeded, NotReady
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.ranking import DEFAULT_OPTIONS
 from greengrocer.serving.frames.frames import Classify
-from greengrocer.serving.workers.remote import RemoteClassifier
-from support.seam import HANG, ScriptedEngine, scripted, until
+from greengrocer.serving.workers import remote as remotes
+from greengrocer.serving.workers.remote import ABANDONED_BYTES, RemoteClassifier
+from support.seam import HANG, MAX_IMAGE_BYTES, ScriptedEngine, scripted, until
 
 pytestmark = pytest.mark.anyio
 SIDE = 512  # 786 kB of pixels, below what the link takes
@@ -80,9 +81,34 @@ async def test_an_abandoned_call_releases_its_image(
         assert kept < 2 * SIDE * SIDE * 3
 
 
-async def test_calls_over_the_write_buffer_are_sent_once_it_drains(
+async def test_images_in_shared_memory_that_nobody_waits_for_are_bounded(
     tmp_path: Path, fake_bundle: Path
 ) -> None:
+    image = bytes(MAX_IMAGE_BYTES)
+    async with scripted(tmp_path, fake_bundle) as (engine, remote):
+        for _ in range(2 * ABANDONED_BYTES // len(image)):
+            context = Context(seconds=HANG)
+            call = asyncio.create_task(remote.classify(image, context, DEFAULT_OPTIONS))
+            await asyncio.sleep(0)
+            context.cancel()
+            with pytest.raises(ClientDisconnected):
+                await call
+        sent = len(remote._shared)
+        assert sum(remote._shared.values()) == ABANDONED_BYTES + len(image)
+        waits = asyncio.create_task(remote.classify(image, Context(seconds=HANG), DEFAULT_OPTIONS))
+        frames = await engine.receive(sent)
+        assert len(remote._shared) == sent
+        await engine.fail(frames[0].id)
+        (last,) = await engine.receive(1)
+        await engine.fail(last.id)
+        with pytest.raises(RuntimeError):
+            await waits
+
+
+async def test_calls_over_the_write_buffer_are_sent_once_it_drains(
+    tmp_path: Path, fake_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remotes, "share", lambda _: None)
     async with scripted(tmp_path, fake_bundle) as (engine, remote):
         calls = [
             asyncio.create_task(

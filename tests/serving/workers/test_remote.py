@@ -1,5 +1,6 @@
 import asyncio
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,24 @@ from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.frames.frames import Begun, Classify
 from greengrocer.serving.frames.stream import encode
+from greengrocer.serving.memory import Trim
+from greengrocer.serving.workers import remote
 from greengrocer.serving.workers.engine import FAR_PAST
+from greengrocer.serving.workers.remote import MOST_SHARED, RemoteClassifier
+from greengrocer.serving.workers.runtime_directory import listen_privately
 from support.engines import HeldEngine
 from support.live import FailingEngine, engine_of
 from support.make_images import encoded, jpeg, photo
-from support.seam import HANG, ROOMY, pair, pipeline_of, until
+from support.processes import descriptors
+from support.seam import (
+    HANG,
+    MAX_IMAGE_BYTES,
+    ROOMY,
+    ScriptedEngine,
+    pair,
+    pipeline_of,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 EVERYTHING = AnswerOptions(3, evidence=True, overlay=True, tensors=Inference._fields)
@@ -66,7 +80,7 @@ async def test_refusals_and_failures_are_raised_unchanged(
     engine = engine_of(FailingEngine, fake_bundle)
 
     async with pair(tmp_path, engine) as both:
-        both.server.admission.service_seconds = 1000
+        both.server.admission.expect("greys", 1000)
         with pytest.raises(UnreadableImage, match="JPEG") as refused:
             await both.remote.classify(jpeg(250)[:-30], Context(seconds=HANG), DEFAULT_OPTIONS)
         assert refused.value.seconds > 0
@@ -88,7 +102,7 @@ async def test_the_engine_admits_and_gives_retry_after(tmp_path: Path, held: Hel
 
 
 def waiting_in_line(admission: Admission) -> int:
-    return len(admission._queue)
+    return sum(len(traffic.queue) for traffic in admission._traffic.values())
 
 
 async def test_patient_calls_wait_in_the_engines_queue(tmp_path: Path, held: HeldEngine) -> None:
@@ -168,6 +182,90 @@ async def test_a_new_model_is_announced_to_all(tmp_path: Path, fake_bundle: Path
             await both.remote.classify(jpeg(250), Context(seconds=HANG), DEFAULT_OPTIONS)
         ).answer
         assert answer.model.version == "2"
+
+
+LARGE = jpeg(250).ljust(500_000, b"\0")
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "in its frame"])
+async def test_a_large_file_goes_to_the_engine_in_shared_memory_where_there_is_some(
+    tmp_path: Path, fake_bundle: Path, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    received = Trim.received
+
+    def note(self: Trim, count: int) -> None:
+        sizes.append(count)
+        received(self, count)
+
+    monkeypatch.setattr(Trim, "received", note)
+    if not shared:
+        monkeypatch.setattr(remote, "share", lambda _: None)
+    async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
+        before = descriptors(os.getpid())
+        for picture in (LARGE, memoryview(bytearray(LARGE))):
+            served = await both.remote.classify(picture, Context(seconds=HANG), DEFAULT_OPTIONS)
+            assert served.answer.top[0].name == "grey-9"
+        many = [both.remote.classify(LARGE, Context(), DEFAULT_OPTIONS) for _ in range(20)]
+        assert len({each.answer.top for each in await asyncio.gather(*many)}) == 1
+        await until(lambda: descriptors(os.getpid()) == before)  # a mapping has one, too
+    assert (len(LARGE) in sizes) == shared
+
+
+async def test_no_more_images_are_shared_than_the_engine_has_descriptors_for(
+    tmp_path: Path, held: HeldEngine
+) -> None:
+    async with pair(tmp_path, held) as both:
+        before = descriptors(os.getpid())
+        calls = [
+            asyncio.create_task(both.remote.classify(LARGE, Context(), DEFAULT_OPTIONS))
+            for _ in range(2 * MOST_SHARED)
+        ]
+        await until(lambda: both.server.admission.pictures == len(calls))
+        assert descriptors(os.getpid()) <= before + MOST_SHARED
+        held.release.set()
+        assert len({each.answer.top for each in await asyncio.gather(*calls)}) == 1
+
+
+async def test_a_shared_image_of_a_lost_engine_goes_to_the_next_one(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    labels = pipeline_of(engine_of(FakeEngine, fake_bundle)).labels
+    before = descriptors(os.getpid())
+    with listen_privately(tmp_path / "engine.sock") as listener:
+        engine = ScriptedEngine(listener, labels)
+        classifier = RemoteClassifier(tmp_path / "engine.sock", lambda: None)
+        starting = asyncio.create_task(classifier.start())
+        await engine.accept()
+        await engine.describe()
+        await starting
+        asked = asyncio.create_task(classifier.classify(LARGE, Context(), DEFAULT_OPTIONS))
+        for suspect in (False, True):
+            (frame,) = await engine.receive(1)
+            assert (frame.image, frame.suspect) == (len(LARGE), suspect)
+            engine.crash()
+            await engine.accept()
+            await engine.describe()
+        asked.cancel()
+        engine.crash()
+        classifier.close()
+        await asyncio.gather(asked, return_exceptions=True)
+    await until(lambda: descriptors(os.getpid()) == before)
+
+
+@pytest.mark.parametrize("length", [1000, MAX_IMAGE_BYTES + 1])
+async def test_a_peer_whose_shared_image_does_not_come_is_disconnected(
+    tmp_path: Path, fake_bundle: Path, length: int
+) -> None:
+    async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
+        reader, writer = await asyncio.open_unix_connection(str(both.remote.path))
+        asked = Classify.of(1, bytes(length), DEFAULT_OPTIONS, Context(), shared=True)
+        writer.write(encode(asked))
+        async with asyncio.timeout(HANG):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+                await reader.readexactly(1 << 20)
+        writer.close()
+        assert await both.remote.check()
 
 
 async def test_a_peer_that_sends_an_invalid_frame_is_disconnected(

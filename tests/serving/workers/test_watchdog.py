@@ -16,7 +16,7 @@ async def app(scope, receive, send):
     {request}
 
 async def main():
-    await Watchdog(app, {seconds})({{}}, None, None)
+    await Watchdog({seconds}).over(app)({{}}, None, None)
     {after}
 
 asyncio.run(main())

@@ -1,5 +1,7 @@
-"""An installation without the extra heif: no process that begins here finds its library."""
+"""An installation without extras: no process that begins here finds their libraries."""
 
+import os
 import sys
 
-sys.modules["pillow_heif"] = None  # type: ignore[assignment]
+for library in os.environ["WITHOUT_LIBRARIES"].split(","):
+    sys.modules[library] = None  # type: ignore[assignment]

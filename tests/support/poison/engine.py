@@ -10,6 +10,8 @@ from greengrocer.engines.engine import Inference
 from greengrocer.imaging.geometry import Pixels
 
 CRASHES, HANGS, SLOW, FAILS = 12, 36, 62, 87  # mean levels of grey, JPEG's error aside
+HANGS_BESIDE = 137  # but only in a bundle of the version BESIDE
+BESIDE = "beside"
 SLOW_SECONDS = 0.3  # long enough to be in flight for others to see
 HOME = "POISON_HOME"  # a directory; by default the bundle's
 DEADLY = "deadly"  # a file in it: no start succeeds while it is there
@@ -39,6 +41,8 @@ class PoisonableEngine(FakeEngine):
         if abs(level - CRASHES) < 3:
             os.abort()
         if abs(level - HANGS) < 3:
+            threading.Event().wait()
+        if abs(level - HANGS_BESIDE) < 3 and self.manifest.version == BESIDE:
             threading.Event().wait()
         if abs(level - SLOW) < 3:
             threading.Event().wait(SLOW_SECONDS)

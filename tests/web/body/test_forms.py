@@ -62,7 +62,8 @@ def told(kind: str, body: bytes, step: int = 1 << 20) -> list[tuple[str, bytes] 
     _, boundary = read_content_type({b"content-type": kind.encode("latin-1")})
     reader = Form(boundary, 1, take)
     for start in range(0, len(body), step):
-        reader.feed(body[start : start + step])
+        reader.buffer.append(body[start : start + step])
+        reader.read()
     reader.close()
     return parts
 
@@ -324,7 +325,8 @@ def test_a_form_is_freed_with_its_last_reference() -> None:
     told: list[Event] = []
     for body in (form(part(PICTURE)), form(part(PICTURE))[:-20]):
         read = Form(BOUNDARY, 1, told.append)
-        read.feed(body)
+        read.buffer.append(body)
+        read.read()
         gone = weakref.ref(read)
         gc.disable()
         try:

@@ -10,6 +10,7 @@ from conformance.answers import LEAKS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.engines import CountingEngine
 from support.live import FailingEngine, engine_of, live, make_service
 from support.make_images import encoded, jpeg, photo
 from support.png import RGB, SIGNATURE, header
@@ -51,7 +52,9 @@ BAD: dict[str, tuple[int, bytes]] = {
     "a negative shape": (400, infer(asking({**image(GREY), "shape": [-1]}))),
     "a fraction": (400, infer(asking({**image(GREY), "shape": [1.0]}))),
     "too many": (413, infer(asking(image(*[b"x"] * 1001)))),
-    "a huge number": (413, infer(asking({**image(GREY), "shape": [HUGE**9]}))),
+    "a huge number": (413, infer(asking({**image(GREY), "shape": [HUGE]}))),
+    "a number over 64 bits": (400, infer(asking({**image(GREY), "shape": [HUGE**3]}))),
+    "a number of 4,300 digits": (400, infer(b'{"id": %b}' % (b"9" * 4300))),
     "no base64": (400, infer(asking({**image(GREY), "data": ["a pear!"]}))),
     "no text": (400, infer(asking({**image(GREY), "data": [7]}))),
     "beyond ASCII": (400, infer(asking({**image(GREY), "data": ["é"]}))),
@@ -75,6 +78,12 @@ BAD: dict[str, tuple[int, bytes]] = {
     "very many lists": (413, infer(asking(pixels([1, 1, 1, 3], [[]] * 200_001)))),
     "very many values": (413, infer(asking(pixels([1, 1, 1, 3], [0] * 1_000_009)))),
     "very many keys": (413, infer(b'{"a": 0' + b',"b":0' * 200_001 + b"}")),
+    "many long numbers": (413, infer(b'{"x": [0%b]}' % ((b"," + b"9" * 24) * 500_000))),
+    "many long texts": (413, infer(b'{"x": [0%b]}' % (b',"%b"' % (b"a" * 999) * 10_001))),
+    "a long text behind many lists": (
+        413,
+        infer(b'{"x": [0%b, "%b"]}' % (b",[]" * 10_001, b"a" * 10_000_000)),
+    ),
     "a text among lists": (400, infer(asking(pixels([1, 1, 1, 3], [[0], "ab"])))),
     "five outputs": (400, infer(asking(image(GREY), outputs=[{"name": "coarse"}] * 5))),
     "much evidence": (
@@ -110,7 +119,9 @@ BAD: dict[str, tuple[int, bytes]] = {
     "binary by word": (400, infer(output("coarse", binary_data="yes"))),
     "another model": (404, infer(asking(image(GREY)), path="/v2/models/other/infer")),
     "another version": (404, infer(asking(image(GREY)), path="/v2/models/greys/versions/2/infer")),
-    "no such route": (404, head("GET", "/v2/repository/index")),
+    "no such route": (404, head("GET", "/v2/repository/models")),
+    "the index by GET": (405, head("GET", "/v2/repository/index")),
+    "loading by HTTP": (404, head("POST", "/v2/repository/models/greys/load")),
     "no GET": (405, head("GET", INFER)),
     "no POST": (405, head("POST", "/v2", "Content-Length: 0")),
     "a deadline that is none": (422, infer(asking(image(GREY)), None, "X-Deadline-Ms: soon")),
@@ -137,6 +148,15 @@ def test_a_bad_request_is_an_error_of_the_protocol(client: httpx.Client, name: s
 def test_the_refused_one_of_many_images_is_named(client: httpx.Client) -> None:
     answer = exchange(str(client.base_url), infer(asking(image(GREY, GREY, b"a pear"))))
     assert json.loads(answer.body)["error"].startswith("image 2: ")
+
+
+def test_the_headers_of_all_images_are_read_before_one_is_classified(fake_bundle: Path) -> None:
+    engine = engine_of(CountingEngine, fake_bundle)
+    with live(make_service(fake_bundle, engine)) as running:
+        calls = engine.calls  # of the start
+        answer = exchange(running.url, infer(asking(image(*[GREY] * 20, b"a pear", GREY))))
+        assert json.loads(answer.body)["error"].startswith("image 20: ")
+        assert engine.calls == calls
 
 
 def test_a_failure_shows_no_internals(fake_bundle: Path) -> None:

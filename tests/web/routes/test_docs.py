@@ -108,10 +108,12 @@ def test_every_reference_resolves(schema: dict[str, Any]) -> None:
 
 def test_every_refusal_of_an_image_is_described(schema: dict[str, Any]) -> None:
     responses = schema["paths"]["/predict"]["post"]["responses"]
-    # nobody is there to read a 499, a service without keys has no 401, and 501 is of /explain
-    told = {kind.status for kind in KINDS.values()} - {401, 499, 501}
+    # nobody is there to read a 499, a service without keys has no 401, 501 is of /explain, and 404
+    # of a model that a path names
+    told = {kind.status for kind in KINDS.values()} - {401, 404, 499, 501}
     assert {int(status) for status in responses} == told | {200, 500}
     assert "501" in schema["paths"]["/explain"]["post"]["responses"]
+    assert "404" in schema["paths"]["/models/{name}/predict"]["post"]["responses"]
     for status in told:
         assert [*responses[str(status)]["content"]] == ["application/problem+json"]
     assert "Retry-After" in responses["429"]["headers"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.web.wire.head import SINGLE
 from greengrocer.web.wire.protocol import WireLimits
 from support.live import live, make_service
 from support.problems import problem_of
@@ -94,7 +95,6 @@ def test_an_endless_trailer_is_refused(fake_server: Server) -> None:
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a/b c\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Type: a/b\r\nContent-Type: a/c\r\n\r\n",
         b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
@@ -104,6 +104,42 @@ def test_an_endless_trailer_is_refused(fake_server: Server) -> None:
 )
 def test_garbage_is_a_problem_document(fake_server: Server, garbage: bytes) -> None:
     assert refused(exchange(fake_server.url, garbage)) == (400, "bad-request")
+
+
+@pytest.mark.parametrize("name", sorted(SINGLE))
+def test_a_header_that_decides_something_is_refused_if_it_is_repeated(
+    fake_server: Server, name: bytes
+) -> None:
+    lines = [f"{name.decode()}: {value}" for value in ("1", "2")]
+    answer = exchange(fake_server.url, head("POST", "/predict", *lines, "Content-Length: 0"))
+    assert refused(answer) == (400, "bad-request")
+    assert f"more than one {name.decode().title()} header" in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("codings", "refusal"),
+    [
+        (["gzip, chunked"], (501, "unsupported-transfer-coding")),
+        (["gzip", "chunked"], (501, "unsupported-transfer-coding")),
+        (["identity, chunked"], (501, "unsupported-transfer-coding")),
+        (["x;y=z, CHUNKED"], (501, "unsupported-transfer-coding")),
+        (["gzip"], (400, "bad-request")),  # its end is unknown
+        (["chunked, gzip"], (400, "bad-request")),
+    ],
+    ids=repr,
+)
+def test_a_transfer_coding_other_than_chunked_is_refused(
+    fake_server: Server, codings: list[str], refusal: tuple[int, str]
+) -> None:
+    lines = [f"Transfer-Encoding: {coding}" for coding in codings]
+    request = head("POST", "/predict", "Content-Type: image/jpeg", *lines) + b"1\r\nx\r\n0\r\n\r\n"
+    assert refused(exchange(fake_server.url, request)) == refusal
+
+
+def test_chunked_may_be_in_any_case_and_beside_empty_elements(fake_server: Server) -> None:
+    coding = "Transfer-Encoding: , Chunked"
+    request = head("POST", "/predict", "Content-Type: image/jpeg", coding) + b"0\r\n\r\n"
+    assert problem_of(*exchange(fake_server.url, request)).code == "empty-image"
 
 
 def test_a_slow_head_is_refused(quick_url: str) -> None:

@@ -1,5 +1,6 @@
 """Charts as SVG to stand inside a page, whose style sheet colours them: pure functions."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -191,6 +192,46 @@ def loss_chart(curve: Sequence[tuple[int, float]]) -> str:
     ]
     words = f"From {curve[0][1]:.3g} in epoch {curve[0][0]} to {curve[-1][1]:.3g} in the last."
     return _svg("loss", "Loss, by epoch", words, parts)
+
+
+def size_chart(points: Sequence[tuple[float, int]], n: int) -> str:
+    """Accuracy over apparent size, on a logarithmic scale: (size, right) of ``n`` images each."""
+    band = [(math.log2(size), wilson(right, n)) for size, right in points]
+    floor = float(np.floor(min(interval.low for _, interval in band) * 10) / 10)
+    plot = Plot(LEFT, 12, RIGHT, 348, x0=band[0][0], x1=band[-1][0], y0=min(0.9, floor))
+    outline = [(x, i.low) for x, i in band] + [(x, i.high) for x, i in reversed(band)]
+    shares = [(math.log2(size), right / n) for size, right in points]
+    parts = []
+    for y in np.linspace(plot.y0, 1, 1 + round((1 - plot.y0) / 0.1)).tolist():
+        parts.append(plot.line("grid", [(plot.x0, y), (plot.x1, y)]))
+        parts.append(text(plot.left - 6, plot.y(y) + 4, percent(y), "end"))
+    parts += [plot.area("band", outline), plot.line("curve", shares)]
+    for (size, _), (x, y) in zip(points, shares, strict=True):
+        parts.append(text(plot.x(x), plot.bottom + 16, f"{size:g}", "middle"))
+        place = f'cx="{plot.x(x):.2f}" cy="{plot.y(y):.2f}"'
+        parts.append(f'<circle class="point" {place} r="4.5"/>')
+    parts.append(text(plot.right, plot.bottom + 34, "apparent size", "end"))
+    told = ", ".join(f"{right / n:.1%} at {size:g}" for size, right in points)
+    return _svg("sizes", "Accuracy against apparent size", f"Fine top-1: {told}.", parts)
+
+
+def reliability_panel(name: str, title: str, bins: Sequence[Bin], ece: float) -> str:
+    """A small reliability diagram; ``name`` makes its ids unique."""
+    plot = Plot(42, 30, PANEL[0] - 12, PANEL[1] - 26)
+    parts = [text(plot.left, 18, f"{title}: ECE {100 * ece:.1f} %", "start", "strong")]
+    for mark in (0.0, 0.5, 1.0):
+        parts.append(plot.line("grid", [(0, mark), (1, mark)]))
+        parts.append(text(plot.left - 6, plot.y(mark) + 4, percent(mark), "end"))
+        parts.append(text(plot.x(mark), plot.bottom + 17, percent(mark), "middle"))
+    for each in bins:
+        if each.n:
+            across = (each.low, each.high)
+            parts.append(plot.bar("bar", across, (0, each.accuracy)))
+            parts.append(plot.bar("gap", across, (each.accuracy, each.confidence)))
+    parts.append(plot.line("ideal", [(0, 0), (1, 1)]))
+    named = [f"{percent(b.low)} to {percent(b.high)}: {percent(b.accuracy)}" for b in bins if b.n]
+    words = f"Share of right answers by confidence. {'; '.join(named)}. ECE {ece:.1%}."
+    return _svg(name, f"Reliability of {title}", words, parts, PANEL)
 
 
 def _epochs(plot: Plot, marks: Sequence[tuple[float, str]]) -> str:

@@ -10,6 +10,7 @@ from greengrocer.evaluation.report.damage import damage
 from greengrocer.evaluation.report.headline import cost, headline, published, source, trained_on
 from greengrocer.evaluation.report.markup import escape
 from greengrocer.evaluation.report.mistakes import mistakes
+from greengrocer.evaluation.report.shops import shops
 from greengrocer.evaluation.report.tables import classes, confused
 from greengrocer.evaluation.report.training import training
 from greengrocer.evaluation.run import Run
@@ -42,6 +43,7 @@ def render(run: Run) -> str:
         published(run),
         answers(run),
         calibration(run),
+        shops(run),
         damage(run),
         confused(run),
         mistakes(run),

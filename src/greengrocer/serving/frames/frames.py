@@ -7,30 +7,37 @@ MessagePack array. Decoding checks the types, the limits in the annotations, and
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Self, cast
 
 import numpy as np
 from msgspec import Meta, Struct
 from numpy.typing import NDArray
 
-from greengrocer.context import Context
+from greengrocer.context import Context, Mark, Stage
 from greengrocer.engines.engine import Inference
 from greengrocer.errors import NotReady, Overloaded, Refusal
 from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, AnswerOptions, ModelId, ModelLabels, NamedClass, Ranked
+from greengrocer.ranking import Answer, AnswerOptions, ModelId, NamedClass, Ranked
+from greengrocer.serving.catalogue import Catalogue
 from greengrocer.serving.rate_limits import RateLimitState
 
 MAX_SIDES = 4  # of an array's shape
 MAX_VALUES = 1 << 30  # of an array, where a side of 0 counts as 1: numpy has limits of its own
 MAX_TOP = (1 << 16) - 1
 MAX_STATES = 255
+MAX_KEY = 201  # characters of a model's key: two names, and what is between them
 MAX_DETAIL = 2000  # characters of a refusal's text
+MAX_MARKS = 16  # of an image's stages
 CHANNELS = 3
 TENSORS = Inference._fields
 
 Number = Annotated[int, Meta(ge=0)]
+Length = Annotated[int, Meta(ge=1)]
 NotNan = Annotated[float, Meta(ge=-sys.float_info.max)]
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
+# Both processes have one monotonic clock: they run on the same machine.
+Marks = Annotated[tuple[tuple[Stage, Finite], ...], Meta(max_length=MAX_MARKS)]
 
 
 class Array(Struct, array_like=True, forbid_unknown_fields=True):
@@ -110,7 +117,10 @@ class Classify(Frame, tag=5):
     evidence: bool
     overlay: bool
     tensors: Annotated[tuple[str, ...], Meta(max_length=len(TENSORS))]
-    image: bytes | PixelArray  # the bytes of a file, or pixels
+    # The bytes of a file, or pixels, or the length of a file in shared memory: its descriptor is
+    # the next one that comes with the bytes of the connection.
+    image: bytes | PixelArray | Length
+    model: Annotated[str, Meta(max_length=MAX_KEY)] | None = None  # its key; None: the default
 
     def __post_init__(self) -> None:
         if not set(self.tensors) <= set(TENSORS):
@@ -124,8 +134,19 @@ class Classify(Frame, tag=5):
         options: AnswerOptions,
         context: Context,
         suspect: bool = False,
+        model: str | None = None,
+        *,
+        shared: bool = False,
     ) -> Self:
-        """The frame that asks for ``picture``, under the deadline of ``context``."""
+        """The frame that asks for ``picture``, under the deadline of ``context``.
+
+        ``shared``, the picture is a file, and its descriptor is sent with the frame.
+        """
+        image: bytes | PixelArray | int
+        if isinstance(picture, np.ndarray):
+            image = PixelArray.of(picture)
+        else:  # msgspec writes a memoryview as it writes bytes
+            image = len(picture) if shared else cast("bytes", picture)
         return cls(
             number,
             context.request_id,
@@ -133,7 +154,8 @@ class Classify(Frame, tag=5):
             suspect,
             context.patient,
             *options,
-            picture if isinstance(picture, bytes) else PixelArray.of(picture),
+            image,
+            model,
         )
 
     @property
@@ -143,8 +165,9 @@ class Classify(Frame, tag=5):
 
     @property
     def picture(self) -> Picture:
-        """The image as the pipeline takes it."""
-        return self.image if isinstance(self.image, bytes) else self.image.values()
+        """The image as the pipeline takes it, once a shared one is in its place."""
+        assert not isinstance(self.image, int)
+        return self.image.values() if isinstance(self.image, PixelArray) else self.image
 
 
 class Answered(Frame, tag=6):
@@ -162,10 +185,11 @@ class Answered(Frame, tag=6):
     overlay: bytes | None
     tensors: Annotated[dict[str, Array], Meta(max_length=len(TENSORS))]
     evidence_box: tuple[Finite, Finite, Finite, Finite] | None = None
+    marks: Marks = ()
 
     @classmethod
-    def of(cls, number: int, seconds: float, answer: Answer) -> Self:
-        """The frame that carries ``answer``."""
+    def of(cls, number: int, seconds: float, answer: Answer, marks: Sequence[Mark] = ()) -> Self:
+        """The frame that carries ``answer``, and when its stages began."""
         return cls(
             number,
             seconds,
@@ -179,6 +203,7 @@ class Answered(Frame, tag=6):
             answer.overlay,
             {name: Array.of(values) for name, values in answer.tensors.items()},
             answer.evidence_box,
+            tuple(marks),
         )
 
     @property
@@ -206,13 +231,15 @@ class Refused(Frame, tag=7):
     detail: str
     retry_after: Finite  # seconds
     seconds: Finite = 0.0  # that a thread spent on the image
+    marks: Marks = ()
 
     @classmethod
-    def of(cls, number: int, refusal: Refusal) -> Self:
-        """The frame that carries ``refusal``."""
+    def of(cls, number: int, refusal: Refusal, marks: Sequence[Mark] = ()) -> Self:
+        """The frame that carries ``refusal``, and when the stages before it began."""
         retry_after = refusal.retry_after if isinstance(refusal, Overloaded) else 0.0
         detail = str(refusal)[:MAX_DETAIL]
-        return cls(number, refusal.code, detail, retry_after, refusal.seconds)
+        stages = tuple(marks)
+        return cls(number, refusal.code, detail, retry_after, refusal.seconds, stages)
 
     @property
     def refusal(self) -> Refusal:
@@ -227,9 +254,9 @@ class Refused(Frame, tag=7):
 
 
 class Described(Frame, tag=8):
-    """From the engine, to a new connection and after a reload: what the model is."""
+    """From the engine, to a new connection and after a change: what the models are."""
 
-    labels: ModelLabels
+    catalogue: Catalogue
 
 
 class RateLimitRequest(Frame, tag=9):

@@ -26,13 +26,14 @@ from greengrocer.serving.frames.frames import (
     RateLimitRequest,
     Refused,
 )
+from greengrocer.serving.frames.shared_memory import send_sharing
 
 HEAD = struct.Struct(">BI")
 BARE_BYTES = 16  # a tag and an id
 SMALL_BYTES = 1 << 16
 CLASSIFY_BYTES = 1 << 12  # a Classify without its image
 ANSWER_BYTES = 64 << 20  # evidence of a large map of thousands of classes
-LABEL_BYTES = 4 << 20  # a bundle's manifest, which has the class names, is at most 1 MiB
+LABEL_BYTES = 64 << 20  # a bundle's manifest, which has the class names, is at most 1 MiB
 LIMITS: dict[type[Frame], int] = {
     Cancel: BARE_BYTES,
     Begun: BARE_BYTES,
@@ -153,6 +154,20 @@ class Link(asyncio.Protocol):
         """Send ``frame``, if the connection is open."""
         if self._transport is not None:
             self._transport.write(encode(frame))
+
+    def send_with(self, frame: Frame, descriptor: int) -> bool:
+        """Send ``frame`` and, with its bytes, ``descriptor``.
+
+        Returns False, and has sent nothing, if it would have to wait: asyncio can only make bytes
+        wait.
+        """
+        if self._transport is None or self._transport.get_write_buffer_size():
+            return False
+        content = encode(frame)
+        sent = send_sharing(self._transport.get_extra_info("socket").fileno(), content, descriptor)
+        if 0 < sent < len(content):
+            self._transport.write(content[sent:])
+        return sent > 0
 
     def drop(self) -> None:
         """Close the connection at once."""

@@ -6,47 +6,38 @@ The original of a bundle may be damaged, deleted or replaced by then.
 import errno
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import structlog
 
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.errors import BundleRefused
+from greengrocer.serving.catalogue import Absence
+from greengrocer.serving.reloading.origin import Origin, Origins
+from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.workers.runtime_directory import replace_privately
 
-SERVING = "serving"  # the file in the runtime directory that names the current bundle
+SERVING = "serving"  # the file in the runtime directory that says what serves
 COPIES = "bundles"
 ROOM = 16_000_000  # bytes that must stay free, mainly for the metrics of processes
 
 log = structlog.get_logger("greengrocer.engine")
 
 
-class StoredBundle(NamedTuple):
-    """A bundle's name or directory as the operator gave it, and its copy, or None without one."""
-
-    source: str
-    copy: Path | None
-
-
 class BundleStore:
-    """The current bundle, and the one that ``roll_back`` returns to. For one thread at a time."""
+    """What serves, and copies of its bundles and of those to roll back to. For one thread."""
 
     def __init__(self, directory: Path) -> None:
         self.file = directory / SERVING
         self.copies = directory / COPIES
-        self.current: StoredBundle | None = None
-        self._previous: StoredBundle | None = None
-        self._staged: StoredBundle | None = None
+        self.serving = self._read() if self.file.exists() else None
         self._number = 0
-        if self.file.exists():
-            source, name = json.loads(self.file.read_text())
-            self.current = StoredBundle(source, name and self.copies / name)
         self._tidy()
 
-    def stage(self, source: str, bundle: Bundle) -> None:
+    def stage(self, source: str, bundle: Bundle) -> Path | None:
         """Copy ``bundle``, which has loaded. Without room for a copy, none is kept."""
-        self._tidy()
         copy = self._free()
         try:
             bundle.copy_to(copy)
@@ -57,21 +48,39 @@ class BundleStore:
         except (OSError, BundleRefused) as error:
             shutil.rmtree(copy, ignore_errors=True)
             log.warning("no copy of the bundle is kept", bundle=source, reason=str(error))
-            self._staged = StoredBundle(source, None)
-        else:
-            self._staged = StoredBundle(source, copy)
+            return None
+        return copy
 
-    def remember(self, source: str) -> None:
-        """Record that the staged bundle serves now or, if none is staged, the previous one.
-
-        Nothing is staged afterwards, even after an error. Raises OSError.
-        """
-        staged, self._staged = self._staged, None
-        serving = staged or self._previous or StoredBundle(source, None)
-        name = serving.copy and serving.copy.name
-        replace_privately(self.file, json.dumps([serving.source, name]))
-        self.current, self._previous = serving, self.current
+    def remember(self, serving: ServingState) -> None:
+        """Record what serves from now on. Raises OSError."""
+        record = {
+            "default": serving.default,
+            "models": [[key, *_plain(origins.current)] for key, origins in serving.models.items()],
+            "absent": [
+                [key, why, *_plain(origin)] for key, (why, origin) in serving.absent.items()
+            ],
+            "splits": serving.splits,
+            "shadows": serving.shadows,
+            "watched": serving.watched,
+        }
+        replace_privately(self.file, json.dumps(record))
+        self.serving = serving
         self._tidy()
+
+    def _read(self) -> ServingState:
+        record = json.loads(self.file.read_text())
+        return ServingState(
+            {key: Origins(self._origin(plain)) for key, *plain in record["models"]},
+            record["default"],
+            {key: (Absence(why), self._origin(plain)) for key, why, *plain in record["absent"]},
+            {name: tuple(map(tuple, parts)) for name, parts in record["splits"].items()},
+            record["shadows"],
+            record["watched"],
+        )
+
+    def _origin(self, plain: Sequence[Any]) -> Origin:
+        name, bundle, copy, label = plain
+        return Origin(name, bundle, copy and self.copies / copy, label)
 
     def _free(self) -> Path:
         while True:
@@ -81,10 +90,15 @@ class BundleStore:
                 return copy
 
     def _tidy(self) -> None:
-        """Remove the copies that are neither current nor previous."""
-        self._staged = None
-        wanted = {stored.copy for stored in (self.current, self._previous) if stored}
+        """Remove the copies that no model needs, neither now nor for a rollback."""
+        models = () if self.serving is None else self.serving.models.values()
+        wanted = {origin.copy for origins in models for origin in origins if origin}
         self.copies.mkdir(mode=0o700, exist_ok=True)
         for copy in self.copies.iterdir():
             if copy not in wanted:
                 shutil.rmtree(copy, ignore_errors=True)
+
+
+def _plain(origin: Origin) -> list[str | None]:
+    copy = None if origin.copy is None else origin.copy.name
+    return [origin.name, origin.bundle, copy, origin.label]

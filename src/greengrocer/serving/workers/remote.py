@@ -1,10 +1,13 @@
 """The classifier of an HTTP process. It sends images to the engine process."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
+
+import numpy as np
 
 from greengrocer.context import Context
 from greengrocer.errors import (
@@ -16,7 +19,7 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import AnswerOptions, ModelLabels
-from greengrocer.serving.classifier import Served
+from greengrocer.serving.catalogue import Catalogue
 from greengrocer.serving.frames.frames import (
     Answered,
     Begun,
@@ -29,13 +32,17 @@ from greengrocer.serving.frames.frames import (
     RateLimitReply,
     Refused,
 )
+from greengrocer.serving.frames.shared_memory import LEAST_SHARED, share
 from greengrocer.serving.frames.stream import FrameStream, Link
+from greengrocer.serving.served import Served
 from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 
 FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, RateLimitReply)
 RETRY_SECONDS = 0.1  # between two attempts to connect while the socket's backlog is full
 PING_SECONDS = 1.0  # in which an engine that does not hang answers, even a busy one
 LATE_SECONDS = 1.0  # after an image's deadline, until a missing answer is reported
+ABANDONED_BYTES = 16 << 20  # of images that nobody waits for and the engine has not answered
+MOST_SHARED = 64  # images in shared memory: each takes a descriptor of the engine
 CRASHES = "the image crashes the decoder, also when it is decoded alone: save it as a new JPEG"
 
 
@@ -50,19 +57,34 @@ class PendingImage:
         picture: Picture,
         context: Context,
         options: AnswerOptions,
+        model: str | None,
         future: "asyncio.Future[Served]",
     ) -> None:
         self.picture = picture
         self.context = context
         self.options = options
+        self.model = model
         self.future = future
         self.suspect = False  # the image was in flight when an engine crashed
         self.link: Link | None = None  # over which it was sent; None: no engine has it
         self.begun = False  # the engine works on this image and on nothing else
 
-    def frame(self, number: int) -> Classify:
-        """The frame that asks the engine for an answer."""
-        return Classify.of(number, self.picture, self.options, self.context, self.suspect)
+    def send(self, number: int, link: Link, *, may_share: bool) -> int:
+        """Ask the engine for an answer. Returns the bytes that went there in shared memory."""
+        self.link = link
+        asked = self.picture, self.options, self.context, self.suspect, self.model
+        frame = partial(Classify.of, number, *asked)
+        picture = self.picture
+        if may_share and not isinstance(picture, np.ndarray) and len(picture) >= LEAST_SHARED:
+            descriptor = share(picture)
+            if descriptor is not None:
+                try:
+                    if link.send_with(frame(shared=True), descriptor):
+                        return len(picture)
+                finally:
+                    os.close(descriptor)
+        link.send(frame())
+        return 0
 
     def settle(self, result: Served | Exception) -> None:
         """Give the caller its result, if it still waits."""
@@ -86,14 +108,17 @@ class RemoteClassifier:
         self.path = path
         self.suspect_engine = suspect_engine
         self.limiter = RemoteRateLimiter()  # uses the same connection
-        self._labels: ModelLabels | None = None
+        self._catalogue: Catalogue | None = None
         self._link: Link | None = None  # None while there is no engine
-        self._described = False  # the engine has described its model: it is ready
+        self._described = False  # the engine has described its models: it is ready
         self._open = True
         self._calls: dict[int, PendingImage] = {}  # by number, while a caller waits
         self._late: set[int] = (
             set()
         )  # numbers of images that the engine left unanswered at their deadline
+        # Bytes in shared memory of each image that the engine has not answered. Those that a caller
+        # waits for are counted as uploads, the others here.
+        self._shared: dict[int, int] = {}
         self._numbers = count(1)
         self._first = asyncio.Event()
         self._pong = asyncio.Event()  # the ping has come back, or the engine has died
@@ -101,15 +126,20 @@ class RemoteClassifier:
         self._connecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect, and wait until the engine has described its model."""
+        """Connect, and wait until the engine has described its models."""
         self._connect()
         await self._first.wait()
 
     @property
+    def catalogue(self) -> Catalogue:
+        """The engine's models, as last described."""
+        assert self._catalogue is not None, "not started"
+        return self._catalogue
+
+    @property
     def labels(self) -> ModelLabels:
-        """The labels of the engine's model, as last described."""
-        assert self._labels is not None, "not started"
-        return self._labels
+        """The labels of the engine's default model."""
+        return self.catalogue.first.labels
 
     @property
     def healthy(self) -> bool:
@@ -139,13 +169,19 @@ class RemoteClassifier:
             return False
         return self.healthy
 
-    async def classify(self, picture: Picture, context: Context, options: AnswerOptions) -> Served:
+    async def classify(
+        self,
+        picture: Picture,
+        context: Context,
+        options: AnswerOptions,
+        model: str | None = None,
+    ) -> Served:
         """The answer; raises a Refusal."""
         if not self._open:
             raise NotReady("the service is stopping")
         context.check()
         loop, number = asyncio.get_running_loop(), next(self._numbers)
-        call = PendingImage(picture, context, options, loop.create_future())
+        call = PendingImage(picture, context, options, model, loop.create_future())
         self._calls[number] = call
         context.on_cancel = partial(
             self._withdraw, number, ClientDisconnected("the client disconnected")
@@ -201,12 +237,15 @@ class RemoteClassifier:
         self._settle(number, reason)
 
     def _has_room(self) -> bool:
-        return self._described and self._link is not None and not self._link.full
+        if not self._described or self._link is None or self._link.full:
+            return False
+        abandoned = (size for number, size in self._shared.items() if number not in self._calls)
+        return sum(abandoned) <= ABANDONED_BYTES
 
     def _send(self, number: int, call: PendingImage) -> None:
         assert self._link is not None
-        call.link = self._link
-        self._link.send(call.frame(number))
+        if shared := call.send(number, self._link, may_share=len(self._shared) < MOST_SHARED):
+            self._shared[number] = shared
 
     def _send_waiting(self) -> None:
         """Send the images that no engine has, until the link is full."""
@@ -237,6 +276,7 @@ class RemoteClassifier:
         self._link, self._described = None, False
         self._pong.set()
         self._late.clear()
+        self._shared.clear()
         self.limiter.lost()
         for number, call in list(self._calls.items()):
             if call.begun:
@@ -246,10 +286,10 @@ class RemoteClassifier:
         if self._open:
             self._connect()
 
-    def _found(self, labels: ModelLabels) -> None:
-        """The engine has described its model: it is ready, or its model has changed."""
+    def _found(self, catalogue: Catalogue) -> None:
+        """The engine has described its models: it is ready, or they have changed."""
         assert self._link is not None, "the frame came over it"
-        self._labels, self._described = labels, True
+        self._catalogue, self._described = catalogue, True
         self.limiter.found(self._link)
         self._first.set()
         self._send_waiting()
@@ -257,7 +297,7 @@ class RemoteClassifier:
     def _receive(self, frame: Frame) -> None:
         match frame:
             case Described():
-                self._found(frame.labels)
+                self._found(frame.catalogue)
             case Begun():
                 if frame.id in self._calls:
                     self._calls[frame.id].begun = True
@@ -266,8 +306,16 @@ class RemoteClassifier:
             case RateLimitReply():
                 self.limiter.receive(frame)
             case Answered() | Refused() | Failed():
+                self._note_stages(frame)
                 self._late.discard(frame.id)
                 self._settle(frame.id, _result(frame))
+                if self._shared.pop(frame.id, 0):
+                    self._send_waiting()
+
+    def _note_stages(self, frame: Answered | Refused | Failed) -> None:
+        call = self._calls.get(frame.id)
+        if call is not None and not isinstance(frame, Failed):
+            call.context.marks.extend(frame.marks)
 
     def _settle(self, number: int, result: Served | Exception) -> None:
         call = self._calls.pop(number, None)

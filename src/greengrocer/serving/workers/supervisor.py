@@ -114,10 +114,14 @@ class Supervisor:
 
     def _hear_worker(self, message: SupervisorMessage, value: float) -> None:
         del value
+        self._suspect(message)
+
+    def _suspect(self, message: SupervisorMessage) -> None:
         if message is SupervisorMessage.SUSPICION and (self._check is None or self._check.done()):
             self._check = asyncio.get_running_loop().create_task(self._check_engine())
 
     def _hear_engine(self, message: SupervisorMessage, value: float) -> None:
+        self._suspect(message)
         if (
             message is SupervisorMessage.HEALTHY
             and self._health is not None
@@ -128,7 +132,7 @@ class Supervisor:
     async def _check_engine(self) -> None:
         """Kill an engine that does not answer, or that works long after a deadline.
 
-        It runs only after a worker's SUSPICION, so that idle processes stay idle.
+        It runs only after a SUSPICION, so that idle processes stay idle.
         """
         pid = self.engine.pid
         while self.engine.ready and self.engine.pid == pid:

@@ -14,7 +14,9 @@ class SupervisorMessage(IntEnum):
     """The kinds of messages. Only HEALTHY uses the number."""
 
     READY = 1  # from a process: its start succeeded
-    SUSPICION = 2  # from an HTTP process: the engine left an image or a ping unanswered
+    # from an HTTP process: the engine left an image or a ping unanswered; from the engine: one of
+    # its threads hangs, for whose work no HTTP process waits
+    SUSPICION = 2
     HEALTH = 3  # from the supervisor to the engine, which answers HEALTHY
     HEALTHY = 4  # from the engine: for how many seconds a thread has hung
 

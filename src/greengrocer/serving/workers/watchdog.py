@@ -11,26 +11,30 @@ HUNG_SECONDS = 30.0  # many times the longest step of a busy loop
 
 
 class Watchdog:
-    """ASGI middleware. A kernel timer kills the process unless the event loop resets it in time.
+    """A kernel timer kills the process unless the event loop resets it in time.
 
-    The timer runs only while requests are in flight: idle processes stay idle.
+    The timer runs only while requests are in flight: idle processes stay idle. A process has one
+    timer, so all its applications have one watchdog.
     """
 
-    def __init__(self, app: "ASGIApp", seconds: float = HUNG_SECONDS) -> None:
-        self.app = app
+    def __init__(self, seconds: float = HUNG_SECONDS) -> None:
         self.seconds = seconds
         self._in_flight = 0
         self._armed = False
 
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Handle one request."""
-        self._in_flight += 1
-        if not self._armed:
-            self._put_off()
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._in_flight -= 1
+    def over(self, app: "ASGIApp") -> "ASGIApp":
+        """``app``, whose requests are watched."""
+
+        async def watched(scope: "Scope", receive: "Receive", send: "Send") -> None:
+            self._in_flight += 1
+            if not self._armed:
+                self._put_off()
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._in_flight -= 1
+
+        return watched
 
     def _put_off(self) -> None:
         """Reset the timer, or stop it if no request is in flight."""

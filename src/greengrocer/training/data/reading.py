@@ -1,11 +1,13 @@
 """A data set's images, read as the product reads a client's; a bad one is named."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from greengrocer.datasets.dataset import LabelledImage
@@ -14,6 +16,7 @@ from greengrocer.errors import DatasetUnusable, ImageRefused
 from greengrocer.imaging.decode import decode
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
+from greengrocer.training.data.apparent_size import at_apparent_size
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
 
@@ -46,9 +49,16 @@ def read_all(pictures: Sequence[LabelledImage], threads: int) -> tuple[LabelledI
             pool.shutdown(cancel_futures=True)
 
 
-def read_fitted(path: Path, geometry: Geometry) -> Pixels:
-    """The image at ``path`` as the model sees it: uint8 [H, W, 3]; raises DatasetUnusable."""
-    return fit(read_picture(path, geometry.size), geometry)
+def read_fitted(path: Path, geometry: Geometry, size: float = 1.0) -> Pixels:
+    """The image at ``path`` as the model sees it: uint8 [H, W, 3]; raises DatasetUnusable.
+
+    What it shows has ``size`` times its apparent size, see ``apparent_size``.
+    """
+    if size == 1:
+        return fit(read_picture(path, geometry.size), geometry)
+    width, height = (math.ceil(side * max(1, size)) for side in geometry.size)
+    picture = read_picture(path, (width, height))
+    return fit(Image.fromarray(at_apparent_size(np.asarray(picture), size)), geometry)
 
 
 def _read(path: Path) -> bytes:

@@ -39,11 +39,11 @@ def read_splits(data: Path, recipe: Recipe) -> Splits:
     Where the recipe trains on "train" and "val", a fold of the scenes of both is held out instead.
     Raises DatasetUnusable where images are missing, or their classes do not match.
     """
-    seed, splits = recipe.seed, recipe.data.splits
+    seed, splits = recipe.split_seed, recipe.data.splits
     train = read_together(data, splits)
     if "val" in splits:
         training, held_out = scene_hold_out(
-            train.pictures, embed_images(train.pictures, recipe), seed
+            train.pictures, embed_images(train.pictures, recipe).embeddings, seed
         )
         origin = f"a quarter of the scenes of train + val, drawn with the seed {seed}"
     elif _has_validation(data):

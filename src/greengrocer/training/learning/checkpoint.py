@@ -12,7 +12,7 @@ from greengrocer.errors import UsageError
 from greengrocer.training.recipe import Recipe, differences, read_back
 
 State = dict[str, Any]
-LATER = {"export"}  # a table of the recipe that decides only what becomes of the weights
+LATER = {"export", "name"}  # of the recipe, what decides only what becomes of the weights
 PARTS = {"recipe", "epoch", "step", "network", "average", "optimiser"}
 
 

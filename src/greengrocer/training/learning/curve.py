@@ -7,7 +7,9 @@ import torch
 
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Geometry
+from greengrocer.imaging.views import Views
 from greengrocer.networks.recogniser import Recogniser
+from greengrocer.networks.views import see
 from greengrocer.training.choose import CURVE_IMAGES
 from greengrocer.training.data.reading import read_fitted
 
@@ -17,11 +19,12 @@ BATCH = 32
 class HeldOut:
     """Some held-out images, the same after every epoch, kept as the model sees them."""
 
-    def __init__(self, images: Sequence[LabelledImage], size: int, seed: int) -> None:
+    def __init__(self, images: Sequence[LabelledImage], views: Views, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(images))[:CURVE_IMAGES]
         chosen = [images[int(index)] for index in sorted(order)]
-        geometry = Geometry(width=size, height=size)
+        geometry = Geometry(width=views.input_side, height=views.input_side)
         pixels = [read_fitted(image.path, geometry) for image in chosen]
+        self._views = views
         self._planes = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
         self._labels = torch.tensor([image.label for image in chosen])
 
@@ -31,7 +34,8 @@ class HeldOut:
         found = 0
         for start in range(0, len(self._labels), BATCH):
             planes = self._planes[start : start + BATCH].to(device)
-            logits = network(network.backbone.normalise(planes))
+            seen = see(network.backbone, planes, self._views, network.head)
+            logits = network.classify(seen.features)
             labels = self._labels[start : start + BATCH].to(device)
             found += int((logits.argmax(dim=1) == labels).sum())
         return found

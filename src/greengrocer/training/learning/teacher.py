@@ -2,11 +2,12 @@
 
 Teacher and student look at the same augmented pixels, so no teacher's word can be stored
 beforehand (Beyer et al., Knowledge distillation: A good teacher is patient and consistent, CVPR
-2022).
+2022). A teacher that learned from crops of another size sees the same crop, scaled to that size.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -19,8 +20,19 @@ from greengrocer.training.learning.wise_ft import shipped_weights
 from greengrocer.training.recipe import Distillation, Recipe, read_back
 
 
+class Taught(NamedTuple):
+    """A finished network, the side in pixels of the crops it learned from, and whose it is."""
+
+    network: Recogniser
+    image_size: int
+    id: TeacherId
+
+
 class Teacher:
-    """Finished networks that answer as one: the mean of their softened probabilities."""
+    """Finished networks that answer as one: the mean of their softened probabilities.
+
+    They may be of different backbones and image sizes.
+    """
 
     def __init__(
         self,
@@ -36,18 +48,28 @@ class Teacher:
         that did not split the images as the ``student`` does: ``pictures`` is the digest of
         those that it sees.
         """
-        found = [_load(path, student, classes, pictures) for path in checkpoints]
-        self.networks = [network.to(device) for network, _ in found]
-        self.ids = tuple(taught for _, taught in found)
+        self.taught = [_load(path, student, classes, pictures) for path in checkpoints]
+        for each in self.taught:
+            each.network.to(device)
+        self.ids = tuple(each.id for each in self.taught)
 
     @torch.no_grad()
     def answer(self, pixels: torch.Tensor, temperature: float) -> torch.Tensor:
         """uint8 [N, 3, H, W] to the mean of softmax(logits / T), float32 [N, classes]."""
-        answers = [
-            network(network.backbone.normalise(pixels)).float().div(temperature).softmax(dim=1)
-            for network in self.networks
-        ]
+        answers = []
+        for network, image_size, _ in self.taught:
+            seen = network.backbone.normalise(scaled(pixels, image_size))
+            answers.append(network(seen).float().div(temperature).softmax(dim=1))
         return torch.stack(answers).mean(dim=0)
+
+
+def scaled(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """uint8 [N, 3, H, W] as [N, 3, side, side], of floats from 0 to 255 where the size changes."""
+    if pixels.shape[2:] == (side, side):
+        return pixels
+    return F.interpolate(
+        pixels.float(), (side, side), mode="bilinear", align_corners=False, antialias=True
+    )
 
 
 def teaching_loss(logits: torch.Tensor, taught: torch.Tensor, how: Distillation) -> torch.Tensor:
@@ -59,9 +81,7 @@ def teaching_loss(logits: torch.Tensor, taught: torch.Tensor, how: Distillation)
     return F.kl_div(softened, taught, reduction="batchmean") * how.temperature**2
 
 
-def _load(
-    path: Path, student: Recipe, classes: int, pictures: str | None
-) -> tuple[Recogniser, TeacherId]:
+def _load(path: Path, student: Recipe, classes: int, pictures: str | None) -> Taught:
     if not path.exists():
         raise UsageError(f"there is no {path}: train the teacher first, with the same --folds")
     state = read_state(path)
@@ -73,7 +93,7 @@ def _load(
     if _split(recipe) != _split(student):
         raise UsageError(
             f"{path} may have trained on the student's held-out images: train it with the same "
-            "seed, data and pretrained"
+            "data, pretrained, and seed or data.seed"
         )
     if pictures is not None and state.get("pictures", pictures) != pictures:
         raise UsageError(
@@ -85,10 +105,10 @@ def _load(
     network.load_state_dict(weights)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    taught = TeacherId(path.name.rsplit(".", 3)[0], weights_digest(weights))
-    return channels_last(network).eval(), taught
+    whose = TeacherId(path.name.rsplit(".", 3)[0], weights_digest(weights))
+    return Taught(channels_last(network).eval(), recipe.augmentation.image_size, whose)
 
 
 def _split(recipe: Recipe) -> tuple[object, ...]:
     """All that decides which images a stage holds out, but the images themselves."""
-    return recipe.seed, recipe.data, recipe.pretrained
+    return recipe.split_seed, recipe.data.model_copy(update={"seed": None}), recipe.pretrained

@@ -22,7 +22,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from greengrocer.errors import UsageError
 from greengrocer.graphs import answers
 from greengrocer.graphs.nodes import FEATURE_MAP, OPSET, PLANES, Nodes, value_info
+from greengrocer.graphs.views import LinearHead, with_views
 from greengrocer.imaging.geometry import Geometry
+from greengrocer.imaging.views import Views
 from greengrocer.networks.backbone import Backbone
 from greengrocer.networks.efficientnet_lite import (
     FEATURES,
@@ -64,6 +66,11 @@ def backbone_graph(backbone: Backbone, geometry: Geometry) -> onnx.ModelProto:
     )
 
 
+def seeing_graph(backbone: onnx.ModelProto, views: Views, head: nn.Linear) -> onnx.ModelProto:
+    """``backbone`` behind ``views``, see ``graphs.views``; ``head`` is that of the network."""
+    return with_views(backbone, views, LinearHead(_array(head.weight.T), _array(head.bias)))
+
+
 def answer_graph(
     backbone: onnx.ModelProto, head: AnswerHead, geometry: Geometry
 ) -> onnx.ModelProto:
@@ -71,7 +78,9 @@ def answer_graph(
     coarse_of = None
     if isinstance(head.membership, torch.Tensor):
         coarse_of = head.membership.argmax(dim=1).tolist()
-    temperature = head.temperature
+    temperature, places = head.temperature, None
+    if head.views is not None and not head.views.single:
+        places = head.views.places(_rows_of_a_view(backbone, head.views))
     return answers.answer_graph(
         backbone,
         answers.Head(
@@ -81,9 +90,22 @@ def answer_graph(
             directions=_array(head.prototypes.T),
             temperature=temperature,
             coarse_of=coarse_of,
+            places=places,
         ),
         geometry,
     )
+
+
+def _rows_of_a_view(backbone: onnx.ModelProto, views: Views) -> int:
+    """Raises UsageError where a square view's map is no square: where would its evidence lie?"""
+    sides = backbone.graph.output[0].type.tensor_type.shape.dim
+    rows, columns = sides[2].dim_value // len(views.sides), sides[3].dim_value
+    if rows != columns:
+        raise UsageError(
+            f"the backbone makes a map of {rows} by {columns} positions of a square view: it can "
+            "have one view only"
+        )
+    return int(rows)
 
 
 def _traced(graph: Nodes, backbone: Backbone, geometry: Geometry) -> onnx.ModelProto:

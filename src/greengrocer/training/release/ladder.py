@@ -27,7 +27,7 @@ from greengrocer.training.learning.checkpoint import contents_digest, names_dige
 from greengrocer.training.recipe import Recipe
 from greengrocer.training.release.attempt import Attempt, Backbone
 from greengrocer.training.release.kept_attempts import KeptAttempts
-from greengrocer.training.release.measure import pool_pixels
+from greengrocer.training.release.measure import cut_views, pool_pixels
 from greengrocer.training.release.quantisation_loss import Comparison
 from greengrocer.training.release.quantise import quantise
 
@@ -114,7 +114,9 @@ class Ladder:
         return min(len(self._training), rung.times_images * self._asked)
 
     def _pictures(self, count: int) -> list[Pixels]:
-        return [read_fitted(path, self.geometry) for path in self._training[:count]]
+        """The views of so many images."""
+        found = (read_fitted(path, self.geometry) for path in self._training[:count])
+        return list(cut_views(found, self._recipe.export.seen()))
 
     def _most_sensitive(self, share: float) -> tuple[str, ...]:
         """The fewest blocks that make ``share`` of the error of all, in their order."""
@@ -127,7 +129,8 @@ class Ladder:
     def _key(self, judged: Sequence[LabelledImage], start: int) -> str:
         """A digest of all that decides what the rungs cost."""
         found = hashlib.sha256(self.in_float.SerializeToString())
-        how = (self._recipe.seed, self._recipe.export.model_dump_json(), LADDER, start)
+        export = self._recipe.export.model_dump_json(exclude={"judged_sizes"})
+        how = (self._recipe.seed, export, LADDER, start)
         images = (names_digest(self._images), contents_digest(self._images))
         answered = (names_digest(judged), contents_digest(judged))
         found.update(repr((how, images, answered)).encode(errors="surrogateescape"))

@@ -59,15 +59,14 @@ def space_to_depth_stem(model: onnx.ModelProto) -> onnx.ModelProto:
     A graph whose width is no multiple of four is returned as it is, and so is one whose first
     convolution does not read the pixels themselves, or does not halve or keep their columns.
     """
-    sides = model.graph.input[0].type.tensor_type.shape.dim
-    height, width, channels = (side.dim_value for side in sides[1:])
-    if width % TOGETHER:
-        return model
-    model = copy.deepcopy(model)
+    original, model = model, copy.deepcopy(model)
     graph = _Graph(model.graph)
+    height, width, channels = graph.sides
+    if width % TOGETHER:
+        return original
     stem = next((node for node in model.graph.node if node.op_type == "Conv"), None)
     if stem is None or not graph.reads_pixels(stem, width):
-        return model
+        return original
     setting = {found.name: found for found in stem.attribute}
     top, left, bottom, _ = setting["pads"].ints
     down, stride = setting["strides"].ints
@@ -93,6 +92,8 @@ class _Graph:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._constants = {constant.name: constant for constant in graph.initializer}
+        sides = graph.input[0].type.tensor_type.shape.dim[1:]
+        self.sides = [side.dim_value for side in sides]
 
     def reads_pixels(self, stem: onnx.NodeProto, width: int) -> bool:
         """Whether ``stem`` is a plain int8 convolution over the planes, of a fitting stride."""
@@ -102,6 +103,8 @@ class _Graph:
         if readers != ["QuantizeLinear"] or len(stem.input) < 3 or "pads" not in setting:
             return False
         if PLANES not in made_by[stem.input[0]].input or setting["group"].i > 1:
+            return False
+        if PIXELS not in made_by[PLANES].input:
             return False
         kernel, stride = setting["kernel_shape"].ints[1], setting["strides"].ints[1]
         _, left, _, right = setting["pads"].ints

@@ -14,7 +14,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from greengrocer.errors import RateLimited, Refusal, Unauthorized
 from greengrocer.serving.rate_limits import Rate, RateLimiter, RateLimitState, Rates
-from greengrocer.web.access.address import address_of, as_seen
+from greengrocer.web.access.address import Networks, address_of, as_seen
+from greengrocer.web.access.below_path import BelowPath
 from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.problems import http_exception_response, refusal_response
 from greengrocer.web.request_state import state_of
@@ -22,14 +23,18 @@ from greengrocer.web.request_state import state_of
 ALLOWED_HEADERS = (
     "Authorization",
     "Inference-Header-Content-Length",
+    "Traceparent",
+    "Tracestate",
     "X-Deadline-Ms",
     "X-Request-Id",
+    "X-Split-Key",
 )
 EXPOSED_HEADERS = (
     "Inference-Header-Content-Length",
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Traceresponse",
     "X-Class",
     "X-Gallery",
     "X-Request-Id",
@@ -188,9 +193,19 @@ class Access:
     keys: KeyFile | None = None
     limiter: RateLimiter | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)
-    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-For is trusted
+    trusted_proxies: tuple[str, ...] = ()  # whose X-Forwarded-... is trusted
+    root_path: str = ""  # the path of a site below which the service is
     cors_origins: tuple[str, ...] = ()
     metrics_port: int | None = None
+
+    def below(self, app: ASGIApp) -> ASGIApp:
+        """``app`` below the root path, or the path that a trusted proxy names, where there is one.
+
+        It is the outermost layer: all others see paths as if the service had a site of its own.
+        """
+        if not self.root_path and not self.trusted_proxies:
+            return app
+        return BelowPath(app, self.root_path, Networks(self.trusted_proxies))
 
     def before(self, app: ASGIApp, routes: ASGIApp, is_open: Callable[[str], bool]) -> ASGIApp:
         """``app`` behind what is configured; ``routes`` answers on the metrics port.

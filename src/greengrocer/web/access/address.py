@@ -22,6 +22,18 @@ def shown_address(client: Client) -> str:
     return UNKNOWN if address is None else str(address)
 
 
+class Networks:
+    """Addresses and networks, as ``10.0.0.0/8``: those of proxies that are trusted."""
+
+    def __init__(self, networks: tuple[str, ...]) -> None:
+        self._networks = tuple(map(ip_network, networks))
+
+    def __contains__(self, client: Client) -> bool:
+        """Whether ``client`` has one of the addresses."""
+        address = _read(client[0]) if client else None
+        return address is not None and any(address in network for network in self._networks)
+
+
 @lru_cache(maxsize=4096)
 def _counted(host: str) -> str:
     address = _read(host)

@@ -1,4 +1,4 @@
-"""A parser of multipart forms (RFC 7578), which reads a form as it arrives, under limits.
+"""A parser of multipart forms (RFC 7578), which reads a form as it arrives, where it lies.
 
 It accepts deviations from the rules that clients send and that can mean only one thing: blanks
 after a boundary, text before the first boundary and after the last, folded headers, file names in
@@ -10,17 +10,22 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from greengrocer.errors import MalformedUpload
+from greengrocer.web.receive_buffer import ReceiveBuffer
 
 
 class Part(NamedTuple):
-    """The start of a part."""
+    """The start of a part. Its content begins at ``start`` in the buffer, until bytes are dropped.
+
+    All of the content is there, one piece behind the other.
+    """
 
     name: str
+    start: int
 
 
-# The start of a part, some of its content, its end; or why a part cannot be read: then no other
-# event of that part follows.
-Event: TypeAlias = Part | bytes | MalformedUpload | None
+# The start of a part, some of its content (a view that must be gone before more is received), its
+# end; or why a part cannot be read: then no other event of that part follows.
+Event: TypeAlias = Part | memoryview | MalformedUpload | None
 
 OTHER_PARTS = 100  # besides those with an image
 MAX_PART_HEADERS = 8
@@ -52,8 +57,9 @@ _NAME = re.compile(r';\s*name\s*=\s*"?([^";]*)', re.IGNORECASE)
 class Form:
     """Calls ``take`` with each event of a form that may have ``parts`` parts with an image.
 
-    ``take`` may raise an event that is an error, or ignore it: then the next part is read. All
-    methods raise MalformedUpload for a form that cannot be read any further.
+    Receive the form into ``buffer``, and call ``read`` whenever some more has come. ``take`` may
+    raise an event that is an error, or ignore it: then the next part is read. All methods raise
+    MalformedUpload for a form that cannot be read any further.
     """
 
     def __init__(self, boundary: str, parts: int, take: Callable[[Event], None]) -> None:
@@ -70,17 +76,22 @@ class Form:
         self._inside = False  # inside a part whose content is reported
         self._fresh = False  # after the empty line, whose line break may begin a boundary
         # a function, no bound method: a cycle would keep the upload until the collector runs
-        self._read: Callable[[Form, bytes, int], tuple[int, bool]] = Form._content
-        self._rest = _LINE  # not read yet; the first boundary begins a line, too
+        self._read: Callable[[Form, bytearray, int, int], tuple[int, bool]] = Form._content
+        self.buffer = ReceiveBuffer(_LINE)  # the first boundary begins a line, too
+        self._at = 0  # what is before is read
         self._ended = False
 
-    def feed(self, chunk: bytes) -> None:
-        """Read some more; raises what ``take`` raises, too."""
-        data, at = self._rest + chunk, 0
+    def read(self) -> None:
+        """Read what has come; raises what ``take`` raises, too."""
+        data, end = self.buffer.data, len(self.buffer)
         more = True
         while more and not self._ended:
-            at, more = self._read(self, data, at)
-        self._rest = b"" if self._ended else data[at:]
+            self._at, more = self._read(self, data, self._at, end)
+
+    def drop(self) -> None:
+        """Free the memory of what is read."""
+        self.buffer.drop(len(self.buffer) if self._ended else self._at)
+        self._at = 0
 
     def close(self) -> None:
         """Make sure that the form is whole."""
@@ -89,36 +100,36 @@ class Form:
         if not self._ended:
             raise MalformedUpload("the form ends before its last boundary: send all of it")
 
-    def _content(self, data: bytes, at: int) -> tuple[int, bool]:
+    def _content(self, data: bytearray, at: int, end: int) -> tuple[int, bool]:
         """Read up to the next boundary; returns the new position, and whether more can be read."""
-        start = data.find(self._boundary, at)
+        start = data.find(self._boundary, at, end)
         while start >= 0:
             behind = start + len(self._boundary)
-            if found := _BEHIND_BOUNDARY.match(data, behind):
-                self._tell(data[at:start])
+            if found := _BEHIND_BOUNDARY.match(data, behind, end):
+                self._tell(at, start)
                 self._next_part(last=found[1] != _LINE)
                 return found.end() - len(_LINE), True  # a header's line is read from that before
-            if data.startswith(b"\n", behind):
+            if data.startswith(b"\n", behind, end):
                 raise MalformedUpload(f"the form cannot be read: {_LINE_FEEDS}")
-            if _CUT_BEHIND_BOUNDARY.match(data, behind):
+            if _CUT_BEHIND_BOUNDARY.match(data, behind, end):
                 break
             self._longer += 1
             if self._longer > MAX_LONGER:
                 raise MalformedUpload("too many lines of the form begin like its boundary")
-            start = data.find(self._boundary, behind)
+            start = data.find(self._boundary, behind, end)
         if start < 0:
-            start = data.rfind(b"\r", max(at, len(data) - len(self._boundary) + 1))
-            if start < 0 or not self._boundary.startswith(data[start:]):
-                start = len(data)
-        self._tell(data[at:start])
+            start = data.rfind(b"\r", max(at, end - len(self._boundary) + 1), end)
+            if start < 0 or not self._boundary.startswith(bytes(data[start:end])):
+                start = end
+        self._tell(at, start)
         return start, False
 
-    def _tell(self, content: bytes) -> None:
-        if self._inside and content:
-            content, self._fresh = content[len(_LINE) if self._fresh else 0 :], False
-            self._take(content)
+    def _tell(self, start: int, stop: int) -> None:
+        if self._inside and start < stop:
+            start, self._fresh = start + (len(_LINE) if self._fresh else 0), False
+            self._take(self.buffer.view(start, stop))
         elif not self._parts:
-            self._preamble += len(content)
+            self._preamble += stop - start
             if self._preamble > OVERHEAD:
                 raise MalformedUpload(f"no part begins with the form's boundary: {_LET_THE_CLIENT}")
 
@@ -133,20 +144,20 @@ class Form:
         self._lines = 0
         self._read = Form._header
 
-    def _header(self, data: bytes, at: int) -> tuple[int, bool]:
+    def _header(self, data: bytearray, at: int, end: int) -> tuple[int, bool]:
         """Read the line after the line break at ``at``: a header, or the empty line after them."""
         start = at + len(_LINE)
-        end = data.find(_LINE, start)
-        if end < 0 and len(data) - start <= MAX_PART_HEADER_BYTES + 1:  # a CR is none of it
+        stop = data.find(_LINE, start, end)
+        if stop < 0 and end - start <= MAX_PART_HEADER_BYTES + 1:  # a CR is none of it
             return at, False
-        if start == end:
-            self._begin()
+        if start == stop:
+            self._begin(stop + len(_LINE))
             return start, True
-        wrong = _TOO_LONG if end < 0 else self._add_header(data[start:end])
+        wrong = _TOO_LONG if stop < 0 else self._add_header(bytes(data[start:stop]))
         if wrong:
             self._skip(wrong)
             return at, True
-        return end, True
+        return stop, True
 
     def _add_header(self, line: bytes) -> str | None:
         """Keep a header; returns what is wrong with it, or None."""
@@ -165,7 +176,7 @@ class Form:
         self._headers.append(line)
         return None
 
-    def _begin(self) -> None:
+    def _begin(self, start: int) -> None:
         headers = [header.partition(b":") for header in self._headers]
         found = [value for name, _, value in headers if name.strip().lower() == _DISPOSITION]
         name = field_name(found[0]) if found else None
@@ -175,7 +186,7 @@ class Form:
             self._skip("it has no header Content-Disposition: form-data, which names its field")
         else:
             self._read, self._inside, self._fresh = Form._content, True, True
-            self._take(Part(name))
+            self._take(Part(name, start))
 
     def _skip(self, wrong: str) -> None:
         self._read = Form._content

@@ -7,10 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from starlette.types import Receive
-
 from greengrocer.errors import (
-    ClientDisconnected,
     DeadlineExceeded,
     EmptyImage,
     MalformedUpload,
@@ -25,6 +22,7 @@ from greengrocer.imaging.formats import media_types
 from greengrocer.serving.admission import ReservedBytes
 from greengrocer.web.body.form import OVERHEAD, Event, Form, Part, parameters
 from greengrocer.web.quoted import quoted
+from greengrocer.web.receive_buffer import ReceiveBuffer, Source
 
 FIELD = "file"
 IMAGE_TYPES = media_types()
@@ -53,13 +51,13 @@ class UploadLimits:
 
 
 async def read_image(
-    receive: Receive,
+    source: Source,
     headers: Mapping[bytes, bytes],
     limits: UploadLimits,
     receipt: ReservedBytes,
     end: float = math.inf,
-) -> bytes:
-    """The image's bytes, as they were sent: nothing is decoded.
+) -> memoryview:
+    """The image's bytes, where they were received: nothing is copied or decoded.
 
     ``end`` is the moment, in monotonic seconds, until which the client waits.
 
@@ -72,14 +70,15 @@ async def read_image(
         check_declared_length(headers, allowed)
         one = _FormImage(limits.image_bytes)
         form = Form(boundary, 1, one.take)
-        await receive_body(receive, form.feed, allowed, limits, receipt, end)
+        read = form.read
+        await receive_body(source, form.buffer, lambda _: read(), allowed, limits, receipt, end)
         form.close()
-        image = one.whole()
+        image = one.whole(form.buffer)
     elif _may_be_an_image(kind):
         check_declared_length(headers, limits.image_bytes)
-        chunks: list[bytes] = []
-        await receive_body(receive, chunks.append, limits.image_bytes, limits, receipt, end)
-        image = b"".join(chunks)
+        body = ReceiveBuffer()
+        await receive_body(source, body, None, limits.image_bytes, limits, receipt, end)
+        image = body.view()
         if _FORM_BEGINS.match(image):
             raise MalformedUpload(
                 "the body is a form, and its Content-Type does not say so: let the client set the "
@@ -139,17 +138,19 @@ def check_declared_length(headers: Mapping[bytes, bytes], allowed: int) -> None:
 
 
 async def receive_body(
-    receive: Receive,
-    take: Callable[[bytes], Awaitable[None] | None],
+    source: Source,
+    buffer: ReceiveBuffer,
+    take: Callable[[int], Awaitable[None] | None] | None,
     allowed: int,
     limits: UploadLimits,
     receipt: ReservedBytes | None,
     end: float,
 ) -> None:
-    """Pass the body to ``take`` as it arrives: at most ``allowed`` bytes, and in time.
+    """Receive the body from ``source`` into ``buffer``: at most ``allowed`` bytes, and in time.
 
-    Only this function bounds the pace of an upload, by the clock of the event loop. What ``take``
-    returns is awaited; that time does not count against the client. ``receipt`` counts the bytes.
+    Only this function bounds the pace of an upload, by the clock of the event loop. ``take`` is
+    called with the number of bytes whenever some have come. What it returns is awaited; that time
+    does not count against the client. ``receipt`` counts the bytes.
 
     Raises TooManyBytes, SlowUpload, DeadlineExceeded (at ``end``, in monotonic seconds),
     ClientDisconnected, Overloaded, and what ``take`` raises.
@@ -161,17 +162,17 @@ async def receive_body(
     try:
         async with asyncio.timeout_at(min(latest, end)) as timer:
             while more:
-                chunk, more = await _next_chunk(receive)
-                came += len(chunk)
+                count, more = await source(buffer)
+                came += count
                 if receipt is not None:
-                    receipt.grow(len(chunk))
+                    receipt.grow(count)
                 if came > allowed:
                     raise TooManyBytes(
                         f"the body is longer than the {allowed} bytes that are accepted"
                     )
                 now = loop.time()
-                latest = min(latest + len(chunk) / limits.rate, now + limits.grace)
-                if (paused := take(chunk)) is not None:
+                latest = min(latest + count / limits.rate, now + limits.grace)
+                if take is not None and (paused := take(count)) is not None:
                     timer.reschedule(None)
                     await paused
                     latest += loop.time() - now
@@ -183,27 +184,20 @@ async def receive_body(
         raise SlowUpload(f"the upload is too slow: {came} bytes came in time") from None
 
 
-async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
-    """Some of the body, and whether more follows; raises ClientDisconnected."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnected("the client disconnected during its upload")
-    return message.get("body", b""), message.get("more_body", False)
-
-
 class _FormImage:
-    """Keeps the content of the part called ``file``, nothing else; its declared type is ignored."""
+    """Finds the content of the part called ``file``; its declared type is ignored."""
 
     def __init__(self, allowed: int) -> None:
         self._allowed = allowed
-        self._image: bytearray | None = None
+        self._start: int | None = None
+        self._length = 0
         self._inside = False
 
-    def whole(self) -> bytes:
-        """The image; raises MissingField."""
-        if self._image is None:
+    def whole(self, buffer: ReceiveBuffer) -> memoryview:
+        """The image, in the form's ``buffer``; raises MissingField."""
+        if self._start is None:
             raise MissingField(f"the form has no part {FIELD!r}: put the image there")
-        return bytes(self._image)
+        return buffer.view(self._start, self._start + self._length)
 
     def take(self, event: Event) -> None:
         """Handle an event of the form; raises RepeatedField, TooManyBytes or MalformedUpload."""
@@ -211,13 +205,13 @@ class _FormImage:
             raise event
         if isinstance(event, Part):
             self._inside = event.name == FIELD
-            if self._inside and self._image is not None:
+            if self._inside and self._start is not None:
                 raise RepeatedField(f"the form has two parts {FIELD!r}: send one")
             if self._inside:
-                self._image = bytearray()
-        elif event and self._inside and self._image is not None:
-            self._image += event
-            if len(self._image) > self._allowed:
+                self._start = event.start
+        elif event and self._inside:
+            self._length += len(event)
+            if self._length > self._allowed:
                 raise TooManyBytes(
                     f"the image is longer than the {self._allowed} bytes that are accepted"
                 )
@@ -235,14 +229,14 @@ class FormImages:
         self._inside = False
         self._image = bytearray()
         self._too_long = False
-        self._whole: list[bytes | UploadRefused] = []
+        self._whole: list[memoryview | UploadRefused] = []
 
     @property
     def held(self) -> int:
         """Bytes of the image that is not whole yet."""
         return len(self._image)
 
-    def whole(self) -> list[bytes | UploadRefused]:
+    def whole(self) -> list[memoryview | UploadRefused]:
         """The images that have become whole since the last time, or why one is not taken."""
         whole, self._whole = self._whole, []
         return whole
@@ -275,6 +269,6 @@ class FormImages:
     def _finish(self) -> None:
         most = self._limits.image_bytes
         error = TooManyBytes(f"the image is longer than the {most} bytes that are accepted")
-        self._whole.append(error if self._too_long else bytes(self._image))
-        self._image.clear()
+        self._whole.append(error if self._too_long else memoryview(self._image).toreadonly())
+        self._image = bytearray()
         self._inside = False

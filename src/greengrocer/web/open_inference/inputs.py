@@ -1,13 +1,16 @@
-"""Reads a request's images from tensors, in JSON or in binary data after it, under limits."""
+"""Reads a request's images from tensors, as lists or as binary data, under limits."""
 
 import base64
 import binascii
+import gc
 import struct
+from collections.abc import Sequence
 from itertools import chain
 from math import prod
 from typing import Any
 
 import numpy as np
+import orjson
 from pydantic import ValidationError
 
 from greengrocer.errors import MalformedUpload, TooManyBytes
@@ -19,16 +22,17 @@ from greengrocer.web.quoted import quoted
 IMAGE, PIXELS = "image", "pixels"
 CHANNELS = 3
 # Limits of the JSON. While it is parsed, the process handles no other request. A thread would not
-# help: the parser holds the GIL. A list, an object or a key takes as long as ten numbers.
+# help: the parser holds the GIL. No JSON within them takes longer than an image in base64.
 MAX_LISTS = 200_000  # with objects and keys: an image of 300 x 300 pixels, nested, has 90,000
 MAX_VALUES = 1_000_000  # three such images, flat
+MANY_VALUES = 10_000  # a request with files has fewer, whose texts may be long
+MANY_VALUES_BYTES = 10_000_000  # of JSON with more: a number of a pixel and its comma have four
 LENGTH = struct.Struct("<I")  # the length before each element of BYTES
 _WRONG = {  # by the type of pydantic's error
-    "json_invalid": "is not JSON",
     "missing": "is missing",
     "string_type": "must be a string",
     "string_too_long": f"has over {ID} characters",
-    "int_type": "must be a whole number",
+    "int_type": "must be a whole number of at most 64 bits",
     "bool_type": "must be true or false",
     "list_type": "must be a list",
     "model_type": "must be an object",
@@ -38,29 +42,67 @@ _WRONG = {  # by the type of pydantic's error
 }
 
 
-def read_request(content: bytes) -> InferRequest:
+def read_request(content: bytes | bytearray) -> InferRequest:
     """The request's JSON; raises MalformedUpload, or TooManyBytes if it is slow to parse."""
-    if sum(map(content.count, (b"[", b"{", b":"))) > MAX_LISTS or content.count(b",") > MAX_VALUES:
+    values = content.count(b",")
+    if values > MAX_VALUES or sum(map(content.count, (b"[", b"{", b":"))) > MAX_LISTS:
         raise TooManyBytes(
             f"the JSON has over {MAX_LISTS} lists and keys or {MAX_VALUES} values: send pixels as "
             "a flat list, or better as binary data"
         )
+    if values > MANY_VALUES and len(content) > MANY_VALUES_BYTES:
+        raise TooManyBytes(
+            f"the JSON has over {MANY_VALUES} values and {MANY_VALUES_BYTES} bytes: send pixels "
+            "without blanks between them, or better as binary data"
+        )
     try:
-        return InferRequest.model_validate_json(content)
+        return InferRequest.model_validate(_parsed(content))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the request"
-        wrong = _WRONG.get(first["type"], "does not follow the protocol")
-        raise MalformedUpload(f"{place} {wrong}") from error
+        raise malformed(error) from error
+
+
+def malformed(error: ValidationError) -> MalformedUpload:
+    """The refusal of a request that is not an InferRequest: it names the first fault."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the request"
+    return MalformedUpload(f"{place} {_WRONG.get(first['type'], 'does not follow the protocol')}")
+
+
+def _parsed(content: bytes | bytearray) -> Any:
+    """What the JSON says; raises MalformedUpload.
+
+    The garbage collector waits meanwhile: it would look at the many new lists, and at all of the
+    service, again and again, which takes four times as long as to parse them.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        pass  # it holds a copy of the text
+    finally:
+        if collects:
+            gc.enable()
+    raise MalformedUpload("the request is not JSON, or has a number above 1e308")
 
 
 def read_images(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:
     """The images of ``request``; ``binary`` is the data that follows its JSON.
 
     Removes the values from ``request``: base64 text would stay in memory until the answer, in
-    addition to the images. Files are not decoded. Raises MalformedUpload or TooManyBytes.
+    addition to the images. Raises as ``images_of`` does.
     """
     (given,) = request.inputs
+    check_input(given, limits)
+    data = _content(given, binary)
+    if isinstance(data, list) and given.name == IMAGE:
+        _check_files(given)
+        return _checked(_decoded(data, given.shape[0]), limits)
+    return images_of(given, data, limits)
+
+
+def check_input(given: RequestInput, limits: UploadLimits) -> None:
+    """Raise MalformedUpload for an input that no model has, TooManyBytes for too many images."""
     if given.name not in (IMAGE, PIXELS):
         raise MalformedUpload(
             f"the input is {quoted(given.name)}: send {IMAGE} (BYTES [N]) or {PIXELS} "
@@ -71,8 +113,24 @@ def read_images(request: InferRequest, binary: memoryview, limits: UploadLimits)
             f"{given.name} has {quoted(given.shape[0])} images: at most {limits.images} "
             "are accepted in a request"
         )
-    data = _content(given, binary)
-    return _files(given, data, limits) if given.name == IMAGE else _arrays(given, data, limits)
+
+
+def images_of(
+    given: RequestInput, data: memoryview | list[Any], limits: UploadLimits
+) -> list[Picture]:
+    """The images of an input that ``check_input`` has passed; files are not decoded.
+
+    ``data`` is binary, or a list: of files, or of numbers that may be nested. Raises
+    MalformedUpload or TooManyBytes.
+    """
+    if given.name == PIXELS:
+        return _arrays(given, data, limits)
+    _check_files(given)
+    (count,) = given.shape
+    if isinstance(data, list):
+        _check_count(data, count)
+        return _checked(data, limits)
+    return _checked(_split(data, count), limits)
 
 
 def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
@@ -89,21 +147,24 @@ def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
     return binary if data is None else data
 
 
-def _files(
-    given: RequestInput, data: memoryview | list[Any], limits: UploadLimits
-) -> list[Picture]:
+def _check_files(given: RequestInput) -> None:
     if given.datatype != "BYTES" or len(given.shape) != 1:
         raise MalformedUpload(f"{IMAGE} must be of the datatype BYTES and the shape [N]")
-    (count,) = given.shape
-    files = _decoded(data, count) if isinstance(data, list) else _split(data, count)
+
+
+def _check_count(data: list[Any], count: int) -> None:
+    if len(data) != count:
+        raise MalformedUpload(f"{IMAGE} has {len(data)} elements, not the {count} of its shape")
+
+
+def _checked(files: Sequence[bytes | memoryview], limits: UploadLimits) -> list[Picture]:
     for file in files:
         _check_size(len(file), limits)
     return list(files)
 
 
 def _decoded(data: list[Any], count: int) -> list[bytes]:
-    if len(data) != count:
-        raise MalformedUpload(f"{IMAGE} has {len(data)} elements, not the {count} of its shape")
+    _check_count(data, count)
     data.reverse()
     try:
         # each text is freed as soon as it is decoded
@@ -112,8 +173,8 @@ def _decoded(data: list[Any], count: int) -> list[bytes]:
         raise MalformedUpload(f"{IMAGE} must be a flat list of base64 strings") from error
 
 
-def _split(data: memoryview, count: int) -> list[bytes]:
-    """The first ``count`` elements; raises MalformedUpload if there are fewer or more."""
+def _split(data: memoryview, count: int) -> list[memoryview]:
+    """Views of the first ``count`` elements; raises MalformedUpload if there are fewer or more."""
     files, at = [], 0
     for _ in range(count):
         start = at + LENGTH.size
@@ -123,7 +184,7 @@ def _split(data: memoryview, count: int) -> list[bytes]:
         at = start + length
         if at > len(data):
             raise MalformedUpload(f"{IMAGE} has an element that is longer than what was sent")
-        files.append(bytes(data[start:at]))
+        files.append(data[start:at])
     if at < len(data):
         raise MalformedUpload(f"{IMAGE} has more than the {count} elements of its shape")
     return files
@@ -144,7 +205,7 @@ def _arrays(
 def _flat(data: list[Any]) -> bytes:
     try:
         # a string among the lists would become a list of its characters
-        while data and all(isinstance(row, list) for row in data):
+        while set(map(type, data)) == {list}:
             data = list(chain.from_iterable(data))
         return bytes(data)  # takes whole numbers from 0 to 255 and nothing else
     except (TypeError, ValueError) as error:

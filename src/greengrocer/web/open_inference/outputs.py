@@ -60,14 +60,54 @@ def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
     return found
 
 
+class OutputTensor(NamedTuple):
+    """An output of all images: float32 numbers, or texts (BYTES) row by row."""
+
+    name: str
+    shape: tuple[int, ...]
+    values: Floats | list[str]
+
+    @property
+    def datatype(self) -> str:
+        """FP32 or BYTES."""
+        return "BYTES" if isinstance(self.values, list) else "FP32"
+
+    def listed(self) -> list[float] | list[str]:
+        """The values row by row."""
+        return self.values if isinstance(self.values, list) else self.values.ravel().tolist()
+
+    def raw(self) -> bytes:
+        """The values as binary data."""
+        if isinstance(self.values, list):
+            return _packed(self.values)
+        return self.values.astype("<f4").tobytes()
+
+
+def output_tensors(
+    answers: Sequence[Answer], wanted: Sequence[Wanted], labels: ModelLabels
+) -> list[OutputTensor]:
+    """The ``wanted`` outputs of ``answers``, in their order."""
+    tensors = []
+    for output in wanted:
+        values = np.stack([answer.tensors[output.name] for answer in answers])
+        if output.best is None:
+            tensors.append(OutputTensor(output.name, values.shape, values))
+            continue
+        names = labels.classes if output.name == PROBABILITIES else labels.coarse or ()
+        best = [text for row in values for text in _classification(row, names, output.best)]
+        shape = len(values), len(best) // len(values)
+        tensors.append(OutputTensor(output.name, shape, best))
+    return tensors
+
+
 def infer_response(
     answers: Sequence[Answer], wanted: Sequence[Wanted], labels: ModelLabels, request_id: str | None
 ) -> Response:
     """The answers as a response; it has a binary part if an output in ``wanted`` is binary."""
     outputs, parts = [], []
-    for output in wanted:
-        values = np.stack([answer.tensors[output.name] for answer in answers])
-        described, part = _output(output, values, labels)
+    tensors = output_tensors(answers, wanted, labels)
+    for output, tensor in zip(wanted, tensors, strict=True):
+        described, part = _output(tensor, output.binary)
         outputs.append(described)
         parts.append(part)
     body = {
@@ -83,21 +123,17 @@ def infer_response(
     return Response(b"".join([text, *parts]), 200, headers, "application/octet-stream")
 
 
-def _output(wanted: Wanted, values: Floats, labels: ModelLabels) -> tuple[dict[str, Any], bytes]:
+def _output(tensor: OutputTensor, binary: bool) -> tuple[dict[str, Any], bytes]:
     """An output's JSON and its binary data."""
-    best = None
-    if wanted.best is not None:
-        names = labels.classes if wanted.name == PROBABILITIES else labels.coarse or ()
-        best = [text for row in values for text in _classification(row, names, wanted.best)]
     described: dict[str, Any] = {
-        "name": wanted.name,
-        "datatype": "FP32" if best is None else "BYTES",
-        "shape": values.shape if best is None else [len(values), len(best) // len(values)],
+        "name": tensor.name,
+        "datatype": tensor.datatype,
+        "shape": tensor.shape,
     }
-    if not wanted.binary:
-        described["data"] = values.ravel().tolist() if best is None else best
+    if not binary:
+        described["data"] = tensor.listed()
         return described, b""
-    part = values.astype("<f4").tobytes() if best is None else _packed(best)
+    part = tensor.raw()
     described["parameters"] = {"binary_data_size": len(part)}
     return described, part
 

@@ -4,17 +4,20 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from starlette.exceptions import HTTPException
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from greengrocer.ranking import ModelLabels
-from greengrocer.version import __version__
+from greengrocer.errors import MalformedUpload
+from greengrocer.web.asked_model import asked_model
+from greengrocer.web.body.upload import receive_body
 from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.open_inference import metadata
 from greengrocer.web.open_inference.infer import infer
-from greengrocer.web.open_inference.inputs import CHANNELS, IMAGE, PIXELS
-from greengrocer.web.open_inference.outputs import JSON_LENGTH, output_shapes
+from greengrocer.web.open_inference.outputs import JSON_LENGTH
 from greengrocer.web.open_inference.schemas import (
+    IndexedModel,
+    IndexRequest,
     InferError,
     InferRequest,
     InferResponse,
@@ -24,19 +27,18 @@ from greengrocer.web.open_inference.schemas import (
     ModelReady,
     Ready,
     ServerMetadata,
-    TensorMetadata,
 )
 from greengrocer.web.openapi import BINARY
 from greengrocer.web.problems import described
+from greengrocer.web.receive_buffer import ReceiveBuffer
+from greengrocer.web.request_state import body_source, state_of
 from greengrocer.web.routes.health import is_ready
-from greengrocer.web.routes.parameters import DEADLINE
+from greengrocer.web.routes.parameters import IN_HEADERS
 from greengrocer.web.service import Service
 
 HOME = "/v2"
+INDEX_BYTES = 1 << 16  # of a request for the index
 TAG = "Open Inference Protocol"
-PLATFORM = "greengrocer"
-EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration"]
-TYPES = {"BYTES": "TYPE_STRING", "UINT8": "TYPE_UINT8", "FP32": "TYPE_FP32"}  # in a configuration
 
 _LENGTH = {
     "description": "bytes of the body that are JSON, where a binary part follows them",
@@ -64,7 +66,7 @@ _RESPONSE: dict[int | str, dict[str, Any]] = {
 async def server(service: Service, request: Request) -> Response:
     """The server's name, version and extensions."""
     del service, request
-    return _json(ServerMetadata(name="greengrocer", version=__version__, extensions=EXTENSIONS))
+    return _json(metadata.server_metadata())
 
 
 async def server_live(service: Service, request: Request) -> Response:
@@ -81,63 +83,50 @@ async def server_ready(service: Service, request: Request) -> Response:
 
 
 async def model_metadata(service: Service, request: Request) -> Response:
-    """The model's inputs and outputs; raises HTTPException 404, as all functions below do."""
-    _check_model(service, request)
-    return _json(_model(service.classifier.labels))
+    """The model's inputs and outputs; raises UnknownModel, as all functions below do."""
+    model = asked_model(service, request)
+    return _json(metadata.model_metadata(model.labels, service.classifier.catalogue))
 
 
 async def model_config(service: Service, request: Request) -> Response:
     """The same as Triton's model configuration."""
-    _check_model(service, request)
-    return _json(_configuration(_model(service.classifier.labels)))
+    labels = asked_model(service, request).labels
+    return _json(metadata.model_configuration(labels))
 
 
 async def model_ready(service: Service, request: Request) -> Response:
     """200 while the model is ready for requests, 503 otherwise."""
-    _check_model(service, request)
+    name = asked_model(service, request).labels.model.name
     ready = await is_ready(service)
-    model = ModelReady(name=service.classifier.labels.model.name, ready=ready)
-    return _json(model, 200 if ready else 503)
+    return _json(ModelReady(name=name, ready=ready), 200 if ready else 503)
 
 
 async def model_infer(service: Service, request: Request) -> Response:
     """Answer for all images in ``request``; raises a Refusal."""
-    _check_model(service, request)
     return await infer(service, request)
 
 
-def _check_model(service: Service, request: Request) -> None:
-    """Raise 404 for a name or a version that is not the model's."""
-    model, asked = service.classifier.labels.model, request.path_params
-    if (asked["name"], asked.get("version", model.version)) != model:
-        raise HTTPException(
-            404, f"there is no such model: this server has {model.name} {model.version}"
-        )
+async def repository_index(service: Service, request: Request) -> Response:
+    """All models and versions, as Triton's clients expect; raises MalformedUpload."""
+    only_ready = await _asks_for_ready(service, request)
+    index = metadata.index(service.classifier.catalogue, only_ready)
+    body = orjson.dumps([model.model_dump() for model in index])
+    return Response(body, media_type="application/json")
 
 
-def _model(labels: ModelLabels) -> ModelMetadata:
-    inputs = [(IMAGE, "BYTES", [-1]), (PIXELS, "UINT8", [-1, -1, -1, CHANNELS])]
-    outputs = [(name, "FP32", shape) for name, shape in output_shapes(labels).items()]
-    keys = ("name", "datatype", "shape")
-    return ModelMetadata.model_validate(
-        {
-            "name": labels.model.name,
-            "versions": [labels.model.version],
-            "platform": PLATFORM,
-            "inputs": [dict(zip(keys, given, strict=True)) for given in inputs],
-            "outputs": [dict(zip(keys, given, strict=True)) for given in outputs],
-        }
-    )
-
-
-def _configuration(model: ModelMetadata) -> ModelConfig:
-    def configured(tensors: list[TensorMetadata]) -> list[dict[str, Any]]:
-        return [{"name": t.name, "data_type": TYPES[t.datatype], "dims": t.shape} for t in tensors]
-
-    ours = {"name": model.name, "platform": model.platform, "backend": PLATFORM}
-    return ModelConfig.model_validate(
-        {**ours, "input": configured(model.inputs), "output": configured(model.outputs)}
-    )
+async def _asks_for_ready(service: Service, request: Request) -> bool:
+    """Whether a request for the index wants only models that serve; its body may be empty."""
+    received = ReceiveBuffer()
+    end = state_of(request.scope).arrived + service.deadline
+    source, limits = body_source(request), service.upload_limits
+    await receive_body(source, received, None, INDEX_BYTES, limits, None, end)
+    body = bytes(received.view())
+    if not body:
+        return False
+    try:
+        return IndexRequest.model_validate_json(body).ready
+    except ValidationError as error:
+        raise MalformedUpload('the body must be empty, or {"ready": true}') from error
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -204,6 +193,35 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
         is_open=True,
         is_probe=True,
     ),
+    Endpoint(
+        "POST",
+        f"{HOME}/repository/index",
+        repository_index,
+        "List the models and their versions",
+        tags=(TAG,),
+        body={
+            "required": False,
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/IndexRequest"}}
+            },
+        },
+        responses={
+            200: {
+                "description": "The models; UNAVAILABLE are those that could not be loaded, or "
+                "were unloaded",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "array",
+                            "items": {"$ref": "#/components/schemas/IndexedModel"},
+                        }
+                    }
+                },
+            },
+            **_refusals(400, 408, 413, 503, 504),
+        },
+        schemas=(IndexRequest, IndexedModel, InferError),
+    ),
     *_of_model(
         Endpoint(
             "GET",
@@ -242,7 +260,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
             "Classify images with the model{}",
             parameters=(
                 {"name": JSON_LENGTH, "in": "header", "required": False, **_LENGTH},
-                DEADLINE,
+                *IN_HEADERS,
             ),
             body=_REQUEST,
             responses={

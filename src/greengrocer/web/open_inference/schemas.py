@@ -110,6 +110,21 @@ class InferError(BaseModel):
     error: str
 
 
+class IndexRequest(Read):
+    """Which models to list."""
+
+    ready: bool = Field(False, description="true: only those that serve")
+
+
+class IndexedModel(BaseModel):
+    """A version of a model in the index."""
+
+    name: str
+    version: str = Field(description="empty for a model that does not serve")
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str = Field(description="failed or unloaded; empty for a model that serves")
+
+
 class ServerMetadata(BaseModel):
     """The server's name, version and extensions."""
 

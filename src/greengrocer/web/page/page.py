@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from greengrocer.imaging.formats import media_types
 from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.request_state import prefix_of
 from greengrocer.web.service import Service
 
 # Not the system's table of media types: its type for scripts differs between machines.
@@ -22,7 +23,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_PAGE_HEADERS = {"Content-Security-Policy": _POLICY}
+# Links are relative. Below a path they are so to that path, also where its last slash is missing.
+_BASED_POLICY = _POLICY.replace("base-uri 'none'", "base-uri 'self'")
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,16 @@ _ASSETS = {
 
 async def page(service: Service, request: Request) -> Response:
     """The page, with the name of the current model."""
+    prefix = prefix_of(request.scope)
     model = service.classifier.labels.model
     text = _TEMPLATE.substitute(
-        name=escape(model.name), version=escape(model.version), kinds=",".join(media_types())
+        base=f'<base href="{escape(prefix)}/">' if prefix else "",
+        name=escape(model.name),
+        version=escape(model.version),
+        kinds=",".join(media_types()),
     )
-    return _File(text.encode(), "text/html").response(request, _PAGE_HEADERS)
+    policy = _BASED_POLICY if prefix else _POLICY
+    return _File(text.encode(), "text/html").response(request, {"Content-Security-Policy": policy})
 
 
 async def page_asset(service: Service, request: Request) -> Response:

@@ -27,6 +27,7 @@ from greengrocer.errors import (
 )
 from greengrocer.ranking import AnswerOptions
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.asked_model import AskedModel, asked_model
 from greengrocer.web.body.form import Form
 from greengrocer.web.body.upload import (
     FIELD,
@@ -40,7 +41,7 @@ from greengrocer.web.body.upload import (
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.openapi import BINARY
 from greengrocer.web.problems import described, internal_error
-from greengrocer.web.request_state import state_of
+from greengrocer.web.request_state import body_source, seen_path, state_of
 from greengrocer.web.routes.classify import at_once, classify_admitted, classify_in_turn
 from greengrocer.web.routes.parameters import OF_IMAGES, read_options, read_patience
 from greengrocer.web.schemas import PredictionLine, ProblemLine
@@ -57,13 +58,14 @@ async def predict_batch(service: Service, request: Request) -> Response:
     Raises a Refusal where the request, or the admission of its first image, is refused.
     """
     headers = dict(request.scope["headers"])
-    options = read_options(request, len(service.classifier.labels.classes))
+    model = asked_model(service, request)
+    options = read_options(request, len(model.labels.classes))
     end = state_of(request.scope).arrived + read_patience(headers)
     kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
         raise wrong_type(kind, f"with fields {FIELD!r}")
     check_declared_length(headers, service.upload_limits.request_bytes)
-    batch = Batch(service, request, options, end)
+    batch = Batch(service, model, request, options, end)
     batch.begin(boundary)
     try:
         return Lines(await batch.line(), batch)
@@ -110,15 +112,21 @@ class Batch:
     """The images of one request: one task reads them, and one per image classifies it."""
 
     def __init__(
-        self, service: Service, request: Request, options: AnswerOptions, end: float
+        self,
+        service: Service,
+        model: AskedModel,
+        request: Request,
+        options: AnswerOptions,
+        end: float,
     ) -> None:
         state = state_of(request.scope)
         self.service = service
+        self.model = model
         self.request = request
         self.options = options
         self.end = end  # deadline, in monotonic seconds
         self._id = state.request_id
-        self._path: str = request.scope["path"]
+        self._path = seen_path(request.scope)
         self._charge = state.charge
         self._places = asyncio.Semaphore(at_once(service))
         self._count = 0
@@ -128,7 +136,7 @@ class Batch:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
-        self._receipt = self._held.enter_context(service.admission.reserve_bytes())
+        self._receipt = self._held.enter_context(service.admission.reserve_bytes(model.key))
         state.on_disconnect(self._leave)
 
     def begin(self, boundary: str) -> None:
@@ -174,25 +182,27 @@ class Batch:
     async def _read(self, form: Form, images: FormImages) -> None:
         try:
             limits, take = self.service.upload_limits, partial(self._take, form, images)
-            receive = self.request.receive
-            await receive_body(receive, take, limits.request_bytes, limits, None, self.end)
-            form.close()
+            source, most = body_source(self.request), limits.request_bytes
+            with self.service.stage("upload"):
+                await receive_body(source, form.buffer, take, most, limits, None, self.end)
+                form.close()
             if not self._count:
                 self._end(MissingField(f"the form has no part {FIELD!r}: put the images there"))
         except Exception as error:
             self._end(error)
         self._lines.put_nowait(None)
 
-    async def _take(self, form: Form, images: FormImages, chunk: bytes) -> None:
-        """Read a chunk of the form; images that are whole by its end are answered."""
-        await self._make_room(len(chunk))
+    async def _take(self, form: Form, images: FormImages, count: int) -> None:
+        """Read ``count`` more bytes of the form; images that are whole by then are answered."""
+        await self._make_room(count)
         held = images.held
         try:
-            form.feed(chunk)
+            form.read()
+            form.drop()
         finally:
             whole = images.whole()
-            kept = sum(len(one) for one in whole if isinstance(one, bytes))
-            self._receipt.shrink(len(chunk) - (kept + images.held - held))
+            kept = sum(len(one) for one in whole if isinstance(one, memoryview))
+            self._receipt.shrink(count - (kept + images.held - held))
             for one in whole:
                 await self._add(one)
 
@@ -216,13 +226,13 @@ class Batch:
         finally:
             self._contexts.discard(context)
 
-    async def _add(self, image: bytes | Refusal) -> None:
+    async def _add(self, image: memoryview | Refusal) -> None:
         """Start to classify an image, once fewer than ``at_once`` of this request are."""
         await self._places.acquire()
         self._lines.put_nowait(self._start(self._answer(self._count, image)))
         self._count += 1
 
-    async def _answer(self, index: int, image: bytes | Refusal) -> Line:
+    async def _answer(self, index: int, image: memoryview | Refusal) -> Line:
         try:
             text = await self._text(index, image)
             await self._make_room(len(text))
@@ -235,7 +245,7 @@ class Batch:
         finally:
             self._places.release()
 
-    async def _text(self, index: int, image: bytes | Refusal) -> bytes:
+    async def _text(self, index: int, image: memoryview | Refusal) -> bytes:
         if isinstance(image, Refusal):
             return self._refused(index, image)
         try:
@@ -245,12 +255,12 @@ class Batch:
         finally:
             self._receipt.shrink(len(image))
 
-    async def _classified(self, index: int, image: bytes) -> bytes:
+    async def _classified(self, index: int, image: memoryview) -> bytes:
         self.service.metrics.upload_bytes.observe(len(image))
         seconds = min(self.service.deadline, self.end - time.monotonic())
         try:
             with self._context(seconds) as context:
-                work = self.service, image, context, self.options
+                work = self.service, self.model, image, context, self.options
                 answer = await (
                     classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
                 )

@@ -1,10 +1,11 @@
-"""``GET /class-names``: the classes of the model that serves."""
+"""``GET /class-names``: the classes of a model."""
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.errors import ParameterOutOfRange
+from greengrocer.web.asked_model import asked_model
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.quoted import quoted
 from greengrocer.web.schemas import ClassNames
@@ -18,7 +19,7 @@ async def class_names(service: Service, request: Request) -> Response:
     level = request.query_params.get("level", LEVELS[0])
     if level not in LEVELS:
         raise ParameterOutOfRange(f"level is {quoted(level)}: it must be {' or '.join(LEVELS)}")
-    labels = service.classifier.labels
+    labels = asked_model(service, request).labels
     classes = labels.classes if level == "fine" else labels.coarse
     if classes is None:
         raise ParameterOutOfRange("level is coarse: this model has no coarse classes")

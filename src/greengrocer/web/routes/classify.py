@@ -4,27 +4,46 @@ import asyncio
 from contextlib import suppress
 
 from greengrocer.context import Context
-from greengrocer.errors import RateLimited
+from greengrocer.errors import RateLimited, Refusal
 from greengrocer.imaging.decode import Picture, count_pixels
-from greengrocer.ranking import Answer, AnswerOptions
+from greengrocer.ranking import Answer, AnswerOptions, ModelId
 from greengrocer.serving.rate_limits import Charge
+from greengrocer.web.asked_model import AskedModel
 from greengrocer.web.service import Service
 
 
 async def classify_admitted(
-    service: Service, image: Picture, context: Context, options: AnswerOptions
+    service: Service,
+    model: AskedModel,
+    image: Picture,
+    context: Context,
+    options: AnswerOptions,
 ) -> Answer:
     """Admit one image and classify it; raises a Refusal."""
     count_pixels(image, service.decode_limits)
-    with await service.admission.admit_in_turn(context):
-        served = await service.classifier.classify(image, context, options)
-    service.admission.served(served.seconds)
-    service.metrics.predicted(served.answer.known)
+    context.begin("admit")
+    try:
+        with await service.admission.admit_in_turn(context, model.key):
+            served = await service.classifier.classify(image, context, options, model.order)
+            service.admission.served(served.seconds, model.key)
+    except Refusal as refusal:
+        _trace(service, context, model.labels.model, refusal.code)
+        raise
+    _trace(service, context, served.answer.model)
+    service.metrics.predicted(model.key, served.seconds, served.answer.known)
     return served.answer
+
+
+def _trace(service: Service, context: Context, model: ModelId, refused: str = "") -> None:
+    """The work for an image is over."""
+    context.begin("end")
+    if service.traces is not None:
+        service.traces.image(context.marks, model, context.request_id, refused)
 
 
 async def classify_in_turn(
     service: Service,
+    model: AskedModel,
     image: Picture,
     context: Context,
     options: AnswerOptions,
@@ -37,7 +56,7 @@ async def classify_in_turn(
     """
     await _charged(charge, context)
     context.patient = True
-    return await classify_admitted(service, image, context, options)
+    return await classify_admitted(service, model, image, context, options)
 
 
 async def _charged(charge: Charge | None, context: Context) -> None:

@@ -3,10 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from greengrocer.telemetry.metrics import CONTENT_TYPE
+from greengrocer.serving.catalogue import Catalogue
+from greengrocer.telemetry.metrics import OPENMETRICS
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.schemas import Health
 from greengrocer.web.service import Service
+
+METRIC_TYPES = ("text/plain", OPENMETRICS)
 
 
 async def livez(service: Service, request: Request) -> Response:
@@ -21,25 +24,35 @@ async def is_ready(service: Service) -> bool:
 
 
 async def readyz(service: Service, request: Request) -> Response:
-    """200 while the service is ready for requests, 503 otherwise."""
-    del request
+    """200 while the service is ready for requests, 503 otherwise.
+
+    A model that could not be loaded changes neither, unless it is the default: others are answered.
+    """
     ready = await is_ready(service)
-    return JSONResponse(
-        {
-            "status": service.readiness.state.value
-            if ready or not service.readiness.ready
-            else "ill"
-        },
-        status_code=200 if ready else 503,
-    )
+    body: dict[str, object] = {
+        "status": service.readiness.state.value if ready or not service.readiness.ready else "ill"
+    }
+    if "verbose" in request.query_params:
+        body["models"] = _models(service.classifier.catalogue)
+    return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def _models(catalogue: Catalogue) -> list[dict[str, str | None]]:
+    """The state of each model; the log says why one is not there."""
+    loaded: list[dict[str, str | None]] = [
+        {"name": model.key, "version": model.labels.model.version, "state": "ready"}
+        for model in catalogue.models
+    ]
+    absent = [{"name": key, "version": None, "state": str(why)} for key, why in catalogue.absent]
+    return [*loaded, *absent]
 
 
 async def metrics(service: Service, request: Request) -> Response:
     """The metrics of all processes together."""
-    del request
     if service.metrics.shared is None:  # otherwise the process that admits images counts them
         service.metrics.pictures_in_flight.set(service.admission.pictures)
-    return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+    body, content_type = service.metrics.render(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)
 
 
 LIVEZ = Endpoint(
@@ -59,7 +72,7 @@ METRICS = Endpoint(
     "GET",
     "/metrics",
     metrics,
-    "Metrics in Prometheus's text format",
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    "Metrics in Prometheus's text format, or as OpenMetrics",
+    responses={200: {"content": {kind: {"schema": {"type": "string"}} for kind in METRIC_TYPES}}},
     is_probe=True,
 )

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from greengrocer.errors import ParameterOutOfRange
 from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions
+from greengrocer.web.asked_model import SPLIT_KEY
 from greengrocer.web.quoted import quoted
 
 MOST_MS = 10**9  # longer than any deadline, and short enough for a float
@@ -22,6 +23,16 @@ DEADLINE: dict[str, Any] = {
     "it the request is dropped and answered 504",
     "schema": {"type": "integer", "minimum": 1},
 }
+SPLIT: dict[str, Any] = {
+    "name": SPLIT_KEY,
+    "in": "header",
+    "required": False,
+    "description": "any text, as a user's number: where a model's requests are split between its "
+    "versions, the same text always gets the same one. By default it is the API key's name or, "
+    "without one, chance decides",
+    "schema": {"type": "string"},
+}
+IN_HEADERS = DEADLINE, SPLIT
 OF_IMAGES: tuple[dict[str, Any], ...] = (
     {
         "name": "top",
@@ -37,7 +48,7 @@ OF_IMAGES: tuple[dict[str, Any], ...] = (
         "description": "whether to add the evidence: a class activation map of the prediction",
         "schema": {"type": "boolean", "default": False},
     },
-    DEADLINE,
+    *IN_HEADERS,
 )
 
 

@@ -9,14 +9,15 @@ from starlette.responses import Response
 from greengrocer.answer_json import answer_json
 from greengrocer.context import Context
 from greengrocer.ranking import Answer, AnswerOptions
+from greengrocer.web.asked_model import AskedModel, asked_model
 from greengrocer.web.body.upload import read_image
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.headers import header_text
 from greengrocer.web.openapi import image, upload
 from greengrocer.web.problems import described
-from greengrocer.web.request_state import state_of
+from greengrocer.web.request_state import body_source, state_of
 from greengrocer.web.routes.classify import classify_admitted
-from greengrocer.web.routes.parameters import DEADLINE, OF_IMAGES, read_options, read_patience
+from greengrocer.web.routes.parameters import IN_HEADERS, OF_IMAGES, read_options, read_patience
 from greengrocer.web.schemas import Prediction
 from greengrocer.web.service import Service
 
@@ -25,17 +26,19 @@ OVERLAID = AnswerOptions(top=1, overlay=True)
 
 async def predict(service: Service, request: Request) -> Response:
     """Classify the image in ``request``; raises a Refusal."""
-    options = read_options(request, len(service.classifier.labels.classes))
+    model = asked_model(service, request)
+    options = read_options(request, len(model.labels.classes))
     state = state_of(request.scope)
-    answer = await _answer(service, request, options)
+    answer = await _answer(service, model, request, options)
     body = orjson.dumps(answer_json(answer, state.request_id))
     return Response(state.hold_until_sent(service.admission, body), media_type="application/json")
 
 
 async def explain(service: Service, request: Request) -> Response:
     """The image in ``request`` under its class activation map, as PNG; raises a Refusal."""
-    service.classifier.labels.check_evidence()
-    answer = await _answer(service, request, OVERLAID)
+    model = asked_model(service, request)
+    model.labels.check_evidence()
+    answer = await _answer(service, model, request, OVERLAID)
     assert answer.overlay is not None  # OVERLAID asks for it
     headers = {"X-Class": header_text(answer.top[0].name)}
     state = state_of(request.scope)
@@ -43,16 +46,20 @@ async def explain(service: Service, request: Request) -> Response:
     return Response(overlay, 200, headers, "image/png")
 
 
-async def _answer(service: Service, request: Request, options: AnswerOptions) -> Answer:
+async def _answer(
+    service: Service, model: AskedModel, request: Request, options: AnswerOptions
+) -> Answer:
     state, headers = state_of(request.scope), dict(request.scope["headers"])
     end = state.arrived + read_patience(headers)
-    with service.admission.reserve_bytes() as receipt:
-        image = await read_image(request.receive, headers, service.upload_limits, receipt, end)
+    with service.admission.reserve_bytes(model.key) as receipt:
+        source, limits = body_source(request), service.upload_limits
+        with service.stage("upload"):
+            image = await read_image(source, headers, limits, receipt, end)
         service.metrics.upload_bytes.observe(len(image))
         seconds = min(service.deadline, end - time.monotonic())
         context = Context(state.request_id, seconds)
         state.on_disconnect(context.cancel)
-        return await classify_admitted(service, image, context, options)
+        return await classify_admitted(service, model, image, context, options)
 
 
 _REFUSALS = described(400, 408, 413, 415, 422, 429, 500, 503, 504)
@@ -72,7 +79,7 @@ EXPLAIN = Endpoint(
     "/explain",
     explain,
     "Show where in an image the evidence is",
-    parameters=(DEADLINE,),
+    parameters=IN_HEADERS,
     body=upload(),
     responses={
         **image(

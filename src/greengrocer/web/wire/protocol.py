@@ -7,13 +7,12 @@ docs/decisions/001-http-server.md says why we use it.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import httptools
 from uvicorn.config import Config
@@ -24,14 +23,15 @@ from greengrocer.serving.readiness import Readiness
 from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
+from greengrocer.web.receive_buffer import ReceiveBuffer, disconnected, source_of
 from greengrocer.web.request_state import RequestState, attach, state_of
+from greengrocer.web.wire.direct_read import LEAST, DirectRead
+from greengrocer.web.wire.head import ENCODING, MALFORMED, Reason, Refused, check_head
 from greengrocer.web.wire.read_ahead import ChunkFraming, MalformedChunk, ReadAhead, ReadAheadBudget
 from greengrocer.web.wire.response import Cycle, Flow
 
 Note = Callable[[int, str, str, Client], None]  # takes status, code, request id and client
 
-HOST = re.compile(rb"(\[[\w.:%~-]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*")
-ENCODING = b"transfer-encoding"  # the parser takes one that ends in chunked
 LENGTH = b"content-length"  # the parser takes one alone, of digits
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
 LINGER_BYTES = 64 << 20
@@ -51,35 +51,15 @@ class WireLimits:
     headers: int = 100
 
 
-class Reason(NamedTuple):
-    """Why bytes are refused before they become a request."""
-
-    status: int
-    code: str
-    detail: str
-
-
-MALFORMED = Reason(400, "bad-request", "this is not a valid HTTP/1.1 request")
-BAD_HOST = Reason(400, "bad-request", "send one Host header with a valid host name")
-TWO_TYPES = Reason(
-    400, "bad-request", "the request has more than one Content-Type header: send one"
-)
 NO_MEMORY = Reason(503, "not-ready", "not enough memory for this request: send it again later")
 SLOW = Reason(408, "slow-head", "the headers came too slowly: send them faster")
-
-
-class _Refused(Exception):
-    """Raised in a callback of the parser, which it stops."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.detail)
-        self.reason = reason
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """A connection that refuses heads that are too large or too slow.
 
-    The parser reads one request at a time. The bytes behind it wait until it is answered.
+    The parser reads one head at a time. A body of declared length goes past it, and the bytes
+    behind a request wait until that is answered.
     """
 
     cycle: Any  # the newest request, which is the only one
@@ -149,7 +129,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A new request: start to count its head."""
         if self._busy():  # the parser found the body's end before we did
-            raise _Refused(MALFORMED)
+            raise Refused(MALFORMED)
         super().on_message_begin()
         self._in_head, self._unparsed, self._head_size, self._head_count = True, 0, 0, 0
         self._body_rest, self._chunks = 0, None
@@ -159,7 +139,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_url(url)
         if len(self.url) > self.limits.url_bytes:
             most = self.limits.url_bytes
-            raise _Refused(
+            raise Refused(
                 Reason(414, "uri-too-long", f"the URL is longer than {most} bytes: shorten it")
             )
 
@@ -169,7 +149,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_size += len(name) + len(value)
         self._head_count += 1
         if self._head_count > self.limits.headers or self._head_size > self.limits.header_bytes:
-            raise _Refused(self._head_too_large())
+            raise Refused(self._head_too_large())
         if self._in_head:  # a trailer is counted and dropped
             super().on_header(name, value)
 
@@ -177,16 +157,14 @@ class LimitedProtocol(HttpToolsProtocol):
         """The head is complete: stop its timer and start the application."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise _Refused(MALFORMED)
+                raise Refused(MALFORMED)
             return
-        if not self._has_host():
-            raise _Refused(BAD_HOST)
-        if sum(name == b"content-type" for name, _ in self.headers) > 1:
-            raise _Refused(TWO_TYPES)  # a proxy may have used the other one
+        check_head(self.headers, self.parser.get_http_version())
         self._in_head, self._unparsed = False, 0
         self._stop_head_timer()
         self.server_state.default_headers = _date_header(int(time.time()))
-        attach(self.scope, RequestState(self._ahead.arrived(), self.flow.drain))  # type: ignore[arg-type]
+        state = RequestState(self._ahead.arrived(), self.flow.drain, self._receive_into)
+        attach(self.scope, state)  # type: ignore[arg-type]
         super().on_headers_complete()
         self.cycle.__class__ = Cycle
         self.cycle.readiness, self.cycle.behind = self.readiness, self._ahead
@@ -195,9 +173,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._chunks = ChunkFraming() if any(name == ENCODING for name, _ in self.headers) else None
 
     def on_body(self, body: bytes) -> None:
-        """A chunk of the body; its reader bounds the size of the body."""
+        """A piece of the body; its reader bounds the size of the body."""
         self._unparsed = 0
-        self._body_rest = max(0, self._body_rest - len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -278,31 +255,63 @@ class LimitedProtocol(HttpToolsProtocol):
         """Whether an answer is due to a request that was read to its end."""
         return self._busy() and not self.cycle.more_body
 
-    def _has_host(self) -> bool:
-        """Whether there is one valid Host header (RFC 9112, 3.2); HTTP/1.0 needs none."""
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if not hosts:
-            return self.parser.get_http_version() == "1.0"
-        return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None
-
     def _parse_ahead(self) -> None:
         """Parse what was read ahead, up to the end of a request."""
         self._unset_keepalive_if_required()
         try:
             while self._ahead and not self._answering():
-                if self._chunks is None or self._chunks.ended:
-                    self._parse(self._ahead.take(self._body_rest))
+                if self._body_rest:
+                    piece = self._ahead.take(self._body_rest)
+                    self.on_body(piece)  # type: ignore[arg-type]  # uvicorn's appends any bytes
+                    self._body_came(len(piece))
+                elif self._chunks is None or self._chunks.ended:
+                    self._parse(self._ahead.take(0))
                 elif piece := self._ahead.take_chunks(self._chunks):
                     self._parse(piece)
                 else:
                     break
-        except (httptools.HttpParserError, MalformedChunk, _Refused) as error:
+        except (httptools.HttpParserError, MalformedChunk, Refused) as error:
             self._refuse(_reason_of(error))
             return
         if not self._busy():
             self.flow.resume_reading()
             if self._head_timer is None:
                 self._start_head_timer()
+
+    def _body_came(self, count: int) -> None:
+        """Count bytes of a body of declared length. After its last one the parser is a new one."""
+        self._body_rest -= count
+        if not self._body_rest:
+            self.parser = httptools.HttpRequestParser(self)
+            self.on_message_complete()
+
+    async def _receive_into(self, buffer: ReceiveBuffer) -> tuple[int, bool]:
+        """Receive some of the body into ``buffer``, as a ``Source`` does."""
+        cycle = self.cycle
+        if cycle is None:
+            raise disconnected()
+        if cycle.body or self._body_rest < LEAST or not cycle.receiving:
+            return await source_of(cycle.receive)(buffer)
+        read = DirectRead(self, self.flow, buffer, self._body_rest, cycle.message_event)
+        self._set_protocol(read)
+        try:
+            await cycle.message_event.wait()
+            cycle.message_event.clear()
+        finally:
+            self._set_protocol(self)
+            read.end()
+        if cycle.disconnected:
+            raise disconnected()
+        self._received(read.count)
+        self._body_came(read.count)
+        return read.count, cycle.more_body
+
+    def _set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have ``protocol`` read the connection from now on."""
+        if not self.transport.is_closing():
+            self.flow.pause_reading()  # the transport takes the new one when reading starts
+            self.transport.set_protocol(protocol)
+            self.flow.resume_reading()
 
     def _parse(self, piece: bytearray) -> None:
         """Parse ``piece``.
@@ -320,7 +329,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(b"".join([*head, b"\r\n"]))
         if self._unparsed > self.limits.header_bytes + self.limits.url_bytes:
-            raise _Refused(self._head_too_large())
+            raise Refused(self._head_too_large())
 
     def _head_too_large(self) -> Reason:
         count, size = self.limits.headers, self.limits.header_bytes
@@ -347,7 +356,7 @@ def _reason_of(error: Exception) -> Reason:
     """Why the parser stopped: its error has what a callback raised as its context."""
     cause = error.__context__
     for each in (error, cause):
-        if isinstance(each, _Refused):
+        if isinstance(each, Refused):
             return each.reason
     return NO_MEMORY if isinstance(cause, MemoryError) else MALFORMED
 

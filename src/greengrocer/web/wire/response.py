@@ -28,6 +28,12 @@ class Cycle(RequestResponseCycle):
     behind: Sized  # what the client sent after this request
     _head = b""  # of the answer, kept until its body comes
 
+    @property
+    def receiving(self) -> bool:
+        """Whether more of the body can come, and the client does not wait for "100 Continue"."""
+        waiting = self.waiting_for_100_continue or self.response_complete
+        return self.more_body and not (waiting or self.disconnected)
+
     async def send(self, message: Message) -> None:  # type: ignore[override]  # the same, untyped
         """Send an answer's head, or a chunk of its body."""
         if self.flow.write_paused and not self.disconnected:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import FrameType
+from typing import Protocol
 
 import structlog
 import uvicorn
@@ -24,6 +25,19 @@ LISTENERS = ("serving", "metrics")  # their names in the log
 log = structlog.get_logger("greengrocer.server")
 
 
+class OtherServer(Protocol):
+    """A server of another protocol, on the same event loop."""
+
+    async def start(self) -> None:
+        """Listen, and answer."""
+
+    async def stop(self, seconds: float) -> None:
+        """Accept no more requests, and finish those in flight within so many ``seconds``.
+
+        Called again with fewer seconds, it stops earlier.
+        """
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which waits for a signal and does not poll for it ten times a second."""
 
@@ -32,16 +46,21 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         listeners: Sequence[socket.socket],
         readiness: Readiness,
+        drain: float,
         drain_delay: float,
         beside: AbstractAsyncContextManager[None],
+        other: OtherServer | None,
     ) -> None:
         super().__init__(config)
         self._listeners = listeners
         self.readiness = readiness
+        self._drain = drain
         self._drain_delay = drain_delay
         self._beside = beside
+        self._other = other
         self._stop_requested = asyncio.Event()
         self._skip_delay = asyncio.Event()
+        self._skip_drain = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signal = "none"
 
@@ -49,6 +68,8 @@ class Server(uvicorn.Server):
         """Serve until a signal comes, and for the drain delay, so that load balancers notice."""
         self._loop = asyncio.get_running_loop()
         async with self._beside:
+            if self._other is not None:
+                await self._other.start()
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
             for name, listener in zip(LISTENERS, self._listeners, strict=False):
                 log.info(name, url=url_of(listener))
@@ -58,6 +79,19 @@ class Server(uvicorn.Server):
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._skip_delay.wait(), self._drain_delay)
         log.info("stopping", signal=self._signal)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish the requests in flight, those of the other server at the same time."""
+        if self._other is None:
+            await super().shutdown(sockets)
+            return
+        stopping = asyncio.ensure_future(self._other.stop(self._drain))
+        await super().shutdown(sockets)
+        skipped = asyncio.ensure_future(self._skip_drain.wait())
+        await asyncio.wait((stopping, skipped), return_when=asyncio.FIRST_COMPLETED)
+        skipped.cancel()
+        await self._other.stop(0)
+        await stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop being ready. SIGINT skips the drain delay; a second signal skips the drain, too.
@@ -79,6 +113,8 @@ class Server(uvicorn.Server):
         self._stop_requested.set()
         if at_once:
             self._skip_delay.set()
+        if self.force_exit:
+            self._skip_drain.set()
 
 
 def make_server(
@@ -91,12 +127,14 @@ def make_server(
     drain_delay: float = 0.0,
     beside: AbstractAsyncContextManager[None] | None = None,
     note: Note | None = None,
+    other: OtherServer | None = None,
 ) -> Server:
     """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
 
     An idle connection is closed after ``keep_alive``. After SIGTERM the server accepts requests for
     ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
     ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
+    ``other`` starts and stops with it.
     """
     protocol = partial(
         LimitedProtocol,
@@ -121,5 +159,6 @@ def make_server(
         timeout_keep_alive=keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
-    server = Server(config, listeners, readiness, drain_delay, beside or nullcontext())
+    beside = beside or nullcontext()
+    server = Server(config, listeners, readiness, drain, drain_delay, beside, other)
     return server

@@ -7,7 +7,7 @@ from greengrocer.errors import ReloadRefused
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ModelId, ModelLabels
-from greengrocer.serving.reloading.models import Models
+from greengrocer.serving.models import Models
 from support.engines import CountingEngine
 from support.live import engine_of
 

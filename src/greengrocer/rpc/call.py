@@ -1,0 +1,208 @@
+"""A call as a request to the application: its metadata are headers, its status is a problem's."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn, TypeAlias
+from urllib.parse import unquote
+
+import orjson
+from grpc.aio import ServicerContext
+from starlette.types import ASGIApp, Message, Scope
+
+from greengrocer.answer_json import KINDS
+from greengrocer.errors import DeadlineExceeded, Refusal, SlowUpload
+from greengrocer.rpc.statuses import status_of
+from greengrocer.tracebacks import release_frames
+from greengrocer.web.receive_buffer import disconnected
+from greengrocer.web.request_state import RequestState, attach
+
+KEY = "greengrocer.call"  # of the scope
+BINARY = "-bin"  # at the end of the name of metadata that are no text
+# The headers of an answer that say something in gRPC as well, as trailing metadata.
+TRAILING = frozenset({b"x-request-id", b"retry-after", b"ratelimit", b"ratelimit-policy"})
+RETRY_AFTER = b"retry-after"
+PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
+PROBLEM = "problem-code"
+
+Context: TypeAlias = "ServicerContext[bytes, bytes]"
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """How messages are received: ``at_once`` of them, each within ``seconds``."""
+
+    at_once: asyncio.Semaphore
+    seconds: float
+
+
+class Call:
+    """One call: its message, which is received when it is asked for, and its deadline."""
+
+    def __init__(self, context: Context, limits: ReadLimits) -> None:
+        self.context = context
+        self.arrived = time.monotonic()
+        remaining = context.time_remaining()
+        self.end = math.inf if remaining is None else self.arrived + remaining
+        self._limits = limits
+
+    async def message(self, end: float = math.inf) -> bytes:
+        """The message of the client, who waits until ``end``, in monotonic seconds.
+
+        Until then it is in the client: no more of it than a window of HTTP/2 is received before.
+        Raises SlowUpload, DeadlineExceeded or ClientDisconnected.
+        """
+        message = await self.next_message(end)
+        if message is None:
+            raise disconnected()
+        return message
+
+    async def next_message(self, end: float = math.inf) -> bytes | None:
+        """The same; None where the client sends no more."""
+        patience = min(end, self.end) - time.monotonic()
+        try:
+            async with asyncio.timeout(min(self._limits.seconds, patience)), self._limits.at_once:
+                message = await self.context.read()
+        except TimeoutError:
+            if patience < self._limits.seconds:
+                raise DeadlineExceeded("the deadline passed before the upload ended") from None
+            raise SlowUpload(
+                f"the upload is too slow: the message did not come in {self._limits.seconds:g} "
+                "seconds"
+            ) from None
+        return message if isinstance(message, bytes) else None
+
+
+def call_of(scope: Scope) -> Call:
+    """The call that a request's scope is made of."""
+    call: Call = scope[KEY]
+    return call
+
+
+class Answering:
+    """Answers calls by ``app``, an ASGI application; ``server`` is its host and port."""
+
+    def __init__(self, app: ASGIApp, server: tuple[str, int]) -> None:
+        self._app = app
+        self._server = server
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def answer(self, path: str, call: Call) -> bytes:
+        """The message that answers a call; a problem ends the call with its status.
+
+        The application has a task of its own: a call that is cancelled is a client that has
+        disconnected, as over HTTP. What the answer holds is held until gRPC has sent it.
+        """
+        context = call.context
+        state, sent = RequestState(call.arrived), asyncio.Event()
+        state.drain = _waiting(sent)
+        context.add_done_callback(lambda _: sent.set())  # type: ignore[arg-type]
+        reply: asyncio.Future[tuple[Message, bytes]] = asyncio.get_running_loop().create_future()
+        scope = self._scope(path, call, state)
+        task = asyncio.create_task(_run(self._app, scope, reply))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, reply))
+        try:
+            head, body = await reply
+        except asyncio.CancelledError:
+            state.disconnect()
+            sent.set()
+            raise
+        if head["status"] != 200:
+            await _abort(context, head, body, state.refused)
+        context.set_trailing_metadata(tuple(_trailing(head)))
+        return body
+
+    async def finish(self) -> None:
+        """Wait until the application has ended with all calls."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _ended(
+        self, reply: "asyncio.Future[tuple[Message, bytes]]", task: "asyncio.Task[None]"
+    ) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()  # logged by Observe
+        if not reply.done():
+            reply.set_exception(error or disconnected())
+
+    def _scope(self, path: str, call: Call, state: RequestState) -> Scope:
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "2",
+            "method": "POST",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "headers": [*_headers(call.context)],
+            "client": _client(call.context.peer()),
+            "server": self._server,
+            KEY: call,
+        }
+        attach(scope, state)
+        return scope
+
+
+async def _run(app: ASGIApp, scope: Scope, reply: "asyncio.Future[tuple[Message, bytes]]") -> None:
+    """Have the application answer; the head and the body of its answer come to ``reply``."""
+    head: Message = {}
+
+    async def send(message: Message) -> None:
+        nonlocal head
+        if message["type"] == "http.response.start":
+            head = message
+        elif not reply.done():
+            reply.set_result((head, message.get("body", b"")))
+
+    await app(scope, _receive, send)
+
+
+async def _receive() -> Message:
+    """The body of a request: a call has none, for its message is asked for."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _waiting(event: asyncio.Event) -> Callable[[], Any]:
+    async def wait() -> None:
+        await event.wait()
+
+    return wait
+
+
+def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in context.invocation_metadata() or ():
+        if isinstance(value, str) and not name.endswith(BINARY):
+            yield name.encode("latin-1"), value.encode("latin-1")
+
+
+def _client(peer: str) -> tuple[str, int] | None:
+    """The address of a peer, as ``ipv4:127.0.0.1:4711`` or ``ipv6:%5B::1%5D:4711``."""
+    host, _, port = unquote(peer.partition(":")[2]).rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdecimal() else None
+
+
+def _trailing(head: Message) -> Iterator[tuple[str, str]]:
+    for name, value in head.get("headers", ()):
+        if name in TRAILING:
+            yield name.decode("latin-1"), value.decode("latin-1")
+        if name == RETRY_AFTER:
+            yield PUSHBACK, str(int(value) * 1000)
+
+
+async def refuse(context: Context, refusal: Refusal) -> NoReturn:
+    """End a call whose application has not answered."""
+    release_frames(refusal)
+    status = status_of(KINDS[type(refusal)].status, refusal.code)
+    await context.abort(status, str(refusal), ((PROBLEM, refusal.code),))
+
+
+async def _abort(context: Context, head: Message, body: bytes, code: str | None) -> NoReturn:
+    """End a call with the status of a problem document."""
+    trailing = [*_trailing(head), (PROBLEM, code or "")]
+    detail = orjson.loads(body)["detail"]
+    await context.abort(status_of(head["status"], code), detail, tuple(trailing))

@@ -1,0 +1,58 @@
+"""``grpc.health.v1``: of the server, of the protocol's service, and of each model by its name."""
+
+from collections.abc import AsyncIterator
+
+from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import DESCRIPTOR, HealthCheckRequest, HealthCheckResponse
+from starlette.requests import Request
+
+from greengrocer.errors import NotReady, UnknownModel
+from greengrocer.rpc.call import Call
+from greengrocer.rpc.cut import parse
+from greengrocer.rpc.endpoints import SERVICE as OPEN_INFERENCE_SERVICE
+from greengrocer.rpc.endpoints import method
+from greengrocer.web.routes.health import is_ready
+from greengrocer.web.service import Service
+
+SERVICE: str = DESCRIPTOR.services_by_name["Health"].full_name
+OF_SERVER = frozenset({"", OPEN_INFERENCE_SERVICE})
+SERVING = HealthCheckResponse(status=HealthCheckResponse.SERVING)
+NOT_SERVING = HealthCheckResponse(status=HealthCheckResponse.NOT_SERVING)
+UNKNOWN = HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
+
+
+async def check(service: Service, request: Request, asked: HealthCheckRequest) -> Message:
+    """The status now; raises UnknownModel for a service that is neither ours nor a model."""
+    del request
+    status = await _status(service, asked.service)
+    if status == UNKNOWN:
+        raise UnknownModel(f"there is no such service: ask for {OPEN_INFERENCE_SERVICE} or a model")
+    return status
+
+
+async def watch(service: Service, call: Call) -> AsyncIterator[bytes]:
+    """The status now, and again when it changes; an unknown service may come to be known."""
+    asked = parse(HealthCheckRequest, await call.message())
+    told = None
+    with service.readiness.watched() as changed:
+        while True:
+            status = await _status(service, asked.service)
+            if status != told:
+                told = status
+                yield status.SerializeToString()
+            await changed.wait()
+            changed.clear()
+
+
+async def _status(service: Service, name: str) -> HealthCheckResponse:
+    if name not in OF_SERVER:
+        try:
+            service.classifier.catalogue.find(name)
+        except UnknownModel:
+            return UNKNOWN
+        except NotReady:
+            return NOT_SERVING
+    return SERVING if await is_ready(service) else NOT_SERVING
+
+
+CHECK = method(f"/{SERVICE}/Check", HealthCheckRequest, check, is_probe=True)

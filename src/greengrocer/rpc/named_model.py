@@ -1,0 +1,12 @@
+"""Which model a message is for: it names one, as a path does over HTTP."""
+
+from starlette.requests import Request
+
+from greengrocer.web.asked_model import AskedModel, asked_model
+from greengrocer.web.service import Service
+
+
+def named_model(service: Service, request: Request, name: str, version: str) -> AskedModel:
+    """The model with this name and, if there is one, version; raises UnknownModel or NotReady."""
+    request.scope["path_params"] = {"name": name, "version": version or None}
+    return asked_model(service, request)

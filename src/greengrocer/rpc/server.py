@@ -1,0 +1,141 @@
+"""The gRPC server: grpc.aio on the event loop of the HTTP server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
+
+import grpc
+import structlog
+from grpc.aio import server as make_grpc_server
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from starlette.types import ASGIApp
+
+from greengrocer.errors import Refusal
+from greengrocer.rpc import health, reflection
+from greengrocer.rpc.app import ENDPOINTS
+from greengrocer.rpc.call import Answering, Call, Context, ReadLimits, refuse
+from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
+from greengrocer.web.service import Service
+
+OVERHEAD = 1 << 16  # bytes of a message besides its images
+MOST_CALLS = 1000  # at once; gRPC refuses further ones
+SHORT_AT_ONCE, SHORT_SECONDS = 8, 2.0  # messages of all methods but ModelInfer
+IDENTITY = 1  # of the bits for the ways of compression: none
+
+Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+Stream: TypeAlias = Callable[[Context], AsyncIterator[bytes]]
+
+log = structlog.get_logger("greengrocer.server")
+
+
+class RpcServer:
+    """Serves ``app``, the application of calls, and what streams beside it.
+
+    ``idle`` and ``handshake`` are seconds after which a connection is closed. Where ``several``
+    processes listen on one port, the kernel shares the connections out among them.
+
+    No more messages of ModelInfer are received at once than there is memory for uploads. Those of
+    other methods, some of which need no API key, take no turn of theirs.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        host: str,
+        port: int,
+        idle: float,
+        handshake: float,
+        several: bool = False,
+    ) -> None:
+        self._service = service
+        self._address = f"{f'[{host}]' if ':' in host else host}:{port}"
+        limits = service.upload_limits
+        largest = limits.image_bytes + OVERHEAD
+        at_once = max(1, service.admission.limits.upload_bytes // largest)
+        self._options = (
+            ("grpc.max_receive_message_length", largest),
+            ("grpc.so_reuseport", int(several)),
+            ("grpc.max_connection_idle_ms", round(idle * 1000)),
+            ("grpc.server_handshake_timeout_ms", round(handshake * 1000)),
+            # or more of a message is received than was asked for, up to 16 MB of each call
+            ("grpc.http2.bdp_probe", 0),
+            # a compressed message could be a bomb
+            ("grpc.compression_enabled_algorithms_bitset", IDENTITY),
+        )
+        self._uploads = ReadLimits(asyncio.Semaphore(at_once), limits.grace)
+        seconds = min(SHORT_SECONDS, limits.grace)
+        self._short = ReadLimits(asyncio.Semaphore(SHORT_AT_ONCE), seconds)
+        self._answering = Answering(app, (host, port))
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; raises RuntimeError where the port is in use."""
+        self._server = make_grpc_server(
+            handlers=(_Handlers(self._handlers()),),
+            options=self._options,
+            maximum_concurrent_rpcs=MOST_CALLS,
+        )
+        self._server.add_insecure_port(self._address)
+        await self._server.start()
+        log.info("grpc", address=self._address)
+
+    async def stop(self, seconds: float) -> None:
+        """Accept no more calls, and finish those in flight within so many ``seconds``."""
+        if self._server is not None:
+            await self._server.stop(seconds)
+        await self._answering.finish()
+
+    def _handlers(self) -> dict[str, Method]:
+        unary = {endpoint.path: self._unary(endpoint.path) for endpoint in ENDPOINTS}
+        return unary | {
+            f"/{health.SERVICE}/Watch": _stream(self._watch),
+            reflection.PATH: _stream(self._reflect),
+        }
+
+    def _unary(self, path: str) -> Method:
+        """What answers one message with one.
+
+        To gRPC it is a stream of messages in: those are received when they are asked for.
+        """
+        limits = self._uploads if path == MODEL_INFER else self._short
+
+        async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
+            return await self._answering.answer(path, Call(context, limits))
+
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    async def _watch(self, context: Context) -> AsyncIterator[bytes]:
+        async for message in health.watch(self._service, Call(context, self._short)):
+            yield message
+
+    async def _reflect(self, context: Context) -> AsyncIterator[bytes]:
+        call = Call(context, self._short)
+        await self._answering.answer(reflection.PATH, call)
+        servicer = ReflectionServicer((SERVICE, health.SERVICE, reflection.SERVICE))
+        async for message in reflection.reflect(servicer, call):
+            yield message
+
+
+def _stream(answers: Stream) -> Method:
+    """What answers with a stream of messages."""
+
+    async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        try:
+            async for message in answers(context):
+                yield message
+        except Refusal as refusal:
+            await refuse(context, refusal)
+
+    return grpc.stream_stream_rpc_method_handler(answer)
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    """What answers each method, by its path."""
+
+    def __init__(self, handlers: dict[str, Method]) -> None:
+        self._handlers = handlers
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Method | None":
+        """What answers a call; None for a method that is unknown."""
+        return self._handlers.get(handler_call_details.method)

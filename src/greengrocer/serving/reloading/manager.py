@@ -1,0 +1,332 @@
+"""Change the models of a running service: load, unload, reload, roll back, make one the default.
+
+One change runs at a time. A change that is refused leaves the models as they are.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import structlog
+
+from greengrocer.errors import ReloadRefused, UnknownModel, UsageError
+from greengrocer.model_names import key_of, name_of
+from greengrocer.pipeline import Pipeline
+from greengrocer.ranking import ModelId
+from greengrocer.serving.admission import Admission
+from greengrocer.serving.catalogue import Absence
+from greengrocer.serving.memory import return_free_pages
+from greengrocer.serving.models import Models
+from greengrocer.serving.reloading.origin import Loaded, Origin, Origins
+from greengrocer.serving.reloading.serving_state import ServingState
+from greengrocer.serving.shadows import Shadows
+from greengrocer.serving.splits import Parts, checked_parts
+from greengrocer.telemetry.metrics import Metrics
+
+# Loads and warms a bundle, as the default model or one beside it; raises UsageError.
+Load = Callable[[Origin, bool], Loaded]
+# Takes a bundle's name or directory; returns once another process has loaded it, or raises
+# UsageError.
+Attempt = Callable[[str], Awaitable[None]]
+# The directory of a bundle that is named by an address, fetched; raises UsageError.
+Fetch = Callable[[str], str]
+
+log = structlog.get_logger("greengrocer.models")
+
+
+class Change(NamedTuple):
+    """The model before a change, and the one after it; None where there was or is none."""
+
+    old: ModelId | None
+    new: ModelId | None
+
+
+class ModelManager:
+    """Changes ``models``, of which the first was ``loaded``. It runs on the event loop only.
+
+    ``fetch`` is called before ``attempt``, and that before ``load``. ``remember`` is called before
+    each change, and prevents it by an OSError; ``changed`` is called after it. Where a method takes
+    a key, None stands for the default model.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        load: Load,
+        origin: Origin,
+        metrics: Metrics,
+        admission: Admission | None = None,
+        attempt: Attempt | None = None,
+        remember: Callable[[ServingState], None] = lambda _: None,
+        changed: Callable[[], None] = lambda: None,
+        shadows: Shadows | None = None,
+        fetch: Fetch = lambda bundle: bundle,
+    ) -> None:
+        self.models = models
+        self.load = load
+        self.metrics = metrics
+        self.admission = admission
+        self.attempt = attempt
+        self.remember = remember
+        self.changed = changed
+        self.shadows = shadows
+        self.fetch = fetch
+        self.state = ServingState.of(models.default, origin)
+        self.busy = False
+        self._tell()
+
+    async def reload(
+        self, bundle: str | None = None, key: str | None = None, files: str | None = None
+    ) -> Change:
+        """Load a bundle, by default a model's own again, and swap it in.
+
+        ``files`` is the state of the bundle's files, if it is in a watched folder. Raises
+        UsageError (BundleRefused, ReloadRefused), in one line; nothing is changed then.
+        """
+        with self._logged("reload"), self._exclusively():
+            key = self.state.there(key)
+            before = self.state.models[key].current
+            wanted = before._replace(bundle=before.bundle if bundle is None else bundle, copy=None)
+            loaded = await self._tried(wanted, self.state.is_of_default(name_of(key)))
+            old = self.models.of(key).labels.model
+            with self._closed_if_refused(loaded.pipeline):
+                new = self.state.renamed(key, loaded.pipeline.labels.model.name)
+                state = self.state.changed(key, new, Origins(loaded.origin, before))
+                self._record(state if files is None else state.watching(new, files))
+            self.models.swap(loaded.pipeline, key)
+            self._move(key, new)
+            await asyncio.to_thread(return_free_pages)  # that the loading took
+            return self._done("reloaded", new, old, loaded.seconds)
+
+    async def roll_back(self, key: str | None = None) -> Change:
+        """Return to a model's previous version. Raises ReloadRefused where there is none."""
+        with self._logged("reload"), self._exclusively():
+            key = self.state.there(key)
+            old = self.models.of(key).labels.model
+            new = self.state.renamed(key, self.models.check_previous(key).labels.model.name)
+            current, previous = self.state.models[key]
+            assert previous is not None
+            self._record(self.state.changed(key, new, Origins(previous, current)))
+            self.models.roll_back(key)
+            self._move(key, new)
+            return self._done("reloaded", new, old)
+
+    async def add(
+        self, key: str | None, bundle: str | None = None, files: str | None = None
+    ) -> Change:
+        """Load one more model, under its bundle's name where ``key`` is None.
+
+        Without a bundle it is the one of a model that was unloaded, or could not be loaded.
+        ``files`` is as for ``reload``. Raises UsageError, in one line; nothing is changed then.
+        """
+        with self._logged("load"), self._exclusively():
+            origin = self.state.wanted(key, bundle)
+            loaded = await self._tried(origin, self.state.is_of_default(origin.name))
+            key = self._added(loaded, self._record, files)
+            await asyncio.to_thread(return_free_pages)  # that the loading took
+            return self._done("loaded", key, None, loaded.seconds)
+
+    async def remove(self, key: str) -> Change:
+        """Unload a model; its memory is free after its last image. Raises ReloadRefused."""
+        with self._logged("unload"), self._exclusively():
+            key = self.state.there(key)
+            old = self.models.of(key).labels.model
+            self._record(self.state.removed(key))
+            self.models.remove(key)
+            self._forget(key)
+            self._tell()
+            await asyncio.to_thread(return_free_pages)
+            log.info("unloaded", model=key, old=_name_of(old))
+            return Change(old, None)
+
+    async def make_default(self, key: str) -> Change:
+        """Answer with this model where a request names none. Raises ReloadRefused."""
+        with self._logged("default"), self._exclusively():
+            key = self.state.there(key)
+            old = self.models.current.labels.model
+            self._record(self.state._replace(default=key))
+            self.models.make_default(key)
+            return self._done("default changed", key, old)
+
+    async def split(self, parts: Mapping[str, int]) -> Parts:
+        """Share a model's requests out among its versions, in per cent; returns the parts.
+
+        All for the model itself ends the split. Raises ReloadRefused.
+        """
+        with self._logged("split"), self._exclusively():
+            checked = checked_parts(parts, tuple(self.state.models))
+            self._record(self.state.split(checked))
+            key = checked[0][0]
+            self.models.split(key, self.state.splits.get(key, ()))
+            self._tell()
+            log.info("split", model=key, parts=dict(checked))
+            return checked
+
+    async def shadow(self, key: str, part: int) -> None:
+        """Copy a part of a model's images, in per cent, to the version ``key`` beside it.
+
+        0 ends that. Raises ReloadRefused.
+        """
+        with self._logged("shadow"), self._exclusively():
+            self._record(self.state.shadow(key, part))
+            self._cast(key, part)
+            log.info("shadow", model=key, part=part)
+
+    async def promote(self, key: str) -> Change:
+        """Make the version beside a model its current one; ``roll_back`` returns to the one before.
+
+        Raises ReloadRefused.
+        """
+        with self._logged("promote"), self._exclusively():
+            promoted = self.state.promoted(key)
+            name = name_of(key)
+            old = self.models.of(name).labels.model
+            self._record(promoted)
+            self.models.promote(key)
+            self._cast(key, 0)
+            self._move(key, name)
+            return self._done("promoted", name, old)
+
+    def begin(self, origin: Origin) -> None:
+        """Load one more model before the service runs; where that fails, serve without it.
+
+        It is not recorded: a process that ends before all have begun has changed nothing.
+        """
+        try:
+            loaded = self._load(origin, self.state.is_of_default(origin.name))
+            self._expect(self._added(loaded, self._assume), loaded.seconds)
+        except UsageError as error:
+            key = self.state.key_of_missing(origin)
+            self.state = self.state.missing(key, Absence.FAILED, origin._replace(copy=None))
+            log.error("model not loaded", model=key, reason=str(error))  # noqa: TRY400 - one line
+        self._tell()
+
+    def resume(self, before: ServingState) -> None:
+        """Take up what an engine before this one was told, beside the models that it had."""
+        for key, (why, origin) in before.absent.items():
+            if key not in self.state.models:
+                self.state = self.state.missing(key, why, origin)
+        for key, parts in before.splits.items():
+            if all(each in self.state.models for each, _ in parts):
+                self.state = self.state.split(parts)
+                self.models.split(key, parts)
+        for key, part in before.shadows.items():
+            if key in self.state.models:
+                self.state = self.state.shadow(key, part)
+                self._cast(key, part)
+        failed = {key for key, (why, _) in self.state.absent.items() if why is Absence.FAILED}
+        for key in before.watched.keys() - failed:  # what has failed is read from its folder again
+            self.state = self.state.watching(key, before.watched[key])
+        self._tell()
+
+    def _added(
+        self, loaded: Loaded, accept: Callable[[ServingState], None], files: str | None = None
+    ) -> str:
+        """Serve what was loaded, and return its key; raises ReloadRefused."""
+        key = key_of(loaded.pipeline.labels.model.name, loaded.origin.label)
+        with self._closed_if_refused(loaded.pipeline):
+            state = self.state.added(key, loaded.origin)
+            accept(state if files is None else state.watching(key, files))
+        self.models.add(key, loaded.pipeline)
+        return key
+
+    async def _tried(self, origin: Origin, default: bool) -> Loaded:
+        """What was loaded: the very bundle that was tried, whatever is at its address by now."""
+        directory = await asyncio.to_thread(self.fetch, origin.bundle)
+        if self.attempt is not None:
+            await self.attempt(directory)
+        found = origin._replace(bundle=directory)
+        loaded = await asyncio.to_thread(self._load, found, default)
+        return loaded._replace(origin=loaded.origin._replace(bundle=origin.bundle))
+
+    def _load(self, origin: Origin, default: bool) -> Loaded:
+        try:
+            return self.load(origin, default)
+        except UsageError:
+            raise
+        # Any error of a new model: the others must continue to serve.
+        except Exception as error:
+            log.exception("load failed", bundle=origin.bundle)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ReloadRefused(f"bundle {origin.bundle} does not load: {reason}") from error
+
+    def _assume(self, state: ServingState) -> None:
+        self.state = state
+
+    def _record(self, state: ServingState) -> None:
+        try:
+            self.remember(state)
+        except OSError as error:
+            raise ReloadRefused(
+                "the model was not changed, because the change cannot be recorded: "
+                f"{error.strerror or error}"
+            ) from error
+        self.state = state
+
+    @contextmanager
+    def _closed_if_refused(self, pipeline: Pipeline) -> Iterator[None]:
+        try:
+            yield
+        except ReloadRefused:
+            pipeline.close()
+            raise
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        if self.busy:
+            raise ReloadRefused("another reload or rollback is running: try again later")
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+
+    @contextmanager
+    def _logged(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (UsageError, UnknownModel) as error:
+            self.metrics.reloads.labels("refused").inc()
+            serving = _name_of(self.models.current.labels.model)
+            log.warning(f"{what} refused", reason=str(error), serving=serving)
+            raise
+
+    def _done(self, event: str, key: str, old: ModelId | None, seconds: float = 0.0) -> Change:
+        new = self.models.of(key).labels.model
+        if seconds:
+            self._expect(key, seconds)
+        self._tell()
+        self.metrics.reloads.labels("ok").inc()
+        before = {} if old is None else {"old": _name_of(old)}
+        log.info(event, model=key, **before, new=_name_of(new))
+        return Change(old, new)
+
+    def _expect(self, key: str, seconds: float) -> None:
+        if self.admission is not None:
+            self.admission.expect(key, seconds)
+
+    def _forget(self, key: str) -> None:
+        if self.admission is not None:
+            self.admission.forget(key)
+
+    def _move(self, key: str, new: str) -> None:
+        """Count a model that has another key from now on."""
+        if self.admission is not None and new != key:
+            self.admission.rename(key, new)
+
+    def _cast(self, key: str, part: int) -> None:
+        if self.shadows is not None:
+            self.shadows.cast(key, part)
+
+    def _tell(self) -> None:
+        """Have metrics and other processes know what serves now."""
+        self.models.miss({key: why for key, (why, _) in self.state.absent.items()})
+        catalogue = self.models.catalogue
+        self.metrics.serves(*(model.labels.model for model in catalogue.models))
+        self.metrics.misses(*(key for key, why in catalogue.absent if why is Absence.FAILED))
+        self.changed()
+
+
+def _name_of(model: ModelId) -> str:
+    return f"{model.name} {model.version}"

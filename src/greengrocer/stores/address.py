@@ -1,0 +1,72 @@
+"""The address of a bundle outside this machine, as ``s3://bucket/shop@sha256:...``."""
+
+import re
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+from greengrocer.errors import UsageError
+from greengrocer.safe_text import MAX_NAME, one_line
+
+SCHEMES = ("s3", "gs", "az", "https")
+PIN = "@sha256:"  # before the digest of the manifest, in hexadecimal
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_PLAIN = re.compile(r"[!-~]+")  # visible ASCII
+
+
+class Address(NamedTuple):
+    """Where a bundle lies, and the SHA-256 that its manifest must have, if one is named.
+
+    The manifest lists the digest of every other file, so its own digest fixes all of the bundle.
+    """
+
+    url: str
+    digest: str | None = None
+
+    @classmethod
+    def parsed(cls, text: str) -> Self:
+        """The address in ``text``; raises UsageError, in one line."""
+        url, pinned, digest = text.partition(PIN)
+        shown = one_line(text, MAX_NAME)
+        if pinned and not _DIGEST.fullmatch(digest):
+            raise UsageError(f"{shown}: {PIN} must be followed by 64 hexadecimal digits")
+        url = url.rstrip("/")
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(f"{shown} is not an address: {error}") from error
+        if parts.scheme not in SCHEMES:
+            known = ", ".join(f"{each}://" for each in SCHEMES)
+            raise UsageError(f"{shown}: a bundle is read from {known}, not {parts.scheme}://")
+        if not _PLAIN.fullmatch(url) or not parts.netloc:
+            raise UsageError(f"{shown} is not an address, as s3://bucket/shop")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            # it would stand in logs and in what `models list` prints
+            raise UsageError(
+                f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: an address has "
+                "no user, password or ?...: credentials come from the environment"
+            )
+        return cls(url, digest or None)
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def scheme(self) -> str:
+        """``s3``, ``gs``, ``az`` or ``https``."""
+        return self.url.partition("://")[0]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket, the container (``az``) or the host (``https``)."""
+        return urlsplit(self.url).netloc
+
+    def pinned(self, digest: str) -> str:
+        """The address with a digest."""
+        return f"{self.url}{PIN}{digest}"
+
+
+def is_address(source: str) -> bool:
+    """Whether ``source`` is an address, and not a bundle's name or directory."""
+    return _SCHEME.match(source) is not None

@@ -1,0 +1,43 @@
+"""Which model a request is for: the one that its path names, or the default."""
+
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from greengrocer.ranking import ModelLabels
+from greengrocer.serving.splits import choose
+from greengrocer.web.request_state import state_of
+from greengrocer.web.service import Service
+
+SPLIT_KEY = "X-Split-Key"
+
+
+class AskedModel(NamedTuple):
+    """The model of a request, or its version where requests are split.
+
+    ``key`` names it in metrics and in admission.
+    ``order`` is what the classifier is asked for: None where the path names none, so that the
+    model is the one that is the default when the image's turn comes.
+    """
+
+    key: str
+    labels: ModelLabels
+    order: str | None
+
+
+def asked_model(service: Service, request: Request) -> AskedModel:
+    """The model that ``request`` is for; raises UnknownModel, or NotReady where it failed."""
+    catalogue, asked = service.classifier.catalogue, request.path_params
+    name, version = asked.get("name"), asked.get("version")
+    model = catalogue.first if name is None else catalogue.find(name, version)
+    parts = catalogue.splits.get(model.key) if version is None else None
+    if parts is not None:
+        model = catalogue.find(choose(parts, _sticky(request)))
+        return AskedModel(*model, model.key)
+    return AskedModel(*model, None if name is None else model.key)
+
+
+def _sticky(request: Request) -> str:
+    """What decides which version of a split answers: the same text always gets the same."""
+    state = state_of(request.scope)
+    return request.headers.get(SPLIT_KEY) or state.key_name or state.request_id

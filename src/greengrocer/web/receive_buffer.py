@@ -1,0 +1,85 @@
+"""A request's body in one piece of memory, where it is received, read and decoded."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Receive
+
+from greengrocer.errors import ClientDisconnected
+
+LEAST = 1 << 14  # bytes of free memory that are offered to a client of whom little has come
+LARGEST = 1 << 18  # at most; in between, as many as have come
+
+_ZEROS = bytes(LARGEST)
+
+
+class ReceiveBuffer:
+    """Bytes that have come, in ``data``, and free memory after them, in which more is received.
+
+    It grows with what comes, not to what was declared. It cannot grow while a view of it exists.
+    """
+
+    __slots__ = ("_end", "data")
+
+    def __init__(self, start: bytes = b"") -> None:
+        self.data = bytearray(start)
+        self._end = len(start)
+
+    def __len__(self) -> int:
+        """How many bytes have come."""
+        return self._end
+
+    def append(self, chunk: bytes | bytearray) -> None:
+        """Add bytes that were received elsewhere."""
+        self.data[self._end :] = chunk
+        self._end += len(chunk)
+
+    def room(self, most: int) -> memoryview:
+        """Free memory to receive into: at least one byte, at most ``most``."""
+        size = min(most, max(LEAST, min(self._end, LARGEST)))
+        missing = self._end + size - len(self.data)
+        if missing > 0:
+            self.data += memoryview(_ZEROS)[:missing]
+        return memoryview(self.data)[self._end : self._end + size]
+
+    def received(self, count: int) -> None:
+        """Count bytes that were written to the start of ``room``."""
+        self._end += count
+
+    def drop(self, count: int) -> None:
+        """Remove the first ``count`` bytes."""
+        del self.data[:count]
+        self._end -= count
+
+    def whole(self) -> bytearray:
+        """All that has come, without the free memory; nothing more is received then."""
+        del self.data[self._end :]
+        return self.data
+
+    def view(self, start: int = 0, stop: int | None = None) -> memoryview:
+        """What has come, from ``start`` to ``stop``, read-only and without a copy."""
+        end = self._end if stop is None else min(stop, self._end)
+        return memoryview(self.data).toreadonly()[start:end]
+
+
+# Receives some of a body into a buffer. Returns how many bytes, and whether more follow. Raises
+# ClientDisconnected.
+Source = Callable[[ReceiveBuffer], Awaitable[tuple[int, bool]]]
+
+
+def source_of(receive: Receive) -> Source:
+    """The source that reads the messages of ASGI, as any server sends them."""
+
+    async def receive_message(buffer: ReceiveBuffer) -> tuple[int, bool]:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise disconnected()
+        chunk = message.get("body", b"")
+        buffer.append(chunk)
+        return len(chunk), message.get("more_body", False)
+
+    return receive_message
+
+
+def disconnected() -> ClientDisconnected:
+    """What a source raises when its client has disconnected."""
+    return ClientDisconnected("the client disconnected during its upload")

@@ -1,0 +1,112 @@
+"""Each kind of address reaches its store, with the variables that its cloud knows."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greengrocer.errors import StoreFailed
+from greengrocer.stores.fetch import fetched
+from support.bundles import write_fake_bundle
+from support.documents import needed
+from support.object_store import ObjectStore, make_certificates, object_store
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A bundle of a few bytes."""
+    return write_fake_bundle(tmp_path / "small")
+
+
+@pytest.fixture
+def web(tmp_path: Path, store: ObjectStore) -> Iterator[tuple[ObjectStore, Path]]:
+    """A web server with TLS, and the certificate of its authority."""
+    del store  # only its variables are wanted
+    needed("openssl")
+    authority, certificate = make_certificates(tmp_path)
+    with object_store(certificate) as found:
+        yield found, authority
+
+
+def test_a_bundle_comes_from_a_web_server_with_tls(
+    web: tuple[ObjectStore, Path], small: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, authority = web
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    server.put_bundle(small, "/bucket/shop")
+    directory = Path(fetched(f"{server.url}/bucket/shop", cache))
+    assert (directory / "golden.jpg").read_bytes() == (small / "golden.jpg").read_bytes()
+    assert not any(each.authorization for each in server.asked)
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(
+    web: tuple[ObjectStore, Path], small: Path, cache: Path
+) -> None:
+    server, _ = web
+    server.put_bundle(small, "/bucket/shop")
+    with pytest.raises(StoreFailed, match="its certificate is not trusted"):
+        fetched(f"{server.url}/bucket/shop", cache)
+    assert server.asked == []
+
+
+def test_a_host_that_is_unknown_is_told(cache: Path, store: ObjectStore) -> None:
+    del store
+    with pytest.raises(StoreFailed, match="cannot be reached: there is no such host"):
+        fetched("https://host.invalid/shop", cache)
+
+
+def test_a_bundle_comes_from_google(
+    web: tuple[ObjectStore, Path],
+    small: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, authority = web
+    account = {
+        "gcs_base_url": server.url,
+        "disable_oauth": True,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    }
+    file = tmp_path / "account.json"
+    file.write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(file))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    server.put_bundle(small, "/bucket/shop")
+    assert Path(fetched("gs://bucket/shop", cache)).is_dir()
+
+
+def test_a_bundle_comes_from_azure(
+    store: ObjectStore, small: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", base64.b64encode(b"secret").decode())
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", store.url)
+    store.put_bundle(small, "/bucket/shop")
+    assert Path(fetched("az://bucket/shop", cache)).is_dir()
+    assert all(each.authorization.startswith("SharedKey account:") for each in store.asked)
+
+
+@pytest.mark.parametrize(
+    ("address", "variable"),
+    [
+        ("gs://bucket/shop", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("az://bucket/shop", "AZURE_STORAGE_ACCOUNT_NAME"),
+    ],
+)
+def test_missing_credentials_are_named(
+    store: ObjectStore,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    variable: str,
+) -> None:
+    store.status = 404
+    monkeypatch.setenv("GCE_METADATA_HOST", store.url.removeprefix("http://"))
+    monkeypatch.setenv("GCE_METADATA_IP", store.url.removeprefix("http://"))
+    with pytest.raises(StoreFailed, match=f"there are no credentials: set {variable}"):
+        fetched(address, cache)

@@ -1,0 +1,87 @@
+"""A bundle is written to a store whole, its manifest last; another one stays."""
+
+from pathlib import Path
+
+import pytest
+
+from greengrocer.bundles.bundle import digest_of, load_bundle
+from greengrocer.bundles.manifest import MANIFEST
+from greengrocer.cli.main import main
+from greengrocer.errors import BundleRefused, StoreFailed, UsageError
+from greengrocer.stores.address import Address
+from greengrocer.stores.fetch import fetched
+from greengrocer.stores.push import push
+from support.bundles import write_fake_bundle
+from support.object_store import ObjectStore
+
+SHOP = Address("s3://bucket/shop")
+PLACE = "/bucket/shop"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Another version."""
+    return write_fake_bundle(tmp_path / "other", version="2")
+
+
+def test_a_pushed_bundle_is_fetched_by_the_printed_address(
+    store: ObjectStore, bundle: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["push", str(bundle), f"{SHOP}"]) == 0
+    printed = capsys.readouterr().out.strip()
+    assert printed == f"{SHOP}@sha256:{digest_of(bundle)}"
+    directory = Path(fetched(printed, cache))
+    assert digest_of(directory) == digest_of(bundle)
+    assert store.paths("PUT")[-1] == f"{PLACE}/{MANIFEST}"
+
+
+def test_the_same_bundle_is_not_written_again(store: ObjectStore, bundle: Path) -> None:
+    pushed = push(load_bundle(bundle), SHOP)
+    store.asked.clear()
+    assert push(load_bundle(bundle), SHOP) == pushed
+    assert store.paths("PUT") == []
+
+
+def test_another_bundle_stays_unless_it_is_to_be_replaced(
+    store: ObjectStore, bundle: Path, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(load_bundle(bundle), SHOP)
+    before = dict(store.objects)
+    assert main(["push", str(other), f"{SHOP}"]) == 2
+    assert f"with the digest {digest_of(bundle)}" in capsys.readouterr().err
+    assert store.objects == before
+    assert main(["push", str(other), f"{SHOP}", "--replace"]) == 0
+    assert store.objects[f"{PLACE}/{MANIFEST}"] == (other / MANIFEST).read_bytes()
+
+
+def test_a_push_that_breaks_off_leaves_no_bundle(
+    store: ObjectStore, bundle: Path, cache: Path
+) -> None:
+    verified = load_bundle(bundle)
+    (bundle / "golden.jpg").write_bytes(b"changed since")
+    with pytest.raises(BundleRefused, match=r"golden\.jpg"):
+        push(verified, SHOP)
+    assert set(store.paths("PUT")) == {f"{PLACE}/model.onnx"}
+    with pytest.raises(BundleRefused, match=f"no bundle at {SHOP}"):
+        fetched(f"{SHOP}", cache)
+
+
+def test_a_store_that_may_not_be_written_is_told(store: ObjectStore, bundle: Path) -> None:
+    store.status = 403
+    with pytest.raises(StoreFailed, match="the credentials do not allow this"):
+        push(load_bundle(bundle), SHOP)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (Address("https://models.example/shop"), "pushed to s3://, gs:// or az://"),
+        (Address("s3://bucket/shop", "0" * 64), "name no digest"),
+    ],
+)
+def test_where_nothing_is_written_is_said(
+    store: ObjectStore, bundle: Path, address: Address, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        push(load_bundle(bundle), address)
+    assert store.asked == []
