@@ -91,7 +91,7 @@ async def test_a_copy_that_works_far_past_its_deadline_has_the_engine_looked_at(
 
 @pytest.mark.accept
 @pytest.mark.leg("kills")
-def test_an_engine_whose_copy_hangs_is_replaced(
+def test_an_engine_whose_copy_hangs_is_replaced_by_one_without_copies(
     supervise: StartWorkers, tmp_path: Path, runtime: Path
 ) -> None:
     control = ("--control-socket", str(runtime / "greengrocer.sock"))
@@ -105,3 +105,9 @@ def test_an_engine_whose_copy_hangs_is_replaced(
     wait_until(partial(workers.lost, engine))
     wait_until(workers.ready)
     assert [line for line in workers.server.log if "the engine hangs" in line]
+    assert [line for line in workers.server.log if "shadow ended" in line and "greys@next" in line]
+    engine = workers.engine
+    answer = httpx.post(f"{workers.url}/predict", content=jpeg(HANGS_BESIDE), timeout=60)
+    assert answer.status_code == 200
+    assert run("models", "compare", *control).stdout == "no version gets copies\n"
+    assert workers.engine == engine

@@ -211,10 +211,8 @@ class ModelManager:
             if all(each in self.state.models for each, _ in parts):
                 self.state = self.state.split(parts)
                 self.models.split(key, parts)
-        for key, part in before.shadows.items():
-            if key in self.state.models:
-                self.state = self.state.shadow(key, part)
-                self._cast(key, part)
+        for key in before.shadows:  # a copy may be what the engine died of: no client asked for it
+            log.warning("shadow ended", model=key, reason="the engine was replaced")
         failed = {key for key, (why, _) in self.state.absent.items() if why is Absence.FAILED}
         for key in before.watched.keys() - failed:  # what has failed is read from its folder again
             self.state = self.state.watching(key, before.watched[key])
