@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from grpc import StatusCode
+from grpc import FutureTimeoutError, StatusCode
 
+from greengrocer.web.service import Service
 from support.engines import HeldEngine
 from support.live import engine_of, make_service
 from support.make_images import jpeg
@@ -82,41 +83,49 @@ def test_queued_calls_that_are_cancelled_never_reach_the_engine(
     until(lambda: held.service.admission._bytes.used == 0)
 
 
-def test_a_message_that_does_not_come_in_time_is_a_slow_upload(fake_bundle: Path) -> None:
-    service = make_service(fake_bundle)
-    quick = replace(service, upload_limits=replace(service.upload_limits, grace=0.2))
-    done = threading.Event()
+def receiving(bundle: Path, messages: int, grace: float) -> Service:
+    """A service that receives so many of the largest messages at once, each within ``grace``."""
+    service = make_service(bundle)
+    limits = replace(service.admission.limits, upload_bytes=messages * 22_500_000)
+    service.admission.limits = limits
+    return replace(service, upload_limits=replace(service.upload_limits, grace=grace))
 
-    def silent() -> Iterator[bytes]:
-        done.wait(SECONDS)
+
+class Silent:
+    """Messages of a client that sends none until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.stop.wait(SECONDS)
         yield b""
 
-    with live_rpc(quick) as running, running.rpc() as client:
-        call = client.stream(silent())
+
+def test_a_message_that_does_not_come_in_time_is_a_slow_upload(fake_bundle: Path) -> None:
+    """And it gives the only place back."""
+    silent = Silent()
+    with live_rpc(receiving(fake_bundle, 1, 0.2)) as running, running.rpc() as client:
+        call = client.stream(iter(silent))
         end = ended(call.exception(SECONDS))
         assert (end.code, end.trailing["problem-code"]) == (
             StatusCode.DEADLINE_EXCEEDED,
             "slow-upload",
         )
         assert client.infer(files(DARK))
-        done.set()
+        silent.stop.set()
 
 
 def test_no_more_messages_are_received_at_once_than_fit_into_memory(fake_bundle: Path) -> None:
-    """A further one waits for its turn; one that does not come gives its place back."""
-    service = make_service(fake_bundle)
-    limits = replace(service.admission.limits, upload_bytes=45_000_000)
-    service.admission.limits = limits  # for two of the largest
-    quick = replace(service, upload_limits=replace(service.upload_limits, grace=1.0))
-    done = threading.Event()
-
-    def silent() -> Iterator[bytes]:
-        done.wait(SECONDS)
-        yield b""
-
-    with live_rpc(quick) as running, running.rpc() as client:
-        calls = [client.stream(silent()) for _ in range(2)]
+    """A further one waits for its turn."""
+    silent = Silent()
+    with live_rpc(receiving(fake_bundle, 2, SECONDS)) as running, running.rpc() as client:
+        calls = [client.stream(iter(silent)) for _ in range(2)]
         until(lambda: in_flight(running) == 2)
-        assert client.infer(files(DARK))
-        done.set()
+        further = client.begin(files(DARK))
+        until(lambda: in_flight(running) == 3)
+        with pytest.raises(FutureTimeoutError):
+            further.result(0.3)
+        silent.stop.set()
+        assert further.result(SECONDS)
         assert all(call.exception(SECONDS) is not None for call in calls)
