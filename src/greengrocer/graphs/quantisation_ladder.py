@@ -14,7 +14,7 @@ Shipped = Literal["int8", "mixed", "float32"]
 
 
 class Rung(NamedTuple):
-    """``float_share`` of the error that int8 makes, block by block, stays away in float."""
+    """The blocks that stay in float are those that make ``float_share`` of the error of int8."""
 
     precision: Shipped
     times_images: int

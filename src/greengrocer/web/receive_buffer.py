@@ -6,7 +6,7 @@ from starlette.types import Receive
 
 from greengrocer.errors import ClientDisconnected
 
-LEAST = 1 << 14  # bytes of free memory that are offered to a client of whom little has come
+LEAST = 1 << 14  # bytes that are offered to a client which has sent little yet
 LARGEST = 1 << 18  # at most; in between, as many as have come
 
 _ZEROS = bytes(LARGEST)

@@ -44,7 +44,7 @@ def share(image: bytes | memoryview) -> int | None:
 
 
 def _seals() -> int:
-    """Of a file that can be mapped without a fear: else its reader may be killed (SIGBUS)."""
+    """Keep the file's length and content: a reader of a file that shrinks is killed (SIGBUS)."""
     if sys.platform != "linux":
         return 0
     return fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL

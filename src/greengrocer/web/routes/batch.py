@@ -199,7 +199,7 @@ class Batch:
         try:
             form.read()
             form.drop()
-        finally:
+        finally:  # the images before a fault in the form are answered
             whole = images.whole()
             kept = sum(len(one) for one in whole if isinstance(one, memoryview))
             self._receipt.shrink(count - (kept + images.held - held))
