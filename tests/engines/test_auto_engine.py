@@ -37,7 +37,7 @@ class Doubtful(CountingEngine):
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         found = super().infer(pixels, alone)
         assert found.known_score is not None
-        return found._replace(known_score=found.known_score / 2)
+        return found._replace(known_score=found.known_score * np.float32(0.5))
 
 
 class Unreadable(CountingEngine):

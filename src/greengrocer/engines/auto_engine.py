@@ -22,8 +22,8 @@ from greengrocer.imaging.geometry import Pixels, fit
 
 SECONDS = 0.5  # of a trial
 FEWEST = 15  # runs of each engine, however long they take
-# Of ONNX Runtime's time. With six busy processes a processor and FEWEST runs, 24 trials of it against
-# itself found 0.97 to 1.09.
+# Of ONNX Runtime's time. With six busy processes a processor and FEWEST runs, 24 trials of it
+# against itself found 0.97 to 1.09.
 FASTER = 0.9
 # Of a probability or known score, between the engines; 0.016 at most on the data set's val.
 SAME = 0.05
@@ -86,11 +86,10 @@ class AutoEngine:
         """The two engines, the chosen one first."""
         manifest = self.manifest
         try:
-            images = [
-                golden_pixels(self.directory, manifest, golden) for golden in manifest.goldens
-            ]
-            for golden, image in zip(manifest.goldens, images, strict=True):
-                check_answer(manifest, golden, ours.infer(image), rival.infer(image))
+            images = []
+            for golden in manifest.goldens:
+                images.append(golden_pixels(self.directory, manifest, golden))
+                check_answer(manifest, golden, ours.infer(images[-1]), rival.infer(images[-1]))
             times = timed(ours, rival, images)
         # Of any kind. If the bundle is at fault, it is refused where its goldens are replayed.
         except Exception as error:
