@@ -208,7 +208,9 @@ def test_an_installed_wheel_has_no_engine_for_tests(environment: Path) -> None:
     # an empty PYTHONPATH: the processes that tests start find the tests' own plugins by it
     python = str(environment / "bin" / "python")
     done = run("serve", "--port", "0", "--engine", "fake", python=python, environment=BARE)
-    assert mistake(done).endswith("there is no engine fake: choose one of onnx, torch")
+    assert mistake(done).endswith(
+        "there is no engine fake: choose one of auto, onnx, openvino, torch"
+    )
 
 
 @pytest.mark.accept

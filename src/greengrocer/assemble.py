@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.engines.batcher import Batcher, BatchLimits
-from greengrocer.engines.engine import Engine, Threads
+from greengrocer.engines.engine import Engine
 from greengrocer.engines.shared import SharedEngines
 from greengrocer.errors import UsageError
 from greengrocer.imaging.budget import DecodeBudget
@@ -260,7 +261,7 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
             settings.device,
             _decode_limits(settings),
             metrics,
-            threads if default else Threads(threads.each, threads.each),
+            threads if default else threads._replace(alone=threads.each),
             lambda engine: _make_batcher(engine, settings, metrics),
             memory,
             origin.name,
@@ -300,10 +301,12 @@ def loader(settings: Settings, metrics: Metrics, fetch: Fetch) -> Load:
 def attempt_of(settings: Settings) -> Attempt | None:
     """The trial that a running service makes of a bundle before it loads it; None without one.
 
-    Only the engine onnx runs a graph from the bundle. The engine torch reads only weights from it,
-    and an engine of another package may need more than a trial allows.
+    Our engines for the CPU run a graph from the bundle. The engine torch reads only weights from
+    it, and an engine of another package may need more than a trial allows.
     """
-    return try_bundle if settings.engine == "onnx" else None
+    if settings.engine not in ("auto", "onnx", "openvino"):
+        return None
+    return partial(try_bundle, engine=settings.engine)
 
 
 def _make_batcher(engine: Engine, settings: Settings, metrics: Metrics) -> Batcher | None:

@@ -10,7 +10,7 @@ from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
-from greengrocer.engines.engine import ONE_THREAD, Engine, Threads
+from greengrocer.engines.engine import Engine, Threads
 from greengrocer.engines.registry import make_engine
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
@@ -51,7 +51,7 @@ def build_pipeline(
     device: str = "auto",
     limits: DecodeLimits | None = None,
     observer: Observer | None = None,
-    threads: Threads = ONE_THREAD,
+    threads: Threads | None = None,
     make_batcher: Callable[[Engine], Batcher | None] = lambda _: None,
     memory: DecodeBudget | None = None,
     name: str | None = None,
@@ -59,13 +59,15 @@ def build_pipeline(
 ) -> Pipeline:
     """Start an engine on ``bundle``, replay its goldens, and return its pipeline.
 
-    The model is called ``name`` where that is given, else as its bundle says.
+    The model is called ``name`` where that is given, else as its bundle says. Without ``threads``
+    each image takes one, and as many images run at once as there are processors.
 
     Raises BundleRefused where the graph or an answer is not what the manifest says, UsageError
     for an engine that is unknown or does not load, BrokenExtra.
     """
     check_installation()
     manifest = bundle.manifest
+    threads = threads or Threads(side_by_side=picture_threads())
     engine = start_engine(
         manifest,
         threads,

@@ -114,8 +114,8 @@ class Settings(BaseSettings):
     )
     engine: str = Field(
         "onnx",
-        description="what runs the model: onnx, torch (for a GPU), or an engine that another "
-        "installed package adds",
+        description="what runs the model: onnx, openvino, auto (the faster of these two, after a "
+        "trial), torch (for a GPU), or an engine that another installed package adds",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the engine runs")
     workers: int | None = Field(

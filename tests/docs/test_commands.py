@@ -61,6 +61,7 @@ INSTEAD = {
     "make wheels": "",
     "pip install greengrocer": "",
     "pip install 'greengrocer[quick]'": "",
+    "pip install 'greengrocer[openvino]'": "",
     "pip install 'greengrocer[otel]'": "",
     "pip install greengrocer-client": "",
     "pip install 'greengrocer-client[pillow]'": "",

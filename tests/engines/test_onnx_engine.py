@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto
 
 from fake_engine import FakeEngine
 from greengrocer.assemble_pipeline import build_pipeline
@@ -12,15 +11,7 @@ from greengrocer.bundles.manifest import read_manifest
 from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.errors import BundleRefused, UsageError
-from support.graphs import OUTPUTS, grey_graph, write_onnx_bundle
-
-BREACHES = {
-    "input of floats": ({"dtype": TensorProto.FLOAT}, "inputs"),
-    "input of another size": ({"side": 24}, "inputs"),
-    "no evidence": ({"outputs": ("probabilities", "known_score", "coarse")}, "outputs"),
-    "no coarse": ({"outputs": OUTPUTS[:3]}, "outputs"),
-    "one class too many": ({"classes": 11}, "outputs"),
-}
+from support.graphs import BREACHES, grey_graph, write_onnx_bundle
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +57,7 @@ def test_a_graph_that_breaks_the_contract_is_refused_in_one_line(
     tmp_path: Path, breach: str
 ) -> None:
     arguments, what = BREACHES[breach]
-    directory = write_onnx_bundle(tmp_path / "greys", grey_graph(**arguments))  # type: ignore[arg-type]
+    directory = write_onnx_bundle(tmp_path / "greys", grey_graph(**arguments))
     threads = threading.active_count()
     with pytest.raises(BundleRefused, match=f"model.onnx has the {what} .*, not ") as refusal:
         build_pipeline(load_bundle(directory))

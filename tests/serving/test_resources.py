@@ -166,7 +166,7 @@ def tasks() -> set[str]:
 
 @pytest.mark.usefixtures("say")
 def test_every_cpu_has_an_image_and_a_single_image_gets_several_cpus() -> None:
-    assert engine_threads() == Threads(each=1, alone=MOST_ALONE)
+    assert engine_threads() == Threads(each=1, alone=MOST_ALONE, side_by_side=8)
     assert picture_threads() == 8
 
 
@@ -183,7 +183,7 @@ def test_the_cpus_are_divided_between_and_within_images(
     say: Callable[[str], None], text: str, inside: int, side_by_side: int
 ) -> None:
     say(text)
-    assert engine_threads() == Threads(inside, inside)
+    assert engine_threads() == Threads(inside, inside, side_by_side)
     assert picture_threads() == side_by_side
 
 

@@ -1,6 +1,7 @@
 """Small ONNX graphs that answer as the fake engine does, and some that break the contract."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,6 +14,14 @@ from support.bundles import CLASSES, digests, write_fake_bundle
 
 SIDE = 32
 OUTPUTS = ("probabilities", "known_score", "evidence", "coarse")
+# Arguments of ``grey_graph`` that break the contract, and what is then said to be wrong.
+BREACHES: dict[str, tuple[dict[str, Any], str]] = {
+    "input of floats": ({"dtype": TensorProto.FLOAT}, "inputs"),
+    "input of another size": ({"side": 24}, "inputs"),
+    "no evidence": ({"outputs": ("probabilities", "known_score", "coarse")}, "outputs"),
+    "no coarse": ({"outputs": OUTPUTS[:3]}, "outputs"),
+    "one class too many": ({"classes": 11}, "outputs"),
+}
 
 
 def grey_graph(

@@ -34,7 +34,7 @@ class Generous(LocalClassifier):
 
     size = MUCH
     classified = 0
-    then: Callable[[int], None] = staticmethod(lambda count: None)  # with the images so far
+    then: Callable[[int], None] = staticmethod(lambda _: None)  # with the images so far
 
     async def classify(
         self, picture: Picture, context: Context, options: AnswerOptions, model: str | None = None

@@ -24,7 +24,8 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="onnx",
         metavar="NAME",
-        help="library that runs the model: onnx, torch, or one that a package adds (default: onnx)",
+        help="library that runs the model: onnx, openvino, auto (the faster of these two), torch, "
+        "or one that a package adds (default: onnx)",
     )
     parser.add_argument(
         "--device",

@@ -40,6 +40,7 @@ class Threads(NamedTuple):
 
     each: int = 1  # for images side by side
     alone: int = 1  # for an image while no other is in flight
+    side_by_side: int = 1  # images at once that are worth memory of their own; more may come
 
 
 ONE_THREAD = Threads()

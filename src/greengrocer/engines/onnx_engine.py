@@ -4,9 +4,18 @@ from pathlib import Path
 
 from greengrocer.bundles.bundle import read_verified
 from greengrocer.bundles.manifest import GRAPH, Manifest
+from greengrocer.engines.contract import (
+    NOTHING,
+    Tensors,
+    check_device,
+    check_inputs,
+    check_outputs,
+    loading,
+    outputs_of,
+    sides_of,
+)
 from greengrocer.engines.engine import Inference, Threads
-from greengrocer.engines.onnx_runtime import ort, reason_of
-from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.engines.onnx_runtime import ort
 from greengrocer.imaging.geometry import Pixels
 
 FATAL_ONLY = 4  # ONNX Runtime's log severity: errors are raised, so they need no log line
@@ -19,11 +28,6 @@ NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
 NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
 # An image that is alone: threads spin between the nodes of a run, and sleep after it.
 SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
-BATCH = "N"  # a dimension that may vary
-
-Shape = tuple[int | str, ...]
-
-_NOTHING: dict[str, None] = {"known_score": None, "evidence": None}
 
 
 class OnnxEngine:
@@ -40,30 +44,21 @@ class OnnxEngine:
         self.manifest = manifest
         self.device = device
         self.threads = threads
-        self._outputs = _outputs(manifest)
+        self._outputs = outputs_of(manifest)
         self._session: ort.InferenceSession | None = None
         self._session_alone: ort.InferenceSession | None = None
 
     def start(self) -> None:
         """Load the graph and check its inputs and outputs; raises BundleRefused or UsageError."""
-        if self.device not in ("auto", "cpu"):
-            raise UsageError(
-                f"the engine onnx does not run on {self.device!r}: set the device to cpu, "
-                "or choose the engine torch"
-            )
-        each, alone = self.threads
+        check_device("onnx", self.device)
+        each, alone = self.threads.each, self.threads.alone
         graph = read_verified(self.directory, self.manifest, GRAPH)
-        try:
+        with loading(self.directory):
             session = session_alone = _session(graph, each, *NEVER_SPINNING)
             if alone > each:
                 session_alone = _session(graph, alone, *SPINNING_WITHIN_A_RUN)
-        # ONNX Runtime's own exceptions have no common base below Exception.
-        except Exception as error:
-            reason = reason_of(error)
-            raise BundleRefused(
-                f"bundle {self.directory}: {GRAPH} does not load: {reason}"
-            ) from error
-        self._check_contract(session)
+        check_inputs(self.directory, self.manifest, _tensors(session.get_inputs()))
+        check_outputs(self.directory, self.manifest, _tensors(session.get_outputs()))
         self._session, self._session_alone = session, session_alone
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
@@ -72,44 +67,11 @@ class OnnxEngine:
         assert session is not None, "start() comes first"
         values = session.run(self._outputs, {"pixels": pixels})
         given = dict(zip(self._outputs, values, strict=True))
-        return Inference(**{**_NOTHING, **given})
+        return Inference(**{**NOTHING, **given})
 
     def close(self) -> None:
         """Free the sessions."""
         self._session = self._session_alone = None
-
-    def _check_contract(self, session: ort.InferenceSession) -> None:
-        found_in = {node.name: (node.type, _shape(node.shape)) for node in session.get_inputs()}
-        found_out = {node.name: (node.type, _shape(node.shape)) for node in session.get_outputs()}
-        geometry, classes = self.manifest.geometry, len(self.manifest.classes)
-        pixels = ("tensor(uint8)", (BATCH, geometry.height, geometry.width, 3))
-        if found_in != {"pixels": pixels}:
-            raise self._contract_error("inputs", found_in, {"pixels": pixels})
-        evidence = found_out.get("evidence", ("", (BATCH, 0, 0, 0)))[1]
-        shapes: dict[str, Shape] = {
-            "probabilities": (BATCH, classes),
-            "known_score": (BATCH,),
-            "evidence": (BATCH, *evidence[1:3], classes),
-            "coarse": (BATCH, len(self.manifest.coarse or ())),
-        }
-        wanted = {name: ("tensor(float)", shapes[name]) for name in self._outputs}
-        if found_out != wanted:
-            raise self._contract_error("outputs", found_out, wanted)
-
-    def _contract_error(self, what: str, found: object, wanted: object) -> BundleRefused:
-        return BundleRefused(
-            f"bundle {self.directory}: {GRAPH} has the {what} {found}, not {wanted}"
-        )
-
-
-def _outputs(manifest: Manifest) -> list[str]:
-    """The outputs that the bundle's graph must have, no more and no less."""
-    return [
-        "probabilities",
-        *(["known_score"] if manifest.known_threshold is not None else []),
-        *(["evidence"] if manifest.evidence else []),
-        *(["coarse"] if manifest.coarse else []),
-    ]
 
 
 def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.InferenceSession:
@@ -122,8 +84,5 @@ def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.Inferenc
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def _shape(shape: list[int | str | None]) -> Shape:
-    """The sides of a tensor. A graph may be for one image at a time, as it is used here."""
-    first, *others = shape
-    sides = [BATCH if first == 1 else first, *others]
-    return tuple(side if isinstance(side, int) else BATCH for side in sides)
+def _tensors(nodes: list[ort.NodeArg]) -> Tensors:
+    return {node.name: (node.type, sides_of(node.shape)) for node in nodes}

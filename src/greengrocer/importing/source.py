@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from greengrocer.engines.onnx_runtime import ort, reason_of
+from greengrocer.engines.contract import reason_of
+from greengrocer.engines.onnx_runtime import ort
 from greengrocer.errors import UsageError
 from greengrocer.importing.graph import (
     OLDEST,

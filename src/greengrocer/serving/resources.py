@@ -50,13 +50,15 @@ def engine_threads() -> Threads:
     """
     text = os.environ.get(ENGINE_THREADS)
     if text is None:
-        return Threads(each=1, alone=min(MOST_ALONE, usable_processors()))
+        processors = usable_processors()
+        return Threads(each=1, alone=min(MOST_ALONE, processors), side_by_side=processors)
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 1024):
         raise UsageError(
             f"{ENGINE_THREADS} is {text!r}: set it to a number of threads from 1 to 1024, "
             "or unset it"
         )
-    return Threads(int(text), int(text))
+    each = int(text)
+    return Threads(each, each, max(1, usable_processors() // each))
 
 
 def picture_threads(largest_batch: int = 1, processors: int | None = None) -> int:
@@ -67,7 +69,8 @@ def picture_threads(largest_batch: int = 1, processors: int | None = None) -> in
     An image keeps its thread while it waits for a batch. Two batches' worth of threads are added,
     so that one batch runs, the next one fills, and the processors still have work.
     """
-    side_by_side = max(1, (processors or usable_processors()) // engine_threads().each)
+    threads = engine_threads()
+    side_by_side = max(1, processors // threads.each) if processors else threads.side_by_side
     return side_by_side if largest_batch == 1 else side_by_side + 2 * largest_batch
 
 

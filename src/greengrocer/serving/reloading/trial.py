@@ -44,12 +44,14 @@ def limits_of(graph_bytes: int) -> Limits:
     return Limits(2 * SECONDS + megabytes // 2, MEGABYTES + COPIES * megabytes)
 
 
-async def try_bundle(source: str) -> None:
+async def try_bundle(source: str, engine: str = "onnx") -> None:
     """Have another process load ``source``, a name or a directory, and replay its goldens.
+
+    It runs them on the engine that is called so.
 
     Raises BundleRefused, in one line, where that fails. When cancelled, it kills the process.
     """
-    await run_trial([MODULE, source], f"bundle {source}", Limits())
+    await run_trial([MODULE, source, engine], f"bundle {source}", Limits())
 
 
 async def run_trial(

@@ -1,0 +1,84 @@
+"""What an engine for the CPU that runs a bundle's graph asks of it, and how it is refused."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from greengrocer.bundles.manifest import GRAPH, Manifest
+from greengrocer.errors import BundleRefused, UsageError
+
+BATCH = "N"  # a dimension that may vary
+NOTHING: dict[str, None] = {"known_score": None, "evidence": None}  # what a graph may leave out
+
+Shape = tuple[int | str, ...]
+Tensors = Mapping[str, tuple[str, Shape]]  # type and sides, by name
+
+
+def check_device(engine: str, device: str) -> None:
+    """Raise UsageError for a device that is not the CPU."""
+    if device not in ("auto", "cpu"):
+        raise UsageError(
+            f"the engine {engine} does not run on {device!r}: set the device to cpu, "
+            "or choose the engine torch"
+        )
+
+
+def outputs_of(manifest: Manifest) -> list[str]:
+    """The outputs that the bundle's graph must have, no more and no less."""
+    return [
+        "probabilities",
+        *(["known_score"] if manifest.known_threshold is not None else []),
+        *(["evidence"] if manifest.evidence else []),
+        *(["coarse"] if manifest.coarse else []),
+    ]
+
+
+def sides_of(shape: Sequence[int | str | None]) -> Shape:
+    """The sides of a tensor. A graph may be for one image at a time, as it is used here."""
+    first, *others = shape or (0,)
+    sides = [BATCH if first == 1 else first, *others]
+    return tuple(side if isinstance(side, int) else BATCH for side in sides)
+
+
+def check_inputs(directory: Path, manifest: Manifest, found: Tensors) -> None:
+    """Raise BundleRefused where the graph does not read the pixels that the manifest describes."""
+    geometry = manifest.geometry
+    pixels = ("tensor(uint8)", (BATCH, geometry.height, geometry.width, 3))
+    _check(directory, "inputs", found, {"pixels": pixels})
+
+
+def check_outputs(directory: Path, manifest: Manifest, found: Tensors) -> None:
+    """Raise BundleRefused where the graph does not answer as the manifest says."""
+    classes = len(manifest.classes)
+    evidence = found.get("evidence", ("", (BATCH, 0, 0, 0)))[1]
+    shapes: dict[str, Shape] = {
+        "probabilities": (BATCH, classes),
+        "known_score": (BATCH,),
+        "evidence": (BATCH, *evidence[1:3], classes),
+        "coarse": (BATCH, len(manifest.coarse or ())),
+    }
+    wanted = {name: ("tensor(float)", shapes[name]) for name in outputs_of(manifest)}
+    _check(directory, "outputs", found, wanted)
+
+
+def _check(directory: Path, what: str, found: Tensors, wanted: Tensors) -> None:
+    if found != wanted:
+        raise BundleRefused(f"bundle {directory}: {GRAPH} has the {what} {found}, not {wanted}")
+
+
+@contextmanager
+def loading(directory: Path) -> Iterator[None]:
+    """Raise BundleRefused, in one line, for what a runtime raises when it loads the graph."""
+    try:
+        yield
+    # The exceptions of the runtimes have no common base below Exception.
+    except Exception as error:
+        reason = reason_of(error)
+        raise BundleRefused(f"bundle {directory}: {GRAPH} does not load: {reason}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What a runtime says of a graph that it does not load, in one line."""
+    if "bad_alloc" in str(error):  # what some versions say of it
+        return "there is not enough memory for it"
+    return " ".join(str(error).split())[:300]
