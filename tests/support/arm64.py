@@ -1,4 +1,4 @@
-"""Linux on arm64, emulated: Python from Debian's packages, and the wheels that pip chooses there."""
+"""Linux on arm64, emulated: Python of Debian's packages, and the wheels that pip takes there."""
 
 import os
 import shutil
