@@ -114,10 +114,12 @@ class Settings(BaseSettings):
     )
     engine: str = Field(
         "onnx",
-        description="what runs the model: onnx, torch (for a GPU), or an engine that another "
-        "installed package adds",
+        description="what runs the model: onnx, torch, or an engine that another installed "
+        "package adds",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the engine runs")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the engine runs; auto: on a GPU where it finds one"
+    )
     workers: int | None = Field(
         None,
         ge=1,

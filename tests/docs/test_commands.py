@@ -68,10 +68,17 @@ INSTEAD = {
     ".venv/bin/pip install -e '.[import]'": "",
     "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
+    # No GPU is here; tests/engines has the CPU stand in for one.
+    "pip install 'greengrocer[cuda]'": "",
+    "pip uninstall --yes onnxruntime": "",
+    "pip install --force-reinstall --no-deps onnxruntime-gpu": "",
+    "greengrocer serve --device cuda": "greengrocer serve --device cpu",
     "greengrocer serve --engine torch --device cuda": (
         "greengrocer serve --engine torch --device cpu"
     ),
-    # tests/deploy/test_image.py follows the Dockerfile.
+    # tests/deploy/test_image.py follows the Dockerfile, tests/test_arm64.py runs its packages.
+    "docker buildx build --platform linux/amd64,linux/arm64 -f deploy/Dockerfile "
+    "-t registry.example/greengrocer:0.1.0 --push .": "",
     "docker build -f deploy/Dockerfile --build-arg ENGINE=torch -t greengrocer:0.1.0-torch .": "",
     "docker run --gpus all -p 8080:8080 -e GREENGROCER_ENGINE=torch greengrocer:0.1.0-torch": "",
     # They are, pinned, in the environment in which the two programs run.
