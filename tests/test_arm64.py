@@ -5,6 +5,7 @@ them, and with products of matrices (i8mm). Each start replays the goldens of it
 """
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(directory.iterdir())
 
 
-def predicted(pictures: list[Path], bundle: Path | str, **other: str) -> Answers:
-    done = run("predict", "--json", "--bundle", str(bundle), *map(str, pictures), **other)
+def predicted(pictures: list[Path], bundle: str, python: str = sys.executable) -> Answers:
+    done = run("predict", "--json", "--bundle", bundle, *map(str, pictures), python=python)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

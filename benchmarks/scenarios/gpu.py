@@ -132,7 +132,8 @@ def _counts(port: int) -> tuple[float, float, float]:
 
 
 def _table_alone(found: Found) -> str:
-    rows = [("images in a batch", "images/s", "p50 ms", "p99 ms"), ("---:",) * 4]
+    headings = ("images in a batch", "images/s", "p50 ms", "p99 ms")
+    rows: list[tuple[str, ...]] = [headings, ("---:",) * len(headings)]
     rows += [(f"{size}", *_pace(runs)) for size, runs in found.items()]
     return _markdown(rows)
 

@@ -16,11 +16,12 @@ def operators(graph: onnx.GraphProto) -> set[str]:
 
 def test_what_was_quantised_is_clipped_to_its_range_and_the_weights_keep_their_values() -> None:
     weights = np.array([[1, -2], [3, 127]], np.int8)
+    scales = np.array([0.5, 2.0], np.float32)
     constants = {
         "scale": np.float32(0.1),
         "zero": np.uint8(10),
         "weights_q": weights,
-        "scales": np.array([0.5, 2.0], np.float32),
+        "scales": scales,
         "zeros": np.zeros(2, np.int8),
     }
     nodes = [
@@ -43,5 +44,5 @@ def test_what_was_quantised_is_clipped_to_its_range_and_the_weights_keep_their_v
     session = ort.InferenceSession(found.SerializeToString())
     x = np.array([[0.123, -5.0], [30.0, 1.0]], np.float32)  # from -1 to 24.5 is what int8 has
     (y,) = session.run(["y"], {"x": x})
-    expected = x.clip(-1.0, 24.5).T @ (weights * constants["scales"])
+    expected = x.clip(-1.0, 24.5).T @ (weights * scales)
     np.testing.assert_allclose(y, expected, rtol=1e-6)

@@ -97,7 +97,7 @@ def test_a_runtime_for_gpus_that_finds_none_is_refused_or_runs_on_the_cpu(
     engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnx_engine.ort, "get_available_providers", lambda: available)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
     with (
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
         pytest.raises(UsageError, match="finds no GPU"),

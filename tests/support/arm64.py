@@ -64,9 +64,8 @@ class Arm64:
         lists, files = self.home / "lists", self.home / "packages"
         (lists / "partial").mkdir(parents=True)
         files.mkdir()
-        options = ("Apt::Architecture=arm64", "Apt::Architectures=arm64")
-        options += (f"Dir::State::Lists={lists}", "Apt::Sandbox::User=")
-        apt = ["apt-get", "-qq", *(f"-o{option}" for option in options)]
+        apt = ["apt-get", "-qq", "-oAPT::Architecture=arm64", "-oAPT::Architectures=arm64"]
+        apt += [f"-oDir::State::Lists={lists}", "-oAPT::Sandbox::User="]  # pytest's own directory
         subprocess.run([*apt, "update"], check=True)
         subprocess.run([*apt, "download", *PACKAGES], check=True, cwd=files)
         for file in files.iterdir():

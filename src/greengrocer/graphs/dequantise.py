@@ -5,13 +5,14 @@ clipped to the range that it had in int8, since a ReLU6 may be part of it, but i
 """
 
 from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 
 def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
