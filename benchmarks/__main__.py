@@ -9,6 +9,7 @@ from benchmarks.scenarios import (
     anatomy,
     capacity,
     concepts,
+    gpu,
     mapped_weights,
     memory,
     overload,
@@ -154,6 +155,17 @@ SCENARIOS = {
 - The network is the bundle's, in PyTorch where a row says `torch`, else as it ships.
 """,
         concepts.run,
+    ),
+    "gpu": (
+        "Both engines on a GPU",
+        """\
+- The first table of an engine is of its own: batches from this process, one after the other, from
+  the pixels to the answer in the memory of the host.
+- The second is of a service. `images a batch` is what was queued when the GPU was free. `decoding`
+  is the share of the time of all processors; the load generator takes its share of the same ones.
+- Latencies are of a batch in the first table, of a request in the second, of all rounds together.
+""",
+        gpu.run,
     ),
     "ray": (
         "A plain process against a replica of Ray Serve",

@@ -3,10 +3,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from benchmarks.load import picture_request, run_load
 from benchmarks.peers.contenders import OURS
 from benchmarks.peers.page import page
 from benchmarks.peers.results import Results, Run
+from benchmarks.scenarios import gpu
 
 SECONDS = 0.3
 
@@ -102,3 +104,28 @@ def test_the_page_shows_pooled_rounds_and_excluded_contenders() -> None:
     assert "| Silent | 16 | 0.0 | inf | inf | inf | 21 |" in told
     assert "| Wrong | 50.0% | does not count |" in told
     assert "founding" not in told.split("## How many times")[1]
+
+
+def test_without_a_gpu_the_page_says_why_nothing_was_measured() -> None:
+    told = gpu.run("fast", None, 1, SECONDS)
+    assert told.count("Not measured: ") == len(gpu.ENGINES)
+    assert "|" not in told
+
+
+def test_the_page_of_a_gpu_has_each_batch_size_and_number_of_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gpu, "DEVICE", "cpu")  # stands in for a GPU
+    monkeypatch.setattr(gpu, "ENGINES", ("onnx",))
+    monkeypatch.setattr(gpu, "BATCHES", (1, 3))
+    monkeypatch.setattr(gpu, "CLIENTS", (1, 2))
+    monkeypatch.setattr(gpu, "WARMUP_SECONDS", SECONDS)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in gpu.run("fast", None, 1, SECONDS).splitlines()
+        if line.startswith("| ") and "-" not in line
+    ]
+    alone, served = rows[:3], rows[3:]
+    assert [row[0] for row in alone] == ["images in a batch", "1", "3"]
+    assert [row[0] for row in served] == ["clients", "1", "2"]
+    assert all(float(row[1]) > 0 for row in (*alone[1:], *served[1:]))

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 import tarfile
 import tomllib
@@ -22,6 +21,7 @@ from greengrocer.bundles.float_weights import PACKAGE
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 from support.commands import mistake, run
+from support.distributions import build_distribution
 from support.make_images import jpeg
 from support.servers import Server, start_server
 
@@ -36,32 +36,23 @@ MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000}
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory, grocery_bundle: Path) -> Path:
     assert grocery_bundle.is_relative_to(ROOT)
-    return built(ROOT, tmp_path_factory.mktemp("wheel"))
+    return build_distribution(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def weights(wheel: Path) -> Path:
     """The wheel of the float weights, beside the other one."""
-    return built(ROOT / "packages" / "weights", wheel.parent)
+    return build_distribution(ROOT / "packages" / "weights", wheel.parent)
 
 
 @pytest.fixture(scope="module")
 def client_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(ROOT / "clients" / "python", tmp_path_factory.mktemp("client"))
+    return build_distribution(ROOT / "clients" / "python", tmp_path_factory.mktemp("client"))
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(ROOT, tmp_path_factory.mktemp("sdist"), "sdist")
-
-
-def built(project: Path, directory: Path, kind: str = "wheel") -> Path:
-    before = {*directory.iterdir()}
-    build = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation"]
-    command = [*build, "--outdir", str(directory), str(project)]
-    subprocess.run(command, check=True, capture_output=True, cwd=directory)
-    (found,) = {*directory.iterdir()} - before
-    return found
+    return build_distribution(ROOT, tmp_path_factory.mktemp("sdist"), "sdist")
 
 
 def installed(directory: Path, distribution: Path) -> Path:
@@ -115,7 +106,7 @@ def test_the_sdist_makes_the_wheel_of_the_tree_byte_for_byte(
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     (tree,) = tmp_path.iterdir()
-    assert built(tree, sdist.parent).read_bytes() == wheel.read_bytes()
+    assert build_distribution(tree, sdist.parent).read_bytes() == wheel.read_bytes()
 
 
 def test_the_distributions_have_complete_metadata(wheel: Path, weights: Path) -> None:

@@ -117,7 +117,9 @@ class Settings(BaseSettings):
         description="what runs the model: onnx, openvino, auto (the faster of these two, after a "
         "trial), torch (for a GPU), or an engine that another installed package adds",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the engine runs")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the engine runs; auto: on a GPU where it finds one"
+    )
     workers: int | None = Field(
         None,
         ge=1,

@@ -26,6 +26,7 @@ LONG = (
     *("groceries", "greengrocer train", "pip install", "ask_triton", "ask_kserve", "npx "),
     "prometheus ",
     *("make wheels", "docker ", "--device cuda", "uvx ", "runs/fruit", "greengrocer import model"),
+    "pip uninstall",
 )
 QUICK = {"README", "quick-start"}  # the other guides are among the long tests
 WHOLE = {"training", "quick", "photos"}  # where all later commands need what a long one made
@@ -69,6 +70,11 @@ INSTEAD = {
     ".venv/bin/pip install -e '.[import]'": "",
     "uvx greengrocer serve": "",
     "pip install --find-links dist 'greengrocer[torch]'": "",
+    # No GPU is here; tests/engines has the CPU stand in for one.
+    "pip install 'greengrocer[cuda]'": "",
+    "pip uninstall --yes onnxruntime": "",
+    "pip install --force-reinstall --no-deps onnxruntime-gpu": "",
+    "greengrocer serve --device cuda": "",
     "greengrocer serve --engine torch --device cuda": (
         "greengrocer serve --engine torch --device cpu"
     ),

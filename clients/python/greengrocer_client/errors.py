@@ -23,6 +23,7 @@ from typing import Any, Self
 # The names of RFC 9110 for those that Python calls otherwise before 3.13.
 RENAMED = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A problem document (RFC 9457).

@@ -46,7 +46,7 @@ class AutoEngine:
     engine is closed.
     """
 
-    largest_batch = 1
+    largest_batch = 1  # before ``start``
 
     def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         self.directory = directory
@@ -60,6 +60,10 @@ class AutoEngine:
         arguments = self.directory, self.manifest, self.device, self.threads
         self._engine = ours = OnnxEngine(*arguments)
         ours.start()
+        self.largest_batch = ours.largest_batch
+        if ours.largest_batch > 1:
+            self._tell("onnx", "it runs on a GPU")
+            return
         try:
             from greengrocer.engines.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 

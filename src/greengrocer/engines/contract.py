@@ -71,6 +71,8 @@ def loading(directory: Path) -> Iterator[None]:
     """Raise BundleRefused, in one line, for what a runtime raises when it loads the graph."""
     try:
         yield
+    except UsageError:
+        raise
     # The exceptions of the runtimes have no common base below Exception.
     except Exception as error:
         reason = reason_of(error)

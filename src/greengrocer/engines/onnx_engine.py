@@ -1,13 +1,13 @@
-"""The default engine: the bundle's int8 graph in ONNX Runtime, on the CPU."""
+"""The default engine: the bundle's graph in ONNX Runtime, in int8 on CPUs, in float32 on a GPU."""
 
 from pathlib import Path
 
 from greengrocer.bundles.bundle import read_verified
 from greengrocer.bundles.manifest import GRAPH, Manifest
+from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.contract import (
     NOTHING,
     Tensors,
-    check_device,
     check_inputs,
     check_outputs,
     loading,
@@ -16,6 +16,7 @@ from greengrocer.engines.contract import (
 )
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.onnx_runtime import ort
+from greengrocer.errors import MissingExtra, UsageError
 from greengrocer.imaging.geometry import Pixels
 
 FATAL_ONLY = 4  # ONNX Runtime's log severity: errors are raised, so they need no log line
@@ -28,16 +29,21 @@ NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
 NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
 # An image that is alone: threads spin between the nodes of a run, and sleep after it.
 SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+# Batches vary in size; by default each new size would have every convolution measured.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
 
 
 class OnnxEngine:
     """Runs the graph in a session that all threads share, weights included.
 
     A second session, with its own copy of the weights, is for an image that is alone, on up to four
-    processors (docs/decisions/012). It is left out where both would have as many threads.
+    processors (docs/decisions/012). It is left out where both would have as many threads, and on a
+    GPU, which takes images in batches.
     """
 
-    largest_batch = 1  # images on a thread each are as fast
+    largest_batch = 1  # on CPUs, images on a thread each are as fast
 
     def __init__(self, directory: Path, manifest: Manifest, device: str, threads: Threads) -> None:
         self.directory = directory
@@ -50,13 +56,13 @@ class OnnxEngine:
 
     def start(self) -> None:
         """Load the graph and check its inputs and outputs; raises BundleRefused or UsageError."""
-        check_device("onnx", self.device)
-        each, alone = self.threads.each, self.threads.alone
         graph = read_verified(self.directory, self.manifest, GRAPH)
+        on_gpu = self._may_use_gpu()
         with loading(self.directory):
-            session = session_alone = _session(graph, each, *NEVER_SPINNING)
-            if alone > each:
-                session_alone = _session(graph, alone, *SPINNING_WITHIN_A_RUN)
+            session = self._gpu_session(graph) if on_gpu else None
+            session_alone = session
+            if session is None:
+                session, session_alone = self._cpu_sessions(graph)
         check_inputs(self.directory, self.manifest, _tensors(session.get_inputs()))
         check_outputs(self.directory, self.manifest, _tensors(session.get_outputs()))
         self._session, self._session_alone = session, session_alone
@@ -73,15 +79,62 @@ class OnnxEngine:
         """Free the sessions."""
         self._session = self._session_alone = None
 
+    def _may_use_gpu(self) -> bool:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"there is no device {self.device!r}: choose auto, cpu or cuda")
+        has_cuda = CUDA in ort.get_available_providers()
+        if self.device == "cuda" and not has_cuda:
+            raise UsageError(
+                "the engine onnx does not run on 'cuda': the ONNX Runtime that is installed is for "
+                "CPUs. Put onnxruntime-gpu in its place, choose the engine torch, or set the "
+                "device to cpu"
+            )
+        return has_cuda and self.device != "cpu"
 
-def _session(graph: bytes, threads: int, entry: str, value: str) -> ort.InferenceSession:
+    def _gpu_session(self, graph: bytes) -> ort.InferenceSession | None:
+        """A session on the GPU; None where the runtime finds none and the device is "auto"."""
+        ort.preload_dlls()  # CUDA's libraries, where pip has installed them
+        session = _session(_in_float32(graph), 1, *NEVER_SPINNING, provider=CUDA)
+        if CUDA in session.get_providers():
+            self.largest_batch = LARGEST_ON_GPU
+            return session
+        if self.device == "cuda":
+            raise UsageError(
+                "ONNX Runtime finds no GPU, or not the libraries of CUDA and cuDNN: choose the "
+                "device cpu or auto"
+            )
+        return None
+
+    def _cpu_sessions(self, graph: bytes) -> tuple[ort.InferenceSession, ort.InferenceSession]:
+        """The sessions for images side by side, and for an image that is alone."""
+        each, alone = self.threads.each, self.threads.alone
+        session = _session(graph, each, *NEVER_SPINNING)
+        if alone > each:
+            return session, _session(graph, alone, *SPINNING_WITHIN_A_RUN)
+        return session, session
+
+
+def _session(
+    graph: bytes, threads: int, entry: str, value: str, provider: str = CPU
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY
     for each in (ONNX_ONLY, NOWHERE, (entry, value)):
         options.add_session_config_entry(*each)
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    tuned = CUDA_OPTIONS if provider == CUDA else {}
+    return ort.InferenceSession(graph, options, providers=[(provider, tuned)])
+
+
+def _in_float32(graph: bytes) -> bytes:
+    try:
+        import onnx  # noqa: PLC0415  # the extra
+
+        from greengrocer.graphs.dequantise import dequantise  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtra("the engine onnx on a GPU", extra="cuda") from error
+    return dequantise(onnx.load_from_string(graph)).SerializeToString()
 
 
 def _tensors(nodes: list[ort.NodeArg]) -> Tensors:
