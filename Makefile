@@ -19,8 +19,8 @@ test: .venv-dev/installed  ## run the quick tests
 accept: .venv-dev/installed  ## run the long tests
 	$(DEV)/pytest -m accept -n 2 --dist loadfile
 
-conformance: .venv-dev/installed  ## hold a running service against the black-box suite; URL names it
-	$(DEV)/pytest conformance --base-url $(URL)
+conformance: .venv-dev/installed  ## hold a running service against the black-box suite; URL names it, GRPC its address of gRPC
+	$(DEV)/pytest conformance --base-url $(URL) $(if $(GRPC),--grpc-address $(GRPC))
 
 soak: .venv-dev/installed  ## load, reload and kill a real service; MINUTES says for how long
 	$(DEV)/python -m soak --minutes $(or $(MINUTES),1)

@@ -8,9 +8,11 @@ import pytest
 from conformance.answers import outcome, refused
 from conformance.forms import FORM, form, part
 from conformance.photos import jpeg, photo
+from conformance.tensors import answered, asking, image, infer
 from conformance.wire import exchange, head, post
 
 PICTURE = jpeg(photo(7))
+SPLIT_KEYS = [*(f"user-{number}" for number in range(20)), "", "\xff", "a" * 1000]
 
 
 @pytest.fixture
@@ -24,12 +26,34 @@ def models(base_url: str) -> list[dict[str, Any]]:
     return listed
 
 
+def versions(models: list[dict[str, Any]], name: str) -> set[str]:
+    """Those that may answer requests for a model: several where they share its requests."""
+    beside = "" if "@" in name else f"{name}@"
+    return {
+        each["version"]
+        for each in models
+        if each["name"] == name or (beside and each["name"].startswith(beside))
+    }
+
+
+def answering(base_url: str, name: str, key: str) -> set[str]:
+    """The versions that answer requests for a model with a split key: by two routes, each twice."""
+    field = f"X-Split-Key: {key}"
+    predict = post(PICTURE, field, target=f"/models/{name}/predict")
+    tensors = infer(f"/v2/models/{name}", asking(image(PICTURE)), None, field)
+    found = set()
+    for _ in range(2):
+        found.add(json.loads(exchange(base_url, predict).body)["model"]["version"])
+        found.add(answered(exchange(base_url, tensors))["model_version"])
+    return found
+
+
 def test_each_model_answers_below_its_own_path(base_url: str, models: list[dict[str, Any]]) -> None:
     for model in models:
         home = f"/models/{model['name']}"
         answer = exchange(base_url, post(PICTURE, target=f"{home}/predict"))
         assert outcome(answer) == "ok"
-        assert json.loads(answer.body)["model"]["version"] == model["version"]
+        assert json.loads(answer.body)["model"]["version"] in versions(models, model["name"])
         names = json.loads(exchange(base_url, head("GET", f"{home}/class-names")).body)["classes"]
         assert len(names) == model["classes"]
         lines = exchange(
@@ -44,9 +68,21 @@ def test_a_path_without_a_name_is_that_of_the_default(
     home = f"/models/{models[0]['name']}"
     said = []
     for target in ("/predict", f"{home}/predict"):
-        fields = json.loads(exchange(base_url, post(PICTURE, target=target)).body)
+        fields = json.loads(
+            exchange(base_url, post(PICTURE, "X-Split-Key: till-7", target=target)).body
+        )
         said.append({name: fields[name] for name in fields.keys() - {"request_id"}})
     assert said[0] == said[1]
+
+
+def test_a_split_key_gets_the_same_version_each_time(
+    base_url: str, models: list[dict[str, Any]]
+) -> None:
+    """By each route; and what has a label, as ``shop@next``, answers alone."""
+    for model in models:
+        for key in SPLIT_KEYS:
+            (version,) = answering(base_url, model["name"], key)
+            assert version in versions(models, model["name"])
 
 
 @pytest.mark.parametrize("name", ["plums", "", "..", "%00", "%ff", "a" * 5000, "a%20b", "@next"])

@@ -8,14 +8,18 @@ from conformance.processes import processes
 from conformance.test_description import pass_schemathesis
 from conformance.wire import exchange, post
 
+from greengrocer.cli.main import main
 from greengrocer.web.access.keys import add_key
 from support.access import bearer
+from support.bundles import write_fake_bundle
+from support.rpc import address_of
 from support.scrapes import scrape
 from support.servers import Server, StartServer
 from support.suite import pass_suite
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("black-box suite")]
 
+RPC = ("--grpc-port", "0")
 LONG = 600  # seconds: only a hang takes as long
 SOME = [name for kind in SOUND for damage in DAMAGES for name in names(kind, damage, 1, 20)]
 ROUNDS = 6
@@ -25,25 +29,36 @@ LEFT = 2000  # kilobytes, of a round: less than one of each image
 
 def held_against(server: Server, scratch: Path, *chosen: str) -> None:
     """Hold a service against the suite, or what is ``chosen`` of it; all of that must pass."""
-    printed = pass_suite(server.url, scratch, f"--pid={server.process.pid}", *chosen)
+    rpc = f"--grpc-address={address_of(server)}"
+    printed = pass_suite(server.url, scratch, f"--pid={server.process.pid}", rpc, *chosen)
     assert " skipped" not in printed
 
 
 def started(serve: StartServer, bundle: Path, workers: int | None, *flags: str) -> Server:
     """A service of so many processes, all of which are there."""
     several = ["--workers", str(workers)] if workers else []
-    server = serve("--bundle", str(bundle), "--access-log", "false", *flags, *several)
+    server = serve("--bundle", str(bundle), "--access-log", "false", *RPC, *flags, *several)
     server.until_serving(workers or 1)
     return server
 
 
 @pytest.mark.parametrize("workers", [None, 2])
 def test_the_service_passes_the_suite(
-    serve: StartServer, fake_bundle: Path, tmp_path: Path, workers: int | None
+    serve: StartServer,
+    fake_bundle: Path,
+    tmp_path: Path,
+    runtime: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int | None,
 ) -> None:
-    second = ("--bundle", f"second={fake_bundle}")
-    server = started(serve, fake_bundle, workers, "--engine", "fake", *second)
-    held_against(server, tmp_path)
+    """It has two models, and a version beside the first that shares its requests."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    beside = write_fake_bundle(tmp_path / "beside", version="2")
+    more = ("--bundle", f"second={fake_bundle}", "--bundle", f"greys@next={beside}")
+    server = started(serve, fake_bundle, workers, "--engine", "fake", *more)
+    split = ["models", "split", "greys=50", "greys@next=50", "--port", str(server.port)]
+    assert main(split) == 0
+    held_against(server, tmp_path / "suite")
 
 
 def test_with_keys_schemathesis_finds_nothing(

@@ -5,14 +5,13 @@ import re
 import shlex
 from typing import Any
 
-import yaml
 from tools.check_manifests import complaint
 
 from greengrocer import __version__
 from greengrocer.cli.main import build_parser
 from greengrocer.settings import PREFIX, REPEATED, Settings
 from support.documents import ROOT, blocks
-from support.manifests import objects
+from support.manifests import kserve_with_grpc, objects, yaml_blocks
 
 GUIDE = ROOT / "docs" / "guides" / "kubernetes.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
@@ -83,8 +82,27 @@ def test_the_table_lists_every_file_of_the_folder() -> None:
     assert sorted(told) == sorted(file.name for file in folder.glob("*"))
 
 
+def test_with_grpc_kserve_has_a_port_for_each_protocol() -> None:
+    """KServe gives the first port of a pod to HTTP, and its service wants a name of each."""
+    (container,) = kserve_with_grpc()["spec"]["containers"]
+    arguments, http, grpc = container["args"], *container["ports"]
+    command = build_parser().parse_args(["serve", *arguments])
+    assert (command.port, command.grpc_port) == (http["containerPort"], grpc["containerPort"])
+    assert (http["name"], grpc["name"]) == ("http1", "h2c")
+    pod = {"containers": [container], "volumes": kserve_with_grpc()["spec"]["volumes"]}
+    whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "greengrocer"}, "spec": pod}
+    assert complaint(whole) == ""
+
+
+def test_the_pins_of_grpc_are_those_that_are_tested() -> None:
+    named = re.findall(r"`(grpcio[a-z-]*==[\d.]+)`", TEXT)
+    pinned = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8").splitlines()
+    assert len(named) == 3
+    assert set(named) <= set(pinned)
+
+
 def test_the_volume_of_bundles_fits_into_a_pod() -> None:
-    (shown,) = [yaml.safe_load(block.text) for block in blocks(GUIDE) if block.language == "yaml"]
+    (shown,) = [each for each in yaml_blocks(GUIDE) if "volumes" in each]
     (deployment,) = objects("kubernetes/base")["Deployment"]
     changed: Any = copy.deepcopy(deployment)
     pod = changed["spec"]["template"]["spec"]

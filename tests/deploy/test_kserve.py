@@ -4,10 +4,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from benchmarks.peers.environments import environment
 
 from support import kserve_types
-from support.manifests import DEPLOY
+from support.manifests import DEPLOY, kserve_with_grpc
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("KServe")]
 
@@ -23,6 +24,13 @@ def held(*files: Path) -> subprocess.CompletedProcess[str]:
 def test_the_objects_match_the_types_of_kserve() -> None:
     assert len(FILES) == 2
     done = held(*FILES)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_runtime_with_grpc_matches_the_types_of_kserve(tmp_path: Path) -> None:
+    file = tmp_path / "runtime.yaml"
+    file.write_text(yaml.safe_dump(kserve_with_grpc()))
+    done = held(file)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

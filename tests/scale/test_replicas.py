@@ -16,8 +16,8 @@ from greengrocer.scale.replicas import (
     Replicas,
     read_arguments,
     serve_options,
-    wanted_bundle,
 )
+from greengrocer.scale.wanted_models import WantedModels
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.resources import ENGINE_THREADS
 from greengrocer.settings import PREFIX, Settings
@@ -98,7 +98,7 @@ def test_arguments_override_the_environment(
     monkeypatch.setenv("GREENGROCER_MAX_QUEUE_SECONDS", "9")
     replicas, settings = read_arguments({"max_queue_seconds": 4})
     assert (settings.request_timeout_seconds, settings.max_queue_seconds) == (20, 4)
-    assert serve_options(replicas, settings)["user_config"] == {"bundle": "fast"}
+    assert serve_options(replicas, settings)["user_config"] == {"bundle": "fast", "models": {}}
 
 
 def test_kubernetes_service_links_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,19 +138,12 @@ def test_a_setting_without_meaning_is_refused_in_the_environment_too(
     assert str(told.value) == f"{variable} is set: {ELSEWHERE[name]}"
 
 
-def test_only_the_bundle_may_be_changed() -> None:
-    assert wanted_bundle({"bundle": "fast"}) == "fast"
-    for wrong in ({}, {"bundle": ""}, {"bundle": 1}, {"bundle": "a", "deadline": 1}, "fast", None):
-        with pytest.raises(UsageError, match="user_config"):
-            wanted_bundle(wrong)
-
-
 def test_the_shipped_configuration_is_accepted_and_agrees_with_the_settings() -> None:
     (application,) = SHIPPED["applications"]
     _, settings = read_arguments(application["args"])
     (deployment,) = application["deployments"]
     assert deployment["name"] == NAME
-    assert wanted_bundle(deployment["user_config"]) == Settings().bundles[0]
+    assert WantedModels.parsed(deployment["user_config"]) == WantedModels.of(Settings().bundles)
     assert SHIPPED["http_options"]["keep_alive_timeout_s"] == settings.keep_alive_timeout_seconds
     # One clock over all of a request would cut off a long batch: ours run on its parts.
     assert "request_timeout_s" not in SHIPPED["http_options"]

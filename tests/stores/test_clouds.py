@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.manifest import GRAPH, MANIFEST
 from greengrocer.errors import StoreFailed
+from greengrocer.stores.address import Address
 from greengrocer.stores.fetch import fetched
+from greengrocer.stores.push import push
 from support.bundles import write_fake_bundle
 from support.documents import needed
 from support.object_store import ObjectStore, make_certificates, object_store
@@ -57,13 +61,11 @@ def test_a_host_that_is_unknown_is_told(cache: Path, store: ObjectStore) -> None
         fetched("https://host.invalid/shop", cache)
 
 
-def test_a_bundle_comes_from_google(
-    web: tuple[ObjectStore, Path],
-    small: Path,
-    cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def google(
+    web: tuple[ObjectStore, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ObjectStore:
+    """A store that `gs://bucket/...` reaches."""
     server, authority = web
     account = {
         "gcs_base_url": server.url,
@@ -76,19 +78,39 @@ def test_a_bundle_comes_from_google(
     file.write_text(json.dumps(account))
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(file))
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    server.put_bundle(small, "/bucket/shop")
-    assert Path(fetched("gs://bucket/shop", cache)).is_dir()
+    return server
 
 
-def test_a_bundle_comes_from_azure(
-    store: ObjectStore, small: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def azure(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A store that `az://bucket/...` reaches."""
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", base64.b64encode(b"secret").decode())
     monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", store.url)
-    store.put_bundle(small, "/bucket/shop")
-    assert Path(fetched("az://bucket/shop", cache)).is_dir()
-    assert all(each.authorization.startswith("SharedKey account:") for each in store.asked)
+    return store
+
+
+def test_a_bundle_goes_to_google_and_comes_back(
+    google: ObjectStore, bundle: Path, cache: Path
+) -> None:
+    goes_and_comes("gs://bucket/shop", google, bundle, cache)
+
+
+def test_a_bundle_goes_to_azure_and_comes_back(
+    azure: ObjectStore, bundle: Path, cache: Path
+) -> None:
+    goes_and_comes("az://bucket/shop", azure, bundle, cache)
+    assert all(each.authorization.startswith("SharedKey account:") for each in azure.asked)
+
+
+def goes_and_comes(address: str, store: ObjectStore, bundle: Path, cache: Path) -> None:
+    """Push a bundle whose graph goes in parts, and fetch it by the address that this returns."""
+    pushed = push(load_bundle(bundle), Address.parsed(address))
+    assert store.paths("PUT")[-1].endswith(f"/bucket/shop/{MANIFEST}")
+    assert (Path(fetched(pushed, cache)) / GRAPH).read_bytes() == (bundle / GRAPH).read_bytes()
+    store.asked.clear()
+    assert push(load_bundle(bundle), Address.parsed(address)) == pushed
+    assert store.paths("PUT") == []
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tools.check_manifests import Manifest, manifests
 
 from greengrocer.cli.main import build_parser
 from greengrocer.read_settings import read_settings
 from greengrocer.settings import PREFIX, Settings
 from support.dockerfile import steps
+from support.documents import ROOT, blocks
 from support.service_links import service_links
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = ROOT / "deploy"
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 LINKS = "enableServiceLinks"
 GRACE = "terminationGracePeriodSeconds"
@@ -98,3 +100,19 @@ def quantity(said: Any) -> float:
     """An amount as Kubernetes writes it: a number, or one with Ki, Mi or Gi."""
     text = str(said)
     return float(text[:-2]) * UNITS[text[-2:]] if text[-2:] in UNITS else float(text)
+
+
+def yaml_blocks(guide: Path) -> list[Any]:
+    """The blocks of YAML in a guide."""
+    return [yaml.safe_load(block.text) for block in blocks(guide) if block.language == "yaml"]
+
+
+def kserve_with_grpc() -> Any:
+    """KServe's runtime, changed for gRPC as the guide shows."""
+    (changed,) = objects("kserve")["ServingRuntime"]
+    guide = ROOT / "docs" / "guides" / "kubernetes.md"
+    (shown,) = [each["spec"] for each in yaml_blocks(guide) if "spec" in each]
+    (container,), (own,) = shown["containers"], changed["spec"]["containers"]
+    assert container["name"] == own["name"]
+    changed["spec"] |= shown | {"containers": [own | container]}
+    return changed

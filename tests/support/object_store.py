@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree import ElementTree
 
 CHANGED = "Sun, 29 Nov 2026 10:00:00 GMT"
 
@@ -33,6 +34,7 @@ class ObjectStore:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     parts: list[bytes] = field(default_factory=list)  # of an upload that has not ended
+    blocks: dict[str, bytes] = field(default_factory=dict)  # the same, by id, as Azure has it
     asked: list[Asked] = field(default_factory=list)
     sent: int = 0  # bytes of objects
     break_after: int | None = None  # bytes of an answer; then its connection ends
@@ -88,12 +90,19 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(self.headers["Content-Length"]))
         if self._refused():
             return
+        query = parse_qs(urlsplit(self.path).query)
         with self.store.lock:
-            if "partNumber=" in self.path:
+            if "partNumber" in query:
                 self.store.parts.append(content)
+            elif query.get("comp") == ["block"]:
+                self.store.blocks[query["blockid"][0]] = content
+            elif query.get("comp") == ["blocklist"]:
+                named = [each.text or "" for each in ElementTree.fromstring(content)]
+                self.store.objects[self._path()] = b"".join(map(self.store.blocks.pop, named))
             else:
                 self.store.objects[self._path()] = content
-        self._head(HTTPStatus.CREATED if "x-ms-blob-type" in self.headers else HTTPStatus.OK, 0)
+        azure = "x-ms-version" in self.headers
+        self._head(HTTPStatus.CREATED if azure else HTTPStatus.OK, 0)
 
     def do_POST(self) -> None:
         """Begin or end an upload in parts, which come one after the other, as S3 has it."""

@@ -15,7 +15,8 @@ from greengrocer.errors import NotReady, UsageError
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.scale.metrics_port import free_listener, serve_beside
 from greengrocer.scale.proxied import Proxied
-from greengrocer.scale.replicas import NAME, read_arguments, serve_options, wanted_bundle
+from greengrocer.scale.replicas import NAME, read_arguments, serve_options
+from greengrocer.scale.wanted_models import WantedModels, change_models
 from greengrocer.serving.readiness import State
 from greengrocer.serving.resources import allot
 from greengrocer.settings import Settings
@@ -46,11 +47,11 @@ class Replica:
     """One engine and one application over it, in a process that Serve starts and stops."""
 
     assembled: Assembled | None = None
+    _served: WantedModels
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = Settings(**settings)
         check_minimum_versions({self.settings.engine})  # its node may have other libraries
-        self._bundle = ""
         configure_logs(self.settings.log_level, self.settings.log_format)
         allot(int(get_runtime_context().get_assigned_resources().get("CPU", 1)))
 
@@ -59,22 +60,21 @@ class Replica:
         return Proxied(lambda: self._there().app)
 
     async def reconfigure(self, user_config: object) -> None:
-        """Load the bundle that ``user_config`` names, or change to it while images are classified.
+        """Load the models that ``user_config`` names, or change to them, while images are answered.
 
-        If the new bundle is refused, a replica that serves keeps its bundle: an error would end it.
-        At its start, UsageError is raised, and Serve starts no replica.
+        If a new bundle is refused, a replica that serves keeps the one before: an error would end
+        it. At its start, UsageError is raised, and Serve starts no replica.
         """
         if self.assembled is None:
-            self._bundle = wanted_bundle(user_config)
+            self._served = WantedModels.parsed(user_config)
             self.assembled = self._start()
             return
         try:
-            bundle = wanted_bundle(user_config)
-            if bundle != self._bundle:
-                await self.assembled.manager.reload(bundle)
-                self._bundle = bundle
+            wanted = WantedModels.parsed(user_config)
         except UsageError as refused:
-            log.warning("bundle kept", bundle=self._bundle, reason=str(refused))
+            log.warning("bundle kept", bundle=self._served.bundle, reason=str(refused))
+            return
+        self._served = await change_models(self.assembled.manager, self._served, wanted)
 
     async def check_health(self) -> None:
         """Raise NotReady if images are not answered: Serve then replaces the replica."""
@@ -88,8 +88,7 @@ class Replica:
             self.assembled.service.close()
 
     def _start(self) -> Assembled:
-        bundles = (self._bundle, *self.settings.bundles[1:])
-        settings = self.settings.model_copy(update={"bundles": bundles})
+        settings = self.settings.model_copy(update={"bundles": self._served.bundles})
         if settings.metrics_port is None:
             assembled = assemble(settings)
         else:

@@ -10,6 +10,7 @@ from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings, with_current_names
 from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.scale.wanted_models import WantedModels
 from greengrocer.serving.resources import picture_threads
 from greengrocer.settings import PREFIX, Settings
 from greengrocer.suggestions import did_you_mean
@@ -19,8 +20,8 @@ QUICKEST = 0.001  # seconds that an image takes of a thread, at least
 PATIENCE = 10.0  # seconds: a replica that is only busy must not be replaced
 # Settings of our own server, which does not run under Serve, and what replaces each.
 ELSEWHERE = {
-    "bundles": "the default is set below deployments, as user_config",
-    "watch": "serve deploy changes the bundle",
+    "bundles": "models are set below deployments, as user_config",
+    "watch": "serve deploy changes the models",
     "host": "it is set below http_options",
     "port": "it is set below http_options",
     "keep_alive_timeout_seconds": "it is set below http_options, as keep_alive_timeout_s",
@@ -28,7 +29,7 @@ ELSEWHERE = {
     "send_timeout_seconds": "Serve's proxy has no such limit",
     "drain_delay_seconds": "Serve takes a replica out of its list before it stops it",
     "workers": "replicas take their place",
-    "control_socket": "serve deploy changes the bundle",
+    "control_socket": "serve deploy changes the models",
 }
 
 
@@ -100,13 +101,5 @@ def serve_options(replicas: Replicas, settings: Settings) -> dict[str, Any]:
         },
         "graceful_shutdown_timeout_s": settings.drain_timeout_seconds,
         "health_check_timeout_s": max(PATIENCE, settings.request_timeout_seconds),
-        "user_config": {"bundle": settings.bundles[0]},
+        "user_config": WantedModels.of(settings.bundles)._asdict(),
     }
-
-
-def wanted_bundle(user_config: object) -> str:
-    """The bundle that ``user_config`` names; raises UsageError where it is anything else."""
-    match user_config:
-        case {"bundle": str(bundle), **more} if bundle and not more:
-            return bundle
-    raise UsageError(f"user_config is {user_config!r}: it must name a bundle, and nothing else")

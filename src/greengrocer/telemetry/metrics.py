@@ -7,6 +7,8 @@ with that environment share their metrics, and each of them reports the sums.
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,7 +27,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Exemplar
 from prometheus_client.values import MultiProcessValue
+
+from greengrocer.telemetry.shared_exemplars import ExemplarFile, read_exemplars
 
 STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -267,7 +272,7 @@ class Metrics:
             return self.registry
         together = CollectorRegistry()
         PlatformCollector(registry=together)
-        _SharedCollector(together, self.shared)  # type: ignore[no-untyped-call]
+        _SharedCollector(together, self.shared)
         return together
 
 
@@ -275,15 +280,37 @@ def take_slot(slot: str) -> None:
     """Write the metrics of this process to the files of ``slot`` instead of its process id.
 
     It continues the counts of an earlier process in the slot. Call it before Metrics is created.
+    Raises OSError where the disk is full.
     """
-    values.ValueClass = MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+    base: Any = MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+    exemplars = ExemplarFile(Path(os.environ[SHARED_DIRECTORY]), slot)
+
+    class Value(base):  # type: ignore[misc]  # it is made at run time
+        """Keeps exemplars, which the library's drops."""
+
+        def set_exemplar(self, exemplar: Exemplar) -> None:
+            exemplars.write(self._key, exemplar)
+
+    values.ValueClass = Value
 
 
 class _SharedCollector(MultiProcessCollector):
     """The sums of all processes, without the models that are no longer in use."""
 
+    def __init__(self, registry: CollectorRegistry, directory: str) -> None:
+        self._directory = Path(directory)
+        super().__init__(registry, directory)  # type: ignore[no-untyped-call]
+
     def collect(self) -> Iterable[Metric]:
+        exemplars = read_exemplars(self._directory)
         for metric in super().collect():  # type: ignore[no-untyped-call]
             if metric.name in (MODEL_INFO, MODEL_FAILED):
                 metric.samples = [sample for sample in metric.samples if sample.value]
+            if metric.type == "histogram":
+                metric.samples = [
+                    sample._replace(
+                        exemplar=exemplars.get((sample.name, frozenset(sample.labels.items())))
+                    )
+                    for sample in metric.samples
+                ]
             yield metric

@@ -1,0 +1,100 @@
+"""The models that ``user_config`` names, and how a replica comes to serve them."""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Self
+
+import structlog
+
+from greengrocer.errors import UsageError
+from greengrocer.model_names import KEY, parse_source
+from greengrocer.serving.reloading.manager import ModelManager
+
+log = structlog.get_logger("greengrocer.replica")
+
+
+class WantedModels(NamedTuple):
+    """The bundle of the default model, and those of further ones by their names."""
+
+    bundle: str
+    models: Mapping[str, str]
+
+    @classmethod
+    def parsed(cls, user_config: object) -> Self:
+        """What ``user_config`` names; raises UsageError where it is anything else."""
+        match user_config:
+            case {"bundle": str(bundle), **more} if bundle and more.keys() <= {"models"}:
+                models = more.get("models", {})
+                if isinstance(models, dict) and all(_is_model(*each) for each in models.items()):
+                    return cls(bundle, models)
+        raise UsageError(
+            f"user_config is {user_config!r}: it must name a bundle, perhaps models, as "
+            "quick: fast, and nothing else"
+        )
+
+    @classmethod
+    def of(cls, bundles: tuple[str, ...]) -> Self:
+        """What the setting ``bundles`` names; raises UsageError where a further one has no name."""
+        first, *others = bundles
+        models = {}
+        for text in others:
+            key, bundle = parse_source(text)
+            if key is None:
+                raise UsageError(f"setting bundles: {text} needs a name here, as quick=fast")
+            models[key] = bundle
+        return cls(first, models)
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """The same as the setting ``bundles`` has it."""
+        return (self.bundle, *(f"{key}={bundle}" for key, bundle in self.models.items()))
+
+
+async def change_models(
+    manager: ModelManager, served: WantedModels, wanted: WantedModels
+) -> WantedModels:
+    """Load, change and unload models until the ``wanted`` ones serve; returns those that do.
+
+    What is refused leaves its model as it is, and is logged; the other models are changed.
+    """
+    bundle, models = served.bundle, dict(served.models)
+    if wanted.bundle != bundle:
+        try:
+            await manager.reload(wanted.bundle)
+            bundle = wanted.bundle
+        except UsageError as refused:
+            log.warning("bundle kept", bundle=bundle, reason=str(refused))
+    gone = [key for key in models if key not in wanted.models]
+    for key in (*gone, *wanted.models):
+        before, new = models.get(key), wanted.models.get(key)
+        try:
+            await _change(manager, key, before, new)
+        except UsageError as refused:
+            log.warning("bundle kept", model=key, bundle=before, reason=str(refused))
+            continue
+        if new is None:
+            del models[key]
+        else:
+            models[key] = new
+    return WantedModels(bundle, models)
+
+
+async def _change(manager: ModelManager, key: str, before: str | None, new: str | None) -> None:
+    """Have a model serve the bundle ``new``, or unload it; raises UsageError."""
+    is_loaded = key in manager.state.models  # or it could not be loaded when the replica started
+    if new is None:
+        if is_loaded:
+            await manager.remove(key)
+    elif not is_loaded:
+        await manager.add(key, new)
+    elif new != before:
+        await manager.reload(new, key)
+
+
+def _is_model(key: object, bundle: object) -> bool:
+    """Whether these are a name and a bundle."""
+    return (
+        isinstance(key, str)
+        and bool(KEY.fullmatch(key))
+        and bool(bundle)
+        and isinstance(bundle, str)
+    )
