@@ -6,8 +6,17 @@ from pathlib import Path
 import pytest
 
 from greengrocer.web.wire.protocol import LimitedProtocol
-from greengrocer.web.wire.read_ahead import LINE_BYTES, ChunkFraming, MalformedChunk, ReadAhead
+from greengrocer.web.wire.read_ahead import (
+    FREE_CHUNKS,
+    LINE_BYTES,
+    MEAN_CHUNK,
+    ChunkFraming,
+    MalformedChunk,
+    ReadAhead,
+    TooManyChunks,
+)
 from support.live import live, make_service
+from support.problems import problem_of
 from support.servers import Server
 from support.wire import Wire, exchange, head
 
@@ -81,7 +90,7 @@ def test_line_feeds_in_content_do_not_split_reads(
 
     count("data_received", "reads")
     count("_parse", "pieces")
-    body = chunked(*[b"\n" * size] * (400_000 // (size + 6)))
+    body = chunked(*[b"\n" * size] * min(FREE_CHUNKS - 1, 400_000 // (size + 6)))
     with live(make_service(fake_bundle)) as server, Wire(server.url) as wire:
         wire.send(HEAD + body + b"\r\n" + NEXT)
         assert wire.answer().status == 400  # it is no image
@@ -94,3 +103,23 @@ def test_a_second_request_within_a_body_is_refused(fake_server: Server) -> None:
         with Wire(fake_server.url) as wire:
             assert wire.send(HEAD + smuggled + NEXT * 2).answer().status == 400
             assert wire.closed()
+
+
+def test_chunks_beyond_the_free_ones_have_a_mean_size() -> None:
+    free = [b"x"] * (FREE_CHUNKS - 1)  # and the last chunk
+    large = [b"x" * MEAN_CHUNK * FREE_CHUNKS, *[b"x"] * (2 * FREE_CHUNKS - 2)]
+    for allowed in (free, large):
+        body = chunked(*allowed)
+        half = len(body) // 2
+        assert b"".join(pieces(body, [half, len(body) - half])) == body
+        with pytest.raises(TooManyChunks):
+            ChunkFraming().follow(bytearray(chunked(*allowed, *[b"x"] * 40)))
+
+
+def test_a_body_of_many_small_chunks_is_refused_before_its_end(fake_server: Server) -> None:
+    small = chunked(*[b"x"] * 2 * FREE_CHUNKS).removesuffix(b"0\r\n")
+    with Wire(fake_server.url) as wire:
+        answer = wire.send(HEAD + small).answer()
+        assert problem_of(400, answer.headers, answer.body).code == "bad-request"
+        assert b"small chunks" in answer.body
+        assert wire.closed()

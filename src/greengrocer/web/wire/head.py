@@ -28,6 +28,9 @@ class Reason(NamedTuple):
 
 
 MALFORMED = Reason(400, "bad-request", "this is not a valid HTTP/1.1 request")
+SMALL_CHUNKS = Reason(
+    400, "bad-request", "the body comes in too many small chunks: send larger ones"
+)
 BAD_HOST = Reason(400, "bad-request", "send one Host header with a valid host name")
 UNKNOWN_CODING = Reason(
     501, "unsupported-transfer-coding", "the only transfer coding that is understood is chunked"

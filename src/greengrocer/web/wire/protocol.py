@@ -26,8 +26,21 @@ from greengrocer.web.problems import wire_problem
 from greengrocer.web.receive_buffer import ReceiveBuffer, disconnected, source_of
 from greengrocer.web.request_state import RequestState, attach, state_of
 from greengrocer.web.wire.direct_read import LEAST, DirectRead
-from greengrocer.web.wire.head import ENCODING, MALFORMED, Reason, Refused, check_head
-from greengrocer.web.wire.read_ahead import ChunkFraming, MalformedChunk, ReadAhead, ReadAheadBudget
+from greengrocer.web.wire.head import (
+    ENCODING,
+    MALFORMED,
+    SMALL_CHUNKS,
+    Reason,
+    Refused,
+    check_head,
+)
+from greengrocer.web.wire.read_ahead import (
+    ChunkFraming,
+    MalformedChunk,
+    ReadAhead,
+    ReadAheadBudget,
+    TooManyChunks,
+)
 from greengrocer.web.wire.response import Cycle, Flow
 
 Note = Callable[[int, str, str, Client], None]  # takes status, code, request id and client
@@ -270,7 +283,7 @@ class LimitedProtocol(HttpToolsProtocol):
                     self._parse(piece)
                 else:
                     break
-        except (httptools.HttpParserError, MalformedChunk, Refused) as error:
+        except (httptools.HttpParserError, MalformedChunk, TooManyChunks, Refused) as error:
             self._refuse(_reason_of(error))
             return
         if not self._busy():
@@ -358,6 +371,8 @@ def _reason_of(error: Exception) -> Reason:
     for each in (error, cause):
         if isinstance(each, Refused):
             return each.reason
+    if isinstance(error, TooManyChunks):
+        return SMALL_CHUNKS
     return NO_MEMORY if isinstance(cause, MemoryError) else MALFORMED
 
 

@@ -13,10 +13,18 @@ MAX_TIMES = 100  # that are kept for a connection
 # As RFC 9112 has it (7.1). The parser checks it again, and may refuse more.
 SIZE_LINE = re.compile(rb"0*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 LINE_BYTES = 4096  # of a chunk's size and extensions
+# Each chunk takes about a microsecond of the event loop, whatever it holds. So beyond the first
+# ones a body's chunks must have a mean size.
+FREE_CHUNKS = 4096
+MEAN_CHUNK = 256  # bytes
 
 
 class MalformedChunk(Exception):
     """A chunk does not begin with a line that has its size."""
+
+
+class TooManyChunks(Exception):
+    """A body has many chunks for its size."""
 
 
 class ChunkFraming:
@@ -28,12 +36,14 @@ class ChunkFraming:
 
     def __init__(self) -> None:
         self._rest = 0  # bytes still missing of the newest chunk and the line break after it
+        self._chunks = 0
+        self._bytes = 0  # in them
         self.ended = False  # except for the trailers
 
     def follow(self, data: bytearray) -> int:
         """How many bytes of ``data``, the body's next, can be parsed: not an incomplete size line.
 
-        Raises MalformedChunk.
+        Raises MalformedChunk, or TooManyChunks.
         """
         at = self._rest
         while at < len(data) and not self.ended:
@@ -43,6 +53,10 @@ class ChunkFraming:
                     raise MalformedChunk
                 break
             size = int(line[1], 16)
+            self._chunks += 1
+            self._bytes += size
+            if self._chunks > FREE_CHUNKS + self._bytes // MEAN_CHUNK:
+                raise TooManyChunks
             at = line.end() + (size + 2 if size else 0)
             self.ended = not size
         self._rest = max(0, at - len(data))
