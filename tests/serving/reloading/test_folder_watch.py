@@ -1,3 +1,4 @@
+import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -6,19 +7,22 @@ import pytest
 
 from greengrocer.bundles.bundle import load_bundle
 from greengrocer.bundles.manifest import read_manifest, write_manifest
-from greengrocer.errors import UsageError
+from greengrocer.errors import TrialTooSlow, UsageError
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ModelId, ModelLabels
 from greengrocer.serving.models import Models
-from greengrocer.serving.reloading.folder_watch import FolderWatch
+from greengrocer.serving.reloading import folder_watch
+from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
 from greengrocer.serving.reloading.origin import Loaded, Origin
 from greengrocer.telemetry.metrics import Metrics
 from support.bundles import write_fake_bundle
+from support.clocks import SettableClock
 from support.engines import CountingEngine
 from support.live import engine_of
 from support.make_images import jpeg
+from support.seam import until
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +172,224 @@ async def test_a_model_whose_folder_has_gone_is_unloaded_once_that_is_possible(
     await twice(watch.look)
     assert served(manager) == {"greys": "1"}
     assert refused(manager) == 0
+
+
+async def promote_and_load(manager: ModelManager, bundle: str) -> None:
+    await manager.promote("shop@next")
+    await manager.add("shop@next", bundle)
+
+
+async def reload(manager: ModelManager, bundle: str) -> None:
+    await manager.reload(bundle, "shop@next")
+
+
+async def unload_and_load(manager: ModelManager, bundle: str) -> None:
+    await manager.remove("shop@next")
+    await manager.add("shop@next", bundle)
+
+
+@pytest.mark.parametrize("change", [promote_and_load, reload, unload_and_load])
+async def test_a_model_that_an_order_has_put_in_the_place_of_a_watched_one_is_left_alone(
+    manager: ModelManager,
+    folder: Path,
+    tmp_path: Path,
+    change: Callable[[ModelManager, str], Awaitable[None]],
+) -> None:
+    watch = FolderWatch(manager, folder)
+    await manager.add("shop", str(write_fake_bundle(tmp_path / "first")))
+    write_fake_bundle(folder / "shop@next", version="2")
+    await twice(watch.look)
+    await change(manager, str(write_fake_bundle(tmp_path / "ordered", version="3")))
+    expected = served(manager)
+    assert expected["shop@next"] == "3"
+    renamed(folder, "shop@next", "4")
+    await twice(watch.look)
+    assert served(manager) == expected
+    shutil.rmtree(folder / "shop@next")
+    await twice(watch.look)
+    assert served(manager) == expected
+
+
+async def test_a_model_that_was_promoted_in_the_place_of_a_watched_one_is_left_alone(
+    manager: ModelManager, folder: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+    for name, version in (("shop", "2"), ("shop@next", "3")):
+        write_fake_bundle(folder / name, version=version)
+    await twice(watch.look)
+    await manager.promote("shop@next")
+    shutil.rmtree(folder / "shop@next")
+    shutil.rmtree(folder / "shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+async def test_a_watched_model_that_is_read_again_or_rolled_back_to_is_still_watched(
+    manager: ModelManager, folder: Path, tmp_path: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    await manager.reload(key="shop")
+    await manager.reload(str(write_fake_bundle(tmp_path / "ordered", version="3")), "shop")
+    await manager.roll_back("shop")
+    renamed(folder, "shop", "4")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "4"}
+    await manager.roll_back("shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2"}  # its files are the same
+    shutil.rmtree(folder / "shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1"}
+
+
+async def test_orders_are_obeyed_while_a_bundle_is_tried(
+    manager: ModelManager, folder: Path, fake_bundle: Path
+) -> None:
+    tried, go_on = asyncio.Event(), asyncio.Event()
+
+    async def attempt(bundle: str) -> None:
+        if Path(bundle).parent == folder:
+            tried.set()
+            await go_on.wait()
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    for name in ("other", "shop"):
+        write_fake_bundle(folder / name, version="2")
+    await watch.look()
+    look = asyncio.create_task(watch.look())
+    await tried.wait()
+    await manager.add("other", str(fake_bundle))
+    go_on.set()
+    await look
+    assert served(manager) == {"greys": "1", "other": "1", "shop": "2"}
+    await manager.remove("other")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2", "other": "2"}
+    assert refused(manager) == 0
+
+
+async def test_a_bundle_that_changes_while_it_is_tried_is_tried_again(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(Path(bundle).name)
+        if len(tried) == 1:
+            renamed(folder, "shop", "3")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1"}
+    await twice(watch.look)
+    assert (tried, served(manager)) == (["shop", "shop"], {"greys": "1", "shop": "3"})
+
+
+async def test_a_bundle_whose_trial_was_too_slow_is_tried_again_after_growing_pauses(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(bundle)
+        if len(tried) < 10:
+            raise TrialTooSlow("its trial took over 30 seconds")
+
+    manager.attempt = attempt
+    clock = SettableClock()
+    watch = FolderWatch(manager, folder, clock=clock)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    pause = PAUSE
+    for count in range(1, 10):
+        await twice(watch.look)
+        clock.now += pause - 1
+        await twice(watch.look)
+        assert len(tried) == count
+        clock.now += 1
+        await watch.look()
+        assert len(tried) == count + 1
+        pause = min(2 * pause, LONGEST_PAUSE)
+    assert served(manager) == {"greys": "1", "shop": "2"}
+
+
+async def test_new_files_end_the_pause(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(bundle)
+        if len(tried) == 1:
+            raise TrialTooSlow("its trial took over 30 seconds")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder, clock=SettableClock())
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    renamed(folder, "shop", "3")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+async def test_a_folder_that_cannot_be_read_stops_no_other_and_unloads_no_model(
+    manager: ModelManager, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "kept", version="2")
+    await twice(watch.look)
+    (folder / "kept").rename(folder.parent / "away")
+    (folder / "kept").symlink_to("x" * 300)  # a name that no file system has
+    (folder / "bad").symlink_to("x" * 300)
+    write_fake_bundle(folder / "shop", version="3")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "kept": "2", "shop": "3"}
+    assert capsys.readouterr().out.count("File name too long") == 2
+    (folder / "kept").unlink()
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+async def test_an_error_in_a_trial_stops_neither_the_others_nor_the_watch(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(Path(bundle).name)
+        if tried == ["bad"]:
+            raise RuntimeError("no trial")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    for name in ("bad", "shop"):
+        write_fake_bundle(folder / name, version="2")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2"}
+    await twice(watch.look)
+    assert tried == ["bad", "shop"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("a mistake")])
+async def test_the_watch_goes_on_after_any_error_and_logs_it_once(
+    manager: ModelManager,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    looks, read = 0, folder_watch.bundles_in
+
+    def bundles_in(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+        nonlocal looks
+        looks += 1
+        if looks <= 3:
+            raise error
+        return read(folder)
+
+    monkeypatch.setattr(folder_watch, "bundles_in", bundles_in)
+    write_fake_bundle(folder / "shop", version="2")
+    async with FolderWatch(manager, folder, seconds=0.001):
+        await until(lambda: served(manager) == {"greys": "1", "shop": "2"})
+    logged = capsys.readouterr().out
+    assert logged.count("folder not read") + logged.count("watch failed") == 1
 
 
 async def test_a_bundle_is_served_once_its_name_is_free_or_its_model_is_there(
