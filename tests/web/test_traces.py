@@ -259,7 +259,6 @@ def test_a_path_that_no_client_should_send_is_exported(traced: Server, spans: Co
     (request,) = spans.trace(answer.headers["traceresponse"].split("-")[1])
     path = str(request.attributes["url.path"])
     assert path.startswith("/")
-    assert path.isprintable()
     assert len(path) <= 256
 
 
