@@ -75,7 +75,9 @@ def test_offline_is_one_line_that_names_the_url(
 
 
 def test_a_refused_url_is_named_without_its_secrets(listing: Listing, destination: Path) -> None:
-    with pytest.raises(DownloadFailed, match=r"cannot download ftp://127\.0\.0\.1/a\.zip: ") as caught:
+    with pytest.raises(
+        DownloadFailed, match=r"cannot download ftp://127\.0\.0\.1/a\.zip: "
+    ) as caught:
         download_listed(destination, "ftp://me:secret@127.0.0.1/a.zip?key=secret", listing)
 
     assert "secret" not in str(caught.value)

@@ -64,8 +64,8 @@ def fetch(url: str, archive: Path) -> None:
         # Beside httpx's own: a host name, a proxy or certificates that cannot be used.
         reason = str(error) or type(error).__name__
         raise DownloadFailed(
-            f"cannot download {without_secrets(url)}: {reason}; check the connection and the address, try again, "
-            "or name a directory or an archive with --from"
+            f"cannot download {without_secrets(url)}: {reason}; check the connection and the "
+            "address, try again, or name a directory or an archive with --from"
         ) from error
     with write_errors_as_usage_errors(archive):
         os.replace(_partial(archive), archive)
@@ -154,7 +154,9 @@ def _save(response: httpx.Response, url: str, archive: Path, start: int) -> None
 
 
 def _too_large(url: str) -> DownloadFailed:
-    return DownloadFailed(f"{without_secrets(url)} is refused: it has more than {ARCHIVE_LIMIT} bytes")
+    return DownloadFailed(
+        f"{without_secrets(url)} is refused: it has more than {ARCHIVE_LIMIT} bytes"
+    )
 
 
 def _total(response: httpx.Response) -> int | None:

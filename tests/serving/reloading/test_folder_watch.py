@@ -1,77 +1,19 @@
-import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from greengrocer.bundles.bundle import load_bundle
-from greengrocer.bundles.manifest import read_manifest, write_manifest
-from greengrocer.errors import TrialTooSlow, UsageError
-from greengrocer.imaging.decode import DecodeLimits
-from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import ModelId, ModelLabels
-from greengrocer.serving.models import Models
+from greengrocer.errors import UsageError
 from greengrocer.serving.reloading import folder_watch
-from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
+from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
-from greengrocer.serving.reloading.origin import Loaded, Origin
-from greengrocer.telemetry.metrics import Metrics
 from support.bundles import write_fake_bundle
-from support.clocks import SettableClock
-from support.engines import CountingEngine
-from support.live import engine_of
 from support.make_images import jpeg
 from support.seam import until
+from support.watched import refused, renamed, served, twice
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def tried() -> list[str]:
-    """The bundles that were tried, by the last part of their path."""
-    return []
-
-
-@pytest.fixture
-def manager(fake_bundle: Path, tried: list[str]) -> ModelManager:
-    def load(origin: Origin, default: bool) -> Loaded:
-        del default
-        bundle = load_bundle(Path(origin.bundle))
-        manifest = bundle.manifest
-        model = ModelId(origin.name or manifest.name, manifest.version)
-        labels = ModelLabels(model, manifest.classes, manifest.coarse, 0.5)
-        engine = engine_of(CountingEngine, bundle.directory)
-        return Loaded(Pipeline(engine, manifest.geometry, labels, DecodeLimits()), origin, 0.01)
-
-    async def attempt(bundle: str) -> None:
-        tried.append(Path(bundle).name)
-
-    origin = Origin(None, str(fake_bundle))
-    models = Models(load(origin, True).pipeline)
-    return ModelManager(models, load, origin, Metrics(), attempt=attempt)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models").mkdir()
-    return tmp_path / "models"
-
-
-def served(manager: ModelManager) -> dict[str, str]:
-    """The version of each model."""
-    return {key: labels.model.version for key, labels in manager.models.catalogue.models}
-
-
-def renamed(folder: Path, name: str, version: str) -> None:
-    """Give a bundle another version."""
-    manifest = read_manifest(folder / name)
-    write_manifest(manifest.model_copy(update={"version": version}), folder / name)
-
-
-async def twice(look: Callable[[], Awaitable[None]]) -> None:
-    for _ in range(2):
-        await look()
 
 
 async def test_what_appears_is_tried_and_served_and_unloaded_when_it_goes(
@@ -244,93 +186,6 @@ async def test_a_watched_model_that_is_read_again_or_rolled_back_to_is_still_wat
     assert served(manager) == {"greys": "1"}
 
 
-async def test_orders_are_obeyed_while_a_bundle_is_tried(
-    manager: ModelManager, folder: Path, fake_bundle: Path
-) -> None:
-    tried, go_on = asyncio.Event(), asyncio.Event()
-
-    async def attempt(bundle: str) -> None:
-        if Path(bundle).parent == folder:
-            tried.set()
-            await go_on.wait()
-
-    manager.attempt = attempt
-    watch = FolderWatch(manager, folder)
-    for name in ("other", "shop"):
-        write_fake_bundle(folder / name, version="2")
-    await watch.look()
-    look = asyncio.create_task(watch.look())
-    await tried.wait()
-    await manager.add("other", str(fake_bundle))
-    go_on.set()
-    await look
-    assert served(manager) == {"greys": "1", "other": "1", "shop": "2"}
-    await manager.remove("other")
-    await twice(watch.look)
-    assert served(manager) == {"greys": "1", "shop": "2", "other": "2"}
-    assert refused(manager) == 0
-
-
-async def test_a_bundle_that_changes_while_it_is_tried_is_tried_again(
-    manager: ModelManager, folder: Path, tried: list[str]
-) -> None:
-    async def attempt(bundle: str) -> None:
-        tried.append(Path(bundle).name)
-        if len(tried) == 1:
-            renamed(folder, "shop", "3")
-
-    manager.attempt = attempt
-    watch = FolderWatch(manager, folder)
-    write_fake_bundle(folder / "shop", version="2")
-    await twice(watch.look)
-    assert served(manager) == {"greys": "1"}
-    await twice(watch.look)
-    assert (tried, served(manager)) == (["shop", "shop"], {"greys": "1", "shop": "3"})
-
-
-async def test_a_bundle_whose_trial_was_too_slow_is_tried_again_after_growing_pauses(
-    manager: ModelManager, folder: Path, tried: list[str]
-) -> None:
-    async def attempt(bundle: str) -> None:
-        tried.append(bundle)
-        if len(tried) < 10:
-            raise TrialTooSlow("its trial took over 30 seconds")
-
-    manager.attempt = attempt
-    clock = SettableClock()
-    watch = FolderWatch(manager, folder, clock=clock)
-    write_fake_bundle(folder / "shop", version="2")
-    await twice(watch.look)
-    pause = PAUSE
-    for count in range(1, 10):
-        await twice(watch.look)
-        clock.now += pause - 1
-        await twice(watch.look)
-        assert len(tried) == count
-        clock.now += 1
-        await watch.look()
-        assert len(tried) == count + 1
-        pause = min(2 * pause, LONGEST_PAUSE)
-    assert served(manager) == {"greys": "1", "shop": "2"}
-
-
-async def test_new_files_end_the_pause(
-    manager: ModelManager, folder: Path, tried: list[str]
-) -> None:
-    async def attempt(bundle: str) -> None:
-        tried.append(bundle)
-        if len(tried) == 1:
-            raise TrialTooSlow("its trial took over 30 seconds")
-
-    manager.attempt = attempt
-    watch = FolderWatch(manager, folder, clock=SettableClock())
-    write_fake_bundle(folder / "shop", version="2")
-    await twice(watch.look)
-    renamed(folder, "shop", "3")
-    await twice(watch.look)
-    assert served(manager) == {"greys": "1", "shop": "3"}
-
-
 async def test_a_folder_that_cannot_be_read_stops_no_other_and_unloads_no_model(
     manager: ModelManager, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -347,24 +202,6 @@ async def test_a_folder_that_cannot_be_read_stops_no_other_and_unloads_no_model(
     (folder / "kept").unlink()
     await twice(watch.look)
     assert served(manager) == {"greys": "1", "shop": "3"}
-
-
-async def test_an_error_in_a_trial_stops_neither_the_others_nor_the_watch(
-    manager: ModelManager, folder: Path, tried: list[str]
-) -> None:
-    async def attempt(bundle: str) -> None:
-        tried.append(Path(bundle).name)
-        if tried == ["bad"]:
-            raise RuntimeError("no trial")
-
-    manager.attempt = attempt
-    watch = FolderWatch(manager, folder)
-    for name in ("bad", "shop"):
-        write_fake_bundle(folder / name, version="2")
-    await twice(watch.look)
-    assert served(manager) == {"greys": "1", "shop": "2"}
-    await twice(watch.look)
-    assert tried == ["bad", "shop"]
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("a mistake")])
@@ -431,12 +268,6 @@ async def test_a_process_after_this_one_goes_on_watching_the_same_models(
     assert served(manager) == {"greys": "1", "changed": "2", "kept": "1"}
     assert tried == ["changed"]
     assert refused(manager) == 0
-
-
-def refused(manager: ModelManager) -> float | None:
-    """How many changes were refused."""
-    registry = manager.metrics.registry
-    return registry.get_sample_value("greengrocer_reloads_total", {"result": "refused"})
 
 
 def test_a_folder_that_is_missing_is_refused(manager: ModelManager, tmp_path: Path) -> None:
