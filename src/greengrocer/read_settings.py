@@ -283,7 +283,8 @@ def _wrong(first: Any) -> str:
 
 def _check_texts(settings: Settings) -> None:
     for name, value in settings:
-        if "\0" in str(value):  # the system accepts no path or name with one
+        texts = value if isinstance(value, tuple) else (value,)
+        if any("\0" in str(text) for text in texts):  # the system accepts no path or name with one
             raise UsageError(
                 f"setting {name}: there is a NUL in {without_secrets(repr(str(value)))}"
             )
