@@ -9,6 +9,7 @@ GreengrocerError
 │   ├── DatasetUnusable          the data set is missing or malformed
 │   ├── DownloadFailed           a download failed, or is not the data set
 │   ├── BundleRefused            the bundle is damaged, malformed or gives wrong answers
+│   │   └── TrialTooSlow         its trial took too long, perhaps as the machine is busy
 │   ├── StoreFailed              a bundle's store is out of reach, or refuses
 │   ├── KeysRefused              the file of API keys is malformed, or others can write it
 │   ├── ReloadRefused            the model cannot be changed now
@@ -87,6 +88,10 @@ class BundleRefused(UsageError):
     """The bundle is missing, damaged or malformed, or gives wrong answers to known images."""
 
 
+class TrialTooSlow(BundleRefused):
+    """The bundle's trial took too long, as it may on a busy machine."""
+
+
 class StoreFailed(UsageError):
     """An object store or a web server is out of reach, refuses, or has no such bucket."""
 
@@ -96,7 +101,7 @@ class KeysRefused(UsageError):
 
 
 class ReloadRefused(UsageError):
-    """The model is not changed: another reload is running, or there is no other model to load."""
+    """The model is not changed: another change is running, or there is no other model to load."""
 
 
 class ControlRefused(UsageError):

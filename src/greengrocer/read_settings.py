@@ -22,7 +22,7 @@ from greengrocer.engines.registry import find_engine
 from greengrocer.errors import UsageError
 from greengrocer.model_names import parse_source
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
-from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.safe_text import MAX_NAME, one_line, without_secrets
 from greengrocer.settings import ORIGIN, PREFIX, RATE, REPEATED, ROOT_PATH, SHARE, Settings, flag_of
 from greengrocer.stores.address import Address, is_address
 from greengrocer.suggestions import did_you_mean
@@ -235,7 +235,7 @@ def _refused(
         where = in_file
     return (
         f"{where}setting {name} ({flag_of(name)}, {PREFIX}{name.upper()}): "
-        f"{_wrong(first)}{_units(name, first['type'])}, got {first['input']!r}"
+        f"{_wrong(first)}{_units(name, first['type'])}, got {without_secrets(repr(first['input']))}"
     )
 
 
@@ -283,8 +283,11 @@ def _wrong(first: Any) -> str:
 
 def _check_texts(settings: Settings) -> None:
     for name, value in settings:
-        if "\0" in str(value):  # the system accepts no path or name with one
-            raise UsageError(f"setting {name}: there is a NUL in {str(value)!r}")
+        texts = value if isinstance(value, tuple) else (value,)
+        if any("\0" in str(text) for text in texts):  # the system accepts no path or name with one
+            raise UsageError(
+                f"setting {name}: there is a NUL in {without_secrets(repr(str(value)))}"
+            )
 
 
 def _check_together(settings: Settings) -> None:
@@ -328,4 +331,4 @@ def _check_models(settings: Settings) -> None:
     for what, names in (("bundles: two models are", keys), ("limits: two are for", limited)):
         for name in names:
             if names.count(name) > 1:
-                raise UsageError(f"setting {what} {one_line(name, MAX_NAME)}")
+                raise UsageError(f"setting {what} {one_line(without_secrets(name), MAX_NAME)}")

@@ -17,6 +17,10 @@ NEEDED = frozenset(
 )
 BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f")  # letters and signs that are not visible
 UNSAFE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})  # Unicode's general categories
+# The user and password of an address: up to its last @ where a colon stands before it that no port
+# follows, and else up to the first /. The @ of a digest is none of theirs.
+_USER = re.compile(r"(:/+)([^/?#]*:(?!\d*([/?#]|$)).*|[^/?#]*)@(?!sha256:)", re.DOTALL)
+_QUERY = re.compile(r"(:/.*?)[?#].*?(?=@sha256:|\Z)", re.DOTALL)
 MAX_LINE = 2000  # characters of a line of a log or a message
 MAX_NAME = 80  # characters of an unknown name in a message
 
@@ -39,6 +43,14 @@ def one_line(text: str, limit: int = MAX_LINE) -> str:
     if len(line) <= limit:
         return line
     return f"{line[: limit * 2 // 3]} [...] {line[-limit // 3 :]}"
+
+
+def without_secrets(text: str) -> str:
+    """``text`` without what may be secret in an address: a user, a password, a query, a fragment.
+
+    The address may be mistyped, so rather too much goes than too little.
+    """
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
 def check_name(name: str, limit: int = 200) -> str:

@@ -74,6 +74,15 @@ def test_offline_is_one_line_that_names_the_url(
     assert "\n" not in str(caught.value)
 
 
+def test_a_refused_url_is_named_without_its_secrets(listing: Listing, destination: Path) -> None:
+    with pytest.raises(
+        DownloadFailed, match=r"cannot download ftp://127\.0\.0\.1/a\.zip: "
+    ) as caught:
+        download_listed(destination, "ftp://me:secret@127.0.0.1/a.zip?key=secret", listing)
+
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/a.zip", "http://", "http://a..b/", "http://\0/"])
 def test_an_invalid_url_is_one_line(listing: Listing, destination: Path, url: str) -> None:
     with pytest.raises(DownloadFailed) as caught:

@@ -97,7 +97,7 @@ def test_a_full_queue_ends_a_call_with_the_seconds_to_wait(fake_bundle: Path) ->
         end = client.refused(files(GREY))
         assert (end.code, end.trailing["problem-code"]) == (StatusCode.UNAVAILABLE, "overloaded")
         assert end.trailing["grpc-retry-pushback-ms"] == "1000"
-        assert running.service.admission._bytes.used == 0
+        assert running.service.admission.bytes_in_flight == 0
 
 
 def test_calls_are_counted_and_logged_by_their_method(fake_bundle: Path) -> None:

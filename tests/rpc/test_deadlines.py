@@ -80,7 +80,7 @@ def test_queued_calls_that_are_cancelled_never_reach_the_engine(
         assert first.result(SECONDS)
         assert client.infer(files(LIGHT))  # whatever was queued has run
     assert engine.calls == 2
-    until(lambda: held.service.admission._bytes.used == 0)
+    until(lambda: held.service.admission.bytes_in_flight == 0)
 
 
 def receiving(bundle: Path, messages: int, grace: float) -> Service:

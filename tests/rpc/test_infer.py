@@ -9,11 +9,12 @@ import pytest
 from greengrocer.rpc.messages.open_inference_pb2 import InferParameter, ModelInferResponse
 from greengrocer.serving.classifier import LocalClassifier
 from support.engines import HeldEngine
-from support.live import engine_of, make_service
+from support.generous import generous_service
+from support.live import MEGA, engine_of, make_service
 from support.make_images import encoded, jpeg, photo
 from support.rpc import LiveRpc, OutputTensor, RpcClient, files, live_rpc, pixels
 from support.seam import pipeline_of
-from support.waiting import SECONDS
+from support.waiting import SECONDS, until
 
 DARK, LIGHT = jpeg(5), jpeg(250)
 both_ways = pytest.mark.parametrize("raw", [True, False], ids=["raw", "typed"])
@@ -102,4 +103,14 @@ def test_an_answer_comes_from_one_model_only(fake_bundle: Path) -> None:
         error = answer.exception(SECONDS)
         assert error.code().name == "UNAVAILABLE"
         assert "the model was replaced" in error.details()
-        assert running.service.admission._bytes.used == 0
+        assert running.service.admission.bytes_in_flight == 0
+
+
+def test_an_answer_counts_towards_the_limit_of_its_model(fake_bundle: Path) -> None:
+    service = generous_service(fake_bundle, 2 * MEGA, 8 * MEGA, {"greys": 0.125})
+    with live_rpc(service) as running, running.rpc() as client:
+        refused = client.refused(files(DARK, outputs=[OutputTensor(name="evidence")]))
+        assert refused.code.name == "UNAVAILABLE"
+        assert "the memory for uploads is full" in refused.detail
+        assert client.infer(files(DARK)).model_name == "greys"
+        until(lambda: service.admission.bytes_in_flight == 0)

@@ -17,7 +17,7 @@ def admission(threads: int = 2, service_seconds: float = 1.0) -> Admission:
 
 def used(admission: Admission) -> tuple[int, int]:
     """Bytes and images in flight."""
-    return admission._bytes.used, admission.pictures
+    return admission.bytes_in_flight, admission.pictures
 
 
 class Traffic(RuleBasedStateMachine):
@@ -180,7 +180,7 @@ def test_each_model_is_counted_at_its_own_pace() -> None:
         assert busy.service_seconds == 4
     busy.served(9.0, "quick")
     assert busy.expected_wait() == 0
-    assert busy._traffic["slow"].seconds == 4
+    assert busy.paces["slow"] == 4
 
 
 def test_a_model_over_its_share_is_refused_while_another_is_admitted() -> None:
@@ -232,7 +232,7 @@ def test_a_model_that_was_forgotten_is_gone_after_its_last_image() -> None:
         busy.served(60.0, "slow")
         assert busy.service_seconds > 50
     assert busy.service_seconds == 1
-    assert set(busy._traffic) == {"quick"}
+    assert busy.paces.keys() == {"quick"}
 
 
 def test_a_model_keeps_its_pace_under_another_key() -> None:
@@ -241,4 +241,4 @@ def test_a_model_keeps_its_pace_under_another_key() -> None:
     with busy.admit("old"):
         busy.rename("old", "new")
         assert busy.pictures == 1
-    assert {key: each.seconds for key, each in busy._traffic.items()} == {"new": 5.0}
+    assert busy.paces == {"new": 5.0}

@@ -118,5 +118,8 @@ async def test_no_more_is_copied_once_that_is_ended(fake_bundle: Path) -> None:
     async with shadowed(fake_bundle, beside) as pair:
         pair.shadows.cast("greys@next", 0)
         await pair.ask()
+        await asyncio.sleep(0)  # the image is offered after its answer
+        await asyncio.sleep(0)  # and its copy begins after that
+        await until(lambda: pair.classifier.working == 0)
         assert pair.shadows.comparisons == {}
         assert beside.calls == 0

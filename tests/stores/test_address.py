@@ -1,5 +1,6 @@
 import pytest
 
+from greengrocer.bundles.bundle import find_bundle
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings
 from greengrocer.stores.address import Address, is_address
@@ -49,6 +50,53 @@ def test_what_is_wrong_with_an_address_is_said(text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why) as refused:
         Address.parsed(text)
     assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@models.example/shop", "http://models.example/shop: a bundle"),
+        ("ftp://secret@models.example/shop@next", "ftp://models.example/shop@next: a bundle"),
+        ("s3://key:secret@bucket/x@sha256:12", "s3://bucket/x@sha256:12: @sha256: must"),
+        ("s3://key:a@sha256:secret@bucket/x", "s3://bucket/x: @sha256: must"),
+        ("s3://key:secret@bucket/a b", "s3://bucket/a b is not"),
+        (" s3://key:secret@bucket/x", " s3://bucket/x is not"),
+        ("s3:/key:secret@bucket/x", "s3:/bucket/x is not"),
+        ("https://me:sec/secret@models.example:80/shop b", "https://models.example:80/shop b is"),
+        ("https://me:sec?secret@models.example/shop b", "https://models.example/shop b is"),
+        ("https://[me:secret@models.example/shop", "https://models.example/shop is not"),
+        ("https://me:secret@models.example\u2100/shop", "https://models.example\u2100/shop is not"),
+        ("http://models.example:80/a@b?sig=secret", "http://models.example:80/a@b: a bundle"),
+        ("s3://bucket/x?sig=secret@sha256:12", "s3://bucket/x@sha256:12: @sha256: must"),
+        ("s3://bucket/x y#secret", "s3://bucket/x y is not"),
+    ],
+)
+def test_no_refusal_of_an_address_repeats_a_secret(text: str, shown: str) -> None:
+    assert is_address(text)
+    with pytest.raises(UsageError) as refused:
+        Address.parsed(text)
+    assert str(refused.value).startswith(shown)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bundles": ["x:/key:secret@bucket/x", "x:/key:secret@bucket/x\0"]},
+        {"bundles": {"s3://key:secret@bucket/x": 1}},
+        {"bundles": ["x:/key:secret@bucket/x"] * 2},
+        {"api_keys": "s3://key:secret@bucket/x\0"},
+    ],
+)
+def test_no_refusal_of_a_setting_repeats_a_secret_in_an_address(given: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as refused:
+        read_settings(given)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_mistyped_address_is_not_repeated_as_a_bundles_name() -> None:
+    with pytest.raises(UsageError, match="there is no bundle 'x:/bucket/x'"):
+        find_bundle("x:/key:secret@bucket/x")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_work_stops_when_the_client_disconnects(
         assert first.answer().status == 200
         assert first.send(post(DARK)).answer().status == 200
     assert held_engine.calls == 2
-    until(lambda: other_server.service.admission._bytes.used == 0)
+    until(lambda: other_server.service.admission.bytes_in_flight == 0)
 
 
 def test_a_client_that_disconnects_during_its_upload_is_counted(
@@ -77,7 +77,7 @@ def test_a_client_that_disconnects_during_its_upload_is_counted(
     held_engine.release.set()
     with Wire(other_server.url) as wire:
         wire.send(post(LIGHT)[:-1])
-        until(lambda: other_server.service.admission._bytes.used > 0)
+        until(lambda: other_server.service.admission.bytes_in_flight > 0)
     with other_server.client() as client:
         reason = 'rejections_total{reason="client-disconnected"} 1.0'
         until(lambda: reason in client.get("/metrics").text)

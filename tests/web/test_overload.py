@@ -64,13 +64,13 @@ def test_too_many_bytes_in_flight_are_a_429_until_released(fake_bundle: Path) ->
         assert predict(client, picture).status_code == 200
         with Wire(server.url) as other:
             other.send(post(picture)[:-1])  # all but the last byte, and then nothing
-            until(lambda: service.admission._bytes.used == len(picture) - 1)
+            until(lambda: service.admission.bytes_in_flight == len(picture) - 1)
             response = predict(client, picture)
             assert refused(response).code == "overloaded"
             assert response.status_code == 429
             assert int(response.headers["retry-after"]) >= 1
         until(lambda: predict(client, picture).status_code == 200)
-    assert service.admission._bytes.used == 0
+    assert service.admission.bytes_in_flight == 0
 
 
 def test_a_passed_deadline_is_a_504(fake_bundle: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_fast_start_does_not_extend_the_upload_time_out(fake_bundle: Path) -> 
         answer = wire.send(post(jpeg(5).ljust(10 * MEGA, b"\0"))[:-1]).answer()
         problem = problem_of(answer.status, answer.headers, answer.body)
         assert (problem.status, problem.code) == (408, "slow-upload")
-        assert until(lambda: service.admission._bytes.used == 0)
+        assert until(lambda: service.admission.bytes_in_flight == 0)
 
 
 def test_a_service_that_cannot_answer_is_a_503(fake_bundle: Path) -> None:

@@ -91,8 +91,9 @@ def test_the_command_swaps_the_model_and_rolls_back(
         assert done.stdout == "now serving greys 1 (before: greys 2)\n"
         assert version(client) == "1"
         assert sample(scrape(client), "reloads_total", result="ok") == 2
-    swaps = [(line["old"], line["new"]) for line in logged(server, "reloaded")]
-    assert swaps == [("greys 1", "greys 2"), ("greys 2", "greys 1")]
+    for event, old, new in (("reloaded", "1", "2"), ("rolled back", "2", "1")):
+        (line,) = logged(server, event)
+        assert (line["old"], line["new"]) == (f"greys {old}", f"greys {new}")
 
 
 def test_classes_and_limits_are_those_of_the_model_that_serves(
@@ -133,8 +134,9 @@ def test_a_bad_bundle_is_refused_in_one_line_and_the_old_one_keeps_serving(
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert sample(scrape(client), "reloads_total", result="refused") == 3
         assert sample(scrape(client), "reloads_total", result="ok") == 0
-    refusals = logged(server, "reload refused")
+    refusals = logged(server, "reload refused") + logged(server, "rollback refused")
     assert ["golden.jpg" in str(line["reason"]) for line in refusals] == [True, False, False]
+    assert "no previous model" in str(refusals[-1]["reason"])
     assert {line["serving"] for line in refusals} == {"greys 1"}
 
 

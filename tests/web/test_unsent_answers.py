@@ -1,23 +1,15 @@
 """An answer counts as bytes in flight until its client read it or disconnected."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from greengrocer.context import Context
-from greengrocer.imaging.decode import Picture
-from greengrocer.ranking import Answer, AnswerOptions
-from greengrocer.serving.admission import Admission, AdmissionLimits
-from greengrocer.serving.classifier import LocalClassifier
-from greengrocer.serving.models import Models
-from greengrocer.serving.served import Served
 from support.forms import FORM, form, part
-from support.live import MEGA, Live, live, make_service
+from support.generous import Generous, generous_service
+from support.live import MEGA, Live, live
 from support.make_images import jpeg
 from support.problems import problem_of
 from support.tensors import asking, binary, image, infer, packed
@@ -27,32 +19,6 @@ from support.wire import Wire, exchange, head, post
 GREY = jpeg(5)
 MUCH = 20 * MEGA  # bytes of an answer: more than the sockets hold
 IDS = 256
-
-
-class Generous(LocalClassifier):
-    """Gives large answers to requests for evidence."""
-
-    size = MUCH
-    classified = 0
-    then: Callable[[int], None] = staticmethod(lambda _: None)  # with the images so far
-
-    async def classify(
-        self, picture: Picture, context: Context, options: AnswerOptions, model: str | None = None
-    ) -> Served:
-        """A usual answer, with much evidence."""
-        served = await super().classify(picture, context, options, model)
-        self.classified += 1
-        self.then(self.classified)
-        return served._replace(answer=self._enlarged(served.answer))
-
-    def _enlarged(self, answer: Answer) -> Answer:
-        values = np.zeros((1, self.size // 4), np.float32)
-        return replace(
-            answer,
-            evidence=None if answer.evidence is None else values,
-            overlay=answer.overlay and bytes(self.size),
-            tensors={**answer.tensors, "evidence": values},
-        )
 
 
 def batch(count: int) -> bytes:
@@ -72,20 +38,18 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
 
 def used(server: Live) -> int:
     """Bytes in flight."""
-    return server.service.admission._bytes.used
+    return server.service.admission.bytes_in_flight
 
 
 @contextmanager
-def generous(bundle: Path, size: int = MUCH, room: int = 256 * MEGA) -> Iterator[Live]:
+def generous(
+    bundle: Path,
+    size: int = MUCH,
+    room: int = 256 * MEGA,
+    shares: Mapping[str, float] | None = None,
+) -> Iterator[Live]:
     """A service whose answers have so many bytes, with room for so many."""
-    admission = Admission(AdmissionLimits(room, 3.0), 1, 0.01)
-    service = replace(make_service(bundle), admission=admission)
-    local = service.classifier
-    assert isinstance(local, LocalClassifier)
-    classifier = Generous(Models(local.models.current), 1)
-    classifier.size = size
-    local.close()
-    with live(replace(service, classifier=classifier)) as server:
+    with live(generous_service(bundle, size, room, shares)) as server:
         yield server
 
 
@@ -116,9 +80,11 @@ def test_an_answer_counts_until_its_client_disconnects(server: Live, route: str)
     until(lambda: used(server) == 0)
 
 
+@pytest.mark.parametrize("limit", [1.0, 0.125], ids=["of all models", "of the model"])
 @pytest.mark.parametrize("route", [route for route in REQUESTS if route != "/predict/batch"])
-def test_an_answer_without_room_is_refused(fake_bundle: Path, route: str) -> None:
-    with generous(fake_bundle, size=2 * MEGA, room=MEGA) as server:
+def test_an_answer_without_room_is_refused(fake_bundle: Path, route: str, limit: float) -> None:
+    room, shares = int(MEGA / limit), {"greys": limit}
+    with generous(fake_bundle, size=2 * MEGA, room=room, shares=shares) as server:
         answer = exchange(server.url, REQUESTS[route]())
         assert answer.status == 429
         if route == "/v2":

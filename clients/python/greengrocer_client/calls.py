@@ -82,7 +82,7 @@ class Service:
     def __init__(self, url: str, key: str | None, timeout: float, attempts: int) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"the URL {url!r} must look like https://shop.example/below")
+            raise ValueError("the URL must look like https://shop.example/below")
         key = key and key.strip()  # a file's ends with a line feed
         if key and not _is_printable_ascii(key):
             raise ValueError("the API key has characters that are not printable ASCII")

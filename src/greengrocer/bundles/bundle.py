@@ -18,6 +18,7 @@ from greengrocer.bundles.manifest import (
     write_manifest,
 )
 from greengrocer.errors import BundleRefused
+from greengrocer.safe_text import without_secrets
 
 # What a distribution may leave out: the torch engine reads the weights, `teach` the statistics.
 OPTIONAL = frozenset({WEIGHTS, STATISTICS})
@@ -69,8 +70,9 @@ def find_bundle(name_or_directory: str) -> Path:
         return directory
     if exists:
         raise BundleRefused(f"{directory} is not a directory: if it is an archive, unpack it first")
+    shown = without_secrets(name_or_directory)
     raise BundleRefused(
-        f"there is no bundle {name_or_directory!r}: name one of {', '.join(shipped)}, "
+        f"there is no bundle {shown!r}: name one of {', '.join(shipped)}, "
         "or a bundle's directory or address"
     )
 

@@ -18,6 +18,7 @@ import httpx
 from greengrocer.datasets.progress import bytes_bar
 from greengrocer.datasets.writing import write_errors_as_usage_errors, write_whole
 from greengrocer.errors import DownloadFailed
+from greengrocer.safe_text import without_secrets
 
 ARCHIVE_LIMIT = 512 * 2**20  # bytes
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds, for each read and not for the whole
@@ -63,8 +64,8 @@ def fetch(url: str, archive: Path) -> None:
         # Beside httpx's own: a host name, a proxy or certificates that cannot be used.
         reason = str(error) or type(error).__name__
         raise DownloadFailed(
-            f"cannot download {url}: {reason}; check the connection and the address, try again, "
-            "or name a directory or an archive with --from"
+            f"cannot download {without_secrets(url)}: {reason}; check the connection and the "
+            "address, try again, or name a directory or an archive with --from"
         ) from error
     with write_errors_as_usage_errors(archive):
         os.replace(_partial(archive), archive)
@@ -125,7 +126,7 @@ def _start(response: httpx.Response, url: str, have: int, validator: str) -> int
     if status in TRANSIENT:
         raise _Again(f"the server answers {told}")
     raise DownloadFailed(
-        f"cannot download {url}: the server answers {told}; "
+        f"cannot download {without_secrets(url)}: the server answers {told}; "
         "check the address, or name a directory or an archive with --from"
     )
 
@@ -153,7 +154,9 @@ def _save(response: httpx.Response, url: str, archive: Path, start: int) -> None
 
 
 def _too_large(url: str) -> DownloadFailed:
-    return DownloadFailed(f"{url} is refused: it has more than {ARCHIVE_LIMIT} bytes")
+    return DownloadFailed(
+        f"{without_secrets(url)} is refused: it has more than {ARCHIVE_LIMIT} bytes"
+    )
 
 
 def _total(response: httpx.Response) -> int | None:

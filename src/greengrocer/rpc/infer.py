@@ -28,4 +28,4 @@ async def model_infer(service: Service, request: Request) -> Response:
         answers = await answer_images(service, model, wanted, images, state, end)
     tensors = output_tensors(answers, wanted, model.labels)
     body = infer_message(model.labels, tensors, asked.request.id, raw=bool(asked.raw))
-    return Response(state.hold_until_sent(service.admission, body))
+    return Response(state.hold_until_sent(service.admission, body, model.key))

@@ -67,10 +67,29 @@ class Admission:
         return sum(traffic.images for traffic in self._traffic.values())
 
     @property
+    def bytes_in_flight(self) -> int:
+        """The bytes of uploads and answers that are reserved, of all models."""
+        return self._bytes.used
+
+    @property
+    def uploads_waiting(self) -> int:
+        """The uploads that wait for free bytes."""
+        return self._bytes.waiting
+
+    @property
+    def waiting(self) -> int:
+        """The images that wait to be admitted, of all models."""
+        return sum(len(traffic.queue) for traffic in self._traffic.values())
+
+    @property
+    def paces(self) -> dict[str, float]:
+        """Seconds that an image of each model takes in a thread, as measured, by its key."""
+        return {key: traffic.seconds for key, traffic in self._traffic.items()}
+
+    @property
     def service_seconds(self) -> float:
         """How long an image of the slowest model takes in a thread, as measured."""
-        paces = [traffic.seconds for traffic in self._traffic.values()]
-        return max(paces, default=self._first_seconds)
+        return max(self.paces.values(), default=self._first_seconds)
 
     def expect(self, model: str, seconds: float) -> None:
         """Begin to count a model that was just loaded, at the pace that was measured."""

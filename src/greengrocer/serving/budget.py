@@ -14,6 +14,11 @@ class Budget:
         self.used = 0
         self._queue = WaitQueue(self._take, self._give)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for some of it."""
+        return len(self._queue)
+
     def take(self, amount: int) -> bool:
         """Take ``amount`` and return True, or return False if too little is free or others wait."""
         return self._queue.take(amount)

@@ -5,12 +5,13 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from greengrocer.errors import UsageError
-from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.safe_text import MAX_NAME, one_line, without_secrets
 
 SCHEMES = ("s3", "gs", "az", "https")
 PIN = "@sha256:"  # before the digest of the manifest, in hexadecimal
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+# Also one that is mistyped: it is refused as an address, and not shown as a path would be.
+_ADDRESS = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*://|(s3|gs|az|https?):/)", re.IGNORECASE)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLAIN = re.compile(r"[!-~]+")  # visible ASCII
 
@@ -28,24 +29,24 @@ class Address(NamedTuple):
     def parsed(cls, text: str) -> Self:
         """The address in ``text``; raises UsageError, in one line."""
         url, pinned, digest = text.partition(PIN)
-        shown = one_line(text, MAX_NAME)
+        shown = one_line(without_secrets(text), MAX_NAME)
         if pinned and not _DIGEST.fullmatch(digest):
             raise UsageError(f"{shown}: {PIN} must be followed by 64 hexadecimal digits")
         url = url.rstrip("/")
         try:
             parts = urlsplit(url)
-        except ValueError as error:
-            raise UsageError(f"{shown} is not an address: {error}") from error
+        except ValueError:  # its text repeats the user
+            raise UsageError(f"{shown} is not an address, as s3://bucket/shop") from None
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise UsageError(f"{shown}: a bundle is read from {known}, not {parts.scheme}://")
         if not _PLAIN.fullmatch(url) or not parts.netloc:
             raise UsageError(f"{shown} is not an address, as s3://bucket/shop")
         if "@" in parts.netloc or parts.query or parts.fragment:
-            # it would stand in logs and in what `models list` prints
+            # they would stand in logs and in what `models list` prints
             raise UsageError(
-                f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}: an address has "
-                "no user, password or ?...: credentials come from the environment"
+                f"{shown}: an address has no user, password or ?...: credentials come from the "
+                "environment"
             )
         return cls(url, digest or None)
 
@@ -69,4 +70,4 @@ class Address(NamedTuple):
 
 def is_address(source: str) -> bool:
     """Whether ``source`` is an address, and not a bundle's name or directory."""
-    return _SCHEME.match(source) is not None
+    return _ADDRESS.match(source) is not None

@@ -146,6 +146,7 @@ def _reason(error: Exception, scheme: str) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """The first paragraph of the library's text, without queries: those may hold a signature."""
+    """The first paragraph of the library's text, without users and queries: those may be secret."""
     text = str(error).partition("\n\n")[0]
+    text = re.sub(r"//[^\s/]*@", "//", text)
     return one_line(re.sub(r"\?\S+", "?...", text), MOST_REASON)

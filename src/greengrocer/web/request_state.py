@@ -66,13 +66,14 @@ class RequestState:
         for callback in callbacks:
             callback()
 
-    def hold_until_sent(self, admission: Admission, answer: Body) -> Body:
+    def hold_until_sent(self, admission: Admission, answer: Body, model: str) -> Body:
         """Count ``answer`` among the bytes in flight until the client has read it, and return it.
 
-        Raises Overloaded where there is no room for it. Release the upload first: then an answer
-        that is no larger than the upload always has room.
+        It counts towards the limit of ``model``, the key of the model that gave it. Raises
+        Overloaded where there is no room for it. Release the upload first: then an answer that is
+        no larger than the upload always has room.
         """
-        receipt = self.held.enter_context(admission.reserve_bytes())
+        receipt = self.held.enter_context(admission.reserve_bytes(model))
         receipt.hold(len(answer))
         return answer
 

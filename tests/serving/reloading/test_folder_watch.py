@@ -4,70 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.bundles.bundle import load_bundle
-from greengrocer.bundles.manifest import read_manifest, write_manifest
 from greengrocer.errors import UsageError
-from greengrocer.imaging.decode import DecodeLimits
-from greengrocer.pipeline import Pipeline
-from greengrocer.ranking import ModelId, ModelLabels
-from greengrocer.serving.models import Models
+from greengrocer.serving.reloading import folder_watch
 from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
-from greengrocer.serving.reloading.origin import Loaded, Origin
-from greengrocer.telemetry.metrics import Metrics
 from support.bundles import write_fake_bundle
-from support.engines import CountingEngine
-from support.live import engine_of
 from support.make_images import jpeg
+from support.seam import until
+from support.watched import refused, renamed, served, twice
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def tried() -> list[str]:
-    """The bundles that were tried, by the last part of their path."""
-    return []
-
-
-@pytest.fixture
-def manager(fake_bundle: Path, tried: list[str]) -> ModelManager:
-    def load(origin: Origin, default: bool) -> Loaded:
-        del default
-        bundle = load_bundle(Path(origin.bundle))
-        manifest = bundle.manifest
-        model = ModelId(origin.name or manifest.name, manifest.version)
-        labels = ModelLabels(model, manifest.classes, manifest.coarse, 0.5)
-        engine = engine_of(CountingEngine, bundle.directory)
-        return Loaded(Pipeline(engine, manifest.geometry, labels, DecodeLimits()), origin, 0.01)
-
-    async def attempt(bundle: str) -> None:
-        tried.append(Path(bundle).name)
-
-    origin = Origin(None, str(fake_bundle))
-    models = Models(load(origin, True).pipeline)
-    return ModelManager(models, load, origin, Metrics(), attempt=attempt)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "models").mkdir()
-    return tmp_path / "models"
-
-
-def served(manager: ModelManager) -> dict[str, str]:
-    """The version of each model."""
-    return {key: labels.model.version for key, labels in manager.models.catalogue.models}
-
-
-def renamed(folder: Path, name: str, version: str) -> None:
-    """Give a bundle another version."""
-    manifest = read_manifest(folder / name)
-    write_manifest(manifest.model_copy(update={"version": version}), folder / name)
-
-
-async def twice(look: Callable[[], Awaitable[None]]) -> None:
-    for _ in range(2):
-        await look()
 
 
 async def test_what_appears_is_tried_and_served_and_unloaded_when_it_goes(
@@ -170,6 +116,119 @@ async def test_a_model_whose_folder_has_gone_is_unloaded_once_that_is_possible(
     assert refused(manager) == 0
 
 
+async def promote_and_load(manager: ModelManager, bundle: str) -> None:
+    await manager.promote("shop@next")
+    await manager.add("shop@next", bundle)
+
+
+async def reload(manager: ModelManager, bundle: str) -> None:
+    await manager.reload(bundle, "shop@next")
+
+
+async def unload_and_load(manager: ModelManager, bundle: str) -> None:
+    await manager.remove("shop@next")
+    await manager.add("shop@next", bundle)
+
+
+@pytest.mark.parametrize("change", [promote_and_load, reload, unload_and_load])
+async def test_a_model_that_an_order_has_put_in_the_place_of_a_watched_one_is_left_alone(
+    manager: ModelManager,
+    folder: Path,
+    tmp_path: Path,
+    change: Callable[[ModelManager, str], Awaitable[None]],
+) -> None:
+    watch = FolderWatch(manager, folder)
+    await manager.add("shop", str(write_fake_bundle(tmp_path / "first")))
+    write_fake_bundle(folder / "shop@next", version="2")
+    await twice(watch.look)
+    await change(manager, str(write_fake_bundle(tmp_path / "ordered", version="3")))
+    expected = served(manager)
+    assert expected["shop@next"] == "3"
+    renamed(folder, "shop@next", "4")
+    await twice(watch.look)
+    assert served(manager) == expected
+    shutil.rmtree(folder / "shop@next")
+    await twice(watch.look)
+    assert served(manager) == expected
+
+
+async def test_a_model_that_was_promoted_in_the_place_of_a_watched_one_is_left_alone(
+    manager: ModelManager, folder: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+    for name, version in (("shop", "2"), ("shop@next", "3")):
+        write_fake_bundle(folder / name, version=version)
+    await twice(watch.look)
+    await manager.promote("shop@next")
+    shutil.rmtree(folder / "shop@next")
+    shutil.rmtree(folder / "shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+async def test_a_watched_model_that_is_read_again_or_rolled_back_to_is_still_watched(
+    manager: ModelManager, folder: Path, tmp_path: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    await manager.reload(key="shop")
+    await manager.reload(str(write_fake_bundle(tmp_path / "ordered", version="3")), "shop")
+    await manager.roll_back("shop")
+    renamed(folder, "shop", "4")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "4"}
+    await manager.roll_back("shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2"}  # its files are the same
+    shutil.rmtree(folder / "shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1"}
+
+
+async def test_a_folder_that_cannot_be_read_stops_no_other_and_unloads_no_model(
+    manager: ModelManager, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "kept", version="2")
+    await twice(watch.look)
+    (folder / "kept").rename(folder.parent / "away")
+    (folder / "kept").symlink_to("x" * 300)  # a name that no file system has
+    (folder / "bad").symlink_to("x" * 300)
+    write_fake_bundle(folder / "shop", version="3")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "kept": "2", "shop": "3"}
+    assert capsys.readouterr().out.count("File name too long") == 2
+    (folder / "kept").unlink()
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("a mistake")])
+async def test_the_watch_goes_on_after_any_error_and_logs_it_once(
+    manager: ModelManager,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    looks, read = 0, folder_watch.bundles_in
+
+    def bundles_in(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+        nonlocal looks
+        looks += 1
+        if looks <= 3:
+            raise error
+        return read(folder)
+
+    monkeypatch.setattr(folder_watch, "bundles_in", bundles_in)
+    write_fake_bundle(folder / "shop", version="2")
+    async with FolderWatch(manager, folder, seconds=0.001):
+        await until(lambda: served(manager) == {"greys": "1", "shop": "2"})
+    logged = capsys.readouterr().out
+    assert logged.count("folder not read") + logged.count("watch failed") == 1
+
+
 async def test_a_bundle_is_served_once_its_name_is_free_or_its_model_is_there(
     manager: ModelManager, folder: Path, fake_bundle: Path
 ) -> None:
@@ -209,12 +268,6 @@ async def test_a_process_after_this_one_goes_on_watching_the_same_models(
     assert served(manager) == {"greys": "1", "changed": "2", "kept": "1"}
     assert tried == ["changed"]
     assert refused(manager) == 0
-
-
-def refused(manager: ModelManager) -> float | None:
-    """How many changes were refused."""
-    registry = manager.metrics.registry
-    return registry.get_sample_value("greengrocer_reloads_total", {"result": "refused"})
 
 
 def test_a_folder_that_is_missing_is_refused(manager: ModelManager, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from greengrocer.errors import (
 )
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions
-from greengrocer.serving.admission import Admission
 from greengrocer.serving.frames.frames import Begun, Classify
 from greengrocer.serving.frames.stream import encode
 from greengrocer.serving.memory import Trim
@@ -101,10 +100,6 @@ async def test_the_engine_admits_and_gives_retry_after(tmp_path: Path, held: Hel
         assert (await first).answer.top[0].name == "grey-9"
 
 
-def waiting_in_line(admission: Admission) -> int:
-    return sum(len(traffic.queue) for traffic in admission._traffic.values())
-
-
 async def test_patient_calls_wait_in_the_engines_queue(tmp_path: Path, held: HeldEngine) -> None:
     async with pair(tmp_path, held, replace(ROOMY, wait_seconds=0)) as both:
         first = asyncio.create_task(both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS))
@@ -114,13 +109,13 @@ async def test_patient_calls_wait_in_the_engines_queue(tmp_path: Path, held: Hel
         leaving = asyncio.create_task(both.remote.classify(jpeg(5), gone, DEFAULT_OPTIONS))
         waiting = asyncio.create_task(both.remote.classify(jpeg(5), patient, DEFAULT_OPTIONS))
         admission = both.server.admission
-        await until(lambda: waiting_in_line(admission) == 2)
+        await until(lambda: admission.waiting == 2)
         with pytest.raises(Overloaded):
             await both.remote.classify(jpeg(250), Context(), DEFAULT_OPTIONS)
         gone.cancel()
         with pytest.raises(ClientDisconnected):
             await leaving
-        await until(lambda: waiting_in_line(admission) == 1)
+        await until(lambda: admission.waiting == 1)
         held.release.set()
         assert (await first).answer.top[0].name == "grey-9"
         assert (await waiting).answer.top[0].name == "grey-0"

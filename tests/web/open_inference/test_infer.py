@@ -194,7 +194,7 @@ def test_a_request_takes_one_place_and_its_images_run_in_turn(fake_bundle: Path)
             response = exchange(running.url, infer(asking(image(*[DARK] * 4))))
             assert response.status == status
             assert ("retry-after" in response.headers) == (status == 429)
-            assert running.service.admission._bytes.used == 0
+            assert running.service.admission.bytes_in_flight == 0
         service = make_service(fake_bundle, threads=3)
 
 

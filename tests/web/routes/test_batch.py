@@ -59,7 +59,7 @@ def said(lines: Lines) -> list[str]:
 
 def idle(service: Service) -> bool:
     """Whether nothing is held for any request."""
-    return service.admission.pictures == 0 and service.admission._bytes.used == 0
+    return service.admission.pictures == 0 and service.admission.bytes_in_flight == 0
 
 
 @pytest.fixture
@@ -171,10 +171,10 @@ def test_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
             wire.send(batch(first + rest)[: -len(rest) + 20])
             while b'"grey-0"' not in wire.line():
                 pass
-            others.grow(MEGA - admission._bytes.used)
+            others.grow(MEGA - admission.bytes_in_flight)
             wire.send(rest[20:])
-            assert until(lambda: len(admission._bytes._queue))
-        assert until(lambda: not len(admission._bytes._queue))
+            assert until(lambda: admission.uploads_waiting)
+        assert until(lambda: not admission.uploads_waiting)
         others.shrink(others.size)
         assert until(lambda: idle(running.service))
 

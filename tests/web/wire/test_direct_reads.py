@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.receive_buffer import ReceiveBuffer
 from greengrocer.web.wire.direct_read import DirectRead
@@ -47,7 +48,7 @@ def server(fake_bundle: Path) -> Iterator[Live]:
 
 def uploaded(server: Live) -> int:
     """The bytes in flight."""
-    return server.service.admission._bytes.used
+    return server.service.admission.bytes_in_flight
 
 
 def posted_form(image: bytes, target: str = "/predict") -> bytes:
@@ -124,8 +125,8 @@ def test_a_client_that_is_too_slow_within_a_direct_read_gets_the_answer(
 def test_a_client_that_exceeds_the_limits_within_a_direct_read_gets_the_answer(
     fake_bundle: Path, reads: list[int]
 ) -> None:
-    service = make_service(fake_bundle)
-    service.admission._bytes.capacity = MEGA
+    admission = Admission(AdmissionLimits(MEGA, wait_seconds=3.0), 1, 0.01)
+    service = replace(make_service(fake_bundle), admission=admission)
     with live(service) as server, Wire(server.url) as wire:
         answer = wire.send(post(LARGE)).answer()
         assert problem_of(answer.status, answer.headers, answer.body).code == "overloaded"

@@ -55,7 +55,7 @@ def test_a_disconnect_during_a_batch_with_a_pipelined_request_is_no_error(
         assert held_engine.busy.wait(SECONDS)
     assert exchange(held_server.url, BEHIND).status == 200  # it has seen the other's end
     held_engine.release.set()
-    until(lambda: held_server.service.admission._bytes.used == 0)
+    until(lambda: held_server.service.admission.bytes_in_flight == 0)
     assert held_engine.calls == 1
     with held_server.client() as client:
         assert "internal-error" not in client.get("/metrics").text
@@ -73,7 +73,7 @@ def test_nothing_follows_half_an_answer_to_a_malformed_body(
             pass
         wire.send(b"zz\r\n")
         assert wire.rest() == b"\r\n"  # the end of the line's own chunk
-        until(lambda: held_server.service.admission._bytes.used == 0)
+        until(lambda: held_server.service.admission.bytes_in_flight == 0)
 
 
 def test_a_pipelined_request_with_a_malformed_body_is_refused_in_order(

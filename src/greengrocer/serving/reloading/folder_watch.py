@@ -2,20 +2,33 @@
 
 import asyncio
 import hashlib
+import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
 from greengrocer.bundles.manifest import MANIFEST
-from greengrocer.errors import ReloadRefused, UsageError
+from greengrocer.errors import ReloadRefused, TrialTooSlow, UsageError
 from greengrocer.model_names import KEY, label_of
 from greengrocer.serving.reloading.manager import ModelManager
 
 SECONDS = 2.0  # between two looks
+PAUSE = 60.0  # seconds after a trial that was too slow; each further pause is twice as long
+LONGEST_PAUSE = 3600.0
 
 log = structlog.get_logger("greengrocer.models")
+
+
+class Pause(NamedTuple):
+    """Why a bundle is not tried now: in this state of its files its trial was too slow."""
+
+    files: str
+    seconds: float
+    end: float  # of the clock
 
 
 class FolderWatch:
@@ -23,20 +36,31 @@ class FolderWatch:
 
     A bundle that has not changed since the last look is loaded, one that was changed is loaded
     again, and a model whose folder has gone is unloaded. Each is tried and verified first, as on
-    an order. What is refused is logged, and left alone until its files change. What cannot be done
-    as long as the other models are as they are is logged once, and done when it can be.
+    an order. What is refused is logged, and left alone until its files change; what was only too
+    slow is tried again after a pause. What cannot be done or read as things are is logged once, and
+    done when it can be.
     """
 
-    def __init__(self, manager: ModelManager, folder: Path, seconds: float = SECONDS) -> None:
+    def __init__(
+        self,
+        manager: ModelManager,
+        folder: Path,
+        seconds: float = SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         if not folder.is_dir():
             raise UsageError(f"setting watch: {folder} is not a folder: make it first")
         self.manager = manager
         self.folder = folder.absolute()
         self.seconds = seconds
+        self.clock = clock
         self._before: dict[str, str] = {}  # states of files at the last look
         # states that were loaded, also by the engine process before this one, or refused
         self._taken = dict(manager.state.watched)
+        self._passed: dict[str, str] = {}  # states that have passed their trial
+        self._pauses: dict[str, Pause] = {}
         self._told: dict[str, str] = {}  # why a model waits for the others
+        self._unreadable: dict[str, str] = {}  # why a bundle could not be read at the last look
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
@@ -49,24 +73,36 @@ class FolderWatch:
                 await self._task
 
     async def look(self) -> None:
-        """Load what has appeared or changed, and unload what has gone."""
-        found = await asyncio.to_thread(bundles_in, self.folder)
+        """Load what has appeared or changed, and unload what has gone. Raises OSError."""
+        found, unreadable = await asyncio.to_thread(bundles_in, self.folder)
+        for key, reason in unreadable.items():
+            if self._unreadable.get(key) != reason:
+                log.warning("watched model not read", model=key, reason=reason)
         for key, files in found.items():
             settled = self._before.get(key) == files  # else it may still be copied
             if settled and self._taken.get(key) != files and self._can(self._check_take, key):
-                self._taken[key] = files
                 await self._take(key, files)
-        for key in sorted(self._taken.keys() - found.keys(), key=label_of, reverse=True):
+        gone = self._taken.keys() - found.keys() - unreadable.keys()
+        for key in sorted(gone, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
                 del self._taken[key]
-        self._before = found
+        self._before, self._unreadable = found, unreadable
 
     async def _run(self) -> None:
+        before = ""  # what went wrong at the last look
         while True:
+            wrong = ""
             try:
                 await self.look()
             except OSError as error:
-                log.warning("folder not read", folder=str(self.folder), reason=str(error))
+                wrong = str(error)
+                if wrong != before:
+                    log.warning("folder not read", folder=str(self.folder), reason=wrong)
+            except Exception as error:  # the next look may go well
+                wrong = repr(error)
+                if wrong != before:
+                    log.exception("watch failed", folder=str(self.folder))
+            before = wrong
             await asyncio.sleep(self.seconds)
 
     def _can(self, check: Callable[[str], object], key: str) -> bool:
@@ -92,12 +128,44 @@ class FolderWatch:
             self.manager.state.removed(key)
 
     async def _take(self, key: str, files: str) -> None:
+        """Load a bundle that has passed its trial, unless an order came first meanwhile."""
         bundle = str(self.folder / key)
+        passed = self._passed.get(key) == files or await self._passes(key, bundle, files)
+        if not passed or not self._can(self._check_take, key):
+            return
+        self._taken[key] = files
         with suppress(UsageError):  # the manager has logged it
             if self.manager.state.serves_watched(key):
                 await self.manager.reload(bundle, key, files)
             else:
                 await self.manager.add(key, bundle, files)
+
+    async def _passes(self, key: str, bundle: str, files: str) -> bool:
+        """Try a bundle, unless it is to wait; orders are obeyed meanwhile.
+
+        Returns whether it passed, and has not changed since.
+        """
+        before = self._pauses.get(key)
+        if before is None or before.files != files:
+            before = Pause(files, PAUSE / 2, self.clock())
+        if self.clock() < before.end:
+            return False
+        try:
+            await self.manager.check(bundle)
+        except TrialTooSlow:  # the manager has logged it, as any refusal
+            seconds = min(2 * before.seconds, LONGEST_PAUSE)
+            self._pauses[key] = Pause(files, seconds, self.clock() + seconds)
+            log.info("watched model is tried again later", model=key, seconds=seconds)
+            return False
+        except UsageError:
+            self._taken[key] = files
+            return False
+        except Exception:  # it must not keep the others from being served
+            log.exception("watched model not tried", model=key)
+            self._taken[key] = files
+            return False
+        self._passed[key] = files
+        return await asyncio.to_thread(_files, Path(bundle)) == files
 
     async def _leave(self, key: str) -> bool:
         """Unload a model whose folder has gone; returns whether it serves no more."""
@@ -109,25 +177,33 @@ class FolderWatch:
         return True
 
 
-def bundles_in(folder: Path) -> dict[str, str]:
+def bundles_in(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The state of each bundle's files, by its name, models before versions beside them.
 
-    Raises OSError.
+    Second, why others cannot be read, by name. Raises OSError where that is so of the folder.
     """
-    found = [
-        path
-        for path in folder.iterdir()
-        if KEY.fullmatch(path.name) and (path / MANIFEST).is_file()
-    ]
-    found.sort(key=lambda path: (label_of(path.name) != "", path.name))
-    return {path.name: _files(path) for path in found}
+    found: dict[str, str] = {}
+    unreadable: dict[str, str] = {}
+    names = sorted(path.name for path in folder.iterdir() if KEY.fullmatch(path.name))
+    for name in sorted(names, key=lambda name: label_of(name) != ""):
+        try:
+            if stat.S_ISREG((folder / name / MANIFEST).stat().st_mode):
+                found[name] = _files(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            unreadable[name] = error.strerror or str(error)
+    return found, unreadable
 
 
 def _files(bundle: Path) -> str:
-    """A text that changes where a file of the bundle does; one that has just gone is left out."""
+    """A text that changes where a file of the bundle does; one that has just gone is left out.
+
+    Raises OSError.
+    """
     files: list[tuple[str, int, int]] = []  # path, size and time of change
     for path in bundle.rglob("*"):
         with suppress(OSError):
-            stat = path.stat()
-            files.append((str(path.relative_to(bundle)), stat.st_size, stat.st_mtime_ns))
+            status = path.stat()
+            files.append((str(path.relative_to(bundle)), status.st_size, status.st_mtime_ns))
     return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()

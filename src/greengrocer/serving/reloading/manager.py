@@ -4,6 +4,7 @@ One change runs at a time. A change that is refused leaves the models as they ar
 """
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -12,7 +13,6 @@ import structlog
 
 from greengrocer.errors import ReloadRefused, UnknownModel, UsageError
 from greengrocer.model_names import key_of, name_of
-from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ModelId
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.catalogue import Absence
@@ -43,7 +43,7 @@ class Change(NamedTuple):
 
 
 class ModelManager:
-    """Changes ``models``, of which the first was ``loaded``. It runs on the event loop only.
+    """Changes ``models``, which has one model, from ``origin``. It runs on the event loop only.
 
     ``fetch`` is called before ``attempt``, and that before ``load``. ``remember`` is called before
     each change, and prevents it by an OSError; ``changed`` is called after it. Where a method takes
@@ -81,16 +81,19 @@ class ModelManager:
     ) -> Change:
         """Load a bundle, by default a model's own again, and swap it in.
 
-        ``files`` is the state of the bundle's files, if it is in a watched folder. Raises
-        UsageError (BundleRefused, ReloadRefused), in one line; nothing is changed then.
+        ``files`` is the state of the bundle's files, if it is in the watched folder: then ``check``
+        has tried it. Raises UsageError (BundleRefused, ReloadRefused), in one line; nothing is
+        changed then.
         """
         with self._logged("reload"), self._exclusively():
             key = self.state.there(key)
             before = self.state.models[key].current
-            wanted = before._replace(bundle=before.bundle if bundle is None else bundle, copy=None)
-            loaded = await self._tried(wanted, self.state.is_of_default(name_of(key)))
+            wanted = before._replace(copy=None)
+            if bundle is not None:
+                wanted = wanted._replace(bundle=bundle, watched=files is not None)
+            loaded = await self._loaded(wanted, self.state.is_of_default(name_of(key)), files)
             old = self.models.of(key).labels.model
-            with self._closed_if_refused(loaded.pipeline):
+            with self._dropped_if_refused(loaded):
                 new = self.state.renamed(key, loaded.pipeline.labels.model.name)
                 state = self.state.changed(key, new, Origins(loaded.origin, before))
                 self._record(state if files is None else state.watching(new, files))
@@ -101,7 +104,7 @@ class ModelManager:
 
     async def roll_back(self, key: str | None = None) -> Change:
         """Return to a model's previous version. Raises ReloadRefused where there is none."""
-        with self._logged("reload"), self._exclusively():
+        with self._logged("rollback"), self._exclusively():
             key = self.state.there(key)
             old = self.models.of(key).labels.model
             new = self.state.renamed(key, self.models.check_previous(key).labels.model.name)
@@ -110,7 +113,7 @@ class ModelManager:
             self._record(self.state.changed(key, new, Origins(previous, current)))
             self.models.roll_back(key)
             self._move(key, new)
-            return self._done("reloaded", new, old)
+            return self._done("rolled back", new, old)
 
     async def add(
         self, key: str | None, bundle: str | None = None, files: str | None = None
@@ -122,7 +125,9 @@ class ModelManager:
         """
         with self._logged("load"), self._exclusively():
             origin = self.state.wanted(key, bundle)
-            loaded = await self._tried(origin, self.state.is_of_default(origin.name))
+            if files is not None:
+                origin = origin._replace(watched=True)
+            loaded = await self._loaded(origin, self.state.is_of_default(origin.name), files)
             key = self._added(loaded, self._record, files)
             await asyncio.to_thread(return_free_pages)  # that the loading took
             return self._done("loaded", key, None, loaded.seconds)
@@ -188,6 +193,15 @@ class ModelManager:
             self._move(key, name)
             return self._done("promoted", name, old)
 
+    async def check(self, bundle: str) -> None:
+        """Try a bundle of the watched folder, which may take half a minute.
+
+        Other changes may run meanwhile. Raises UsageError: TrialTooSlow where it took too long.
+        """
+        with self._logged("load"):
+            if self.attempt is not None:
+                await self.attempt(bundle)
+
     def begin(self, origin: Origin) -> None:
         """Load one more model before the service runs; where that fails, serve without it.
 
@@ -223,16 +237,19 @@ class ModelManager:
     ) -> str:
         """Serve what was loaded, and return its key; raises ReloadRefused."""
         key = key_of(loaded.pipeline.labels.model.name, loaded.origin.label)
-        with self._closed_if_refused(loaded.pipeline):
+        with self._dropped_if_refused(loaded):
             state = self.state.added(key, loaded.origin)
             accept(state if files is None else state.watching(key, files))
         self.models.add(key, loaded.pipeline)
         return key
 
-    async def _tried(self, origin: Origin, default: bool) -> Loaded:
-        """What was loaded: the very bundle that was tried, whatever is at its address by now."""
+    async def _loaded(self, origin: Origin, default: bool, files: str | None) -> Loaded:
+        """What was loaded: the very bundle that was tried, whatever is at its address by now.
+
+        One of the watched folder, of which ``files`` is the state, was tried before.
+        """
         directory = await asyncio.to_thread(self.fetch, origin.bundle)
-        if self.attempt is not None:
+        if self.attempt is not None and files is None:
             await self.attempt(directory)
         found = origin._replace(bundle=directory)
         loaded = await asyncio.to_thread(self._load, found, default)
@@ -263,17 +280,20 @@ class ModelManager:
         self.state = state
 
     @contextmanager
-    def _closed_if_refused(self, pipeline: Pipeline) -> Iterator[None]:
+    def _dropped_if_refused(self, loaded: Loaded) -> Iterator[None]:
+        """Keep nothing of a model that is not to serve: not its memory, nor its bundle's copy."""
         try:
             yield
-        except ReloadRefused:
-            pipeline.close()
+        except BaseException:
+            loaded.pipeline.close()
+            if loaded.origin.copy is not None:
+                shutil.rmtree(loaded.origin.copy, ignore_errors=True)
             raise
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
         if self.busy:
-            raise ReloadRefused("another reload or rollback is running: try again later")
+            raise ReloadRefused("another change of the models is running: try again later")
         self.busy = True
         try:
             yield

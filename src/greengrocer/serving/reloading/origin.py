@@ -14,13 +14,15 @@ class Origin(NamedTuple):
     """The bundle of a model, and the name that the model was given; None: the bundle's own.
 
     ``bundle`` is a name, a directory or an address, as the operator wrote it. ``copy`` is the
-    directory of the copy of it that an engine process keeps, where there is one.
+    directory of the copy of it that an engine process keeps, where there is one. ``watched`` says
+    that it was loaded from the watched folder, and not on an order.
     """
 
     name: str | None
     bundle: str
     copy: Path | None = None
     label: str = ""
+    watched: bool = False
 
     @property
     def last_name(self) -> str:

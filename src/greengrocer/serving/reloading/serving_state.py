@@ -22,7 +22,8 @@ class ServingState(NamedTuple):
 
     ``splits`` has the parts of requests of a model's versions, by the model's key, and ``shadows``
     the part of a model's images that a version beside it gets a copy of, by the version's key.
-    ``watched`` says which models were loaded from a watched folder, and the state of their files.
+    ``watched`` has the state in which the files of a bundle were last loaded from the watched
+    folder, by the bundle's key. The model of that key may be another by now: its origin tells.
     Every method raises ReloadRefused where its change makes no sense.
     """
 
@@ -104,12 +105,12 @@ class ServingState(NamedTuple):
         return self._replace(models=models, absent=self._still_absent(key, origin))
 
     def watching(self, key: str, files: str) -> "ServingState":
-        """A model was loaded from the watched folder, where its files have this state."""
+        """The bundle of this key was loaded from the watched folder, in this state of its files."""
         return self._replace(watched={**self.watched, key: files})
 
     def serves_watched(self, key: str) -> bool:
         """Whether there is such a model, and it was loaded from the watched folder."""
-        return key in self.watched and key in self.models
+        return key in self.models and self.models[key].current.watched
 
     def key_of_missing(self, origin: Origin) -> str:
         """A free key for a model that could not be loaded, whose own name nobody knows."""
@@ -143,9 +144,12 @@ class ServingState(NamedTuple):
         return self._replace(shadows={**others, key: part} if part else others)
 
     def promoted(self, key: str) -> "ServingState":
-        """A version beside a model is its current one, and gets neither parts nor copies."""
+        """A version beside a model replaces it, which ends splits and copies of the model.
+
+        It is no longer one of the watched folder, which has it under another name.
+        """
         name = name_of(self.beside(key))
-        current = self.models[key].current._replace(name=name, label="")
+        current = self.models[key].current._replace(name=name, label="", watched=False)
         origins = Origins(current, self.models[name].current)
         return ServingState(
             {**_without(self.models, key), name: origins},
@@ -157,7 +161,10 @@ class ServingState(NamedTuple):
         )
 
     def _still_absent(self, key: str, origin: Origin) -> dict[str, tuple[Absence, Origin]]:
-        """Who does not serve once this model does: not it, nor what it failed to be loaded as."""
+        """The models that do not serve, without those that this one ends.
+
+        These are its own key, and a failed attempt to load the same bundle under the same name.
+        """
         return {
             each: (why, other)
             for each, (why, other) in self.absent.items()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from greengrocer.errors import BundleRefused
+from greengrocer.errors import BundleRefused, TrialTooSlow
 from greengrocer.telemetry.metrics import SHARED_DIRECTORY
 
 SECONDS = 30  # for the trial; the bundles that ship take one or two
@@ -85,7 +85,7 @@ async def run_trial(
     if code == NO_MEMORY:
         raise _refused(what, f"took over {limits.megabytes:,} MB of memory{advice}")
     if code == -signal.SIGALRM:
-        raise _refused(what, f"took over {limits.seconds} seconds{advice}")
+        raise _refused(what, f"took over {limits.seconds} seconds{advice}", TrialTooSlow)
     if code < 0:
         raise _refused(what, f"ended by {signal.Signals(-code).name}")
     if code:
@@ -124,5 +124,5 @@ def _limit(name: str, most: int) -> None:
         resource.setrlimit(kind, (bound, before))
 
 
-def _refused(what: str, why: str) -> BundleRefused:
-    return BundleRefused(f"{what}: its trial {why}")
+def _refused(what: str, why: str, kind: type[BundleRefused] = BundleRefused) -> BundleRefused:
+    return kind(f"{what}: its trial {why}")

@@ -45,8 +45,10 @@ class BundleStore:
                 raise OSError(  # noqa: TRY301
                     errno.ENOSPC, "the disk would be too full to start processes again"
                 )
-        except (OSError, BundleRefused) as error:
+        except BaseException as error:
             shutil.rmtree(copy, ignore_errors=True)
+            if not isinstance(error, (OSError, BundleRefused)):
+                raise
             log.warning("no copy of the bundle is kept", bundle=source, reason=str(error))
             return None
         return copy
@@ -79,8 +81,8 @@ class BundleStore:
         )
 
     def _origin(self, plain: Sequence[Any]) -> Origin:
-        name, bundle, copy, label = plain
-        return Origin(name, bundle, copy and self.copies / copy, label)
+        name, bundle, copy, label, watched = plain
+        return Origin(name, bundle, copy and self.copies / copy, label, watched)
 
     def _free(self) -> Path:
         while True:
@@ -99,6 +101,6 @@ class BundleStore:
                 shutil.rmtree(copy, ignore_errors=True)
 
 
-def _plain(origin: Origin) -> list[str | None]:
+def _plain(origin: Origin) -> list[str | bool | None]:
     copy = None if origin.copy is None else origin.copy.name
-    return [origin.name, origin.bundle, copy, origin.label]
+    return [origin.name, origin.bundle, copy, origin.label, origin.watched]

@@ -20,7 +20,7 @@ MOST_SOCKET = 103  # bytes of a Unix socket's path: macOS allows the fewest
 MAX_DIRECTORY = MOST_SOCKET - 1 - len(ENGINE_SOCKET)
 SETTINGS = "settings.json"
 METRICS = "metrics"
-METRIC_KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemax")  # a file for each
+METRIC_KINDS = ("counter", "histogram", "summary", "gauge_livesum", "gauge_livemax")  # a file each
 METRICS_BYTES = 1 << 17  # of a file: room for some hundred series
 
 

@@ -47,7 +47,7 @@ async def infer(service: Service, request: Request) -> Response:
         wanted = wanted_outputs(asked, labels)
         answers = await answer_images(service, model, wanted, images, state, end)
     response = infer_response(answers, wanted, labels, asked.id)
-    state.hold_until_sent(service.admission, response.body)
+    state.hold_until_sent(service.admission, response.body, model.key)
     return response
 
 

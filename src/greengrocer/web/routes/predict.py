@@ -31,7 +31,8 @@ async def predict(service: Service, request: Request) -> Response:
     state = state_of(request.scope)
     answer = await _answer(service, model, request, options)
     body = orjson.dumps(answer_json(answer, state.request_id))
-    return Response(state.hold_until_sent(service.admission, body), media_type="application/json")
+    held = state.hold_until_sent(service.admission, body, model.key)
+    return Response(held, media_type="application/json")
 
 
 async def explain(service: Service, request: Request) -> Response:
@@ -42,7 +43,7 @@ async def explain(service: Service, request: Request) -> Response:
     assert answer.overlay is not None  # OVERLAID asks for it
     headers = {"X-Class": header_text(answer.top[0].name)}
     state = state_of(request.scope)
-    overlay = state.hold_until_sent(service.admission, answer.overlay)
+    overlay = state.hold_until_sent(service.admission, answer.overlay, model.key)
     return Response(overlay, 200, headers, "image/png")
 
 

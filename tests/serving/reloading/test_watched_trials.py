@@ -1,0 +1,120 @@
+"""The trials of bundles in a watched folder: orders go on meanwhile, and a slow one is repeated."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from greengrocer.errors import TrialTooSlow
+from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
+from greengrocer.serving.reloading.manager import ModelManager
+from support.bundles import write_fake_bundle
+from support.clocks import SettableClock
+from support.watched import refused, renamed, served, twice
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_orders_are_obeyed_while_a_bundle_is_tried(
+    manager: ModelManager, folder: Path, fake_bundle: Path
+) -> None:
+    tried, go_on = asyncio.Event(), asyncio.Event()
+
+    async def attempt(bundle: str) -> None:
+        if Path(bundle).parent == folder:
+            tried.set()
+            await go_on.wait()
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    for name in ("other", "shop"):
+        write_fake_bundle(folder / name, version="2")
+    await watch.look()
+    look = asyncio.create_task(watch.look())
+    await tried.wait()
+    await manager.add("other", str(fake_bundle))
+    go_on.set()
+    await look
+    assert served(manager) == {"greys": "1", "other": "1", "shop": "2"}
+    await manager.remove("other")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2", "other": "2"}
+    assert refused(manager) == 0
+
+
+async def test_a_bundle_that_changes_while_it_is_tried_is_tried_again(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(Path(bundle).name)
+        if len(tried) == 1:
+            renamed(folder, "shop", "3")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1"}
+    await twice(watch.look)
+    assert (tried, served(manager)) == (["shop", "shop"], {"greys": "1", "shop": "3"})
+
+
+async def test_a_bundle_whose_trial_was_too_slow_is_tried_again_after_growing_pauses(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(bundle)
+        if len(tried) < 10:
+            raise TrialTooSlow("its trial took over 30 seconds")
+
+    manager.attempt = attempt
+    clock = SettableClock()
+    watch = FolderWatch(manager, folder, clock=clock)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    pause = PAUSE
+    for count in range(1, 10):
+        await twice(watch.look)
+        clock.now += pause - 1
+        await twice(watch.look)
+        assert len(tried) == count
+        clock.now += 1
+        await watch.look()
+        assert len(tried) == count + 1
+        pause = min(2 * pause, LONGEST_PAUSE)
+    assert served(manager) == {"greys": "1", "shop": "2"}
+
+
+async def test_new_files_end_the_pause(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(bundle)
+        if len(tried) == 1:
+            raise TrialTooSlow("its trial took over 30 seconds")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder, clock=SettableClock())
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    renamed(folder, "shop", "3")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+async def test_an_error_in_a_trial_stops_neither_the_others_nor_the_watch(
+    manager: ModelManager, folder: Path, tried: list[str]
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(Path(bundle).name)
+        if tried == ["bad"]:
+            raise RuntimeError("no trial")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    for name in ("bad", "shop"):
+        write_fake_bundle(folder / name, version="2")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2"}
+    await twice(watch.look)
+    assert tried == ["bad", "shop"]
