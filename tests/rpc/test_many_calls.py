@@ -79,11 +79,20 @@ def _watched(client: RpcClient) -> bool:
         watch.cancel()
 
 
-@pytest.mark.parametrize("method", ["ServerLive", "ServerMetadata", "ModelInfer"])
-def test_silent_calls_of_a_method_keep_no_probe_waiting(running: LiveRpc, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "count", "given_up"),
+    [
+        ("ServerLive", 300, 150),
+        ("ServerMetadata", 300, 150),
+        pytest.param("ModelInfer", 1100, 400, marks=pytest.mark.accept),
+    ],
+)
+def test_silent_calls_of_a_method_keep_no_probe_waiting(
+    running: LiveRpc, method: str, count: int, given_up: int
+) -> None:
     """Nor calls of other methods; and no prober is blamed for them."""
-    with silent(running, f"/{SERVICE}/{method}", 1000) as calls, running.rpc() as client:
-        until(lambda: any(call.done() for call in calls))
+    with silent(running, f"/{SERVICE}/{method}", count) as calls, running.rpc() as client:
+        until(lambda: sum(call.done() for call in calls) >= given_up)
         for _ in range(4):
             assert client.health() == 1
         assert client.call("ServerLive", ServerLiveRequest(), ServerLiveResponse).live

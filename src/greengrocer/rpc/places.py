@@ -7,7 +7,7 @@ from greengrocer.errors import Overloaded
 from greengrocer.rpc.context import Context
 from greengrocer.web.access.address import Client, address_of
 
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1
 
 
 class Places:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from greengrocer.errors import DeadlineExceeded, Overloaded, SlowUpload
 
-RETRY_SECONDS = 1.0
-HASTE_SECONDS = 0.05  # a short message comes with its call: within this time, or it was not sent
+RETRY_SECONDS = 1
+HASTE_SECONDS = 0.2  # a short message comes with its call; a busy process may see it later
 HASTY_WAITING = 128
 
 M = TypeVar("M")
