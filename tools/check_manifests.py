@@ -1,6 +1,7 @@
 """Check the manifests: Kubernetes' objects against its schemas, an old version's and the newest.
 
-The Helm chart is rendered by Helm's own engine, with its defaults and with every file of values.
+The Helm chart is rendered by Helm's own engine: with its defaults, with every file of values, and
+with a port for gRPC.
 
 Objects of other APIs are reported as unvalidated. Their files must name in the first line what
 validates them, or say that nothing does.
@@ -47,10 +48,12 @@ def rendered(
 
 
 def of_chart(chart: Path) -> Iterator[tuple[Path, Manifest]]:
-    """Its objects with the defaults, and with each file of values beside it."""
+    """Its objects with the defaults, and with each file of values beside it and gRPC."""
     yield from rendered(chart, {})
-    for values in sorted(chart.parent.glob("*.yaml")):
-        yield from rendered(chart, yaml.safe_load(values.read_text(encoding="utf-8")))
+    for file in sorted(chart.parent.glob("*.yaml")):
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        yield from rendered(chart, values)
+        yield from rendered(chart, values | {"grpc": {"port": 8001}})
 
 
 def complaint(manifest: Manifest) -> str:

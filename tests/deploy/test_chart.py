@@ -23,6 +23,7 @@ BEYOND_BASE = ("serviceAccountName", "topologySpreadConstraints", "securityConte
 EVERYTHING: Manifest = PRODUCTION | {
     "bundles": ["grocery", "shop=s3://models/shop"],
     "workers": 2,
+    "grpc": {"port": 8001},
     "env": [{"name": "AWS_REGION", "value": "eu-central-1"}],
     "ingress": {"enabled": True, "host": "greengrocer.example", "tlsSecret": "tls"},
     "networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 443}]}]},
@@ -122,11 +123,24 @@ def test_the_ingress_leads_to_the_service() -> None:
     assert service["spec"]["selector"].items() <= labels.items()
 
 
+def test_grpc_reaches_the_pods_by_its_port() -> None:
+    has = made(EVERYTHING)
+    container = pod(has)["containers"][0]
+    named = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert named["grpc"] == 8001 == int(variables(pod(has))[f"{PREFIX}GRPC_PORT"])
+    (service,) = [each for each in has["Service"] if "component" not in str(each["metadata"])]
+    ports = {each["name"]: each for each in service["spec"]["ports"]}
+    assert ports["grpc"] == {"name": "grpc", "port": 8001, "targetPort": "grpc"}
+    (policy,) = has["NetworkPolicy"]
+    assert policy["spec"]["ingress"][0] == {"ports": [{"port": "http"}, {"port": "grpc"}]}
+
+
 @pytest.mark.parametrize(
     ("values", "why"),
     [
         ({"bundels": ["fast"]}, "bundels"),
         ({"settings": {"port": 9000}}, "port"),
+        ({"settings": {"grpc_port": 8001}}, "grpc_port"),
         ({"workers": 0}, "workers"),
         ({"terminationGracePeriodSeconds": 35}, "must be longer than drain_delay_seconds"),
         ({"settings": {"drain_delay_seconds": "40"}}, "must be longer than drain_delay_seconds"),

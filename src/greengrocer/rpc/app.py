@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.endpoints import OPEN_INFERENCE
 from greengrocer.web.endpoint import Endpoint, opened
-from greengrocer.web.observe import Observe
+from greengrocer.web.observe import observed
 from greengrocer.web.problems import http_exception_response
 from greengrocer.web.service import Service
 from greengrocer.web.shortcut import Shortcut
@@ -17,16 +17,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (*OPEN_INFERENCE, health.CHECK)
 
 def create_rpc_app(service: Service) -> ASGIApp:
     """The ASGI application of gRPC's methods over ``service``; it takes scopes of a Call."""
-    endpoints = (*ENDPOINTS, reflection.ALLOWED)
+    endpoints = (*ENDPOINTS, health.WATCH, reflection.ALLOWED)
     short = Shortcut.of(endpoints, service, _unknown)
-    return Observe(
-        service.access.before(short, _unknown, opened(endpoints)),
-        service.metrics,
-        frozenset(endpoint.path for endpoint in endpoints),
-        frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe),
-        service.access_log,
-        service.log_addresses,
-    )
+    guarded = service.access.before(short, _unknown, opened(endpoints))
+    return observed(guarded, service, endpoints)
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:

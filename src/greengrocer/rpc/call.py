@@ -4,18 +4,19 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, TypeAlias
-from urllib.parse import unquote
+from typing import Any, NoReturn
 
 import orjson
-from grpc.aio import ServicerContext
+from grpc import StatusCode
 from starlette.types import ASGIApp, Message, Scope
 
 from greengrocer.answer_json import KINDS
-from greengrocer.errors import DeadlineExceeded, Refusal, SlowUpload
+from greengrocer.errors import Overloaded, Refusal
+from greengrocer.rpc.context import Context
+from greengrocer.rpc.places import client_of
 from greengrocer.rpc.statuses import status_of
+from greengrocer.rpc.turns import Turns
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.receive_buffer import disconnected
 from greengrocer.web.request_state import RequestState, attach
@@ -23,37 +24,29 @@ from greengrocer.web.request_state import RequestState, attach
 KEY = "greengrocer.call"  # of the scope
 BINARY = "-bin"  # at the end of the name of metadata that are no text
 # The headers of an answer that say something in gRPC as well, as trailing metadata.
-TRAILING = frozenset({b"x-request-id", b"retry-after", b"ratelimit", b"ratelimit-policy"})
+TRAILING = frozenset(
+    {b"x-request-id", b"retry-after", b"ratelimit", b"ratelimit-policy", b"traceresponse"}
+)
 RETRY_AFTER = b"retry-after"
 PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
-
-Context: TypeAlias = "ServicerContext[bytes, bytes]"
-
-
-@dataclass(frozen=True)
-class ReadLimits:
-    """How messages are received: ``at_once`` of them, each within ``seconds``."""
-
-    at_once: asyncio.Semaphore
-    seconds: float
 
 
 class Call:
     """One call: its message, which is received when it is asked for, and its deadline."""
 
-    def __init__(self, context: Context, limits: ReadLimits) -> None:
+    def __init__(self, context: Context, turns: Turns) -> None:
         self.context = context
         self.arrived = time.monotonic()
         remaining = context.time_remaining()
         self.end = math.inf if remaining is None else self.arrived + remaining
-        self._limits = limits
+        self._turns = turns
 
     async def message(self, end: float = math.inf) -> bytes:
         """The message of the client, who waits until ``end``, in monotonic seconds.
 
         Until then it is in the client: no more of it than a window of HTTP/2 is received before.
-        Raises SlowUpload, DeadlineExceeded or ClientDisconnected.
+        Raises Overloaded, SlowUpload, DeadlineExceeded or ClientDisconnected.
         """
         message = await self.next_message(end)
         if message is None:
@@ -62,17 +55,7 @@ class Call:
 
     async def next_message(self, end: float = math.inf) -> bytes | None:
         """The same; None where the client sends no more."""
-        patience = min(end, self.end) - time.monotonic()
-        try:
-            async with asyncio.timeout(min(self._limits.seconds, patience)), self._limits.at_once:
-                message = await self.context.read()
-        except TimeoutError:
-            if patience < self._limits.seconds:
-                raise DeadlineExceeded("the deadline passed before the upload ended") from None
-            raise SlowUpload(
-                f"the upload is too slow: the message did not come in {self._limits.seconds:g} "
-                "seconds"
-            ) from None
+        message = await self._turns.receive(self.context.read, min(end, self.end))
         return message if isinstance(message, bytes) else None
 
 
@@ -140,7 +123,7 @@ class Answering:
             "raw_path": path.encode(),
             "query_string": b"",
             "headers": [*_headers(call.context)],
-            "client": _client(call.context.peer()),
+            "client": client_of(call.context),
             "server": self._server,
             KEY: call,
         }
@@ -180,12 +163,6 @@ def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
             yield name.encode("latin-1"), value.encode("latin-1")
 
 
-def _client(peer: str) -> tuple[str, int] | None:
-    """The address of a peer, as ``ipv4:127.0.0.1:4711`` or ``ipv6:%5B::1%5D:4711``."""
-    host, _, port = unquote(peer.partition(":")[2]).rpartition(":")
-    return (host.strip("[]"), int(port)) if port.isdecimal() else None
-
-
 def _trailing(head: Message) -> Iterator[tuple[str, str]]:
     for name, value in head.get("headers", ()):
         if name in TRAILING:
@@ -194,11 +171,15 @@ def _trailing(head: Message) -> Iterator[tuple[str, str]]:
             yield PUSHBACK, str(int(value) * 1000)
 
 
-async def refuse(context: Context, refusal: Refusal) -> NoReturn:
-    """End a call whose application has not answered."""
+async def refuse(context: Context, refusal: Refusal, status: StatusCode | None = None) -> NoReturn:
+    """End a call whose application has not answered; by default with the problem's status."""
     release_frames(refusal)
-    status = status_of(KINDS[type(refusal)].status, refusal.code)
-    await context.abort(status, str(refusal), ((PROBLEM, refusal.code),))
+    trailing = [(PROBLEM, refusal.code)]
+    if isinstance(refusal, Overloaded):
+        seconds = math.ceil(refusal.retry_after)
+        trailing += [(RETRY_AFTER.decode(), str(seconds)), (PUSHBACK, str(seconds * 1000))]
+    status = status or status_of(KINDS[type(refusal)].status, refusal.code)
+    await context.abort(status, str(refusal), tuple(trailing))
 
 
 async def _abort(context: Context, head: Message, body: bytes, code: str | None) -> NoReturn:

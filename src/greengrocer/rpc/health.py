@@ -1,16 +1,20 @@
 """``grpc.health.v1``: of the server, of the protocol's service, and of each model by its name."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import DESCRIPTOR, HealthCheckRequest, HealthCheckResponse
 from starlette.requests import Request
+from starlette.responses import Response
 
 from greengrocer.errors import NotReady, UnknownModel
 from greengrocer.rpc.call import Call
 from greengrocer.rpc.cut import parse
 from greengrocer.rpc.endpoints import SERVICE as OPEN_INFERENCE_SERVICE
 from greengrocer.rpc.endpoints import method
+from greengrocer.serving.watchers import Watchers
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.routes.health import is_ready
 from greengrocer.web.service import Service
 
@@ -30,18 +34,43 @@ async def check(service: Service, request: Request, asked: HealthCheckRequest) -
     return status
 
 
-async def watch(service: Service, call: Call) -> AsyncIterator[bytes]:
-    """The status now, and again when it changes; an unknown service may come to be known."""
-    asked = parse(HealthCheckRequest, await call.message())
-    told = None
-    with service.readiness.watched() as changed:
-        while True:
-            status = await _status(service, asked.service)
-            if status != told:
-                told = status
-                yield status.SerializeToString()
-            await changed.wait()
-            changed.clear()
+class Watching:
+    """What watches of ``service`` look at: its state, its models, and whether it still serves."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._ended = False
+        self._watchers = Watchers()
+
+    async def watch(self, call: Call) -> AsyncIterator[bytes]:
+        """The status now, and again when it changes; an unknown service may come to be known."""
+        asked = parse(HealthCheckRequest, await call.message())
+        told, changed = None, asyncio.Event()
+        with (
+            self._service.readiness.watchers.setting(changed),
+            self._service.classifier.watchers.setting(changed),
+            self._watchers.setting(changed),
+        ):
+            while True:
+                status = await _status(self._service, asked.service)
+                if status != told:
+                    told = status
+                    yield status.SerializeToString()
+                if self._ended:
+                    return
+                await changed.wait()
+                changed.clear()
+
+    def end(self) -> None:
+        """End all watches: the server stops, and they would never be done."""
+        self._ended = True
+        self._watchers.wake()
+
+
+async def _may_watch(service: Service, request: Request) -> Response:
+    """Answered before ``watch`` begins, so that watches are counted as other calls are."""
+    del service, request
+    return Response()
 
 
 async def _status(service: Service, name: str) -> HealthCheckResponse:
@@ -55,4 +84,5 @@ async def _status(service: Service, name: str) -> HealthCheckResponse:
     return SERVING if await is_ready(service) else NOT_SERVING
 
 
+WATCH = Endpoint("POST", f"/{SERVICE}/Watch", _may_watch, is_hot=True, is_open=True, is_probe=True)
 CHECK = method(f"/{SERVICE}/Check", HealthCheckRequest, check, is_probe=True)

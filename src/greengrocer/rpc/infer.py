@@ -18,7 +18,8 @@ async def model_infer(service: Service, request: Request) -> Response:
     state, call = state_of(request.scope), call_of(request.scope)
     patience = read_patience(dict(request.scope["headers"]))
     end = min(call.end, state.arrived + patience)
-    message = await call.message(end)
+    with service.stage("upload"):
+        message = await call.message(end)
     asked = read_infer(message)
     model = named_model(service, request, asked.model, asked.version)
     with service.admission.reserve_bytes(model.key) as receipt:

@@ -1,8 +1,7 @@
 """The gRPC server: grpc.aio on the event loop of the HTTP server."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import grpc
 import structlog
@@ -10,16 +9,21 @@ from grpc.aio import server as make_grpc_server
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from starlette.types import ASGIApp
 
-from greengrocer.errors import Refusal
+from greengrocer.errors import Overloaded, Refusal
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.app import ENDPOINTS
-from greengrocer.rpc.call import Answering, Call, Context, ReadLimits, refuse
+from greengrocer.rpc.call import Answering, Call, refuse
+from greengrocer.rpc.context import Context
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
+from greengrocer.rpc.places import Places
+from greengrocer.rpc.turns import Turns
+from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.service import Service
 
 OVERHEAD = 1 << 16  # bytes of a message besides its images
-MOST_CALLS = 1000  # at once; gRPC refuses further ones
-SHORT_AT_ONCE, SHORT_SECONDS = 8, 2.0  # messages of all methods but ModelInfer
+SHORT_AT_ONCE, PROBES_AT_ONCE, SHORT_SECONDS = 4, 8, 2.0  # messages received
+REFLECTION_SECONDS = 60.0  # that a stream of reflection may last
+MOST_CALLS = 2000  # at once, those being refused among them; gRPC itself refuses further ones
 IDENTITY = 1  # of the bits for the ways of compression: none
 
 Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
@@ -34,8 +38,8 @@ class RpcServer:
     ``idle`` and ``handshake`` are seconds after which a connection is closed. Where ``several``
     processes listen on one port, the kernel shares the connections out among them.
 
-    No more messages of ModelInfer are received at once than there is memory for uploads. Those of
-    other methods, some of which need no API key, take no turn of theirs.
+    No more messages of ModelInfer are received at once than there is memory for uploads. Methods
+    that need no API key have places and turns of their own, and so have those that stream.
     """
 
     def __init__(
@@ -63,9 +67,15 @@ class RpcServer:
             # a compressed message could be a bomb
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY),
         )
-        self._uploads = ReadLimits(asyncio.Semaphore(at_once), limits.grace)
         seconds = min(SHORT_SECONDS, limits.grace)
-        self._short = ReadLimits(asyncio.Semaphore(SHORT_AT_ONCE), seconds)
+        short = Turns(SHORT_AT_ONCE, seconds, short=True)
+        probes = Turns(PROBES_AT_ONCE, seconds, short=True)
+        self._uploads = Kind(Places("calls of ModelInfer", 1000, 700), Turns(at_once, limits.grace))
+        self._short = Kind(Places("short calls", 256, 192), short)
+        self._probes = Kind(Places("probes", 256, 192), probes)
+        self._watches = Kind(Places("watches", 64, 8), probes)
+        self._reflections = Kind(Places("streams of reflection", 16, 4), short)
+        self._watching = health.Watching(service)
         self._answering = Answering(app, (host, port))
         self._server: grpc.aio.Server | None = None
 
@@ -82,39 +92,63 @@ class RpcServer:
 
     async def stop(self, seconds: float) -> None:
         """Accept no more calls, and finish those in flight within so many ``seconds``."""
+        self._watching.end()
         if self._server is not None:
             await self._server.stop(seconds)
         await self._answering.finish()
 
     def _handlers(self) -> dict[str, Method]:
-        unary = {endpoint.path: self._unary(endpoint.path) for endpoint in ENDPOINTS}
+        unary = {endpoint.path: self._unary(endpoint) for endpoint in ENDPOINTS}
         return unary | {
-            f"/{health.SERVICE}/Watch": _stream(self._watch),
+            health.WATCH.path: _stream(self._watch),
             reflection.PATH: _stream(self._reflect),
         }
 
-    def _unary(self, path: str) -> Method:
+    def _unary(self, endpoint: Endpoint) -> Method:
         """What answers one message with one.
 
         To gRPC it is a stream of messages in: those are received when they are asked for.
         """
-        limits = self._uploads if path == MODEL_INFER else self._short
+        kind = self._probes if endpoint.is_probe else self._short
+        kind = self._uploads if endpoint.path == MODEL_INFER else kind
 
         async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
-            return await self._answering.answer(path, Call(context, limits))
+            call = await self._begin(context, kind)
+            return await self._answering.answer(endpoint.path, call)
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
+    async def _begin(
+        self, context: Context, kind: "Kind", status: grpc.StatusCode | None = None
+    ) -> Call:
+        """A call that has its place; without one it is refused, by default as overload is."""
+        try:
+            kind.places.take(context)
+        except Overloaded as refusal:
+            self._service.metrics.rejections.labels(refusal.code).inc()
+            await refuse(context, refusal, status)
+        return Call(context, kind.turns)
+
     async def _watch(self, context: Context) -> AsyncIterator[bytes]:
-        async for message in health.watch(self._service, Call(context, self._short)):
+        call = await self._begin(context, self._watches, grpc.StatusCode.RESOURCE_EXHAUSTED)
+        await self._answering.answer(health.WATCH.path, call)
+        async for message in self._watching.watch(call):
             yield message
 
     async def _reflect(self, context: Context) -> AsyncIterator[bytes]:
-        call = Call(context, self._short)
+        call = await self._begin(context, self._reflections)
+        call.end = min(call.end, call.arrived + REFLECTION_SECONDS)
         await self._answering.answer(reflection.PATH, call)
         servicer = ReflectionServicer((SERVICE, health.SERVICE, reflection.SERVICE))
         async for message in reflection.reflect(servicer, call):
             yield message
+
+
+class Kind(NamedTuple):
+    """Calls that share places, and turns to receive their messages."""
+
+    places: Places
+    turns: Turns
 
 
 def _stream(answers: Stream) -> Method:

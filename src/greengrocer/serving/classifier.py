@@ -13,6 +13,7 @@ from greengrocer.serving.catalogue import Catalogue
 from greengrocer.serving.models import Models
 from greengrocer.serving.pool import Pool
 from greengrocer.serving.served import Served, serve
+from greengrocer.serving.watchers import Watchers
 
 Answered = Callable[[Picture, str | None, Served], None]
 
@@ -23,6 +24,10 @@ class Classifier(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """The models that are loaded now."""
+
+    @property
+    def watchers(self) -> Watchers:
+        """Told of each other catalogue, and where the model's process dies or is replaced."""
 
     @property
     def labels(self) -> ModelLabels:
@@ -63,6 +68,11 @@ class LocalClassifier:
     def catalogue(self) -> Catalogue:
         """The models that are loaded now."""
         return self.models.catalogue
+
+    @property
+    def watchers(self) -> Watchers:
+        """Told of each other catalogue."""
+        return self.models.watchers
 
     @property
     def labels(self) -> ModelLabels:

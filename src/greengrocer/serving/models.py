@@ -9,6 +9,7 @@ from greengrocer.model_names import key_of, label_of, name_of
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.catalogue import Absence, Catalogue, ServedModel
 from greengrocer.serving.splits import Parts
+from greengrocer.serving.watchers import Watchers
 
 
 class Models:
@@ -28,6 +29,7 @@ class Models:
         self._splits: dict[str, Parts] = {}
         self._default = key
         self._catalogue = self._described()
+        self.watchers = Watchers()  # told of each other catalogue
 
     @property
     def catalogue(self) -> Catalogue:
@@ -73,14 +75,14 @@ class Models:
         with self._lock:
             assert key not in self._models
             self._models[key] = _Versions(_LoadedModel(pipeline))
-            self._catalogue = self._described()
+            self._describe()
 
     def remove(self, key: str) -> None:
         """Serve a model no more; it must not be the default."""
         with self._lock:
             assert key != self._default
             versions = self._models.pop(key)
-            self._catalogue = self._described()
+            self._describe()
         self._drop(versions.current)
         self._drop(versions.previous)
 
@@ -88,14 +90,14 @@ class Models:
         """Say which models are not loaded, and why that is so."""
         with self._lock:
             self._absent = dict(absent)
-            self._catalogue = self._described()
+            self._describe()
 
     def make_default(self, key: str) -> None:
         """Answer with this model where a request names none."""
         with self._lock:
             assert key in self._models
             self._default = key
-            self._catalogue = self._described()
+            self._describe()
 
     def swap(self, pipeline: Pipeline, key: str | None = None) -> None:
         """Make ``pipeline`` a model's current one; the one before it is kept for ``roll_back``.
@@ -135,7 +137,7 @@ class Models:
             self._splits.pop(key, None)
             if parts:
                 self._splits[key] = parts
-            self._catalogue = self._described()
+            self._describe()
 
     def promote(self, key: str) -> None:
         """Make the version beside a model its current one, which ends a split of its requests."""
@@ -145,7 +147,7 @@ class Models:
             versions.current = beside.current
             self._splits.pop(name_of(key), None)
             self._default = name_of(key) if key == self._default else self._default
-            self._catalogue = self._described()
+            self._describe()
         self._drop(oldest)
         self._drop(beside.previous)
 
@@ -174,7 +176,11 @@ class Models:
         assert new == key or new not in self._models
         self._models = {new if each == key else each: v for each, v in self._models.items()}
         self._default = new if key == self._default else self._default
+        self._describe()
+
+    def _describe(self) -> None:
         self._catalogue = self._described()
+        self.watchers.wake()
 
     def _described(self) -> Catalogue:
         return Catalogue(

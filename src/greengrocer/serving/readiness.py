@@ -1,9 +1,8 @@
 """Readiness: whether a load balancer should send requests."""
 
-import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
+
+from greengrocer.serving.watchers import Watchers
 
 
 class State(StrEnum):
@@ -19,7 +18,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._state = State.STARTING
-        self._watchers: set[Callable[[], object]] = set()
+        self.watchers = Watchers()  # told whenever the state is set
 
     @property
     def state(self) -> State:
@@ -29,24 +28,9 @@ class Readiness:
     @state.setter
     def state(self, state: State) -> None:
         self._state = state
-        for wake in tuple(self._watchers):
-            wake()
+        self.watchers.wake()
 
     @property
     def ready(self) -> bool:
         """Whether a load balancer should send requests to this service."""
         return self._state is State.READY
-
-    @contextmanager
-    def watched(self) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the state is set, until the ``with`` block ends."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            loop.call_soon_threadsafe(changed.set)
-
-        self._watchers.add(wake)
-        try:
-            yield changed
-        finally:
-            self._watchers.discard(wake)

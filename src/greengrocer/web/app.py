@@ -14,7 +14,7 @@ from greengrocer.tracebacks import release_frames
 from greengrocer.version import __version__
 from greengrocer.web.access.access import CanonicalPath
 from greengrocer.web.endpoint import Endpoint, opened
-from greengrocer.web.observe import Observe
+from greengrocer.web.observe import observed
 from greengrocer.web.openapi import finish
 from greengrocer.web.problems import (
     http_exception_response,
@@ -52,20 +52,7 @@ def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> A
     _add_problems(app)
     short = Shortcut.of(endpoints, service, app)
     guarded = service.access.before(CanonicalPath(short), CanonicalPath(app), opened(endpoints))
-    return service.access.below(_observed(guarded, service, endpoints))
-
-
-def _observed(app: ASGIApp, service: Service, endpoints: Iterable[Endpoint]) -> ASGIApp:
-    """``app`` with metrics, a log line and, where they are asked for, traces of its requests."""
-    routes = frozenset(endpoint.path for endpoint in endpoints)
-    quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe)
-    addresses = service.log_addresses
-    app = Observe(app, service.metrics, routes, quiet, service.access_log, addresses)
-    if service.traces is None:
-        return app
-    from greengrocer.web.traced import Traced  # noqa: PLC0415  # it needs the extra otel
-
-    return Traced(app, service.traces, routes, quiet, addresses)
+    return service.access.below(observed(guarded, service, endpoints))
 
 
 def _add(app: FastAPI, service: Service, endpoint: Endpoint) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.access.address import Client, shown_address
-from greengrocer.web.endpoint import route_of
+from greengrocer.web.endpoint import Endpoint, route_of
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.request_state import (
@@ -26,6 +26,7 @@ from greengrocer.web.request_state import (
     attach,
     state_of,
 )
+from greengrocer.web.service import Service
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 STOPPING = NotReady("the service is stopping: send the request again later")
@@ -127,6 +128,19 @@ class Observe:
                 **({"client": client} if client else {}),
                 **({"refused": refused} if refused else {}),
             )
+
+
+def observed(app: ASGIApp, service: Service, endpoints: Iterable[Endpoint]) -> ASGIApp:
+    """``app`` with metrics, a log line and, where they are asked for, traces of its requests."""
+    routes = frozenset(endpoint.path for endpoint in endpoints)
+    quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe)
+    addresses = service.log_addresses
+    app = Observe(app, service.metrics, routes, quiet, service.access_log, addresses)
+    if service.traces is None:
+        return app
+    from greengrocer.web.traced import Traced  # noqa: PLC0415  # it needs the extra otel
+
+    return Traced(app, service.traces, routes, quiet, addresses)
 
 
 def note_refused(

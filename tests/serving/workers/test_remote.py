@@ -282,3 +282,17 @@ async def test_a_peer_that_sends_an_invalid_frame_is_disconnected(
 def _twice() -> bytes:
     frame = Classify.of(1, jpeg(250), DEFAULT_OPTIONS, Context(seconds=HANG))
     return bytes(encode(frame) * 2)
+
+
+async def test_watchers_are_told_of_other_models_and_of_an_engine_that_is_lost(
+    tmp_path: Path, fake_bundle: Path
+) -> None:
+    async with pair(tmp_path, engine_of(FakeEngine, fake_bundle)) as both:
+        changed = asyncio.Event()
+        with both.remote.watchers.setting(changed):
+            both.server.announce()
+            await until(changed.is_set)
+            changed.clear()
+            both.server.stop()
+            await until(changed.is_set)
+            assert not both.remote.healthy

@@ -35,6 +35,7 @@ from greengrocer.serving.frames.frames import (
 from greengrocer.serving.frames.shared_memory import LEAST_SHARED, share
 from greengrocer.serving.frames.stream import FrameStream, Link
 from greengrocer.serving.served import Served
+from greengrocer.serving.watchers import Watchers
 from greengrocer.serving.workers.remote_rate_limiter import RemoteRateLimiter
 
 FROM_ENGINE = (Answered, Begun, Described, Failed, Ping, Refused, RateLimitReply)
@@ -108,6 +109,7 @@ class RemoteClassifier:
         self.path = path
         self.suspect_engine = suspect_engine
         self.limiter = RemoteRateLimiter()  # uses the same connection
+        self.watchers = Watchers()
         self._catalogue: Catalogue | None = None
         self._link: Link | None = None  # None while there is no engine
         self._described = False  # the engine has described its models: it is ready
@@ -274,6 +276,7 @@ class RemoteClassifier:
     def _lost(self) -> None:
         """The engine has died: the next one gets its images, except one that crashed it alone."""
         self._link, self._described = None, False
+        self.watchers.wake()
         self._pong.set()
         self._late.clear()
         self._shared.clear()
@@ -292,6 +295,7 @@ class RemoteClassifier:
         self._catalogue, self._described = catalogue, True
         self.limiter.found(self._link)
         self._first.set()
+        self.watchers.wake()
         self._send_waiting()
 
     def _receive(self, frame: Frame) -> None:

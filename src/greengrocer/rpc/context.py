@@ -1,0 +1,7 @@
+"""What gRPC knows of a call, with its messages as bytes."""
+
+from typing import TypeAlias
+
+from grpc.aio import ServicerContext
+
+Context: TypeAlias = "ServicerContext[bytes, bytes]"
