@@ -260,7 +260,7 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
             settings.engine,
             settings.device,
             _decode_limits(settings),
-            metrics,
+            None,
             threads if default else threads._replace(alone=threads.each),
             lambda engine: _make_batcher(engine, settings, metrics),
             memory,
@@ -268,10 +268,12 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
             engines.start,
         )
         try:
-            return Loaded(pipeline, origin, _service_seconds(bundle, pipeline))
+            loaded = Loaded(pipeline, origin, _service_seconds(bundle, pipeline))
         except BaseException:
             pipeline.close()
             raise
+        pipeline.observer = metrics  # from now on: known-answer images are none of a client's
+        return loaded
 
     return start
 

@@ -44,7 +44,7 @@ def test_a_folder_of_photos_becomes_a_bundle_that_is_taught_and_forgets(home: Pa
     done = run(home, "train", "fruit", "--quick")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "it learns from 24 images, of 3 classes, 8 to 8 a class"
+    assert lines[0] == "it learns from 24 images, of 3 classes, 8 a class"
     assert lines[1].startswith("held out in turn, 24 of those that it learns from: ")
     assert "95 % interval" in lines[1]
     assert "fine-tuning" in lines[2]
@@ -89,7 +89,7 @@ def test_it_says_what_it_learns_from_and_what_it_holds_out(home: Path) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].startswith("left out split/train/lime/cut\\n\\u001b[1m.jpg: ")
     assert lines[1:3] == [
-        "it learns from 16 images of the split train, of 2 classes, 8 to 8 a class",
+        "it learns from 16 images of the split train, of 2 classes, 8 a class",
         "it does not look at the 8 images of the split test",
     ]
     assert lines[3] == (

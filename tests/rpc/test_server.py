@@ -1,5 +1,6 @@
 """gRPC of the real command: one process, several, its port, its stop, and without its extra."""
 
+import logging
 import re
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
+from grpc._cython import cygrpc
 
 from greengrocer.rpc.messages.open_inference_pb2 import (
     RepositoryIndexRequest,
@@ -160,3 +162,13 @@ def test_gRPC_writes_nothing_of_its_own_to_the_log(  # noqa: N802
         assert client.infer(files(jpeg(5)))
     assert server.stop() == 0
     assert not [line for line in server.log if not re.match(r"\d{4}-\d\d-\d\dT", line)]
+
+
+def test_a_client_that_disconnects_early_leaves_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("grpc._cython.cygrpc")  # as the library logs it
+    for error, logged in ((cygrpc.ExecuteBatchError("batch"), 0), (ValueError("x"), 1)):
+        caplog.clear()
+        logger.error("raised in core", exc_info=error)
+        assert len(caplog.records) == logged

@@ -62,9 +62,10 @@ def _say_images(found: "Trained") -> None:
     counts, labelled = found.statistics.counts, found.labelled
     held = len(labelled.held_out)
     learned = " of the split train" if held or labelled.tested else ""
+    least, most = counts.min(), counts.max()
+    each = f"{least}" if least == most else f"{least} to {most}"
     say(
-        f"it learns from {len(labelled.data.pictures):,} images{learned}, of {len(counts):,} "
-        f"classes, {counts.min()} to {counts.max()} a class"
+        f"it learns from {counts.sum():,} images{learned}, of {len(counts):,} classes, {each} a class"
     )
     if labelled.tested:
         say(f"it does not look at the {labelled.tested:,} images of the split test")

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Scope
 from greengrocer.answer_json import KINDS
 from greengrocer.errors import Overloaded, Refusal
 from greengrocer.rpc.context import Context
-from greengrocer.rpc.places import client_of
+from greengrocer.rpc.places import Places, client_of
 from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
 from greengrocer.tracebacks import release_frames
@@ -66,11 +66,16 @@ def call_of(scope: Scope) -> Call:
 
 
 class Answering:
-    """Answers calls by ``app``, an ASGI application; ``server`` is its host and port."""
+    """Answers calls by ``app``, an ASGI application; ``server`` is its host and port.
 
-    def __init__(self, app: ASGIApp, server: tuple[str, int]) -> None:
+    ``unread`` has places for the bytes of answers that clients have not read. gRPC has no time-out
+    for those, so they may take no more of the memory.
+    """
+
+    def __init__(self, app: ASGIApp, server: tuple[str, int], unread: Places) -> None:
         self._app = app
         self._server = server
+        self._unread = unread
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, path: str, call: Call) -> bytes:
@@ -96,6 +101,10 @@ class Answering:
             raise
         if head["status"] != 200:
             await _abort(context, head, body, state.refused)
+        try:
+            self._unread.take(context, len(body))
+        except Overloaded as refusal:
+            await refuse(context, refusal)
         context.set_trailing_metadata(tuple(_trailing(head)))
         return body
 

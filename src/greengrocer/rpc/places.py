@@ -1,4 +1,4 @@
-"""How many calls of a kind run at once, so that no kind takes the places of the others."""
+"""How much runs at once or waits for its client, so that none of it takes the places of others."""
 
 from collections import Counter
 from urllib.parse import unquote
@@ -11,9 +11,11 @@ RETRY_SECONDS = 1
 
 
 class Places:
-    """``most`` calls at once in this process, and ``each`` of them from one address.
+    """``most`` places in this process, and ``each`` of them for one address.
 
-    The address is that of the connection. A call has its place until the client has its answer.
+    A place is for a call, or for a byte of an answer. The address is that of the connection. A call
+    has its places until the client has its answer. An address that has none gets as many as one
+    call needs, if nobody else has any.
     """
 
     def __init__(self, what: str, most: int, each: int) -> None:
@@ -22,24 +24,25 @@ class Places:
         self._each = each
         self._taken: Counter[str] = Counter()
 
-    def take(self, context: Context) -> None:
-        """Give a call a place until it is done; raises Overloaded where there is none."""
+    def take(self, context: Context, places: int = 1) -> None:
+        """Give a call so many places until it is done; raises Overloaded where there are none."""
         address = address_of({"client": client_of(context)})
-        if self._taken.total() >= self._most:
+        taken, own = self._taken.total(), self._taken[address]
+        if taken and taken + places > self._most:
             raise Overloaded(
-                f"this process has {self._most} {self._what} already: call again later",
+                f"this process may have {self._most} {self._what}: call again later",
                 RETRY_SECONDS,
             )
-        if self._taken[address] >= self._each:
+        if own and own + places > self._each:
             raise Overloaded(
-                f"your address has {self._each} {self._what} already: end one first",
+                f"your address may have {self._each} {self._what}: end a call first",
                 RETRY_SECONDS,
             )
-        self._taken[address] += 1
-        context.add_done_callback(lambda _: self._leave(address))  # type: ignore[arg-type]
+        self._taken[address] += places
+        context.add_done_callback(lambda _: self._leave(address, places))  # type: ignore[arg-type]
 
-    def _leave(self, address: str) -> None:
-        self._taken[address] -= 1
+    def _leave(self, address: str, places: int) -> None:
+        self._taken[address] -= places
         if not self._taken[address]:
             del self._taken[address]
 

@@ -1,5 +1,6 @@
 """The gRPC server: grpc.aio on the event loop of the HTTP server."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, TypeAlias
 
@@ -30,6 +31,15 @@ Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 Stream: TypeAlias = Callable[[Context], AsyncIterator[bytes]]
 
 log = structlog.get_logger("greengrocer.server")
+
+
+def _is_no_disconnect(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC is about something else than a client that has disconnected."""
+    error = record.exc_info and record.exc_info[0]
+    return not (error and error.__name__ == "ExecuteBatchError")
+
+
+logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_disconnect)
 
 
 class RpcServer:
@@ -76,7 +86,9 @@ class RpcServer:
         self._watches = Kind(Places("watches", 64, 8), probes)
         self._reflections = Kind(Places("streams of reflection", 16, 4), short)
         self._watching = health.Watching(service)
-        self._answering = Answering(app, (host, port))
+        room = service.admission.limits.upload_bytes
+        unread = Places("bytes of answers that are not read yet", room // 4, room // 8)
+        self._answering = Answering(app, (host, port), unread)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
