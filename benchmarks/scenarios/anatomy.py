@@ -28,6 +28,7 @@ from greengrocer.read_settings import read_settings
 from greengrocer.serving.catalogue import Catalogue
 from greengrocer.serving.classifier import Classifier, LocalClassifier
 from greengrocer.serving.served import Served
+from greengrocer.serving.watchers import Watchers
 from greengrocer.web.app import create_app
 from greengrocer.web.request_state import state_of
 from greengrocer.web.wire.listener import bind
@@ -121,6 +122,11 @@ class NotedClassifier:
     def labels(self) -> ModelLabels:
         """The classes."""
         return self.classifier.labels
+
+    @property
+    def watchers(self) -> Watchers:
+        """Who is told of changes."""
+        return self.classifier.watchers
 
     async def check(self) -> bool:
         """Whether an image that came now would be answered."""

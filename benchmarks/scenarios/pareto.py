@@ -76,8 +76,8 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
 def table(contenders: Sequence[Contender]) -> str:
     """Medians, and ratios to the first contender within a round, as a Markdown table."""
     first = contenders[0]
-    head = "network", "runtime", "G multiply-adds", "images/s a core"
-    head += f"of `{first.name}` (rounds)", "accuracy", "of"
+    head = ["network", "runtime", "G multiply-adds", "images/s a core"]
+    head += [f"of `{first.name}` (rounds)", "accuracy", "of"]
     lines = ["| " + " | ".join(head) + " |", "|---|---|---:|---:|---:|---:|---|"]
     for each in contenders:
         ratios = [rate / of for rate, of in zip(each.rates, first.rates, strict=True)]

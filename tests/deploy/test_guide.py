@@ -85,7 +85,8 @@ def test_the_table_lists_every_file_of_the_folder() -> None:
 def test_with_grpc_kserve_has_a_port_for_each_protocol() -> None:
     """KServe gives the first port of a pod to HTTP, and its service wants a name of each."""
     (container,) = kserve_with_grpc()["spec"]["containers"]
-    arguments, http, grpc = container["args"], *container["ports"]
+    arguments = container["args"]
+    http, grpc = container["ports"]
     command = build_parser().parse_args(["serve", *arguments])
     assert (command.port, command.grpc_port) == (http["containerPort"], grpc["containerPort"])
     assert (http["name"], grpc["name"]) == ("http1", "h2c")

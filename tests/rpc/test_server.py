@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
-from grpc._cython import cygrpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from greengrocer.rpc.messages.open_inference_pb2 import (
     RepositoryIndexRequest,

@@ -64,9 +64,8 @@ def _say_images(found: "Trained") -> None:
     learned = " of the split train" if held or labelled.tested else ""
     least, most = counts.min(), counts.max()
     each = f"{least}" if least == most else f"{least} to {most}"
-    say(
-        f"it learns from {counts.sum():,} images{learned}, of {len(counts):,} classes, {each} a class"
-    )
+    images, classes = counts.sum(), len(counts)
+    say(f"it learns from {images:,} images{learned}, of {classes:,} classes, {each} a class")
     if labelled.tested:
         say(f"it does not look at the {labelled.tested:,} images of the split test")
     if not held:
