@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from greengrocer.assemble import admission_limits
+from greengrocer.assemble_limits import admission_limits
 from greengrocer.errors import UsageError
 from greengrocer.read_settings import read_settings
 

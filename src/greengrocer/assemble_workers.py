@@ -6,20 +6,17 @@ from pathlib import Path
 
 import structlog
 
-from greengrocer.assemble import (
-    Starter,
+from greengrocer.assemble import make_service
+from greengrocer.assemble_limits import (
     admission_limits,
-    attempt_of,
-    fetcher,
     in_flight_bytes,
     make_limiter,
-    make_service,
     rates_of,
     shares_of,
-    starter,
     threads_of,
     warn_of_limits,
 )
+from greengrocer.assemble_models import Starter, attempt_of, fetcher, starter
 from greengrocer.bundles.bundle import find_bundle, load_bundle
 from greengrocer.datasets.gallery import open_gallery
 from greengrocer.errors import BundleRefused

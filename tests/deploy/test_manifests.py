@@ -10,7 +10,7 @@ import pytest
 from tools.check_manifests import OTHERS, Manifest, complaint, manifests, verdict
 
 from greengrocer import __version__
-from greengrocer.assemble import in_flight_bytes
+from greengrocer.assemble_limits import in_flight_bytes
 from greengrocer.serving import resources
 from greengrocer.serving.resources import decode_bytes
 from greengrocer.settings import PREFIX, Settings

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import yaml
 
-from greengrocer.assemble import admission_limits
+from greengrocer.assemble_limits import admission_limits
 from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.errors import Overloaded, UsageError
 from greengrocer.scale.replicas import (

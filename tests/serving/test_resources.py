@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.assemble import loader
+from greengrocer.assemble_models import loader
 from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.errors import UsageError
 from greengrocer.serving import resources
