@@ -88,7 +88,9 @@ def test_with_grpc_kserve_has_a_port_for_each_protocol() -> None:
     arguments = container["args"]
     http, grpc = container["ports"]
     command = build_parser().parse_args(["serve", *arguments])
-    assert (command.port, command.grpc_port) == (http["containerPort"], grpc["containerPort"])
+    assert [int(command.port), int(command.grpc_port)] == [
+        each["containerPort"] for each in (http, grpc)
+    ]
     assert (http["name"], grpc["name"]) == ("http1", "h2c")
     pod = {"containers": [container], "volumes": kserve_with_grpc()["spec"]["volumes"]}
     whole = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "greengrocer"}, "spec": pod}

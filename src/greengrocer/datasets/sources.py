@@ -10,6 +10,7 @@ from greengrocer.datasets.checksums import listed_path
 from greengrocer.datasets.fetch import fetch, forget
 from greengrocer.errors import DownloadFailed
 from greengrocer.regular_files import NotRegularFile, read_regular
+from greengrocer.safe_text import without_secrets
 
 # Tells the data set's root from other directories.
 LANDMARK = Path("dataset", "classes.csv")
@@ -51,7 +52,9 @@ def _read_errors_as_download_failed(what: object) -> Iterator[None]:
 @contextmanager
 def _fetched(url: str, destination: Path) -> Iterator[Path]:
     if not url.lower().startswith(("http://", "https://")):
-        raise DownloadFailed(f"cannot download {url}: only http:// and https:// are understood")
+        raise DownloadFailed(
+            f"cannot download {without_secrets(url)}: only http:// and https:// are understood"
+        )
     archive = destination.with_name(f"{destination.name}.download")
     fetch(url, archive)
     try:
