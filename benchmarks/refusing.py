@@ -8,6 +8,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from greengrocer import assemble
+from greengrocer.assemble_limits import admission_limits
 from greengrocer.cli.main import main
 from greengrocer.serving.admission import AdmissionLimits
 from greengrocer.settings import Settings
@@ -16,10 +17,8 @@ NONE_IS_SHORT_ENOUGH = -1.0  # seconds that an image may wait
 
 
 def _full(settings: Settings, threads: int) -> AdmissionLimits:
-    return replace(_limits(settings, threads), wait_seconds=NONE_IS_SHORT_ENOUGH)
+    return replace(admission_limits(settings, threads), wait_seconds=NONE_IS_SHORT_ENOUGH)
 
-
-_limits = assemble.admission_limits
 
 if __name__ == "__main__":
     with patch.object(assemble, "admission_limits", _full):
