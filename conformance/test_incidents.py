@@ -109,10 +109,10 @@ def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_image(
 
 
 def test_triton_cve_2025_23310_a_body_in_one_byte_chunks(base_url: str) -> None:
-    """Also CVE-2025-23311, CVE-2025-33201."""
+    """Also CVE-2025-23311, CVE-2025-33201. A service may refuse so many."""
     with health_stays_quick(base_url):
         request = chunked(PICTURE.ljust(CHUNKS, b"\0"), 1)
-        assert outcome(exchange(base_url, request)) == "ok"
+        assert outcome(exchange(base_url, request)) in ("ok", "bad-request")
 
 
 @pytest.mark.parametrize("way", ["declared", "in chunks"])
