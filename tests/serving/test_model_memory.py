@@ -3,6 +3,7 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import httpx
 import pytest
@@ -60,13 +61,17 @@ def test_a_further_model_is_small_and_its_memory_comes_back(
         use(server, "new")
         use(server, "fast")
         order(server, runtime, order="unload", model="new")
-    before = memory(pid)
-    order(server, runtime, order="load", bundle=version_of_fast(tmp_path, "third"), model="new")
-    use(server, "new")
-    taken = memory(pid) - before
-    assert taken <= FURTHER
-    order(server, runtime, order="unload", model="new")
-    assert memory(pid) - before <= (1 - BACK) * taken
+    taken, kept = [], []
+    for version in ("third", "fourth", "fifth"):
+        before = memory(pid)
+        order(server, runtime, order="load", bundle=version_of_fast(tmp_path, version), model="new")
+        use(server, "new")
+        taken.append(memory(pid) - before)
+        order(server, runtime, order="unload", model="new")
+        kept.append(memory(pid) - before)
+    # of several: how many images overlap, and so how much they take, is up to the scheduler
+    assert median(taken) <= FURTHER, taken
+    assert median(kept) <= (1 - BACK) * median(taken), (taken, kept)
 
 
 def test_the_weights_of_a_version_are_in_memory_once(server: Server, runtime: Path) -> None:
