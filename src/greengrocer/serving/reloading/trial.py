@@ -85,7 +85,8 @@ async def run_trial(
     if code == NO_MEMORY:
         raise _refused(what, f"took over {limits.megabytes:,} MB of memory{advice}")
     if code == -signal.SIGALRM:
-        raise _refused(what, f"took over {limits.seconds} seconds{advice}", TrialTooSlow)
+        busy = advice or ": if the machine is busy, try again later"
+        raise _refused(what, f"took over {limits.seconds} seconds{busy}", TrialTooSlow)
     if code < 0:
         raise _refused(what, f"ended by {signal.Signals(-code).name}")
     if code:
