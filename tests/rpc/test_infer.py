@@ -2,19 +2,17 @@
 
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from greengrocer.rpc.endpoints import SERVICE
 from greengrocer.rpc.messages.open_inference_pb2 import InferParameter, ModelInferResponse
 from greengrocer.serving.classifier import LocalClassifier
 from support.engines import HeldEngine
 from support.generous import generous_service
 from support.live import MEGA, engine_of, make_service
 from support.make_images import encoded, jpeg, photo
-from support.rpc import LiveRpc, OutputTensor, RpcClient, ended, files, live_rpc, pixels
+from support.rpc import LiveRpc, OutputTensor, RpcClient, files, live_rpc, pixels
 from support.seam import pipeline_of
 from support.waiting import SECONDS, until
 
@@ -116,25 +114,3 @@ def test_an_answer_counts_towards_the_limit_of_its_model(fake_bundle: Path) -> N
         assert "the memory for uploads is full" in refused.detail
         assert client.infer(files(DARK)).model_name == "greys"
         until(lambda: service.admission.bytes_in_flight == 0)
-
-
-def test_unread_answers_leave_room_for_http_and_for_other_calls(fake_bundle: Path) -> None:
-    service = generous_service(fake_bundle, 6 * MEGA, 96 * MEGA)
-    request = files(DARK, outputs=[OutputTensor(name="evidence")]).SerializeToString()
-    with live_rpc(service) as running, running.rpc() as client, running.client() as http:
-        # As a stream, of which a client receives what it asks for. The first two fill the part of
-        # an address, 12 MB.
-        ask: Any = client.channel.unary_stream(f"/{SERVICE}/ModelInfer")
-        unread = [ask(request)]
-        until(lambda: service.admission.bytes_in_flight >= 6 * MEGA)
-        unread += [ask(request)]
-        until(lambda: unread[1].initial_metadata() is not None)
-        end = ended(ask(request).exception(SECONDS))
-        assert "not read yet" in end.detail
-        assert end.trailing["problem-code"] == "overloaded"
-        assert client.infer(files(DARK)).model_name == "greys"
-        body = {"file": jpeg(5)}
-        assert http.post("/predict", files=body).status_code == 200
-        assert len(next(unread[0])) > 6 * MEGA
-        unread[1].cancel()
-    until(lambda: service.admission.bytes_in_flight == 0)

@@ -129,3 +129,16 @@ def test_a_process_has_so_many_places_and_one_address_fewer() -> None:
     for call in calls:
         call.done[0](call)
     places.take(Peer("192.0.2.1"))  # type: ignore[arg-type]
+
+
+def test_unread_answers_have_places_by_their_bytes() -> None:
+    places = Places("bytes", 100, 50)
+    calls: list[Any] = [Peer(host) for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3")]
+    places.take(calls[0], 60)  # one answer always has room
+    with pytest.raises(Overloaded, match="your address may have 50 bytes"):
+        places.take(Peer("192.0.2.1"), 1)  # type: ignore[arg-type]
+    places.take(calls[1], 40)
+    with pytest.raises(Overloaded, match="this process may have 100 bytes"):
+        places.take(calls[2], 1)
+    calls[0].done[0](calls[0])
+    places.take(calls[2], 50)
