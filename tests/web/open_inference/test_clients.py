@@ -1,24 +1,16 @@
 """Unmodified clients of the protocol, each in its own environment."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.peers.environments import environment
 
-from greengrocer.imaging.formats import accepted
-from support.make_images import jpeg
 from support.servers import Server, start_server
+from support.unmodified_clients import REFUSED, agrees, told, write_pictures
 from support.workers import start_workers
 
 pytestmark = [pytest.mark.accept, pytest.mark.leg("clients of the Open Inference Protocol")]
-
-ROOT = Path(__file__).parents[3]
-REFUSED = f"the file is not an image in a supported format: send {accepted()}"
-LEVELS = (10, 245)
 
 
 @pytest.fixture(scope="module", params=[None, 2], ids=["one-process", "workers"])
@@ -33,44 +25,16 @@ def server(fake_bundle: Path, request: pytest.FixtureRequest) -> Iterator[Server
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     """One for each level."""
-    paths = [tmp_path / f"{level}.jpg" for level in LEVELS]
-    for path, level in zip(paths, LEVELS, strict=True):
-        path.write_bytes(jpeg(level))
-    return paths
+    return write_pictures(tmp_path)
 
 
-def told(client: str, server: Server, pictures: list[Path]) -> dict[str, Any]:
+def received(client: str, server: Server, pictures: list[Path]) -> dict[str, Any]:
     """What a client received."""
-    python = environment("clients", ROOT / "requirements" / "clients.txt") / "python"
-    script = ROOT / "conformance" / "open_inference" / f"with_{client}.py"
-    words = map(str, [python, script, server.url.removeprefix("http://"), "greys", *pictures])
-    done = subprocess.run([*words], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def predicted(server: Server, pictures: list[Path]) -> dict[str, Any]:
-    """The same from ``/predict``."""
-    with server.client() as client:
-        answers = [
-            client.post("/predict?top=10", files={"file": path.read_bytes()}).json()
-            for path in pictures
-        ]
-    by_class = [{r["class"]: r["confidence"] for r in answer["top"]} for answer in answers]
-    return {
-        "probabilities": [[row[f"grey-{k}"] for k in range(10)] for row in by_class],
-        "known_score": [answer["known_score"] for answer in answers],
-    }
-
-
-def agrees(given: dict[str, Any], server: Server, pictures: list[Path]) -> bool:
-    """Whether a client's numbers are those of ``/predict``."""
-    return all(given[name] == values for name, values in predicted(server, pictures).items())
+    return told(f"with_{client}", server.url.removeprefix("http://"), pictures)
 
 
 def test_tritonclient_works_unmodified(server: Server, pictures: list[Path]) -> None:
-    found = told("tritonclient", server, pictures)
+    found = received("tritonclient", server, pictures)
     assert found["live"]
     assert found["ready"] == [True, True]
     assert not found["other_ready"]
@@ -100,7 +64,7 @@ def test_tritonclient_works_unmodified(server: Server, pictures: list[Path]) -> 
 
 
 def test_the_kserve_client_works_unmodified(server: Server, pictures: list[Path]) -> None:
-    found = told("kserve", server, pictures)
+    found = received("kserve", server, pictures)
     assert found["live"]
     assert found["ready"] == [True, True]
     assert (found["id"], found["model"][0]) == ("till-7", "greys")
