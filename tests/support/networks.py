@@ -10,13 +10,13 @@ from torch.nn import functional as F
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.imaging.geometry import Geometry, Pixels, fit
 from greengrocer.networks.backbone import normalise
-from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import Prototypes, Recogniser
 from greengrocer.training.data.reading import read_fitted
 from support.make_images import photo
 
 CLASSES = 6
 COARSE_OF = (0, 0, 1, 1, 1, 2)
+FEATURES = 1280  # of the networks below
 
 
 def square(side: int) -> Geometry:

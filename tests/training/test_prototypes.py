@@ -5,9 +5,10 @@ from torch import nn
 
 from greengrocer.engines.engine import Floats
 from greengrocer.figures.clusters import cluster_directions
-from greengrocer.networks.efficientnet_lite import FEATURES
 from greengrocer.networks.recogniser import AnswerHead, Prototypes
 from greengrocer.training.release.prototypes import find_prototypes
+
+FEATURES = 1280
 
 
 def around(clusters: int, dimensions: int, count: int, spread: float) -> Floats:

