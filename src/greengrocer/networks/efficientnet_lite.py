@@ -152,7 +152,7 @@ class EfficientNetLite(Backbone):
         return features
 
     def stages(self) -> list[list[nn.Module]]:
-        """The stages, from the image up: stem, each run of blocks (7 of a whole one), last layer."""
+        """The stages, from the image up: stem, each run of blocks (7 but if cut), last layer."""
         found: list[list[nn.Module]] = [[self.stem]]
         for block in self.blocks:
             assert isinstance(block, Block)

@@ -27,7 +27,6 @@ from greengrocer.imaging.geometry import Geometry
 from greengrocer.imaging.views import Views
 from greengrocer.networks.backbone import Backbone
 from greengrocer.networks.efficientnet_lite import (
-    FEATURES,
     Block,
     EfficientNetLite,
     SameConv,
@@ -62,7 +61,7 @@ def backbone_graph(backbone: Backbone, geometry: Geometry) -> onnx.ModelProto:
     _, size = _add_conv(graph, backbone.head, "head", x, size)
     return graph.model(
         value_info(PLANES, TensorProto.UINT8, ["N", 3, geometry.height, geometry.width]),
-        [value_info(FEATURE_MAP, TensorProto.FLOAT, ["N", FEATURES, *size])],
+        [value_info(FEATURE_MAP, TensorProto.FLOAT, ["N", backbone.channels, *size])],
     )
 
 
