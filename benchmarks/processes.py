@@ -12,6 +12,7 @@ from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")  # of /proc/PID/stat, a second
 STOP_SECONDS = 60
+ALWAYS_FULL = Path(__file__).parent / "always_full"  # see its sitecustomize
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def service(*flags: str, module: str = "greengrocer") -> Iterator[Service]:
-    """Run ``greengrocer serve`` on a free port, with its access log off."""
+def service(*flags: str, always_full: bool = False) -> Iterator[Service]:
+    """Run ``greengrocer serve`` on a free port, with its access log off.
+
+    One that is ``always_full`` refuses every image.
+    """
     command = [
-        *(sys.executable, "-m", module, "serve", "--port", "0"),
+        *(sys.executable, "-m", "greengrocer", "serve", "--port", "0"),
         *("--access-log", "false", "--drain-delay-seconds", "0", *flags),
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = dict(os.environ)
+    if always_full:
+        paths = (str(ALWAYS_FULL), environment.get("PYTHONPATH"))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         yield Service(process.pid, _port(process))
     finally:

@@ -52,12 +52,13 @@ def test_every_request_is_counted_as_answered_or_missing(
     assert min(seen["latencies"]) > 0
 
 
-def test_the_refusing_service_refuses_everything_and_keeps_running(
-    fake_bundle: Path, pictures: Path
+@pytest.mark.parametrize("processes", [(), ("--workers", "2")])
+def test_a_service_that_is_always_full_refuses_everything_and_keeps_running(
+    processes: tuple[str, ...], fake_bundle: Path, pictures: Path
 ) -> None:
-    flags = ("--bundle", str(fake_bundle), "--engine", "fake")
+    flags = ("--bundle", str(fake_bundle), "--engine", "fake", *processes)
     with (
-        service(*flags, module="benchmarks.refusing") as refusing,
+        service(*flags, always_full=True) as refusing,
         companion("benchmarks.arrivals", str(pictures)) as arrivals,
         companion("benchmarks.probe") as probe,
     ):
@@ -92,7 +93,8 @@ def test_the_affordable_rate_excludes_time_of_refusals_and_generator() -> None:
     [
         (LOADED, 0),
         (replace(LOADED, answered=70), 1),
-        (replace(LOADED, probe=[2.0]), 1),
+        (replace(LOADED, probe=[0.03]), 1),
+        (replace(LOADED, probe=[2.0]), 2),
         (replace(LOADED, probe_failures=1), 1),
         (replace(LOADED, faults=Counter({"504": 1})), 1),
         (replace(LOADED, answered=1, faults=Counter(broken=1), probe_failures=1), 3),

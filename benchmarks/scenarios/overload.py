@@ -17,6 +17,7 @@ from benchmarks.read_images import read_images
 from benchmarks.scenarios.overload_table import CLIENTS, DEADLINE, TIMES, Round, Run, tables
 
 WARMUP_SECONDS = 4.0  # the queue is full after about half of it
+SERVICES = {"One process": (), "`--workers 2`": ("--workers", "2")}
 LEAST_REFUSALS = 20.0  # a second: of fewer, the cost of one cannot be measured
 
 
@@ -115,12 +116,12 @@ class Meter:
 
 
 @contextmanager
-def bench(bundle: str, data: Path | None) -> Iterator[Bench]:
-    """Start all processes, and end them afterwards."""
+def bench(data: Path | None, *flags: str) -> Iterator[Bench]:
+    """Start all processes, the services with ``flags``, and end them afterwards."""
     pictures = [str(data)] if data else []
     with (
-        service("--bundle", bundle) as served,
-        service("--bundle", bundle, module="benchmarks.refusing") as refusing,
+        service(*flags) as served,
+        service(*flags, always_full=True) as refusing,
         companion("benchmarks.arrivals", *pictures) as arrivals,
         companion("benchmarks.probe") as probe,
     ):
@@ -128,8 +129,12 @@ def bench(bundle: str, data: Path | None) -> Iterator[Bench]:
 
 
 def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
-    """Measure, and return the tables."""
+    """Measure one process, then several, and return the tables of each."""
     requests = [picture_request(picture) for picture in read_images(data)]
-    with bench(bundle, data) as ready:
-        run_load(ready.served.port, requests, CLIENTS, 1.0)
-        return tables([ready.round(requests, seconds) for _ in tqdm(range(rounds), "rounds")])
+    parts = []
+    for heading, flags in SERVICES.items():
+        with bench(data, "--bundle", bundle, *flags) as ready:
+            run_load(ready.served.port, requests, CLIENTS, 1.0)
+            measured = [ready.round(requests, seconds) for _ in tqdm(range(rounds), heading)]
+        parts.append(f"## {heading}\n\n{tables(measured)}")
+    return "\n\n".join(parts)

@@ -11,6 +11,7 @@ from greengrocer.settings import Settings
 TIMES = 3  # the peak
 CLIENTS = 16  # of the closed loop that measures the peak
 LEAST = 0.95  # of what the processors have time for
+PROBE_P99 = 0.02  # seconds
 PROBE_SECONDS = 1.0  # the default timeout of a kubelet's probe
 DEADLINE: float = Settings.model_fields["request_timeout_seconds"].default
 
@@ -121,12 +122,16 @@ def _verdict(rounds: list[Round]) -> str:
     failures = sum(run.probe_failures for run in overloads)
     faults = sum(run.faults.total() for run in overloads)
     calm = not failures and worst <= PROBE_SECONDS
+    probed = [latency for run in overloads for latency in run.probe]
+    probe_p99 = float(np.percentile(probed, 99))
     return f"""\
 - Answered of what was affordable: {median(ratios):.3f}, in the rounds from {min(ratios):.3f} to \
 {max(ratios):.3f} (at least {LEAST}): {_reached(ratios)}. Without what others took meanwhile: \
 {undisturbed:.3f}.
 - p99 of the accepted, of the worst round: {p99:.2f} s (deadline {DEADLINE:g} s): \
 {_met(p99 <= DEADLINE)}.
+- `/livez` under overload: p99 of all rounds {probe_p99 * 1e3:.0f} ms (at most \
+{PROBE_P99 * 1e3:.0f} ms): {_met(probe_p99 <= PROBE_P99)}.
 - `/livez` under overload: {failures} failures, slowest answer after {worst * 1e3:.0f} ms \
 (no failure, within {PROBE_SECONDS:g} s): {_met(calm)}.
 - Faults under overload: {faults} (none): {_met(not faults)}."""

@@ -28,6 +28,22 @@ def test_squeezing_keeps_every_corner_of_the_image() -> None:
     assert corners == [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
 
 
+def test_a_share_is_the_middle_of_what_is_squeezed_without_it() -> None:
+    picture = photo(3, (333, 210))
+    whole = fit(picture, Geometry(width=80, height=80))
+    geometry = Geometry(width=64, height=64, share=0.8)
+    assert abs(fit(picture, geometry) - whole[8:72, 8:72].astype(np.int16)).max() <= 1
+    assert geometry.decoded_size == (80, 80)
+    assert seen_share(picture.size, geometry) == pytest.approx((0.1, 0.1, 0.9, 0.9))
+    assert seen_box(picture.size, geometry) == pytest.approx((33.3, 21.0, 299.7, 189.0))
+
+
+def test_a_share_of_a_single_row_is_that_row() -> None:
+    assert fit(Image.new("RGB", (500, 1), "red"), Geometry(width=16, height=16, share=0.25)).all(
+        axis=(0, 1)
+    ).tolist() == [True, False, False]
+
+
 def test_the_geometry_chooses_the_resampling_filter() -> None:
     bilinear = fit(photo(1), Geometry(width=40, height=24))
     bicubic = fit(photo(1), Geometry(width=40, height=24, resample="bicubic"))
@@ -44,6 +60,9 @@ def test_the_geometry_chooses_the_resampling_filter() -> None:
         {"shape": "letterbox"},
         {"shape": "crop", "shorter_side": 24},
         {"shape": "letterbox", "fill": (0, 0, 256)},
+        {"share": 0.2},
+        {"share": 1.1},
+        {"share": 0.8, "shape": "crop", "shorter_side": 64},
         {"resample": "lanczos", "antialias": False},
         {"resample": "x"},
         {"mean": 0},

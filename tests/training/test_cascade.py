@@ -211,7 +211,7 @@ def test_the_features_are_those_that_serve(network: Recogniser, tmp_path: Path) 
         dataclasses.replace(image, label=int(label))
         for image, label in zip(images, raw.in_int8.argmax(axis=1), strict=True)
     ]
-    assert HeldOut(held_out, cascade, seed=1).right(network, "cpu") == COUNT
+    assert HeldOut(held_out, export, seed=1).right(network, "cpu") == COUNT
 
 
 RECIPE = Recipe(

@@ -7,11 +7,10 @@ import torch
 
 from greengrocer.datasets.dataset import LabelledImage, Taxonomy
 from greengrocer.figures.learning_curve import Point
-from greengrocer.imaging.views import Views
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.training.learning import curve, fit
 from greengrocer.training.learning.curve import HeldOut
-from greengrocer.training.recipe import Augmentation, Optimisation, Recipe
+from greengrocer.training.recipe import Augmentation, Export, Optimisation, Recipe
 from support.folders import write_folders
 from support.make_images import jpeg
 from support.networks import untrained
@@ -52,7 +51,7 @@ def test_it_counts_the_images_that_are_right(
     images: list[LabelledImage], first: Recogniser
 ) -> None:
     relabelled = [LabelledImage(each.path, int(n < 7)) for n, each in enumerate(images)]
-    held_out = HeldOut(relabelled, Views.whole(SIZE), seed=1)
+    held_out = HeldOut(relabelled, Export(image_size=SIZE), seed=1)
     assert (held_out.right(first, "cpu"), len(held_out)) == (33, 40)
 
 
@@ -60,7 +59,7 @@ def test_of_many_images_some_are_drawn_the_same_after_each_epoch(
     images: list[LabelledImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curve, "CURVE_IMAGES", 10)
-    one, again, other = (HeldOut(images, Views.whole(SIZE), seed) for seed in (1, 1, 2))
+    one, again, other = (HeldOut(images, Export(image_size=SIZE), seed) for seed in (1, 1, 2))
     assert len(one) == 10
     assert torch.equal(one._planes, again._planes)
     assert not torch.equal(one._planes, other._planes)

@@ -5,6 +5,8 @@ import pytest
 
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import UsageError
+from greengrocer.imaging.geometry import Geometry
+from greengrocer.imaging.views import Views
 from greengrocer.training.learning.checkpoint import LATER
 from greengrocer.training.recipe import (
     RENAMED,
@@ -193,3 +195,12 @@ def test_one_training_makes_both_bundles_that_ship() -> None:
     fast, grocery = (read_recipe(RECIPES / f"{name}.toml") for name in ("fast", "grocery"))
     assert not differences(fast, grocery, LATER)
     assert fast.name != grocery.name
+
+
+def test_of_one_view_the_models_input_is_all_there_is() -> None:
+    export = Export(image_size=64, views=(0.8,))
+    assert export.geometry() == Geometry(width=64, height=64, share=0.8)
+    assert export.seen() == Views.whole(64)
+    several = Export(image_size=64, views=(0.8, 1.0))
+    assert several.geometry() == Geometry(width=80, height=80)
+    assert several.seen() == Views(80, (64, 80))

@@ -296,7 +296,7 @@ def test_held_out_images_are_answered_by_all_views(network: Recogniser, tmp_path
     pixels = np.stack([read_fitted(image.path, square(TWO.input_side)) for image in images])
     answers = run(graph_of(backbone, network, TWO), pixels)["probabilities"].argmax(axis=1)
     named = [dataclasses.replace(i, label=int(a)) for i, a in zip(images, answers, strict=True)]
-    assert HeldOut(named, TWO, seed=1).right(network, "cpu") == len(images)
+    assert HeldOut(named, RECIPE.export, seed=1).right(network, "cpu") == len(images)
 
 
 @pytest.mark.parametrize(

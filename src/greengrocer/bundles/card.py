@@ -104,6 +104,11 @@ def _seen(geometry: Geometry) -> str:
     """What the model sees of an image."""
     size = f"{geometry.width} x {geometry.height} pixels ({geometry.resample})"
     if geometry.shape == "squeeze":
+        if geometry.share < 1:
+            return (
+                f"The middle {100 * geometry.share:.0f} % of its width and of its height are "
+                f"squeezed to {size}, the aspect given up: it does not see the edges."
+            )
         return f"The whole of it is squeezed to {size}, its aspect given up."
     if geometry.shape == "letterbox":
         return f"The whole of it is scaled into {size}, with bars beside it."

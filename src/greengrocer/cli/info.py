@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from greengrocer.bundles.bundle import Bundle
     from greengrocer.bundles.facts import Figure
     from greengrocer.cli.commands import Commands
+    from greengrocer.imaging.geometry import Geometry
 
 WIDTH = 100
 COLUMN = 10  # where the second of two columns begins
@@ -89,9 +90,14 @@ def _summary(bundle: "Bundle", size: int) -> "Iterator[str]":
         yield from _table(figures)
     for label, text in doubts(manifest):
         yield from _row(label, text)
-    yield from _row("input", f"{geometry.width} x {geometry.height} pixels, {geometry.shape}")
+    yield from _row("input", f"{geometry.width} x {geometry.height} pixels, {_shape(geometry)}")
     yield from _row("digest", f"sha256:{digest_of(directory)}")
     yield from _row("more", "--card prints the whole model card")
+
+
+def _shape(geometry: "Geometry") -> str:
+    part = f", its middle {100 * geometry.share:.0f} %" if geometry.share < 1 else ""
+    return f"{geometry.shape}{part}"
 
 
 def _table(figures: "Sequence[Figure]") -> "Iterator[str]":

@@ -58,7 +58,7 @@ class Embedder:
         self._geometry = geometry
         self._channels = channels
         self._cache = FeatureCache(digest, channels)
-        self._decoder = PhotoDecoder(geometry.size)
+        self._decoder = PhotoDecoder(geometry.decoded_size)
 
     def extract(self, paths: Sequence[Path], threads: int | None = None) -> Extracted:
         """The features of the images at ``paths``; raises DatasetUnusable for one unreadable."""

@@ -3,6 +3,7 @@
 Training, evaluation and serving all call it, so that they cannot drift apart.
 """
 
+import math
 from typing import Literal, Self
 
 import numpy as np
@@ -33,8 +34,15 @@ class Geometry(BaseModel):
     height: int = Field(ge=16, le=2048)
     shape: Literal["squeeze", "crop", "letterbox"] = Field(
         "squeeze",
-        description="squeeze: the whole image, its aspect given up; crop: the middle of the image, "
+        description="squeeze: the image, its aspect given up; crop: the middle of the image, "
         "scaled to shorter_side; letterbox: the whole image, with bars beside it",
+    )
+    share: float = Field(
+        1.0,
+        ge=0.25,
+        le=1,
+        description="squeeze: how much of the image's width and of its height, about the middle",
+        exclude_if=lambda share: share == 1,
     )
     shorter_side: int | None = Field(
         None, ge=16, le=4096, description="of the scaled image that a crop is cut from"
@@ -55,6 +63,8 @@ class Geometry(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.share < 1 and self.shape != "squeeze":
+            raise ValueError("share is for a squeeze")
         if (self.shape == "crop") != (self.shorter_side is not None):
             raise ValueError("shorter_side is for a crop, and a crop needs it")
         if self.shorter_side is not None and self.shorter_side < max(self.width, self.height):
@@ -75,7 +85,9 @@ class Geometry(BaseModel):
     @property
     def decoded_size(self) -> tuple[int, int]:
         """Width and height of the smallest image that has all that the model sees."""
-        return self.size if self.shorter_side is None else (self.shorter_side, self.shorter_side)
+        if self.shorter_side is not None:
+            return self.shorter_side, self.shorter_side
+        return math.ceil(self.width / self.share), math.ceil(self.height / self.share)
 
 
 def fit(image: Image.Image, geometry: Geometry) -> Pixels:
@@ -84,7 +96,7 @@ def fit(image: Image.Image, geometry: Geometry) -> Pixels:
         return np.asarray(_letterbox(image, geometry))
     if geometry.shape == "crop":
         return np.asarray(_crop(image, geometry))
-    return np.asarray(_resize(image, geometry.size, _whole(image), geometry))
+    return np.asarray(_resize(image, geometry.size, squeeze_box(image.size, geometry), geometry))
 
 
 def crop_box(size: tuple[int, int], geometry: Geometry) -> Box:
@@ -98,6 +110,12 @@ def crop_box(size: tuple[int, int], geometry: Geometry) -> Box:
     scale = [side / after for side, after in zip(size, scaled, strict=True)]
     left, top = (at * by for at, by in zip(corner, scale, strict=True))
     return left, top, left + geometry.width * scale[0], top + geometry.height * scale[1]
+
+
+def squeeze_box(size: tuple[int, int], geometry: Geometry) -> Box:
+    """The part of an image of ``size`` (width, height) that a squeeze shows, in its pixels."""
+    left, top = (side * (1 - geometry.share) / 2 for side in size)
+    return left, top, size[0] - left, size[1] - top
 
 
 def letterbox_box(size: tuple[int, int], geometry: Geometry) -> tuple[int, int, int, int]:
@@ -117,7 +135,7 @@ def seen_box(size: tuple[int, int], geometry: Geometry) -> Box:
     if geometry.shape == "crop":
         return crop_box(size, geometry)
     if geometry.shape == "squeeze":
-        return 0.0, 0.0, float(size[0]), float(size[1])
+        return squeeze_box(size, geometry)
     left, top, right, bottom = letterbox_box(size, geometry)
     across, down = size[0] / (right - left), size[1] / (bottom - top)
     return (
@@ -130,7 +148,7 @@ def seen_box(size: tuple[int, int], geometry: Geometry) -> Box:
 
 def seen_share(size: tuple[int, int], geometry: Geometry) -> Box | None:
     """The same as shares of width and height; None where the model sees the whole image."""
-    if geometry.shape == "squeeze":
+    if geometry.shape == "squeeze" and geometry.share == 1:
         return None
     left, top, right, bottom = seen_box(size, geometry)
     return left / size[0], top / size[1], right / size[0], bottom / size[1]

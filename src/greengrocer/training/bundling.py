@@ -18,7 +18,7 @@ from greengrocer.networks.weights import Halves
 from greengrocer.training.learning.checkpoint import TeacherId
 from greengrocer.training.plan import Plan
 from greengrocer.training.recipe import Export, Recipe
-from greengrocer.training.release.finish import Calibration, geometry_of
+from greengrocer.training.release.finish import Calibration
 from greengrocer.training.release.goldens import choose_goldens
 from greengrocer.version import __version__
 
@@ -54,7 +54,7 @@ def write_bundle(
     ``teachers`` are those of the network that ships. Raises UsageError where it is refused, and
     what ``prove`` raises for the finished bundle, of which then nothing is at ``out``.
     """
-    geometry, taxonomy, calibration = geometry_of(recipe), plan.taxonomy, finished.calibration
+    geometry, taxonomy, calibration = recipe.export.geometry(), plan.taxonomy, finished.calibration
     chosen = choose_goldens(finished.graph, candidates, geometry, taxonomy.classes)
     views, made = recipe.export.seen(), datetime.now(UTC)
     model = Model(

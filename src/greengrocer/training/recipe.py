@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tqdm import tqdm
 
 from greengrocer.errors import UsageError
+from greengrocer.imaging.geometry import Geometry
 from greengrocer.imaging.views import Views
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import one_line
@@ -162,7 +163,7 @@ class Export(Part):
         (1.0,),
         description="shares of the frame's side, as [1.0, 0.6667]: squares about its middle that "
         "the model looks at, each scaled to image_size; it answers by their mean, and each costs "
-        "the multiply-adds of one",
+        "the multiply-adds of one; of a single one nothing else is read",
     )
     cascade: float | None = Field(
         None,
@@ -213,8 +214,15 @@ class Export(Part):
         return self
 
     def seen(self) -> Views:
-        """What the model looks at, in pixels."""
-        return Views.of_shares(self.views, self.image_size, self.cascade)
+        """What the model looks at of its input, in pixels."""
+        found = Views.of_shares(self.views, self.image_size, self.cascade)
+        return Views.whole(self.image_size) if len(self.views) == 1 else found
+
+    def geometry(self) -> Geometry:
+        """What the model's input is of an image."""
+        side = self.seen().input_side
+        share = self.views[0] if len(self.views) == 1 else 1.0
+        return Geometry(width=side, height=side, share=share)
 
 
 # The names that settings had before. They are accepted, with a warning, until 1.0.

@@ -55,8 +55,8 @@ def read_fitted(path: Path, geometry: Geometry, size: float = 1.0) -> Pixels:
     What it shows has ``size`` times its apparent size, see ``apparent_size``.
     """
     if size == 1:
-        return fit(read_picture(path, geometry.size), geometry)
-    width, height = (math.ceil(side * max(1, size)) for side in geometry.size)
+        return fit(read_picture(path, geometry.decoded_size), geometry)
+    width, height = (math.ceil(side * max(1, size)) for side in geometry.decoded_size)
     picture = read_picture(path, (width, height))
     return fit(Image.fromarray(at_apparent_size(np.asarray(picture), size)), geometry)
 

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 
 from greengrocer.datasets.dataset import LabelledImage
-from greengrocer.imaging.geometry import Geometry
-from greengrocer.imaging.views import Views
 from greengrocer.networks.recogniser import Recogniser
 from greengrocer.networks.views import see
 from greengrocer.training.choose import CURVE_IMAGES
 from greengrocer.training.data.reading import read_fitted
+from greengrocer.training.recipe import Export
 
 BATCH = 32
 
@@ -19,12 +18,12 @@ BATCH = 32
 class HeldOut:
     """Some held-out images, the same after every epoch, kept as the model sees them."""
 
-    def __init__(self, images: Sequence[LabelledImage], views: Views, seed: int) -> None:
+    def __init__(self, images: Sequence[LabelledImage], export: Export, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(images))[:CURVE_IMAGES]
         chosen = [images[int(index)] for index in sorted(order)]
-        geometry = Geometry(width=views.input_side, height=views.input_side)
+        geometry = export.geometry()
         pixels = [read_fitted(image.path, geometry) for image in chosen]
-        self._views = views
+        self._views = export.seen()
         self._planes = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
         self._labels = torch.tensor([image.label for image in chosen])
 

@@ -279,7 +279,7 @@ def _train_epochs(
     recipe, began, work = trainer.recipe, time.monotonic(), 0.0
     if trainer.epoch >= trainer.course.epochs:
         return
-    held_out = HeldOut(judged, recipe.export.seen(), recipe.seed) if judged else None
+    held_out = HeldOut(judged, recipe.export, recipe.seed) if judged else None
     while trainer.epoch < trainer.course.epochs:
         loss = trainer.train_epoch(pictures, threads)
         if not math.isfinite(loss):  # no later step would repair it

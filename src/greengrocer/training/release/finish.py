@@ -54,16 +54,12 @@ class Exported(NamedTuple):
     views: Views
     embedded: Embedded | None = None  # None in a rehearsal
 
-    @property
-    def geometry(self) -> Geometry:
-        """What the model sees of an image."""
-        return square(self.views.input_side)
-
     def graph(self, temperature: float, coarse_of: Sequence[int] | None) -> onnx.ModelProto:
         """The whole graph, folded as it ships."""
         head = AnswerHead(self.head, self.prototypes, temperature, coarse_of, self.views)
         of_a_view = space_to_depth_stem(from_pixels(self.backbone.graph))
-        return answer_graph(seeing_graph(of_a_view, self.views, self.head), head, self.geometry)
+        seeing = seeing_graph(of_a_view, self.views, self.head)
+        return answer_graph(seeing, head, square(self.views.input_side))
 
     def statistics(self, classes: Sequence[str]) -> bytes:
         """The file by which classes can be taught on top; empty where a class has no image."""
@@ -86,7 +82,7 @@ class Exporter:
         recipe: Recipe,
         kept: Path | None = None,
     ) -> None:
-        self.head, self.training, self.geometry = network.head, training, geometry_of(recipe)
+        self.head, self.training, self.geometry = network.head, training, recipe.export.geometry()
         self.sizes = recipe.export.judged_sizes
         self.views = recipe.export.seen()
         self.in_float = backbone_graph(network.backbone, square(self.views.size))
@@ -221,11 +217,6 @@ def logit_adjustment(
     met = (1 - recipe.optimisation.class_balance) * np.log(counts + 1)
     taken = recipe.export.logit_adjustment * (met - met.mean())
     return torch.from_numpy(taken.astype(np.float32))
-
-
-def geometry_of(recipe: Recipe) -> Geometry:
-    """What the model sees of an image."""
-    return square(recipe.export.seen().input_side)
 
 
 def square(side: int) -> Geometry:

@@ -22,7 +22,7 @@ def replay(directory: Path) -> None:
     engine = make_engine("onnx", directory, manifest, "cpu", ONE_THREAD)
 
     def best(image: bytes) -> tuple[str, float]:
-        pixels = fit(decode(image, geometry.size), geometry)
+        pixels = fit(decode(image, geometry.decoded_size), geometry)
         probabilities = engine.infer(pixels[None], alone=True).probabilities[0]
         label = int(probabilities.argmax())
         return manifest.classes[label], float(probabilities[label])
