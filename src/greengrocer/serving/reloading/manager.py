@@ -7,6 +7,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -22,6 +23,7 @@ from greengrocer.serving.reloading.origin import Loaded, Origin, Origins
 from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.shadows import Shadows
 from greengrocer.serving.splits import Parts, checked_parts
+from greengrocer.stores.interruptible import cancellable
 from greengrocer.telemetry.metrics import Metrics
 
 # Loads and warms a bundle, as the default model or one beside it; raises UsageError.
@@ -248,7 +250,7 @@ class ModelManager:
 
         One of the watched folder, of which ``files`` is the state, was tried before.
         """
-        directory = await asyncio.to_thread(self.fetch, origin.bundle)
+        directory = await cancellable(partial(self.fetch, origin.bundle))
         if self.attempt is not None and files is None:
             await self.attempt(directory)
         found = origin._replace(bundle=directory)
