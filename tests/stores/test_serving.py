@@ -145,6 +145,27 @@ def test_a_bundle_that_answers_wrongly_is_refused_as_a_local_one_is(
     assert version(server) == "1"
 
 
+@pytest.mark.usefixtures("first")
+def test_other_orders_are_obeyed_while_a_bundle_is_fetched(
+    store: ObjectStore,
+    fake_bundle: Path,
+    tmp_path: Path,
+    start: Callable[..., Server],
+    order: Callable[..., str],
+) -> None:
+    server = start("--bundle", f"greys={fake_bundle}")
+    order("reload", "greys", "--bundle", str(write_fake_bundle(tmp_path / "bad", version="2")))
+    store.gate = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        load = {"order": "load", "model": "shop", "bundle": SHOP}
+        asked = pool.submit(ask, tmp_path / "control" / "socket", load)
+        assert store.waiting.wait(60)
+        assert order("rollback", "greys") == "now serving greys 1 (before: greys 2)\n"
+        store.gate.set()
+        assert asked.result()["ok"]
+    assert version(server, "/models/shop/predict") == "1"
+
+
 @in_all_arrangements
 @pytest.mark.usefixtures("first")
 def test_a_service_stops_while_a_store_does_not_answer(
