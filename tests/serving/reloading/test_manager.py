@@ -127,32 +127,6 @@ async def test_the_bundle_that_was_tried_is_loaded_whatever_its_address_has_by_t
     assert tried == ["second", "third"]
 
 
-async def test_an_order_is_refused_whose_model_another_has_changed_while_it_fetched(
-    manager: ModelManager,
-) -> None:
-    release = {name: threading.Event() for name in ("slow", "beside")}
-
-    def fetch(bundle: str) -> str:
-        assert bundle not in release or release[bundle].wait(HANG)
-        return bundle
-
-    manager.fetch = fetch
-    await manager.reload("second")
-    reload = asyncio.create_task(manager.reload("slow"))
-    load = asyncio.create_task(manager.add("shop", "beside"))
-    await asyncio.sleep(0)  # both fetch now
-    assert await manager.roll_back() == Change(SECOND, FIRST)
-    await manager.add("shop", "third")
-    for event in release.values():
-        event.set()
-    with pytest.raises(ReloadRefused, match="another order changed the model greys"):
-        await reload
-    with pytest.raises(ReloadRefused, match="there is a model shop already"):
-        await load
-    now = [model.labels.model for model in manager.models.catalogue.models]
-    assert now == [FIRST, ModelId("shop", "third")]
-
-
 @pytest.mark.parametrize(("source", "error"), [("bad", BundleRefused), ("worse", ReloadRefused)])
 async def test_a_bundle_that_does_not_load_changes_nothing(
     manager: ModelManager, metrics: Metrics, source: str, error: type[Exception]
@@ -413,15 +387,6 @@ async def test_a_version_beside_a_model_gets_a_part_and_is_promoted_and_back(
     assert manager.models.catalogue.splits == {}
     assert await manager.roll_back() == Change(SECOND, FIRST)
     assert serving(manager) == FIRST
-
-
-async def test_a_version_whose_model_is_missing_is_not_promoted(
-    make: Make, metrics: Metrics
-) -> None:
-    models = Models(make(Origin.of("shop@next", "first"), True).pipeline, "next")
-    manager = ModelManager(models, make, Origin.of("shop@next", "first"), metrics)
-    with pytest.raises(ReloadRefused, match="there is no model shop"):
-        await manager.promote("shop@next")
 
 
 async def test_a_split_ends_with_all_for_the_model_itself(manager: ModelManager) -> None:
