@@ -245,3 +245,15 @@ class ClientDisconnected(Refusal):
     """The client disconnected before its answer."""
 
     code = "client-disconnected"
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what was refused may be accepted later: the system lacked something, or time did.
+
+    So it is where the error, or a cause of it, is an OSError, a MemoryError or TrialTooSlow.
+    """
+    while error is not None:
+        if isinstance(error, (OSError, MemoryError, TrialTooSlow)):
+            return True
+        error = error.__cause__
+    return False

@@ -42,6 +42,33 @@ def test_the_same_bundle_is_not_written_again(store: ObjectStore, bundle: Path) 
     assert store.paths("PUT") == []
 
 
+def test_a_damaged_bundle_is_repaired_by_replacing_it_with_itself(
+    store: ObjectStore, bundle: Path, cache: Path
+) -> None:
+    pushed = push(load_bundle(bundle), SHOP)
+    sound = dict(store.objects)
+    store.objects[f"{PLACE}/golden.jpg"] = b"damaged"
+    with pytest.raises(BundleRefused, match="has the SHA-256"):
+        fetched(pushed, cache)
+    assert push(load_bundle(bundle), SHOP, replace=True) == pushed
+    assert store.objects == sound
+    assert digest_of(Path(fetched(pushed, cache))) == digest_of(bundle)
+
+
+def test_after_a_replacement_that_broke_off_the_bundle_before_can_be_put_back(
+    store: ObjectStore, bundle: Path, other: Path
+) -> None:
+    push(load_bundle(bundle), SHOP)
+    before = dict(store.objects)
+    verified = load_bundle(other)
+    (other / "golden.jpg").write_bytes(b"changed since")
+    with pytest.raises(BundleRefused):
+        push(verified, SHOP, replace=True)
+    assert store.objects != before
+    push(load_bundle(bundle), SHOP, replace=True)
+    assert store.objects == before
+
+
 def test_another_bundle_stays_unless_it_is_to_be_replaced(
     store: ObjectStore, bundle: Path, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ def register(commands: "Commands") -> None:
         help="where to write it, as s3://bucket/shop, gs://bucket/shop or az://container/shop",
     )
     parser.add_argument(
-        "--replace", action="store_true", help="replace another bundle that is there"
+        "--replace", action="store_true", help="write every file, whatever bundle is there"
     )
     parser.set_defaults(run=run)
 

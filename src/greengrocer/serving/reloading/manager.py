@@ -1,12 +1,14 @@
 """Change the models of a running service: load, unload, reload, roll back, make one the default.
 
-One change runs at a time. A change that is refused leaves the models as they are.
+One change runs at a time. A bundle is fetched before, however long that takes, and its change is
+refused where its model has changed by then. A change that is refused leaves the models as they are.
 """
 
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -22,6 +24,7 @@ from greengrocer.serving.reloading.origin import Loaded, Origin, Origins
 from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.shadows import Shadows
 from greengrocer.serving.splits import Parts, checked_parts
+from greengrocer.stores.interruptible import cancellable
 from greengrocer.telemetry.metrics import Metrics
 
 # Loads and warms a bundle, as the default model or one beside it; raises UsageError.
@@ -77,30 +80,27 @@ class ModelManager:
         self._tell()
 
     async def reload(
-        self, bundle: str | None = None, key: str | None = None, files: str | None = None
+        self, bundle: str | Origin | None = None, key: str | None = None, files: str | None = None
     ) -> Change:
         """Load a bundle, by default a model's own again, and swap it in.
 
-        ``files`` is the state of the bundle's files, if it is in the watched folder: then ``check``
-        has tried it. Raises UsageError (BundleRefused, ReloadRefused), in one line; nothing is
-        changed then.
+        An Origin also says the name from now on. ``files`` is the state of the bundle's files, if
+        it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
+        ReloadRefused), in one line; nothing is changed then.
         """
-        with self._logged("reload"), self._exclusively():
+        with self._logged("reload"):
             key = self.state.there(key)
-            before = self.state.models[key].current
-            wanted = before._replace(copy=None)
-            if bundle is not None:
+            origins = self.state.models[key]
+            wanted = origins.current._replace(copy=None)
+            if isinstance(bundle, Origin):
+                wanted = bundle
+            elif bundle is not None:
                 wanted = wanted._replace(bundle=bundle, watched=files is not None)
-            loaded = await self._loaded(wanted, self.state.is_of_default(name_of(key)), files)
-            old = self.models.of(key).labels.model
-            with self._dropped_if_refused(loaded):
-                new = self.state.renamed(key, loaded.pipeline.labels.model.name)
-                state = self.state.changed(key, new, Origins(loaded.origin, before))
-                self._record(state if files is None else state.watching(new, files))
-            self.models.swap(loaded.pipeline, key)
-            self._move(key, new)
-            await asyncio.to_thread(return_free_pages)  # that the loading took
-            return self._done("reloaded", new, old, loaded.seconds)
+            directory = await self._fetched(wanted, files)
+            with self._exclusively():
+                if self.state.models.get(key) != origins:
+                    raise _overtaken(key)
+                return await self._reloaded(key, wanted, directory, files)
 
     async def roll_back(self, key: str | None = None) -> Change:
         """Return to a model's previous version. Raises ReloadRefused where there is none."""
@@ -123,14 +123,18 @@ class ModelManager:
         Without a bundle it is the one of a model that was unloaded, or could not be loaded.
         ``files`` is as for ``reload``. Raises UsageError, in one line; nothing is changed then.
         """
-        with self._logged("load"), self._exclusively():
-            origin = self.state.wanted(key, bundle)
-            if files is not None:
-                origin = origin._replace(watched=True)
-            loaded = await self._loaded(origin, self.state.is_of_default(origin.name), files)
-            key = self._added(loaded, self._record, files)
-            await asyncio.to_thread(return_free_pages)  # that the loading took
-            return self._done("loaded", key, None, loaded.seconds)
+        with self._logged("load"):
+            wanted = self.state.wanted(key, bundle)
+            directory = await self._fetched(wanted, files)
+            with self._exclusively():
+                if self.state.wanted(key, bundle) != wanted:
+                    raise _overtaken(key)
+                origin = wanted if files is None else wanted._replace(watched=True)
+                default = self.state.is_of_default(origin.name)
+                loaded = await self._loaded(origin, directory, default, files)
+                key = self._added(loaded, self._record, files)
+                await asyncio.to_thread(return_free_pages)  # that the loading took
+                return self._done("loaded", key, None, loaded.seconds)
 
     async def remove(self, key: str) -> Change:
         """Unload a model; its memory is free after its last image. Raises ReloadRefused."""
@@ -243,12 +247,38 @@ class ModelManager:
         self.models.add(key, loaded.pipeline)
         return key
 
-    async def _loaded(self, origin: Origin, default: bool, files: str | None) -> Loaded:
+    async def _fetched(self, origin: Origin, files: str | None) -> str:
+        """The directory of a bundle, or its name; other changes may run meanwhile.
+
+        One of the watched folder, of which ``files`` is the state, is there.
+        """
+        if files is not None:
+            return origin.bundle
+        return await cancellable(partial(self.fetch, origin.bundle))
+
+    async def _reloaded(
+        self, key: str, wanted: Origin, directory: str, files: str | None
+    ) -> Change:
+        """Load a bundle that was fetched, and swap it in."""
+        default = self.state.is_of_default(name_of(key))
+        loaded = await self._loaded(wanted, directory, default, files)
+        old, before = self.models.of(key).labels.model, self.state.models[key].current
+        with self._dropped_if_refused(loaded):
+            new = self.state.renamed(key, loaded.pipeline.labels.model.name)
+            state = self.state.changed(key, new, Origins(loaded.origin, before))
+            self._record(state if files is None else state.watching(new, files))
+        self.models.swap(loaded.pipeline, key)
+        self._move(key, new)
+        await asyncio.to_thread(return_free_pages)  # that the loading took
+        return self._done("reloaded", new, old, loaded.seconds)
+
+    async def _loaded(
+        self, origin: Origin, directory: str, default: bool, files: str | None
+    ) -> Loaded:
         """What was loaded: the very bundle that was tried, whatever is at its address by now.
 
         One of the watched folder, of which ``files`` is the state, was tried before.
         """
-        directory = await asyncio.to_thread(self.fetch, origin.bundle)
         if self.attempt is not None and files is None:
             await self.attempt(directory)
         found = origin._replace(bundle=directory)
@@ -344,6 +374,13 @@ class ModelManager:
         self.metrics.serves(*(model.labels.model for model in catalogue.models))
         self.metrics.misses(*(key for key, why in catalogue.absent if why is Absence.FAILED))
         self.changed()
+
+
+def _overtaken(key: str | None) -> ReloadRefused:
+    return ReloadRefused(
+        f"another order changed the model {key} while the bundle was fetched: order it again if "
+        "that is still wanted"
+    )
 
 
 def _name_of(model: ModelId) -> str:

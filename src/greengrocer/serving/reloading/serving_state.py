@@ -148,7 +148,7 @@ class ServingState(NamedTuple):
 
         It is no longer one of the watched folder, which has it under another name.
         """
-        name = name_of(self.beside(key))
+        name = self.there(name_of(self.beside(key)))
         current = self.models[key].current._replace(name=name, label="", watched=False)
         origins = Origins(current, self.models[name].current)
         return ServingState(
