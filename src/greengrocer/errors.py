@@ -31,6 +31,7 @@ GreengrocerError
     │   └── SlowUpload
     ├── UnknownModel             no model has the name, or the version, that was asked for
     ├── NoEvidence               the model gives no evidence that could be shown
+    ├── InvalidAnswer            the model's answer is not of the kind that its bundle says
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
@@ -205,6 +206,12 @@ class NoEvidence(Refusal):
     """The model gives no evidence, so that none can be shown."""
 
     code = "no-evidence"
+
+
+class InvalidAnswer(Refusal):
+    """The model's answer has no probabilities, or not those of the bundle's classes."""
+
+    code = "invalid-answer"
 
 
 class Unauthorized(Refusal):

@@ -2,13 +2,17 @@
 
 import asyncio
 import math
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
 
 import orjson
+import structlog
 from grpc import StatusCode
+from grpc.aio import AbortError
 from starlette.types import ASGIApp, Message, Scope
 
 from greengrocer.answer_json import KINDS
@@ -18,6 +22,7 @@ from greengrocer.rpc.places import Places, client_of
 from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.problems import INTERNAL
 from greengrocer.web.receive_buffer import disconnected
 from greengrocer.web.request_state import RequestState, attach
 
@@ -30,6 +35,8 @@ TRAILING = frozenset(
 RETRY_AFTER = b"retry-after"
 PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
+
+log = structlog.get_logger("greengrocer.grpc")
 
 
 class Call:
@@ -169,7 +176,7 @@ def _waiting(event: asyncio.Event) -> Callable[[], Any]:
 def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
     for name, value in context.invocation_metadata() or ():
         if isinstance(value, str) and not name.endswith(BINARY):
-            yield name.encode("latin-1"), value.encode("latin-1")
+            yield name.encode(), value.encode()  # gRPC has decoded UTF-8, or else Latin-1
 
 
 def _trailing(head: Message) -> Iterator[tuple[str, str]]:
@@ -189,6 +196,24 @@ async def refuse(context: Context, refusal: Refusal, status: StatusCode | None =
         trailing += [(RETRY_AFTER.decode(), str(seconds)), (PUSHBACK, str(seconds * 1000))]
     status = status or status_of(KINDS[type(refusal)].status, refusal.code)
     await context.abort(status, str(refusal), tuple(trailing))
+
+
+@asynccontextmanager
+async def ending(context: Context, path: str) -> AsyncIterator[None]:
+    """End a call with its problem where the ``with`` block raises: gRPC would show the error."""
+    try:
+        yield
+    except Refusal as refusal:
+        await refuse(context, refusal)
+    except AbortError:  # it has ended
+        raise
+    except Exception as error:
+        request_id = secrets.token_hex(16)
+        log.exception("failed", request_id=request_id, path=path)
+        release_frames(error, logged=True)
+        code, _, detail = INTERNAL
+        trailing = (("x-request-id", request_id), (PROBLEM, code))
+        await context.abort(StatusCode.INTERNAL, detail, trailing)
 
 
 async def _abort(context: Context, head: Message, body: bytes, code: str | None) -> NoReturn:
