@@ -202,6 +202,7 @@ ORDERS: list[tuple[dict[str, object], bool]] = [
     ({"order": "promote", "model": "greys"}, False),
     ({"order": "split", "parts": {"greys": 95}}, False),
     ({"order": "split", "parts": {"greys": "100"}}, False),
+    ({"order": "split", "parts": {"greys": 200}}, False),
     ({"order": "split", "parts": {"greys": True}}, False),
     ({"order": "split"}, False),
     ({"order": "list", "soon": True}, False),
@@ -228,7 +229,7 @@ async def test_a_model_is_loaded_made_the_default_and_unloaded_by_name(
     manager: ModelManager, metrics: Metrics
 ) -> None:
     assert await manager.add("shop", "second") == Change(None, ModelId("shop", "second"))
-    assert await manager.add("shop@next", "third") == Change(None, ModelId("shop", "third"))
+    assert await manager.add("shop@next", "third") == Change(None, ModelId("shop@next", "third"))
     catalogue = manager.models.catalogue
     assert [model.key for model in catalogue.models] == ["greys", "shop", "shop@next"]
     assert catalogue.versions("shop") == ("second", "third")
@@ -398,3 +399,14 @@ async def test_a_split_ends_with_all_for_the_model_itself(manager: ModelManager)
     await manager.split({"greys": 100})
     assert manager.models.catalogue.splits == {}
     await manager.remove("greys@next")
+
+
+async def test_a_second_version_that_is_to_get_copies_is_told_which_one_does(
+    manager: ModelManager,
+) -> None:
+    for label in ("one", "two"):
+        await manager.add(f"greys@{label}", "second")
+    await manager.shadow("greys@one", 20)
+    remedy = "greys@one gets copies already: end that with greengrocer models shadow greys@one 0%"
+    with pytest.raises(ReloadRefused, match=remedy):
+        await manager.shadow("greys@two", 20)
