@@ -399,14 +399,3 @@ async def test_a_split_ends_with_all_for_the_model_itself(manager: ModelManager)
     await manager.split({"greys": 100})
     assert manager.models.catalogue.splits == {}
     await manager.remove("greys@next")
-
-
-async def test_a_second_version_that_is_to_get_copies_is_told_which_one_does(
-    manager: ModelManager,
-) -> None:
-    for label in ("one", "two"):
-        await manager.add(f"greys@{label}", "second")
-    await manager.shadow("greys@one", 20)
-    remedy = "greys@one gets copies already: end that with greengrocer models shadow greys@one 0%"
-    with pytest.raises(ReloadRefused, match=remedy):
-        await manager.shadow("greys@two", 20)
