@@ -202,7 +202,6 @@ ORDERS: list[tuple[dict[str, object], bool]] = [
     ({"order": "promote", "model": "greys"}, False),
     ({"order": "split", "parts": {"greys": 95}}, False),
     ({"order": "split", "parts": {"greys": "100"}}, False),
-    ({"order": "split", "parts": {"greys": 200}}, False),
     ({"order": "split", "parts": {"greys": True}}, False),
     ({"order": "split"}, False),
     ({"order": "list", "soon": True}, False),
