@@ -99,6 +99,14 @@ def test_a_store_that_may_not_be_written_is_told(store: ObjectStore, bundle: Pat
         push(load_bundle(bundle), SHOP)
 
 
+@pytest.mark.parametrize("where", ["/tmp/x", "http://models.example/x", "file:///tmp/x", "x"])
+def test_a_place_that_is_no_store_is_told_where_bundles_are_pushed_to(
+    where: str, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["push", str(bundle), where]) == 2
+    assert f"{where}: a bundle is pushed to s3://, gs:// or az://\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [

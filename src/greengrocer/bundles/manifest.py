@@ -174,8 +174,8 @@ def read_manifest(directory: Path) -> Manifest:
 def first_mistake(error: ValidationError) -> str:
     """Where a manifest is wrong, and how, in one line."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "whole"
-    return f"{where}: {first['msg']}"
+    where = ".".join(str(part) for part in first["loc"])  # empty where it is the text itself
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

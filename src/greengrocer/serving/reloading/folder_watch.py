@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import structlog
 
 from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.errors import ReloadRefused, UsageError, may_pass
-from greengrocer.model_names import KEY, label_of
+from greengrocer.model_names import KEY, RULE, label_of
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.serving.reloading.manager import ModelManager
 
 SECONDS = 2.0  # between two looks
@@ -61,6 +63,7 @@ class FolderWatch:
         self._pauses: dict[str, Pause] = {}
         self._told: dict[str, str] = {}  # why a model waits for the others
         self._unreadable: dict[str, str] = {}  # why a bundle could not be read at the last look
+        self._nameless: set[str] = set()  # folders of bundles whose names no model can have
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
@@ -75,6 +78,10 @@ class FolderWatch:
     async def look(self) -> None:
         """Load what has appeared or changed, and unload what has gone. Raises OSError."""
         found, unreadable = await asyncio.to_thread(bundles_in, self.folder)
+        nameless = await asyncio.to_thread(nameless_in, self.folder)
+        for name in sorted(nameless - self._nameless):
+            shown = one_line(name, MAX_NAME)
+            log.warning("watched folder has no model's name", folder=shown, reason=RULE)
         for key, reason in unreadable.items():
             if self._unreadable.get(key) != reason:
                 log.warning("watched model not read", model=key, reason=reason)
@@ -86,7 +93,7 @@ class FolderWatch:
         for key in sorted(gone, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
                 del self._taken[key]
-        self._before, self._unreadable = found, unreadable
+        self._before, self._unreadable, self._nameless = found, unreadable, nameless
 
     async def _run(self) -> None:
         before = ""  # what went wrong at the last look
@@ -169,7 +176,7 @@ class FolderWatch:
         """Unload a model whose folder has gone; returns whether it serves no more."""
         if self.manager.state.serves_watched(key):
             try:
-                await self.manager.remove(key)
+                await self.manager.remove(key, forget=True)
             except UsageError:  # the manager has logged it
                 return False
         return True
@@ -192,6 +199,19 @@ def bundles_in(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         except OSError as error:
             unreadable[name] = error.strerror or str(error)
     return found, unreadable
+
+
+def nameless_in(folder: Path) -> set[str]:
+    """Names of folders that have a manifest, and cannot be served: no model can be called so.
+
+    Hidden folders are not among them: a copy may be under way there. Raises OSError.
+    """
+    others = (path for path in folder.iterdir() if not KEY.fullmatch(path.name))
+    return {
+        path.name
+        for path in others
+        if not path.name.startswith(".") and os.path.isfile(path / MANIFEST)  # noqa: PTH113 - no error
+    }
 
 
 def _files(bundle: Path) -> str:

@@ -6,7 +6,7 @@ refused where its model has changed by then. A change that is refused leaves the
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -39,7 +39,10 @@ log = structlog.get_logger("greengrocer.models")
 
 
 class Change(NamedTuple):
-    """The model before a change, and the one after it; None where there was or is none."""
+    """The model before a change, and the one after it; None where there was or is none.
+
+    Each by its key, as ``shop@next``, and its version.
+    """
 
     old: ModelId | None
     new: ModelId | None
@@ -106,7 +109,7 @@ class ModelManager:
         """Return to a model's previous version. Raises ReloadRefused where there is none."""
         with self._logged("rollback"), self._exclusively():
             key = self.state.there(key)
-            old = self.models.of(key).labels.model
+            old = self._id(key)
             new = self.state.renamed(key, self.models.check_previous(key).labels.model.name)
             current, previous = self.state.models[key]
             assert previous is not None
@@ -136,12 +139,16 @@ class ModelManager:
                 await asyncio.to_thread(return_free_pages)  # that the loading took
                 return self._done("loaded", key, None, loaded.seconds)
 
-    async def remove(self, key: str) -> Change:
-        """Unload a model; its memory is free after its last image. Raises ReloadRefused."""
+    async def remove(self, key: str, *, forget: bool = False) -> Change:
+        """Unload a model; its memory is free after its last image. Raises ReloadRefused.
+
+        It is listed as unloaded then, and can be loaded by its name, unless ``forget`` is true.
+        """
         with self._logged("unload"), self._exclusively():
             key = self.state.there(key)
-            old = self.models.of(key).labels.model
-            self._record(self.state.removed(key))
+            old = self._id(key)
+            removed = self.state.removed(key)
+            self._record(removed.forgotten(key) if forget else removed)
             self.models.remove(key)
             self._forget(key)
             self._tell()
@@ -153,7 +160,7 @@ class ModelManager:
         """Answer with this model where a request names none. Raises ReloadRefused."""
         with self._logged("default"), self._exclusively():
             key = self.state.there(key)
-            old = self.models.current.labels.model
+            old = self._id(self.state.default)
             self._record(self.state._replace(default=key))
             self.models.make_default(key)
             return self._done("default changed", key, old)
@@ -170,6 +177,7 @@ class ModelManager:
             self.models.split(key, self.state.splits.get(key, ()))
             self._tell()
             log.info("split", model=key, parts=dict(checked))
+            self._warn_of_classes([each for each, _ in checked])
             return checked
 
     async def shadow(self, key: str, part: int) -> None:
@@ -181,6 +189,7 @@ class ModelManager:
             self._record(self.state.shadow(key, part))
             self._cast(key, part)
             log.info("shadow", model=key, part=part)
+            self._warn_of_classes([name_of(key), key] if part else [])
 
     async def promote(self, key: str) -> Change:
         """Make the version beside a model its current one; ``roll_back`` returns to the one before.
@@ -190,12 +199,24 @@ class ModelManager:
         with self._logged("promote"), self._exclusively():
             promoted = self.state.promoted(key)
             name = name_of(key)
-            old = self.models.of(name).labels.model
+            old = self._id(name)
+            self._warn_of_classes([name, key])
             self._record(promoted)
             self.models.promote(key)
             self._cast(key, 0)
             self._move(key, name)
             return self._done("promoted", name, old)
+
+    def other_classes(self, keys: Sequence[str]) -> str | None:
+        """A warning where the versions of a model do not all name the same classes."""
+        classes = {key: set(self.models.of(key).labels.classes) for key in keys}
+        for key, known in classes.items():
+            if known != classes[keys[0]]:
+                return (
+                    f"{key} has other classes than {keys[0]} "
+                    f"({len(known)} and {len(classes[keys[0]])}): clients get other names"
+                )
+        return None
 
     async def check(self, bundle: str) -> None:
         """Try a bundle of the watched folder, which may take half a minute.
@@ -262,7 +283,7 @@ class ModelManager:
         """Load a bundle that was fetched, and swap it in."""
         default = self.state.is_of_default(name_of(key))
         loaded = await self._loaded(wanted, directory, default, files)
-        old, before = self.models.of(key).labels.model, self.state.models[key].current
+        old, before = self._id(key), self.state.models[key].current
         with self._dropped_if_refused(loaded):
             new = self.state.renamed(key, loaded.pipeline.labels.model.name)
             state = self.state.changed(key, new, Origins(loaded.origin, before))
@@ -341,7 +362,7 @@ class ModelManager:
             raise
 
     def _done(self, event: str, key: str, old: ModelId | None, seconds: float = 0.0) -> Change:
-        new = self.models.of(key).labels.model
+        new = self._id(key)
         if seconds:
             self._expect(key, seconds)
         self._tell()
@@ -349,6 +370,14 @@ class ModelManager:
         before = {} if old is None else {"old": _name_of(old)}
         log.info(event, model=key, **before, new=_name_of(new))
         return Change(old, new)
+
+    def _id(self, key: str) -> ModelId:
+        """The key and the version of a loaded model."""
+        return ModelId(key, self.models.of(key).labels.model.version)
+
+    def _warn_of_classes(self, keys: Sequence[str]) -> None:
+        if warning := self.other_classes(keys):
+            log.warning("other classes", reason=warning)
 
     def _expect(self, key: str, seconds: float) -> None:
         if self.admission is not None:
