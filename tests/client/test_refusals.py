@@ -121,3 +121,24 @@ def test_the_refusal_of_a_proxy_is_judged_by_its_status(
     assert type(told.value) is kind
     assert isinstance(told.value, Refusal)
     assert told.value.code == code
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2", "/class-names"])
+def test_a_path_that_is_not_the_services_is_named(
+    path: str, client_of: AnyClient, fake_server: Server
+) -> None:
+    with client_of(fake_server.url + path) as client, pytest.raises(Refusal) as told:
+        client.predict(jpeg(89))
+    assert (type(told.value), told.value.code) == (Refusal, "not-found")
+    assert str(told.value).startswith(f"POST {path}/predict: ")
+    assert "the client's URL must be that of the service" in str(told.value)
+
+
+def test_a_method_that_is_not_the_services_is_named(client_of: AnyClient) -> None:
+    with (
+        replying(Reply(405, b"<html>")) as server,
+        client_of(server.url) as client,
+        pytest.raises(Refusal, match="POST /predict: .* the client's URL") as told,
+    ):
+        client.predict(jpeg(89))
+    assert told.value.code == "method-not-allowed"
