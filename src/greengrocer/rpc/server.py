@@ -13,12 +13,13 @@ from starlette.types import ASGIApp
 from greengrocer.errors import Overloaded, Refusal
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.app import ENDPOINTS
-from greengrocer.rpc.call import Answering, Call, refuse
+from greengrocer.rpc.call import Answering, Call
 from greengrocer.rpc.context import Context
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
 from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.observe import note_refused
 from greengrocer.web.service import Service
 
 OVERHEAD = 1 << 16  # bytes of a message besides its images
@@ -88,7 +89,10 @@ class RpcServer:
         self._watching = health.Watching(service)
         room = service.admission.limits.upload_bytes
         unread = Places("bytes of answers that are not read yet", room // 4, room // 8)
-        self._answering = Answering(app, (host, port), unread)
+        note = note_refused(
+            service.metrics, service.access_log, service.log_addresses, "call refused"
+        )
+        self._answering = Answering(app, (host, port), unread, note)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -112,8 +116,8 @@ class RpcServer:
     def _handlers(self) -> dict[str, Method]:
         unary = {endpoint.path: self._unary(endpoint) for endpoint in ENDPOINTS}
         return unary | {
-            health.WATCH.path: _stream(self._watch),
-            reflection.PATH: _stream(self._reflect),
+            health.WATCH.path: self._stream(self._watch),
+            reflection.PATH: self._stream(self._reflect),
         }
 
     def _unary(self, endpoint: Endpoint) -> Method:
@@ -130,6 +134,18 @@ class RpcServer:
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
+    def _stream(self, answers: Stream) -> Method:
+        """What answers with a stream of messages."""
+
+        async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            try:
+                async for message in answers(context):
+                    yield message
+            except Refusal as refusal:
+                await self._answering.refuse(context, refusal)
+
+        return grpc.stream_stream_rpc_method_handler(answer)
+
     async def _begin(
         self, context: Context, kind: "Kind", status: grpc.StatusCode | None = None
     ) -> Call:
@@ -137,8 +153,7 @@ class RpcServer:
         try:
             kind.places.take(context)
         except Overloaded as refusal:
-            self._service.metrics.rejections.labels(refusal.code).inc()
-            await refuse(context, refusal, status)
+            await self._answering.refuse(context, refusal, status)
         return Call(context, kind.turns)
 
     async def _watch(self, context: Context) -> AsyncIterator[bytes]:
@@ -161,19 +176,6 @@ class Kind(NamedTuple):
 
     places: Places
     turns: Turns
-
-
-def _stream(answers: Stream) -> Method:
-    """What answers with a stream of messages."""
-
-    async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        try:
-            async for message in answers(context):
-                yield message
-        except Refusal as refusal:
-            await refuse(context, refusal)
-
-    return grpc.stream_stream_rpc_method_handler(answer)
 
 
 class _Handlers(grpc.GenericRpcHandler):

@@ -31,6 +31,8 @@ from greengrocer.web.service import Service
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 STOPPING = NotReady("the service is stopping: send the request again later")
 
+Note = Callable[[int, str, str, Client], None]  # of an HTTP status, a code, a request id, a client
+
 log = structlog.get_logger("greengrocer.http")
 
 
@@ -80,7 +82,7 @@ class Observe:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = state_of(scope).request_id = _request_id(scope)
+        request_id = state_of(scope).request_id = request_id_of(scope["headers"])
         header = (b"x-request-id", request_id.encode())
         status = 0
         answered = False
@@ -144,25 +146,26 @@ def observed(app: ASGIApp, service: Service, endpoints: Iterable[Endpoint]) -> A
 
 
 def note_refused(
-    metrics: Metrics, access_log: bool, log_addresses: bool
-) -> Callable[[int, str, str, Client], None]:
-    """A function that counts and logs bytes which the server refused as not a valid request.
+    metrics: Metrics, access_log: bool, log_addresses: bool, event: str = "no request"
+) -> Note:
+    """A function that counts and logs what the server refused beside the application.
 
-    It takes status, code, request id and client. The address is that of the connection: a proxy
-    names its client only in a valid request.
+    By default that is bytes which are not a valid request. The address is that of the connection:
+    a proxy names its client only in a valid request.
     """
 
     def note(status: int, code: str, request_id: str, client: Client) -> None:
         metrics.rejections.labels(code).inc()
         address = {"address": shown_address(client)} if log_addresses else {}
         if access_log:
-            log.info("no request", status=status, refused=code, request_id=request_id, **address)
+            log.info(event, status=status, refused=code, request_id=request_id, **address)
 
     return note
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The request id that a client sent, if it is well formed; else a new one."""
+    for name, value in headers:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     return secrets.token_hex(16)
