@@ -55,7 +55,7 @@ bench: .venv-dev/installed  ## measure the service against the bare pipeline
 bench-peers: .venv-dev/installed  ## measure the service beside its peers; DATA names the data set
 	$(DEV)/python -m benchmarks.peers $(if $(DATA),--data $(DATA))
 
-train: runs/grocery  ## train both bundles as they ship; DATA names the data set
+train: runs/grocery runs/tiny  ## train the bundles as they ship; DATA names the data set
 
 # An allocator that keeps its pages: to give back and take a tensor's memory anew takes a tenth of
 # the time. The order is one of existence alone: what has been trained stays.
@@ -63,6 +63,9 @@ runs/%: export MALLOC_MMAP_MAX_ = 0
 runs/%: export MALLOC_TRIM_THRESHOLD_ = 8000000000
 runs/fast: | .venv-dev/installed
 	$(DEV)/greengrocer train --recipe recipes/fast.toml --folds 3 --data $(DATA) --out $@
+# Taught by the networks of the fast one, each by that which has seen the same images.
+runs/tiny: | runs/fast
+	$(DEV)/greengrocer train --recipe recipes/tiny.toml --folds 3 --data $(DATA) --teacher runs/fast --out $@
 # The same networks in another bundle: a checkpoint has all that training decides.
 runs/grocery: | runs/fast
 	for each in runs/fast.*.checkpoint.pt; do cp "$$each" "runs/grocery$${each#runs/fast}"; done

@@ -44,7 +44,7 @@ def grocery_bundle() -> Path:
     return bundles["grocery"]
 
 
-@pytest.fixture(scope="session", params=["grocery", "fast"])
+@pytest.fixture(scope="session", params=["grocery", "fast", "tiny"])
 def shipped_bundle(request: pytest.FixtureRequest) -> Path:
     """Each bundle that ships with the product."""
     return shipped_bundles()[request.param]

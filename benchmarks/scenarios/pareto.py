@@ -25,7 +25,7 @@ from greengrocer.networks.multiply_adds import multiply_adds
 from greengrocer.training.release.export import backbone_graph
 from greengrocer.training.release.quantise import quantise
 
-BUNDLES = ("fast", "grocery")
+BUNDLES = ("fast", "tiny", "grocery")
 GEOMETRY = Geometry(width=SIDE, height=SIDE)
 CALIBRATION = 32  # images that show the ranges of activations
 PICTURE = Path(__file__).parents[1] / "results" / "pareto.svg"

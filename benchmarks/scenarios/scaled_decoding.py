@@ -28,7 +28,7 @@ def main() -> None:
     """Name all images twice and print how many names differ."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--bundles", nargs="+", default=["grocery", "fast"])
+    parser.add_argument("--bundles", nargs="+", default=["grocery", "fast", "tiny"])
     parser.add_argument("--count", type=int, help="of the images, evenly chosen; default: all")
     arguments = parser.parse_args()
     images = [p for split in ("train", "val") for p in read_split(arguments.data, split).pictures]

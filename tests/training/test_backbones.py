@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from greengrocer.assemble_pipeline import build_pipeline
@@ -12,6 +13,8 @@ from greengrocer.cli.main import main
 from greengrocer.context import Context
 from greengrocer.errors import UsageError
 from greengrocer.networks.backbone import backbone_names, make_backbone
+from greengrocer.networks.efficientnet_lite import SHORT, EfficientNetLite
+from greengrocer.networks.multiply_adds import multiply_adds
 from greengrocer.training.recipe import Optimisation, Recipe
 from greengrocer.training.train import train
 from support.make_images import encoded
@@ -129,6 +132,21 @@ def test_an_invalid_backbone_is_refused(name: str, why: str) -> None:
 def test_every_efficientnet_lite_is_declared(number: int) -> None:
     assert f"efficientnet-lite{number}" in backbone_names()
     assert len(make_backbone(f"efficientnet-lite{number}").stages()) == 9
+
+
+def test_a_short_network_starts_as_the_first_blocks_of_the_whole_one() -> None:
+    whole, short = EfficientNetLite("efficientnet-lite0"), EfficientNetLite(SHORT)
+    own_layer = {name: value.clone() for name, value in short.head.state_dict().items()}
+    whole.load_pretrained()
+    short.load_pretrained()
+    assert (len(whole.blocks), len(short.blocks), short.channels) == (16, 13, 384)
+    for part in ("stem", "blocks"):
+        theirs = getattr(whole, part).state_dict()
+        for name, value in getattr(short, part).state_dict().items():
+            assert torch.equal(value, theirs[name]), name
+    for name, value in short.head.state_dict().items():
+        assert torch.equal(value, own_layer[name]), name
+    assert multiply_adds(short, 160) < 0.15e9
 
 
 def test_unknown_pretrained_weights_are_refused() -> None:

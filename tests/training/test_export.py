@@ -14,6 +14,7 @@ from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.imaging.views import Views
 from greengrocer.networks.backbone import normalise
+from greengrocer.networks.efficientnet_lite import SHORT
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.networks.weights import load_float16, split_prototypes
 from greengrocer.training.data.reading import read_fitted
@@ -88,8 +89,8 @@ def test_onnx_and_torch_agree_at_any_size(network: Recogniser, geometry: Geometr
     assert_alike(run(exported(network, geometry), pixels), expected)
 
 
-@pytest.mark.parametrize("variant", ["efficientnet-lite1", "efficientnet-lite2"])
-def test_onnx_and_torch_agree_for_larger_networks(variant: str) -> None:
+@pytest.mark.parametrize("variant", [SHORT, "efficientnet-lite1", "efficientnet-lite2"])
+def test_onnx_and_torch_agree_for_other_variants(variant: str) -> None:
     network, pixels = untrained(variant), pictures(1, square(64))
     assert_alike(run(exported(network, square(64)), pixels), torch_answers(network, pixels))
 

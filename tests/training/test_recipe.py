@@ -197,6 +197,12 @@ def test_one_training_makes_both_bundles_that_ship() -> None:
     assert fast.name != grocery.name
 
 
+def test_the_tiny_bundles_teacher_splits_the_images_alike() -> None:
+    fast, tiny = (read_recipe(RECIPES / f"{name}.toml") for name in ("fast", "tiny"))
+    assert (tiny.data, tiny.split_seed) == (fast.data, fast.split_seed)
+    assert tiny.distillation.weight > 0
+
+
 def test_of_one_view_the_models_input_is_all_there_is() -> None:
     export = Export(image_size=64, views=(0.8,))
     assert export.geometry() == Geometry(width=64, height=64, share=0.8)
