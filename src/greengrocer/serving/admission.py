@@ -121,7 +121,11 @@ class Admission:
 
     def reserve_bytes(self, model: str = "") -> "ReservedBytes":
         """Count an upload's bytes; they stay reserved until its answer is sent."""
-        return ReservedBytes(self, self._parts.get(name_of(model), self._bytes))
+        return ReservedBytes(self, self._bytes_of(model))
+
+    def most_bytes(self, model: str = "") -> int:
+        """The most bytes that an upload for a model may ever have: all of them, or its share."""
+        return self._bytes_of(model).capacity
 
     def admit(self, model: str = "") -> "AdmittedImage":
         """Admit an image; raises Overloaded where it would wait for too long."""
@@ -175,6 +179,9 @@ class Admission:
             for key, each in self._traffic.items()
             if each.images or len(each.queue) or not each.forgotten
         }
+
+    def _bytes_of(self, model: str) -> Budget:
+        return self._parts.get(name_of(model), self._bytes)
 
     def _of(self, model: str) -> ModelTraffic:
         traffic = self._traffic.get(model)

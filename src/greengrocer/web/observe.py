@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.access.address import Client, shown_address
-from greengrocer.web.endpoint import Endpoint, route_of
+from greengrocer.web.endpoint import Endpoint, routes_of
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.request_state import (
@@ -43,14 +43,14 @@ class Observe:
         self,
         app: ASGIApp,
         metrics: Metrics,
-        routes: frozenset[str],
+        route_of: Callable[[str], str],
         quiet: frozenset[str],
         access_log: bool,
         log_addresses: bool,
     ) -> None:
         self.app = app
         self.metrics = metrics
-        self.routes = routes
+        self.route_of = route_of
         self.quiet = quiet  # neither logged nor counted as in flight: probes and scrapes
         self.access_log = access_log
         self.log_addresses = log_addresses
@@ -113,7 +113,7 @@ class Observe:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path, state = scope["path"], state_of(scope)
-        self.metrics.answered(route_of(scope, self.routes), status, seconds)
+        self.metrics.answered(self.route_of(path), status, seconds)
         client, refused = state.key_name, state.refused
         if refused:
             self.metrics.rejections.labels(refused).inc()
@@ -132,17 +132,17 @@ class Observe:
             )
 
 
-def observed(app: ASGIApp, service: Service, endpoints: Iterable[Endpoint]) -> ASGIApp:
+def observed(app: ASGIApp, service: Service, endpoints: Collection[Endpoint]) -> ASGIApp:
     """``app`` with metrics, a log line and, where they are asked for, traces of its requests."""
-    routes = frozenset(endpoint.path for endpoint in endpoints)
+    route_of = routes_of(endpoints)
     quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe)
     addresses = service.log_addresses
-    app = Observe(app, service.metrics, routes, quiet, service.access_log, addresses)
+    app = Observe(app, service.metrics, route_of, quiet, service.access_log, addresses)
     if service.traces is None:
         return app
     from greengrocer.web.traced import Traced  # noqa: PLC0415  # it needs the extra otel
 
-    return Traced(app, service.traces, routes, quiet, addresses)
+    return Traced(app, service.traces, route_of, quiet, addresses)
 
 
 def note_refused(
