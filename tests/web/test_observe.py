@@ -13,7 +13,8 @@ from support.live import live
 from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer
-from support.wire import exchange, head
+from support.waiting import until
+from support.wire import Wire, exchange, head
 
 
 @pytest.fixture
@@ -111,6 +112,22 @@ def test_what_is_refused_before_its_endpoint_counts_for_its_route(
         "unmatched": 3,
     }
     assert sample(samples, "requests_total", route="/v2/models/{name}/infer", status="400") == 1
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_the_memory_of_an_upload_shows_while_it_is_received(
+    serve: StartServer, fake_bundle: Path, workers: tuple[str, ...]
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", *workers)
+    with server.client() as client:
+
+        def shown() -> float:
+            return sample(scrape(client), "upload_memory_bytes")
+
+        with Wire(server.url) as wire:
+            wire.send(head("POST", "/predict", "Content-Length: 3000") + bytes(2000))
+            until(lambda: shown() == 2000)
+        until(lambda: shown() == 0)
 
 
 def test_every_request_except_probes_is_logged(server: Server) -> None:

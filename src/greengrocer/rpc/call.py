@@ -25,9 +25,7 @@ from greengrocer.web.request_state import RequestState, attach
 KEY = "greengrocer.call"  # of the scope
 BINARY = "-bin"  # at the end of the name of metadata that are no text
 # The headers of an answer that are trailing metadata in gRPC, beside RETRY_AFTER.
-TRAILING = frozenset(
-    {b"x-request-id", b"ratelimit", b"ratelimit-policy", b"traceresponse"}
-)
+TRAILING = frozenset({b"x-request-id", b"ratelimit", b"ratelimit-policy", b"traceresponse"})
 RETRY_AFTER = b"retry-after"
 REQUEST_ID = "x-request-id"
 PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys

@@ -5,7 +5,7 @@ needs no locks.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -47,15 +47,21 @@ class Admission:
     requests. A model with a share takes at most that part of the waiting time and of the bytes.
 
     Models are told apart by their keys. One that is not known yet begins at the pace
-    ``service_seconds``.
+    ``service_seconds``. ``on_bytes`` is called with the reserved bytes whenever they change.
     """
 
-    def __init__(self, limits: AdmissionLimits, threads: int, service_seconds: float) -> None:
+    def __init__(
+        self,
+        limits: AdmissionLimits,
+        threads: int,
+        service_seconds: float,
+        on_bytes: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self.limits = limits
         self.threads = threads
         self._first_seconds = service_seconds
         self._traffic: dict[str, ModelTraffic] = {}
-        self._bytes = Budget(limits.upload_bytes)
+        self._bytes = Budget(limits.upload_bytes, on_bytes)
         self._parts = {
             name: PartialBudget(self._bytes, max(1, int(share * limits.upload_bytes)))
             for name, share in limits.shares.items()

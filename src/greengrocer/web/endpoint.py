@@ -88,9 +88,7 @@ def routes_of(endpoints: Collection[Endpoint]) -> Callable[[str], str]:
     """
     paths = dict.fromkeys(endpoint.path for endpoint in endpoints)
     # ++ makes no second attempt, which would take long with a long name
-    patterns = [
-        (path, re.compile(PARAMETER.sub("[^/]++", path))) for path in paths if "{" in path
-    ]
+    patterns = [(path, re.compile(PARAMETER.sub("[^/]++", path))) for path in paths if "{" in path]
 
     def route_of(path: str) -> str:
         if path in paths:

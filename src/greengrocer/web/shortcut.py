@@ -51,7 +51,7 @@ class Shortcut:
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> Handler | None:
-        """What answers a request, if that is hot; notes the model's name in its scope, where it has one."""
+        """What answers a hot request; notes the name of its model, if any, in its scope."""
         method, path = scope["method"], scope["path"]
         if not path.startswith(MODELS):
             return self.handlers.get((method, path))
