@@ -102,6 +102,7 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--bundle", ""], "bundles"),
         (["--bundles", "grocery,shop="], "shop= names no bundle"),
         (["--bundles", "shop=a,shop=b"], "two models are shop"),
+        (["--bundles", "shop@next=a,shop=b"], "the first model must be without a label, as shop"),
         (["--limit", "shop"], "must look like shop=50%"),
         (["--limit", "shop=0%"], "limits"),
         (["--limits", "shop=5%,shop=6%"], "two are for shop"),

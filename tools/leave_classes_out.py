@@ -83,7 +83,7 @@ def _judge(
     scores = []
     for part in (known, unknown):
         paths = [p.path for p in part]
-        answers = answer_pictures(graph, paths, exported.geometry)
+        answers = answer_pictures(graph, paths, exporter.geometry)
         features = exporter.features(exported.backbone.graph, part)
         offset = features - exported.prototypes.centre.numpy()
         offset /= np.linalg.norm(offset, axis=1, keepdims=True)

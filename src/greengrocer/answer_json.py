@@ -31,6 +31,7 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.SlowUpload: Kind(408, "The upload came too slowly"),
     errors.UnknownModel: Kind(404, "There is no such model"),
     errors.NoEvidence: Kind(501, "The model gives no evidence"),
+    errors.InvalidAnswer: Kind(500, "The model gave no valid answer"),
     errors.Unauthorized: Kind(401, "An API key is needed"),
     errors.Overloaded: Kind(429, "The service is overloaded"),
     errors.RateLimited: Kind(429, "Too many requests from one client"),

@@ -10,6 +10,7 @@ from greengrocer.bundles.manifest import Manifest
 from greengrocer.bundles.self_check import replay_goldens
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
+from greengrocer.engines.checked import CheckedEngine
 from greengrocer.engines.engine import Engine, Threads
 from greengrocer.engines.registry import make_engine
 from greengrocer.imaging.budget import DecodeBudget
@@ -68,11 +69,12 @@ def build_pipeline(
     check_installation()
     manifest = bundle.manifest
     threads = threads or Threads(side_by_side=picture_threads())
-    engine = start_engine(
+    started = start_engine(
         manifest,
         threads,
         lambda: make_engine(engine_name, bundle.directory, manifest, device, threads),
     )
+    engine = CheckedEngine(started, manifest)
     labels = labels_of(manifest, name)
     pipeline = Pipeline(
         engine,

@@ -31,6 +31,7 @@ GreengrocerError
     │   └── SlowUpload
     ├── UnknownModel             no model has the name, or the version, that was asked for
     ├── NoEvidence               the model gives no evidence that could be shown
+    ├── InvalidAnswer            the model's answer is not of the kind that its bundle says
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
@@ -207,6 +208,12 @@ class NoEvidence(Refusal):
     code = "no-evidence"
 
 
+class InvalidAnswer(Refusal):
+    """The model's answer has no probabilities, or not those of the bundle's classes."""
+
+    code = "invalid-answer"
+
+
 class Unauthorized(Refusal):
     """The API key is missing or unknown."""
 
@@ -245,3 +252,15 @@ class ClientDisconnected(Refusal):
     """The client disconnected before its answer."""
 
     code = "client-disconnected"
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether what was refused may be accepted later: the system lacked something, or time did.
+
+    So it is where the error, or a cause of it, is an OSError, a MemoryError or TrialTooSlow.
+    """
+    while error is not None:
+        if isinstance(error, (OSError, MemoryError, TrialTooSlow)):
+            return True
+        error = error.__cause__
+    return False

@@ -4,12 +4,20 @@ A model has a name, as ``shop``. Another version beside it has the same name and
 ``shop@next``.
 """
 
+import os
 import re
 from typing import NamedTuple
+
+from greengrocer.errors import UsageError
+from greengrocer.safe_text import MAX_NAME, one_line, without_secrets
 
 NAME = r"[a-z0-9][a-z0-9-]{0,99}"  # as a bundle's manifest has it
 KEY = re.compile(rf"{NAME}(@{NAME})?")
 BESIDE = "@"
+RULE = (
+    "a name has small letters a to z, digits and hyphens, begins with a letter or a digit, and has "
+    "at most 100 characters; a version beside a model has two, as shop@next"
+)
 
 
 class ModelSource(NamedTuple):
@@ -22,11 +30,15 @@ class ModelSource(NamedTuple):
 def parse_source(text: str) -> ModelSource:
     """The source in ``shop=runs/shop``, ``shop@next=runs/new`` or ``runs/shop``.
 
-    What is before the ``=`` is a name only where it looks like one: a path may have a ``=``, too.
+    What is before the ``=`` is a name, unless it has a slash or the whole text is a path that
+    exists: a path may have a ``=``, too. Raises UsageError, in one line, for a name that is none.
     """
     key, separator, bundle = text.partition("=")
     if separator and KEY.fullmatch(key):
         return ModelSource(key, bundle)
+    if separator and "/" not in key and not os.path.exists(text):  # noqa: PTH110 - no error
+        shown = one_line(without_secrets(key), MAX_NAME)
+        raise UsageError(f"{shown!r} is not a model's name: {RULE}")
     return ModelSource(None, text)
 
 

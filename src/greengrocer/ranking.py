@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from greengrocer.engines.engine import Floats, Inference
-from greengrocer.errors import NoEvidence
+from greengrocer.errors import InvalidAnswer, NoEvidence
+
+ROUNDING = 1e-3  # by which a probability may be over 1
 
 
 class Ranked(NamedTuple):
@@ -124,17 +126,28 @@ def rank(
 ) -> Answer:
     """The answer for image ``index`` of ``inference``, as ``options`` asks, but without an overlay.
 
-    Equal probabilities are ordered by class id.
+    Equal probabilities are ordered by class id. Raises InvalidAnswer where a number of the answer
+    cannot be what it stands for, such as NaN.
     """
     known_score, known = _known(inference, index, labels)
     probabilities = inference.probabilities[index]
+    _check_probabilities(probabilities, labels)
     best = _best(probabilities, labels.classes, options.top)
     coarse = None
     if inference.coarse is not None and labels.coarse is not None:
+        _check_probabilities(inference.coarse[index], labels)
         coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
     evidence = None
     if (options.evidence or options.overlay) and inference.evidence is not None:
         evidence = inference.evidence[index, :, :, probabilities.argmax()]
+        _check_finite(evidence, "evidence", labels)
+    tensors = {
+        name: values[index]
+        for name in options.tensors
+        if (values := getattr(inference, name)) is not None
+    }
+    for what, values in tensors.items():
+        _check_finite(values, what, labels)
     return Answer(
         model=labels.model,
         top=best,
@@ -143,11 +156,7 @@ def rank(
         known_score=known_score,
         named=name(best[0], coarse, known, labels),
         evidence=evidence,
-        tensors={
-            name: values[index]
-            for name in options.tensors
-            if (values := getattr(inference, name)) is not None
-        },
+        tensors=tensors,
     )
 
 
@@ -157,6 +166,7 @@ def _known(
     """The known score, and whether it reaches the threshold."""
     if inference.known_score is None or labels.known_threshold is None:
         return None, None
+    _check_finite(inference.known_score[index], "known score", labels)
     score = float(inference.known_score[index])
     return score, score >= labels.known_threshold
 
@@ -175,6 +185,20 @@ def name(
     if coarse is not None and coarse.confidence >= labels.coarse_threshold:
         return NamedClass(Level.COARSE, coarse.name)
     return NamedClass(Level.UNKNOWN, None)
+
+
+def _check_probabilities(values: Floats, labels: ModelLabels) -> None:
+    if not (values.min() >= 0 and values.max() <= 1 + ROUNDING):  # so that NaN is refused, too
+        raise InvalidAnswer(
+            f"the model {labels.model.name} gives this image probabilities that are not from 0 to 1"
+        )
+
+
+def _check_finite(values: Floats, what: str, labels: ModelLabels) -> None:
+    if not np.isfinite(values).all():
+        raise InvalidAnswer(
+            f"the model {labels.model.name} gives this image no finite numbers as {what}"
+        )
 
 
 def _best(probabilities: Floats, names: tuple[str, ...], count: int) -> tuple[Ranked, ...]:

@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from greengrocer.engines.registry import find_engine
 from greengrocer.errors import UsageError
-from greengrocer.model_names import parse_source
+from greengrocer.model_names import label_of, name_of, parse_source
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
 from greengrocer.safe_text import MAX_NAME, one_line, without_secrets
 from greengrocer.settings import ORIGIN, PREFIX, RATE, REPEATED, ROOT_PATH, SHARE, Settings, flag_of
@@ -319,16 +319,29 @@ def _check_together(settings: Settings) -> None:
 
 
 def _check_models(settings: Settings) -> None:
-    """Raise UsageError for a wrong address, a name of two models, or a limit given twice."""
-    sources = [parse_source(text) for text in settings.bundles]
+    """Raise UsageError for bundles that cannot be, or a limit given twice."""
+    check_bundles(settings.bundles)
+    _check_unique("limits: two are for", [limit.partition("=")[0] for limit in settings.limits])
+
+
+def check_bundles(bundles: Iterable[str]) -> None:
+    """Raise UsageError for a wrong address, a name of two models, or a first one with a label."""
+    sources = [parse_source(text) for text in bundles]
     for source in sources:
         if not source.bundle:
             raise UsageError(f"setting bundles: {source.key}= names no bundle")
         if is_address(source.bundle):
             Address.parsed(source.bundle)
-    keys = [source.key or source.bundle for source in sources]
-    limited = [limit.partition("=")[0] for limit in settings.limits]
-    for what, names in (("bundles: two models are", keys), ("limits: two are for", limited)):
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(f"setting {what} {one_line(without_secrets(name), MAX_NAME)}")
+    first = sources[0].key
+    if first is not None and label_of(first):
+        raise UsageError(
+            f"setting bundles: the first model must be without a label, as {name_of(first)}: "
+            f"{first} is a version beside it"
+        )
+    _check_unique("bundles: two models are", [each.key or each.bundle for each in sources])
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"setting {what} {one_line(without_secrets(name), MAX_NAME)}")

@@ -44,7 +44,7 @@ def test_a_missing_manifest_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000])
 def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: bytes) -> None:
-    refusal(tmp_path, text)
+    assert "whole" not in refusal(tmp_path, text)
 
 
 def test_too_large_a_manifest_is_refused_unread(tmp_path: Path) -> None:
@@ -80,7 +80,12 @@ def test_too_large_a_manifest_is_refused_unread(tmp_path: Path) -> None:
         ("provenance", {"licence": "\u2066mine"}),
         ("provenance", {"a": [{"\x1b": 1}]}),
         ("provenance", {"a": "x" * 10_001}),
+        ("provenance", {"a": [float("nan")]}),
         ("metrics", {"\x9b": 1.0}),
+        ("metrics", {"top1": float("nan")}),
+        ("metrics", {"top1": float("inf")}),
+        ("metrics", {"top1": float("-inf")}),
+        ("network", {"architecture": "x", "temperature": float("inf")}),
         ("network", {"architecture": "\x9b", "temperature": 1.0}),
         ("coarse", None),
         ("coarse", ["a", "b", "c"]),

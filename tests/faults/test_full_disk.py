@@ -13,7 +13,7 @@ from support.graphs import write_onnx_bundle
 from support.make_images import jpeg
 from support.mounts import fill, python_that_sees, seen_by, small_disk
 from support.orders import reload
-from support.servers import logging_to
+from support.servers import START_SECONDS, logging_to
 from support.waiting import until
 from support.wire import exchange, head, post
 from support.workers import Workers, start_workers
@@ -173,3 +173,23 @@ def test_a_disk_that_fills_up_fails_reloads_but_no_request(
     workers.kill(engine)
     until(lambda: workers.lost(engine))
     assert told_version(workers) == "2"
+
+
+@pytest.mark.accept
+def test_a_watched_bundle_is_served_once_the_disk_has_room_again(
+    disk: Path, runtime: Path, fake_bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    python = python_that_sees(disk.parent, small_disk(disk, 4000))
+    environment = {"TMPDIR": str(disk), "XDG_RUNTIME_DIR": str(runtime)}
+    flags = [*flags_of(fake_bundle), "--watch", str(folder)]
+    server = start_workers(1, *flags, python=python, environment=environment).server
+    ballast = fill(seen_by(server.process.pid, disk))
+    write_fake_bundle(folder / "shop")
+    server.until_logged(lambda: any("tried again later" in line for line in server.log))
+    assert any(NO_ROOM in line for line in server.log)
+    ballast.unlink()
+    image = post(jpeg(250), target="/models/shop/predict")
+    until(lambda: exchange(server.url, image).status == 200, START_SECONDS)
+    assert server.stop() == 0

@@ -21,6 +21,7 @@ from greengrocer.web.wire.listener import bind
 from support import without_grpc
 from support.bundles import write_fake_bundle
 from support.make_images import jpeg
+from support.plugins import python_path
 from support.processes import children
 from support.rpc import RpcClient, address_of, files
 from support.servers import StartServer, clean_environment
@@ -140,6 +141,19 @@ def test_without_the_extra_the_start_says_how_to_get_it(fake_bundle: Path) -> No
     code, error = run_serve(fake_bundle, "--grpc-port", "0", **environment)
     assert code == 2
     assert "pip install 'greengrocer[grpc]'" in error
+
+
+@in_all_arrangements
+def test_a_protobuf_that_does_not_fit_is_told_in_one_line(
+    fake_bundle: Path, workers: tuple[str, ...], tmp_path: Path
+) -> None:
+    older = "from google.protobuf import runtime_version; runtime_version.MAJOR = 5"
+    (tmp_path / "sitecustomize.py").write_text(older)
+    code, error = run_serve(fake_bundle, "--grpc-port", "0", *workers, **python_path(tmp_path))
+    (line,) = error.splitlines()
+    assert code == 2
+    assert "the extra 'grpc' is installed but cannot be loaded" in line
+    assert "runtime 5." in line
 
 
 def test_a_service_without_gRPC_loads_none_of_it(  # noqa: N802

@@ -1,6 +1,7 @@
 """A replica serves the models that ``user_config`` names, and keeps what it cannot replace."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -71,6 +72,21 @@ async def test_what_is_refused_leaves_its_model_and_the_others_are_changed(
     assert replica.manager.models.of("old") is before
 
 
+async def test_the_default_model_may_have_a_name_which_changes_with_its_bundle(
+    bundles: dict[str, str],
+) -> None:
+    named = [WantedModels(f"{name}={bundles[v]}", {}) for name, v in (("shop", "1"), ("shop", "2"))]
+    others = [WantedModels(f"new={bundles['1']}", {}), WantedModels(bundles["2"], {})]
+    began = WantedModels.parsed(named[0]._asdict())
+    replica = assemble(Settings(engine="fake", bundles=began.bundles))
+    seen = []
+    for before, wanted in pairwise([*named, *others]):
+        assert await change_models(replica.manager, before, wanted) == wanted
+        seen.append(serving(replica))
+    assert seen == [{"shop": "2"}, {"new": "1"}, {"greys": "2"}]
+    replica.service.close()
+
+
 def test_only_models_may_be_changed() -> None:
     assert WantedModels.parsed({"bundle": "fast"}) == WantedModels("fast", {})
     more = {"quick": "fast", "quick@next": "runs/a"}
@@ -79,6 +95,9 @@ def test_only_models_may_be_changed() -> None:
     for wrong in ({}, {"bundle": ""}, {"bundle": 1}, {"bundle": "a", "deadline": 1}, "fast", None):
         with pytest.raises(UsageError, match="user_config"):
             WantedModels.parsed(wrong)
+    for wrong, why in (("shop@next=fast", "without a label"), ("quick=a", "two models are quick")):
+        with pytest.raises(UsageError, match=why):
+            WantedModels.parsed({"bundle": wrong, "models": {"quick": "fast"}})
     for models in ("fast", ["fast"], {"": "fast"}, {"Shop": "fast"}, {"shop": ""}, {"shop": 1}):
         with pytest.raises(UsageError, match="user_config"):
             WantedModels.parsed({"bundle": "a", "models": models})

@@ -42,6 +42,33 @@ def test_the_same_bundle_is_not_written_again(store: ObjectStore, bundle: Path) 
     assert store.paths("PUT") == []
 
 
+def test_a_damaged_bundle_is_repaired_by_replacing_it_with_itself(
+    store: ObjectStore, bundle: Path, cache: Path
+) -> None:
+    pushed = push(load_bundle(bundle), SHOP)
+    sound = dict(store.objects)
+    store.objects[f"{PLACE}/golden.jpg"] = b"damaged"
+    with pytest.raises(BundleRefused, match="has the SHA-256"):
+        fetched(pushed, cache)
+    assert push(load_bundle(bundle), SHOP, replace=True) == pushed
+    assert store.objects == sound
+    assert digest_of(Path(fetched(pushed, cache))) == digest_of(bundle)
+
+
+def test_after_a_replacement_that_broke_off_the_bundle_before_can_be_put_back(
+    store: ObjectStore, bundle: Path, other: Path
+) -> None:
+    push(load_bundle(bundle), SHOP)
+    before = dict(store.objects)
+    verified = load_bundle(other)
+    (other / "golden.jpg").write_bytes(b"changed since")
+    with pytest.raises(BundleRefused):
+        push(verified, SHOP, replace=True)
+    assert store.objects != before
+    push(load_bundle(bundle), SHOP, replace=True)
+    assert store.objects == before
+
+
 def test_another_bundle_stays_unless_it_is_to_be_replaced(
     store: ObjectStore, bundle: Path, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +97,14 @@ def test_a_store_that_may_not_be_written_is_told(store: ObjectStore, bundle: Pat
     store.status = 403
     with pytest.raises(StoreFailed, match="the credentials do not allow this"):
         push(load_bundle(bundle), SHOP)
+
+
+@pytest.mark.parametrize("where", ["/tmp/x", "http://models.example/x", "file:///tmp/x", "x"])
+def test_a_place_that_is_no_store_is_told_where_bundles_are_pushed_to(
+    where: str, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["push", str(bundle), where]) == 2
+    assert f"{where}: a bundle is pushed to s3://, gs:// or az://\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

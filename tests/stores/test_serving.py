@@ -3,7 +3,9 @@
 import hashlib
 import json
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from greengrocer.bundles.bundle import digest_of
 from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.cli.main import main
+from greengrocer.errors import ControlRefused
+from greengrocer.serving.reloading.control import ask
 from support.bundles import write_fake_bundle
 from support.make_images import jpeg
 from support.object_store import ObjectStore
@@ -139,6 +143,50 @@ def test_a_bundle_that_answers_wrongly_is_refused_as_a_local_one_is(
     store.objects[f"{PLACE}/{MANIFEST}"] = json.dumps(manifest).encode()
     assert "golden.jpg is answered" in order("load", f"shop={SHOP}", code=2)
     assert version(server) == "1"
+
+
+@pytest.mark.usefixtures("first")
+def test_other_orders_are_obeyed_while_a_bundle_is_fetched(
+    store: ObjectStore,
+    fake_bundle: Path,
+    tmp_path: Path,
+    start: Callable[..., Server],
+    order: Callable[..., str],
+) -> None:
+    server = start("--bundle", f"greys={fake_bundle}")
+    order("reload", "greys", "--bundle", str(write_fake_bundle(tmp_path / "bad", version="2")))
+    store.gate = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        load = {"order": "load", "model": "shop", "bundle": SHOP}
+        asked = pool.submit(ask, tmp_path / "control" / "socket", load)
+        assert store.waiting.wait(60)
+        assert order("rollback", "greys") == "now serving greys 1 (before: greys 2)\n"
+        store.gate.set()
+        assert asked.result()["ok"]
+    assert version(server, "/models/shop/predict") == "1"
+
+
+@in_all_arrangements
+@pytest.mark.usefixtures("first")
+def test_a_service_stops_while_a_store_does_not_answer(
+    store: ObjectStore,
+    fake_bundle: Path,
+    tmp_path: Path,
+    start: Callable[..., Server],
+    workers: tuple[str, ...],
+) -> None:
+    server = start("--bundle", str(fake_bundle), *workers)
+    store.gate = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        load = {"order": "load", "model": "shop", "bundle": SHOP}
+        asked = pool.submit(ask, tmp_path / "control" / "socket", load)
+        assert store.waiting.wait(60)
+        sent = store.sent
+        assert server.stop() == 0
+        assert store.sent == sent  # it had not answered by then
+        with pytest.raises(ControlRefused, match="ended without an answer"):
+            asked.result()
+    assert "Traceback" not in "".join(server.log)
 
 
 @pytest.mark.usefixtures("first")

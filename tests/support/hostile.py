@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.helper as oh
 from onnx import TensorProto, numpy_helper
@@ -79,6 +80,56 @@ def endless() -> bytes:
 def not_a_number() -> bytes:
     """Its answers are none."""
     return _with_level("nan", [], numpy_helper.from_array(np.array(np.nan, np.float32), "nan"))
+
+
+def for_white(probabilities: npt.NDArray[np.float32]) -> bytes:
+    """A white image has these as its probabilities, whatever their shape; others have theirs."""
+
+    def change(model: onnx.ModelProto) -> None:
+        sound = next(node for node in model.graph.node if node.output[0] == "probabilities")
+        for node in model.graph.node:
+            for at, name in enumerate(node.input):
+                if name == "probabilities":
+                    node.input[at] = "sound"
+        sound.output[0] = "sound"
+        given = numpy_helper.from_array(probabilities, "given")
+        answers = oh.make_tensor_value_info("answer", TensorProto.FLOAT, None)
+        others = oh.make_tensor_value_info("others", TensorProto.FLOAT, None)
+        white = [oh.make_node("Constant", [], ["answer"], value=given)]
+        grey = [oh.make_node("Identity", ["sound"], ["others"])]
+        model.graph.initializer.append(numpy_helper.from_array(np.array(9.9, np.float32), "pale"))
+        model.graph.node.extend(
+            [
+                oh.make_node("ReduceMax", ["level"], ["palest"], keepdims=0),
+                oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+                oh.make_node(
+                    "If",
+                    ["is_white"],
+                    ["probabilities"],
+                    then_branch=oh.make_graph(white, "white", [], [answers]),
+                    else_branch=oh.make_graph(grey, "grey", [], [others]),
+                ),
+            ]
+        )
+
+    return _changed(change)
+
+
+def no_places() -> bytes:
+    """Its evidence has no rows."""
+
+    def change(model: onnx.ModelProto) -> None:
+        last = next(node for node in model.graph.node if node.output[0] == "evidence")
+        last.output[0] = "places"
+        sides = numpy_helper.from_array(np.array([1, 0, 5, 10], np.int64), "sides")
+        model.graph.initializer.append(sides)
+        model.graph.node.append(oh.make_node("Expand", ["nought", "sides"], ["evidence"]))
+        nought = numpy_helper.from_array(np.zeros((1, 1, 1, 1), np.float32), "nought")
+        model.graph.initializer.append(nought)
+        given = next(each for each in model.graph.output if each.name == "evidence")
+        given.CopyFrom(oh.make_tensor_value_info("evidence", TensorProto.FLOAT, [1, 0, 5, 10]))
+
+    return _changed(change)
 
 
 def _with_level(added: str, nodes: list[onnx.NodeProto], *constants: onnx.TensorProto) -> bytes:

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import socket
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from support.servers import Server
 from support.tensors import packed
 from support.waiting import SECONDS
 
+DATA, HEADERS, SETTINGS, END_STREAM, END_HEADERS = 0, 1, 4, 1, 4  # of HTTP/2
 M = TypeVar("M", bound=Message)
 Metadata = Sequence[tuple[str, str]]
 InputTensor = ModelInferRequest.InferInputTensor
@@ -209,3 +212,55 @@ def address_of(server: Server, processes: int = 1) -> str:
     server.until_logged(lambda: len(told()) >= processes)
     (one,) = set(told())
     return one
+
+
+def raw_call(
+    address: str, path: str, metadata: Sequence[tuple[bytes, bytes]], message: Message
+) -> dict[bytes, bytes]:
+    """How a call ends whose ``metadata`` gRPC's own client would refuse to send.
+
+    Some of its headers and trailers, and its ``message``; that of a watch, which goes on, ends it.
+    """
+    host, _, port = address.rpartition(":")
+    first = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path.encode())]
+    more = [(b":authority", b"x"), (b"te", b"trailers"), (b"content-type", b"application/grpc")]
+    head = b"".join(
+        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value  # lengths below 127
+        for name, value in (*first, *more, *metadata)
+    )
+    body = message.SerializeToString()
+    data = b"\0" + struct.pack(">I", len(body)) + body
+    with socket.create_connection((host, int(port)), SECONDS) as connection:
+        connection.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            + _frame(SETTINGS, 0, 0, b"")
+            + _frame(HEADERS, END_HEADERS, 1, head)
+            + _frame(DATA, END_STREAM, 1, data)
+        )
+        found, answer, stream = b"", b"", connection.makefile("rb")
+        while True:
+            start = stream.read(9)
+            length, kind, flags = int.from_bytes(start[:3]), start[3], start[4]
+            content = stream.read(length)
+            if kind == HEADERS:
+                found += content
+            elif kind == DATA:
+                answer += content
+            if kind in (HEADERS, DATA) and (
+                flags & END_STREAM or (kind == DATA and b"Watch" in head)
+            ):
+                break
+    names = (b"grpc-status", b"grpc-message", b"problem-code", b"x-request-id")
+    return {name: _literal(found, name) for name in names if name in found} | {
+        b"message": answer[5:]
+    }
+
+
+def _frame(kind: int, flags: int, number: int, content: bytes) -> bytes:
+    length = len(content).to_bytes(3)
+    return length + bytes([kind, flags]) + number.to_bytes(4) + content
+
+
+def _literal(headers: bytes, name: bytes) -> bytes:
+    at = headers.index(name) + len(name)
+    return headers[at + 1 : at + 1 + headers[at]]

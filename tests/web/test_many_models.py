@@ -200,13 +200,13 @@ def test_models_are_changed_by_name_and_no_request_is_lost(
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
     with load(server.url, jpeg(250), CLIENTS, kept=True) as clients:
         assert order(server, "load", f"shop={bundles / 'few'}") == "loaded shop few\n"
-        assert order(server, "load", f"shop@next={bundles / 'second'}") == "loaded shop 2\n"
+        assert order(server, "load", f"shop@next={bundles / 'second'}") == "loaded shop@next 2\n"
         said = order(server, "default", "shop@next")
-        assert said == "now serving shop 2 (before: greys 1)\n"
+        assert said == "now serving shop@next 2 (before: greys 1)\n"
         clients.until_more_of("2", 20)
         said = order(server, "default", "greys")
-        assert said == "now serving greys 1 (before: shop 2)\n"
-        assert order(server, "unload", "shop@next") == "unloaded shop 2\n"
+        assert said == "now serving greys 1 (before: shop@next 2)\n"
+        assert order(server, "unload", "shop@next") == "unloaded shop@next 2\n"
         said = order(server, "reload", "shop", "--bundle", str(bundles / "first"))
         assert said == "now serving shop 1 (before: shop few)\n"
         said = order(server, "rollback", "shop")
@@ -242,7 +242,15 @@ def test_an_order_that_is_refused_is_one_line_and_changes_nothing(
         (("default", "plums"), "no model plums"),
         (("promote", "greys"), "no version beside"),
         (("split", "greys=95"), "95 in all"),
-        (("split", "greys=x"), "is not a version and its part"),
+        (("split", "greys="), "is not a version and its part"),
+        (("split", "greys=x"), "x is not a part: 0% to 100%"),
+        (("split", "greys=95", "greys@next=200%"), "200% is not a part: 0% to 100%"),
+        (("shadow", "greys@next", "200%"), ": 200% is not a part: 0% to 100%"),
+        (("shadow", "greys@next", "twenty"), ": twenty is not a part: 0% to 100%"),
+        (("shadow", "greys@next", "nan%"), ": nan% is not a part: 0% to 100%"),
+        (("shadow", "greys@next", "-5%"), ": -5% is not a part: 0% to 100%"),
+        (("load", "Shop=fast"), "'Shop' is not a model's name: a name has small letters"),
+        (("load", "my_shop=fast"), "'my_shop' is not a model's name: a name has small letters"),
         (("shadow", "greys@next", "20%"), "no model greys@next"),
     ):
         assert main(["models", *arguments, "--port", str(server.port)]) == 2
@@ -299,14 +307,20 @@ def test_a_version_gets_copies_of_images_after_their_answers_and_is_compared(
     runtime: Path,
     workers: tuple[str, ...],
     order: Order,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags = ("--bundle", str(bundles / "first"), "--engine", "fake", "--threads", "2", *workers)
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
     order(server, "load", f"greys@next={bundles / 'few'}")
     assert order(server, "compare") == "no version gets copies\n"
-    assert order(server, "shadow", "greys@next", "50%") == (
-        "greys@next gets a copy of 50% of the images\n"
-    )
+    shadow = ["models", "shadow", "greys@next", "50%", "--port", str(server.port)]
+    assert main(shadow) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "greys@next gets a copy of 50% of the images\n"
+    assert "warning: greys@next has other classes than greys" in printed.err
+    server.until_logged(lambda: any("other classes" in line for line in server.log))
+    assert order(server, "compare") == "greys@next: no image yet (0 skipped)\n"
+    assert "50% copies" in order(server, "list")
     with server.client() as client:
 
         def copied(number: int) -> bool:
@@ -338,6 +352,9 @@ def test_a_bundle_that_appears_in_a_watched_folder_is_served(
     (tmp_path / "watched").mkdir()
     watch = ("--watch", str(tmp_path / "watched"))
     server = serve("--bundle", str(bundles / "first"), "--engine", "fake", *watch, *workers)
+    serving = [line for line in server.log if "serving" in line]
+    assert serving
+    assert all("greys 1" in line for line in serving)
     with server.client() as client:
 
         def served() -> list[str]:

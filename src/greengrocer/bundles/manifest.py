@@ -1,6 +1,7 @@
 """A bundle's manifest: everything that serving needs to know of a model, in one JSON file."""
 
 import json
+import math
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
@@ -35,27 +36,32 @@ Text = Annotated[str, AfterValidator(partial(check_text, limit=MAX_TEXT))]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _check_texts(value: Any) -> Any:
-    """``value``, any JSON, whose texts are safe to show; raises ValueError otherwise."""
+def _check_json(value: Any) -> Any:
+    """``value``, any JSON, with texts that are safe to show; raises ValueError otherwise.
+
+    NaN and infinity are no JSON, although Python reads and writes them.
+    """
     if isinstance(value, str):
         check_text(value, MAX_TEXT)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number of JSON")
     elif isinstance(value, dict):
         for name, each in value.items():
             check_text(name, MAX_TEXT)
-            _check_texts(each)
+            _check_json(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            _check_texts(each)
+            _check_json(each)
     return value
 
 
-Provenance = Annotated[dict[str, Any], AfterValidator(_check_texts)]
+Provenance = Annotated[dict[str, Any], AfterValidator(_check_json)]
 
 
 class Part(BaseModel):
-    """A part of the manifest: closed and frozen."""
+    """A part of the manifest: closed and frozen, and its numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Golden(Part):
@@ -168,8 +174,8 @@ def read_manifest(directory: Path) -> Manifest:
 def first_mistake(error: ValidationError) -> str:
     """Where a manifest is wrong, and how, in one line."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "whole"
-    return f"{where}: {first['msg']}"
+    where = ".".join(str(part) for part in first["loc"])  # empty where it is the text itself
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

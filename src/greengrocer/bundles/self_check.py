@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
-from greengrocer.errors import BundleRefused, ImageRefused, UsageError
+from greengrocer.errors import BundleRefused, ImageRefused, InvalidAnswer, UsageError
 
 MOST_REASON = 300  # characters of what a library says
 
@@ -21,7 +21,7 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
     for golden in bundle.manifest.goldens:
         try:
             label, confidence = classify(bundle.read(golden.file))
-        except ImageRefused as error:
+        except (ImageRefused, InvalidAnswer) as error:
             raise refused(bundle.directory, golden.file, str(error), ":") from error
         except UsageError:
             raise

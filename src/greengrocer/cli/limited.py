@@ -14,9 +14,10 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from greengrocer.cli.output import MISTAKE, complain
-from greengrocer.errors import UsageError
+from greengrocer.errors import UsageError, may_pass
 from greengrocer.serving.reloading.trial import (
     NO_MEMORY,
+    PASSING,
     Limits,
     limit_trial,
     limits_of,
@@ -84,7 +85,7 @@ def exit_code(work: Callable[[], object]) -> int:
         work()
     except UsageError as error:
         complain(str(error))
-        return MISTAKE
+        return PASSING if may_pass(error) else MISTAKE
     except MemoryError:
         return NO_MEMORY
     return 0

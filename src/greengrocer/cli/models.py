@@ -1,16 +1,19 @@
 """``greengrocer models``: list, load, unload and change the models of a running service."""
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.orders import add_service_flags, bundle_as_sent, send_order, told
-from greengrocer.cli.output import say
+from greengrocer.cli.output import complain, say
 from greengrocer.errors import UsageError
 from greengrocer.model_names import KEY, parse_source
+from greengrocer.serving.splits import ALL, check_part
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
 
+MOST_DIGITS = 5
 COLUMNS = ("model", "version", "state", "part", "bundle")
 
 
@@ -65,6 +68,8 @@ def register(commands: "Commands") -> None:
     shadow = _add(below, "shadow", "copy a part of a model's images to the version beside it")
     _add_model(shadow)
     shadow.add_argument("part", metavar="N%", help="the part, in per cent, as 20%%; 0%% ends it")
+    # a negative part is told to be none: argparse would take -5% for an unknown flag
+    shadow._negative_number_matcher = re.compile(r"-\d|-.*%")  # noqa: SLF001
     shadow.set_defaults(run=shadow_model)
     _add(below, "compare", "compare a model with the version that gets copies").set_defaults(
         run=compare_models
@@ -81,6 +86,12 @@ def list_models(arguments: argparse.Namespace) -> int:
     for row in rows:
         say("  ".join(map(str.ljust, row, widths)).rstrip())
     return 0
+
+
+def _warn(answer: dict[str, object]) -> None:
+    """Print what the service warns of, to standard error."""
+    if answer.get("warning"):
+        complain(f"warning: {answer['warning']}")
 
 
 def load_model(arguments: argparse.Namespace) -> int:
@@ -117,17 +128,21 @@ def reload_model(arguments: argparse.Namespace) -> int:
 def split_model(arguments: argparse.Namespace) -> int:
     """Have a model's requests split, and print how."""
     parts = dict(map(_part, arguments.parts))
-    checked = send_order(arguments, {"order": "split", "parts": parts})["parts"]
+    answer = send_order(arguments, {"order": "split", "parts": parts})
+    checked = answer["parts"]
     assert isinstance(checked, list)
     say(", ".join(f"{key} gets {part}%" for key, part in checked))
+    _warn(answer)
     return 0
 
 
 def shadow_model(arguments: argparse.Namespace) -> int:
     """Have a version get copies of a model's images."""
-    _, part = _part(f"{arguments.model}={arguments.part}")
-    send_order(arguments, {"order": "shadow", "model": arguments.model, "part": part})
+    part = _percent(arguments.part)
+    order = {"order": "shadow", "model": arguments.model, "part": part}
+    answer = send_order(arguments, order)
     say(f"{arguments.model} gets a copy of {part}% of the images")
+    _warn(answer)
     return 0
 
 
@@ -136,6 +151,9 @@ def compare_models(arguments: argparse.Namespace) -> int:
     compared = send_order(arguments, {"order": "compare"})["models"]
     assert isinstance(compared, list)
     for each in compared:
+        if not each["images"]:
+            say(f"{each['shadow']}: no image yet ({each['skipped']} skipped)")
+            continue
         images, skipped, agreement = (each[name] for name in ("images", "skipped", "agreement"))
         say(f"{images} images ({skipped} skipped), agreement {agreement:.1%}")
         for place, name in enumerate((each["model"], each["shadow"])):
@@ -148,10 +166,18 @@ def compare_models(arguments: argparse.Namespace) -> int:
 
 def _part(text: str) -> tuple[str, int]:
     key, _, part = text.partition("=")
-    part = part.removesuffix("%")
-    if not KEY.fullmatch(key) or not (part.isascii() and part.isdecimal()):
+    if not KEY.fullmatch(key) or not part:
         raise UsageError(f"{text!r} is not a version and its part, as shop@next=5")
-    return key, int(part)
+    return key, _percent(part)
+
+
+def _percent(text: str) -> int:
+    """The part in ``20%`` or ``20``; raises UsageError where it is none."""
+    digits = text.removesuffix("%")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < MOST_DIGITS):
+        raise UsageError(f"{text} is not a part: 0% to {ALL}%")
+    check_part(int(digits))
+    return int(digits)
 
 
 def _is_absent(arguments: argparse.Namespace, name: str) -> bool:

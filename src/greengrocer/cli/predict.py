@@ -82,16 +82,16 @@ def _classify(
 
     from greengrocer.cli.images import read_image  # noqa: PLC0415
     from greengrocer.context import Context  # noqa: PLC0415
-    from greengrocer.errors import ImageRefused  # noqa: PLC0415
+    from greengrocer.errors import ImageRefused, InvalidAnswer, Refusal  # noqa: PLC0415
     from greengrocer.ranking import Answer  # noqa: PLC0415
     from greengrocer.serving.pool import side_by_side  # noqa: PLC0415
     from greengrocer.serving.resources import picture_threads  # noqa: PLC0415
     from greengrocer.tracebacks import release_frames  # noqa: PLC0415
 
-    def classify(path: Path) -> Answer | ImageRefused:
+    def classify(path: Path) -> Answer | Refusal:
         try:
             return pipeline.classify(read_image(path), Context(str(path)), options)
-        except ImageRefused as refusal:
+        except (ImageRefused, InvalidAnswer) as refusal:
             release_frames(refusal)
             return refusal
 
@@ -102,5 +102,5 @@ def _classify(
     bar = tqdm(outcomes, "predict", len(paths), unit="image", disable=hidden)
     for path, outcome in zip(paths, bar, strict=True):
         tell(path, outcome)
-        refused += isinstance(outcome, ImageRefused)
+        refused += isinstance(outcome, Refusal)
     return refused

@@ -79,4 +79,8 @@ def http_server(
         beside,
         note_refused(service.metrics, service.access_log, service.log_addresses),
         other,
+        lambda: [
+            f"{model.key} {model.labels.model.version}"
+            for model in service.classifier.catalogue.models
+        ],
     )

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import BUNDLE_HELP
 from greengrocer.cli.output import say
+from greengrocer.errors import UsageError
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
+
+WRITABLE = ("s3://", "gs://", "az://")
 
 
 def register(commands: "Commands") -> None:
@@ -27,18 +30,22 @@ def register(commands: "Commands") -> None:
         help="where to write it, as s3://bucket/shop, gs://bucket/shop or az://container/shop",
     )
     parser.add_argument(
-        "--replace", action="store_true", help="replace another bundle that is there"
+        "--replace", action="store_true", help="write every file, whatever bundle is there"
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify the bundle, write it, and print its address."""
+    from greengrocer.safe_text import MAX_NAME, one_line, without_secrets  # noqa: PLC0415
     from greengrocer.stores.address import Address  # noqa: PLC0415
     from greengrocer.stores.fetch import open_bundle  # noqa: PLC0415
     from greengrocer.stores.interruptible import interruptible  # noqa: PLC0415
     from greengrocer.stores.push import push  # noqa: PLC0415
 
+    if not arguments.address.startswith(WRITABLE):
+        shown = one_line(without_secrets(arguments.address), MAX_NAME)
+        raise UsageError(f"{shown}: a bundle is pushed to s3://, gs:// or az://")
     address = Address.parsed(arguments.address)
     bundle = open_bundle(arguments.bundle)
     say(interruptible(lambda: push(bundle, address, replace=arguments.replace)))

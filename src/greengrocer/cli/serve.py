@@ -1,7 +1,7 @@
 """``greengrocer serve``: runs the service until SIGTERM or SIGINT."""
 
 import argparse
-import importlib.util
+import importlib
 import os
 import socket
 from contextlib import ExitStack
@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from greengrocer.cli.process import end_on_signals, http_server
-from greengrocer.errors import MissingExtra
+from greengrocer.errors import BrokenExtra, MissingExtra
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
+from greengrocer.safe_text import one_line
 from greengrocer.settings import PREFIX, REPEATED, Settings, flag_of
 from greengrocer.uvicorn_overrides import check_overrides
 
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
+
+GRPC = "grpc"  # the extra
+# What it needs, and what was generated for a protobuf that may not be the installed one.
+GRPC_MODULES = (
+    "greengrocer.rpc.messages.open_inference_pb2",
+    "grpc",
+    "grpc_health.v1.health_pb2",
+    "grpc_reflection.v1alpha.reflection_pb2",
+)
+MOST_REASON = 300  # characters of what a library says
 
 
 def register(commands: "Commands") -> None:
@@ -100,9 +111,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def check_grpc() -> None:
-    """Raise MissingExtra where the libraries of gRPC are not installed."""
-    if not all(map(importlib.util.find_spec, ("grpc", "grpc_health", "grpc_reflection"))):
-        raise MissingExtra("--grpc-port", "grpc")
+    """Raise MissingExtra where libraries of gRPC are missing, BrokenExtra where they do not fit."""
+    try:
+        for name in GRPC_MODULES:
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingExtra("--grpc-port", GRPC) from error
+    except Exception as error:  # protobuf has an error of its own for versions that do not fit
+        raise BrokenExtra(GRPC, one_line(str(error), MOST_REASON)) from error
 
 
 def _warn_of_settings(settings: Settings) -> None:

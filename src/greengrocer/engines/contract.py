@@ -51,10 +51,11 @@ def check_outputs(directory: Path, manifest: Manifest, found: Tensors) -> None:
     """Raise BundleRefused where the graph does not answer as the manifest says."""
     classes = len(manifest.classes)
     evidence = found.get("evidence", ("", (BATCH, 0, 0, 0)))[1]
+    places = [side or 1 for side in evidence[1:3]]  # there is one at least
     shapes: dict[str, Shape] = {
         "probabilities": (BATCH, classes),
         "known_score": (BATCH,),
-        "evidence": (BATCH, *evidence[1:3], classes),
+        "evidence": (BATCH, *places, classes),
         "coarse": (BATCH, len(manifest.coarse or ())),
     }
     wanted = {name: ("tensor(float)", shapes[name]) for name in outputs_of(manifest)}

@@ -1,5 +1,7 @@
 """The application that answers calls: the layers of HTTP's around the endpoints of gRPC."""
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,7 +13,9 @@ from greengrocer.web.observe import observed
 from greengrocer.web.problems import http_exception_response
 from greengrocer.web.service import Service
 from greengrocer.web.shortcut import Shortcut
+from greengrocer.web.wire.head import Headers, Refused, check_single
 
+BREAKS_LINES = re.compile(rb"[\0\r\n]")
 ENDPOINTS: tuple[Endpoint, ...] = (*OPEN_INFERENCE, health.CHECK)
 
 
@@ -20,7 +24,32 @@ def create_rpc_app(service: Service) -> ASGIApp:
     endpoints = (*ENDPOINTS, health.WATCH, reflection.ALLOWED)
     short = Shortcut.of(endpoints, service, _unknown)
     guarded = service.access.before(short, _unknown, opened(endpoints))
-    return observed(guarded, service, endpoints)
+    return observed(_checked(guarded), service, endpoints)
+
+
+def _checked(app: ASGIApp) -> ASGIApp:
+    """``app`` for calls whose metadata are headers that HTTP accepts; answers 400 to others."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        fault = _fault(scope["headers"])
+        if fault is None:
+            await app(scope, receive, send)
+            return
+        error = HTTPException(400, fault)
+        await http_exception_response(Request(scope), error)(scope, receive, send)
+
+    return answer
+
+
+def _fault(headers: Headers) -> str | None:
+    for name, value in headers:
+        if BREAKS_LINES.search(value):
+            return f"the metadata {name.decode()} have a character that no header may have"
+    try:
+        check_single(headers)
+    except Refused as refused:
+        return refused.reason.detail
+    return None
 
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:

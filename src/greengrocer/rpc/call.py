@@ -2,13 +2,17 @@
 
 import asyncio
 import math
+import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NoReturn
 
 import orjson
+import structlog
 from grpc import StatusCode
+from grpc.aio import AbortError
 from starlette.types import ASGIApp, Message, Scope
 
 from greengrocer.answer_json import KINDS
@@ -19,6 +23,7 @@ from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.observe import Note, request_id_of
+from greengrocer.web.problems import INTERNAL
 from greengrocer.web.receive_buffer import disconnected
 from greengrocer.web.request_state import RequestState, attach
 
@@ -30,6 +35,8 @@ RETRY_AFTER = b"retry-after"
 REQUEST_ID = "x-request-id"
 PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
+
+log = structlog.get_logger("greengrocer.grpc")
 
 
 class Call:
@@ -131,6 +138,23 @@ class Answering:
         status = status or status_of(http_status, refusal.code)
         await context.abort(status, str(refusal), tuple(trailing))
 
+    @asynccontextmanager
+    async def ending(self, context: Context, path: str) -> AsyncIterator[None]:
+        """End a call with its problem where the block raises: gRPC would show the error."""
+        try:
+            yield
+        except Refusal as refusal:
+            await self.refuse(context, refusal)
+        except AbortError:  # it has ended
+            raise
+        except Exception as error:
+            request_id = secrets.token_hex(16)
+            log.exception("failed", request_id=request_id, path=path)
+            release_frames(error, logged=True)
+            code, _, detail = INTERNAL
+            trailing = ((REQUEST_ID, request_id), (PROBLEM, code))
+            await context.abort(StatusCode.INTERNAL, detail, trailing)
+
     async def finish(self) -> None:
         """Wait until the application has ended with all calls."""
         while self._tasks:
@@ -191,7 +215,7 @@ def _waiting(event: asyncio.Event) -> Callable[[], Any]:
 
 def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
     for name, value in _texts(context.invocation_metadata()):
-        yield name.encode("latin-1"), value.encode("latin-1")
+        yield name.encode(), value.encode()  # gRPC has decoded UTF-8, or else Latin-1
 
 
 def _texts(metadata: Any) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from grpc.aio import server as make_grpc_server
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from starlette.types import ASGIApp
 
-from greengrocer.errors import Overloaded, Refusal
+from greengrocer.errors import Overloaded
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.app import ENDPOINTS
 from greengrocer.rpc.call import Answering, Call
@@ -34,13 +34,18 @@ Stream: TypeAlias = Callable[[Context], AsyncIterator[bytes]]
 log = structlog.get_logger("greengrocer.server")
 
 
-def _is_no_disconnect(record: logging.LogRecord) -> bool:
-    """Whether a record of gRPC is about something else than a client that has disconnected."""
+# Of a client that has disconnected, and of metadata that are not UTF-8: that record has the value,
+# which may be an API key.
+DROPPED = frozenset({"ExecuteBatchError", "UnicodeDecodeError"})
+
+
+def _may_be_logged(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC is about something else than what is in DROPPED."""
     error = record.exc_info and record.exc_info[0]
-    return not (error and error.__name__ == "ExecuteBatchError")
+    return not (error and error.__name__ in DROPPED)
 
 
-logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_disconnect)
+logging.getLogger("grpc._cython.cygrpc").addFilter(_may_be_logged)
 
 
 class RpcServer:
@@ -116,8 +121,8 @@ class RpcServer:
     def _handlers(self) -> dict[str, Method]:
         unary = {endpoint.path: self._unary(endpoint) for endpoint in ENDPOINTS}
         return unary | {
-            health.WATCH.path: self._stream(self._watch),
-            reflection.PATH: self._stream(self._reflect),
+            health.WATCH.path: self._stream(health.WATCH.path, self._watch),
+            reflection.PATH: self._stream(reflection.PATH, self._reflect),
         }
 
     def _unary(self, endpoint: Endpoint) -> Method:
@@ -129,20 +134,19 @@ class RpcServer:
         kind = self._uploads if endpoint.path == MODEL_INFER else kind
 
         async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
-            call = await self._begin(context, kind)
-            return await self._answering.answer(endpoint.path, call)
+            async with self._answering.ending(context, endpoint.path):
+                call = await self._begin(context, kind)
+                return await self._answering.answer(endpoint.path, call)
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def _stream(self, answers: Stream) -> Method:
+    def _stream(self, path: str, answers: Stream) -> Method:
         """What answers with a stream of messages."""
 
         async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-            try:
+            async with self._answering.ending(context, path):
                 async for message in answers(context):
                     yield message
-            except Refusal as refusal:
-                await self._answering.refuse(context, refusal)
 
         return grpc.stream_stream_rpc_method_handler(answer)
 

@@ -7,13 +7,15 @@ import structlog
 
 from greengrocer.errors import UsageError
 from greengrocer.model_names import KEY, parse_source
+from greengrocer.read_settings import check_bundles
 from greengrocer.serving.reloading.manager import ModelManager
+from greengrocer.serving.reloading.origin import Origin
 
 log = structlog.get_logger("greengrocer.replica")
 
 
 class WantedModels(NamedTuple):
-    """The bundle of the default model, and those of further ones by their names."""
+    """The default model's bundle, perhaps as ``shop=fast``, and those of others by their names."""
 
     bundle: str
     models: Mapping[str, str]
@@ -25,7 +27,9 @@ class WantedModels(NamedTuple):
             case {"bundle": str(bundle), **more} if bundle and more.keys() <= {"models"}:
                 models = more.get("models", {})
                 if isinstance(models, dict) and all(_is_model(*each) for each in models.items()):
-                    return cls(bundle, models)
+                    wanted = cls(bundle, models)
+                    check_bundles(wanted.bundles)
+                    return wanted
         raise UsageError(
             f"user_config is {user_config!r}: it must name a bundle, perhaps models, as "
             "quick: fast, and nothing else"
@@ -59,7 +63,7 @@ async def change_models(
     bundle, models = served.bundle, dict(served.models)
     if wanted.bundle != bundle:
         try:
-            await manager.reload(wanted.bundle)
+            await manager.reload(Origin.parsed(wanted.bundle))
             bundle = wanted.bundle
         except UsageError as refused:
             log.warning("bundle kept", bundle=bundle, reason=str(refused))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import structlog
 
 from greengrocer.context import Context
-from greengrocer.errors import ImageRefused, Overloaded
+from greengrocer.errors import ImageRefused, InvalidAnswer, Overloaded
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.serving.models import Models
@@ -43,6 +43,8 @@ def serve(
         release_frames(error)
         if isinstance(error, ImageRefused):
             error.seconds = perf_counter() - started
+        if isinstance(error, InvalidAnswer):
+            log.warning("invalid answer", reason=str(error), request_id=context.request_id)
         if not isinstance(error, MemoryError):
             raise
         log.warning("not enough memory for an image", request_id=context.request_id)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from greengrocer.errors import ReloadRefused
+from greengrocer.errors import ReloadRefused, UsageError
 from greengrocer.model_names import name_of
 
 ALL = 100  # per cent
@@ -23,6 +23,12 @@ def choose(parts: Sequence[tuple[str, int]], sticky: str) -> str:
         if point >= end:
             return key
     return parts[0][0]
+
+
+def check_part(part: int) -> None:
+    """Raise UsageError where ``part`` is none, in per cent."""
+    if not 0 <= part <= ALL:
+        raise UsageError(f"{part}% is not a part: 0% to {ALL}%")
 
 
 def checked_parts(parts: Mapping[str, int], loaded: Sequence[str]) -> Parts:

@@ -8,12 +8,13 @@ from greengrocer.errors import UsageError
 from greengrocer.safe_text import MAX_NAME, one_line, without_secrets
 
 SCHEMES = ("s3", "gs", "az", "https")
+MOST_CHARACTERS = 5  # that a message names
 PIN = "@sha256:"  # before the digest of the manifest, in hexadecimal
 
 # Also one that is mistyped: it is refused as an address, and not shown as a path would be.
 _ADDRESS = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*://|(s3|gs|az|https?):/)", re.IGNORECASE)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_PLAIN = re.compile(r"[!-~]+")  # visible ASCII
+_NOT_PLAIN = re.compile(r"[^!-~]")  # what is not visible ASCII
 
 
 class Address(NamedTuple):
@@ -40,7 +41,13 @@ class Address(NamedTuple):
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise UsageError(f"{shown}: a bundle is read from {known}, not {parts.scheme}://")
-        if not _PLAIN.fullmatch(url) or not parts.netloc:
+        if _NOT_PLAIN.search(url):
+            refused = sorted(set(_NOT_PLAIN.findall(without_secrets(url))))[:MOST_CHARACTERS]
+            has = f"it has {', '.join(map(ascii, refused))}, but " if refused else ""
+            raise UsageError(
+                f"{shown} is not an address: {has}only visible ASCII characters are allowed"
+            )
+        if not parts.netloc:
             raise UsageError(f"{shown} is not an address, as s3://bucket/shop")
         if "@" in parts.netloc or parts.query or parts.fragment:
             # they would stand in logs and in what `models list` prints

@@ -15,8 +15,9 @@ from greengrocer.stores.open_store import open_store
 def push(bundle: Bundle, address: Address, *, replace: bool = False) -> str:
     """Write ``bundle`` to ``address``, and return the address with its digest.
 
-    The same bundle is not written again. Another one stays, unless ``replace`` says otherwise: then
-    a reader is refused until all of the new one is there.
+    The same bundle is not written again, and another one stays. With ``replace`` every file is
+    written, whatever is there, which repairs a damaged bundle; a reader is refused until all of it
+    is there.
 
     Raises UsageError, in one line: StoreFailed where the store is out of reach or refuses,
     BundleRefused where a file has changed since the bundle was verified, MissingExtra.
@@ -29,7 +30,7 @@ def push(bundle: Bundle, address: Address, *, replace: bool = False) -> str:
     pinned = address.pinned(hashlib.sha256(text).hexdigest())
     store = open_store(address)
     there = store.read(MANIFEST, MAX_MANIFEST_BYTES)
-    if there == text:
+    if there == text and not replace:
         return pinned
     if there is not None and not replace:
         raise UsageError(

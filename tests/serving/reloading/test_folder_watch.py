@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from greengrocer.errors import UsageError
 from greengrocer.serving.reloading import folder_watch
@@ -63,6 +64,7 @@ async def test_a_version_comes_after_its_model_and_goes_before_it(
         shutil.rmtree(folder / name)
     await twice(watch.look)
     assert served(manager) == {"greys": "1"}
+    assert not manager.state.absent  # nothing is left of them, as of their folders
 
 
 async def test_other_files_and_models_from_elsewhere_are_left_alone(
@@ -77,6 +79,21 @@ async def test_other_files_and_models_from_elsewhere_are_left_alone(
     assert served(manager) == {"greys": "1"}
     shutil.rmtree(folder / "greys")
     await twice(watch.look)
+    assert served(manager) == {"greys": "1"}
+
+
+async def test_a_folder_whose_name_no_model_can_have_is_told_of_once(
+    manager: ModelManager, folder: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+    for name in ("Großes Obst", "Shop", "my_shop", ".copying"):
+        write_fake_bundle(folder / name)
+    (folder / "No Bundle").mkdir()
+    with capture_logs() as logged:
+        await twice(watch.look)
+    told = [entry for entry in logged if entry["event"] == "watched folder has no model's name"]
+    assert [entry["folder"] for entry in told] == ["Großes Obst", "Shop", "my_shop"]
+    assert all("small letters" in entry["reason"] for entry in told)
     assert served(manager) == {"greys": "1"}
 
 

@@ -228,7 +228,7 @@ async def test_a_model_is_loaded_made_the_default_and_unloaded_by_name(
     manager: ModelManager, metrics: Metrics
 ) -> None:
     assert await manager.add("shop", "second") == Change(None, ModelId("shop", "second"))
-    assert await manager.add("shop@next", "third") == Change(None, ModelId("shop", "third"))
+    assert await manager.add("shop@next", "third") == Change(None, ModelId("shop@next", "third"))
     catalogue = manager.models.catalogue
     assert [model.key for model in catalogue.models] == ["greys", "shop", "shop@next"]
     assert catalogue.versions("shop") == ("second", "third")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.errors import BundleRefused
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.errors import BundleRefused, may_pass
 from greengrocer.serving.reloading import trial
 from support.graphs import write_onnx_bundle
 
@@ -28,6 +29,18 @@ async def test_the_shipped_bundles_pass() -> None:
 async def test_a_refusal_of_the_trial_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(BundleRefused, match="there is no bundle"):
         await trial.try_bundle(str(tmp_path / "nowhere"))
+
+
+async def test_a_refusal_tells_whether_it_may_pass(tmp_path: Path) -> None:
+    bundle = write_onnx_bundle(tmp_path / "greys")
+    golden = bundle / read_manifest(bundle).goldens[0].file
+    golden.write_bytes(b"damaged")
+    with pytest.raises(BundleRefused, match="has the SHA-256") as damaged:
+        await trial.try_bundle(str(bundle))
+    golden.unlink()
+    with pytest.raises(BundleRefused, match="No such file") as unread:
+        await trial.try_bundle(str(bundle))
+    assert (may_pass(damaged.value), may_pass(unread.value)) == (False, True)
 
 
 @pytest.mark.parametrize("end", ENDS)

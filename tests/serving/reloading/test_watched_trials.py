@@ -1,6 +1,7 @@
 """The trials of bundles in a watched folder: orders go on meanwhile, and a slow one is repeated."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from greengrocer.errors import TrialTooSlow
 from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
+from greengrocer.serving.reloading.origin import Loaded, Origin
 from support.bundles import write_fake_bundle
 from support.clocks import SettableClock
 from support.watched import refused, renamed, served, twice
@@ -83,6 +85,50 @@ async def test_a_bundle_whose_trial_was_too_slow_is_tried_again_after_growing_pa
         assert len(tried) == count + 1
         pause = min(2 * pause, LONGEST_PAUSE)
     assert served(manager) == {"greys": "1", "shop": "2"}
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError()])
+async def test_a_bundle_that_the_system_had_no_room_for_is_loaded_once_it_has(
+    manager: ModelManager, folder: Path, tried: list[str], error: Exception
+) -> None:
+    load, lacking = manager.load, [error]
+
+    def load_with_room(origin: Origin, default: bool) -> Loaded:
+        if lacking:
+            raise lacking.pop()
+        return load(origin, default)
+
+    manager.load = load_with_room
+    clock = SettableClock()
+    watch = FolderWatch(manager, folder, clock=clock)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    await twice(watch.look)
+    assert (served(manager), refused(manager)) == ({"greys": "1"}, 1)
+    clock.now += PAUSE
+    await watch.look()
+    assert served(manager) == {"greys": "1", "shop": "2"}
+    assert tried == ["shop"]
+
+
+async def test_a_watched_model_that_cannot_change_for_now_still_goes_with_its_folder(
+    manager: ModelManager, folder: Path
+) -> None:
+    watch = FolderWatch(manager, folder, clock=SettableClock())
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    manager.remember = full
+    renamed(folder, "shop", "3")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2"}
+    manager.remember = lambda _: None
+    shutil.rmtree(folder / "shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1"}
 
 
 async def test_new_files_end_the_pause(

@@ -71,3 +71,31 @@ async def test_an_error_inside_releases_the_lock() -> None:
             raise ZeroDivisionError
     async with asyncio.timeout(60), lock.shared():
         pass
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["exclusive", "shared"])
+async def test_waiters_that_are_cancelled_together_with_the_holder_leave_the_lock_free(
+    alone: bool,
+) -> None:
+    lock = ReaderWriterLock()
+    inside = asyncio.Event()
+
+    async def hold() -> None:
+        async with lock.exclusive():
+            inside.set()
+            await asyncio.Event().wait()
+
+    async def enter() -> None:
+        async with lock.exclusive() if alone else lock.shared():
+            pass
+
+    holder = asyncio.create_task(hold())
+    await inside.wait()
+    waiters = [asyncio.create_task(enter()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in (holder, *waiters):
+        task.cancel()
+    ended = await asyncio.gather(holder, *waiters, return_exceptions=True)
+    assert [type(each) for each in ended] == [asyncio.CancelledError] * 4
+    async with asyncio.timeout(60), lock.exclusive():
+        pass

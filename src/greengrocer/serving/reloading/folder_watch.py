@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import stat
 import time
 from collections.abc import Callable
@@ -12,19 +13,20 @@ from typing import NamedTuple
 import structlog
 
 from greengrocer.bundles.manifest import MANIFEST
-from greengrocer.errors import ReloadRefused, TrialTooSlow, UsageError
-from greengrocer.model_names import KEY, label_of
+from greengrocer.errors import ReloadRefused, UsageError, may_pass
+from greengrocer.model_names import KEY, RULE, label_of
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.serving.reloading.manager import ModelManager
 
 SECONDS = 2.0  # between two looks
-PAUSE = 60.0  # seconds after a trial that was too slow; each further pause is twice as long
+PAUSE = 60.0  # seconds after a refusal that may pass; each further pause is twice as long
 LONGEST_PAUSE = 3600.0
 
 log = structlog.get_logger("greengrocer.models")
 
 
 class Pause(NamedTuple):
-    """Why a bundle is not tried now: in this state of its files its trial was too slow."""
+    """Why a bundle is not tried now: in this state of its files it was refused, which may pass."""
 
     files: str
     seconds: float
@@ -36,9 +38,9 @@ class FolderWatch:
 
     A bundle that has not changed since the last look is loaded, one that was changed is loaded
     again, and a model whose folder has gone is unloaded. Each is tried and verified first, as on
-    an order. What is refused is logged, and left alone until its files change; what was only too
-    slow is tried again after a pause. What cannot be done or read as things are is logged once, and
-    done when it can be.
+    an order. What is refused is logged, and left alone until its files change; where the refusal
+    may pass, as of a full disk or a trial that was too slow, it is tried again after a pause. What
+    cannot be done or read as things are is logged once, and done when it can be.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class FolderWatch:
         self._pauses: dict[str, Pause] = {}
         self._told: dict[str, str] = {}  # why a model waits for the others
         self._unreadable: dict[str, str] = {}  # why a bundle could not be read at the last look
+        self._nameless: set[str] = set()  # folders of bundles whose names no model can have
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
@@ -75,6 +78,10 @@ class FolderWatch:
     async def look(self) -> None:
         """Load what has appeared or changed, and unload what has gone. Raises OSError."""
         found, unreadable = await asyncio.to_thread(bundles_in, self.folder)
+        nameless = await asyncio.to_thread(nameless_in, self.folder)
+        for name in sorted(nameless - self._nameless):
+            shown = one_line(name, MAX_NAME)
+            log.warning("watched folder has no model's name", folder=shown, reason=RULE)
         for key, reason in unreadable.items():
             if self._unreadable.get(key) != reason:
                 log.warning("watched model not read", model=key, reason=reason)
@@ -86,7 +93,7 @@ class FolderWatch:
         for key in sorted(gone, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
                 del self._taken[key]
-        self._before, self._unreadable = found, unreadable
+        self._before, self._unreadable, self._nameless = found, unreadable, nameless
 
     async def _run(self) -> None:
         before = ""  # what went wrong at the last look
@@ -128,50 +135,48 @@ class FolderWatch:
             self.manager.state.removed(key)
 
     async def _take(self, key: str, files: str) -> None:
-        """Load a bundle that has passed its trial, unless an order came first meanwhile."""
-        bundle = str(self.folder / key)
-        passed = self._passed.get(key) == files or await self._passes(key, bundle, files)
-        if not passed or not self._can(self._check_take, key):
-            return
-        self._taken[key] = files
-        with suppress(UsageError):  # the manager has logged it
-            if self.manager.state.serves_watched(key):
-                await self.manager.reload(bundle, key, files)
-            else:
-                await self.manager.add(key, bundle, files)
-
-    async def _passes(self, key: str, bundle: str, files: str) -> bool:
-        """Try a bundle, unless it is to wait; orders are obeyed meanwhile.
-
-        Returns whether it passed, and has not changed since.
-        """
+        """Try and load a bundle, unless it is to wait."""
         before = self._pauses.get(key)
         if before is None or before.files != files:
             before = Pause(files, PAUSE / 2, self.clock())
         if self.clock() < before.end:
-            return False
+            return
         try:
+            if not await self._loads(key, str(self.folder / key), files):
+                return
+        except Exception as error:  # it must not keep the others from being served
+            if not isinstance(error, UsageError):  # those the manager has logged
+                log.exception("watched model not loaded", model=key)
+            if may_pass(error):
+                seconds = min(2 * before.seconds, LONGEST_PAUSE)
+                self._pauses[key] = Pause(files, seconds, self.clock() + seconds)
+                log.info("watched model is tried again later", model=key, seconds=seconds)
+                return
+        self._taken[key] = files
+
+    async def _loads(self, key: str, bundle: str, files: str) -> bool:
+        """Load a bundle that has passed its trial; orders are obeyed while it is tried.
+
+        Returns False where it has changed since, or an order came first. Raises UsageError.
+        """
+        if self._passed.get(key) != files:
             await self.manager.check(bundle)
-        except TrialTooSlow:  # the manager has logged it, as any refusal
-            seconds = min(2 * before.seconds, LONGEST_PAUSE)
-            self._pauses[key] = Pause(files, seconds, self.clock() + seconds)
-            log.info("watched model is tried again later", model=key, seconds=seconds)
+            self._passed[key] = files
+            if await asyncio.to_thread(_files, Path(bundle)) != files:
+                return False
+        if not self._can(self._check_take, key):
             return False
-        except UsageError:
-            self._taken[key] = files
-            return False
-        except Exception:  # it must not keep the others from being served
-            log.exception("watched model not tried", model=key)
-            self._taken[key] = files
-            return False
-        self._passed[key] = files
-        return await asyncio.to_thread(_files, Path(bundle)) == files
+        if self.manager.state.serves_watched(key):
+            await self.manager.reload(bundle, key, files)
+        else:
+            await self.manager.add(key, bundle, files)
+        return True
 
     async def _leave(self, key: str) -> bool:
         """Unload a model whose folder has gone; returns whether it serves no more."""
         if self.manager.state.serves_watched(key):
             try:
-                await self.manager.remove(key)
+                await self.manager.remove(key, forget=True)
             except UsageError:  # the manager has logged it
                 return False
         return True
@@ -194,6 +199,19 @@ def bundles_in(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         except OSError as error:
             unreadable[name] = error.strerror or str(error)
     return found, unreadable
+
+
+def nameless_in(folder: Path) -> set[str]:
+    """Names of folders that have a manifest, and cannot be served: no model can be called so.
+
+    Hidden folders are not among them: a copy may be under way there. Raises OSError.
+    """
+    others = (path for path in folder.iterdir() if not KEY.fullmatch(path.name))
+    return {
+        path.name
+        for path in others
+        if not path.name.startswith(".") and os.path.isfile(path / MANIFEST)  # noqa: PTH113 - no error
+    }
 
 
 def _files(bundle: Path) -> str:

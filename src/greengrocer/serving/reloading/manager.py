@@ -1,12 +1,14 @@
 """Change the models of a running service: load, unload, reload, roll back, make one the default.
 
-One change runs at a time. A change that is refused leaves the models as they are.
+One change runs at a time. A bundle is fetched before, however long that takes, and its change is
+refused where its model has changed by then. A change that is refused leaves the models as they are.
 """
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -22,6 +24,7 @@ from greengrocer.serving.reloading.origin import Loaded, Origin, Origins
 from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.shadows import Shadows
 from greengrocer.serving.splits import Parts, checked_parts
+from greengrocer.stores.interruptible import cancellable
 from greengrocer.telemetry.metrics import Metrics
 
 # Loads and warms a bundle, as the default model or one beside it; raises UsageError.
@@ -36,7 +39,10 @@ log = structlog.get_logger("greengrocer.models")
 
 
 class Change(NamedTuple):
-    """The model before a change, and the one after it; None where there was or is none."""
+    """The model before a change, and the one after it; None where there was or is none.
+
+    Each by its key, as ``shop@next``, and its version.
+    """
 
     old: ModelId | None
     new: ModelId | None
@@ -77,36 +83,33 @@ class ModelManager:
         self._tell()
 
     async def reload(
-        self, bundle: str | None = None, key: str | None = None, files: str | None = None
+        self, bundle: str | Origin | None = None, key: str | None = None, files: str | None = None
     ) -> Change:
         """Load a bundle, by default a model's own again, and swap it in.
 
-        ``files`` is the state of the bundle's files, if it is in the watched folder: then ``check``
-        has tried it. Raises UsageError (BundleRefused, ReloadRefused), in one line; nothing is
-        changed then.
+        An Origin also says the name from now on. ``files`` is the state of the bundle's files, if
+        it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
+        ReloadRefused), in one line; nothing is changed then.
         """
-        with self._logged("reload"), self._exclusively():
+        with self._logged("reload"):
             key = self.state.there(key)
-            before = self.state.models[key].current
-            wanted = before._replace(copy=None)
-            if bundle is not None:
+            origins = self.state.models[key]
+            wanted = origins.current._replace(copy=None)
+            if isinstance(bundle, Origin):
+                wanted = bundle
+            elif bundle is not None:
                 wanted = wanted._replace(bundle=bundle, watched=files is not None)
-            loaded = await self._loaded(wanted, self.state.is_of_default(name_of(key)), files)
-            old = self.models.of(key).labels.model
-            with self._dropped_if_refused(loaded):
-                new = self.state.renamed(key, loaded.pipeline.labels.model.name)
-                state = self.state.changed(key, new, Origins(loaded.origin, before))
-                self._record(state if files is None else state.watching(new, files))
-            self.models.swap(loaded.pipeline, key)
-            self._move(key, new)
-            await asyncio.to_thread(return_free_pages)  # that the loading took
-            return self._done("reloaded", new, old, loaded.seconds)
+            directory = await self._fetched(wanted, files)
+            with self._exclusively():
+                if self.state.models.get(key) != origins:
+                    raise _overtaken(key)
+                return await self._reloaded(key, wanted, directory, files)
 
     async def roll_back(self, key: str | None = None) -> Change:
         """Return to a model's previous version. Raises ReloadRefused where there is none."""
         with self._logged("rollback"), self._exclusively():
             key = self.state.there(key)
-            old = self.models.of(key).labels.model
+            old = self._id(key)
             new = self.state.renamed(key, self.models.check_previous(key).labels.model.name)
             current, previous = self.state.models[key]
             assert previous is not None
@@ -123,21 +126,29 @@ class ModelManager:
         Without a bundle it is the one of a model that was unloaded, or could not be loaded.
         ``files`` is as for ``reload``. Raises UsageError, in one line; nothing is changed then.
         """
-        with self._logged("load"), self._exclusively():
-            origin = self.state.wanted(key, bundle)
-            if files is not None:
-                origin = origin._replace(watched=True)
-            loaded = await self._loaded(origin, self.state.is_of_default(origin.name), files)
-            key = self._added(loaded, self._record, files)
-            await asyncio.to_thread(return_free_pages)  # that the loading took
-            return self._done("loaded", key, None, loaded.seconds)
+        with self._logged("load"):
+            wanted = self.state.wanted(key, bundle)
+            directory = await self._fetched(wanted, files)
+            with self._exclusively():
+                if self.state.wanted(key, bundle) != wanted:
+                    raise _overtaken(key)
+                origin = wanted if files is None else wanted._replace(watched=True)
+                default = self.state.is_of_default(origin.name)
+                loaded = await self._loaded(origin, directory, default, files)
+                key = self._added(loaded, self._record, files)
+                await asyncio.to_thread(return_free_pages)  # that the loading took
+                return self._done("loaded", key, None, loaded.seconds)
 
-    async def remove(self, key: str) -> Change:
-        """Unload a model; its memory is free after its last image. Raises ReloadRefused."""
+    async def remove(self, key: str, *, forget: bool = False) -> Change:
+        """Unload a model; its memory is free after its last image. Raises ReloadRefused.
+
+        It is listed as unloaded then, and can be loaded by its name, unless ``forget`` is true.
+        """
         with self._logged("unload"), self._exclusively():
             key = self.state.there(key)
-            old = self.models.of(key).labels.model
-            self._record(self.state.removed(key))
+            old = self._id(key)
+            removed = self.state.removed(key)
+            self._record(removed.forgotten(key) if forget else removed)
             self.models.remove(key)
             self._forget(key)
             self._tell()
@@ -149,7 +160,7 @@ class ModelManager:
         """Answer with this model where a request names none. Raises ReloadRefused."""
         with self._logged("default"), self._exclusively():
             key = self.state.there(key)
-            old = self.models.current.labels.model
+            old = self._id(self.state.default)
             self._record(self.state._replace(default=key))
             self.models.make_default(key)
             return self._done("default changed", key, old)
@@ -166,6 +177,7 @@ class ModelManager:
             self.models.split(key, self.state.splits.get(key, ()))
             self._tell()
             log.info("split", model=key, parts=dict(checked))
+            self._warn_of_classes([each for each, _ in checked])
             return checked
 
     async def shadow(self, key: str, part: int) -> None:
@@ -177,6 +189,7 @@ class ModelManager:
             self._record(self.state.shadow(key, part))
             self._cast(key, part)
             log.info("shadow", model=key, part=part)
+            self._warn_of_classes([name_of(key), key] if part else [])
 
     async def promote(self, key: str) -> Change:
         """Make the version beside a model its current one; ``roll_back`` returns to the one before.
@@ -186,12 +199,24 @@ class ModelManager:
         with self._logged("promote"), self._exclusively():
             promoted = self.state.promoted(key)
             name = name_of(key)
-            old = self.models.of(name).labels.model
+            old = self._id(name)
+            self._warn_of_classes([name, key])
             self._record(promoted)
             self.models.promote(key)
             self._cast(key, 0)
             self._move(key, name)
             return self._done("promoted", name, old)
+
+    def other_classes(self, keys: Sequence[str]) -> str | None:
+        """A warning where the versions of a model do not all name the same classes."""
+        classes = {key: set(self.models.of(key).labels.classes) for key in keys}
+        for key, known in classes.items():
+            if known != classes[keys[0]]:
+                return (
+                    f"{key} has other classes than {keys[0]} "
+                    f"({len(known)} and {len(classes[keys[0]])}): clients get other names"
+                )
+        return None
 
     async def check(self, bundle: str) -> None:
         """Try a bundle of the watched folder, which may take half a minute.
@@ -243,12 +268,38 @@ class ModelManager:
         self.models.add(key, loaded.pipeline)
         return key
 
-    async def _loaded(self, origin: Origin, default: bool, files: str | None) -> Loaded:
+    async def _fetched(self, origin: Origin, files: str | None) -> str:
+        """The directory of a bundle, or its name; other changes may run meanwhile.
+
+        One of the watched folder, of which ``files`` is the state, is there.
+        """
+        if files is not None:
+            return origin.bundle
+        return await cancellable(partial(self.fetch, origin.bundle))
+
+    async def _reloaded(
+        self, key: str, wanted: Origin, directory: str, files: str | None
+    ) -> Change:
+        """Load a bundle that was fetched, and swap it in."""
+        default = self.state.is_of_default(name_of(key))
+        loaded = await self._loaded(wanted, directory, default, files)
+        old, before = self._id(key), self.state.models[key].current
+        with self._dropped_if_refused(loaded):
+            new = self.state.renamed(key, loaded.pipeline.labels.model.name)
+            state = self.state.changed(key, new, Origins(loaded.origin, before))
+            self._record(state if files is None else state.watching(new, files))
+        self.models.swap(loaded.pipeline, key)
+        self._move(key, new)
+        await asyncio.to_thread(return_free_pages)  # that the loading took
+        return self._done("reloaded", new, old, loaded.seconds)
+
+    async def _loaded(
+        self, origin: Origin, directory: str, default: bool, files: str | None
+    ) -> Loaded:
         """What was loaded: the very bundle that was tried, whatever is at its address by now.
 
         One of the watched folder, of which ``files`` is the state, was tried before.
         """
-        directory = await asyncio.to_thread(self.fetch, origin.bundle)
         if self.attempt is not None and files is None:
             await self.attempt(directory)
         found = origin._replace(bundle=directory)
@@ -311,7 +362,7 @@ class ModelManager:
             raise
 
     def _done(self, event: str, key: str, old: ModelId | None, seconds: float = 0.0) -> Change:
-        new = self.models.of(key).labels.model
+        new = self._id(key)
         if seconds:
             self._expect(key, seconds)
         self._tell()
@@ -319,6 +370,14 @@ class ModelManager:
         before = {} if old is None else {"old": _name_of(old)}
         log.info(event, model=key, **before, new=_name_of(new))
         return Change(old, new)
+
+    def _id(self, key: str) -> ModelId:
+        """The key and the version of a loaded model."""
+        return ModelId(key, self.models.of(key).labels.model.version)
+
+    def _warn_of_classes(self, keys: Sequence[str]) -> None:
+        if warning := self.other_classes(keys):
+            log.warning("other classes", reason=warning)
 
     def _expect(self, key: str, seconds: float) -> None:
         if self.admission is not None:
@@ -344,6 +403,13 @@ class ModelManager:
         self.metrics.serves(*(model.labels.model for model in catalogue.models))
         self.metrics.misses(*(key for key, why in catalogue.absent if why is Absence.FAILED))
         self.changed()
+
+
+def _overtaken(key: str | None) -> ReloadRefused:
+    return ReloadRefused(
+        f"another order changed the model {key} while the bundle was fetched: order it again if "
+        "that is still wanted"
+    )
 
 
 def _name_of(model: ModelId) -> str:

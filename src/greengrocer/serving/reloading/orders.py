@@ -3,16 +3,18 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from greengrocer.errors import UsageError
+from greengrocer.model_names import name_of
 from greengrocer.serving.reloading.control import ControlServer, Message
 from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import Change, ModelManager
 from greengrocer.serving.shadows import Comparison
 from greengrocer.serving.signals import on_signal
-from greengrocer.serving.splits import ALL
+from greengrocer.serving.splits import check_part
 
 
 class Orders:
@@ -50,10 +52,13 @@ class Orders:
         try:
             match message:
                 case {"order": "split", "parts": dict() as parts, **rest} if not rest:
-                    return {"ok": True, "parts": await self.manager.split(_whole(parts))}
+                    checked = await self.manager.split(_whole(parts))
+                    warning = self.manager.other_classes([key for key, _ in checked])
+                    return {"ok": True, "parts": checked, "warning": warning}
                 case {"order": "shadow", "model": str() as model, "part": part, **rest} if not rest:
                     await self.manager.shadow(model, _whole({model: part})[model])
-                    return {"ok": True}
+                    warning = self.manager.other_classes([name_of(model), model] if part else [])
+                    return {"ok": True, "warning": warning}
             old, new = await self._change(message)
         except UsageError as error:
             return {"ok": False, "error": str(error)}
@@ -84,7 +89,7 @@ class Orders:
                 "model": model.key,
                 "version": model.labels.model.version,
                 "state": "default" if model.key == catalogue.default else "loaded",
-                "part": f"{parts[model.key]}%" if model.key in parts else "",
+                "part": _part_of(model.key, parts, state.shadows),
                 "bundle": state.models[model.key].current.bundle,
             }
             for model in catalogue.models
@@ -111,6 +116,13 @@ class Orders:
         for key in tuple(self.manager.state.models):
             with suppress(UsageError):  # the manager has logged it
                 await self.manager.reload(key=key)
+
+
+def _part_of(key: str, parts: Mapping[str, int], shadows: Mapping[str, int]) -> str:
+    """Which part of the requests a model gets, and of the images as copies; empty for all."""
+    requests = [f"{parts[key]}%"] if key in parts else []
+    copies = [f"{shadows[key]}% copies"] if key in shadows else []
+    return ", ".join(requests + copies)
 
 
 def _means(model: str, comparison: Comparison) -> Message:
@@ -140,8 +152,10 @@ def _model(rest: Message) -> str | None:
 
 def _whole(parts: Message) -> dict[str, int]:
     """The parts of a split, whole numbers from 0 to 100; raises UsageError."""
-    if not all(type(part) is int and 0 <= part <= ALL for part in parts.values()):
-        raise _unknown()
+    for part in parts.values():
+        if type(part) is not int:
+            raise _unknown()
+        check_part(part)
     return parts
 
 

@@ -139,16 +139,24 @@ class ServingState(NamedTuple):
     def shadow(self, key: str, part: int) -> "ServingState":
         """A version beside a model gets copies of a part of its images, in per cent; 0 ends it."""
         others = _without(self.shadows, self.beside(key))
-        if part and any(name_of(each) == name_of(key) for each in others):
-            raise ReloadRefused(f"another version beside {name_of(key)} gets copies already")
+        for other in others if part else ():
+            if name_of(other) == name_of(key):
+                raise ReloadRefused(
+                    f"{other} gets copies already: end that with "
+                    f"greengrocer models shadow {other} 0%"
+                )
         return self._replace(shadows={**others, key: part} if part else others)
+
+    def forgotten(self, key: str) -> "ServingState":
+        """A model that does not serve is listed no more."""
+        return self._replace(absent=_without(self.absent, key))
 
     def promoted(self, key: str) -> "ServingState":
         """A version beside a model replaces it, which ends splits and copies of the model.
 
         It is no longer one of the watched folder, which has it under another name.
         """
-        name = name_of(self.beside(key))
+        name = self.there(name_of(self.beside(key)))
         current = self.models[key].current._replace(name=name, label="", watched=False)
         origins = Origins(current, self.models[name].current)
         return ServingState(

@@ -23,6 +23,7 @@ COPIES = 8  # of a foreign graph that work with it holds: as bytes, parsed, chan
 MODULE = "greengrocer.cli.trial"
 MISTAKE = 2  # its exit code after it has written one line that says why it refuses
 NO_MEMORY = 3  # its exit code where the limit left it without memory
+PASSING = 4  # the same, where the refusal may pass, as of a file that could not be read
 MOST_REASON = 500  # characters
 # Memory that libraries take for each processor would count towards the limit.
 FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -80,8 +81,9 @@ async def run_trial(
     errors = (await _errors_of(process, work)).decode(errors="replace")
     line = errors.strip().rpartition("\n")[2][:MOST_REASON]
     code = process.returncode or 0
-    if code == MISTAKE:
-        raise BundleRefused(line.removeprefix("greengrocer: "))
+    if code in (MISTAKE, PASSING):
+        refused = BundleRefused(line.removeprefix("greengrocer: "))
+        raise refused from OSError(line) if code == PASSING else None
     if code == NO_MEMORY:
         raise _refused(what, f"took over {limits.megabytes:,} MB of memory{advice}")
     if code == -signal.SIGALRM:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 
 class ReaderWriterLock:
@@ -50,7 +50,8 @@ class ReaderWriterLock:
             await turn  # _admit has counted this task as a holder before it set the result
         except asyncio.CancelledError:
             if turn.cancelled():
-                queue.remove(turn)
+                with suppress(ValueError):  # _admit has dropped it
+                    queue.remove(turn)
                 self._admit()
             else:
                 self._exclusive = False
@@ -62,11 +63,16 @@ class ReaderWriterLock:
         self._admit()
 
     def _admit(self) -> None:
+        # a waiter that was cancelled stays in its queue until its task runs again
+        while self._writers and self._writers[0].done():
+            self._writers.popleft()
         if self._writers:
             if not self._holders:
                 self._exclusive, self._holders = True, 1
                 self._writers.popleft().set_result(None)
             return
         while self._readers and not self._exclusive:
-            self._holders += 1
-            self._readers.popleft().set_result(None)
+            turn = self._readers.popleft()
+            if not turn.done():
+                self._holders += 1
+                turn.set_result(None)

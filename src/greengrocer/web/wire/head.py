@@ -53,13 +53,18 @@ def check_head(headers: Headers, version: str) -> None:
     The parser has checked the Content-Length, and that chunked is named once at most.
     """
     _check_host([value for name, value in headers if name == b"host"], version)
+    check_single(headers)
+    _check_codings(value for name, value in headers if name == ENCODING)
+
+
+def check_single(headers: Headers) -> None:
+    """Raise Refused where one of SINGLE is there more than once."""
     seen = [name for name, _ in headers if name in SINGLE]
     for name in set(seen):
         if seen.count(name) > 1:
             shown = name.decode().title()
             detail = f"the request has more than one {shown} header: send one"
             raise Refused(Reason(400, "bad-request", detail))
-    _check_codings(value for name, value in headers if name == ENCODING)
 
 
 def _check_host(hosts: Sequence[bytes], version: str) -> None:

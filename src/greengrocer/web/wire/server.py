@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import FrameType
@@ -50,8 +50,10 @@ class Server(uvicorn.Server):
         drain_delay: float,
         beside: AbstractAsyncContextManager[None],
         other: OtherServer | None,
+        models: Callable[[], list[str]],
     ) -> None:
         super().__init__(config)
+        self._models = models
         self._listeners = listeners
         self.readiness = readiness
         self._drain = drain
@@ -71,8 +73,9 @@ class Server(uvicorn.Server):
             if self._other is not None:
                 await self._other.start()
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
+            told = {"serving": {"models": self._models()}}
             for name, listener in zip(LISTENERS, self._listeners, strict=False):
-                log.info(name, url=url_of(listener))
+                log.info(name, url=url_of(listener), **told.get(name, {}))
             await self._stop_requested.wait()
             if not self._skip_delay.is_set() and self._drain_delay:
                 log.info("draining", signal=self._signal, seconds=self._drain_delay)
@@ -128,13 +131,14 @@ def make_server(
     beside: AbstractAsyncContextManager[None] | None = None,
     note: Note | None = None,
     other: OtherServer | None = None,
+    models: Callable[[], list[str]] = list,
 ) -> Server:
     """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
 
     An idle connection is closed after ``keep_alive``. After SIGTERM the server accepts requests for
     ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
     ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
-    ``other`` starts and stops with it.
+    ``other`` starts and stops with it. ``models`` are those that serve, for the log.
     """
     protocol = partial(
         LimitedProtocol,
@@ -160,5 +164,5 @@ def make_server(
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
     beside = beside or nullcontext()
-    server = Server(config, listeners, readiness, drain, drain_delay, beside, other)
+    server = Server(config, listeners, readiness, drain, drain_delay, beside, other, models)
     return server
