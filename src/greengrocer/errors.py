@@ -225,9 +225,9 @@ class Overloaded(Refusal):
 
     code = "overloaded"
 
-    def __init__(self, message: str, retry_after: float) -> None:
+    def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
-        self.retry_after = retry_after  # seconds
+        self.retry_after = retry_after  # whole seconds, as HTTP wants them
 
 
 class RateLimited(Overloaded):
