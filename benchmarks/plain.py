@@ -21,13 +21,19 @@ from benchmarks.float_graph import INPUT
 from benchmarks.read_images import read_images
 
 
-def plain_classifier(graph: Path) -> Callable[[bytes], int]:
-    """A function from an image's bytes to its class id."""
+def plain_classifier(graph: Path, share: float) -> Callable[[bytes], int]:
+    """A function from an image's bytes to its class id.
+
+    It sees the middle ``share`` of an image's width and height.
+    """
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     height, width = session.get_inputs()[0].shape[2:]
 
     def classify(picture: bytes) -> int:
-        image = Image.open(io.BytesIO(picture)).convert("RGB").resize((width, height))
+        image = Image.open(io.BytesIO(picture)).convert("RGB")
+        left, top = (side * (1 - share) / 2 for side in image.size)
+        middle = (left, top, image.width - left, image.height - top)
+        image = image.resize((width, height), box=middle)
         pixels = (np.asarray(image, np.float32) - 127) / 128
         probabilities = session.run(None, {INPUT: pixels.transpose(2, 0, 1)[None]})[0]
         return int(probabilities[0].argmax())
@@ -51,9 +57,9 @@ def measure(classify: Callable[[bytes], int], pictures: Sequence[bytes], seconds
 
 
 def main() -> None:
-    """Answer until standard input ends; arguments: the graph, then a folder of images."""
-    classify = plain_classifier(Path(sys.argv[1]))
-    pictures = read_images(Path(sys.argv[2]))
+    """Answer until standard input ends; arguments: the graph, the share seen, a folder."""
+    classify = plain_classifier(Path(sys.argv[1]), float(sys.argv[2]))
+    pictures = read_images(Path(sys.argv[3]))
     serve(lambda seconds, *_: vars(measure(classify, pictures, seconds)))
 
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.leg("wheel")
 ROOT = Path(__file__).parents[1]
 MAX_ENVIRONMENT = 250_000_000  # bytes, pip included
 BARE = {"PYTHONPATH": ""}
-MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000}
+MAX_MODEL = {"grocery": 10_000_000, "fast": 6_000_000, "tiny": 3_000_000}
 
 
 @pytest.fixture(scope="module")

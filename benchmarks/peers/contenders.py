@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.peers.environments import environment, pinned
 from greengrocer.bundles.bundle import find_bundle
+from greengrocer.bundles.manifest import read_manifest
 
 OURS = "Greengrocer"
 FOUNDING = "founding backend"
@@ -32,7 +33,8 @@ def contenders(bundle: str, model: Path) -> list[Contender]:
     """
     uvicorn = ("uvicorn", "server:app", "--port", "{port}", "--log-level", "warning")
     bento = ("bentoml", "serve", "server:Recogniser", "--host", "127.0.0.1", "--port", "{port}")
-    network = {"MODEL": str(model)}
+    share = read_manifest(find_bundle(bundle)).geometry.share
+    network = {"MODEL": str(model), "SHARE": f"{share:g}"}
     weights = {"BUNDLE": str(find_bundle(bundle).resolve()), "PYTHONPATH": str(SOURCE)}
     return [
         Contender(

@@ -47,7 +47,7 @@ Row = tuple[str, str]
 def _planes(bundle: Bundle, data: Path | None) -> list[torch.Tensor]:
     """Images as the network takes them, float32 [1, 3, H, W] each."""
     geometry = bundle.manifest.geometry
-    fitted = [fit(decode(p, geometry.size), geometry) for p in read_images(data)[:PICTURES]]
+    fitted = [fit(decode(p, geometry.decoded_size), geometry) for p in read_images(data)[:PICTURES]]
     return [normalise(torch.tensor(pixels)[None].permute(0, 3, 1, 2)) for pixels in fitted]
 
 

@@ -64,7 +64,7 @@ def _pixels(bundle: str, images: list[bytes]) -> Pixels:
     """As many images as the largest batch has, as the network takes them."""
     geometry = load_bundle(find_bundle(bundle)).manifest.geometry
     some = (images * max(BATCHES))[: max(BATCHES)]
-    return np.stack([fit(decode(image, geometry.size), geometry) for image in some])
+    return np.stack([fit(decode(image, geometry.decoded_size), geometry) for image in some])
 
 
 def _alone(name: str, bundle: str, pixels: Pixels, rounds: int, seconds: float) -> Found:

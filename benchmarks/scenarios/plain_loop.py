@@ -12,6 +12,7 @@ from benchmarks.float_graph import float_graph
 from benchmarks.photos import write_sizes
 from benchmarks.read_images import read_images
 from greengrocer.bundles.bundle import find_bundle
+from greengrocer.bundles.manifest import read_manifest
 
 WARMUP_SECONDS = 1.0
 SIZES = ("data-set images", "12-megapixel photos")
@@ -35,11 +36,13 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
     results = Results()
     with tempfile.TemporaryDirectory() as home:
         folders = write_sizes(Path(home), read_images(data))
-        graph = float_graph(find_bundle(bundle), Path(home) / "float.onnx")
+        directory = find_bundle(bundle)
+        graph = str(float_graph(directory, Path(home) / "float.onnx"))
+        share = str(read_manifest(directory).geometry.share)
         for size, folder in zip(SIZES, folders, strict=True):
             with (
                 bare_process(bundle, folder) as bare,
-                loop_process("benchmarks.plain", str(graph), str(folder)) as plain,
+                loop_process("benchmarks.plain", graph, share, str(folder)) as plain,
             ):
                 bare.run(WARMUP_SECONDS, 2)
                 plain.run(WARMUP_SECONDS, 1)

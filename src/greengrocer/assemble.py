@@ -60,7 +60,8 @@ def assemble(settings: Settings) -> Assembled:
     threads = threads_of(settings, default.pipeline)
     models = Models(default.pipeline)
     classifier = LocalClassifier(models, threads)
-    admission = Admission(admission_limits(settings, threads), threads, default.seconds)
+    limits, on_bytes = admission_limits(settings, threads), metrics.upload_memory_bytes.set
+    admission = Admission(limits, threads, default.seconds, on_bytes)
     service = make_service(
         settings, classifier, admission, gallery, metrics, make_limiter(rates_of(settings))
     )

@@ -130,7 +130,8 @@ def assemble_http(settings: Settings, classifier: RemoteClassifier) -> Service:
     share = in_flight_bytes(settings, threads) // settings.workers
     # the engine process decides which images wait: it counts those of all processes
     limits = AdmissionLimits(share, wait_seconds=float("inf"), shares=shares_of(settings))
-    admission = Admission(limits, threads, 0.0)
+    metrics = Metrics()
+    admission = Admission(limits, threads, 0.0, metrics.upload_memory_bytes.set)
     gallery = open_gallery(settings.data, coarse=settings.coarse, exclude=settings.exclude)
     limiter = classifier.limiter if rates_of(settings) else None
-    return make_service(settings, classifier, admission, gallery, Metrics(), limiter)
+    return make_service(settings, classifier, admission, gallery, metrics, limiter)

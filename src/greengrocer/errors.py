@@ -105,6 +105,16 @@ class ReloadRefused(UsageError):
     """The model is not changed: another change is running, or there is no other model to load."""
 
 
+class Overtaken(ReloadRefused):
+    """Another order has changed the model while the bundle for this one was fetched."""
+
+    def __init__(self, key: str | None) -> None:
+        super().__init__(
+            f"another order changed the model {key} while the bundle was fetched: order it again "
+            "if that is still wanted"
+        )
+
+
 class ControlRefused(UsageError):
     """The control socket is used by another service, accessible to others, or missing."""
 
@@ -225,9 +235,9 @@ class Overloaded(Refusal):
 
     code = "overloaded"
 
-    def __init__(self, message: str, retry_after: float) -> None:
+    def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
-        self.retry_after = retry_after  # seconds
+        self.retry_after = retry_after  # whole seconds, as HTTP wants them
 
 
 class RateLimited(Overloaded):

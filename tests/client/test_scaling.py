@@ -1,21 +1,29 @@
 """Images are made smaller before they are sent, where that is wanted."""
 
+import struct
 import sys
 from io import BytesIO
 
 import pytest
 from PIL import Image, ImageOps
 
+from greengrocer.imaging.decode import decode
 from greengrocer_client import ImageRefused
 from greengrocer_client.scaling import encoded, smaller
 from support.clients import AnyClient
 from support.make_images import encoded as file_of
 from support.make_images import jpeg, photo
+from support.png import GREY, GREY_ALPHA, PALETTE, RGB, chunk, png
 from support.replies import BODY, Reply, replying
 from support.servers import Server
 
 ORIENTATION = 0x112
-MODES = ("1", "CMYK", "HSV", "I;16", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr", "F")
+MODES = ("1", "CMYK", "HSV", "I;16", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
+
+
+def words(*samples: int) -> bytes:
+    """Samples of 16 bits."""
+    return struct.pack(f">{len(samples)}H", *samples)
 
 
 def opened(file: bytes) -> Image.Image:
@@ -52,6 +60,75 @@ def test_each_mode_of_pillow_can_be_sent(mode: str) -> None:
         assert found.size == ((120, 90) if side is None else (60, 45))
         assert ("A" in found.getbands()) == ("A" in image.getbands())
     assert image.size == (120, 90)
+
+
+TRANSPARENT = ("1", "L", "LA", "P", "RGB", "L of 4 bits", "L of 16 bits", "RGB of 16 bits")
+
+
+def with_transparency(kind: str) -> bytes:
+    """A PNG of 128 x 64, the left half of which is transparent and the right half is not."""
+    rows = {
+        "L": (8, GREY, bytes([40] * 64 + [200] * 64), 40),
+        "1": (1, GREY, bytes(8) + b"\xff" * 8, 0),
+        "L of 4 bits": (4, GREY, b"\x55" * 32 + b"\xaa" * 32, 5),
+        "L of 16 bits": (16, GREY, words(*[0x1234] * 64, *[0x9000] * 64), 0x1234),
+        "RGB": (8, RGB, bytes([1, 2, 3] * 64 + [9, 80, 7] * 64), (1, 2, 3)),
+        "RGB of 16 bits": (16, RGB, words(*[257, 5, 7] * 64, *[9, 80, 7] * 64), (257, 5, 7)),
+        "P": (8, PALETTE, bytes([0] * 64 + [1] * 64), None),
+        "LA": (8, GREY_ALPHA, bytes([9, 0] * 64 + [60, 255] * 64), None),
+    }
+    depth, colour, row, clear = rows[kind]
+    chunks = []
+    if kind == "P":
+        chunks = [chunk(b"PLTE", bytes([1, 2, 3, 200, 20, 2])), chunk(b"tRNS", bytes([0, 255]))]
+    if clear is not None:
+        chunks = [chunk(b"tRNS", words(*(clear if isinstance(clear, tuple) else (clear,))))]
+    return png((128, 64), depth, colour, [row] * 64, *chunks)
+
+
+def assert_same_halves(found: bytes, wanted: bytes) -> None:
+    """That the service sees the same colours in the middle of both halves."""
+    for place in (0.25, 0.75):
+        seen = [decode(file) for file in (found, wanted)]
+        one, other = (
+            image.getpixel((int(place * image.width), image.height // 2)) for image in seen
+        )
+        assert isinstance(one, tuple)
+        assert isinstance(other, tuple)
+        assert all(abs(a - b) <= 2 for a, b in zip(one, other, strict=True)), (one, other)
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_the_service_sees_the_transparency_of_the_original(kind: str) -> None:
+    file = with_transparency(kind)
+    assert decode(file).getpixel((32, 32)) == (255, 255, 255)
+    small = smaller(file, 32)
+    assert (small == file) == (kind in ("RGB of 16 bits", "L of 4 bits"))
+    assert_same_halves(small, file)
+    if small != file:
+        assert opened(small).size == (32, 16)
+        assert_same_halves(encoded(opened(file)), file)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])  # Pillow opens a PNG in mode I before 11.3
+def test_the_service_sees_the_grey_of_16_bits(mode: str) -> None:
+    row = words(*[0x3000] * 64, *[0xC080] * 64)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 2
+    for turned in (b"", chunk(b"eXIf", exif.tobytes()[6:])):
+        file = png((128, 64), 16, GREY, [row] * 64, *filter(None, [turned]))
+        image = opened(file).convert(mode)
+        image.format = "PNG"
+        assert_same_halves(smaller(file, 32), file)
+        assert_same_halves(encoded(image, 32), file)
+        assert_same_halves(encoded(image), file)
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_numbers_of_an_unknown_range_are_refused(mode: str) -> None:
+    for side in (None, 60):
+        with pytest.raises(ValueError, match=f"mode {mode} does not say .* convert it to mode L"):
+            encoded(photo(1, (120, 90)).convert("L").convert(mode), side)
 
 
 def test_a_palette_becomes_smooth() -> None:

@@ -10,7 +10,7 @@ from helm_python import HelmError, lint
 from tools.check_manifests import OTHERS, Manifest, complaint, rendered
 
 from greengrocer import __version__
-from greengrocer.read_settings import read_settings
+from greengrocer.read_settings import RENAMED, read_settings
 from greengrocer.settings import PREFIX
 from support.documents import ROOT, blocks
 from support.manifests import DEPLOY, objects
@@ -112,6 +112,19 @@ def test_a_bundle_at_an_address_gets_a_volume_that_the_service_may_write() -> No
     assert variables(spec)[f"{PREFIX}BUNDLES"] == "grocery,shop=s3://models/shop"
 
 
+def test_a_delay_of_zero_is_no_delay() -> None:
+    drain = {"drain_delay_seconds": 0, "drain_timeout_seconds": 30}
+    assert made({"settings": drain, "terminationGracePeriodSeconds": 33})
+
+
+def test_further_volumes_are_mounted() -> None:
+    claim = {"name": "shop", "persistentVolumeClaim": {"claimName": "bundles", "readOnly": True}}
+    mount = {"name": "shop", "mountPath": "/bundles", "readOnly": True}
+    spec = pod(made(EVERYTHING | {"volumes": [claim], "volumeMounts": [mount]}))
+    assert claim in spec["volumes"]
+    assert mount in spec["containers"][0]["volumeMounts"]
+
+
 def test_the_ingress_leads_to_the_service() -> None:
     has = made(EVERYTHING, "shop")
     (ingress,) = has["Ingress"]
@@ -144,6 +157,8 @@ def test_grpc_reaches_the_pods_by_its_port() -> None:
         ({"workers": 0}, "workers"),
         ({"terminationGracePeriodSeconds": 35}, "must be longer than drain_delay_seconds"),
         ({"settings": {"drain_delay_seconds": "40"}}, "must be longer than drain_delay_seconds"),
+        *(({"settings": {old: 20}}, old) for old in RENAMED),
+        ({"volumes": [{"emptyDir": {}}]}, "name"),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "needs metrics.port"),
     ],
 )

@@ -137,6 +137,7 @@ def test_every_query_has_an_answer_under_load(
         until(lambda: asked.statuses[429])
         until(lambda: late(client) == 504)
         client.post("/predict", files={"file": b"no image"})
+        assert client.post("/models/lost/predict", content=jpeg(89)).status_code == 503
         for title, queries in expressions().items():
             for query in queries:
                 assert answered(running, query), f"{title}: {query}"

@@ -83,7 +83,7 @@ INSTEAD = {
     "docker run --gpus all -p 8080:8080 -e GREENGROCER_ENGINE=torch greengrocer:0.1.0-torch": "",
     # They are, pinned, in the environment in which the two programs run.
     "pip install 'tritonclient[http]' kserve": "",
-    "pip install 'tritonclient[grpc]'": "",
+    "pip install 'greengrocer[grpc]' 'tritonclient[grpc]'": "",
     "pip install 'greengrocer[grpc]'": "",
     # Three more fits of the same kind. tests/training trains in folds.
     "greengrocer train --recipe shop.toml --data photos --out runs/folds --folds 3": "",

@@ -11,12 +11,15 @@ import pytest
 from grpc import StatusCode
 from structlog.testing import capture_logs
 
+from greengrocer.errors import Overloaded
+from greengrocer.rpc.context import Context
 from greengrocer.rpc.messages.open_inference_pb2 import (
     ModelReadyRequest,
     ModelReadyResponse,
     ServerLiveRequest,
     ServerLiveResponse,
 )
+from greengrocer.rpc.places import Places
 from greengrocer.web.access.keys import add_key
 from support.access import closed
 from support.live import make_service
@@ -123,6 +126,58 @@ def test_calls_are_counted_and_logged_by_their_method(fake_bundle: Path) -> None
         assert sample(samples, "requests_total", route=INFER, status=status) == 1
     assert sample(samples, "rejections_total", reason="unreadable-image") == 1
     assert sample(samples, "upload_bytes_count") == 2
+
+
+def watch(client: RpcClient, message: bytes, request_id: str) -> Any:
+    """A watch of the server, with an id of its own."""
+    ask: Any = client.channel.unary_stream("/grpc.health.v1.Health/Watch")
+    return ask(message, metadata=(("x-request-id", request_id),))
+
+
+def test_a_call_without_a_place_or_an_error_in_a_stream_has_its_id_its_line_and_its_count(
+    fake_bundle: Path,
+) -> None:
+    service = replace(make_service(fake_bundle), access_log=True)
+    with live_rpc(service) as running, running.rpc() as client, capture_logs() as logs:
+        bad = ended(watch(client, b"\xff\xff\xff\xff", "till-0").exception(SECONDS))
+        watches = [watch(client, b"", f"till-{number}") for number in range(1, 9)]
+        assert all(map(next, watches))
+        late = ended(watch(client, b"", "till-9").exception(SECONDS))
+        for each in watches:
+            each.cancel()
+        with running.client() as http:
+            samples = scrape(http)
+    ends = {"till-0": (bad, "malformed-upload", 400), "till-9": (late, "overloaded", 429)}
+    lines = {line["request_id"]: line for line in logs if line["event"] == "call refused"}
+    assert lines.keys() == ends.keys()
+    for request_id, (end, code, status) in ends.items():
+        assert end.trailing["x-request-id"] == request_id
+        assert end.trailing["problem-code"] == code
+        line = lines[request_id]
+        assert (line["refused"], line["status"], line["address"]) == (code, status, "127.0.0.1")
+        assert sample(samples, "rejections_total", reason=code) == 1
+
+
+def test_an_answer_without_room_is_refused_with_the_id_of_its_call(
+    fake_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Places.take
+
+    def full(self: Places, context: Context, places: int = 1) -> None:
+        if places > 1:  # bytes of an answer
+            raise Overloaded("too many bytes", 1)
+        take(self, context, places)
+
+    monkeypatch.setattr(Places, "take", full)
+    service = replace(make_service(fake_bundle), access_log=True)
+    with live_rpc(service) as running, running.rpc() as client, capture_logs() as logs:
+        end = client.refused(files(GREY))
+        with running.client() as http:
+            assert sample(scrape(http), "rejections_total", reason="overloaded") == 1
+    assert end.trailing["retry-after"] == "1"
+    (refused,) = (line for line in logs if line["event"] == "call refused")
+    (answered,) = (line for line in logs if line.get("path") == INFER)
+    assert {each["request_id"] for each in (refused, answered)} == {end.trailing["x-request-id"]}
 
 
 def test_the_request_id_comes_back(rpc: RpcClient) -> None:

@@ -8,10 +8,13 @@ import pytest
 
 from greengrocer.web.access.keys import add_key
 from greengrocer.web.wire.protocol import WireLimits
+from support.access import bearer, closed
+from support.live import live
 from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer
-from support.wire import exchange, head
+from support.waiting import until
+from support.wire import Wire, exchange, head
 
 
 @pytest.fixture
@@ -72,6 +75,59 @@ def test_unknown_paths_make_no_new_series(server: Server) -> None:
             client.get(f"/nope-{number}")
             client.get("/random-image/..%2f")
         assert set(scrape(client)) == before
+
+
+def test_what_is_refused_before_its_endpoint_counts_for_its_route(
+    fake_bundle: Path, tmp_path: Path
+) -> None:
+    key = add_key(tmp_path / "keys", "till-1")
+    refused = (
+        "/predict",
+        "/models/greys/predict",
+        "/models/other/predict",
+        "/v2/models/greys/infer",
+        "/v2/models/greys/versions/1/infer",
+        "/nope/greys/predict",
+        "/models/greys/predict/nope",
+        "/models//predict",
+    )
+    with live(closed(fake_bundle, tmp_path / "keys")) as server, server.client() as client:
+        for path in refused:
+            assert client.post(path).status_code == 401
+        client.headers.update(bearer(key))
+        assert client.post("/v2/models/greys/infer").status_code == 400
+        samples = scrape(client)
+    counted = {
+        labels["route"]: value
+        for name, each in samples
+        if name == "greengrocer_requests_total"
+        and (labels := dict(each))["status"] == "401"
+        and (value := samples[name, each])
+    }
+    assert counted == {
+        "/predict": 1,
+        "/models/{name}/predict": 2,
+        "/v2/models/{name}/infer": 1,
+        "/v2/models/{name}/versions/{version}/infer": 1,
+        "unmatched": 3,
+    }
+    assert sample(samples, "requests_total", route="/v2/models/{name}/infer", status="400") == 1
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
+def test_the_memory_of_an_upload_shows_while_it_is_received(
+    serve: StartServer, fake_bundle: Path, workers: tuple[str, ...]
+) -> None:
+    server = serve("--bundle", str(fake_bundle), "--engine", "fake", *workers)
+    with server.client() as client:
+
+        def shown() -> float:
+            return sample(scrape(client), "upload_memory_bytes")
+
+        with Wire(server.url) as wire:
+            wire.send(head("POST", "/predict", "Content-Length: 3000") + bytes(2000))
+            until(lambda: shown() == 2000)
+        until(lambda: shown() == 0)
 
 
 def test_every_request_except_probes_is_logged(server: Server) -> None:

@@ -30,7 +30,8 @@ def file_of(image: ImageLike, max_side: int | None) -> bytes:
     """The bytes of the file to send for ``image``.
 
     With ``max_side``, an image with a longer side, in pixels, is made smaller. Raises ImageRefused
-    for a path that cannot be read, ValueError for an empty one, and TypeError for another type.
+    for a path that cannot be read, ValueError for an empty one or a Pillow image of mode F or I,
+    and TypeError for another type.
     """
     if isinstance(image, (str, os.PathLike)):
         file = _read(os.fspath(image))

@@ -22,17 +22,17 @@ from greengrocer.rpc.places import Places, client_of
 from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
 from greengrocer.tracebacks import release_frames
+from greengrocer.web.observe import Note, request_id_of
 from greengrocer.web.problems import INTERNAL
 from greengrocer.web.receive_buffer import disconnected
 from greengrocer.web.request_state import RequestState, attach
 
 KEY = "greengrocer.call"  # of the scope
 BINARY = "-bin"  # at the end of the name of metadata that are no text
-# The headers of an answer that say something in gRPC as well, as trailing metadata.
-TRAILING = frozenset(
-    {b"x-request-id", b"retry-after", b"ratelimit", b"ratelimit-policy", b"traceresponse"}
-)
+# The headers of an answer that are trailing metadata in gRPC, beside RETRY_AFTER.
+TRAILING = frozenset({b"x-request-id", b"ratelimit", b"ratelimit-policy", b"traceresponse"})
 RETRY_AFTER = b"retry-after"
+REQUEST_ID = "x-request-id"
 PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
 
@@ -76,13 +76,15 @@ class Answering:
     """Answers calls by ``app``, an ASGI application; ``server`` is its host and port.
 
     ``unread`` has places for the bytes of answers that clients have not read. gRPC has no time-out
-    for those, so they may take no more of the memory.
+    for those, so they may take no more of the memory. ``note`` counts and logs what is refused
+    beside the application.
     """
 
-    def __init__(self, app: ASGIApp, server: tuple[str, int], unread: Places) -> None:
+    def __init__(self, app: ASGIApp, server: tuple[str, int], unread: Places, note: Note) -> None:
         self._app = app
         self._server = server
         self._unread = unread
+        self._note = note
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, path: str, call: Call) -> bytes:
@@ -108,12 +110,50 @@ class Answering:
             raise
         if head["status"] != 200:
             await _abort(context, head, body, state.refused)
+        context.set_trailing_metadata(tuple(_trailing(head)))
         try:
             self._unread.take(context, len(body))
         except Overloaded as refusal:
-            await refuse(context, refusal)
-        context.set_trailing_metadata(tuple(_trailing(head)))
+            await self.refuse(context, refusal)
         return body
+
+    async def refuse(
+        self, context: Context, refusal: Refusal, status: StatusCode | None = None
+    ) -> NoReturn:
+        """End a call that the application has not refused; by default with the problem's status.
+
+        Where the application has answered, what it said in trailing metadata stays.
+        """
+        release_frames(refusal)
+        trailing = [*_texts(context.trailing_metadata())]
+        request_id = dict(trailing).get(REQUEST_ID)
+        if request_id is None:
+            request_id = request_id_of(_headers(context))
+            trailing.append((REQUEST_ID, request_id))
+        trailing.append((PROBLEM, refusal.code))
+        if isinstance(refusal, Overloaded):
+            trailing += _retry_after(refusal.retry_after)
+        http_status = KINDS[type(refusal)].status
+        self._note(http_status, refusal.code, request_id, client_of(context))
+        status = status or status_of(http_status, refusal.code)
+        await context.abort(status, str(refusal), tuple(trailing))
+
+    @asynccontextmanager
+    async def ending(self, context: Context, path: str) -> AsyncIterator[None]:
+        """End a call with its problem where the block raises: gRPC would show the error."""
+        try:
+            yield
+        except Refusal as refusal:
+            await self.refuse(context, refusal)
+        except AbortError:  # it has ended
+            raise
+        except Exception as error:
+            request_id = secrets.token_hex(16)
+            log.exception("failed", request_id=request_id, path=path)
+            release_frames(error, logged=True)
+            code, _, detail = INTERNAL
+            trailing = ((REQUEST_ID, request_id), (PROBLEM, code))
+            await context.abort(StatusCode.INTERNAL, detail, trailing)
 
     async def finish(self) -> None:
         """Wait until the application has ended with all calls."""
@@ -174,46 +214,26 @@ def _waiting(event: asyncio.Event) -> Callable[[], Any]:
 
 
 def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
-    for name, value in context.invocation_metadata() or ():
+    for name, value in _texts(context.invocation_metadata()):
+        yield name.encode(), value.encode()  # gRPC has decoded UTF-8, or else Latin-1
+
+
+def _texts(metadata: Any) -> Iterator[tuple[str, str]]:
+    for name, value in metadata or ():
         if isinstance(value, str) and not name.endswith(BINARY):
-            yield name.encode(), value.encode()  # gRPC has decoded UTF-8, or else Latin-1
+            yield name, value
 
 
 def _trailing(head: Message) -> Iterator[tuple[str, str]]:
     for name, value in head.get("headers", ()):
-        if name in TRAILING:
-            yield name.decode("latin-1"), value.decode("latin-1")
         if name == RETRY_AFTER:
-            yield PUSHBACK, str(int(value) * 1000)
+            yield from _retry_after(int(value))
+        elif name in TRAILING:
+            yield name.decode("latin-1"), value.decode("latin-1")
 
 
-async def refuse(context: Context, refusal: Refusal, status: StatusCode | None = None) -> NoReturn:
-    """End a call whose application has not answered; by default with the problem's status."""
-    release_frames(refusal)
-    trailing = [(PROBLEM, refusal.code)]
-    if isinstance(refusal, Overloaded):
-        seconds = math.ceil(refusal.retry_after)
-        trailing += [(RETRY_AFTER.decode(), str(seconds)), (PUSHBACK, str(seconds * 1000))]
-    status = status or status_of(KINDS[type(refusal)].status, refusal.code)
-    await context.abort(status, str(refusal), tuple(trailing))
-
-
-@asynccontextmanager
-async def ending(context: Context, path: str) -> AsyncIterator[None]:
-    """End a call with its problem where the ``with`` block raises: gRPC would show the error."""
-    try:
-        yield
-    except Refusal as refusal:
-        await refuse(context, refusal)
-    except AbortError:  # it has ended
-        raise
-    except Exception as error:
-        request_id = secrets.token_hex(16)
-        log.exception("failed", request_id=request_id, path=path)
-        release_frames(error, logged=True)
-        code, _, detail = INTERNAL
-        trailing = (("x-request-id", request_id), (PROBLEM, code))
-        await context.abort(StatusCode.INTERNAL, detail, trailing)
+def _retry_after(seconds: int) -> list[tuple[str, str]]:
+    return [(RETRY_AFTER.decode(), str(seconds)), (PUSHBACK, str(seconds * 1000))]
 
 
 async def _abort(context: Context, head: Message, body: bytes, code: str | None) -> NoReturn:

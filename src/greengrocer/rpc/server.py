@@ -13,12 +13,13 @@ from starlette.types import ASGIApp
 from greengrocer.errors import Overloaded
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.app import ENDPOINTS
-from greengrocer.rpc.call import Answering, Call, ending, refuse
+from greengrocer.rpc.call import Answering, Call
 from greengrocer.rpc.context import Context
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
 from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.observe import note_refused
 from greengrocer.web.service import Service
 
 OVERHEAD = 1 << 16  # bytes of a message besides its images
@@ -93,7 +94,10 @@ class RpcServer:
         self._watching = health.Watching(service)
         room = service.admission.limits.upload_bytes
         unread = Places("bytes of answers that are not read yet", room // 4, room // 8)
-        self._answering = Answering(app, (host, port), unread)
+        note = note_refused(
+            service.metrics, service.access_log, service.log_addresses, "call refused"
+        )
+        self._answering = Answering(app, (host, port), unread, note)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
@@ -117,8 +121,8 @@ class RpcServer:
     def _handlers(self) -> dict[str, Method]:
         unary = {endpoint.path: self._unary(endpoint) for endpoint in ENDPOINTS}
         return unary | {
-            health.WATCH.path: _stream(health.WATCH.path, self._watch),
-            reflection.PATH: _stream(reflection.PATH, self._reflect),
+            health.WATCH.path: self._stream(health.WATCH.path, self._watch),
+            reflection.PATH: self._stream(reflection.PATH, self._reflect),
         }
 
     def _unary(self, endpoint: Endpoint) -> Method:
@@ -130,11 +134,21 @@ class RpcServer:
         kind = self._uploads if endpoint.path == MODEL_INFER else kind
 
         async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
-            async with ending(context, endpoint.path):
+            async with self._answering.ending(context, endpoint.path):
                 call = await self._begin(context, kind)
                 return await self._answering.answer(endpoint.path, call)
 
         return grpc.stream_unary_rpc_method_handler(answer)
+
+    def _stream(self, path: str, answers: Stream) -> Method:
+        """What answers with a stream of messages."""
+
+        async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+            async with self._answering.ending(context, path):
+                async for message in answers(context):
+                    yield message
+
+        return grpc.stream_stream_rpc_method_handler(answer)
 
     async def _begin(
         self, context: Context, kind: "Kind", status: grpc.StatusCode | None = None
@@ -143,8 +157,7 @@ class RpcServer:
         try:
             kind.places.take(context)
         except Overloaded as refusal:
-            self._service.metrics.rejections.labels(refusal.code).inc()
-            await refuse(context, refusal, status)
+            await self._answering.refuse(context, refusal, status)
         return Call(context, kind.turns)
 
     async def _watch(self, context: Context) -> AsyncIterator[bytes]:
@@ -167,17 +180,6 @@ class Kind(NamedTuple):
 
     places: Places
     turns: Turns
-
-
-def _stream(path: str, answers: Stream) -> Method:
-    """What answers with a stream of messages."""
-
-    async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        async with ending(context, path):
-            async for message in answers(context):
-                yield message
-
-    return grpc.stream_stream_rpc_method_handler(answer)
 
 
 class _Handlers(grpc.GenericRpcHandler):

@@ -5,7 +5,7 @@ needs no locks.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -47,15 +47,21 @@ class Admission:
     requests. A model with a share takes at most that part of the waiting time and of the bytes.
 
     Models are told apart by their keys. One that is not known yet begins at the pace
-    ``service_seconds``.
+    ``service_seconds``. ``on_bytes`` is called with the reserved bytes whenever they change.
     """
 
-    def __init__(self, limits: AdmissionLimits, threads: int, service_seconds: float) -> None:
+    def __init__(
+        self,
+        limits: AdmissionLimits,
+        threads: int,
+        service_seconds: float,
+        on_bytes: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self.limits = limits
         self.threads = threads
         self._first_seconds = service_seconds
         self._traffic: dict[str, ModelTraffic] = {}
-        self._bytes = Budget(limits.upload_bytes)
+        self._bytes = Budget(limits.upload_bytes, on_bytes)
         self._parts = {
             name: PartialBudget(self._bytes, max(1, int(share * limits.upload_bytes)))
             for name, share in limits.shares.items()
@@ -121,7 +127,11 @@ class Admission:
 
     def reserve_bytes(self, model: str = "") -> "ReservedBytes":
         """Count an upload's bytes; they stay reserved until its answer is sent."""
-        return ReservedBytes(self, self._parts.get(name_of(model), self._bytes))
+        return ReservedBytes(self, self._bytes_of(model))
+
+    def most_bytes(self, model: str = "") -> int:
+        """The most bytes that an upload for a model may ever have: all of them, or its share."""
+        return self._bytes_of(model).capacity
 
     def admit(self, model: str = "") -> "AdmittedImage":
         """Admit an image; raises Overloaded where it would wait for too long."""
@@ -175,6 +185,9 @@ class Admission:
             for key, each in self._traffic.items()
             if each.images or len(each.queue) or not each.forgotten
         }
+
+    def _bytes_of(self, model: str) -> Budget:
+        return self._parts.get(name_of(model), self._bytes)
 
     def _of(self, model: str) -> ModelTraffic:
         traffic = self._traffic.get(model)

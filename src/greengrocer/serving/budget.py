@@ -7,11 +7,15 @@ from greengrocer.serving.wait_queue import WaitQueue
 
 
 class Budget:
-    """A quantity with a capacity, such as bytes, and a queue of those who wait for some of it."""
+    """A quantity with a capacity, such as bytes, and a queue of those who wait for some of it.
 
-    def __init__(self, capacity: int) -> None:
+    ``on_change`` is called with what is taken whenever that changes.
+    """
+
+    def __init__(self, capacity: int, on_change: Callable[[int], object] = lambda _: None) -> None:
         self.capacity = capacity
         self.used = 0
+        self._on_change = on_change
         self._queue = WaitQueue(self._take, self._give)
 
     @property
@@ -40,10 +44,12 @@ class Budget:
         if self.used + amount > self.capacity:
             return False
         self.used += amount
+        self._on_change(self.used)
         return True
 
     def _give(self, amount: int) -> None:
         self.used -= amount
+        self._on_change(self.used)
 
 
 class PartialBudget(Budget):

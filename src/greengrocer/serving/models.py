@@ -1,6 +1,6 @@
 """The loaded models: of each the current pipeline, and the previous one for a rollback."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
@@ -50,6 +50,17 @@ class Models:
         """The pipeline that the next image for a model uses; raises UnknownModel."""
         with self._lock:
             return self._find(key).current.pipeline
+
+    def other_classes(self, keys: Sequence[str]) -> str | None:
+        """A warning where the versions of a model do not all name the same classes."""
+        classes = {key: set(self.of(key).labels.classes) for key in keys}
+        for key, known in classes.items():
+            if known != classes[keys[0]]:
+                return (
+                    f"{key} has other classes than {keys[0]} "
+                    f"({len(known)} and {len(classes[keys[0]])}): clients get other names"
+                )
+        return None
 
     @contextmanager
     def taken(self, key: str | None = None) -> Iterator[Pipeline]:

@@ -90,6 +90,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self.upload_memory_bytes = Gauge(
+            "greengrocer_upload_memory_bytes",
+            "Memory set aside for uploads, and for answers that are not sent yet.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.decode_bytes = Gauge(
             "greengrocer_decode_bytes",
             "Memory set aside for the images that are being decoded.",

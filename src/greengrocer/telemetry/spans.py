@@ -3,7 +3,7 @@
 A span of the current request is the parent of those that are made in its tasks. Without one, or
 where it is not sampled, nothing is made. OpenTelemetry's environment variables say what is sampled
 and where spans go. It exports them from a thread of its own; its queue is bounded, and a
-span that finds it full is dropped.
+span that finds it full takes the place of the oldest, which is dropped.
 """
 
 import logging

@@ -1,5 +1,6 @@
 """What an endpoint is: one method and path, declared once, beside the function that answers."""
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Scope
 
 from greengrocer.errors import ParameterOutOfRange
 from greengrocer.web.quoted import quoted
 from greengrocer.web.service import Service
 
-UNMATCHED = "unmatched"  # the route of a request that no endpoint answers
+UNMATCHED = "unmatched"  # the route of a path that no endpoint has
+PARAMETER = re.compile(r"\{\w+\}")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -80,13 +81,22 @@ def _check_query(request: Request, known: Sequence[str]) -> None:
             raise ParameterOutOfRange(f"the query parameter {name} is repeated: send it once")
 
 
-def route_of(scope: Scope, routes: Collection[str]) -> str:
-    """The route that answered a request, never the text that the client sent; else UNMATCHED."""
-    path: str = scope["path"]
-    if path in routes:
-        return path
-    pattern: str = getattr(scope.get("route"), "path", UNMATCHED)
-    return pattern if pattern in routes else UNMATCHED
+def routes_of(endpoints: Collection[Endpoint]) -> Callable[[str], str]:
+    """The route of a path as its label, never the text that a client sent; else UNMATCHED.
+
+    A request that is refused before it reaches its endpoint has a route as well.
+    """
+    paths = dict.fromkeys(endpoint.path for endpoint in endpoints)
+    # ++ makes no second attempt, which would take long with a long name
+    patterns = [(path, re.compile(PARAMETER.sub("[^/]++", path))) for path in paths if "{" in path]
+
+    def route_of(path: str) -> str:
+        if path in paths:
+            return path
+        found = (route for route, pattern in patterns if pattern.fullmatch(path))
+        return next(found, UNMATCHED)
+
+    return route_of
 
 
 def opened(endpoints: Collection[Endpoint]) -> Callable[[str], bool]:

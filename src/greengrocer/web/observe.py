@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.access.address import Client, shown_address
-from greengrocer.web.endpoint import Endpoint, route_of
+from greengrocer.web.endpoint import Endpoint, routes_of
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
 from greengrocer.web.request_state import (
@@ -31,6 +31,8 @@ from greengrocer.web.service import Service
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 STOPPING = NotReady("the service is stopping: send the request again later")
 
+Note = Callable[[int, str, str, Client], None]  # of an HTTP status, a code, a request id, a client
+
 log = structlog.get_logger("greengrocer.http")
 
 
@@ -41,14 +43,14 @@ class Observe:
         self,
         app: ASGIApp,
         metrics: Metrics,
-        routes: frozenset[str],
+        route_of: Callable[[str], str],
         quiet: frozenset[str],
         access_log: bool,
         log_addresses: bool,
     ) -> None:
         self.app = app
         self.metrics = metrics
-        self.routes = routes
+        self.route_of = route_of
         self.quiet = quiet  # neither logged nor counted as in flight: probes and scrapes
         self.access_log = access_log
         self.log_addresses = log_addresses
@@ -80,7 +82,7 @@ class Observe:
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = state_of(scope).request_id = _request_id(scope)
+        request_id = state_of(scope).request_id = request_id_of(scope["headers"])
         header = (b"x-request-id", request_id.encode())
         status = 0
         answered = False
@@ -111,7 +113,7 @@ class Observe:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path, state = scope["path"], state_of(scope)
-        self.metrics.answered(route_of(scope, self.routes), status, seconds)
+        self.metrics.answered(self.route_of(path), status, seconds)
         client, refused = state.key_name, state.refused
         if refused:
             self.metrics.rejections.labels(refused).inc()
@@ -130,39 +132,40 @@ class Observe:
             )
 
 
-def observed(app: ASGIApp, service: Service, endpoints: Iterable[Endpoint]) -> ASGIApp:
+def observed(app: ASGIApp, service: Service, endpoints: Collection[Endpoint]) -> ASGIApp:
     """``app`` with metrics, a log line and, where they are asked for, traces of its requests."""
-    routes = frozenset(endpoint.path for endpoint in endpoints)
+    route_of = routes_of(endpoints)
     quiet = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_probe)
     addresses = service.log_addresses
-    app = Observe(app, service.metrics, routes, quiet, service.access_log, addresses)
+    app = Observe(app, service.metrics, route_of, quiet, service.access_log, addresses)
     if service.traces is None:
         return app
     from greengrocer.web.traced import Traced  # noqa: PLC0415  # it needs the extra otel
 
-    return Traced(app, service.traces, routes, quiet, addresses)
+    return Traced(app, service.traces, route_of, quiet, addresses)
 
 
 def note_refused(
-    metrics: Metrics, access_log: bool, log_addresses: bool
-) -> Callable[[int, str, str, Client], None]:
-    """A function that counts and logs bytes which the server refused as not a valid request.
+    metrics: Metrics, access_log: bool, log_addresses: bool, event: str = "no request"
+) -> Note:
+    """A function that counts and logs what the server refused beside the application.
 
-    It takes status, code, request id and client. The address is that of the connection: a proxy
-    names its client only in a valid request.
+    By default that is bytes which are not a valid request. The address is that of the connection:
+    a proxy names its client only in a valid request.
     """
 
     def note(status: int, code: str, request_id: str, client: Client) -> None:
         metrics.rejections.labels(code).inc()
         address = {"address": shown_address(client)} if log_addresses else {}
         if access_log:
-            log.info("no request", status=status, refused=code, request_id=request_id, **address)
+            log.info(event, status=status, refused=code, request_id=request_id, **address)
 
     return note
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The request id that a client sent, if it is well formed; else a new one."""
+    for name, value in headers:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     return secrets.token_hex(16)

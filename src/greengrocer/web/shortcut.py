@@ -1,7 +1,7 @@
 """Answers the hot endpoints without FastAPI."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Self
+from typing import Self
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,13 +15,6 @@ from greengrocer.web.service import Service
 MODELS = "/models/"
 
 
-class HotEndpoint(NamedTuple):
-    """An endpoint, and what answers it."""
-
-    endpoint: Endpoint
-    handler: Handler
-
-
 class Shortcut:
     """ASGI middleware: calls ``handlers``, by method and path, without the layers of ``app``.
 
@@ -30,7 +23,7 @@ class Shortcut:
     parameter, the model's name in its second place.
     """
 
-    def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], HotEndpoint]) -> None:
+    def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], Handler]) -> None:
         self.app = app
         self.handlers = handlers
 
@@ -38,17 +31,14 @@ class Shortcut:
     def of(cls, endpoints: Iterable[Endpoint], service: Service, app: ASGIApp) -> Self:
         """A shortcut for those ``endpoints`` that are hot."""
         hot = (endpoint for endpoint in endpoints if endpoint.is_hot)
-        return cls(
-            app, {(each.method, each.path): HotEndpoint(each, each.bind(service)) for each in hot}
-        )
+        return cls(app, {(each.method, each.path): each.bind(service) for each in hot})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        hot = self._find(scope) if scope["type"] == "http" else None
-        if hot is None:
+        handler = self._find(scope) if scope["type"] == "http" else None
+        if handler is None:
             await self.app(scope, receive, send)
             return
-        handler = hot.handler
         request = Request(scope, receive)
         try:
             response = await handler(request)
@@ -60,15 +50,14 @@ class Shortcut:
             raise  # to be logged
         await response(scope, receive, send)
 
-    def _find(self, scope: Scope) -> HotEndpoint | None:
-        """The hot endpoint of a request; notes the model's name in its scope, where it has one."""
+    def _find(self, scope: Scope) -> Handler | None:
+        """What answers a hot request; notes the name of its model, if any, in its scope."""
         method, path = scope["method"], scope["path"]
         if not path.startswith(MODELS):
             return self.handlers.get((method, path))
         name, separator, rest = path.removeprefix(MODELS).partition("/")
-        hot = self.handlers.get((method, f"{MODELS}{{name}}{separator}{rest}"))
-        if hot is not None and name:
+        handler = self.handlers.get((method, f"{MODELS}{{name}}{separator}{rest}"))
+        if handler is not None and name:
             scope["path_params"] = {"name": name}
-            scope["route"] = hot.endpoint  # whose path is the label in the metrics
-            return hot
+            return handler
         return None

@@ -4,7 +4,7 @@ The query is left out: a client may have put a secret there.
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greengrocer.telemetry.inference_attributes import REFUSED, REQUEST_ID
 from greengrocer.telemetry.spans import Spans
 from greengrocer.web.access.address import shown_address
-from greengrocer.web.endpoint import UNMATCHED, route_of
+from greengrocer.web.endpoint import UNMATCHED
 from greengrocer.web.request_state import KEY, RequestState, seen_path, state_of
 
 METHODS = frozenset(
@@ -44,13 +44,13 @@ class Traced:
         self,
         app: ASGIApp,
         spans: Spans,
-        routes: Collection[str],
+        route_of: Callable[[str], str],
         quiet: Collection[str],
         log_addresses: bool,
     ) -> None:
         self.app = app
         self.spans = spans
-        self.routes = routes
+        self.route_of = route_of
         self.quiet = quiet
         self.log_addresses = log_addresses
 
@@ -81,7 +81,7 @@ class Traced:
 
     def _finish(self, span: Span, method: str, scope: Scope, status: int) -> None:
         """Note what is known once the request is answered."""
-        route = route_of(scope, self.routes)
+        route = self.route_of(scope["path"])
         if route != UNMATCHED:
             span.update_name(f"{method} {route}")
             span.set_attribute(HTTP_ROUTE, route)

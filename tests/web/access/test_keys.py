@@ -77,6 +77,15 @@ def test_a_change_keeps_comments_mode_and_link(file: Path) -> None:
     assert file.read_text().startswith("# the tills\n\ntill-2 ")
 
 
+def test_a_comment_begins_anywhere(file: Path) -> None:
+    file.write_text(f"  # the tills\ntill-1 {HASH}  # in front\n")
+    file.chmod(0o600)
+    assert [*read_keys(file)] == ["till-1"]
+    add_key(file, "till-2")
+    remove_key(file, "till-1")
+    assert [*read_keys(file)] == ["till-2"]
+
+
 def test_a_duplicate_name_and_removing_an_unknown_one_are_refused(file: Path) -> None:
     add_key(file, "till-1")
     before = file.read_text()

@@ -1,6 +1,7 @@
 """``/v2``: bad requests are errors of the protocol, never a 5xx."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from conformance.answers import LEAKS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from greengrocer.serving.admission import Admission, AdmissionLimits
 from support.engines import CountingEngine
 from support.live import FailingEngine, engine_of, live, make_service
 from support.make_images import encoded, jpeg, photo
@@ -25,6 +27,14 @@ def pixels(shape: list[Any], data: Any = None, datatype: str = "UINT8") -> dict[
     """The input ``pixels`` in JSON; without data, as many zeros as the shape has."""
     count = 12 if data is None else 0
     return {"name": "pixels", "datatype": datatype, "shape": shape, "data": data or [0] * count}
+
+
+def chunked(request: bytes) -> bytes:
+    """A request that does not say how long its body is."""
+    start, _, body = request.partition(b"\r\n\r\n")
+    lines = [line for line in start.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    lines.append(b"Transfer-Encoding: chunked")
+    return b"\r\n".join([*lines, b"", b"%x" % len(body), body, b"0", b"", b""])
 
 
 def output(name: str, **parameters: object) -> dict[str, Any]:
@@ -157,6 +167,29 @@ def test_the_headers_of_all_images_are_read_before_one_is_classified(fake_bundle
         answer = exchange(running.url, infer(asking(image(*[GREY] * 20, b"a pear", GREY))))
         assert json.loads(answer.body)["error"].startswith("image 20: ")
         assert engine.calls == calls
+
+
+@pytest.mark.parametrize("form", ["JSON", "binary data"])
+def test_what_exceeds_the_share_of_a_model_is_too_large_not_refused_for_now(
+    fake_bundle: Path, form: str
+) -> None:
+    def request(count: int) -> bytes:
+        if form == "JSON":
+            return infer(asking(image(*[GREY] * count)))
+        files = packed(*[GREY] * count)
+        return infer(asking(binary("image", "BYTES", [count], len(files))), files)
+
+    one, ten = request(1), request(10)
+    share = len(one) + 100
+    limits = AdmissionLimits(2 * share, 3.0, {"greys": 0.5})
+    service = replace(make_service(fake_bundle), admission=Admission(limits, 1, 0.01))
+    with live(service) as running:
+        for large in (ten, chunked(ten)):
+            answer = exchange(running.url, large)
+            assert answer.status == 413, answer.body
+            assert f" {share} " in json.loads(answer.body)["error"]
+        for small in (one, chunked(one)):
+            assert exchange(running.url, small).status == 200
 
 
 def test_a_failure_shows_no_internals(fake_bundle: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
 @pytest.mark.anyio
 async def test_a_disconnected_client_waits_for_no_rate_limit() -> None:
     async def charge() -> None:
-        raise RateLimited("too many requests", 1e6)
+        raise RateLimited("too many requests", 1_000_000)
 
     context = Context(seconds=2e6)
     waiting = asyncio.create_task(_charged(charge, context))

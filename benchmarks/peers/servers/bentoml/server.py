@@ -11,6 +11,7 @@ from PIL import Image
 
 MODEL = Path(os.environ["MODEL"])
 THREADS = int(os.environ.get("THREADS", "0"))  # of an image; 0 is ONNX Runtime's default
+SHARE = float(os.environ["SHARE"])  # of an image's width and height, about the middle, that is seen
 
 
 @bentoml.service(workers=os.cpu_count(), logging={"access": {"enabled": False}})
@@ -27,7 +28,10 @@ class Recogniser:
     @bentoml.api
     def predict(self, file: Image.Image) -> dict[str, str]:
         """The class of the uploaded image."""
-        image = file.convert("RGB").resize((self.width, self.height), Image.Resampling.BILINEAR)
+        image = file.convert("RGB")
+        left, top = (side * (1 - SHARE) / 2 for side in image.size)
+        middle = (left, top, image.width - left, image.height - top)
+        image = image.resize((self.width, self.height), Image.Resampling.BILINEAR, middle)
         pixels = (np.asarray(image, np.float32) - 127) / 128
         [probabilities] = self.session.run(None, {"input": pixels.transpose(2, 0, 1)[None]})
         return {"prediction": self.classes[probabilities[0].argmax()]}

@@ -11,6 +11,7 @@ from PIL import Image
 
 MODEL = Path(os.environ["MODEL"])
 THREADS = int(os.environ.get("THREADS", "0"))  # of an image; 0 is ONNX Runtime's default
+SHARE = float(os.environ["SHARE"])  # of an image's width and height, about the middle, that is seen
 
 classes = json.loads((MODEL / "classes.json").read_text())
 options = ort.SessionOptions()
@@ -25,7 +26,9 @@ app = FastAPI()
 def predict(file: UploadFile) -> dict[str, str]:
     """The class of the uploaded image."""
     image = Image.open(file.file).convert("RGB")
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = (side * (1 - SHARE) / 2 for side in image.size)
+    middle = (left, top, image.width - left, image.height - top)
+    image = image.resize((width, height), Image.Resampling.BILINEAR, middle)
     pixels = (np.asarray(image, np.float32) - 127) / 128
     [probabilities] = session.run(None, {"input": pixels.transpose(2, 0, 1)[None]})
     return {"prediction": classes[probabilities[0].argmax()]}

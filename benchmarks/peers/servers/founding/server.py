@@ -24,6 +24,7 @@ DEVICE = "cpu"
 manifest = json.loads((BUNDLE / "manifest.json").read_text())
 class_names = dict(enumerate(manifest["classes"]))
 size = manifest["geometry"]["width"], manifest["geometry"]["height"]
+share = manifest["geometry"].get("share", 1)  # of an image's width and height that is seen
 
 
 def load_model(num_classes: int) -> Recogniser:
@@ -36,7 +37,9 @@ def load_model(num_classes: int) -> Recogniser:
 
 def transform(image: Image.Image) -> torch.Tensor:
     """An RGB image to float32 [3, H, W], resized and normalised."""
-    resized = np.array(image.resize(size, Image.Resampling.BILINEAR))
+    left, top = (side * (1 - share) / 2 for side in image.size)
+    middle = (left, top, image.width - left, image.height - top)
+    resized = np.array(image.resize(size, Image.Resampling.BILINEAR, middle))
     planes = torch.from_numpy(resized).permute(2, 0, 1).contiguous().to(torch.float32)
     return planes.sub_(127).div_(128)
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 MODEL = Path(os.environ["MODEL"])
 THREADS = int(os.environ.get("THREADS", "0"))  # of an image; 0 is ONNX Runtime's default
+SHARE = float(os.environ["SHARE"])  # of an image's width and height, about the middle, that is seen
 
 
 class Recogniser(ls.LitAPI):
@@ -28,7 +29,9 @@ class Recogniser(ls.LitAPI):
     def decode_request(self, request) -> np.ndarray:
         """The uploaded image as the network takes it."""
         image = Image.open(request["file"].file).convert("RGB")
-        image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        left, top = (side * (1 - SHARE) / 2 for side in image.size)
+        middle = (left, top, image.width - left, image.height - top)
+        image = image.resize((self.width, self.height), Image.Resampling.BILINEAR, middle)
         pixels = (np.asarray(image, np.float32) - 127) / 128
         return pixels.transpose(2, 0, 1)[None]
 

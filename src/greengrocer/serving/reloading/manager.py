@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
-from greengrocer.errors import ReloadRefused, UnknownModel, UsageError
+from greengrocer.errors import Overtaken, ReloadRefused, UnknownModel, UsageError
 from greengrocer.model_names import key_of, name_of
 from greengrocer.ranking import ModelId
 from greengrocer.serving.admission import Admission
@@ -102,7 +102,7 @@ class ModelManager:
             directory = await self._fetched(wanted, files)
             with self._exclusively():
                 if self.state.models.get(key) != origins:
-                    raise _overtaken(key)
+                    raise Overtaken(key)
                 return await self._reloaded(key, wanted, directory, files)
 
     async def roll_back(self, key: str | None = None) -> Change:
@@ -131,7 +131,7 @@ class ModelManager:
             directory = await self._fetched(wanted, files)
             with self._exclusively():
                 if self.state.wanted(key, bundle) != wanted:
-                    raise _overtaken(key)
+                    raise Overtaken(key)
                 origin = wanted if files is None else wanted._replace(watched=True)
                 default = self.state.is_of_default(origin.name)
                 loaded = await self._loaded(origin, directory, default, files)
@@ -206,17 +206,6 @@ class ModelManager:
             self._cast(key, 0)
             self._move(key, name)
             return self._done("promoted", name, old)
-
-    def other_classes(self, keys: Sequence[str]) -> str | None:
-        """A warning where the versions of a model do not all name the same classes."""
-        classes = {key: set(self.models.of(key).labels.classes) for key in keys}
-        for key, known in classes.items():
-            if known != classes[keys[0]]:
-                return (
-                    f"{key} has other classes than {keys[0]} "
-                    f"({len(known)} and {len(classes[keys[0]])}): clients get other names"
-                )
-        return None
 
     async def check(self, bundle: str) -> None:
         """Try a bundle of the watched folder, which may take half a minute.
@@ -376,7 +365,7 @@ class ModelManager:
         return ModelId(key, self.models.of(key).labels.model.version)
 
     def _warn_of_classes(self, keys: Sequence[str]) -> None:
-        if warning := self.other_classes(keys):
+        if warning := self.models.other_classes(keys):
             log.warning("other classes", reason=warning)
 
     def _expect(self, key: str, seconds: float) -> None:
@@ -403,13 +392,6 @@ class ModelManager:
         self.metrics.serves(*(model.labels.model for model in catalogue.models))
         self.metrics.misses(*(key for key, why in catalogue.absent if why is Absence.FAILED))
         self.changed()
-
-
-def _overtaken(key: str | None) -> ReloadRefused:
-    return ReloadRefused(
-        f"another order changed the model {key} while the bundle was fetched: order it again if "
-        "that is still wanted"
-    )
 
 
 def _name_of(model: ModelId) -> str:

@@ -53,11 +53,12 @@ class Orders:
             match message:
                 case {"order": "split", "parts": dict() as parts, **rest} if not rest:
                     checked = await self.manager.split(_whole(parts))
-                    warning = self.manager.other_classes([key for key, _ in checked])
+                    warning = self.manager.models.other_classes([key for key, _ in checked])
                     return {"ok": True, "parts": checked, "warning": warning}
                 case {"order": "shadow", "model": str() as model, "part": part, **rest} if not rest:
                     await self.manager.shadow(model, _whole({model: part})[model])
-                    warning = self.manager.other_classes([name_of(model), model] if part else [])
+                    compared = [name_of(model), model] if part else []
+                    warning = self.manager.models.other_classes(compared)
                     return {"ok": True, "warning": warning}
             old, new = await self._change(message)
         except UsageError as error:

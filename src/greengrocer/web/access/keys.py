@@ -102,9 +102,10 @@ def remove_key(file: Path, name: str) -> None:
 def _parse(file: Path, text: str) -> Keys:
     keys: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
+        content = _content(line)
+        if not content:
             continue
-        found = LINE.fullmatch(line.strip())
+        found = LINE.fullmatch(content)
         if not found:
             raise _refused(file, f"line {number} is not a name and the SHA-256 of a key")
         name, known = found[1], bytes.fromhex(found[2])
@@ -117,7 +118,12 @@ def _parse(file: Path, text: str) -> Keys:
 
 
 def _names(lines: list[str]) -> set[str]:
-    return {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+    return {content.split()[0] for line in lines if (content := _content(line))}
+
+
+def _content(line: str) -> str:
+    """A line without its comment: no name and no SHA-256 has a #."""
+    return line.partition("#")[0].strip()
 
 
 @contextmanager

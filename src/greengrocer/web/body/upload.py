@@ -164,12 +164,13 @@ async def receive_body(
             while more:
                 count, more = await source(buffer)
                 came += count
-                if receipt is not None:
-                    receipt.grow(count)
+                # before the bytes are reserved: what can never have a place is no overload
                 if came > allowed:
                     raise TooManyBytes(
                         f"the body is longer than the {allowed} bytes that are accepted"
                     )
+                if receipt is not None:
+                    receipt.grow(count)
                 now = loop.time()
                 latest = min(latest + count / limits.rate, now + limits.grace)
                 if take is not None and (paused := take(count)) is not None:

@@ -39,7 +39,7 @@ async def infer(service: Service, request: Request) -> Response:
     labels = model.labels
     read_content_type(headers)
     json_length = _json_length(headers)
-    allowed = _allowed(service, json_length)
+    allowed = min(_allowed(limits, json_length), service.admission.most_bytes(model.key))
     check_declared_length(headers, allowed)
     with service.admission.reserve_bytes(model.key) as receipt:
         with service.stage("upload"):
@@ -85,15 +85,14 @@ def _json_length(headers: Mapping[bytes, bytes]) -> int | None:
     return int(text)
 
 
-def _allowed(service: Service, json_length: int | None) -> int:
+def _allowed(limits: UploadLimits, json_length: int | None) -> int:
     """The most bytes that a body may have: fewer if all of it is JSON, which takes much memory.
 
     Raises MalformedUpload for too much JSON before other bytes.
     """
-    limits = service.upload_limits
     most_json = limits.image_bytes * 4 // 3 + JSON_OVERHEAD
     if json_length is None:
         return most_json
     if json_length > most_json:
         raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: at most {most_json} are accepted")
-    return min(limits.request_bytes, service.admission.limits.upload_bytes)
+    return limits.request_bytes
