@@ -200,8 +200,7 @@ def test_a_long_name_with_control_characters_is_shown_in_part(rpc: RpcClient) ->
 
 def test_a_tensor_of_another_datatype_or_shape_is_described(rpc: RpcClient) -> None:
     assert rpc.refused(image(ONE, datatype="UINT8", shape=[1, 640, 480])).detail == (
-        "image must be of the datatype BYTES and the shape [N], "
-        'not of "UINT8" and [1, 640, 480]'
+        'image must be of the datatype BYTES and the shape [N], not of "UINT8" and [1, 640, 480]'
     )
     assert rpc.refused(pixels([1, 1, 3, 4], bytes(12))).detail == (
         "pixels must be of the datatype UINT8 and the shape [N, H, W, 3], "
