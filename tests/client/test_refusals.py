@@ -138,7 +138,7 @@ def test_a_method_that_is_not_the_services_is_named(client_of: AnyClient) -> Non
     with (
         replying(Reply(405, b"<html>")) as server,
         client_of(server.url) as client,
-        pytest.raises(Refusal, match="POST /predict: .* the client's URL") as told,
+        pytest.raises(Refusal, match=r"POST /predict: .* the client's URL") as told,
     ):
         client.predict(jpeg(89))
     assert told.value.code == "method-not-allowed"

@@ -172,11 +172,10 @@ def test_a_refusal_of_a_call_that_has_ended_is_no_failure(
 
     monkeypatch.setattr(call, "status_of", after_the_deadline)
     service = replace(make_service(fake_bundle), access_log=True)
-    with live_rpc(service) as running, capture_logs() as logs:
-        with running.rpc() as client:
-            end = client.refused(files(b"pear"), timeout=1)
-            passed.set()
-            assert client.refused(files(b"pear")).code is StatusCode.INVALID_ARGUMENT
+    with live_rpc(service) as running, capture_logs() as logs, running.rpc() as client:
+        end = client.refused(files(b"pear"), timeout=1)
+        passed.set()
+        assert client.refused(files(b"pear")).code is StatusCode.INVALID_ARGUMENT
     assert end.code is StatusCode.DEADLINE_EXCEEDED
     assert [line for line in logs if line["event"] == "failed"] == []
 
