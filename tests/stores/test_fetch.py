@@ -188,7 +188,7 @@ def test_a_place_without_a_manifest_is_no_bundle(cache: Path) -> None:
 def test_what_is_no_manifest_is_refused(store: ObjectStore, bundle: Path, cache: Path) -> None:
     store.put_bundle(bundle, PLACE)
     store.objects[f"{PLACE}/{MANIFEST}"] = b"<html>"
-    with pytest.raises(BundleRefused, match=f"^bundle {SHOP}: {MANIFEST}: whole: Invalid JSON"):
+    with pytest.raises(BundleRefused, match=f"^bundle {SHOP}: {MANIFEST}: Invalid JSON"):
         fetched(SHOP, cache)
 
 
