@@ -7,8 +7,8 @@ from benchmarks.peers.contenders import FOUNDING, OURS, TUNED
 from benchmarks.peers.results import Results
 
 DECISIVE = """\
-For small images the network decides, which is the same for everyone, and for photos the decoder. HTTP costs little: how
-much, the bare pipeline shows."""
+For small images the network decides, which is the same for everyone, and for photos the decoder.
+HTTP costs little: how much, the bare pipeline shows."""
 CAVEATS = """\
 - The load generator runs on the same machine as the servers and takes its share of the same
   processors, the same for everyone: a closed loop of raw sockets, each client sending its next
