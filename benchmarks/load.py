@@ -99,29 +99,32 @@ def _client(port: int, requests: Iterator[bytes], until: float, outcome: Outcome
 def _converse(
     connection: socket.socket, requests: Iterator[bytes], until: float, outcome: Outcome
 ) -> None:
-    while (sent := time.perf_counter()) < until:
+    closing = False  # the service may answer, and end the connection
+    while not closing and (sent := time.perf_counter()) < until:
         connection.sendall(next(requests))
-        if _status(connection) == 200:
+        status, closing = _answer(connection)
+        if status == 200:
             outcome.latencies.append(time.perf_counter() - sent)
         else:
             outcome.errors += 1
 
 
-def _status(connection: socket.socket) -> int:
-    """Read one whole answer and return its status."""
+def _answer(connection: socket.socket) -> tuple[int, bool]:
+    """Read one whole answer: its status, and whether it says that it is the connection's last."""
     data = connection.recv(65536)
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += _more(connection)
+    closing = data.find(b"connection: close", 0, end) >= 0
     length = data.find(b"content-length: ", 0, end)
     if length < 0:
         while not data.endswith(LAST_CHUNK):
             data += _more(connection)
-        return int(data[9:12])
+        return int(data[9:12]), closing
     start = length + 16
     total = end + 4 + int(data[start : data.index(b"\r\n", start)])
     while len(data) < total:
         data += _more(connection)
-    return int(data[9:12])
+    return int(data[9:12]), closing
 
 
 def _more(connection: socket.socket) -> bytes:

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,9 @@ class PublishedBackbone(Backbone):
         _install()
         torch.manual_seed(7)
         provider = import_module("pytorchcv.model_provider")
-        self.features = provider.get_model(published.name, pretrained=False).features
+        self.features = provider.get_model(published.name, pretrained=False).eval().features
+        with torch.no_grad():
+            self.channels = self.features(torch.zeros(1, 3, SIDE, SIDE)).shape[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, 3, 224, 224] to its features, averaged over the image: [N, channels, 1, 1]."""
@@ -54,8 +57,15 @@ class PublishedBackbone(Backbone):
 
 
 def _install() -> None:
-    """Make pytorchcv importable beside the PyTorch of this environment."""
-    home = environment("pareto", REQUIREMENTS).parent
+    """Make pytorchcv importable beside the PyTorch of this environment.
+
+    It comes without what it asks for, and with an empty torchvision: one of its networks, none of
+    these, needs it, and its only build here is one of gigabytes for a GPU.
+    """
+    home = environment("pareto", REQUIREMENTS, "--no-deps").parent
+    operators = ModuleType("torchvision.ops")
+    operators.DeformConv2d = torch.nn.Identity  # type: ignore[attr-defined]
+    sys.modules |= {"torchvision": ModuleType("torchvision"), operators.__name__: operators}
     library = sysconfig.get_path("purelib", vars={"base": str(home)})
     if library not in sys.path:
         sys.path.append(library)

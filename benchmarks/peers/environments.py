@@ -7,10 +7,10 @@ from pathlib import Path
 HOME = Path(".venv-peers")
 
 
-def environment(name: str, requirements: Path) -> Path:
+def environment(name: str, requirements: Path, *options: str) -> Path:
     """The folder of the programs of an environment that holds ``requirements``, built if need be.
 
-    Raises CalledProcessError where pip fails.
+    ``options`` are pip's. Raises CalledProcessError where pip fails.
     """
     home = (HOME / name).absolute()
     installed = home / "installed"
@@ -19,7 +19,7 @@ def environment(name: str, requirements: Path) -> Path:
         sys.stderr.write(f"building {home}\n")
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         pip = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(requirements)], check=True)
+        subprocess.run([*pip, *options, "-r", str(requirements)], check=True)
         installed.write_text(wanted, encoding="utf-8")
     return home / "bin"
 

@@ -6,6 +6,9 @@ from benchmarks.peers.agreement import REQUIRED
 from benchmarks.peers.contenders import FOUNDING, OURS, TUNED
 from benchmarks.peers.results import Results
 
+DECISIVE = """\
+For small images the network decides, which is the same for everyone, and for photos the decoder.
+HTTP costs little: how much, the bare pipeline shows."""
 CAVEATS = """\
 - The load generator runs on the same machine as the servers and takes its share of the same
   processors, the same for everyone: a closed loop of raw sockets, each client sending its next
@@ -42,6 +45,7 @@ def page(results: Results, plots: dict[str, str]) -> str:
     """All as Markdown; ``plots`` are the files of the plots, by the size of the images."""
     parts = [
         f"# Greengrocer beside its peers, bundle `{results.bundle}`",
+        DECISIVE,
         CAVEATS,
         "How each runs:",
         "\n".join(f"- {name}: {note}." for name, note in results.notes.items()),

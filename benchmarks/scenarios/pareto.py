@@ -30,6 +30,8 @@ GEOMETRY = Geometry(width=SIDE, height=SIDE)
 CALIBRATION = 32  # images that show the ranges of activations
 PICTURE = Path(__file__).parents[1] / "results" / "pareto.svg"
 WARMUP_SECONDS = 1.0
+INT8, FLOAT, EAGER = "ONNX Runtime, int8", "ONNX Runtime, float32", "PyTorch, float32"
+COLOURS = {INT8: "#00795c", FLOAT: "#e69f00", EAGER: "#7a3e9d"}
 
 
 @dataclass
@@ -97,21 +99,28 @@ def draw(contenders: Sequence[Contender], out: Path) -> None:
         panels = figure.subplots(1, 2, sharex=True)
         titles = "bundles: held-out shops, fine top-1, %", "others: ImageNet top-1, as published, %"
         for axes, title, ours in zip(panels, titles, (True, False), strict=True):
-            for each in contenders:
-                if each.ours is ours:
-                    _mark(axes, each)
+            shown = [each for each in contenders if each.ours is ours]
+            for runtime, colour in COLOURS.items():
+                some = [each for each in shown if each.runtime == runtime]
+                if some:
+                    rates, accuracies = zip(*map(_place, some), strict=True)
+                    axes.plot(rates, accuracies, "o", color=colour, label=runtime)
+            for name in dict.fromkeys(each.name for each in shown):
+                at = max(_place(each) for each in shown if each.name == name)  # its fastest
+                axes.annotate(name, at, xytext=(0, 7), textcoords="offset points", ha="center")
             axes.set_title(title, fontsize=9, loc="left")
             axes.set_xlabel("images a second a core")
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.margins(x=0.15, y=0.15)
             axes.grid(alpha=0.3)
+        panels[1].legend(fontsize=8)
         figure.savefig(out, metadata={"Date": None})
 
 
-def _mark(axes: mpl.axes.Axes, contender: Contender) -> None:
-    at = median(contender.rates), contender.accuracy
-    axes.plot(*at, marker="o", color="#00795c" if contender.ours else "#e69f00")
-    told = contender.name if contender.ours else f"{contender.name}, {contender.runtime}"
-    axes.annotate(told, at, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7)
+def _place(contender: Contender) -> tuple[float, float]:
+    """Where it lies: images a second a core, and accuracy in per cent."""
+    return median(contender.rates), contender.accuracy
 
 
 def _bundles() -> Iterator[Contender]:
@@ -122,7 +131,7 @@ def _bundles() -> Iterator[Contender]:
         views = 1 + metrics.get("out_of_fold_looked_again", 0) / 100
         yield Contender(
             name,
-            "ONNX Runtime, int8",
+            INT8,
             view * views / 1e9,
             metrics["out_of_fold_top1"],
             "held-out shops",
@@ -138,9 +147,9 @@ def _published(images: Sequence[bytes]) -> Iterator[Contender]:
         graph = backbone_graph(network, GEOMETRY)
         judged = f"ImageNet, {published.source}"
         for runtime, classify in {
-            "ONNX Runtime, int8": _in_onnx(quantise(graph, shown).SerializeToString()),
-            "ONNX Runtime, float32": _in_onnx(graph.SerializeToString()),
-            "PyTorch, float32": _in_torch(network),
+            INT8: _in_onnx(quantise(graph, shown).SerializeToString()),
+            FLOAT: _in_onnx(graph.SerializeToString()),
+            EAGER: _in_torch(network),
         }.items():
             yield Contender(name, runtime, cost, published.top1, judged, classify)
 

@@ -23,6 +23,7 @@ _USER = re.compile(r"(:/+)([^/?#]*:(?!\d*([/?#]|$)).*|[^/?#]*)@(?!sha256:)", re.
 _QUERY = re.compile(r"(:/.*?)[?#].*?(?=@sha256:|\Z)", re.DOTALL)
 MAX_LINE = 2000  # characters of a line of a log or a message
 MAX_NAME = 80  # characters of an unknown name in a message
+MAX_REASON = 300  # characters of what a library says in a message
 
 
 def unsafe(character: str) -> bool:
@@ -51,6 +52,16 @@ def without_secrets(text: str) -> str:
     The address may be mistyped, so rather too much goes than too little.
     """
     return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
+
+
+def reason_of(error: Exception) -> str:
+    """What a library says of an error: its first paragraph, in one line of ``MAX_REASON`` at most.
+
+    The users, passwords and queries of addresses in it are left out: they may be secret.
+    """
+    text = str(error).partition("\n\n")[0]
+    text = re.sub(r"//[^\s/]*@", "//", text)
+    return one_line(re.sub(r"\?\S+", "?...", text), MAX_REASON)
 
 
 def check_name(name: str, limit: int = 200) -> str:

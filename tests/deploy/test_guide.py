@@ -5,7 +5,7 @@ import re
 import shlex
 from typing import Any
 
-from tools.check_manifests import complaint
+from tools.check_manifests import complaint, rendered
 
 from greengrocer import __version__
 from greengrocer.cli.main import build_parser
@@ -22,6 +22,7 @@ COMMANDS = [
     for command in block.commands()
 ]
 PRODUCTION = "kubernetes/production"
+CHART = ROOT / "deploy" / "helm" / "greengrocer"
 
 
 def calls(*words: str) -> list[list[str]]:
@@ -102,6 +103,28 @@ def test_the_pins_of_grpc_are_those_that_are_tested() -> None:
     pinned = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8").splitlines()
     assert len(named) == 3
     assert set(named) <= set(pinned)
+
+
+def test_the_lines_of_an_extra_are_its_packages_as_they_are_tested() -> None:
+    pinned = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8").splitlines()
+    for guide in (TEXT, (GUIDE.parent / "traces.md").read_text(encoding="utf-8")):
+        named = re.findall(r"`(opentelemetry-[a-z-]+==[\d.]+)`", guide)
+        assert {each.partition("==")[0] for each in named} == {
+            "opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"
+        }  # fmt: skip
+        assert set(named) <= set(pinned)
+
+
+def test_the_outgoing_connections_fit_into_the_policy_and_the_chart() -> None:
+    (shown,) = [each for each in yaml_blocks(GUIDE) if "egress" in each]
+    (policy,) = objects(PRODUCTION)["NetworkPolicy"]
+    assert policy["spec"]["egress"] == []
+    assert complaint(policy | {"spec": policy["spec"] | shown}) == ""
+    values = {"networkPolicy": {"enabled": True, **shown}}
+    made = [each for _, each in rendered(CHART, values, "greengrocer")]
+    (given,) = [each for each in made if each["kind"] == "NetworkPolicy"]
+    assert given["spec"]["egress"] == shown["egress"]
+    assert complaint(given) == ""
 
 
 def test_the_volume_of_bundles_fits_into_a_pod() -> None:

@@ -116,6 +116,15 @@ def write_photos(directory: Path) -> None:
             (directory / name / f"{seed}.jpg").write_bytes(jpeg)
 
 
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_a_guide_that_needs_an_extra_says_how_a_clone_gets_it(guide: Path) -> None:
+    commands = [command for block in blocks(guide) for command in block.commands()]
+    if any(command.startswith("pip install 'greengrocer[") for command in commands):
+        text = " ".join(guide.read_text(encoding="utf-8").split())
+        assert "In a clone" in text
+        assert ".venv/bin/pip install -e '.[" in text
+
+
 def long_commands(document: Path) -> list[str]:
     shells = [block for block in blocks(document) if block.language == "sh"]
     commands = [command for block in shells for command in block.commands()]

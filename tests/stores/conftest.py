@@ -19,6 +19,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     for name in os.environ:
         if name.startswith(("AWS_", "GOOGLE_", "AZURE_", "SSL_CERT_")):
             monkeypatch.delenv(name)
+    monkeypatch.setattr("greengrocer.stores.store.PAUSE", 0.01)
     with object_store() as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")

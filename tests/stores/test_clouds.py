@@ -15,7 +15,12 @@ from greengrocer.stores.fetch import fetched
 from greengrocer.stores.push import push
 from support.bundles import write_fake_bundle
 from support.documents import needed
-from support.object_store import ObjectStore, make_certificates, object_store
+from support.object_store import (
+    ObjectStore,
+    make_certificates,
+    make_self_signed,
+    object_store,
+)
 
 
 @pytest.fixture
@@ -53,6 +58,66 @@ def test_a_certificate_of_an_unknown_authority_is_refused(
     with pytest.raises(StoreFailed, match="its certificate is not trusted"):
         fetched(f"{server.url}/bucket/shop", cache)
     assert server.asked == []
+
+
+def test_a_web_server_that_ignores_ranges_sends_a_file_again(
+    web: tuple[ObjectStore, Path], bundle: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, authority = web
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    server.put_bundle(bundle, "/bucket/shop")
+    server.ranges = server.etags = False
+    server.break_after, server.breaks = 4_000_000, 1
+    directory = Path(fetched(f"{server.url}/bucket/shop", cache))
+    assert (directory / GRAPH).read_bytes() == (bundle / GRAPH).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, r"SSL_CERT_FILE names .*/ca: No such file"),
+        ("", r"SSL_CERT_FILE names .*/ca, which has no certificate"),
+        ("a key", r"SSL_CERT_FILE names .*/ca, which has no certificate"),
+    ],
+    ids=["missing", "empty", "no certificate"],
+)
+def test_a_wrong_file_of_certificates_is_named(
+    web: tuple[ObjectStore, Path],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
+    told: str,
+) -> None:
+    server, _ = web
+    if content is not None:
+        (tmp_path / "ca").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca"))
+    with pytest.raises(StoreFailed, match=f"cannot be reached: {told}"):
+        fetched(f"{server.url}/bucket/shop", cache)
+
+
+def test_a_machine_without_certificates_is_told(
+    web: tuple[ObjectStore, Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = web
+    monkeypatch.setenv("SSL_CERT_DIR", "/nope")
+    with pytest.raises(StoreFailed, match="there are no CAs to trust"):
+        fetched(f"{server.url}/bucket/shop", cache)
+
+
+def test_a_certificate_that_is_its_own_authority_is_told(
+    store: ObjectStore, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del store  # only its variables are wanted
+    needed("openssl")
+    certificate = make_self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with (
+        object_store(certificate) as server,
+        pytest.raises(StoreFailed, match="its certificate is that of an authority"),
+    ):
+        fetched(f"{server.url}/bucket/shop", cache)
 
 
 def test_a_host_that_is_unknown_is_told(cache: Path, store: ObjectStore) -> None:

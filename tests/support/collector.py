@@ -40,6 +40,7 @@ class Collector:
 
     url: str
     spans: list[ReceivedSpan] = field(default_factory=list)
+    status: int = 200  # of its answers; only with this one it takes spans
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -77,10 +78,12 @@ def collector(port: int = 0) -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            with told.changed:
-                told.spans += _spans(ExportTraceServiceRequest.FromString(body))
-                told.changed.notify_all()
-            self.send_response(200 if self.path == "/v1/traces" else 404)
+            status = told.status if self.path == "/v1/traces" else 404
+            if status == 200:
+                with told.changed:
+                    told.spans += _spans(ExportTraceServiceRequest.FromString(body))
+                    told.changed.notify_all()
+            self.send_response(status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.end_headers()
             self.wfile.write(ExportTraceServiceResponse().SerializeToString())

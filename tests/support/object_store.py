@@ -6,6 +6,7 @@ Each has an object at a path, answers GET with ranges and HEAD, and takes PUT.
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
+MEGABYTE = 1_000_000
 CHANGED = "Sun, 29 Nov 2026 10:00:00 GMT"
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class ObjectStore:
     asked: list[Asked] = field(default_factory=list)
     sent: int = 0  # bytes of objects
     break_after: int | None = None  # bytes of an answer; then its connection ends
+    pause: float = 0  # seconds after each megabyte of an answer whose connection ends
+    breaks: int | None = None  # how many answers end so; all of them by default
+    ranges: bool = True  # whether it obeys them, or sends an object from its first byte
+    etags: bool = True
     status: int | None = None  # of all answers
     claims: dict[str, int] = field(default_factory=dict)  # sizes that HEAD gives, by path
     buckets: set[str] = field(default_factory=lambda: {"bucket"})
@@ -77,13 +84,19 @@ class _Handler(BaseHTTPRequestHandler):
         if self.store.gate is not None and path.endswith(".onnx"):
             self.store.waiting.set()
             self.store.gate.wait(60)
-        start = self._start()
+        start = self._start() if self.store.ranges else 0
         self._head(HTTPStatus.PARTIAL_CONTENT if start else HTTPStatus.OK, len(content), start)
-        sent = content[start:][: self.store.break_after]
         with self.store.lock:
+            sent = content[start:][: self.store.break_after if self.store.breaks != 0 else None]
             self.store.sent += len(sent)
-        self.wfile.write(sent)
-        self.close_connection = start + len(sent) < len(content)
+            broken = start + len(sent) < len(content)
+            if broken and self.store.breaks:
+                self.store.breaks -= 1
+        for piece in range(0, len(sent), MEGABYTE):
+            self.wfile.write(sent[piece : piece + MEGABYTE])
+            if broken:
+                time.sleep(self.store.pause)
+        self.close_connection = broken
 
     def do_PUT(self) -> None:
         """Keep an object."""
@@ -148,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, size: int, start: int = 0) -> None:
         self.send_response(status)
-        self.send_header("ETag", '"one"')
+        if self.store.etags:
+            self.send_header("ETag", '"one"')
         self.send_header("Last-Modified", CHANGED)
         self.send_header("Content-Length", str(size - start))
         if start:
@@ -193,19 +207,28 @@ def object_store(certificate: Path | None = None) -> Iterator[ObjectStore]:
 
 def make_certificates(folder: Path) -> tuple[Path, Path]:
     """A certificate authority of its own, and a certificate with its key for 127.0.0.1."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     authority = ("-x509", "-days", "2", "-subj", "/CN=Test authority", "-out", "ca.pem")
-    openssl("req", *new, "-keyout", "ca.key", *authority)
-    openssl("req", *new, "-keyout", "key.pem", "-subj", "/CN=127.0.0.1", "-out", "request.pem")
+    _openssl(folder, "req", *NEW_KEY, "-keyout", "ca.key", *authority)
+    own = ("-subj", "/CN=127.0.0.1", "-out", "request.pem")
+    _openssl(folder, "req", *NEW_KEY, "-keyout", "key.pem", *own)
     (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
     signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
-    openssl(
-        "x509", "-req", "-in", "request.pem", *signed, "-extfile", "extensions", "-out", "c.pem"
-    )
+    made = ("-extfile", "extensions", "-out", "c.pem")
+    _openssl(folder, "x509", "-req", "-in", "request.pem", *signed, *made)
     both = folder / "server.pem"
     both.write_text((folder / "c.pem").read_text() + (folder / "key.pem").read_text())
     return folder / "ca.pem", both
+
+
+def make_self_signed(folder: Path) -> Path:
+    """A certificate with its key for 127.0.0.1 that is its own authority."""
+    named = ("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1")
+    made = ("-x509", "-days", "2", "-keyout", "alone.pem", "-out", "alone.crt")
+    _openssl(folder, "req", *NEW_KEY, *named, *made)
+    both = folder / "alone.pem"
+    both.write_text((folder / "alone.crt").read_text() + both.read_text())
+    return both
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)

@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 from greengrocer.bundles.manifest import WEIGHTS, read_manifest
 from greengrocer.datasets.dataset import read_split
@@ -13,7 +14,7 @@ from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.torch_engine import TorchEngine
 from greengrocer.imaging.geometry import Geometry, Pixels
 from greengrocer.imaging.views import Views
-from greengrocer.networks.backbone import normalise
+from greengrocer.networks.backbone import Backbone, normalise
 from greengrocer.networks.efficientnet_lite import SHORT
 from greengrocer.networks.recogniser import AnswerHead, Recogniser
 from greengrocer.networks.weights import load_float16, split_prototypes
@@ -189,3 +190,28 @@ def test_batch_norms_and_paddings_are_folded(network: Recogniser) -> None:
     stem = next(node for node in graph.node if node.op_type == "Conv")
     pads = next(list(a.ints) for a in stem.attribute if a.name == "pads")
     assert pads == [0, 0, 1, 1]  # 260 wide, kernel 3, stride 2: one zero, after the last pixel
+
+
+class Twins(Backbone):
+    """Two layers whose constants are equal."""
+
+    channels = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(nn.Conv2d(inputs, 4, 1) for inputs in (3, 4, 4)))
+        for layer in self.layers:
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layers(x)
+        return found
+
+
+def test_layers_whose_constants_are_equal_have_each_their_own() -> None:
+    backbone = Twins().eval()
+    graph = backbone_graph(backbone, square(64)).graph
+    constants = {each.name for each in graph.initializer}
+    biases = [node.input[2] for node in graph.node if node.op_type == "Conv"]
+    assert len(set(biases)) == 3
+    assert constants.issuperset(biases)

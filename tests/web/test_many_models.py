@@ -176,7 +176,7 @@ def test_the_protocol_knows_every_model_and_version(client: httpx.Client) -> Non
 def order(
     runtime: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Order:
-    """Run ``greengrocer models`` against a service, which may warn but not refuse. What it printed."""
+    """Run ``greengrocer models`` against a service, which may warn, not refuse. What it printed."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
 
     def run(server: Server, *arguments: str) -> str:

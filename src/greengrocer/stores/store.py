@@ -6,26 +6,33 @@ wait is bounded, and what may pass is tried again.
 
 import os
 import re
+import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    BaseError,
+    GenericError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from greengrocer.errors import StoreFailed
-from greengrocer.safe_text import one_line
+from greengrocer.safe_text import MAX_NAME, one_line, reason_of
 from greengrocer.stores.address import Address
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-CHUNK = 1 << 20  # bytes of a download that are handed over together
+RESUMES = 5  # of one object's download
+PAUSE = 0.5  # seconds before the first of them; each later one waits twice as long
 PART = 5 << 20  # bytes of an upload that are sent in one request; S3 takes no fewer
 SILENCE = timedelta(seconds=30)  # longest wait for a read, or for one part of an upload
-MOST_REASON = 300  # characters of what the library says
 
 KINDS: Mapping[str, type[S3Store | GCSStore | AzureStore | HTTPStore]] = {
     "s3": S3Store,
@@ -53,12 +60,18 @@ NO_CREDENTIALS = re.compile(
     r"|Missing (AccessKeyId|SecretAccessKey)"
 )
 NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound")
+# What it has where a server ignored the range that was asked for, and sent all of an object.
+NO_RANGES = re.compile(r"Range request not supported|non-partial response")
 REASONS = (
+    ("CaUsedAsEndEntity", "its certificate is that of an authority (CA), not one that a CA signed"),
     ("InvalidCertificate", "its certificate is not trusted (SSL_CERT_FILE names a file of CAs)"),
+    ("No CA certificates", "there are no CAs to trust (SSL_CERT_FILE names a file of them)"),
     ("dns error", "there is no such host"),
     ("ConnectionRefused", "the connection is refused"),
     ("TimedOut", "it does not answer in time"),
+    ("request or response body error", "the connection broke"),
 )
+CERTIFICATES = "SSL_CERT_FILE"
 
 
 class Store:
@@ -68,7 +81,10 @@ class Store:
         """Connects to nothing yet."""
         self.address = address
         with self._failures():
-            self._objects = _open(address)
+            self._objects = _open(address, retries=5)
+            # Downloads are resumed by `chunks`: the library does so only within a minute of their
+            # start, and only where the server tells an ETag.
+            self._downloads = _open(address, retries=0)
 
     def size(self, name: str) -> int | None:
         """The bytes of an object; None where there is none."""
@@ -94,12 +110,47 @@ class Store:
             return bytes(found.bytes())
 
     def chunks(self, name: str, start: int) -> Iterator[bytes]:
-        """An object from byte ``start`` on; a connection that breaks is resumed."""
+        """An object from byte ``start`` on, in pieces as they come.
+
+        A connection that breaks is resumed, ``RESUMES`` times. A server that ignores ranges sends
+        the object again from byte 0, and what of it has come before is skipped.
+        """
+        resumes, ranges = 0, True
         with self._failures():
-            options = {"range": {"offset": start}} if start else {}
-            found = obstore.get(self._objects, name, options=options)  # type: ignore[arg-type]
-            for chunk in found.stream(min_chunk_size=CHUNK):
-                yield bytes(chunk)
+            while True:
+                try:
+                    for chunk in self._rest(name, start, ranges=ranges):
+                        start += len(chunk)
+                        yield chunk
+                except BaseError as error:
+                    if ranges and NO_RANGES.search(str(error)):
+                        ranges = False
+                        continue
+                    if not isinstance(error, GenericError):
+                        raise
+                    if resumes == RESUMES:
+                        raise self._given_up(name, start, error) from error
+                    time.sleep(PAUSE * 2**resumes)
+                    resumes += 1
+                else:
+                    return
+
+    def _rest(self, name: str, start: int, *, ranges: bool) -> Iterator[bytes]:
+        """What follows the first ``start`` bytes; asked for as a range, or cut from all of it."""
+        asked, skipped = (start, 0) if ranges else (0, start)
+        options = {"range": {"offset": asked}} if asked else {}
+        found = obstore.get(self._downloads, name, options=options)  # type: ignore[arg-type]
+        for chunk in found.stream(min_chunk_size=1):  # at once: what it held back would be lost
+            kept = bytes(chunk)[skipped:]
+            skipped = max(0, skipped - len(chunk))
+            if kept:
+                yield kept
+
+    def _given_up(self, name: str, start: int, error: BaseError) -> StoreFailed:
+        return StoreFailed(
+            f"{self.address}: {name} has come up to byte {start}, and was resumed {RESUMES} times: "
+            f"{_reason(error, self.address.scheme)}; try again: what has come is kept"
+        )
 
     def write(self, name: str, content: bytes) -> None:
         """Put an object there, in the place of one of this name."""
@@ -114,14 +165,14 @@ class Store:
             yield
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise StoreFailed(
-                f"{self.address}: the credentials do not allow this: {_first_line(error)}"
+                f"{self.address}: the credentials do not allow this: {reason_of(error)}"
             ) from error
         except (BaseError, OSError, ValueError) as error:
             raise StoreFailed(f"{self.address}: {_reason(error, self.address.scheme)}") from error
 
 
-def _open(address: Address) -> S3Store | GCSStore | AzureStore | HTTPStore:
-    retry: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
+def _open(address: Address, retries: int) -> S3Store | GCSStore | AzureStore | HTTPStore:
+    retry: RetryConfig = {"max_retries": retries, "retry_timeout": timedelta(minutes=1)}
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=5),
         "read_timeout": SILENCE,
@@ -139,14 +190,24 @@ def _reason(error: Exception, scheme: str) -> str:
     text = str(error)
     if NO_CREDENTIALS.search(text):
         return f"there are no credentials: {CREDENTIALS[scheme]}"
+    if "ertificate" in text and (wrong := _wrong_certificates()):
+        return f"it cannot be reached: {wrong}"
     for mark, words in REASONS:
         if mark in text:
             return f"it cannot be reached: {words}"
-    return _first_line(error)
+    return reason_of(error)
 
 
-def _first_line(error: Exception) -> str:
-    """The first paragraph of the library's text, without users and queries: those may be secret."""
-    text = str(error).partition("\n\n")[0]
-    text = re.sub(r"//[^\s/]*@", "//", text)
-    return one_line(re.sub(r"\?\S+", "?...", text), MOST_REASON)
+def _wrong_certificates() -> str:
+    """What is wrong with the file of CAs that the environment names; "" if nothing is."""
+    file = os.environ.get(CERTIFICATES)
+    if file is None:
+        return ""
+    shown = f"{CERTIFICATES} names {one_line(file, MAX_NAME) or 'nothing'}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:  # an OSError, too
+        return f"{shown}, which has no certificate"
+    except OSError as error:
+        return f"{shown}: {error.strerror}"
+    return ""

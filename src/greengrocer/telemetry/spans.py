@@ -14,13 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
-import structlog
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.environment_variables import OTEL_SERVICE_NAME
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import (
     Span,
@@ -38,6 +36,7 @@ from structlog.contextvars import bound_contextvars
 from greengrocer.context import Mark
 from greengrocer.errors import UsageError
 from greengrocer.telemetry import inference_attributes as inference
+from greengrocer.telemetry.reporting_exporter import ReportingExporter
 from greengrocer.version import __version__
 
 NAME = "greengrocer"
@@ -46,8 +45,6 @@ CLOSE_SECONDS = 3.0  # to export what waits when the service stops
 LOUD = ("opentelemetry.trace", "opentelemetry.exporter", "opentelemetry.sdk._shared_internal")
 
 Headers = Iterable[tuple[bytes, bytes]]
-
-log = structlog.get_logger("greengrocer.traces")
 
 
 class Spans:
@@ -131,32 +128,6 @@ class Spans:
         closing.join(CLOSE_SECONDS)
 
 
-class ReportingExporter(SpanExporter):
-    """Exports as ``exporter`` does; logs when that begins to fail, and when it works again."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-        self._failing = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export ``spans``; called from one thread."""
-        result = self._exporter.export(spans)
-        failed = result is not SpanExportResult.SUCCESS
-        if failed and not self._failing:
-            log.warning(
-                "traces cannot be exported and are dropped",
-                remedy="check OTEL_EXPORTER_OTLP_ENDPOINT, and that the collector runs",
-            )
-        elif self._failing and not failed:
-            log.info("traces are exported again")
-        self._failing = failed
-        return result
-
-    def shutdown(self) -> None:
-        """Close the connection."""
-        self._exporter.shutdown()
-
-
 def exporting_provider() -> TracerProvider:
     """What samples and exports as OpenTelemetry's variables say.
 
@@ -168,7 +139,7 @@ def exporting_provider() -> TracerProvider:
         ours[SERVICE_NAME] = NAME
     try:
         provider = TracerProvider(resource=Resource.create(ours), shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(ReportingExporter(OTLPSpanExporter())))
+        provider.add_span_processor(BatchSpanProcessor(ReportingExporter()))
     except ValueError as error:
         raise UsageError(f"a variable OTEL_... cannot be used: {error}") from error
     # Only now: until here they warn of values that they ignore.

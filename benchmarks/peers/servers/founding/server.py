@@ -15,7 +15,8 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 from safetensors.numpy import load_file
 
-from greengrocer.networks.recogniser import Recogniser
+from greengrocer.networks import recogniser
+from greengrocer.networks.efficientnet_lite import EfficientNetLite
 from greengrocer.networks.weights import load_float16, split_prototypes
 
 BUNDLE = Path(os.environ["BUNDLE"])
@@ -27,9 +28,13 @@ size = manifest["geometry"]["width"], manifest["geometry"]["height"]
 share = manifest["geometry"].get("share", 1)  # of an image's width and height that is seen
 
 
-def load_model(num_classes: int) -> Recogniser:
+# Networks are found by entry points, and greengrocer is not installed in this environment.
+recogniser.make_backbone = EfficientNetLite
+
+
+def load_model(num_classes: int) -> recogniser.Recogniser:
     """The bundle's network with its weights, in float32."""
-    network = Recogniser(manifest["network"]["architecture"], num_classes)
+    network = recogniser.Recogniser(manifest["network"]["architecture"], num_classes)
     weights, _ = split_prototypes(load_file(BUNDLE / "weights.safetensors"))
     load_float16(network, weights)
     return network.to(DEVICE)

@@ -133,12 +133,27 @@ def _traced(graph: Nodes, backbone: Backbone, geometry: Geometry) -> onnx.ModelP
     except Exception as error:  # whatever a module of another package raises
         why = str(error).partition("\n")[0] or type(error).__name__
         raise UsageError(f"the backbone cannot be exported to ONNX: {why}") from error
+    _unshare_constants(traced)
     graph.nodes += traced.node
     graph.constants += traced.initializer
     return graph.model(
         value_info(PLANES, TensorProto.UINT8, ["N", *example.shape[1:]]),
         [value_info(FEATURE_MAP, TensorProto.FLOAT, ["N", backbone.channels, *size])],
     )
+
+
+def _unshare_constants(traced: onnx.GraphProto) -> None:
+    """Give each layer constants of its own: of equal ones the exporter keeps one, and refers to it.
+
+    The quantiser corrects the bias of one layer, and not of those that happened to have the same.
+    """
+    constants = {each.name: each for each in traced.initializer}
+    shared = [n for n in traced.node if n.op_type == "Identity" and n.input[0] in constants]
+    for node in shared:
+        own = traced.initializer.add()
+        own.CopyFrom(constants[node.input[0]])
+        own.name = node.output[0]
+        traced.node.remove(node)
 
 
 def _add_block(graph: Nodes, block: Block, name: str, x: str, size: Size) -> tuple[str, Size]:
