@@ -191,6 +191,14 @@ def test_top_is_a_whole_number_from_one(model: Model, top: int) -> None:
             ask(PICTURE, top=top)
 
 
+def test_top_is_at_most_the_number_of_classes_as_in_the_service(model: Model) -> None:
+    count = len(model.classes)
+    assert len(model.predict(PICTURE, top=count).top) == count
+    for ask in (model.predict, lambda image, top: model.predict_many([image], top=top)):
+        with pytest.raises(ValueError, match=f"top is {count + 1}: this model has {count} classes"):
+            ask(PICTURE, top=count + 1)
+
+
 def test_a_closed_model_says_so() -> None:
     with greengrocer.load("fast") as closed:
         pass

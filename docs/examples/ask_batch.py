@@ -28,20 +28,29 @@ def ask(client: httpx.Client, pictures: list[bytes]) -> Iterator[dict]:
         time.sleep(int(response.headers.get("Retry-After", 1)))
 
 
+def readable(paths: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The photos that can be read; prints a line for each of the others."""
+    for path in paths:
+        try:
+            yield path, Path(path).read_bytes()
+        except OSError as error:
+            print(f"{path}: {error.strerror}")
+
+
 def main(url: str, paths: list[str]) -> int:
-    """Print a line for each photo; returns how many were refused."""
-    refused = 0
+    """Print a line for each photo; returns how many have no answer."""
+    answered = 0
     with httpx.Client(base_url=url, timeout=60) as client:
         for start in range(0, len(paths), AT_ONCE):
-            some = paths[start : start + AT_ONCE]
-            for line in ask(client, [Path(path).read_bytes() for path in some]):
-                path = some[line["index"]]
+            photos = list(readable(paths[start : start + AT_ONCE]))
+            for line in ask(client, [picture for _, picture in photos]) if photos else ():
+                path, _ = photos[line["index"]]
                 if "code" in line:
                     print(f"{path}: {line['code']}: {line['detail']}")
-                    refused += 1
                 else:
                     print(f"{path}: {line['answer']['name'] or 'I do not know'}")
-    return refused
+                    answered += 1
+    return len(paths) - answered
 
 
 if __name__ == "__main__":

@@ -45,8 +45,10 @@ class Model:
         self.classes = pipeline.labels.classes  # in class-id order
         self.coarse_classes = pipeline.labels.coarse  # None for a model without a hierarchy
 
-    def predict(self, image: ImageLike, *, top: int = 5, evidence: bool = False) -> Answer:
-        """The answer for one image, with its ``top`` best classes.
+    def predict(
+        self, image: ImageLike, *, top: int | None = None, evidence: bool = False
+    ) -> Answer:
+        """The answer for one image, with its ``top`` best classes, by default five.
 
         ``image`` is a path, the bytes of an image file, a Pillow image, or an array: uint8
         [height, width, 3] in RGB or [height, width] in grey, upright. ``evidence`` adds the class
@@ -54,12 +56,13 @@ class Model:
 
         Raises ImageRefused for a file that is missing, damaged, too large or not an image;
         TypeError for another type or an array of another dtype; ValueError for an array of another
-        shape, an empty path, a ``top`` below 1, or a model that is closed.
+        shape, an empty path, a ``top`` below 1 or above the number of classes, or a model that is
+        closed.
         """
-        self._check(top)
+        options = self._options(top, evidence)
         picture = _picture(image, self._pipeline.limits)
         try:
-            return self._pipeline.classify(picture, Context(), AnswerOptions(top, evidence))
+            return self._pipeline.classify(picture, Context(), options)
         except ImageRefused as refusal:
             if isinstance(image, (str, os.PathLike)):
                 refusal.args = (f"{os.fspath(image)}: {refusal}",)
@@ -69,7 +72,7 @@ class Model:
         self,
         images: Iterable[ImageLike],
         *,
-        top: int = 5,
+        top: int | None = None,
         evidence: bool = False,
         threads: int | None = None,
     ) -> Iterator[Answer | ImageRefused]:
@@ -90,7 +93,7 @@ class Model:
                 release_frames(refusal)  # its frames hold the image
                 return refusal
 
-        self._check(top)
+        self._options(top, evidence)
         if isinstance(images, (str, bytes, bytearray, os.PathLike)):
             raise TypeError("images is one image: use predict, or give a list")
         return side_by_side(classify, images, threads or picture_threads())
@@ -100,11 +103,16 @@ class Model:
         self._open = False
         self._pipeline.close()
 
-    def _check(self, top: int) -> None:
+    def _options(self, top: int | None, evidence: bool) -> AnswerOptions:
         if not self._open:
             raise ValueError("the model is closed: load it again")
+        if top is None:
+            return AnswerOptions(evidence=evidence)
         if not isinstance(top, int) or isinstance(top, bool) or top < 1:
             raise ValueError(f"top is {top!r}: it must be a whole number, 1 or more")
+        if top > len(self.classes):
+            raise ValueError(f"top is {top}: this model has {len(self.classes)} classes")
+        return AnswerOptions(top, evidence)
 
     def __enter__(self) -> Self:
         return self

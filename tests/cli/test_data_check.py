@@ -41,6 +41,12 @@ def test_what_cannot_be_trained_on_ends_with_1(greengrocer: Command, tmp_path: P
     assert json.loads(found.stdout)["trainable"] is False
 
 
+def test_where_there_are_no_classes_to_check_it_ends_with_2(
+    greengrocer: Command, tmp_path: Path
+) -> None:
+    assert mistake(greengrocer("data", "check", draw(tmp_path / "photos", "1.jpg", "2.jpg")))
+
+
 def test_flags_choose_what_counts(greengrocer: Command, tmp_path: Path) -> None:
     names = ("apple/mo/1.jpg", "apple/tu/2.jpg", "pear/mo/3.jpg", "pear/tu/4.jpg", "misc/5.jpg")
     data = draw(tmp_path / "photos", *names)

@@ -13,7 +13,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from greengrocer.cli.answers import tell_in_words
 from greengrocer.imaging.formats import suffixes
+from greengrocer.ranking import Answer, Level, ModelId, NamedClass, Ranked
 from greengrocer.web.schemas import Problem
 from support.bare import HEIF, environment
 from support.make_images import encoded, jpeg, photo
@@ -216,6 +218,32 @@ def test_an_unknown_image_is_called_unknown(
     between.write_bytes(jpeg(128))  # between two levels: neither is likely enough
     done = greengrocer("predict", between, "--bundle", onnx_bundle)
     assert done.stdout.startswith(f"{between}: none of the known classes; nearest is grey-5 (")
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (NamedClass(Level.FINE, "Lemon"), "Lemon (70%)"),
+        (NamedClass(Level.COARSE, "Citrus"), "Citrus (92%); uncertain: Lemon (70%)"),
+        (NamedClass(Level.UNKNOWN, None), "unknown; uncertain: Lemon (70%)"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, None])
+def test_a_sentence_says_how_certain_the_answer_is(
+    named: NamedClass, said: str, known: bool | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, coarse, score = Ranked("Lemon", 0.7), Ranked("Citrus", 0.92), None
+    answer = Answer(ModelId("shop", "1"), (best,), coarse, known, score, named)
+    tell_in_words(Path("photo.heic"), answer)
+    assert capsys.readouterr().out == f"photo.heic: {said}\n"
+
+
+def test_more_classes_than_the_model_has_are_refused(
+    greengrocer: Command, onnx_bundle: Path, pictures: list[Path]
+) -> None:
+    done = greengrocer("predict", pictures[0], "--bundle", onnx_bundle, "--top", 11)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "greengrocer: --top is 11: this model has 10 classes\n"
 
 
 def test_the_shipped_bundle_answers(

@@ -115,27 +115,3 @@ def test_a_service_below_a_path_is_called_there(client_of: AnyClient) -> None:
         assert client.class_names() == ("lime",)
     assert server.sent[0].path == "/shop/class-names?level=fine"
     assert server.sent[0].headers["user-agent"].startswith("greengrocer-client/")
-
-
-def test_wrong_arguments_are_refused_at_once(client_of: AnyClient) -> None:
-    for url in ("", "shop.example", "ftp://me:secret@shop.example", "http://"):
-        with pytest.raises(ValueError, match=r"must look like https://") as refused:
-            client_of(url)
-        assert "secret" not in str(refused.value)
-    for named, said in (
-        ({"timeout": 0}, "timeout is 0"),
-        ({"attempts": 0}, "attempts is 0"),
-        ({"max_side": 0}, "max_side is 0"),
-        ({"key": "a\nb"}, "not printable ASCII"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            client_of("http://127.0.0.1:9", **named)
-    with client_of("http://127.0.0.1:9") as client:
-        with pytest.raises(TypeError, match="not int"):
-            client.predict(7)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="path of the image is empty"):
-            client.predict("")
-        with pytest.raises(TypeError, match="one image"):
-            client.predict_many("photo.jpg")
-        with pytest.raises(ValueError, match="at_once is 0"):
-            client.predict_many([], at_once=0)

@@ -37,7 +37,7 @@ def test_each_refusal_of_the_service_has_its_exception(ours: type[Refused]) -> N
     kinds = [vars(greengrocer_client).get(kind.__name__) for kind in ours.__mro__]
     nearest = next(kind for kind in kinds if kind)
     assert type(refusal(problem)) is nearest
-    assert (nearest is Refusal) == (status == CLIENT_CLOSED_REQUEST)
+    assert (nearest is Refusal) == (status in (CLIENT_CLOSED_REQUEST, 500))
 
 
 def test_a_code_that_is_newer_than_the_client_is_judged_by_its_status() -> None:
@@ -121,3 +121,24 @@ def test_the_refusal_of_a_proxy_is_judged_by_its_status(
     assert type(told.value) is kind
     assert isinstance(told.value, Refusal)
     assert told.value.code == code
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v2", "/class-names"])
+def test_a_path_that_is_not_the_services_is_named(
+    path: str, client_of: AnyClient, fake_server: Server
+) -> None:
+    with client_of(fake_server.url + path) as client, pytest.raises(Refusal) as told:
+        client.predict(jpeg(89))
+    assert (type(told.value), told.value.code) == (Refusal, "not-found")
+    assert str(told.value).startswith(f"POST {path}/predict: ")
+    assert "the client's URL must be that of the service" in str(told.value)
+
+
+def test_a_method_that_is_not_the_services_is_named(client_of: AnyClient) -> None:
+    with (
+        replying(Reply(405, b"<html>")) as server,
+        client_of(server.url) as client,
+        pytest.raises(Refusal, match=r"POST /predict: .* the client's URL") as told,
+    ):
+        client.predict(jpeg(89))
+    assert told.value.code == "method-not-allowed"

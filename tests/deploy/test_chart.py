@@ -160,6 +160,14 @@ def test_grpc_reaches_the_pods_by_its_port() -> None:
         *(({"settings": {old: 20}}, old) for old in RENAMED),
         ({"volumes": [{"emptyDir": {}}]}, "name"),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, "needs metrics.port"),
+        ({"grpc": {"port": 8080}}, "must not be 8080: the pods have HTTP there"),
+        ({"metrics": {"port": 8080}}, "must not be 8080: the pods have HTTP there"),
+        ({"grpc": {"port": 80}}, "must not be 80: the Service has HTTP there"),
+        ({"grpc": {"port": 9000}, "metrics": {"port": 9000}}, "must not be the same"),
+        (
+            {"autoscaling": {"enabled": True, "minReplicas": 11}},
+            r"autoscaling\.minReplicas must not be above autoscaling\.maxReplicas",
+        ),
     ],
 )
 def test_values_that_make_no_sense_are_refused(values: Manifest, why: str) -> None:

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from support.documents import ROOT, needed
-from support.make_images import encoded, photo
+from support.make_images import encoded, jpeg, photo
 from support.servers import Server
 
 EXAMPLES = ROOT / "docs" / "examples"
@@ -64,8 +64,8 @@ def full_once() -> Iterator[tuple[str, list[tuple[float, bytes]]]]:
             thread.join()
 
 
-def command(example: str, directory: Path, file: Path, url: str) -> list[str]:
-    """How to run an example, in a directory of its own, for one image."""
+def command(example: str, directory: Path, url: str, file: Path, *more: Path) -> list[str]:
+    """How to run an example, in a directory of its own; some of them take several images."""
     shutil.copy(EXAMPLES / example, directory)
     match example:
         case "ask.sh":
@@ -74,7 +74,7 @@ def command(example: str, directory: Path, file: Path, url: str) -> list[str]:
         case "ask_stdlib.py":
             return [sys.executable, example, str(file), url]
         case "ask_httpx.py" | "ask_batch.py":
-            return [sys.executable, example, url, str(file)]
+            return [sys.executable, example, url, *map(str, (file, *more))]
         case "ask.mjs":
             needed("node")
             (directory / "run.mjs").write_text(IN_NODE)
@@ -83,10 +83,15 @@ def command(example: str, directory: Path, file: Path, url: str) -> list[str]:
 
 
 def run(example: str, directory: Path, picture: bytes, url: str) -> tuple[int, str]:
-    """Its exit code, and all that it printed."""
+    """Its exit code for one image, and all that it printed."""
     (directory / "photo.jpg").write_bytes(picture)
+    return run_for(example, directory, url, directory / "photo.jpg")
+
+
+def run_for(example: str, directory: Path, url: str, *files: Path) -> tuple[int, str]:
+    """Its exit code for ``files``, and all that it printed."""
     done = subprocess.run(
-        command(example, directory, directory / "photo.jpg", url),
+        command(example, directory, url, *files),
         cwd=directory,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -119,3 +124,30 @@ def test_an_example_fails_on_a_refusal(example: str, tmp_path: Path, fake_server
     code, printed = run(example, tmp_path, b"no image", fake_server.url)
     assert code != 0
     assert "unreadable-image" in printed or "400" in printed
+
+
+@pytest.mark.parametrize("example", ["ask_httpx.py", "ask_batch.py"])
+def test_a_bad_photo_does_not_cost_the_answers_for_others(
+    example: str, tmp_path: Path, fake_server: Server
+) -> None:
+    first, bad, missing, last = (tmp_path / f"{name}.jpg" for name in ("a", "b", "c", "d"))
+    first.write_bytes(jpeg(89))
+    bad.write_bytes(b"no image")
+    last.write_bytes(jpeg(191))
+    code, printed = run_for(example, tmp_path, fake_server.url, first, bad, missing, last)
+    lines = dict(line.split(": ", 1) for line in printed.splitlines())
+    assert code == 1, printed
+    assert (lines[str(first)], lines[str(last)]) == ("grey-3", "grey-7")
+    assert lines[str(bad)].startswith("unreadable-image: the file is not an image")
+    assert "No such file or directory" in lines[str(missing)]
+    assert len(lines) == 4
+
+
+def test_a_shell_sends_a_photo_of_any_name(tmp_path: Path, fake_server: Server) -> None:
+    for name in ("a;b.jpg", "a,b.jpg", 'a"b\\c.jpg', "a b'.jpg"):
+        (tmp_path / name).write_bytes(jpeg(89))
+        code, printed = run_for("ask.sh", tmp_path, fake_server.url, tmp_path / name)
+        assert (code, "grey-3" in printed) == (0, True), printed
+    code, printed = run_for("ask.sh", tmp_path, fake_server.url, tmp_path / "none.jpg")
+    assert code != 0
+    assert "none.jpg: No such file" in printed

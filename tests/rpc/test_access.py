@@ -12,6 +12,7 @@ from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from greengrocer.errors import Overloaded
+from greengrocer.rpc import call
 from greengrocer.rpc.context import Context
 from greengrocer.rpc.messages.open_inference_pb2 import (
     ModelReadyRequest,
@@ -20,6 +21,7 @@ from greengrocer.rpc.messages.open_inference_pb2 import (
     ServerLiveResponse,
 )
 from greengrocer.rpc.places import Places
+from greengrocer.rpc.statuses import status_of
 from greengrocer.web.access.keys import add_key
 from support.access import closed
 from support.live import make_service
@@ -156,6 +158,26 @@ def test_a_call_without_a_place_or_an_error_in_a_stream_has_its_id_its_line_and_
         line = lines[request_id]
         assert (line["refused"], line["status"], line["address"]) == (code, status, "127.0.0.1")
         assert sample(samples, "rejections_total", reason=code) == 1
+
+
+def test_a_refusal_of_a_call_that_has_ended_is_no_failure(
+    fake_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC raises an error where the status of such a call is to be sent."""
+    passed = threading.Event()
+
+    def after_the_deadline(status: int, code: str | None) -> StatusCode:
+        passed.wait(SECONDS)
+        return status_of(status, code)
+
+    monkeypatch.setattr(call, "status_of", after_the_deadline)
+    service = replace(make_service(fake_bundle), access_log=True)
+    with live_rpc(service) as running, capture_logs() as logs, running.rpc() as client:
+        end = client.refused(files(b"pear"), timeout=1)
+        passed.set()
+        assert client.refused(files(b"pear")).code is StatusCode.INVALID_ARGUMENT
+    assert end.code is StatusCode.DEADLINE_EXCEEDED
+    assert [line for line in logs if line["event"] == "failed"] == []
 
 
 def test_an_answer_without_room_is_refused_with_the_id_of_its_call(

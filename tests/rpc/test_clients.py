@@ -61,7 +61,7 @@ def test_tritonclient_works_unmodified(server: Server, pictures: list[Path]) -> 
     assert found["refused"] == ["StatusCode.INVALID_ARGUMENT", REFUSED]
     assert found["unknown"] == [
         "StatusCode.NOT_FOUND",
-        "there is no such model: this server has greys 1",
+        'there is no model "other": this server has greys 1',
     ]
     assert found["late"][0] == "StatusCode.DEADLINE_EXCEEDED"
 

@@ -44,6 +44,7 @@ def test_the_server_the_service_and_each_model_have_a_status(rpc: RpcClient) -> 
     with pytest.raises(grpc.RpcError) as refused:
         rpc.health("other")
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert str(refused.value.details()).startswith('there is no service "other": ask for ')
 
 
 def test_an_unready_service_answers_so(own: LiveRpc) -> None:

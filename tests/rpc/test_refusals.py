@@ -175,6 +175,42 @@ def test_a_bad_request_ends_with_its_status(rpc: RpcClient, name: str) -> None:
     assert end.trailing["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"model": "other"}, 'there is no model "other": this server has greys 1'),
+        ({"model": ""}, 'there is no model "": this server has greys 1'),
+        (
+            {"model_version": "2"},
+            'there is no model "greys" with the version "2": this server has greys 1',
+        ),
+    ],
+)
+def test_the_model_that_is_not_there_is_named(
+    rpc: RpcClient, asked: dict[str, Any], said: str
+) -> None:
+    assert rpc.refused(files(GREY, **asked)).detail == said
+
+
+def test_a_long_name_with_control_characters_is_shown_in_part(rpc: RpcClient) -> None:
+    detail = rpc.refused(files(GREY, model="\x1b[2J\n" + "long" * 100_000)).detail
+    assert detail.isprintable()
+    assert len(detail) < 200
+
+
+def test_a_tensor_of_another_datatype_or_shape_is_described(rpc: RpcClient) -> None:
+    assert rpc.refused(image(ONE, datatype="UINT8", shape=[1, 640, 480])).detail == (
+        'image must be of the datatype BYTES and the shape [N], not of "UINT8" and [1, 640, 480]'
+    )
+    assert rpc.refused(pixels([1, 1, 3, 4], bytes(12))).detail == (
+        "pixels must be of the datatype UINT8 and the shape [N, H, W, 3], "
+        'not of "UINT8" and [1, 1, 3, 4]'
+    )
+    assert rpc.refused(pixels([1, 2, 3, 3], bytes(12))).detail == (
+        "pixels has 12 values, not the 18 of its shape"
+    )
+
+
 def test_the_refused_one_of_many_images_is_named(rpc: RpcClient) -> None:
     assert rpc.refused(files(GREY, GREY, b"a pear")).detail.startswith("image 2: ")
 

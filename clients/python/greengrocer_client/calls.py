@@ -7,16 +7,17 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import httpx
 
 from greengrocer_client.answers import Explanation
+from greengrocer_client.arguments import base_url, check_count, check_timeout
 from greengrocer_client.attempts import Attempts
 from greengrocer_client.errors import (
     Problem,
@@ -26,6 +27,9 @@ from greengrocer_client.errors import (
     refusal,
 )
 
+# What a wrong path in the client's URL comes to: not what any of its calls means.
+NO_SUCH_PATH = frozenset({"not-found", "method-not-allowed"})
+ABOUT_THE_URL = "the client's URL must be that of the service, without the path of a call"
 AGENT = f"greengrocer-client/{version('greengrocer-client')}"
 
 
@@ -75,22 +79,17 @@ def predict_call(
 class Service:
     """Where the service is, and how long and how often it is asked.
 
-    Raises ValueError for a URL that is not one of HTTP, a key that is not printable ASCII, and
-    numbers that are not positive.
+    Raises ValueError for a URL that is not one of HTTP or has a query, a key that is not printable
+    ASCII, and numbers that are out of range.
     """
 
     def __init__(self, url: str, key: str | None, timeout: float, attempts: int) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the URL must look like https://shop.example/below")
+        self.url = base_url(url)
         key = key and key.strip()  # a file's ends with a line feed
         if key and not _is_printable_ascii(key):
             raise ValueError("the API key has characters that are not printable ASCII")
-        if timeout <= 0:
-            raise ValueError(f"timeout is {timeout}: it must be above 0, in seconds")
-        if attempts < 1:
-            raise ValueError(f"attempts is {attempts}: it must be 1 or more")
-        self.url = url.rstrip("/")
+        check_timeout(timeout)
+        check_count("attempts", attempts)
         self.timeout = timeout
         self._most = attempts
         self._headers = {"User-Agent": AGENT}
@@ -98,8 +97,14 @@ class Service:
             self._headers["Authorization"] = f"Bearer {key}"
 
     def attempts(self, timeout: float | None) -> Attempts:
-        """The attempts of a call within ``timeout`` seconds, by default those of all calls."""
-        return Attempts(self._most, self.timeout if timeout is None else timeout)
+        """The attempts of a call within ``timeout`` seconds, by default those of all calls.
+
+        Raises ValueError for a ``timeout`` that is out of range.
+        """
+        if timeout is None:
+            timeout = self.timeout
+        check_timeout(timeout)
+        return Attempts(self._most, timeout)
 
     def request(self, call: Call, seconds: float) -> dict[str, Any]:
         """The arguments of ``httpx.Client.request`` for an attempt that may take ``seconds``."""
@@ -142,10 +147,11 @@ def checked(response: httpx.Response) -> httpx.Response:
         problem = Problem.read(response.status_code, response.json())
     except ValueError:
         problem = None
-    raise refusal(
-        problem or Problem.of_status(response.status_code),
-        _seconds(response.headers.get("Retry-After")),
-    )
+    problem = problem or Problem.of_status(response.status_code)
+    if problem.code in NO_SUCH_PATH:
+        asked = f"{response.request.method} {response.request.url.path}"
+        problem = replace(problem, detail=f"{asked}: {problem.detail}; {ABOUT_THE_URL}")
+    raise refusal(problem, _seconds(response.headers.get("Retry-After")))
 
 
 def json_of(response: httpx.Response) -> object:
@@ -162,8 +168,7 @@ def check_many(images: object, at_once: int) -> None:
     """Raise TypeError where ``images`` is one image, ValueError for an ``at_once`` below 1."""
     if isinstance(images, (str, bytes, bytearray, os.PathLike)):
         raise TypeError("images is one image: use predict, or give a list")
-    if at_once < 1:
-        raise ValueError(f"at_once is {at_once}: it must be 1 or more")
+    check_count("at_once", at_once)
 
 
 def explanation_of(response: httpx.Response) -> Explanation:

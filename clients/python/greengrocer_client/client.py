@@ -41,8 +41,9 @@ from greengrocer_client.in_order import in_threads
 class Client:
     """A Greengrocer service at ``url``: a context manager whose methods any thread may call.
 
-    ``key`` is an API key. A call takes at most ``timeout`` seconds, with all of its at most
-    ``attempts`` attempts and the waits between them, and the service is told its deadline. Reading
+    ``url`` has a path only where a proxy has the service below one. ``key`` is an API key. A call
+    takes at most ``timeout`` seconds, up to a day, with all of its at most ``attempts`` attempts
+    and the waits between them, and the service is told its deadline. Reading
     an image and making it smaller come before. The clock is read at each phase of an attempt and
     each piece of a body, so a call may end late by one wait of the system: for the address of a
     host, for a further address, for bytes (at most ``timeout`` again), or for headers that come in
@@ -92,7 +93,7 @@ class Client:
         ``timeout`` is that of this call, in seconds.
 
         Raises Refusal, Unreachable or UnexpectedAnswer; TypeError for an image of another type,
-        ValueError for an empty ``model`` or another ``split_key``.
+        ValueError for an empty ``model``, another ``split_key``, or a ``timeout`` out of range.
         """
         file = file_of(image, self._max_side)
         response = self._send(predict_call(file, model, split_key, top, evidence), timeout)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, Union
 
+from greengrocer_client.arguments import check_count
 from greengrocer_client.errors import unreadable
 
 if TYPE_CHECKING:
@@ -13,11 +14,10 @@ ImageLike: TypeAlias = Union[str, "os.PathLike[str]", bytes, bytearray, memoryvi
 
 
 def check_max_side(max_side: int | None) -> None:
-    """Raise ValueError for a side below 1, ImportError where Pillow is missing."""
+    """Raise ValueError for no side of 1 or more, ImportError where Pillow is missing."""
     if max_side is None:
         return
-    if max_side < 1:
-        raise ValueError(f"max_side is {max_side}: it must be 1 or more")
+    check_count("max_side", max_side)
     try:
         import PIL.Image  # noqa: F401, PLC0415
     except ImportError as error:

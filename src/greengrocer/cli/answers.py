@@ -9,7 +9,7 @@ from pathlib import Path
 from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.cli.output import say, say_json, warn
 from greengrocer.errors import Refusal
-from greengrocer.ranking import Answer
+from greengrocer.ranking import Answer, Level, Ranked
 from greengrocer.safe_text import escaped
 
 Tell = Callable[[Path, Answer | Refusal], None]
@@ -24,10 +24,22 @@ def tell_in_words(path: Path, outcome: Answer | Refusal) -> None:
     if isinstance(outcome, Refusal):
         warn(f"greengrocer: {path_text(path)}: {outcome}")
         return
-    best = outcome.top[0]
-    sentence = f"{best.name} ({best.confidence:.0%})"
-    unknown = "" if outcome.known is not False else "none of the known classes; nearest is "
-    say(escaped(f"{path_text(path)}: {unknown}{sentence}"))
+    say(escaped(f"{path_text(path)}: {_sentence(outcome)}"))
+
+
+def _sentence(answer: Answer) -> str:
+    """The class that the model is confident of, and the likeliest one where it is another."""
+    best = _with_confidence(answer.top[0])
+    if answer.known is False:
+        return f"none of the known classes; nearest is {best}"
+    if answer.named.level is Level.FINE:
+        return best
+    sure = answer.coarse if answer.named.level is Level.COARSE else None
+    return f"{_with_confidence(sure) if sure else 'unknown'}; uncertain: {best}"
+
+
+def _with_confidence(ranked: Ranked) -> str:
+    return f"{ranked.name} ({ranked.confidence:.0%})"
 
 
 def tell_in_json(path: Path, outcome: Answer | Refusal) -> None:

@@ -49,7 +49,7 @@ def _register_check(actions: "Actions") -> None:
         "check",
         help="check labelled images before training",
         description="Open every image and say what is wrong. The exit status is 0 where the "
-        "images can be trained on, and 1 where not.",
+        "images can be trained on, 1 where not, and 2 where there are no classes to check.",
     )
     action.add_argument("photos", type=Path, metavar="PHOTOS", help=LAYOUTS)
     action.add_argument("--json", action="store_true", help="print one JSON object")

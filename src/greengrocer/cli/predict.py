@@ -29,9 +29,8 @@ def register(commands: "Commands") -> None:
     parser.add_argument(
         "--top",
         type=_count,
-        default=5,
         metavar="K",
-        help="classes to list, as 3 (default: 5)",
+        help="classes to list, as 3; at most the number of classes (default: 5)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
@@ -46,19 +45,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Classify each image; a refused one is reported and does not stop the others."""
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.cli import answers, images  # noqa: PLC0415
-    from greengrocer.ranking import AnswerOptions  # noqa: PLC0415
     from greengrocer.stores.fetch import open_bundle  # noqa: PLC0415
 
     paths, unreadable = images.find_images(arguments.images)
     bundle = open_bundle(arguments.bundle)
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
+    options = _options(arguments.top, len(pipeline.labels.classes))
     refused = 0
     with until_nobody_reads():
         if arguments.csv:
             answers.say_row(*answers.COLUMNS)
         tell = answers.tell_in_csv if arguments.csv else answers.tell_in_words
         tell = answers.tell_in_json if arguments.json else tell
-        refused = _classify(pipeline, paths, AnswerOptions(arguments.top), tell)
+        refused = _classify(pipeline, paths, options, tell)
     return MISTAKE if refused or unreadable else 0
 
 
@@ -72,6 +71,18 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)
+
+
+def _options(top: int | None, classes: int) -> "AnswerOptions":
+    """What to ask of a model with so many classes; raises UsageError for more of them."""
+    from greengrocer.errors import UsageError  # noqa: PLC0415
+    from greengrocer.ranking import DEFAULT_OPTIONS, AnswerOptions  # noqa: PLC0415
+
+    if top is None:
+        return DEFAULT_OPTIONS
+    if top > classes:
+        raise UsageError(f"--top is {top}: this model has {classes} classes")
+    return AnswerOptions(top)
 
 
 def _classify(

@@ -35,6 +35,7 @@ RETRY_AFTER = b"retry-after"
 REQUEST_ID = "x-request-id"
 PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
+CALL_IS_OVER = "ExecuteBatchError"  # of gRPC: a message for a client that has gone
 
 log = structlog.get_logger("greengrocer.grpc")
 
@@ -148,6 +149,8 @@ class Answering:
         except AbortError:  # it has ended
             raise
         except Exception as error:
+            if type(error).__name__ == CALL_IS_OVER:
+                raise
             request_id = secrets.token_hex(16)
             log.exception("failed", request_id=request_id, path=path)
             release_frames(error, logged=True)

@@ -15,6 +15,7 @@ from greengrocer.rpc.endpoints import SERVICE as OPEN_INFERENCE_SERVICE
 from greengrocer.rpc.endpoints import method
 from greengrocer.serving.watchers import Watchers
 from greengrocer.web.endpoint import Endpoint
+from greengrocer.web.quoted import quoted
 from greengrocer.web.routes.health import is_ready
 from greengrocer.web.service import Service
 
@@ -30,7 +31,10 @@ async def check(service: Service, request: Request, asked: HealthCheckRequest) -
     del request
     status = await _status(service, asked.service)
     if status == UNKNOWN:
-        raise UnknownModel(f"there is no such service: ask for {OPEN_INFERENCE_SERVICE} or a model")
+        raise UnknownModel(
+            f"there is no service {quoted(asked.service)}: ask for {OPEN_INFERENCE_SERVICE} or a "
+            "model"
+        )
     return status
 
 

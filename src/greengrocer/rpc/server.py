@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from greengrocer.errors import Overloaded
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.app import ENDPOINTS
-from greengrocer.rpc.call import Answering, Call
+from greengrocer.rpc.call import CALL_IS_OVER, Answering, Call
 from greengrocer.rpc.context import Context
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
 from greengrocer.rpc.places import Places
@@ -36,7 +36,7 @@ log = structlog.get_logger("greengrocer.server")
 
 # Of a client that has disconnected, and of metadata that are not UTF-8: that record has the value,
 # which may be an API key.
-DROPPED = frozenset({"ExecuteBatchError", "UnicodeDecodeError"})
+DROPPED = frozenset({CALL_IS_OVER, "UnicodeDecodeError"})
 
 
 def _may_be_logged(record: logging.LogRecord) -> bool:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from greengrocer.errors import NotReady, UnknownModel
 from greengrocer.model_names import label_of, name_of
 from greengrocer.ranking import ModelLabels
+from greengrocer.safe_text import one_line
 from greengrocer.serving.splits import Parts
+
+SHOWN = 40  # characters of a name that a client sent
 
 
 class Absence(StrEnum):
@@ -56,7 +59,10 @@ class Catalogue:
         if version is None and (key, Absence.FAILED) in self.absent:
             raise NotReady(f"the model {key} could not be loaded: the service's log says why")
         there = ", ".join(f"{model.key} {model.labels.model.version}" for model in self.models)
-        raise UnknownModel(f"there is no such model: this server has {there}")
+        asked = f'model "{one_line(key, SHOWN)}"'
+        if version is not None:
+            asked += f' with the version "{one_line(version, SHOWN)}"'
+        raise UnknownModel(f"there is no {asked}: this server has {there}")
 
     def versions(self, name: str) -> tuple[str, ...]:
         """The versions of the model ``name`` that are loaded, that of the model itself first."""

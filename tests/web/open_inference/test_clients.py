@@ -59,7 +59,7 @@ def test_tritonclient_works_unmodified(server: Server, pictures: list[Path]) -> 
     assert found["coarse_classes"] == [["1.000000:0:dark"], ["1.000000:1:light"]]
     assert found["evidence"] == [2, 3, 3, 10]
     assert found["refused"] == ["400", REFUSED]
-    assert found["unknown"] == ["404", "there is no such model: this server has greys 1"]
+    assert found["unknown"] == ["404", 'there is no model "other": this server has greys 1']
     assert found["compressed"][0] == "415"
 
 

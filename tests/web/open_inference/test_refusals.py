@@ -155,6 +155,31 @@ def test_a_bad_request_is_an_error_of_the_protocol(client: httpx.Client, name: s
     assert not [leak for leak in LEAKS if leak in answer.body.decode()], told
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/models/other", 'model "other"'),
+        ("/models/greys/versions/2", 'model "greys" with the version "2"'),
+    ],
+)
+def test_the_model_that_is_not_there_is_named(client: httpx.Client, path: str, asked: str) -> None:
+    told = client.get(f"/v2{path}").json()
+    assert told == {"error": f"there is no {asked}: this server has greys 1"}
+
+
+def test_a_tensor_of_another_datatype_or_shape_is_described(client: httpx.Client) -> None:
+    refused = {
+        'UINT8 and the shape [N, H, W, 3], not of "FP32" and [1, 2, 2, 3]': pixels(
+            [1, 2, 2, 3], datatype="FP32"
+        ),
+        'BYTES and the shape [N], not of "BYTES" and [1, 1]': {**image(GREY), "shape": [1, 1]},
+    }
+    for said, tensor in refused.items():
+        answer = exchange(str(client.base_url), infer(asking(tensor)))
+        (error,) = json.loads(answer.body).values()
+        assert error == f"{tensor['name']} must be of the datatype {said}"
+
+
 def test_the_refused_one_of_many_images_is_named(client: httpx.Client) -> None:
     answer = exchange(str(client.base_url), infer(asking(image(GREY, GREY, b"a pear"))))
     assert json.loads(answer.body)["error"].startswith("image 2: ")

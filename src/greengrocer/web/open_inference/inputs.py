@@ -149,7 +149,15 @@ def _content(given: RequestInput, binary: memoryview) -> memoryview | list[Any]:
 
 def _check_files(given: RequestInput) -> None:
     if given.datatype != "BYTES" or len(given.shape) != 1:
-        raise MalformedUpload(f"{IMAGE} must be of the datatype BYTES and the shape [N]")
+        raise _another_tensor(given, "BYTES", "[N]")
+
+
+def _another_tensor(given: RequestInput, datatype: str, shape: str) -> MalformedUpload:
+    sides = ", ".join(map(quoted, given.shape))
+    return MalformedUpload(
+        f"{given.name} must be of the datatype {datatype} and the shape {shape}, not of "
+        f"{quoted(given.datatype)} and [{sides}]"
+    )
 
 
 def _check_count(data: list[Any], count: int) -> None:
@@ -194,11 +202,14 @@ def _arrays(
     given: RequestInput, data: memoryview | list[Any], limits: UploadLimits
 ) -> list[Picture]:
     if given.datatype != "UINT8" or len(given.shape) != 4 or given.shape[3] != CHANNELS:
-        raise MalformedUpload(f"{PIXELS} must be of the datatype UINT8 and the shape [N, H, W, 3]")
+        raise _another_tensor(given, "UINT8", "[N, H, W, 3]")
     _check_size(prod(given.shape[1:]), limits)
     values = _flat(data) if isinstance(data, list) else data
-    if len(values) != prod(given.shape):
-        raise MalformedUpload(f"{PIXELS} has {len(values)} values, not those of its shape")
+    count = prod(given.shape)
+    if len(values) != count:
+        raise MalformedUpload(
+            f"{PIXELS} has {len(values)} values, not the {quoted(count)} of its shape"
+        )
     return list(np.frombuffer(values, np.uint8).reshape(given.shape))
 
 
