@@ -200,8 +200,8 @@ class Twins(Backbone):
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(*(nn.Conv2d(inputs, 4, 1) for inputs in (3, 4, 4)))
-        for layer in self.layers:
-            nn.init.zeros_(layer.bias)
+        for weights in self.layers.parameters():
+            nn.init.zeros_(weights)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self.layers(x)
