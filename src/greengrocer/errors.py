@@ -13,6 +13,7 @@ GreengrocerError
 │   ├── StoreFailed              a bundle's store is out of reach, or refuses
 │   ├── KeysRefused              the file of API keys is malformed, or others can write it
 │   ├── ReloadRefused            the model cannot be changed now
+│   │   └── Overtaken            another order changed it while a bundle was fetched
 │   └── ControlRefused           the control socket is in use, not private, or missing
 └── Refusal                      a request is not answered
     ├── ImageRefused             because of the image
@@ -64,8 +65,9 @@ class BrokenExtra(UsageError):
 
     def __init__(self, extra: str, why: str) -> None:
         super().__init__(
-            f"the extra {extra!r} is installed but cannot be loaded ({why}): "
-            f"pip install --force-reinstall 'greengrocer[{extra}]'"
+            f"the extra {extra!r} is installed but cannot be loaded ({why}): if another package "
+            "has changed its libraries, install both by one command, as "
+            f"pip install 'greengrocer[{extra}]' PACKAGE"
         )
 
 

@@ -46,11 +46,11 @@ def untrained(variant: str = "efficientnet-lite0", classes: int = CLASSES) -> Re
     return network.eval()
 
 
-def prototypes(count: int = 5) -> Prototypes:
+def prototypes(count: int = 5, channels: int = FEATURES) -> Prototypes:
     """Random prototypes, rounded as a bundle rounds them."""
     random = torch.Generator().manual_seed(9)
-    prototypes = F.normalize(torch.randn(count, FEATURES, generator=random), dim=1)
-    centre = torch.rand(FEATURES, generator=random)
+    prototypes = F.normalize(torch.randn(count, channels, generator=random), dim=1)
+    centre = torch.rand(channels, generator=random)
     return Prototypes(centre.half().float(), prototypes.half().float())
 
 

@@ -47,7 +47,8 @@ OPERATORS = {
 
 
 def exported(network: Recogniser, geometry: Geometry, hierarchy: bool = True) -> onnx.ModelProto:
-    head = AnswerHead(network.head, prototypes(), TEMPERATURE, COARSE_OF if hierarchy else None)
+    known = prototypes(channels=network.backbone.channels)
+    head = AnswerHead(network.head, known, TEMPERATURE, COARSE_OF if hierarchy else None)
     return answer_graph(backbone_graph(network.backbone, geometry), head, geometry)
 
 
@@ -65,7 +66,8 @@ def torch_logits(network: Recogniser, pixels: Pixels) -> np.ndarray:
 
 @torch.inference_mode()
 def torch_answers(network: Recogniser, pixels: Pixels) -> Inference:
-    head = AnswerHead(network.head, prototypes(), TEMPERATURE, COARSE_OF)
+    known = prototypes(channels=network.backbone.channels)
+    head = AnswerHead(network.head, known, TEMPERATURE, COARSE_OF)
     found = head(network.backbone(normalise(torch.tensor(pixels).permute(0, 3, 1, 2))))
     return Inference(**{name: value.numpy() for name, value in found._asdict().items()})
 
