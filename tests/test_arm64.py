@@ -74,15 +74,16 @@ def test_every_format_is_answered_as_on_x86_64(
     assert all(map(same, here, there)), (here, there)
 
 
-def test_a_quick_head_is_trained_and_served_beside_both_bundles_that_ship(
+def test_a_quick_head_is_trained_and_served_beside_the_bundles_that_ship(
     arm64: Arm64, pictures: list[Path], tmp_path: Path
 ) -> None:
     python = arm64.python(WITH_DOT_PRODUCTS)
     photos, bundle = draw(tmp_path / "photos", ["apple", "lime"]), tmp_path / "fruit"
     done = run("train", str(photos), "--quick", "--out", str(bundle), python=python)
     assert done.returncode == 0, done.stderr
-    asked = {"grocery": pictures[0], "fast": pictures[0], "fruit": photos / "lime" / "0.jpg"}
-    named = {"grocery": "grocery", "fast": "fast", "fruit": str(bundle)}
+    shipped = ("grocery", "fast", "tiny")
+    asked = dict.fromkeys(shipped, pictures[0]) | {"fruit": photos / "lime" / "0.jpg"}
+    named = dict(zip(shipped, shipped, strict=True)) | {"fruit": str(bundle)}
     bundles = [f"--bundle={name}={named[name]}" for name in asked]
     server = start_server(*bundles, python=python)
     try:
