@@ -14,12 +14,6 @@ class CheckedEngine:
         self.engine = engine
         self.manifest = manifest
         self.largest_batch = engine.largest_batch
-        self._sides: dict[str, tuple[int, ...]] = {  # of one image; 0: any but 0
-            "probabilities": (len(manifest.classes),),
-            "known_score": (),
-            "evidence": (0, 0, len(manifest.classes)),
-            "coarse": (len(manifest.coarse or ()),),
-        }
         self._outputs = outputs_of(manifest)
 
     def start(self) -> None:
@@ -28,9 +22,9 @@ class CheckedEngine:
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """What the engine answers; raises InvalidAnswer where that has another shape."""
         inference = self.engine.infer(pixels, alone)
-        for name in self._outputs:
+        for name, sides in self._outputs.items():
             values: Floats | None = getattr(inference, name)
-            if values is None or not _fits(values.shape, (len(pixels), *self._sides[name])):
+            if values is None or not _fits(values.shape, (len(pixels), *sides)):
                 found = "nothing" if values is None else f"the shape {[*values.shape]}"
                 raise InvalidAnswer(
                     f"the model {self.manifest.name} answers with {found} as {name}, "

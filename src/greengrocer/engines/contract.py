@@ -23,14 +23,18 @@ def check_device(engine: str, device: str) -> None:
         )
 
 
-def outputs_of(manifest: Manifest) -> list[str]:
-    """The outputs that the bundle's graph must have, no more and no less."""
-    return [
-        "probabilities",
-        *(["known_score"] if manifest.known_threshold is not None else []),
-        *(["evidence"] if manifest.evidence else []),
-        *(["coarse"] if manifest.coarse else []),
-    ]
+def outputs_of(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """The outputs that the bundle's graph must have, no more and no less, by name.
+
+    With the sides of each for one image; 0 is any but 0.
+    """
+    classes = len(manifest.classes)
+    return {
+        "probabilities": (classes,),
+        **({"known_score": ()} if manifest.known_threshold is not None else {}),
+        **({"evidence": (0, 0, classes)} if manifest.evidence else {}),
+        **({"coarse": (len(manifest.coarse),)} if manifest.coarse else {}),
+    }
 
 
 def sides_of(shape: Sequence[int | str | None]) -> Shape:
@@ -49,16 +53,12 @@ def check_inputs(directory: Path, manifest: Manifest, found: Tensors) -> None:
 
 def check_outputs(directory: Path, manifest: Manifest, found: Tensors) -> None:
     """Raise BundleRefused where the graph does not answer as the manifest says."""
-    classes = len(manifest.classes)
-    evidence = found.get("evidence", ("", (BATCH, 0, 0, 0)))[1]
-    places = [side or 1 for side in evidence[1:3]]  # there is one at least
-    shapes: dict[str, Shape] = {
-        "probabilities": (BATCH, classes),
-        "known_score": (BATCH,),
-        "evidence": (BATCH, *places, classes),
-        "coarse": (BATCH, len(manifest.coarse or ())),
-    }
-    wanted = {name: ("tensor(float)", shapes[name]) for name in outputs_of(manifest)}
+    shapes: dict[str, Shape] = {n: (BATCH, *sides) for n, sides in outputs_of(manifest).items()}
+    if "evidence" in shapes:
+        evidence = found.get("evidence", ("", (BATCH, 0, 0, 0)))[1]
+        places = [side or 1 for side in evidence[1:3]]  # there is one at least
+        shapes["evidence"] = (BATCH, *places, len(manifest.classes))
+    wanted = {name: ("tensor(float)", shape) for name, shape in shapes.items()}
     _check(directory, "outputs", found, wanted)
 
 

@@ -50,7 +50,7 @@ class OnnxEngine:
         self.manifest = manifest
         self.device = device
         self.threads = threads
-        self._outputs = outputs_of(manifest)
+        self._outputs = list(outputs_of(manifest))
         self._session: ort.InferenceSession | None = None
         self._session_alone: ort.InferenceSession | None = None
 

@@ -46,7 +46,7 @@ class OpenVinoEngine:
         self.manifest = manifest
         self.device = device
         self.threads = threads
-        self._outputs = outputs_of(manifest)
+        self._outputs = list(outputs_of(manifest))
         self._graph: _Graph | None = None
         self._graph_alone: _Graph | None = None
 
