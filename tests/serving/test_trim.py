@@ -12,7 +12,7 @@ from greengrocer.serving.memory import MUCH, Trim
 async def test_memory_is_returned_when_idle_after_large_uploads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    returned = 0
+    returned, dropped = 0, []
     working = True
     done = asyncio.Event()
 
@@ -28,7 +28,7 @@ async def test_memory_is_returned_when_idle_after_large_uploads(
 
     monkeypatch.setattr(memory, "QUIET", 0.01)
     monkeypatch.setattr(memory, "return_free_pages", note)
-    trim = Trim(busy)
+    trim = Trim(busy, lambda: dropped.append(returned))
     trim.received(MUCH - 1)
     assert not trim._waits
     trim.received(1)
@@ -39,3 +39,4 @@ async def test_memory_is_returned_when_idle_after_large_uploads(
     trim.received(MUCH - 1)
     assert not trim._waits  # no timer runs
     assert returned == 1
+    assert dropped == [0]  # what the process keeps goes first

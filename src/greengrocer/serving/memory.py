@@ -8,7 +8,7 @@ from contextlib import suppress
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 LARGE = 1 << 20  # bytes
 KEPT = 8 << 20  # bytes at the end of a heap
-MUCH = 32 << 20  # bytes received, after which the heap is likely to be fragmented
+MUCH = 1 << 20  # bytes received, after which memory may be kept that nothing uses
 QUIET = 1.0  # seconds without received bytes and without work, after which a process is idle
 
 
@@ -33,14 +33,16 @@ def return_free_pages() -> None:
 
 
 class Trim:
-    """Returns free pages once a process that has received many bytes is idle.
+    """Returns free memory once a process that has received many bytes is idle.
 
     The C library keeps small free blocks, and cannot shrink the heap below one that is in use.
-    ``busy`` returns whether work is in flight. A process that receives nothing has no timer.
+    ``busy`` returns whether work is in flight; ``drop`` frees what the process itself keeps. A
+    process that receives nothing has no timer.
     """
 
-    def __init__(self, busy: Callable[[], bool]) -> None:
+    def __init__(self, busy: Callable[[], bool], drop: Callable[[], None] = lambda: None) -> None:
         self._busy = busy
+        self._drop = drop
         self._received = 0  # bytes since the last time
         self._waits = False
 
@@ -59,4 +61,5 @@ class Trim:
             self._wait()
         else:
             self._waits, self._received = False, 0
+            self._drop()
             return_free_pages()

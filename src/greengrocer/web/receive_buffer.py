@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Receive
 
 from greengrocer.errors import ClientDisconnected
+from greengrocer.web.spare_memory import SpareMemory
 
 LEAST = 1 << 14  # bytes that are offered to a client which has sent little yet
 LARGEST = 1 << 18  # at most; in between, as many as have come
@@ -15,13 +16,15 @@ _ZEROS = bytes(LARGEST)
 class ReceiveBuffer:
     """Bytes that have come, in ``data``, and free memory after them, in which more is received.
 
-    It grows with what comes, not to what was declared. It cannot grow while a view of it exists.
+    It grows with what comes, not to what was declared; a large body goes on in ``spare`` memory,
+    where there is some. It cannot grow while a view of it exists.
     """
 
-    __slots__ = ("_end", "data")
+    __slots__ = ("_end", "data", "spare")
 
     def __init__(self, start: bytes = b"") -> None:
-        self.data = bytearray(start)
+        self.data = bytearray(start)  # behind what has come, anything
+        self.spare: SpareMemory | None = None
         self._end = len(start)
 
     def __len__(self) -> int:
@@ -30,16 +33,24 @@ class ReceiveBuffer:
 
     def append(self, chunk: bytes | bytearray) -> None:
         """Add bytes that were received elsewhere."""
-        self.data[self._end :] = chunk
-        self._end += len(chunk)
+        end = self._end + len(chunk)
+        self.data[self._end : end] = chunk
+        self._end = end
 
     def room(self, most: int) -> memoryview:
         """Free memory to receive into: at least one byte, at most ``most``."""
         size = min(most, max(LEAST, min(self._end, LARGEST)))
-        missing = self._end + size - len(self.data)
-        if missing > 0:
-            self.data += memoryview(_ZEROS)[:missing]
+        if self._end + size > len(self.data):
+            self._grow(self._end + size)
         return memoryview(self.data)[self._end : self._end + size]
+
+    def _grow(self, size: int) -> None:
+        block = self.spare.take(size) if self.spare and self._end >= LARGEST else None
+        if block is None:
+            self.data += memoryview(_ZEROS)[: size - len(self.data)]
+        else:
+            block[: self._end] = memoryview(self.data)[: self._end]
+            self.data = block
 
     def received(self, count: int) -> None:
         """Count bytes that were written to the start of ``room``."""
@@ -49,6 +60,12 @@ class ReceiveBuffer:
         """Remove the first ``count`` bytes."""
         del self.data[:count]
         self._end -= count
+
+    def recycle(self) -> None:
+        """Give its memory to ``spare``: the request is over."""
+        data, self.data, self._end = self.data, bytearray(), 0
+        if self.spare is not None:
+            self.spare.keep(data)
 
     def whole(self) -> bytearray:
         """All that has come, without the free memory; nothing more is received then."""

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from greengrocer.serving import memory
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.receive_buffer import ReceiveBuffer
+from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.direct_read import DirectRead
 from support.forms import FORM, form, part
 from support.live import MEGA, Live, live, make_service
@@ -75,6 +77,28 @@ def test_a_long_body_and_the_requests_behind_it_are_answered(
         assert wire.answer().status == 200
     assert bodies[0] == bodies[1]
     assert sum(reads) > len(LARGE)
+
+
+def test_an_image_has_the_memory_of_the_one_before_until_the_process_is_idle(
+    server: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[bool] = []
+    spares: list[SpareMemory] = []
+    take = SpareMemory.take
+
+    def note(self: SpareMemory, least: int) -> bytearray | None:
+        spares.append(self)
+        block = take(self, least)
+        taken.append(block is not None)
+        return block
+
+    monkeypatch.setattr(SpareMemory, "take", note)
+    monkeypatch.setattr(memory, "QUIET", 0.01)
+    with Wire(server.url) as wire:
+        for _ in range(2):
+            assert wire.send(post(LARGE)).answer().status == 200
+    assert taken == [True]  # nobody asks where there is none
+    until(lambda: not len(spares[0]))
 
 
 def test_a_batch_is_read_directly_too(server: Live, reads: list[int]) -> None:

@@ -25,6 +25,7 @@ from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import wire_problem
 from greengrocer.web.receive_buffer import ReceiveBuffer, disconnected, source_of
 from greengrocer.web.request_state import RequestState, attach, state_of
+from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.direct_read import LEAST, DirectRead
 from greengrocer.web.wire.head import (
     ENCODING,
@@ -89,12 +90,14 @@ class LimitedProtocol(HttpToolsProtocol):
         note: Note | None = None,
         ahead_budget: ReadAheadBudget | None = None,
         received: Callable[[int], None] | None = None,
+        spare: SpareMemory | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.limits = limits or WireLimits()
         self.readiness = readiness or Readiness()
         self.note = note
         self._received = received or (lambda _: None)  # takes the number of bytes
+        self._spare = SpareMemory() if spare is None else spare  # of all connections
         self._ahead = ReadAhead(ahead_budget)
         self._body_rest = 0  # bytes that a body of a declared length lacks
         self._chunks: ChunkFraming | None = None  # of a body without a declared length
@@ -305,6 +308,10 @@ class LimitedProtocol(HttpToolsProtocol):
             raise disconnected()
         if cycle.body or self._body_rest < LEAST or not cycle.receiving:
             return await source_of(cycle.receive)(buffer)
+        if buffer.spare is None:
+            buffer.spare = self._spare
+            # soon: what is called after an answer may still have the image
+            state_of(cycle.scope).held.callback(self.loop.call_soon, buffer.recycle)
         read = DirectRead(self, self.flow, buffer, self._body_rest, cycle.message_event)
         self._set_protocol(read)
         try:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
 from greengrocer.web.wire.read_ahead import ReadAheadBudget
@@ -140,13 +141,15 @@ def make_server(
     ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
     ``other`` starts and stops with it. ``models`` are those that serve, for the log.
     """
+    spare = SpareMemory()
     protocol = partial(
         LimitedProtocol,
         limits=limits,
         readiness=readiness,
         note=note,
         ahead_budget=ReadAheadBudget(),
-        received=Trim(lambda: bool(server.server_state.tasks)).received,
+        received=Trim(lambda: bool(server.server_state.tasks), spare.clear).received,
+        spare=spare,
     )
     config = uvicorn.Config(
         app,
