@@ -63,6 +63,7 @@ def test_the_means_of_the_evidence_are_the_logits(
         np.testing.assert_array_equal(answer.evidence, answer.tensors["evidence"][..., best])
 
 
+@pytest.mark.accept
 def test_covering_the_strongest_evidence_lowers_the_class_most(
     pipeline: Pipeline, pictures: list[Pixels]
 ) -> None:

@@ -52,6 +52,7 @@ def test_every_request_is_counted_as_answered_or_missing(
     assert min(seen["latencies"]) > 0
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("processes", [(), ("--workers", "2")])
 def test_a_service_that_is_always_full_refuses_everything_and_keeps_running(
     processes: tuple[str, ...], fake_bundle: Path, pictures: Path

@@ -107,6 +107,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("case", REFUSED)
 def test_an_unready_release_is_refused_in_one_line_and_not_tagged(tree: Path, case: str) -> None:
     change, why = REFUSED[case]

@@ -43,6 +43,7 @@ def test_the_guide_has_three_ways() -> None:
     assert [len(rules) for rules, _ in WAYS.values()] == [2, 2, 0]
 
 
+@pytest.mark.accept
 def test_the_page_works_below_a_path_prefix(
     url: str, browser: Browser, pictures: dict[str, Path]
 ) -> None:
@@ -59,6 +60,7 @@ def test_the_page_works_below_a_path_prefix(
     assert not shop.complaints
 
 
+@pytest.mark.accept
 def test_the_api_documentation_works_below_a_path_prefix(url: str, browser: Browser) -> None:
     shop = Shop(browser, url)
     shop.page.goto(f"{url}/docs")

@@ -85,6 +85,7 @@ def test_photos_become_a_bundle_and_a_report(
     assert pipeline.classify(jpeg(200), Context()).top[0].name == "light"
 
 
+@pytest.mark.accept
 def test_a_run_that_was_stopped_before_its_report_only_writes_that(
     photos: Path, fits: list[Recipe], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_folder_that_is_called_as_the_first_bundle_would_be_is_left_alone(
     assert not fits
 
 
+@pytest.mark.accept
 def test_a_split_val_of_ones_own_is_not_trained_on(
     photos: Path, fits: list[Recipe], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_split_val_of_ones_own_is_not_trained_on(
     assert "learned from the held-out" not in capsys.readouterr().out
 
 
+@pytest.mark.accept
 def test_a_bundle_that_does_not_reproduce_its_answers_is_none(
     photos: Path,
     fits: list[Recipe],

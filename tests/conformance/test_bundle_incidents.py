@@ -63,6 +63,7 @@ def test_onnx_cve_2024_27318_and_kin_external_data_is_refused(
         start(bundle, external_data(where.get(place, place)))
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
 def test_bundle_extraction_cve_2026_27905_and_kin_an_archive_is_no_bundle(
     serve: StartServer, runtime: Path, tmp_path: Path, kind: str

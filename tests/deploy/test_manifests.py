@@ -53,6 +53,7 @@ def test_a_pod_has_no_service_links_and_sets_its_port(pod: Pod) -> None:
     assert (told | flags).keys() & {f"{PREFIX}PORT", "--port"}
 
 
+@pytest.mark.accept
 @every_pod
 @pytest.mark.parametrize("workers", ["", "1"], ids=["one-process", "workers"])
 def test_the_service_starts_in_a_pod_with_service_links(

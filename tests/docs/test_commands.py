@@ -28,7 +28,7 @@ LONG = (
     *("make wheels", "docker ", "--device cuda", "uvx ", "runs/fruit", "greengrocer import model"),
     "pip uninstall",
 )
-QUICK = {"README", "quick-start"}  # the other guides are among the long tests
+QUICK = {"quick-start"}  # the others are among the long tests
 WHOLE = {"training", "quick", "photos"}  # where all later commands need what a long one made
 
 # What a test does in the place of a command, and why.

@@ -50,6 +50,7 @@ def test_each_target_in_the_table_is_in_the_makefile() -> None:
     assert {"test", "check", "accept"} <= told <= {*rules}
 
 
+@pytest.mark.accept
 def test_the_commands_to_run_one_test_work() -> None:
     (lines,) = [each for each in blocks(CONTRIBUTING) if "pytest tests/engines -k" in each.text]
     for command in lines.commands():

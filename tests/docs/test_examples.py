@@ -107,6 +107,7 @@ every_example = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.accept
 @every_example
 def test_an_example_retries_after_the_retry_after(example: str, tmp_path: Path) -> None:
     picture = encoded(photo(1), "JPEG")

@@ -59,6 +59,7 @@ def told(wire: Wire) -> float:
     return parsedate_to_datetime(date).timestamp()
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("days", [DAYS, -DAYS])
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
 def test_a_clock_jump_does_not_affect_open_connections(

@@ -17,6 +17,7 @@ MANY = 200  # requests, a line each
 PAINT = re.compile(r"\x1b\[[0-9;]*m")
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
 def test_requests_do_not_wait_for_a_stalled_log_reader(
     fake_bundle: Path, workers: tuple[str, ...]

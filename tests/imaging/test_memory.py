@@ -97,6 +97,7 @@ def hold_to_it(build: Build, size: Size, folder: Path) -> None:
     assert bound <= 1.5 * taken + SLACK + 8 * sum(size)
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("shape", ["square", "one row", "one column"])
 @pytest.mark.parametrize("name", ["RGB", "RGBA of 16 bits"])
 def test_a_png_takes_no_more_memory_than_estimated_from_its_header(

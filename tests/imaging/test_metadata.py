@@ -77,6 +77,7 @@ def test_a_png_has_a_bounded_number_of_chunks() -> None:
         decode(beside(PIXEL, *[pngs.chunk(b"tEXt")] * 100_001))
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("kind", [b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"tEXt"])
 def test_a_png_is_passed_to_the_decoder_in_few_pieces(kind: bytes) -> None:
     """However many chunks there are, of any kind, empty or with a wrong checksum."""

@@ -43,6 +43,7 @@ def frames(traceback: TracebackType | None) -> Iterator[dict[str, object]]:
         traceback = traceback.tb_next
 
 
+@pytest.mark.accept
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("how", ["cut", "late", "slow", "large", "greedy", "twice", "junk"])
@@ -72,6 +73,7 @@ def _pictures() -> int:
     return sum(issubclass(type(each), Image.Image) for each in gc.get_objects())
 
 
+@pytest.mark.accept
 @pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("error", [DeadlineExceeded("late"), MemoryError()])

@@ -140,6 +140,7 @@ def test_teaching_at_the_same_time_loses_nothing(whole: Path, part: Path, photos
     same(part, whole)
 
 
+@pytest.mark.accept
 def test_a_teaching_that_is_killed_leaves_a_whole_bundle(
     whole: Path, part: Path, photos: Path
 ) -> None:
@@ -185,6 +186,7 @@ def test_a_bundle_that_does_not_load_does_not_take_the_place_of_one_that_does(
     assert load_bundle(part).manifest == before
 
 
+@pytest.mark.accept
 def test_images_beyond_those_that_are_kept_are_known(
     whole: Path, part: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +204,7 @@ def test_images_beyond_those_that_are_kept_are_known(
     assert all(each in found for each in digests for found in listed if found is not None)
 
 
+@pytest.mark.accept
 def test_a_class_that_is_forgotten_was_never_there(
     whole: Path, part: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_warning_is_logged_once_in_one_line_and_not_kept() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("flags", [(), ("--workers", "1")], ids=["one process", "workers"])
 @pytest.mark.parametrize("level", ["info", "debug"])
 def test_images_with_corrupt_exif_do_not_flood_the_log(

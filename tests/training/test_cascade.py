@@ -228,6 +228,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_tints(RECIPE, tmp_path_factory.mktemp("training"))
 
 
+@pytest.mark.accept
 def test_training_writes_a_cascade(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     assert manifest.network is not None

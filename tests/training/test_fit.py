@@ -88,6 +88,7 @@ def fitted(split: Dataset, checkpoint: Path, recipe: Recipe = RECIPE) -> Recogni
     return fit(recipe, split.taxonomy, split.pictures, checkpoint, threads=2).network
 
 
+@pytest.mark.accept
 def test_a_killed_run_resumes_to_bit_identical_weights(
     data: Path, split: Dataset, finished: Path, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def finished(data: Path) -> tuple[Path, Fits]:
         return trained(data, data.with_name("bundle")), fits
 
 
+@pytest.mark.accept
 def test_a_bundle_trained_on_all_images_is_calibrated_by_folds(finished: tuple[Path, Fits]) -> None:
     bundle, fits = finished
     assert sum(len(pictures) for pictures in fits.values()) == (FOLDS - 1) * 40 + 40
@@ -198,6 +199,7 @@ def test_folds_of_shops_keep_scenes_whole(data: Path, tmp_path: Path) -> None:
     assert all(len(folds) == 1 for folds in of_scene.values())
 
 
+@pytest.mark.accept
 def test_held_out_images_are_answered_at_each_size(
     data: Path, finished: tuple[Path, Fits], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,7 @@ def climbed(
     return attempts
 
 
+@pytest.mark.accept
 def test_the_rungs(network: Recogniser, training: list[LabelledImage]) -> None:
     found = [
         (a.backbone.precision, a.backbone.calibration_images, a.backbone.float_blocks)
@@ -130,6 +131,7 @@ def test_where_all_images_calibrate_there_are_no_more(
     assert [ladder.is_new(rung) for rung in LADDER] == [True, False, True, True, True]
 
 
+@pytest.mark.accept
 def test_what_was_found_is_kept_though_the_process_ends(
     network: Recogniser,
     training: list[LabelledImage],
@@ -169,7 +171,8 @@ def test_what_was_found_is_kept_though_the_process_ends(
         climb(0)
 
 
-@pytest.mark.parametrize("folds", [None, pytest.param(2, marks=pytest.mark.accept)])
+@pytest.mark.accept
+@pytest.mark.parametrize("folds", [None, 2])
 def test_a_training_that_ended_ships_whatever_int8_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int | None
 ) -> None:

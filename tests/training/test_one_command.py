@@ -169,6 +169,7 @@ def test_a_step_is_computed_in_the_fastest_way(
     assert step.compute == pytest.approx(seconds[best] / 8)
 
 
+@pytest.mark.accept
 def test_a_step_is_measured_on_the_real_images(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured_step, "STEPS", 1)
     monkeypatch.setattr(measured_step, "may_gain", lambda _: False)

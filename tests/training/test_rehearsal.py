@@ -99,6 +99,7 @@ def test_a_model_of_many_classes_may_be_larger_than_the_shipped_ones(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("part", ["graph", "weights"])
 def test_the_size_limit_of_a_recipe_is_checked_before_the_first_step(
     data: Path, tmp_path: Path, part: str

@@ -58,6 +58,7 @@ def test_the_loss_is_lowest_where_student_and_teacher_agree() -> None:
     assert teaching_loss(logits, other, how).item() == pytest.approx(expected.item())
 
 
+@pytest.mark.accept
 def test_several_teachers_are_averaged(checkpoint: Path, tmp_path: Path) -> None:
     two = [biased(checkpoint, towards, tmp_path / f"{towards}.pt") for towards in (0, 1)]
     pixels = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)

@@ -105,6 +105,7 @@ def test_the_graph_and_pytorch_cut_the_same_views(views: Views) -> None:
     np.testing.assert_array_equal(found[len(views.sides) - 1 :: len(views.sides)], inner)
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("views", [TWO, THREE, MIDDLE], ids=str)
 def test_onnx_and_torch_agree(network: Recogniser, views: Views) -> None:
     pixels = pictures(3, square(views.input_side))
@@ -228,6 +229,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_tints(RECIPE, tmp_path_factory.mktemp("training"))
 
 
+@pytest.mark.accept
 def test_training_writes_a_bundle_of_two_views(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     assert manifest.geometry == Geometry(width=96, height=96)

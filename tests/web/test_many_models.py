@@ -346,6 +346,7 @@ def test_a_version_gets_copies_of_images_after_their_answers_and_is_compared(
     assert order(server, "compare") == "no version gets copies\n"
 
 
+@pytest.mark.accept
 @in_all_arrangements
 def test_a_bundle_that_appears_in_a_watched_folder_is_served(
     serve: StartServer, bundles: Path, tmp_path: Path, workers: tuple[str, ...]
@@ -369,6 +370,7 @@ def test_a_bundle_that_appears_in_a_watched_folder_is_served(
         until(lambda: served() == ["greys"])
 
 
+@pytest.mark.accept
 def test_a_new_engine_process_has_all_models_of_the_one_before(
     serve: StartServer, bundles: Path, runtime: Path, order: Order
 ) -> None:

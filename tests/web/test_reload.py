@@ -233,6 +233,7 @@ def test_a_service_that_is_stopped_while_it_loads_ends_cleanly(
     assert "Traceback" not in "".join(server.log)
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("flags", [(), ("--workers", "1")])
 def test_a_service_that_is_stopped_twice_during_a_trial_ends_it_and_does_not_wait(
     serve: StartServer, tmp_path: Path, flags: tuple[str, ...]

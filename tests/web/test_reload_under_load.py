@@ -26,6 +26,7 @@ in_all_arrangements = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.accept
 @in_all_arrangements
 def test_no_request_fails_while_models_change(
     serve: StartServer, tmp_path: Path, runtime: Path, workers: tuple[str, ...]

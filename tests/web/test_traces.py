@@ -175,6 +175,7 @@ def test_log_lines_have_the_ids_of_the_trace(traced: Server) -> None:
     assert (told["trace_id"], told["span_id"], told["request_id"]) == (trace, span, "r-log")
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")], ids=["one process", "workers"])
 def test_what_waits_is_exported_at_the_end(
     serve: StartServer, fake_bundle: Path, workers: tuple[str, ...]
@@ -262,6 +263,7 @@ def test_a_path_that_no_client_should_send_is_exported(traced: Server, spans: Co
     assert len(path) <= 256
 
 
+@pytest.mark.accept
 def test_a_collector_that_is_down_is_said_once_and_again_when_it_is_back(
     serve: StartServer, fake_bundle: Path
 ) -> None:
@@ -295,6 +297,7 @@ def test_a_collector_that_is_down_is_said_once_and_again_when_it_is_back(
     assert [line for line in server.log if "opentelemetry" in line.lower()] == []
 
 
+@pytest.mark.accept
 def test_a_collector_that_never_answers_does_not_hold_up_the_end(
     serve: StartServer, fake_bundle: Path
 ) -> None:
@@ -316,6 +319,7 @@ def test_the_slowest_requests_lead_to_their_traces(traced: Server) -> None:
     assert led_to(traced, named(predict(traced))[0])
 
 
+@pytest.mark.accept
 def test_with_workers_every_process_gives_the_newest_of_all(
     serve: StartServer, fake_bundle: Path, spans: Collector
 ) -> None:

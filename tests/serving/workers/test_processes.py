@@ -113,6 +113,7 @@ def counted(url: str, asked: int) -> bool:
     return told == asked
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_the_runtime_directory_is_private_and_removed_after_a_signal(
     supervise: StartWorkers, signum: signal.Signals
@@ -181,6 +182,7 @@ def test_a_bundle_that_is_refused_ends_the_start_in_one_line(bundle: Path) -> No
     assert "golden.jpg" in done.stderr
 
 
+@pytest.mark.accept
 def test_a_new_model_serves_after_sighup_and_after_an_engine_crash(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:
@@ -218,6 +220,7 @@ def test_a_new_model_serves_after_sighup_and_after_an_engine_crash(
     assert told_versions(workers.url) == ["3"]
 
 
+@pytest.mark.accept
 def test_the_last_model_keeps_serving_if_its_directory_changes(
     supervise: StartWorkers, bundle: Path, tmp_path: Path
 ) -> None:

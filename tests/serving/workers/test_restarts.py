@@ -49,6 +49,7 @@ def models(workers: Workers) -> list[tuple[str, str]]:
     return [(each["name"], each["version"]) for each in listed]
 
 
+@pytest.mark.accept
 def test_an_engine_that_dies_while_it_starts_loses_no_model_no_copy_and_no_split(
     supervise: StartWorkers, bundle: Path, tmp_path: Path, runtime: Path
 ) -> None:

@@ -54,6 +54,7 @@ def flood(url: str, watched: Processes) -> None:
     assert watched.kilobytes("Rss") - before < LEFT
 
 
+@pytest.mark.accept
 @pytest.mark.parametrize("workers", [None, 2])
 def test_a_flood_of_requests_takes_little_memory_and_blocks_no_request(
     serve: StartServer, fake_bundle: Path, workers: int | None

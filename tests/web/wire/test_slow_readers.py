@@ -42,6 +42,7 @@ def test_a_client_that_reads_nothing_is_disconnected(url: str, sent: bytes) -> N
         assert hung_up(wire.send(sent))
 
 
+@pytest.mark.accept
 def test_a_client_that_sends_a_whole_batch_before_reading_is_waited_for(url: str) -> None:
     body = form(*[part(b"")] * LINES)
     lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", "Connection: close")
