@@ -1,7 +1,9 @@
 """A closed-loop load generator that costs little: raw sockets, one request a client at a time."""
 
 import itertools
+import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -73,6 +75,15 @@ def form_request(*images: bytes, target: str = "/predict") -> bytes:
     return request(target, kind, parts + b"--" + BOUNDARY + b"--\r\n")
 
 
+def tensor_body(shape: Sequence[int], *images: bytes) -> tuple[bytes, int]:
+    """Images as the binary tensor of an Open Inference request, and the length of its JSON."""
+    data = b"".join(struct.pack("<I", len(image)) + image for image in images)
+    tensor = {"name": "image", "datatype": "BYTES", "shape": shape}
+    asked = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(data)}}]}
+    head = json.dumps(asked).encode()
+    return head + data, len(head)
+
+
 def request(target: str, kind: str, body: bytes, *headers: str) -> bytes:
     """A whole request with a body."""
     lines = [
@@ -114,14 +125,15 @@ def _answer(connection: socket.socket) -> tuple[int, bool]:
     data = connection.recv(65536)
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += _more(connection)
-    closing = data.find(b"connection: close", 0, end) >= 0
-    length = data.find(b"content-length: ", 0, end)
+    head = data[: end + 2].lower()  # Triton's begin with capitals
+    closing = b"\r\nconnection: close" in head
+    length = head.find(b"\r\ncontent-length: ")
     if length < 0:
         while not data.endswith(LAST_CHUNK):
             data += _more(connection)
         return int(data[9:12]), closing
-    start = length + 16
-    total = end + 4 + int(data[start : data.index(b"\r\n", start)])
+    start = length + 18
+    total = end + 4 + int(head[start : head.index(b"\r\n", start)])
     while len(data) < total:
         data += _more(connection)
     return int(data[9:12]), closing

@@ -2,10 +2,12 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from benchmarks.load import picture_request, run_load
-from benchmarks.peers.contenders import OURS
+from benchmarks.peers.contenders import OURS, TUNED
+from benchmarks.peers.measure import measure
 from benchmarks.peers.page import page
 from benchmarks.peers.results import Results, Run
 from benchmarks.scenarios import gpu
@@ -21,7 +23,7 @@ class Moody(socketserver.StreamRequestHandler):
             wish = self.rfile.read(length)
             if wish == b"hang up":
                 return
-            self.wfile.write(b"HTTP/1.1 " + wish + b"\r\ncontent-length: 2\r\n\r\nok")
+            self.wfile.write(b"HTTP/1.1 " + wish + b"\r\nContent-Length: 2\r\n\r\nok")
 
     def _length(self) -> int:
         length = 0
@@ -63,6 +65,21 @@ def test_with_a_stopped_service_every_request_is_an_error() -> None:
     outcome = run_load(port, [picture_request(b"")], 2, SECONDS)
     assert outcome.latencies == []
     assert outcome.errors >= 2
+
+
+def test_an_answer_whose_headers_begin_with_capitals_is_read_whole() -> None:
+    wish = picture_request(b"200 OK\r\nInference-Header-Content-Length: 1")
+    with moody() as port:
+        outcome = run_load(port, [wish], 1, SECONDS)
+    assert outcome.errors == 0
+    assert len(outcome.latencies) > 1
+
+
+@pytest.mark.accept
+def test_triton_names_the_classes_that_we_name(tmp_path: Path) -> None:
+    results = measure("fast", None, 1, SECONDS, tmp_path / "peers.json", ["pytriton"])
+    assert results.measured() == [OURS, "Triton", "Triton" + TUNED]
+    assert all(run.errors == 0 for run in results.runs)
 
 
 def run(contender: str, rate: float, latencies: list[float], errors: int = 0) -> Run:

@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+from benchmarks.peers.contenders import PEERS
 from benchmarks.peers.measure import measure
 from benchmarks.peers.page import page
 from benchmarks.peers.plots import draw
@@ -21,6 +22,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="images to send (default: the gallery)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each run")
+    parser.add_argument(
+        "--only", nargs="+", choices=PEERS, default=PEERS, help="the peers to measure beside it"
+    )
     parser.add_argument("--out", type=Path, default=PAGES, help="folder of the page")
     parser.add_argument(
         "--redraw", action="store_true", help=f"only draw the page again, from {RAW}"
@@ -33,7 +37,12 @@ def main() -> None:
         results = Results.model_validate_json((out / RAW).read_bytes())
     else:
         results = measure(
-            arguments.bundle, arguments.data, arguments.rounds, arguments.seconds, out / RAW
+            arguments.bundle,
+            arguments.data,
+            arguments.rounds,
+            arguments.seconds,
+            out / RAW,
+            arguments.only,
         )
     plots = {size: f"peers-{size.split()[0]}.svg" for size in results.sizes()}
     for size, name in plots.items():

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from benchmarks.float_graph import float_graph
 from benchmarks.load import run_load
 from benchmarks.machine import machine
 from benchmarks.peers.agreement import REQUIRED, agreement
-from benchmarks.peers.contenders import OURS, contenders
+from benchmarks.peers.contenders import OURS, PEERS, contenders
+from benchmarks.peers.protocols import Protocol
 from benchmarks.peers.results import Results, Run
-from benchmarks.peers.running import Running, form_request, running
+from benchmarks.peers.running import Running, running
 from benchmarks.photos import write_sizes
 from benchmarks.processes import processor_seconds
 from benchmarks.read_images import read_images
@@ -28,8 +29,15 @@ COMPARED = 40  # images whose labels are compared, and all photos
 WARMUP_SECONDS = 1.0
 
 
-def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Path) -> Results:
-    """Measure all contenders, and write the results to ``out`` after each round.
+def measure(
+    bundle: str,
+    data: Path | None,
+    rounds: int,
+    seconds: float,
+    out: Path,
+    peers: Collection[str] = PEERS,
+) -> Results:
+    """Measure ourselves and ``peers``, and write the results to ``out`` after each round.
 
     Raises RuntimeError where a contender does not start, or our labels differ from the others'.
     """
@@ -39,7 +47,7 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
         folders = dict(zip(names, write_sizes(home, read_images(data)), strict=True))
         sizes = {size: read_images(folder) for size, folder in folders.items()}
         small, large = sizes.values()
-        everyone = contenders(bundle, _write_model(bundle, home))
+        everyone = contenders(bundle, _write_model(bundle, home), peers)
         servers = [
             stack.enter_context(running(contender, small[0], home))
             for contender in tqdm(everyone, "start")
@@ -62,22 +70,34 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float, out: Pa
             size: stack.enter_context(bare_process(bundle, folder))
             for size, folder in folders.items()
         }
-        requests = {size: [*map(form_request, pictures)] for size, pictures in sizes.items()}
+        requests = _requests({server.protocol for server in counted}, sizes)
         for server in tqdm(counted, "warm up"):
-            _run(server, "", next(iter(requests.values())), CLIENTS[-1], WARMUP_SECONDS)
+            _run(server, "", requests[server.protocol, names[0]], CLIENTS[-1], WARMUP_SECONDS)
         for loop in bare.values():
             _bare_rate(loop, WARMUP_SECONDS)
         with tqdm(total=rounds * len(sizes) * len(CLIENTS) * len(counted), desc="runs") as bar:
             for turn in range(rounds):
                 first = turn % len(counted)  # so that no contender always follows the same one
-                for size, sent in requests.items():
+                for size in sizes:
                     results.bare[size].append(_bare_rate(bare[size], seconds))
                     for clients in CLIENTS:
                         for server in [*counted[first:], *counted[:first]]:
+                            sent = requests[server.protocol, size]
                             results.runs.append(_run(server, size, sent, clients, seconds))
                             bar.update()
                 results.save(out)
     return results
+
+
+def _requests(
+    protocols: Iterable[Protocol], sizes: Mapping[str, Sequence[bytes]]
+) -> dict[tuple[Protocol, str], list[bytes]]:
+    """The whole requests of a protocol with the images of a size."""
+    return {
+        (protocol, size): [*map(protocol.request, pictures)]
+        for protocol in protocols
+        for size, pictures in sizes.items()
+    }
 
 
 def _some(pictures: Sequence[bytes], most: int) -> list[bytes]:

@@ -12,8 +12,8 @@ from benchmarks.peers.contenders import OURS, TUNED
 from benchmarks.peers.results import Figures, Results
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; ours is the dark green.
-COLOURS = ("#00795c", "#e69f00", "#56b4e9", "#cc79a7", "#555555")
-MARKERS = ("o", "s", "^", "D", "v")
+COLOURS = ("#00795c", "#e69f00", "#56b4e9", "#cc79a7", "#0072b2", "#555555")
+MARKERS = ("o", "s", "^", "D", "P", "v")
 PANELS: tuple[tuple[str, str, Callable[[Figures], float]], ...] = (
     ("images a second", "linear", lambda figures: figures.rate),
     ("p50, milliseconds", "log", lambda figures: figures.percentile(50)),

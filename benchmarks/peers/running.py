@@ -15,7 +15,7 @@ from benchmarks.processes import free_port, process_tree
 
 START_SECONDS = 90.0
 POLL_SECONDS = 0.2
-STOP_SECONDS = 20.0
+STOP_SECONDS = 40.0  # Triton gives its models 30
 ANSWER_SECONDS = 60.0
 LOG_LINES = 20
 
@@ -25,6 +25,7 @@ class Running:
 
     def __init__(self, contender: Contender, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.name = contender.name
+        self.protocol = contender.protocol
         self.pid = process.pid
         self.port = port
         self._client = httpx.Client(
@@ -33,8 +34,9 @@ class Running:
 
     def label(self, image: bytes) -> str:
         """The class that it names; raises httpx.HTTPError where it does not answer with one."""
-        answer = self._client.post("/predict", files=form(image)).raise_for_status()
-        return str(answer.json()["prediction"])
+        asked = self.protocol
+        answer = self._client.post(asked.path, **asked.sent(image)).raise_for_status()
+        return asked.label(answer.json())
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -43,21 +45,13 @@ class Running:
         yield
         self.signal(signal.SIGSTOP)
 
+    def close(self) -> None:
+        """Close the connections, for which Triton would wait before it ends."""
+        self._client.close()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all of its processes."""
         _signal(process_tree(self.pid), number)
-
-
-def form(image: bytes) -> dict[str, tuple[str, bytes, str]]:
-    """The form that every contender takes, as httpx wants it."""
-    return {"file": ("picture.jpg", image, "image/jpeg")}
-
-
-def form_request(image: bytes) -> bytes:
-    """The form as a whole request."""
-    request = httpx.Request("POST", "http://127.0.0.1/predict", files=form(image))
-    head = b"".join(b"%s: %s\r\n" % (name, value) for name, value in request.headers.raw)
-    return b"POST /predict HTTP/1.1\r\n" + head + b"\r\n" + request.read()
 
 
 @contextmanager
@@ -67,11 +61,10 @@ def running(contender: Contender, image: bytes, logs: Path) -> Iterator[Running]
     Raises RuntimeError with the end of its log where it does not come to answer.
     """
     port = free_port()
-    command = [word.format(port=port) for word in contender.command]
     log = logs / f"{contender.name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
+            contender.start(port),
             cwd=contender.folder,
             env={**os.environ, **contender.variables},
             stdout=output,
@@ -83,6 +76,7 @@ def running(contender: Contender, image: bytes, logs: Path) -> Iterator[Running]
         server.signal(signal.SIGSTOP)
         yield server
     finally:
+        server.close()
         _end(process)
 
 

@@ -1,6 +1,5 @@
 """Photos and small images by each way in: what does receiving a body cost?"""
 
-import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -8,11 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-import orjson
 from tqdm import tqdm
 
 from benchmarks.bare import Bare, bare_process
-from benchmarks.load import Outcome, form_request, picture_request, request, run_load
+from benchmarks.load import (
+    Outcome,
+    form_request,
+    picture_request,
+    request,
+    run_load,
+    tensor_body,
+)
 from benchmarks.photos import write_sizes
 from benchmarks.processes import Service, processor_seconds, service
 from benchmarks.read_images import read_images
@@ -70,11 +75,9 @@ def _batch(*images: bytes) -> bytes:
 
 def _tensor(*images: bytes) -> bytes:
     """A request of the Open Inference Protocol, with the images as binary data."""
-    data = b"".join(struct.pack("<I", len(image)) + image for image in images)
-    tensor = {"name": "image", "datatype": "BYTES", "shape": [len(images)]}
-    asked = orjson.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": len(data)}}]})
-    lines = f"inference-header-content-length: {len(asked)}"
-    return request("/v2/models/MODEL/infer", "application/octet-stream", asked + data, lines)
+    body, length = tensor_body([len(images)], *images)
+    line = f"inference-header-content-length: {length}"
+    return request("/v2/models/MODEL/infer", "application/octet-stream", body, line)
 
 
 WAYS = (
