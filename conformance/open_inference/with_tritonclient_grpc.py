@@ -78,6 +78,7 @@ def schema():
 def main(address, model, *paths):
     """Ask, and print."""
     client = triton.InferenceServerClient(address)
+    version = client.get_model_metadata(model).versions[0]
     files = [Path(path).read_bytes() for path in paths]
     images = np.array(files, dtype=np.object_)
     pixels = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (10, 245)])
@@ -87,14 +88,14 @@ def main(address, model, *paths):
         triton.InferRequestedOutput("probabilities", class_count=2),
         triton.InferRequestedOutput("evidence"),
     ]
-    chosen = client.infer(model, [of_image], outputs=wanted, model_version="1")
+    chosen = client.infer(model, [of_image], outputs=wanted, model_version=version)
     names = ("probabilities", "coarse", "known_score")
     found = {
         "live": client.is_server_live(),
         "ready": [client.is_server_ready(), client.is_model_ready(model)],
         "other_ready": client.is_model_ready("other"),
         "server": client.get_server_metadata(as_json=True),
-        "model": client.get_model_metadata(model, "1", as_json=True),
+        "model": client.get_model_metadata(model, version, as_json=True),
         "config": client.get_model_config(model, as_json=True)["config"],
         "index": client.get_model_repository_index(as_json=True)["models"],
         "usual": {**numbers(usual, *names), "id": usual.get_response().id},

@@ -15,8 +15,8 @@ from greengrocer.engines.engine import Engine
 from greengrocer.engines.shared import SharedEngines
 from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.pipeline import Pipeline
-from greengrocer.serving.reloading.manager import Attempt, Fetch, Load
-from greengrocer.serving.reloading.origin import Loaded, Origin
+from greengrocer.serving.reloading.manager import Attempt, Fetch
+from greengrocer.serving.reloading.origin import Load, Loaded, Origin
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.resources import (
     engine_threads,

@@ -23,8 +23,8 @@ from greengrocer.errors import BundleRefused
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.models import Models
-from greengrocer.serving.reloading.manager import Fetch, Load, ModelManager
-from greengrocer.serving.reloading.origin import Loaded, Origin
+from greengrocer.serving.reloading.manager import Fetch, ModelManager
+from greengrocer.serving.reloading.origin import Load, Loaded, Origin
 from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.resources import picture_threads
 from greengrocer.serving.shadows import Shadows

@@ -37,9 +37,15 @@ def parse_source(text: str) -> ModelSource:
     if separator and KEY.fullmatch(key):
         return ModelSource(key, bundle)
     if separator and "/" not in key and not os.path.exists(text):  # noqa: PTH110 - no error
+        check_key(key)
+    return ModelSource(None, text)
+
+
+def check_key(key: str) -> None:
+    """Raise UsageError, in one line, where a key is neither a name nor that of a version."""
+    if not KEY.fullmatch(key):
         shown = one_line(without_secrets(key), MAX_NAME)
         raise UsageError(f"{shown!r} is not a model's name: {RULE}")
-    return ModelSource(None, text)
 
 
 def name_of(key: str) -> str:

@@ -208,8 +208,12 @@ def test_the_probes_exist_and_the_grace_period_covers_draining(fake_server: Serv
         pod["terminationGracePeriodSeconds"]
         > settings.drain_delay_seconds + settings.drain_timeout_seconds
     )
-    unready = pod["readinessProbe"]["periodSeconds"] * pod["readinessProbe"]["failureThreshold"]
+    probe = pod["readinessProbe"]
+    unready = probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"]
     assert unready < settings.drain_delay_seconds
+    checked = re.search(r"check inter (\d+)s fall (\d+)", shown("haproxy")[0])
+    assert checked is not None
+    assert 1 < int(checked[2]) < settings.drain_delay_seconds / int(checked[1])
 
 
 def test_every_queried_metric_exists(serve: StartServer, fake_bundle: Path) -> None:

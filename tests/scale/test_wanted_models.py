@@ -98,9 +98,11 @@ def test_only_models_may_be_changed() -> None:
     for wrong, why in (("shop@next=fast", "without a label"), ("quick=a", "two models are quick")):
         with pytest.raises(UsageError, match=why):
             WantedModels.parsed({"bundle": wrong, "models": {"quick": "fast"}})
-    for models in ("fast", ["fast"], {"": "fast"}, {"Shop": "fast"}, {"shop": ""}, {"shop": 1}):
+    for models in ("fast", ["fast"], {"": "fast"}, {"shop": ""}, {"shop": 1}):
         with pytest.raises(UsageError, match="user_config"):
             WantedModels.parsed({"bundle": "a", "models": models})
+    with pytest.raises(UsageError, match=r"'Shop' is not a model's name"):
+        WantedModels.parsed({"bundle": "a", "models": {"Shop": "fast"}})
 
 
 def test_the_setting_names_every_model_but_the_first() -> None:

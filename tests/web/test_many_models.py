@@ -370,7 +370,6 @@ def test_a_bundle_that_appears_in_a_watched_folder_is_served(
         until(lambda: served() == ["greys"])
 
 
-@pytest.mark.accept
 def test_a_new_engine_process_has_all_models_of_the_one_before(
     serve: StartServer, bundles: Path, runtime: Path, order: Order
 ) -> None:

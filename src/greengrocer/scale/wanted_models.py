@@ -1,12 +1,13 @@
 """The models that ``user_config`` names, and how a replica comes to serve them."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import NamedTuple, Self
 
 import structlog
 
 from greengrocer.errors import UsageError
-from greengrocer.model_names import KEY, parse_source
+from greengrocer.model_names import check_key, parse_source
 from greengrocer.read_settings import check_bundles
 from greengrocer.serving.reloading.manager import ModelManager
 from greengrocer.serving.reloading.origin import Origin
@@ -26,7 +27,9 @@ class WantedModels(NamedTuple):
         match user_config:
             case {"bundle": str(bundle), **more} if bundle and more.keys() <= {"models"}:
                 models = more.get("models", {})
-                if isinstance(models, dict) and all(_is_model(*each) for each in models.items()):
+                if isinstance(models, dict) and all(map(_is_text, chain(*models.items()))):
+                    for key in models:
+                        check_key(key)
                     wanted = cls(bundle, models)
                     check_bundles(wanted.bundles)
                     return wanted
@@ -94,11 +97,5 @@ async def _change(manager: ModelManager, key: str, before: str | None, new: str 
         await manager.reload(new, key)
 
 
-def _is_model(key: object, bundle: object) -> bool:
-    """Whether these are a name and a bundle."""
-    return (
-        isinstance(key, str)
-        and bool(KEY.fullmatch(key))
-        and bool(bundle)
-        and isinstance(bundle, str)
-    )
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""

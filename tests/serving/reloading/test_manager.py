@@ -268,7 +268,7 @@ async def test_each_model_is_reloaded_and_rolled_back_alone(manager: ModelManage
 
 async def test_two_models_never_have_one_name(manager: ModelManager) -> None:
     await manager.add("shop", "second")
-    for key, bundle in (("shop", "third"), ("greys", "third"), (None, "third")):
+    for key, bundle in (("shop", "third"), ("greys", "third"), (None, "third"), (None, "shop")):
         with pytest.raises(ReloadRefused, match="already"):
             await manager.add(key, bundle)
     with pytest.raises(ReloadRefused, match="beside which"):

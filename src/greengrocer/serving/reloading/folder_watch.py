@@ -38,7 +38,8 @@ class FolderWatch:
 
     A bundle that has not changed since the last look is loaded, one that was changed is loaded
     again, and a model whose folder has gone is unloaded. Each is tried and verified first, as on
-    an order. What is refused is logged, and left alone until its files change; where the refusal
+    an order. What is refused is logged, listed as failed unless its model serves, and left alone
+    until its files change; where the refusal
     may pass, as of a full disk or a trial that was too slow, it is tried again after a pause. What
     cannot be done or read as things are is logged once, and done when it can be.
     """
@@ -85,14 +86,17 @@ class FolderWatch:
         for key, reason in unreadable.items():
             if self._unreadable.get(key) != reason:
                 log.warning("watched model not read", model=key, reason=reason)
+                self._note_failed(key)
         for key, files in found.items():
             settled = self._before.get(key) == files  # else it may still be copied
             if settled and self._taken.get(key) != files and self._can(self._check_take, key):
                 await self._take(key, files)
-        gone = self._taken.keys() - found.keys() - unreadable.keys()
+        known = self._taken.keys() | self._pauses.keys() | self._unreadable.keys()
+        gone = known - found.keys() - unreadable.keys()
         for key in sorted(gone, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
-                del self._taken[key]
+                self._taken.pop(key, None)
+                self._pauses.pop(key, None)
         self._before, self._unreadable, self._nameless = found, unreadable, nameless
 
     async def _run(self) -> None:
@@ -147,6 +151,7 @@ class FolderWatch:
         except Exception as error:  # it must not keep the others from being served
             if not isinstance(error, UsageError):  # those the manager has logged
                 log.exception("watched model not loaded", model=key)
+            self._note_failed(key)
             if may_pass(error):
                 seconds = min(2 * before.seconds, LONGEST_PAUSE)
                 self._pauses[key] = Pause(files, seconds, self.clock() + seconds)
@@ -160,7 +165,7 @@ class FolderWatch:
         Returns False where it has changed since, or an order came first. Raises UsageError.
         """
         if self._passed.get(key) != files:
-            await self.manager.check(bundle)
+            await self.manager.check(key, bundle)
             self._passed[key] = files
             if await asyncio.to_thread(_files, Path(bundle)) != files:
                 return False
@@ -172,8 +177,12 @@ class FolderWatch:
             await self.manager.add(key, bundle, files)
         return True
 
+    def _note_failed(self, key: str) -> None:
+        self.manager.note_failed(key, str(self.folder / key))
+
     async def _leave(self, key: str) -> bool:
         """Unload a model whose folder has gone; returns whether it serves no more."""
+        self.manager.forget_failed(key)
         if self.manager.state.serves_watched(key):
             try:
                 await self.manager.remove(key, forget=True)

@@ -5,7 +5,6 @@ refused where its model has changed by then. A change that is refused leaves the
 """
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,19 +15,18 @@ import structlog
 from greengrocer.errors import Overtaken, ReloadRefused, UnknownModel, UsageError
 from greengrocer.model_names import key_of, name_of
 from greengrocer.ranking import ModelId
+from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.memory import return_free_pages
 from greengrocer.serving.models import Models
-from greengrocer.serving.reloading.origin import Loaded, Origin, Origins
+from greengrocer.serving.reloading.origin import Load, Loaded, Origin, Origins
 from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.shadows import Shadows
 from greengrocer.serving.splits import Parts, checked_parts
 from greengrocer.stores.interruptible import cancellable
 from greengrocer.telemetry.metrics import Metrics
 
-# Loads and warms a bundle, as the default model or one beside it; raises UsageError.
-Load = Callable[[Origin, bool], Loaded]
 # Takes a bundle's name or directory; returns once another process has loaded it, or raises
 # UsageError.
 Attempt = Callable[[str], Awaitable[None]]
@@ -91,7 +89,7 @@ class ModelManager:
         it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
         ReloadRefused), in one line; nothing is changed then.
         """
-        with self._logged("reload"):
+        with self._logged("reload", key):
             key = self.state.there(key)
             origins = self.state.models[key]
             wanted = origins.current._replace(copy=None)
@@ -107,7 +105,7 @@ class ModelManager:
 
     async def roll_back(self, key: str | None = None) -> Change:
         """Return to a model's previous version. Raises ReloadRefused where there is none."""
-        with self._logged("rollback"), self._exclusively():
+        with self._logged("rollback", key), self._exclusively():
             key = self.state.there(key)
             old = self._id(key)
             new = self.state.renamed(key, self.models.check_previous(key).labels.model.name)
@@ -126,7 +124,7 @@ class ModelManager:
         Without a bundle it is the one of a model that was unloaded, or could not be loaded.
         ``files`` is as for ``reload``. Raises UsageError, in one line; nothing is changed then.
         """
-        with self._logged("load"):
+        with self._logged("load", key):
             wanted = self.state.wanted(key, bundle)
             directory = await self._fetched(wanted, files)
             with self._exclusively():
@@ -144,7 +142,7 @@ class ModelManager:
 
         It is listed as unloaded then, and can be loaded by its name, unless ``forget`` is true.
         """
-        with self._logged("unload"), self._exclusively():
+        with self._logged("unload", key), self._exclusively():
             key = self.state.there(key)
             old = self._id(key)
             removed = self.state.removed(key)
@@ -158,7 +156,7 @@ class ModelManager:
 
     async def make_default(self, key: str) -> Change:
         """Answer with this model where a request names none. Raises ReloadRefused."""
-        with self._logged("default"), self._exclusively():
+        with self._logged("default", key), self._exclusively():
             key = self.state.there(key)
             old = self._id(self.state.default)
             self._record(self.state._replace(default=key))
@@ -185,7 +183,7 @@ class ModelManager:
 
         0 ends that. Raises ReloadRefused.
         """
-        with self._logged("shadow"), self._exclusively():
+        with self._logged("shadow", key), self._exclusively():
             self._record(self.state.shadow(key, part))
             self._cast(key, part)
             log.info("shadow", model=key, part=part)
@@ -196,7 +194,7 @@ class ModelManager:
 
         Raises ReloadRefused.
         """
-        with self._logged("promote"), self._exclusively():
+        with self._logged("promote", key), self._exclusively():
             promoted = self.state.promoted(key)
             name = name_of(key)
             old = self._id(name)
@@ -207,14 +205,27 @@ class ModelManager:
             self._move(key, name)
             return self._done("promoted", name, old)
 
-    async def check(self, bundle: str) -> None:
+    async def check(self, key: str, bundle: str) -> None:
         """Try a bundle of the watched folder, which may take half a minute.
 
         Other changes may run meanwhile. Raises UsageError: TrialTooSlow where it took too long.
         """
-        with self._logged("load"):
+        with self._logged("load", key):
             if self.attempt is not None:
                 await self.attempt(bundle)
+
+    def note_failed(self, key: str, bundle: str) -> None:
+        """Say that a bundle of the watched folder cannot be loaded, unless a model has its key."""
+        if key not in self.state.models and key not in self.state.absent:
+            origin = Origin.of(key, bundle)._replace(watched=True)
+            self._assume(self.state.missing(key, Absence.FAILED, origin))
+            self._tell()
+
+    def forget_failed(self, key: str) -> None:
+        """Say no more that a bundle cannot be loaded: its folder has gone."""
+        if key in self.state.absent and self.state.absent[key][0] is Absence.FAILED:
+            self._assume(self.state.forgotten(key))
+            self._tell()
 
     def begin(self, origin: Origin) -> None:
         """Load one more model before the service runs; where that fails, serve without it.
@@ -251,7 +262,7 @@ class ModelManager:
     ) -> str:
         """Serve what was loaded, and return its key; raises ReloadRefused."""
         key = key_of(loaded.pipeline.labels.model.name, loaded.origin.label)
-        with self._dropped_if_refused(loaded):
+        with loaded.dropped_if_refused():
             state = self.state.added(key, loaded.origin)
             accept(state if files is None else state.watching(key, files))
         self.models.add(key, loaded.pipeline)
@@ -273,7 +284,7 @@ class ModelManager:
         default = self.state.is_of_default(name_of(key))
         loaded = await self._loaded(wanted, directory, default, files)
         old, before = self._id(key), self.state.models[key].current
-        with self._dropped_if_refused(loaded):
+        with loaded.dropped_if_refused():
             new = self.state.renamed(key, loaded.pipeline.labels.model.name)
             state = self.state.changed(key, new, Origins(loaded.origin, before))
             self._record(state if files is None else state.watching(new, files))
@@ -320,17 +331,6 @@ class ModelManager:
         self.state = state
 
     @contextmanager
-    def _dropped_if_refused(self, loaded: Loaded) -> Iterator[None]:
-        """Keep nothing of a model that is not to serve: not its memory, nor its bundle's copy."""
-        try:
-            yield
-        except BaseException:
-            loaded.pipeline.close()
-            if loaded.origin.copy is not None:
-                shutil.rmtree(loaded.origin.copy, ignore_errors=True)
-            raise
-
-    @contextmanager
     def _exclusively(self) -> Iterator[None]:
         if self.busy:
             raise ReloadRefused("another change of the models is running: try again later")
@@ -341,13 +341,14 @@ class ModelManager:
             self.busy = False
 
     @contextmanager
-    def _logged(self, what: str) -> Iterator[None]:
+    def _logged(self, what: str, key: str | None = None) -> Iterator[None]:
         try:
             yield
         except (UsageError, UnknownModel) as error:
             self.metrics.reloads.labels("refused").inc()
+            model = {} if key is None else {"model": one_line(key, MAX_NAME)}
             serving = _name_of(self.models.current.labels.model)
-            log.warning(f"{what} refused", reason=str(error), serving=serving)
+            log.warning(f"{what} refused", **model, reason=str(error), serving=serving)
             raise
 
     def _done(self, event: str, key: str, old: ModelId | None, seconds: float = 0.0) -> Change:

@@ -1,6 +1,9 @@
 """Where a loaded model came from: what a service needs to load the same one again."""
 
 import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -52,6 +55,21 @@ class Loaded(NamedTuple):
     pipeline: Pipeline
     origin: Origin
     seconds: float
+
+    @contextmanager
+    def dropped_if_refused(self) -> Iterator[None]:
+        """Keep nothing of a model that is not to serve: not its memory, nor its bundle's copy."""
+        try:
+            yield
+        except BaseException:
+            self.pipeline.close()
+            if self.origin.copy is not None:
+                shutil.rmtree(self.origin.copy, ignore_errors=True)
+            raise
+
+
+# Loads and warms a bundle, as the default model or one beside it; raises UsageError.
+Load = Callable[[Origin, bool], Loaded]
 
 
 class Origins(NamedTuple):

@@ -62,6 +62,8 @@ class ServingState(NamedTuple):
         """The origin of a model to load; without a bundle, of one that does not serve."""
         if key is not None:
             self.check_free(key)
+        elif bundle is not None and bundle in self.models:
+            self.check_free(bundle)  # a shipped bundle has the name of its model
         if bundle is not None:
             return Origin.of(key, bundle)
         if key is None or key not in self.absent:
