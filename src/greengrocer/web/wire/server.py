@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
 import uvicorn
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
 from greengrocer.web.spare_memory import SpareMemory
+from greengrocer.web.wire.acceptor import Acceptor
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
 from greengrocer.web.wire.read_ahead import ReadAheadBudget
@@ -66,6 +67,20 @@ class Server(uvicorn.Server):
         self._skip_drain = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._signal = "none"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections."""
+        make_protocol = partial(
+            self.config.http_protocol_class,
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        acceptors = [Acceptor(listener, make_protocol) for listener in sockets or ()]
+        for acceptor in acceptors:
+            acceptor.start(self.config.backlog)
+        self.servers = cast("list[asyncio.Server]", acceptors)  # it only closes them
+        self.started = True
 
     async def main_loop(self) -> None:
         """Serve until a signal comes, and for the drain delay, so that load balancers notice."""
