@@ -8,7 +8,7 @@ from pathlib import Path
 
 MAX_SETTINGS_BYTES = 1 << 20  # a file that a person writes: settings, keys, a recipe
 MAX_LIST_BYTES = 64 << 20  # a file that lists a data set
-MAX_IMAGE_BYTES = 1_000_000_000  # the largest value of --max-image-bytes
+MAX_IMAGE_BYTES = 1 << 28  # a file with an image; each thread that reads one holds all of it
 
 
 class NotRegularFile(OSError):

@@ -50,7 +50,7 @@ def test_all_unreadable_files_are_listed_at_once_in_their_order(tmp_path: Path) 
 def test_a_file_that_is_too_large_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "FILE_BYTES", 100)
+    monkeypatch.setattr(files, "MAX_IMAGE_BYTES", 100)
     (tmp_path / "a.jpg").write_bytes(jpeg(1))
     (refused,) = open_all([tmp_path / "a.jpg"]).unreadable
     assert "has over 100 bytes" in refused.why

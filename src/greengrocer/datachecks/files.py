@@ -15,11 +15,10 @@ from greengrocer.errors import ImageRefused
 from greengrocer.features.photo_decoder import PhotoDecoder
 from greengrocer.imaging.decode import Size
 from greengrocer.imaging.formats import read_header
-from greengrocer.regular_files import read_regular
+from greengrocer.regular_files import MAX_IMAGE_BYTES, read_regular
 from greengrocer.serving.resources import usable_processors
 
 SMALL = (32, 32)  # pixels: all of a file is decoded, but to little
-FILE_BYTES = 2**28  # a larger file is refused
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def open_all(
     ``look``, if given, sees each image that can be read, on these threads; a JPEG may be decoded at
     a smaller scale, never below ``target`` pixels. Images take at most ``MEMORY`` bytes together;
     one that needs more alone is unreadable. Each thread holds a file besides, of at most
-    ``FILE_BYTES``.
+    ``MAX_IMAGE_BYTES``.
     """
     decoder = PhotoDecoder(target)
 
@@ -90,7 +89,7 @@ def _open(
     look: Callable[[OpenedImage, bytes, Image.Image], None] | None,
 ) -> OpenedImage | UnreadableFile:
     try:
-        data = read_regular(path, FILE_BYTES)
+        data = read_regular(path, MAX_IMAGE_BYTES)
         header = read_header(data)
         digest = hashlib.sha256(data).hexdigest()
         size = header.width, header.height
