@@ -83,7 +83,7 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--engine", "magic"], "engine"),
         (["--access-log", "perhaps"], "access_log"),
         (["--decode-timeout-seconds", "6"], "decode_timeout_seconds"),
-        (["--max-image-bytes", "300MB", "--upload-memory-bytes", "299MB"], "upload_memory_bytes"),
+        (["--max-image-bytes", "260MB", "--upload-memory-bytes", "259MB"], "upload_memory_bytes"),
         (["--decode-memory-bytes", "0"], "decode_memory_bytes"),
         (["--decode-megabytes", "many"], "decode_memory_bytes"),
         (["--workers", "0"], "workers"),

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, String
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from greengrocer.model_names import NAME
+from greengrocer.regular_files import MAX_IMAGE_BYTES
 
 PREFIX = "GREENGROCER_"
 ROOT_PATH = r"^((/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+)?$"
@@ -151,7 +152,7 @@ class Settings(BaseSettings):
     max_image_bytes: Amount = Field(
         20_000_000,
         gt=0,
-        le=1_000_000_000,
+        le=MAX_IMAGE_BYTES,
         description="largest image file, as 20MB; raise it where clients get 413 too-many-bytes",
     )
     max_image_pixels: Amount = Field(

@@ -28,7 +28,7 @@ async def test_memory_is_returned_when_idle_after_large_uploads(
 
     monkeypatch.setattr(memory, "QUIET", 0.01)
     monkeypatch.setattr(memory, "return_free_pages", note)
-    trim = Trim(busy, lambda: dropped.append(returned))
+    trim = Trim(busy, MUCH, lambda: dropped.append(returned))
     trim.received(MUCH - 1)
     assert not trim._waits
     trim.received(1)

@@ -114,7 +114,9 @@ def served(
     """Serve ``app`` from a thread, at this URL."""
     listener = bind("127.0.0.1", 0)
     listener.listen()  # from here on a client waits where the server is not there yet
-    server = make_server(app, [listener], readiness, 15, drain, limits or WireLimits())
+    server = make_server(
+        app, [listener], readiness, 15, drain, limits or WireLimits(), spare_bytes=1 << 25
+    )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -37,7 +37,10 @@ def read_image(path: Path) -> bytes:
     """The file's bytes; raises UnreadableImage where it cannot be read."""
     try:
         if str(path) in STANDARD_INPUT:
-            return sys.stdin.buffer.read(MAX_IMAGE_BYTES)
+            data = sys.stdin.buffer.read(MAX_IMAGE_BYTES + 1)
+            if len(data) > MAX_IMAGE_BYTES:
+                raise UnreadableImage(f"has over {MAX_IMAGE_BYTES} bytes, the limit")
+            return data
         return read_regular(path, MAX_IMAGE_BYTES)
     except IsADirectoryError as error:
         kinds = ", ".join(sorted(suffixes()))

@@ -83,4 +83,5 @@ def http_server(
             f"{model.key} {model.labels.model.version}"
             for model in service.classifier.catalogue.models
         ],
+        service.admission.limits.upload_bytes // 4,
     )

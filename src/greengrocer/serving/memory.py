@@ -8,7 +8,7 @@ from contextlib import suppress
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 LARGE = 1 << 20  # bytes
 KEPT = 8 << 20  # bytes at the end of a heap
-MUCH = 1 << 20  # bytes received, after which memory may be kept that nothing uses
+MUCH = 32 << 20  # bytes received, after which the heap is likely to be fragmented
 QUIET = 1.0  # seconds without received bytes and without work, after which a process is idle
 
 
@@ -33,15 +33,21 @@ def return_free_pages() -> None:
 
 
 class Trim:
-    """Returns free memory once a process that has received many bytes is idle.
+    """Returns free memory once a process that has received ``much`` bytes is idle.
 
     The C library keeps small free blocks, and cannot shrink the heap below one that is in use.
     ``busy`` returns whether work is in flight; ``drop`` frees what the process itself keeps. A
     process that receives nothing has no timer.
     """
 
-    def __init__(self, busy: Callable[[], bool], drop: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        busy: Callable[[], bool],
+        much: int = MUCH,
+        drop: Callable[[], None] = lambda: None,
+    ) -> None:
         self._busy = busy
+        self._much = much
         self._drop = drop
         self._received = 0  # bytes since the last time
         self._waits = False
@@ -49,7 +55,7 @@ class Trim:
     def received(self, count: int) -> None:
         """Count received bytes; to be called on the event loop."""
         self._received += count
-        if self._received >= MUCH and not self._waits:
+        if self._received >= self._much and not self._waits:
             self._wait()
 
     def _wait(self) -> None:

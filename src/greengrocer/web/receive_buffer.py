@@ -17,14 +17,15 @@ class ReceiveBuffer:
     """Bytes that have come, in ``data``, and free memory after them, in which more is received.
 
     It grows with what comes, not to what was declared; a large body goes on in ``spare`` memory,
-    where there is some. It cannot grow while a view of it exists.
+    where there is some. Views of it must be gone before more is received.
     """
 
-    __slots__ = ("_end", "data", "spare")
+    __slots__ = ("_end", "_lent", "data", "spare")
 
     def __init__(self, start: bytes = b"") -> None:
         self.data = bytearray(start)  # behind what has come, anything
         self.spare: SpareMemory | None = None
+        self._lent = 0  # bytes of the memory, if it is lent
         self._end = len(start)
 
     def __len__(self) -> int:
@@ -41,16 +42,16 @@ class ReceiveBuffer:
         """Free memory to receive into: at least one byte, at most ``most``."""
         size = min(most, max(LEAST, min(self._end, LARGEST)))
         if self._end + size > len(self.data):
-            self._grow(self._end + size)
+            self._grow(self._end + size, self._end + most)
         return memoryview(self.data)[self._end : self._end + size]
 
-    def _grow(self, size: int) -> None:
-        block = self.spare.take(size) if self.spare and self._end >= LARGEST else None
-        if block is None:
-            self.data += memoryview(_ZEROS)[: size - len(self.data)]
-        else:
+    def _grow(self, least: int, wanted: int) -> None:
+        spare = None if self._lent or self._end < LARGEST else self.spare
+        if spare is not None and (block := spare.lend(least, wanted)):
             block[: self._end] = memoryview(self.data)[: self._end]
-            self.data = block
+            self.data, self._lent = block, len(block)
+        if least > len(self.data):
+            self.data += memoryview(_ZEROS)[: least - len(self.data)]
 
     def received(self, count: int) -> None:
         """Count bytes that were written to the start of ``room``."""
@@ -63,9 +64,9 @@ class ReceiveBuffer:
 
     def recycle(self) -> None:
         """Give its memory to ``spare``: the request is over."""
-        data, self.data, self._end = self.data, bytearray(), 0
         if self.spare is not None:
-            self.spare.keep(data)
+            self.spare.keep(self.data, self._lent)
+        self.data, self._lent, self._end = bytearray(), 0, 0
 
     def whole(self) -> bytearray:
         """All that has come, without the free memory; nothing more is received then."""

@@ -5,35 +5,53 @@ half of what receiving it costs (docs/decisions/027).
 """
 
 LARGE = 1 << 20  # bytes of a block that the C library would return to the system at once
-MOST = 16 << 20  # bytes that are kept
+LARGEST = 8 << 20  # of a block that is kept: most photos have less
 
 
 class SpareMemory:
-    """Blocks of memory that nothing uses, ``MOST`` bytes in all. Not for several threads."""
+    """Blocks of memory, at most ``most`` bytes with those that are lent. Not for several threads.
 
-    def __init__(self) -> None:
+    A lent block is larger than what has come of its body, which alone is counted among the bytes in
+    flight: ``most`` bounds the difference.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._blocks: list[bytearray] = []
+        self._lent = 0  # bytes
 
-    def __len__(self) -> int:
-        """How many bytes are kept."""
+    @property
+    def kept(self) -> int:
+        """How many bytes nothing uses."""
         return sum(map(len, self._blocks))
 
-    def take(self, least: int) -> bytearray | None:
-        """A block of at least ``least`` bytes, which are those of an earlier body; or None."""
-        for index, block in enumerate(self._blocks):
-            if len(block) >= least:
-                return self._blocks.pop(index)
-        return None
+    def lend(self, least: int, wanted: int) -> bytearray | None:
+        """The smallest block of ``wanted`` bytes or more, else the largest of at least ``least``.
 
-    def keep(self, block: bytearray) -> None:
-        """Keep a block, if it is large, there is room, and nothing reads it any more."""
-        if LARGE <= len(block) <= MOST - len(self):
+        It has the bytes of an earlier body. Return it with ``keep``.
+        """
+        fitting = [block for block in self._blocks if len(block) >= wanted]
+        smaller = [block for block in self._blocks if len(block) >= least]
+        if not smaller:
+            return None
+        block = min(fitting, key=len) if fitting else max(smaller, key=len)
+        self._blocks = [each for each in self._blocks if each is not block]
+        self._lent += len(block)
+        return block
+
+    def keep(self, block: bytearray, lent: int = 0) -> None:
+        """Keep a block, if there is room and nothing reads it any more.
+
+        ``lent`` are its bytes when it was lent: it may have grown.
+        """
+        self._lent -= lent
+        if LARGE <= len(block) <= min(LARGEST, self._most - self._lent - self.kept):
             try:
-                block.pop()  # a block cannot shrink while a view of it exists
+                block.append(block.pop())  # its size cannot change while a view of it exists
             except BufferError:  # a thread has been given up, or an image is compared
                 return
             self._blocks.append(block)
 
     def clear(self) -> None:
-        """Return all to the system."""
+        """Return what nothing uses to the system."""
         self._blocks.clear()

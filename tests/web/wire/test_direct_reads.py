@@ -4,11 +4,14 @@ import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from greengrocer.imaging.decode import Picture
 from greengrocer.serving import memory
 from greengrocer.serving.admission import Admission, AdmissionLimits
+from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.web.body.upload import UploadLimits
 from greengrocer.web.receive_buffer import ReceiveBuffer
 from greengrocer.web.spare_memory import SpareMemory
@@ -84,21 +87,35 @@ def test_an_image_has_the_memory_of_the_one_before_until_the_process_is_idle(
 ) -> None:
     taken: list[bool] = []
     spares: list[SpareMemory] = []
-    take = SpareMemory.take
+    lend = SpareMemory.lend
 
-    def note(self: SpareMemory, least: int) -> bytearray | None:
+    def note(self: SpareMemory, least: int, wanted: int) -> bytearray | None:
         spares.append(self)
-        block = take(self, least)
+        block = lend(self, least, wanted)
         taken.append(block is not None)
         return block
 
-    monkeypatch.setattr(SpareMemory, "take", note)
+    monkeypatch.setattr(SpareMemory, "lend", note)
     monkeypatch.setattr(memory, "QUIET", 0.01)
     with Wire(server.url) as wire:
         for _ in range(2):
             assert wire.send(post(LARGE)).answer().status == 200
-    assert taken == [True]  # nobody asks where there is none
-    until(lambda: not len(spares[0]))
+    assert taken[-1]
+    assert not any(taken[:-1])
+    until(lambda: not spares[0].kept)
+
+
+def test_memory_that_is_read_after_the_answer_is_not_given_to_another(server: Live) -> None:
+    read: list[Picture] = []
+    classifier = cast("LocalClassifier", server.service.classifier)
+    # as a comparison does
+    classifier.answered = lambda picture, *_: read.append(picture)
+    images = [jpeg(level).ljust(MOST, bytes([level])) for level in (250, 10)]
+    with Wire(server.url) as wire:
+        for image in images:
+            assert wire.send(post(image)).answer().status == 200
+    until(lambda: len(read) == len(images))
+    assert [bytes(each) for each in read] == images
 
 
 def test_a_batch_is_read_directly_too(server: Live, reads: list[int]) -> None:

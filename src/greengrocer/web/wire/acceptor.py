@@ -27,6 +27,7 @@ class Acceptor:
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
         self._most = FIRST  # in the next turn
+        self._closed = False
         self._short = False  # of descriptors
         self._paused: asyncio.TimerHandle | None = None
         self._connecting: set[asyncio.Task[None]] = set()  # the loop itself keeps no task alive
@@ -39,6 +40,7 @@ class Acceptor:
 
     def close(self) -> None:
         """Accept no more."""
+        self._closed = True
         if self._paused is not None:
             self._paused.cancel()
         self._loop.remove_reader(self._listener)
@@ -55,7 +57,7 @@ class Acceptor:
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                self._most = FIRST
+                self._most, self._short = FIRST, False
                 return
             except OSError as error:  # too few descriptors
                 if not self._short:
@@ -64,7 +66,6 @@ class Acceptor:
                 self._loop.remove_reader(self._listener)
                 self._paused = self._loop.call_later(PAUSE_SECONDS, self._resume)
                 return
-            self._short = False
             connecting = self._loop.create_task(self._connect(connection))
             self._connecting.add(connecting)
             connecting.add_done_callback(self._connecting.discard)
@@ -74,6 +75,9 @@ class Acceptor:
         try:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.connect_accepted_socket(self._make_protocol, connection)
-        except OSError:  # the client has gone
+            transport, _ = await self._loop.connect_accepted_socket(self._make_protocol, connection)
+        except (OSError, MemoryError):  # the client has gone, or there is no room for it
             connection.close()
+        else:
+            if self._closed:  # after the server has closed the connections that were there
+                transport.close()

@@ -97,7 +97,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.readiness = readiness or Readiness()
         self.note = note
         self._received = received or (lambda _: None)  # takes the number of bytes
-        self._spare = SpareMemory() if spare is None else spare  # of all connections
+        self._spare = spare or SpareMemory(0)  # of all connections
         self._ahead = ReadAhead(ahead_budget)
         self._body_rest = 0  # bytes that a body of a declared length lacks
         self._chunks: ChunkFraming | None = None  # of a body without a declared length
@@ -310,7 +310,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return await source_of(cycle.receive)(buffer)
         if buffer.spare is None:
             buffer.spare = self._spare
-            # soon: what is called after an answer may still have the image
+            # after the callers have let go of their views, or the memory would not be kept
             state_of(cycle.scope).held.callback(self.loop.call_soon, buffer.recycle)
         read = DirectRead(self, self.flow, buffer, self._body_rest, cycle.message_event)
         self._set_protocol(read)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from greengrocer.serving.memory import Trim
 from greengrocer.serving.readiness import Readiness, State
-from greengrocer.web.spare_memory import SpareMemory
+from greengrocer.web.spare_memory import LARGE, SpareMemory
 from greengrocer.web.wire.acceptor import Acceptor
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
         acceptors = [Acceptor(listener, make_protocol) for listener in sockets or ()]
         for acceptor in acceptors:
             acceptor.start(self.config.backlog)
-        self.servers = cast("list[asyncio.Server]", acceptors)  # it only closes them
+        self.servers = cast("list[asyncio.Server]", acceptors)  # uvicorn needs no more
         self.started = True
 
     async def main_loop(self) -> None:
@@ -148,22 +148,24 @@ def make_server(
     note: Note | None = None,
     other: OtherServer | None = None,
     models: Callable[[], list[str]] = list,
+    spare_bytes: int = 0,
 ) -> Server:
     """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
 
     An idle connection is closed after ``keep_alive``. After SIGTERM the server accepts requests for
     ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
     ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
-    ``other`` starts and stops with it. ``models`` are those that serve, for the log.
+    ``other`` starts and stops with it. ``models`` are those that serve, for the log. At most
+    ``spare_bytes`` of the memory of uploads are kept for the next ones, until the process is idle.
     """
-    spare = SpareMemory()
+    spare = SpareMemory(spare_bytes)
     protocol = partial(
         LimitedProtocol,
         limits=limits,
         readiness=readiness,
         note=note,
         ahead_budget=ReadAheadBudget(),
-        received=Trim(lambda: bool(server.server_state.tasks), spare.clear).received,
+        received=Trim(lambda: bool(server.server_state.tasks), LARGE, spare.clear).received,
         spare=spare,
     )
     config = uvicorn.Config(
