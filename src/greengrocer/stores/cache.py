@@ -66,9 +66,11 @@ class BundleCache:
             try:
                 yield folder
             finally:
-                if _is_at(descriptor, folder) and not _resumable(folder):  # and no bundle by now
-                    shutil.rmtree(folder, ignore_errors=True)
-                os.close(descriptor)
+                try:
+                    if _is_at(descriptor, folder) and not _resumable(folder):  # and no bundle yet
+                        shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
 
     def keep(self, digest: str) -> Path:
         """Check what was downloaded, and make it a bundle of the cache.

@@ -163,10 +163,9 @@ class Store:
 
     def _answer(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
         """The head of an answer."""
-        pause()
-        left = self._end - time.monotonic()
+        self._go_on(name)
         try:
-            return answer_of(call, min(ANSWER_SECONDS, left))
+            return answer_of(call, ANSWER_SECONDS)
         except TimeoutError as error:
             raise self._too_slow(name, "does not answer in time") from error
 
@@ -175,16 +174,20 @@ class Store:
         begun, come = time.monotonic(), 0
         for chunk in found.stream(min_chunk_size=1):  # at once: what it held back would be lost
             yield bytes(chunk)
-            pause()
+            self._go_on(name)
             come += len(chunk)
             now = time.monotonic()
-            if now > self._end:
-                raise self._too_slow(name, f"is not there after {TOTAL_SECONDS / 3600:g} hours")
             if now - begun >= PACE_SECONDS:
                 if come < PACE_BYTES:
                     least = f"{PACE_BYTES >> 10} KiB in {PACE_SECONDS:g} seconds"
                     raise self._too_slow(name, f"comes too slowly, less than {least}")
                 begun, come = now, 0
+
+    def _go_on(self, name: str) -> None:
+        """Raise CancelledError where nobody wants the bundle now, StoreFailed after its time."""
+        pause()
+        if time.monotonic() > self._end:
+            raise self._too_slow(name, f"is not there after {TOTAL_SECONDS / 3600:g} hours")
 
     def _too_slow(self, name: str, why: str) -> StoreFailed:
         failed = StoreFailed(
