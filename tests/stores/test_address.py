@@ -26,6 +26,20 @@ def test_an_address_names_a_place_and_perhaps_a_digest(text: str, scheme: str, b
     assert Address.parsed(plain.pinned(DIGEST)) == pinned
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("HTTPS://models.example/Shop", "https://models.example/Shop"),
+        (f"S3://bucket/Shop@sha256:{DIGEST}", "s3://bucket/Shop"),
+        ("Gs://bucket/shop", "gs://bucket/shop"),
+    ],
+)
+def test_a_scheme_may_be_written_in_capitals(written: str, read: str) -> None:
+    assert is_address(written)
+    address = Address.parsed(written)
+    assert (address.url, address.scheme) == (read, read.partition(":")[0])
+
+
 @pytest.mark.parametrize("text", ["grocery", "runs/shop", "/srv/a:b//c", "shop@next", "://x", ""])
 def test_a_name_or_a_path_is_no_address(text: str) -> None:
     assert not is_address(text)

@@ -61,6 +61,13 @@ def test_a_bundle_named_by_its_digest_needs_no_connection_once_it_is_there(
     assert store.asked == []
 
 
+def test_an_address_in_capitals_is_the_same_one(
+    store: ObjectStore, bundle: Path, cache: Path
+) -> None:
+    store.put_bundle(bundle, PLACE)
+    assert fetched(SHOP.replace("s3", "S3"), cache) == fetched(SHOP, cache)
+
+
 def test_without_a_digest_the_manifest_alone_is_read_again(
     store: ObjectStore, bundle: Path, cache: Path
 ) -> None:
@@ -190,6 +197,7 @@ def test_what_is_no_manifest_is_refused(store: ObjectStore, bundle: Path, cache:
     store.objects[f"{PLACE}/{MANIFEST}"] = b"<html>"
     with pytest.raises(BundleRefused, match=f"^bundle {SHOP}: {MANIFEST}: Invalid JSON"):
         fetched(SHOP, cache)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_missing_file_is_refused_before_any_is_taken(
@@ -200,6 +208,7 @@ def test_a_missing_file_is_refused_before_any_is_taken(
     with pytest.raises(BundleRefused, match=r"golden\.jpg is missing"):
         fetched(SHOP, cache)
     assert store.paths("GET") == [f"{PLACE}/{MANIFEST}"]
+    assert list(cache.iterdir()) == []
 
 
 def test_a_bundle_that_is_too_large_is_refused_before_any_byte_is_taken(
@@ -210,6 +219,7 @@ def test_a_bundle_that_is_too_large_is_refused_before_any_byte_is_taken(
     with pytest.raises(BundleRefused, match=f"larger than {MAX_BYTES} bytes"):
         fetched(SHOP, cache)
     assert store.paths("GET") == [f"{PLACE}/{MANIFEST}"]
+    assert list(cache.iterdir()) == []
 
 
 def test_more_bytes_than_were_announced_are_not_taken(
@@ -219,6 +229,7 @@ def test_more_bytes_than_were_announced_are_not_taken(
     store.claims[f"{PLACE}/{GRAPH}"] = 1000
     with pytest.raises(BundleRefused, match=f"{GRAPH} has more bytes than the server said"):
         fetched(SHOP, cache)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_manifest_that_is_too_large_is_not_taken(store: ObjectStore, cache: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -164,6 +165,28 @@ def test_other_orders_are_obeyed_while_a_bundle_is_fetched(
         store.gate.set()
         assert asked.result()["ok"]
     assert version(server, "/models/shop/predict") == "1"
+
+
+@in_all_arrangements
+def test_an_order_that_was_broken_off_keeps_no_other_from_the_same_bundle(
+    store: ObjectStore,
+    first: Path,
+    fake_bundle: Path,
+    tmp_path: Path,
+    start: Callable[..., Server],
+    order: Callable[..., str],
+    workers: tuple[str, ...],
+) -> None:
+    start("--bundle", f"greys={fake_bundle}", *workers)
+    store.put_bundle(first, "/bucket/other")
+    store.drips = {f"{PLACE}/model.onnx"}
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "control" / "socket"))
+        load = {"order": "load", "model": "shop", "bundle": SHOP}
+        client.sendall(json.dumps(load).encode() + b"\n")
+        assert store.waiting.wait(60)
+    assert order("load", "shop=S3://bucket/other") == "loaded shop 1\n"
+    assert "/bucket/other/model.onnx" in store.paths("GET")
 
 
 @in_all_arrangements

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
 MEGABYTE = 1_000_000
+DRIPS = 3000  # bytes that come one by one
 CHANGED = "Sun, 29 Nov 2026 10:00:00 GMT"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
@@ -48,6 +49,7 @@ class ObjectStore:
     status: int | None = None  # of all answers
     claims: dict[str, int] = field(default_factory=dict)  # sizes that HEAD gives, by path
     buckets: set[str] = field(default_factory=lambda: {"bucket"})
+    drips: set[str] = field(default_factory=set)  # paths whose objects come byte by byte, a minute
     gate: threading.Event | None = None  # what a GET of a path that ends in `.onnx` waits for
     waiting: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -77,7 +79,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._head(HTTPStatus.OK, self.store.claims.get(path, len(content)))
 
     def do_GET(self) -> None:
-        """An object, or the rest of one."""
+        """An object, or the rest of one, unless the client has gone meanwhile."""
+        with suppress(ConnectionError):
+            self._get()
+
+    def _get(self) -> None:
         path, content = self._find()
         if content is None:
             return
@@ -92,6 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
             broken = start + len(sent) < len(content)
             if broken and self.store.breaks:
                 self.store.breaks -= 1
+        if path in self.store.drips:
+            self.store.waiting.set()
+            for at in range(DRIPS):
+                self.wfile.write(sent[at : at + 1])
+                time.sleep(60 / DRIPS)
+            sent = sent[DRIPS:]
         for piece in range(0, len(sent), MEGABYTE):
             self.wfile.write(sent[piece : piece + MEGABYTE])
             if broken:

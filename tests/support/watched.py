@@ -18,7 +18,7 @@ def renamed(folder: Path, name: str, version: str) -> None:
     write_manifest(manifest.model_copy(update={"version": version}), folder / name)
 
 
-async def twice(look: Callable[[], Awaitable[None]]) -> None:
+async def twice(look: Callable[[], Awaitable[object]]) -> None:
     """Look until what has appeared has settled."""
     for _ in range(2):
         await look()

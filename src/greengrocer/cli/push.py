@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.stores.interruptible import interruptible  # noqa: PLC0415
     from greengrocer.stores.push import push  # noqa: PLC0415
 
-    if not arguments.address.startswith(WRITABLE):
+    if not arguments.address.lower().startswith(WRITABLE):
         shown = one_line(without_secrets(arguments.address), MAX_NAME)
         raise UsageError(f"{shown}: a bundle is pushed to s3://, gs:// or az://")
     address = Address.parsed(arguments.address)

@@ -28,7 +28,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parsed(cls, text: str) -> Self:
-        """The address in ``text``; raises UsageError, in one line."""
+        """The address in ``text``, its scheme in small letters; raises UsageError, in one line."""
         url, pinned, digest = text.partition(PIN)
         shown = one_line(without_secrets(text), MAX_NAME)
         if pinned and not _DIGEST.fullmatch(digest):
@@ -55,7 +55,7 @@ class Address(NamedTuple):
                 f"{shown}: an address has no user, password or ?...: credentials come from the "
                 "environment"
             )
-        return cls(url, digest or None)
+        return cls(parts.scheme + url[len(parts.scheme) :], digest or None)
 
     def __str__(self) -> str:
         return self.url

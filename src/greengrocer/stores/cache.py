@@ -17,6 +17,7 @@ from greengrocer.bundles.files import refused
 from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.datasets.cache_folder import own_cache
 from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.stores.interruptible import LOOK, pause
 
 KEPT = 10  # bundles, of 200 MB at most
 IN_USE_SECONDS = 3600.0  # one that was used since is never removed: a service may be loading it
@@ -53,7 +54,9 @@ class BundleCache:
     def unfinished(self, digest: str) -> Iterator[Path]:
         """The folder to download a bundle into, this process's alone inside the ``with`` block.
 
-        It holds what an earlier download has left. Raises UsageError where it cannot be written.
+        It holds what an earlier download has left, and is removed where nothing is left to resume.
+        Raises UsageError where it cannot be written, and CancelledError where it is not wanted any
+        more, by the time that no other process has it.
         """
         with self._writable():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,9 +66,11 @@ class BundleCache:
             try:
                 yield folder
             finally:
-                with suppress(OSError):  # it is a bundle now, or holds a part of one
-                    folder.rmdir()
-                os.close(descriptor)
+                try:
+                    if _is_at(descriptor, folder) and not _resumable(folder):  # and no bundle yet
+                        shutil.rmtree(folder, ignore_errors=True)
+                finally:
+                    os.close(descriptor)
 
     def keep(self, digest: str) -> Path:
         """Check what was downloaded, and make it a bundle of the cache.
@@ -116,6 +121,15 @@ def check(directory: Path, digest: str) -> None:
     load_bundle(directory)
 
 
+def _resumable(folder: Path) -> bool:
+    """Whether a download has left a part of a file other than the manifest."""
+    return any(
+        path.is_file() and path.stat().st_size
+        for path in folder.rglob("*")
+        if path != folder / MANIFEST
+    )
+
+
 def _lock(folder: Path) -> int:
     """The descriptor that locks ``folder``, which is made; waits for another process's download.
 
@@ -124,9 +138,32 @@ def _lock(folder: Path) -> int:
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        with suppress(OSError):  # a network file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), folder.stat()):
+        try:
+            _wait_for(descriptor)
+            if _is_at(descriptor, folder):
                 return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
+
+
+def _is_at(descriptor: int, folder: Path) -> bool:
+    """Whether the folder of this descriptor still has its name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _wait_for(descriptor: int) -> None:
+    """Lock a folder, once no other process does; raises CancelledError, as ``pause`` does."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pause(LOOK)
+        except OSError:  # a network file system without locks
+            return
+        else:
+            return

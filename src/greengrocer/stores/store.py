@@ -1,17 +1,17 @@
 """One place in a store, by obstore: its objects are read and written, its errors told in one line.
 
 Credentials, regions and endpoints are those of the environment, as each cloud names them. Every
-wait is bounded, and what may pass is tried again.
+wait is bounded, and so is the pace of what comes; what may pass is tried again.
 """
 
 import os
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -25,14 +25,24 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 from greengrocer.errors import StoreFailed
 from greengrocer.safe_text import MAX_NAME, one_line, reason_of
 from greengrocer.stores.address import Address
+from greengrocer.stores.interruptible import answer_of, pause
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ClientConfig, RetryConfig
+
+T = TypeVar("T")
 
 RESUMES = 5  # of one object's download
 PAUSE = 0.5  # seconds before the first of them; each later one waits twice as long
 PART = 5 << 20  # bytes of an upload that are sent in one request; S3 takes no fewer
 SILENCE = timedelta(seconds=30)  # longest wait for a read, or for one part of an upload
+# The least that must come of an object, until all of it is there. A store that sends less would
+# keep every other process waiting that wants the same bundle.
+PACE_BYTES = 64 << 10
+PACE_SECONDS = 30.0
+ANSWER_SECONDS = 180.0  # longest wait for the head of an answer, however often it is asked for
+TOTAL_SECONDS = 6 * 3600.0  # for all objects of a bundle
 
 KINDS: Mapping[str, type[S3Store | GCSStore | AzureStore | HTTPStore]] = {
     "s3": S3Store,
@@ -80,6 +90,7 @@ class Store:
     def __init__(self, address: Address) -> None:
         """Connects to nothing yet."""
         self.address = address
+        self._end = time.monotonic() + TOTAL_SECONDS
         with self._failures():
             self._objects = _open(address, retries=5)
             # Downloads are resumed by `chunks`: the library does so only within a minute of their
@@ -90,7 +101,8 @@ class Store:
         """The bytes of an object; None where there is none."""
         with self._failures():
             try:
-                return int(obstore.head(self._objects, name)["size"])
+                head = self._answer(name, lambda: obstore.head_async(self._objects, name))
+                return int(head["size"])
             except FileNotFoundError:
                 return None
 
@@ -98,7 +110,7 @@ class Store:
         """All of an object; None where there is none. One of over ``most`` bytes is not read."""
         with self._failures():
             try:
-                found = obstore.get(self._objects, name)
+                found = self._answer(name, lambda: obstore.get_async(self._objects, name))
             except FileNotFoundError as error:
                 if NO_BUCKET.search(str(error)):
                     raise StoreFailed(
@@ -107,7 +119,7 @@ class Store:
                 return None
             if found.meta["size"] > most:
                 raise StoreFailed(f"{self.address}: {name} has over {most} bytes")
-            return bytes(found.bytes())
+            return b"".join(self._pieces(name, found))
 
     def chunks(self, name: str, start: int) -> Iterator[bytes]:
         """An object from byte ``start`` on, in pieces as they come.
@@ -130,7 +142,7 @@ class Store:
                         raise
                     if resumes == RESUMES:
                         raise self._given_up(name, start, error) from error
-                    time.sleep(PAUSE * 2**resumes)
+                    pause(PAUSE * 2**resumes)
                     resumes += 1
                 else:
                     return
@@ -139,12 +151,51 @@ class Store:
         """What follows the first ``start`` bytes; asked for as a range, or cut from all of it."""
         asked, skipped = (start, 0) if ranges else (0, start)
         options = {"range": {"offset": asked}} if asked else {}
-        found = obstore.get(self._downloads, name, options=options)  # type: ignore[arg-type]
-        for chunk in found.stream(min_chunk_size=1):  # at once: what it held back would be lost
-            kept = bytes(chunk)[skipped:]
+        found = self._answer(
+            name,
+            lambda: obstore.get_async(self._downloads, name, options=options),  # type: ignore[arg-type]
+        )
+        for chunk in self._pieces(name, found):
+            kept = chunk[skipped:]
             skipped = max(0, skipped - len(chunk))
             if kept:
                 yield kept
+
+    def _answer(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The head of an answer."""
+        self._go_on(name)
+        try:
+            return answer_of(call, ANSWER_SECONDS)
+        except TimeoutError as error:
+            raise self._too_slow(name, "does not answer in time") from error
+
+    def _pieces(self, name: str, found: "GetResult") -> Iterator[bytes]:
+        """An answer as it comes, while it comes fast enough, and somebody wants it."""
+        begun, come = time.monotonic(), 0
+        for chunk in found.stream(min_chunk_size=1):  # at once: what it held back would be lost
+            yield bytes(chunk)
+            self._go_on(name)
+            come += len(chunk)
+            now = time.monotonic()
+            if now - begun >= PACE_SECONDS:
+                if come < PACE_BYTES:
+                    least = f"{PACE_BYTES >> 10} KiB in {PACE_SECONDS:g} seconds"
+                    raise self._too_slow(name, f"comes too slowly, less than {least}")
+                begun, come = now, 0
+
+    def _go_on(self, name: str) -> None:
+        """Raise CancelledError where nobody wants the bundle now, StoreFailed after its time."""
+        pause()
+        if time.monotonic() > self._end:
+            raise self._too_slow(name, f"is not there after {TOTAL_SECONDS / 3600:g} hours")
+
+    def _too_slow(self, name: str, why: str) -> StoreFailed:
+        failed = StoreFailed(
+            f"{self.address}: {name} {why}: try again later, or name another store; what has come "
+            "is kept"
+        )
+        failed.__cause__ = TimeoutError()  # it may pass
+        return failed
 
     def _given_up(self, name: str, start: int, error: BaseError) -> StoreFailed:
         return StoreFailed(

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from greengrocer.errors import ControlRefused
 from greengrocer.serving.reloading import control
@@ -21,6 +23,7 @@ from greengrocer.serving.reloading.control import (
     control_socket,
     remove_stale,
 )
+from greengrocer.stores.interruptible import cancellable
 
 pytestmark = pytest.mark.anyio
 
@@ -229,6 +232,85 @@ async def test_a_silent_client_is_disconnected(path: Path, monkeypatch: pytest.M
     with control_socket(path) as listener:
         async with ControlServer(listener, echo):
             assert await asyncio.to_thread(silent) == b""
+
+
+async def test_an_error_of_an_order_is_answered_and_logged_by_our_log(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(message: Message) -> Message:
+        if message["order"] == "answer":
+            return {"ok": object()}  # which is no JSON
+        raise RuntimeError("a mistake")
+
+    with control_socket(path) as listener, capture_logs() as logged:
+        async with ControlServer(listener, fails):
+            answers = [await asyncio.to_thread(ask, path, {"order": n}) for n in ("answer", "x")]
+    assert answers == [{"ok": False, "error": answers[0]["error"]}] * 2
+    assert "its log has the error" in answers[0]["error"]
+    assert [(line["event"], line["order"]) for line in logged] == [
+        ("order failed", "answer"),
+        ("order failed", "x"),
+    ]
+    assert all(line["exc_info"] for line in logged)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("fetches", "closed", "broken_off"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+    ids=["it fetches", "the client only sends no more", "it is further than that"],
+)
+async def test_an_order_whose_client_has_left_is_broken_off_while_it_fetches(
+    fetches: bool, closed: bool, broken_off: bool
+) -> None:
+    release = threading.Event()
+    wait = partial(release.wait, 60)
+    order = asyncio.create_task(cancellable(wait) if fetches else asyncio.to_thread(wait))
+    await asyncio.sleep(0)  # it waits now
+    client, ours = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    with client:
+        client.close() if closed else client.shutdown(socket.SHUT_WR)
+        await control._break_off_if_left(order, reader, writer)
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.wait({order})
+    writer.close()
+    assert order.cancelled() == broken_off
+
+
+async def test_the_server_breaks_off_the_order_of_a_client_that_has_left(path: Path) -> None:
+    began, broken_off = asyncio.Event(), asyncio.Event()
+    release = threading.Event()
+
+    async def fetch(_: Message) -> Message:
+        began.set()
+        try:
+            return {"ok": await cancellable(partial(release.wait, 60))}
+        except asyncio.CancelledError:
+            broken_off.set()
+            raise
+
+    with control_socket(path) as listener:
+        async with ControlServer(listener, fetch):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(b"{}\n")
+                await began.wait()
+            await broken_off.wait()
+            release.set()
+
+
+async def test_another_server_at_the_path_is_told_from_one_that_ends(path: Path) -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"hello\n")
+        writer.close()
+
+    with control_socket(path) as listener:
+        async with await asyncio.start_unix_server(other, sock=listener):
+            with pytest.raises(ControlRefused, match="is not greengrocer"):
+                await asyncio.to_thread(ask, path, {})
 
 
 def test_asking_without_a_running_service_is_refused(path: Path) -> None:

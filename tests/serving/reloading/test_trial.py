@@ -1,5 +1,6 @@
 """A bundle's trial in its own process, however it ends."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ async def test_a_refusal_tells_whether_it_may_pass(tmp_path: Path) -> None:
     assert (may_pass(damaged.value), may_pass(unread.value)) == (False, True)
 
 
+async def test_a_wrong_manifest_is_refused_without_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (write_onnx_bundle(tmp_path / "greys") / "manifest.json").write_text("{}")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with pytest.raises(BundleRefused, match=r"manifest\.json: .*Field required"):
+        await trial.try_bundle(str(tmp_path / "greys"))
+
+
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_trial_that_crashes_or_hangs_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
@@ -51,6 +61,6 @@ async def test_a_trial_that_crashes_or_hangs_is_a_refusal(
     (tmp_path / "doomed.py").write_text(program)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(trial, "MODULE", "doomed")
-    with pytest.raises(BundleRefused, match=f"bundle greys: its trial {told}") as refused:
-        await trial.try_bundle("greys")
+    with pytest.raises(BundleRefused, match=f"bundle fast: its trial {told}") as refused:
+        await trial.try_bundle("fast")
     assert "\n" not in str(refused.value)

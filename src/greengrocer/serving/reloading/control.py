@@ -5,6 +5,7 @@ An order and its answer are one line of JSON each.
 
 import asyncio
 import os
+import select
 import socket
 import stat
 import tempfile
@@ -14,14 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 
 from greengrocer.errors import ControlRefused
 from greengrocer.locks import locked
+from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.stores.interruptible import break_off
 
 LINE_BYTES = 1 << 16
 LINE_SECONDS = 10.0  # to receive a line; then the connection is closed
 DYING_SECONDS = 1.0  # in which the system closes the sockets of a process that was killed
 BACKLOG = 8
+NO_OBJECT = {"ok": False, "error": "an order must be one line with a JSON object"}
+FAILED = {"ok": False, "error": "the service failed at this order: its log has the error"}
+
+log = structlog.get_logger("greengrocer.models")
 
 Message = dict[str, Any]
 Obey = Callable[[Message], Awaitable[Message]]
@@ -64,7 +72,10 @@ def control_socket(path: Path) -> Iterator[socket.socket]:
 
 
 class ControlServer:
-    """Answers the line of each connection by ``obey``, inside its ``async with`` block."""
+    """Answers the line of each connection by ``obey``, inside its ``async with`` block.
+
+    An order whose client has gone stops to fetch its bundle. One that is further goes on.
+    """
 
     def __init__(self, listener: socket.socket, obey: Obey) -> None:
         self.listener = listener
@@ -83,7 +94,13 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if line := await _line(reader):
-                writer.write(orjson.dumps(await self._answer(line)) + b"\n")
+                order = asyncio.create_task(self._answer(line))
+                left = asyncio.create_task(_break_off_if_left(order, reader, writer))
+                try:
+                    answer = await order
+                finally:
+                    left.cancel()
+                writer.write(answer + b"\n")
                 with suppress(OSError):  # the client disconnected
                     await writer.drain()
         except asyncio.CancelledError:  # the service stops; asyncio would log a traceback
@@ -91,14 +108,18 @@ class ControlServer:
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> Message:
+    async def _answer(self, line: bytes) -> bytes:
         try:
             message = orjson.loads(line)
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            return {"ok": False, "error": "an order must be one line with a JSON object"}
-        return await self.obey(message)
+            return orjson.dumps(NO_OBJECT)
+        try:
+            return orjson.dumps(await self.obey(message))
+        except Exception:  # whatever it is, the client must be told
+            log.exception("order failed", order=one_line(str(message.get("order")), MAX_NAME))
+            return orjson.dumps(FAILED)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
@@ -108,6 +129,19 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
             return await reader.readline()
     except (OSError, ValueError):
         return b""
+
+
+async def _break_off_if_left(
+    order: asyncio.Task[Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Break an order off once its client has closed the connection, and not only its half of it."""
+    with suppress(OSError):
+        while await reader.read(LINE_BYTES):  # it may send more, which is no order
+            pass
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket").fileno(), 0)
+    if any(event & select.POLLHUP for _, event in poll.poll(0)):
+        break_off(order)
 
 
 def ask(path: Path, order: Message) -> Message:
@@ -120,7 +154,7 @@ def ask(path: Path, order: Message) -> Message:
             client.connect(str(path))
             client.sendall(orjson.dumps(order) + b"\n")
             with client.makefile("rb") as answers:
-                answer = orjson.loads(answers.readline())
+                line = answers.readline()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise _refused(
@@ -128,8 +162,12 @@ def ask(path: Path, order: Message) -> Message:
                 f"{reason}: is a service running? Name it as it was started: --port N, "
                 "--control-socket PATH or --config FILE",
             ) from error
-        except ValueError as error:
-            raise _refused(path, "the service ended without an answer: see its log") from error
+    if not line.endswith(b"\n"):
+        raise _refused(path, "the service ended without an answer: see its log")
+    try:
+        answer = orjson.loads(line)
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict):
         raise _refused(path, "the process that answers is not greengrocer")
     return answer

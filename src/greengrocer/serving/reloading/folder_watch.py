@@ -5,7 +5,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -37,11 +37,11 @@ class FolderWatch:
     """Looks at ``folder`` again and again, inside its ``async with`` block.
 
     A bundle that has not changed since the last look is loaded, one that was changed is loaded
-    again, and a model whose folder has gone is unloaded. Each is tried and verified first, as on
-    an order. What is refused is logged, listed as failed unless its model serves, and left alone
-    until its files change; where the refusal
-    may pass, as of a full disk or a trial that was too slow, it is tried again after a pause. What
-    cannot be done or read as things are is logged once, and done when it can be.
+    again, and a model whose bundle was missing at two looks is unloaded. Each is tried and verified
+    first, as on an order. What is refused is logged, listed as failed unless its model serves, and
+    left alone until its files change; where the refusal may pass, as of a full disk or a trial that
+    was too slow, it is tried again after a pause. What cannot be done or read as things are is
+    logged once, and done when it can be.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class FolderWatch:
         self._pauses: dict[str, Pause] = {}
         self._told: dict[str, str] = {}  # why a model waits for the others
         self._unreadable: dict[str, str] = {}  # why a bundle could not be read at the last look
+        self._missing: set[str] = set()  # bundles that were known, and not there at the last look
         self._nameless: set[str] = set()  # folders of bundles whose names no model can have
         self._task: asyncio.Task[None] | None = None
 
@@ -76,8 +77,12 @@ class FolderWatch:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def look(self) -> None:
-        """Load what has appeared or changed, and unload what has gone. Raises OSError."""
+    async def look(self) -> bool:
+        """Unload what has gone, and load what has appeared or changed.
+
+        Returns False where loading took so long that what is left waits for the next look, which
+        may find it gone. Raises OSError.
+        """
         found, unreadable = await asyncio.to_thread(bundles_in, self.folder)
         nameless = await asyncio.to_thread(nameless_in, self.folder)
         for name in sorted(nameless - self._nameless):
@@ -87,24 +92,22 @@ class FolderWatch:
             if self._unreadable.get(key) != reason:
                 log.warning("watched model not read", model=key, reason=reason)
                 self._note_failed(key)
-        for key, files in found.items():
-            settled = self._before.get(key) == files  # else it may still be copied
-            if settled and self._taken.get(key) != files and self._can(self._check_take, key):
-                await self._take(key, files)
-        known = self._taken.keys() | self._pauses.keys() | self._unreadable.keys()
-        gone = known - found.keys() - unreadable.keys()
-        for key in sorted(gone, key=label_of, reverse=True):
+        known = self._taken.keys() | self._pauses.keys() | self._unreadable.keys() | self._missing
+        missing = known - found.keys() - unreadable.keys()
+        for key in sorted(missing & self._missing, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
-                self._taken.pop(key, None)
-                self._pauses.pop(key, None)
-        self._before, self._unreadable, self._nameless = found, unreadable, nameless
+                missing.discard(key)
+        before, self._before = self._before, found
+        self._unreadable, self._missing, self._nameless = unreadable, missing, nameless
+        settled = {key: files for key, files in found.items() if before.get(key) == files}
+        return await self._take_all(settled)  # the others may still be copied
 
     async def _run(self) -> None:
         before = ""  # what went wrong at the last look
         while True:
-            wrong = ""
+            wrong, done = "", True
             try:
-                await self.look()
+                done = await self.look()
             except OSError as error:
                 wrong = str(error)
                 if wrong != before:
@@ -114,7 +117,8 @@ class FolderWatch:
                 if wrong != before:
                     log.exception("watch failed", folder=str(self.folder))
             before = wrong
-            await asyncio.sleep(self.seconds)
+            if done:
+                await asyncio.sleep(self.seconds)
 
     def _can(self, check: Callable[[str], object], key: str) -> bool:
         """Whether a change would not be refused now; the log is told once why it would be."""
@@ -137,6 +141,16 @@ class FolderWatch:
     def _check_leave(self, key: str) -> None:
         if self.manager.state.serves_watched(key):
             self.manager.state.removed(key)
+
+    async def _take_all(self, bundles: Mapping[str, str]) -> bool:
+        """Load what is new of these, by their files; False where the time of a look ended that."""
+        end = self.clock() + self.seconds
+        for key, files in bundles.items():
+            if self._taken.get(key) != files and self._can(self._check_take, key):
+                if self.clock() > end:
+                    return False
+                await self._take(key, files)
+        return True
 
     async def _take(self, key: str, files: str) -> None:
         """Try and load a bundle, unless it is to wait."""
@@ -162,12 +176,15 @@ class FolderWatch:
     async def _loads(self, key: str, bundle: str, files: str) -> bool:
         """Load a bundle that has passed its trial; orders are obeyed while it is tried.
 
-        Returns False where it has changed since, or an order came first. Raises UsageError.
+        Returns False where it has changed since the look, or an order came first. Raises
+        UsageError.
         """
         if self._passed.get(key) != files:
+            if not await self._unchanged(bundle, files):
+                return False
             await self.manager.check(key, bundle)
             self._passed[key] = files
-            if await asyncio.to_thread(_files, Path(bundle)) != files:
+            if not await self._unchanged(bundle, files):
                 return False
         if not self._can(self._check_take, key):
             return False
@@ -177,17 +194,25 @@ class FolderWatch:
             await self.manager.add(key, bundle, files)
         return True
 
+    async def _unchanged(self, bundle: str, files: str) -> bool:
+        try:
+            return await asyncio.to_thread(_files, Path(bundle)) == files
+        except OSError:
+            return False
+
     def _note_failed(self, key: str) -> None:
         self.manager.note_failed(key, str(self.folder / key))
 
     async def _leave(self, key: str) -> bool:
-        """Unload a model whose folder has gone; returns whether it serves no more."""
+        """Unload a model whose bundle has gone; returns whether it serves no more."""
         self.manager.forget_failed(key)
         if self.manager.state.serves_watched(key):
             try:
                 await self.manager.remove(key, forget=True)
             except UsageError:  # the manager has logged it
                 return False
+        for states in (self._taken, self._passed, self._pauses, self._told):
+            states.pop(key, None)
         return True
 
 
@@ -203,6 +228,8 @@ def bundles_in(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
         try:
             if stat.S_ISREG((folder / name / MANIFEST).stat().st_mode):
                 found[name] = _files(folder / name)
+            else:
+                unreadable[name] = f"{MANIFEST} is not a regular file"
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -226,11 +253,12 @@ def nameless_in(folder: Path) -> set[str]:
 def _files(bundle: Path) -> str:
     """A text that changes where a file of the bundle does; one that has just gone is left out.
 
-    Raises OSError.
+    It stays where the bundle's folder is moved. Raises OSError.
     """
-    files: list[tuple[str, int, int]] = []  # path, size and time of change
+    files: list[tuple[str, int, int, int, int]] = []  # path, size, inode and times of changes
     for path in bundle.rglob("*"):
         with suppress(OSError):
-            status = path.stat()
-            files.append((str(path.relative_to(bundle)), status.st_size, status.st_mtime_ns))
+            found = path.stat()
+            times = found.st_mtime_ns, found.st_ctime_ns  # who copies may set the first alone
+            files.append((str(path.relative_to(bundle)), found.st_size, found.st_ino, *times))
     return hashlib.sha256(repr(sorted(files)).encode()).hexdigest()

@@ -4,10 +4,12 @@ import asyncio
 import signal
 import socket
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from greengrocer.errors import UsageError
+import structlog
+
+from greengrocer.errors import UnknownModel, UsageError
 from greengrocer.model_names import name_of
 from greengrocer.serving.reloading.control import ControlServer, Message
 from greengrocer.serving.reloading.folder_watch import FolderWatch
@@ -15,6 +17,8 @@ from greengrocer.serving.reloading.manager import Change, ModelManager
 from greengrocer.serving.shadows import Comparison
 from greengrocer.serving.signals import on_signal
 from greengrocer.serving.splits import check_part
+
+log = structlog.get_logger("greengrocer.models")
 
 
 class Orders:
@@ -61,7 +65,7 @@ class Orders:
                     warning = self.manager.models.other_classes(compared)
                     return {"ok": True, "warning": warning}
             old, new = await self._change(message)
-        except UsageError as error:
+        except (UsageError, UnknownModel) as error:
             return {"ok": False, "error": str(error)}
         return {"ok": True, "old": old and old._asdict(), "new": new and new._asdict()}
 
@@ -115,8 +119,12 @@ class Orders:
     async def _reload_quietly(self) -> None:
         """Read the bundles of all models again, one after the other."""
         for key in tuple(self.manager.state.models):
-            with suppress(UsageError):  # the manager has logged it
+            try:
                 await self.manager.reload(key=key)
+            except UsageError:  # the manager has logged it
+                pass
+            except Exception:  # it must not keep the others from being read
+                log.exception("reload failed", model=key)
 
 
 def _part_of(key: str, parts: Mapping[str, int], shadows: Mapping[str, int]) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from greengrocer.bundles.bundle import find_bundle
+from greengrocer.bundles.manifest import read_manifest
 from greengrocer.errors import BundleRefused, TrialTooSlow
 from greengrocer.telemetry.metrics import SHARED_DIRECTORY
 
@@ -50,8 +52,10 @@ async def try_bundle(source: str, engine: str = "onnx") -> None:
 
     It runs them on the engine that is called so.
 
-    Raises BundleRefused, in one line, where that fails. When cancelled, it kills the process.
+    Raises BundleRefused, in one line, where that fails; for a manifest that is wrong, no process
+    is needed. When cancelled, it kills the process.
     """
+    await asyncio.to_thread(lambda: read_manifest(find_bundle(source)))
     await run_trial([MODULE, source, engine], f"bundle {source}", Limits())
 
 
