@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greengrocer.errors import NotReady, UsageError
-from greengrocer.serving.catalogue import Absence
+from greengrocer.errors import UsageError
 from greengrocer.serving.reloading import folder_watch
 from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
@@ -291,46 +290,3 @@ async def test_a_process_after_this_one_goes_on_watching_the_same_models(
 def test_a_folder_that_is_missing_is_refused(manager: ModelManager, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         FolderWatch(manager, tmp_path / "none")
-
-
-@pytest.mark.parametrize("wrong", ["damaged", "unreadable"])
-async def test_a_bundle_that_cannot_be_loaded_is_listed_as_failed_until_it_can_or_goes(
-    manager: ModelManager, folder: Path, wrong: str
-) -> None:
-    watch = FolderWatch(manager, folder)
-    shop = write_fake_bundle(folder / "shop", version="2")
-    if wrong == "damaged":
-        (shop / "golden.jpg").write_bytes(b"damaged")
-    else:
-        shop.rename(folder.parent / "away")
-        shop.symlink_to("x" * 300)  # a name that no file system has
-    with capture_logs() as logs:
-        await twice(watch.look)
-    assert {line.get("model") for line in logs} == {"shop"}
-    assert manager.models.catalogue.absent == (("shop", Absence.FAILED),)
-    with pytest.raises(NotReady, match="the model shop could not be loaded"):
-        manager.models.catalogue.find("shop")
-    if wrong == "damaged":
-        shutil.rmtree(shop)
-    else:
-        shop.unlink()
-    await twice(watch.look)
-    assert not manager.models.catalogue.absent
-    write_fake_bundle(shop, version="3")
-    await twice(watch.look)
-    assert served(manager) == {"greys": "1", "shop": "3"}
-
-
-async def test_what_was_unloaded_on_an_order_or_still_serves_is_not_listed_as_failed(
-    manager: ModelManager, folder: Path
-) -> None:
-    watch = FolderWatch(manager, folder)
-    for key in ("shop", "kept"):
-        write_fake_bundle(folder / key, version="2")
-    await twice(watch.look)
-    await manager.remove("shop")
-    for key in ("shop", "kept"):
-        (folder / key / "golden.jpg").write_bytes(b"damaged")
-    await twice(watch.look)
-    assert served(manager) == {"greys": "1", "kept": "2"}
-    assert manager.models.catalogue.absent == (("shop", Absence.UNLOADED),)

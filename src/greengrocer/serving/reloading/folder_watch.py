@@ -38,10 +38,10 @@ class FolderWatch:
 
     A bundle that has not changed since the last look is loaded, one that was changed is loaded
     again, and a model whose bundle was missing at two looks is unloaded. Each is tried and verified
-    first, as on an order. What is refused is logged, listed as failed unless its model serves, and
-    left alone until its files change; where the refusal may pass, as of a full disk or a trial that
-    was too slow, it is tried again after a pause. What cannot be done or read as things are is
-    logged once, and done when it can be.
+    first, as on an order. What is refused is logged, listed as failed unless its model serves or
+    was unloaded, and left alone until its files change; where the refusal may pass, as of a full
+    disk or a trial that was too slow, it is tried again after a pause. What cannot be done or read
+    as things are is logged once, and done when it can be.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class FolderWatch:
             if self._unreadable.get(key) != reason:
                 log.warning("watched model not read", model=key, reason=reason)
                 self._note_failed(key)
-        known = self._taken.keys() | self._pauses.keys() | self._unreadable.keys() | self._missing
+        failed = self.manager.state.failed_watched
+        known = self._taken.keys() | self._pauses.keys() | failed | self._missing
         missing = known - found.keys() - unreadable.keys()
         for key in sorted(missing & self._missing, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
@@ -204,7 +205,7 @@ class FolderWatch:
         self.manager.note_failed(key, str(self.folder / key))
 
     async def _leave(self, key: str) -> bool:
-        """Unload a model whose bundle has gone; returns whether it serves no more."""
+        """Unload or forget a model whose bundle has gone; returns whether that was possible."""
         self.manager.forget_failed(key)
         if self.manager.state.serves_watched(key):
             try:

@@ -222,8 +222,8 @@ class ModelManager:
             self._tell()
 
     def forget_failed(self, key: str) -> None:
-        """Say no more that a bundle cannot be loaded: its folder has gone."""
-        if key in self.state.absent and self.state.absent[key][0] is Absence.FAILED:
+        """Say no more that a bundle of the watched folder cannot be loaded: it has gone."""
+        if key in self.state.failed_watched:
             self._assume(self.state.forgotten(key))
             self._tell()
 

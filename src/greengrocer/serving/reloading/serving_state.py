@@ -39,6 +39,15 @@ class ServingState(NamedTuple):
         """One model serves, the default."""
         return cls({key: Origins(origin)}, key, {}, {}, {}, {})
 
+    @property
+    def failed_watched(self) -> set[str]:
+        """The keys of bundles in the watched folder that could not be loaded."""
+        return {
+            key
+            for key, (why, origin) in self.absent.items()
+            if why is Absence.FAILED and origin.watched
+        }
+
     def there(self, key: str | None) -> str:
         """The key of a loaded model; None is that of the default."""
         if key is None:
