@@ -297,7 +297,8 @@ async def test_the_server_breaks_off_the_order_of_a_client_that_has_left(path: P
                 client.connect(str(path))
                 client.sendall(b"{}\n")
                 await began.wait()
-            await broken_off.wait()
+            async with asyncio.timeout(60):
+                await broken_off.wait()
             release.set()
 
 
