@@ -32,7 +32,7 @@ GreengrocerError
     │   └── SlowUpload
     ├── UnknownModel             no model has the name, or the version, that was asked for
     ├── NoEvidence               the model gives no evidence that could be shown
-    ├── InvalidAnswer            the model's answer is not of the kind that its bundle says
+    ├── InvalidAnswer            the model fails, or its answer is not what its bundle says
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
@@ -221,9 +221,17 @@ class NoEvidence(Refusal):
 
 
 class InvalidAnswer(Refusal):
-    """The model's answer has no probabilities, or not those of the bundle's classes."""
+    """The model's graph fails, or its answer has no probabilities of the bundle's classes.
+
+    ``reason`` is what an engine says of it, in one line: for a log and for whoever has the bundle,
+    and not for the clients of a service.
+    """
 
     code = "invalid-answer"
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(f"{message}: {reason}" if reason else message)
+        self.message = message
 
 
 class Unauthorized(Refusal):
