@@ -126,6 +126,7 @@ class Refusal(GreengrocerError):
 
     code = "refused"
     seconds = 0.0  # that a thread spent on the request before it was refused, where known
+    of_model = False  # whether a model, its engine or its queue refuses what it was asked
 
 
 class ImageRefused(Refusal):
@@ -228,6 +229,7 @@ class InvalidAnswer(Refusal):
     """
 
     code = "invalid-answer"
+    of_model = True
 
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(f"{message}: {reason}" if reason else message)
@@ -244,6 +246,7 @@ class Overloaded(Refusal):
     """The service is full: it accepts no more work now."""
 
     code = "overloaded"
+    of_model = True
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -254,18 +257,21 @@ class RateLimited(Overloaded):
     """The client is over its rate limit."""
 
     code = "rate-limited"
+    of_model = False
 
 
 class NotReady(Refusal):
     """The service is starting or stopping."""
 
     code = "not-ready"
+    of_model = True
 
 
 class DeadlineExceeded(Refusal):
     """No answer was ready before the deadline of the request."""
 
     code = "deadline-exceeded"
+    of_model = True
 
 
 class ClientDisconnected(Refusal):

@@ -37,7 +37,7 @@ GRAPHS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: hostile.greedy(TERABYTES),
         r"golden\.jpg: .*memory|does not load: .*memory",
     ),
-    "no number": (hostile.not_a_number, r"golden\.jpg: the model greys gives this image"),
+    "no number": (hostile.not_a_number, r"golden\.jpg: the model gives this image"),
 }
 
 

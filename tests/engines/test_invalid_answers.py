@@ -96,7 +96,10 @@ def test_every_way_to_ask_has_the_same_problem_without_a_traceback(
             assert end.trailing["problem-code"] == "invalid-answer"
             assert end.detail.startswith(f"{name} {VERSION}: the model ")
             assert client.post(f"/models/{name}/predict", content=GREY).status_code == 200
-        rejected = sample(scrape(client), "rejections_total", reason="invalid-answer")
+        samples, reason = scrape(client), "invalid-answer"
+        rejected = sample(samples, "rejections_total", reason=reason)
+        for name in BAD:
+            assert sample(samples, "model_refusals_total", model=name, reason=reason) == 6
     assert rejected == 6 * len(BAD)
     assert server.stop() == 0
     log = "".join(server.log)
