@@ -76,9 +76,13 @@ def problem_json(
     path: str | None = None,
     model: ModelId | None = None,
 ) -> dict[str, object]:
-    """The problem document of ``refusal``, whose traceback is released."""
+    """The problem document of ``refusal``, whose traceback is released.
+
+    It has ``model`` where the refusal is of the model, and not of the image.
+    """
     release_frames(refusal)
     status, title = KINDS[type(refusal)]
+    model = model if refusal.of_model else None
     return problem_document(status, refusal.code, title, str(refusal), request_id, path, model)
 
 
@@ -93,7 +97,7 @@ def problem_document(
 ) -> dict[str, object]:
     """A problem document (RFC 9457) with ``code``, ``request_id`` and ``model`` as its own members.
 
-    ``model`` is what the request was for; None where it was refused before that was known.
+    ``model`` is the one that, or whose queue, gave no answer.
     """
     return {
         "type": f"urn:greengrocer:problem:{code}",

@@ -109,7 +109,8 @@ def test_a_defect_is_counted_and_an_image_that_cannot_be_read_is_not(fake_bundle
     service = make_service(fake_bundle, engine_of(FailingEngine, fake_bundle))
     with live(service) as running, running.client() as client:
         answer = client.post("/predict", content=WHITE[:100])
-        assert problem_of(400, answer.headers, answer.content).code == "unreadable-image"
+        problem = problem_of(400, answer.headers, answer.content)
+        assert (problem.code, problem.model) == ("unreadable-image", None)
         check_refused_once(client, 500, "internal-error")
 
 

@@ -44,7 +44,9 @@ def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
         headers["Retry-After"] = str(refusal.retry_after)
     elif isinstance(refusal, errors.Unauthorized):
         headers["WWW-Authenticate"] = CHALLENGE
-    return problem_response(request, kind.status, refusal.code, kind.title, str(refusal), headers)
+    model = state_of(request.scope).model if refusal.of_model else None
+    problem = kind.status, refusal.code, kind.title, str(refusal)
+    return problem_response(request, *problem, headers, model)
 
 
 def http_exception_response(request: Request, error: HTTPException) -> Response:
@@ -68,11 +70,17 @@ def internal_error(request_id: str, path: str, model: ModelId) -> dict[str, obje
 
 def internal_error_response(request: Request) -> Response:
     """The response for an unexpected error."""
-    return problem_response(request, 500, *INTERNAL, {})
+    return problem_response(request, 500, *INTERNAL, {}, state_of(request.scope).model)
 
 
 def problem_response(
-    request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: dict[str, str],
+    model: ModelId | None = None,
 ) -> Response:
     """A response with a problem document; notes the code for the metrics and the log."""
     state = state_of(request.scope)
@@ -80,7 +88,7 @@ def problem_response(
     if f"{request.scope['path']}/".startswith(OPEN_INFERENCE):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
     path = seen_path(request.scope)  # not request.url: that believes the Host header
-    body = problem_document(status, code, title, detail, state.request_id, path, state.model)
+    body = problem_document(status, code, title, detail, state.request_id, path, model)
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 

@@ -147,7 +147,7 @@ class Problem(BaseModel):
     code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
     request_id: str
     model: Model | None = Field(
-        None, description="what the request was for; absent if it was refused before that was known"
+        None, description="what gave no answer; absent if the fault is the request's"
     )
 
 
