@@ -17,7 +17,7 @@ def problem(answer: Answer) -> str:
     assert answer.headers["content-type"] == "application/problem+json", answer
     assert int(answer.headers["content-length"]) == len(answer.body)
     fields = json.loads(answer.body)
-    assert set(fields) - {"instance"} == PROBLEM, fields
+    assert set(fields) - {"instance", "model"} == PROBLEM, fields
     assert fields["status"] == answer.status
     assert fields["request_id"] == answer.headers["x-request-id"]
     assert fields["type"].endswith(f":{fields['code']}")

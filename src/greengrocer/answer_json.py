@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from greengrocer import errors
-from greengrocer.ranking import Answer
+from greengrocer.ranking import Answer, ModelId
 from greengrocer.tracebacks import release_frames
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's code; only logs and metrics show it
@@ -71,12 +71,19 @@ def answer_json(answer: Answer, request_id: str | None = None) -> dict[str, obje
 
 
 def problem_json(
-    refusal: errors.Refusal, request_id: str | None = None, path: str | None = None
+    refusal: errors.Refusal,
+    request_id: str | None = None,
+    path: str | None = None,
+    model: ModelId | None = None,
 ) -> dict[str, object]:
-    """The problem document of ``refusal``, whose traceback is released."""
+    """The problem document of ``refusal``, whose traceback is released.
+
+    It has ``model`` where the refusal is of the model, and not of the image.
+    """
     release_frames(refusal)
     status, title = KINDS[type(refusal)]
-    return problem_document(status, refusal.code, title, str(refusal), request_id, path)
+    model = model if refusal.of_model else None
+    return problem_document(status, refusal.code, title, str(refusal), request_id, path, model)
 
 
 def problem_document(
@@ -86,8 +93,12 @@ def problem_document(
     detail: str,
     request_id: str | None = None,
     path: str | None = None,
+    model: ModelId | None = None,
 ) -> dict[str, object]:
-    """A problem document (RFC 9457) with ``code`` and ``request_id`` as its own members."""
+    """A problem document (RFC 9457) with ``code``, ``request_id`` and ``model`` as its own members.
+
+    ``model`` is the one that, or whose queue, gave no answer.
+    """
     return {
         "type": f"urn:greengrocer:problem:{code}",
         "title": title,
@@ -96,4 +107,5 @@ def problem_document(
         **({} if path is None else {"instance": path}),
         "code": code,
         **({} if request_id is None else {"request_id": request_id}),
+        **({} if model is None else {"model": model._asdict()}),
     }

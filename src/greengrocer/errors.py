@@ -32,7 +32,7 @@ GreengrocerError
     │   └── SlowUpload
     ├── UnknownModel             no model has the name, or the version, that was asked for
     ├── NoEvidence               the model gives no evidence that could be shown
-    ├── InvalidAnswer            the model's answer is not of the kind that its bundle says
+    ├── InvalidAnswer            the model fails, or its answer is not what its bundle says
     ├── Unauthorized             the API key is missing or unknown
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
@@ -126,6 +126,7 @@ class Refusal(GreengrocerError):
 
     code = "refused"
     seconds = 0.0  # that a thread spent on the request before it was refused, where known
+    of_model = False  # whether a model, its engine or its queue refuses what it was asked
 
 
 class ImageRefused(Refusal):
@@ -221,9 +222,18 @@ class NoEvidence(Refusal):
 
 
 class InvalidAnswer(Refusal):
-    """The model's answer has no probabilities, or not those of the bundle's classes."""
+    """The model's graph fails, or its answer has no probabilities of the bundle's classes.
+
+    ``reason`` is what an engine says of it, in one line: for a log and for whoever has the bundle,
+    and not for the clients of a service.
+    """
 
     code = "invalid-answer"
+    of_model = True
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(f"{message}: {reason}" if reason else message)
+        self.message = message
 
 
 class Unauthorized(Refusal):
@@ -236,6 +246,7 @@ class Overloaded(Refusal):
     """The service is full: it accepts no more work now."""
 
     code = "overloaded"
+    of_model = True
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -246,18 +257,21 @@ class RateLimited(Overloaded):
     """The client is over its rate limit."""
 
     code = "rate-limited"
+    of_model = False
 
 
 class NotReady(Refusal):
     """The service is starting or stopping."""
 
     code = "not-ready"
+    of_model = True
 
 
 class DeadlineExceeded(Refusal):
     """No answer was ready before the deadline of the request."""
 
     code = "deadline-exceeded"
+    of_model = True
 
 
 class ClientDisconnected(Refusal):

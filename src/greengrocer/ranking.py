@@ -131,23 +131,23 @@ def rank(
     """
     known_score, known = _known(inference, index, labels)
     probabilities = inference.probabilities[index]
-    _check_probabilities(probabilities, labels)
+    _check_probabilities(probabilities)
     best = _best(probabilities, labels.classes, options.top)
     coarse = None
     if inference.coarse is not None and labels.coarse is not None:
-        _check_probabilities(inference.coarse[index], labels)
+        _check_probabilities(inference.coarse[index])
         coarse = _best(inference.coarse[index], labels.coarse, 1)[0]
     evidence = None
     if (options.evidence or options.overlay) and inference.evidence is not None:
         evidence = inference.evidence[index, :, :, probabilities.argmax()]
-        _check_finite(evidence, "evidence", labels)
+        _check_finite(evidence, "evidence")
     tensors = {
         name: values[index]
         for name in options.tensors
         if (values := getattr(inference, name)) is not None
     }
     for what, values in tensors.items():
-        _check_finite(values, what, labels)
+        _check_finite(values, what)
     return Answer(
         model=labels.model,
         top=best,
@@ -166,7 +166,7 @@ def _known(
     """The known score, and whether it reaches the threshold."""
     if inference.known_score is None or labels.known_threshold is None:
         return None, None
-    _check_finite(inference.known_score[index], "known score", labels)
+    _check_finite(inference.known_score[index], "known score")
     score = float(inference.known_score[index])
     return score, score >= labels.known_threshold
 
@@ -187,18 +187,14 @@ def name(
     return NamedClass(Level.UNKNOWN, None)
 
 
-def _check_probabilities(values: Floats, labels: ModelLabels) -> None:
+def _check_probabilities(values: Floats) -> None:
     if not (values.min() >= 0 and values.max() <= 1 + ROUNDING):  # so that NaN is refused, too
-        raise InvalidAnswer(
-            f"the model {labels.model.name} gives this image probabilities that are not from 0 to 1"
-        )
+        raise InvalidAnswer("the model gives this image probabilities that are not from 0 to 1")
 
 
-def _check_finite(values: Floats, what: str, labels: ModelLabels) -> None:
+def _check_finite(values: Floats, what: str) -> None:
     if not np.isfinite(values).all():
-        raise InvalidAnswer(
-            f"the model {labels.model.name} gives this image no finite numbers as {what}"
-        )
+        raise InvalidAnswer(f"the model gives this image no finite numbers as {what}")
 
 
 def _best(probabilities: Floats, names: tuple[str, ...], count: int) -> tuple[Ranked, ...]:

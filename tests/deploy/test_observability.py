@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from support.documents import ROOT, needed
+from support.graphs import write_onnx_bundle
+from support.hostile import fails_for_white
 from support.load import load
 from support.make_images import jpeg
 from support.prometheus import Prometheus, prometheus
@@ -117,18 +119,17 @@ def test_every_alert_has_a_test_in_which_it_is_raised_and_one_in_which_it_is_not
 
 @pytest.mark.accept
 @pytest.mark.leg("observability")
-def test_every_query_has_an_answer_under_load(
-    serve: StartServer, fake_bundle: Path, tmp_path: Path
-) -> None:
+def test_every_query_has_an_answer_under_load(serve: StartServer, tmp_path: Path) -> None:
     """A queue so short that requests are refused, and deadlines so short that some are missed.
 
-    One model of three cannot be loaded.
+    One model of three cannot be loaded, and the others fail on a white image.
     """
     needed("prometheus")
     flags = ["--threads", "1", "--max-batch-size", "2", "--max-queue-seconds", "0.001"]
-    for bundle in (fake_bundle, f"shop={fake_bundle}", f"lost={tmp_path}"):
+    failing = write_onnx_bundle(tmp_path / "failing", fails_for_white())
+    for bundle in (failing, f"shop={failing}", f"lost={tmp_path}"):
         flags += ["--bundle", str(bundle)]
-    server = serve("--engine", "fake", *flags)
+    server = serve("--engine", "onnx", *flags)
     with (
         watched(tmp_path, server) as running,
         load(server.url, jpeg(89), clients=8) as asked,
@@ -136,6 +137,7 @@ def test_every_query_has_an_answer_under_load(
     ):
         until(lambda: asked.statuses[429])
         until(lambda: late(client) == 504)
+        until(lambda: client.post("/predict", content=jpeg(255)).status_code == 500)
         client.post("/predict", files={"file": b"no image"})
         assert client.post("/models/lost/predict", content=jpeg(89)).status_code == 503
         for title, queries in expressions().items():

@@ -27,9 +27,13 @@ pytestmark = pytest.mark.leg("documentation")
 GUIDE = ROOT / "docs" / "guides" / "production.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 OBSERVABILITY = ROOT / "deploy" / "observability"
-QUERIES = TEXT + "".join(
-    (OBSERVABILITY / name).read_text(encoding="utf-8") for name in ("rules.yml", "dashboard.json")
+QUERYING = (
+    GUIDE,
+    GUIDE.parent / "many-models.md",
+    OBSERVABILITY / "rules.yml",
+    OBSERVABILITY / "dashboard.json",
 )
+QUERIES = "".join(file.read_text(encoding="utf-8") for file in QUERYING)
 ROW = re.compile(r"^\| `(\w+)` \| \w+ \| (.*?) \|", re.MULTILINE)  # of the table of metrics
 # in a sentence, or in the next cell of a table
 DEFAULT = re.compile(
@@ -222,7 +226,7 @@ def test_every_queried_metric_exists(serve: StartServer, fake_bundle: Path) -> N
     with server.client() as client:
         client.post("/predict", files={"file": jpeg(100)})
         client.post("/predict", files={"file": b"no image"})
-        told = set(re.findall(r"^([a-z_]+)", client.get("/metrics").text, re.MULTILINE))
+        told = set(re.findall(r"^(?:# TYPE )?([a-z_]+)", client.get("/metrics").text, re.MULTILINE))
     asked = set(re.findall(r"\bgreengrocer_[a-z_]+", QUERIES))
     assert len(asked) > 5
     assert asked <= told | {name.removesuffix("_count") for name in told}

@@ -1,6 +1,7 @@
-"""A graph whose answers are no answers for some image: an error, one line in the log each."""
+"""A graph that fails, or gives no answer, for some image: an error, one line in the log each."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import Inference
 from greengrocer.errors import BundleRefused, InvalidAnswer
+from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import AnswerOptions, rank
 from support import hostile
 from support.forms import FORM, form, part
@@ -25,9 +27,12 @@ from support.rpc import RpcClient, address_of, files
 from support.scrapes import sample, scrape
 from support.servers import StartServer
 from support.tensors import asking, image
+from support.waiting import SECONDS
 
+VERSION = "1"  # of every bundle
 WHITE, GREY = jpeg(255), jpeg(100)
-BAD: dict[str, npt.NDArray[np.float64]] = {
+FAILING = "failing"
+NO_ANSWERS: dict[str, npt.NDArray[np.float64]] = {
     "nan": np.full((1, 10), np.nan),
     "one-nan": np.array([[np.nan, 1, *[0] * 8]]),
     "infinity": np.array([[np.inf, *[0] * 9]]),
@@ -38,16 +43,18 @@ BAD: dict[str, npt.NDArray[np.float64]] = {
     "nine-classes": np.full((1, 9), 0.1),
     "many-rows": np.full((1000, 10), 0.1),
 }
+BAD = (*NO_ANSWERS, FAILING)
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A bundle of each kind."""
     home = tmp_path_factory.mktemp("invalid")
-    return {
-        name: write_onnx_bundle(home / name, hostile.for_white(values.astype(np.float32)))
-        for name, values in BAD.items()
+    graphs = {
+        name: hostile.for_white(values.astype(np.float32)) for name, values in NO_ANSWERS.items()
     }
+    graphs[FAILING] = hostile.fails_for_white()
+    return {name: write_onnx_bundle(home / name, graph) for name, graph in graphs.items()}
 
 
 def test_a_white_image_may_have_sound_answers(tmp_path: Path) -> None:
@@ -73,7 +80,8 @@ def test_every_way_to_ask_has_the_same_problem_without_a_traceback(
                 answer = client.post(f"/models/{name}/{route}", content=WHITE)
                 problem = answer.json()
                 assert (answer.status_code, problem["code"]) == (500, "invalid-answer"), name
-                assert "the model" in problem["detail"]
+                assert problem["detail"].startswith(f"{name} {VERSION}: the model ")
+                assert len(problem["detail"]) < 200
             kind = {"Content-Type": FORM}
             many = form(part(WHITE), part(GREY))
             lines = client.post(f"/models/{name}/predict/batch", content=many, headers=kind).text
@@ -86,13 +94,20 @@ def test_every_way_to_ask_has_the_same_problem_without_a_traceback(
             end = rpc.refused(files(WHITE, model=name))
             assert end.code is StatusCode.INTERNAL
             assert end.trailing["problem-code"] == "invalid-answer"
+            assert end.detail.startswith(f"{name} {VERSION}: the model ")
             assert client.post(f"/models/{name}/predict", content=GREY).status_code == 200
-        rejected = sample(scrape(client), "rejections_total", reason="invalid-answer")
+        samples, reason = scrape(client), "invalid-answer"
+        rejected = sample(samples, "rejections_total", reason=reason)
+        for name in BAD:
+            assert sample(samples, "model_refusals_total", model=name, reason=reason) == 6
     assert rejected == 6 * len(BAD)
     assert server.stop() == 0
     log = "".join(server.log)
     assert "Traceback" not in log
-    assert log.count("invalid answer") == 6 * len(BAD)
+    told = [line for line in log.splitlines() if "invalid answer" in line]
+    assert len(told) == 6 * len(BAD)
+    assert all("model=" in line and f"version={VERSION}" in line for line in told)
+    assert [len(line) < 600 for line in told if "Reshape" in line] == 6 * [True]
     assert log.count("refused=invalid-answer") == 5 * len(BAD)  # a batch is answered
 
 
@@ -124,14 +139,16 @@ def test_other_numbers_of_an_answer_are_checked_too(fake_bundle: Path) -> None:
             rank(broken, 0, labels, all_parts)
 
 
-def test_an_answer_of_a_batch_has_a_row_for_each_image(bundles: dict[str, Path]) -> None:
-    pipeline = build_pipeline(
-        load_bundle(bundles["many-rows"]),
-        make_batcher=lambda engine: Batcher(engine, BatchLimits(4)),
-    )
-    with pytest.raises(InvalidAnswer):
-        pipeline.classify(WHITE, Context())
-    assert pipeline.classify(GREY, Context())
+@pytest.mark.parametrize("name", ["many-rows", FAILING])
+def test_only_the_image_at_fault_fails_in_a_batch(bundles: dict[str, Path], name: str) -> None:
+    alone = build_pipeline(load_bundle(bundles[name]))
+    both = Batcher(alone.engine, BatchLimits(largest=2, wait=SECONDS))
+    pipeline = Pipeline(alone.engine, alone.geometry, alone.labels, alone.limits, batcher=both)
+    with ThreadPoolExecutor(2) as pool:
+        bad, good = (pool.submit(pipeline.classify, each, Context()) for each in (WHITE, GREY))
+        with pytest.raises(InvalidAnswer):
+            bad.result(SECONDS)
+        assert good.result(SECONDS).confidence == alone.classify(GREY, Context()).confidence
     pipeline.close()
 
 

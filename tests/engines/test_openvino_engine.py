@@ -17,10 +17,10 @@ from greengrocer.context import Context
 from greengrocer.datasets.dataset import read_split
 from greengrocer.engines.auto_engine import SAME, check_answer, golden_pixels
 from greengrocer.engines.engine import Inference, Threads
-from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.errors import BundleRefused, InvalidAnswer, UsageError
 from support.bundles import digests
 from support.graphs import BREACHES, grey_graph, write_onnx_bundle
-from support.hostile import external_data, unknown_operator
+from support.hostile import external_data, fails_for_white, unknown_operator
 from support.make_images import jpeg
 from support.orders import reload
 from support.servers import StartServer, clean_environment
@@ -171,6 +171,16 @@ def test_it_sends_nothing_and_writes_nothing_into_the_home_directory(tmp_path: P
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_operator_that_fails_for_an_image_leaves_the_next_ones(tmp_path: Path) -> None:
+    bundle = write_onnx_bundle(tmp_path / "failing", fails_for_white())
+    pipeline = build_pipeline(load_bundle(bundle), "openvino")
+    for _ in range(4):  # more than there are requests
+        with pytest.raises(InvalidAnswer, match=r"the model fails on this image: .*reshape"):
+            pipeline.classify(jpeg(255), Context())
+        assert pipeline.classify(jpeg(5), Context()).prediction == "grey-0"
+    pipeline.close()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import ONE_THREAD
 from greengrocer.engines.torch_engine import TorchEngine
-from greengrocer.errors import BundleRefused, MissingExtra, UsageError
+from greengrocer.errors import BundleRefused, InvalidAnswer, MissingExtra, UsageError
 from greengrocer.figures.known_score import PROBABILITY_POWER
 from greengrocer.networks.backbone import normalise
 from greengrocer.networks.recogniser import Recogniser
@@ -194,6 +194,31 @@ def test_an_answer_does_not_depend_on_its_neighbours_in_a_batch(bundle: Path) ->
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_an_operator_that_fails_is_the_models_fault(bundle: Path) -> None:
+    engine = started(bundle)
+    four_channels = np.zeros((1, 64, 64, 4), np.uint8)
+    with pytest.raises(InvalidAnswer, match=r"the model fails on this image: .*channels"):
+        engine.infer(four_channels)
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"), [(torch.OutOfMemoryError, MemoryError), (TypeError, TypeError)]
+)
+def test_a_full_gpu_and_a_defect_are_not(
+    bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: type[Exception],
+    seen: type[Exception],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    engine = started(bundle)
+    monkeypatch.setattr(torch, "tensor", fail)
+    with pytest.raises(seen):
+        engine.infer(np.zeros((1, 64, 64, 3), np.uint8))
+
+
 def test_no_batches_are_wanted_on_a_cpu(bundle: Path) -> None:
     assert started(bundle).largest_batch == 1
 

@@ -40,9 +40,9 @@ def closed(pipelines: list[Pipeline]) -> list[bool]:
 def test_an_image_keeps_its_pipeline_during_a_swap(
     models: Models, pipelines: list[Pipeline]
 ) -> None:
-    with models.taken() as before:
+    with models.taken() as (_, before):
         models.swap(pipelines[1])
-        with models.taken() as after:
+        with models.taken() as (_, after):
             assert (before, after) == (pipelines[0], pipelines[1])
     assert models.current is pipelines[1]
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 600.0  # for a command; only a hang takes as long
 INCLUDED = "{literalinclude} "
 # what tests/docs/test_production.py and, of ts, tests/client look at
-ELSEWHERE = {"ini", "yaml", "haproxy", "ts"}
+ELSEWHERE = {"ini", "yaml", "haproxy", "promql", "ts"}
 PROGRAMS = {"js": "node", "sh": "curl"}
 SERVE = re.compile(r"((\w+=\S+ )*)(make serve|(\.venv/bin/)?greengrocer serve\b(.*))")
 

@@ -115,6 +115,28 @@ def for_white(probabilities: npt.NDArray[np.float32]) -> bytes:
     return _changed(change)
 
 
+def fails_for_white() -> bytes:
+    """It cannot run for a white image: an operator is to give a shape that its input cannot have.
+
+    For other images the same operator changes nothing.
+    """
+    nodes = [
+        oh.make_node("ReduceMax", ["seen"], ["palest"], keepdims=0),
+        oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+        oh.make_node("Where", ["is_white", "never", "always"], ["sides"]),
+        oh.make_node("Reshape", ["seen", "sides"], ["laid"]),
+        oh.make_node("ReduceMax", ["laid"], ["as_pale"], keepdims=0),
+        oh.make_node("Sub", ["as_pale", "palest"], ["nothing"]),
+    ]
+    return _with_level(
+        "nothing",
+        nodes,
+        numpy_helper.from_array(np.array(9.9, np.float32), "pale"),
+        numpy_helper.from_array(np.array([7, 13], np.int64), "never"),
+        numpy_helper.from_array(np.array([-1, 1], np.int64), "always"),
+    )
+
+
 def no_places() -> bytes:
     """Its evidence has no rows."""
 

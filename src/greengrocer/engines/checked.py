@@ -27,8 +27,7 @@ class CheckedEngine:
             if values is None or not _fits(values.shape, (len(pixels), *sides)):
                 found = "nothing" if values is None else f"the shape {[*values.shape]}"
                 raise InvalidAnswer(
-                    f"the model {self.manifest.name} answers with {found} as {name}, "
-                    "which its bundle does not say"
+                    f"the model answers with {found} as {name}, which its bundle does not say"
                 )
         return inference
 

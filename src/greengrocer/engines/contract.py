@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from greengrocer.bundles.manifest import GRAPH, Manifest
-from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.errors import BundleRefused, InvalidAnswer, UsageError
+from greengrocer.safe_text import MAX_REASON, one_line
 
 BATCH = "N"  # a dimension that may vary
 NOTHING: dict[str, None] = {"known_score": None, "evidence": None}  # what a graph may leave out
@@ -80,8 +81,23 @@ def loading(directory: Path) -> Iterator[None]:
         raise BundleRefused(f"bundle {directory}: {GRAPH} does not load: {reason}") from error
 
 
+@contextmanager
+def running(kind: type[Exception] = Exception) -> Iterator[None]:
+    """Raise InvalidAnswer for what a runtime raises, of this kind, when it runs the graph.
+
+    An operator may fail for some images only: that is no defect of the service, and whoever finds
+    such an image must not fill its log with tracebacks. MemoryError stays.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except kind as error:
+        raise InvalidAnswer("the model fails on this image", reason_of(error)) from error
+
+
 def reason_of(error: Exception) -> str:
-    """What a runtime says of a graph that it does not load, in one line."""
+    """What a runtime says of a graph that it does not load or run, in one line."""
     if "bad_alloc" in str(error):  # what some versions say of it
         return "there is not enough memory for it"
-    return " ".join(str(error).split())[:300]
+    return one_line(" ".join(str(error).split()), MAX_REASON)

@@ -61,7 +61,8 @@ class Engine(Protocol):
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer for uint8 pixels [N, H, W, 3].
 
-        ``alone``: no other image is in flight, so the engine may use all processors.
+        ``alone``: no other image is in flight, so the engine may use all processors. Raises
+        InvalidAnswer where the model fails on an image, or MemoryError.
         """
 
     def close(self) -> None:

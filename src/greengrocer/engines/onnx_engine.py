@@ -12,6 +12,7 @@ from greengrocer.engines.contract import (
     check_outputs,
     loading,
     outputs_of,
+    running,
     sides_of,
 )
 from greengrocer.engines.engine import Inference, Threads
@@ -68,10 +69,11 @@ class OnnxEngine:
         self._session, self._session_alone = session, session_alone
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3]; releases the GIL."""
+        """Answer for uint8 pixels [N, H, W, 3]; releases the GIL. Raises InvalidAnswer."""
         session = self._session_alone if alone else self._session
         assert session is not None, "start() comes first"
-        values = session.run(self._outputs, {"pixels": pixels})
+        with running():
+            values = session.run(self._outputs, {"pixels": pixels})
         given = dict(zip(self._outputs, values, strict=True))
         return Inference(**{**NOTHING, **given})
 

@@ -18,6 +18,7 @@ from greengrocer.engines.contract import (
     check_outputs,
     loading,
     outputs_of,
+    running,
     sides_of,
 )
 from greengrocer.engines.engine import Floats, Inference, Threads
@@ -71,10 +72,14 @@ class OpenVinoEngine:
         self._graph, self._graph_alone = side_by_side, alone
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3], image after image; releases the GIL."""
+        """Answer for uint8 pixels [N, H, W, 3], image after image; releases the GIL.
+
+        Raises InvalidAnswer.
+        """
         graph = self._graph_alone if alone else self._graph
         assert graph is not None, "start() comes first"
-        answers = [graph.run(pixels[place : place + 1]) for place in range(len(pixels))]
+        with running():
+            answers = [graph.run(pixels[place : place + 1]) for place in range(len(pixels))]
         given: dict[str, Any] = {
             name: np.concatenate([each[name] for each in answers]) for name in self._outputs
         }

@@ -1,10 +1,13 @@
 """The engine for GPUs and for reference: the float network in PyTorch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from greengrocer.bundles.float_weights import read_weights
 from greengrocer.bundles.manifest import WEIGHTS, Manifest, Network
 from greengrocer.engines.batcher import LARGEST_ON_GPU
+from greengrocer.engines.contract import running
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.errors import BundleRefused, MissingExtra
 from greengrocer.imaging.geometry import Pixels
@@ -70,19 +73,23 @@ class TorchEngine:
         )
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
-        """Answer for uint8 pixels [N, H, W, 3]; mostly without the GIL."""
+        """Answer for uint8 pixels [N, H, W, 3]; mostly without the GIL.
+
+        Raises InvalidAnswer, or MemoryError where a GPU has too little left.
+        """
         del alone
         assert self._network is not None, "start() comes first"
         backbone, uncalibrated, head = self._network
-        with torch.inference_mode():
+        # Operators raise RuntimeError, on a GPU only where their numbers are read.
+        with running(RuntimeError), _memory_errors(), torch.inference_mode():
             planes = torch.tensor(pixels, device=self._target).permute(0, 3, 1, 2)
             outputs: Outputs = head(*see(backbone, planes, self._views, uncalibrated))
-        return Inference(
-            probabilities=outputs.probabilities.cpu().numpy(),
-            known_score=outputs.known_score.cpu().numpy(),
-            evidence=outputs.evidence.cpu().numpy(),
-            coarse=None if outputs.coarse is None else outputs.coarse.cpu().numpy(),
-        )
+            return Inference(
+                probabilities=outputs.probabilities.cpu().numpy(),
+                known_score=outputs.known_score.cpu().numpy(),
+                evidence=outputs.evidence.cpu().numpy(),
+                coarse=None if outputs.coarse is None else outputs.coarse.cpu().numpy(),
+            )
 
     def close(self) -> None:
         """Free the weights."""
@@ -97,3 +104,12 @@ class TorchEngine:
         except (ValueError, SafetensorError) as error:
             raise BundleRefused(f"bundle {self.directory}: {WEIGHTS}: {error}") from error
         return recogniser, prototypes
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Raise MemoryError where a GPU has too little memory left: it may have enough later."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error

@@ -63,17 +63,18 @@ class Models:
         return None
 
     @contextmanager
-    def taken(self, key: str | None = None) -> Iterator[Pipeline]:
-        """A model's pipeline, which stays open until the ``with`` block of this image ends.
+    def taken(self, key: str | None = None) -> Iterator[tuple[str, Pipeline]]:
+        """A model's key and pipeline, which stays open until the ``with`` block of this image ends.
 
         A version beside a model that was removed meanwhile is replaced by the model itself. Raises
         UnknownModel.
         """
         with self._lock:
-            model = self._find(key).current
+            key = self.key_now(key)
+            model = self._models[key].current
             model.pictures += 1
         try:
-            yield model.pipeline
+            yield key, model.pipeline
         finally:
             with self._lock:
                 model.pictures -= 1

@@ -37,14 +37,16 @@ def serve(
     """
     started = perf_counter()
     try:
-        with models.taken(model) as pipeline:
-            answer = pipeline.classify(picture, context, options)
+        with models.taken(model) as (key, pipeline):
+            try:
+                answer = pipeline.classify(picture, context, options)
+            except InvalidAnswer as error:
+                _name(error, key, pipeline.labels.model.version, context)
+                raise
     except BaseException as error:
         release_frames(error)
         if isinstance(error, ImageRefused):
             error.seconds = perf_counter() - started
-        if isinstance(error, InvalidAnswer):
-            log.warning("invalid answer", reason=str(error), request_id=context.request_id)
         if not isinstance(error, MemoryError):
             raise
         log.warning("not enough memory for an image", request_id=context.request_id)
@@ -52,3 +54,15 @@ def serve(
             "not enough memory for this image: send it again later", NO_MEMORY_RETRY
         ) from error
     return Served(answer, perf_counter() - started)
+
+
+def _name(error: InvalidAnswer, key: str, version: str, context: Context) -> None:
+    """Log what a model does, and have ``error`` say which one; the client need not know why."""
+    log.warning(
+        "invalid answer",
+        model=key,
+        version=version,
+        reason=str(error),
+        request_id=context.request_id,
+    )
+    error.args = (f"{key} {version}: {error.message}",)

@@ -158,6 +158,12 @@ class Metrics:
             registry=registry,
         )
         self._of_model = lru_cache(self.model_seconds.labels)
+        self.model_refusals = Counter(
+            "greengrocer_model_refusals",
+            "Images that a model, its engine or its queue refused or failed on.",
+            ("model", "reason"),
+            registry=registry,
+        )
         self._declare_shadows(registry)
         self.reloads = Counter(
             "greengrocer_reloads", "Requested changes of the model.", ("result",), registry=registry

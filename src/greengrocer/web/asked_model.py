@@ -33,8 +33,9 @@ def asked_model(service: Service, request: Request) -> AskedModel:
     parts = catalogue.splits.get(model.key) if version is None else None
     if parts is not None:
         model = catalogue.find(choose(parts, _sticky(request)))
-        return AskedModel(*model, model.key)
-    return AskedModel(*model, None if name is None else model.key)
+    state_of(request.scope).model = model.labels.model
+    by_key = name is not None or parts is not None
+    return AskedModel(*model, model.key if by_key else None)
 
 
 def _sticky(request: Request) -> str:

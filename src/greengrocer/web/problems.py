@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from greengrocer import errors
 from greengrocer.answer_json import KINDS, problem_document
+from greengrocer.ranking import ModelId
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.request_state import seen_path, state_of
 
@@ -19,8 +20,9 @@ OPEN_INFERENCE = "/v2/"  # below it, errors have the form of the Open Inference 
 CHALLENGE = 'Bearer realm="greengrocer"'  # RFC 6750
 
 
+INTERNAL_ERROR = "internal-error"
 INTERNAL = (
-    "internal-error",
+    INTERNAL_ERROR,
     "The service failed",
     "unexpected error in the service: look for the request id in its log",
 )
@@ -42,7 +44,9 @@ def refusal_response(request: Request, refusal: errors.Refusal) -> Response:
         headers["Retry-After"] = str(refusal.retry_after)
     elif isinstance(refusal, errors.Unauthorized):
         headers["WWW-Authenticate"] = CHALLENGE
-    return problem_response(request, kind.status, refusal.code, kind.title, str(refusal), headers)
+    model = state_of(request.scope).model if refusal.of_model else None
+    problem = kind.status, refusal.code, kind.title, str(refusal)
+    return problem_response(request, *problem, headers, model)
 
 
 def http_exception_response(request: Request, error: HTTPException) -> Response:
@@ -59,18 +63,24 @@ def http_exception_response(request: Request, error: HTTPException) -> Response:
     return problem_response(request, error.status_code, code, phrase, detail, headers)
 
 
-def internal_error(request_id: str, path: str) -> dict[str, object]:
+def internal_error(request_id: str, path: str, model: ModelId) -> dict[str, object]:
     """The problem document of an unexpected error; it says nothing of the exception."""
-    return problem_document(500, *INTERNAL, request_id, path)
+    return problem_document(500, *INTERNAL, request_id, path, model)
 
 
 def internal_error_response(request: Request) -> Response:
     """The response for an unexpected error."""
-    return problem_response(request, 500, *INTERNAL, {})
+    return problem_response(request, 500, *INTERNAL, {}, state_of(request.scope).model)
 
 
 def problem_response(
-    request: Request, status: int, code: str, title: str, detail: str, headers: dict[str, str]
+    request: Request,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    headers: dict[str, str],
+    model: ModelId | None = None,
 ) -> Response:
     """A response with a problem document; notes the code for the metrics and the log."""
     state = state_of(request.scope)
@@ -78,7 +88,7 @@ def problem_response(
     if f"{request.scope['path']}/".startswith(OPEN_INFERENCE):
         return Response(orjson.dumps({"error": detail}), status, headers, "application/json")
     path = seen_path(request.scope)  # not request.url: that believes the Host header
-    body = problem_document(status, code, title, detail, state.request_id, path)
+    body = problem_document(status, code, title, detail, state.request_id, path, model)
     return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)
 
 

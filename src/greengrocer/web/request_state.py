@@ -9,6 +9,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from greengrocer.ranking import ModelId
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.receive_buffer import Source, source_of
@@ -33,6 +34,7 @@ class RequestState:
     ``drain``                 the protocol                         ``sent``
     ``source``                the protocol                         ``body_source``
     ``request_id``            ``Observe``                          routes, problems, the access log
+    ``model``                 ``asked_model``                      problems
     ``key_name``              ``Guard``                            the access log
     ``charge``                ``Guard``                            routes with several images
     ``refused``               ``problem_response``                 the metrics and the access log
@@ -45,6 +47,7 @@ class RequestState:
     drain: Callable[[], Awaitable[None]] | None = None  # waits for the client to read
     source: Source | None = None  # receives the body into a buffer, past ASGI's messages
     request_id: str = ""
+    model: ModelId | None = None  # that the request is for, once a version is chosen
     key_name: str | None = None  # of the API key that was sent
     charge: Charge | None = None  # counts one more image against the client's rate limit
     refused: str | None = None  # the code of a refusal

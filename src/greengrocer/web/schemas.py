@@ -41,7 +41,7 @@ class NamedAnswer(Schema):
 
 
 class Model(Schema):
-    """The model that gave the answer."""
+    """A model and its version: in an answer, those that gave it."""
 
     name: str
     version: str
@@ -146,6 +146,9 @@ class Problem(BaseModel):
     )
     code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
     request_id: str
+    model: Model | None = Field(
+        None, description="what gave no answer; absent if the fault is the request's"
+    )
 
 
 class ProblemLine(Problem):

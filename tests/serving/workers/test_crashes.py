@@ -40,8 +40,9 @@ async def test_images_in_flight_are_suspect_and_one_that_crashes_alone_is_refuse
         assert {f.picture for f in again} == {jpeg(10), jpeg(20), jpeg(30)}
         await engine.begin(again[0].id)
         engine.crash()
-        with pytest.raises(UnreadableImage, match="crashes the decoder"):
+        with pytest.raises(UnreadableImage, match="crashes the decoder") as crash:
             await calls[0]
+        assert crash.value.of_model  # its metric counts it
         await engine.accept()
         await engine.describe()
         third = await engine.receive(2)

@@ -122,7 +122,7 @@ def test_every_refusal_of_an_image_is_described(schema: dict[str, Any]) -> None:
 def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
     described = schema["components"]["schemas"]["Problem"]
     assert set(described["properties"]) == set(Problem.model_fields)
-    assert set(described["required"]) == set(Problem.model_fields) - {"instance"}
+    assert set(described["required"]) == set(Problem.model_fields) - {"instance", "model"}
 
 
 def test_the_upload_may_be_a_form_or_an_image(schema: dict[str, Any]) -> None:

@@ -283,7 +283,9 @@ class RemoteClassifier:
         self.limiter.lost()
         for number, call in list(self._calls.items()):
             if call.begun:
-                self._settle(number, UnreadableImage(CRASHES))
+                crash = UnreadableImage(CRASHES)
+                crash.of_model = True  # it may have been the engine
+                self._settle(number, crash)
             elif call.link is not None:
                 call.link, call.suspect = None, True
         if self._open:

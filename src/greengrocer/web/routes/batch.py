@@ -122,6 +122,7 @@ class Batch:
         state = state_of(request.scope)
         self.service = service
         self.model = model
+        self._version = model.labels.model
         self.request = request
         self.options = options
         self.end = end  # deadline, in monotonic seconds
@@ -272,7 +273,7 @@ class Batch:
         except Exception as error:
             log.exception("failed", request_id=self._id, path=self._path, index=index)
             release_frames(error, logged=True)
-            return _line(index, internal_error(self._id, self._path))
+            return _line(index, internal_error(self._id, self._path, self._version))
         return _line(index, answer_json(answer, self._id))
 
     def _end(self, error: Exception) -> None:
@@ -288,7 +289,7 @@ class Batch:
 
     def _refused(self, index: int, refusal: Refusal) -> bytes:
         self.service.metrics.rejections.labels(refusal.code).inc()
-        return _line(index, problem_json(refusal, self._id, self._path))
+        return _line(index, problem_json(refusal, self._id, self._path, self._version))
 
 
 def _line(index: int, body: dict[str, object]) -> bytes:

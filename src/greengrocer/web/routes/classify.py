@@ -9,6 +9,7 @@ from greengrocer.imaging.decode import Picture, count_pixels
 from greengrocer.ranking import Answer, AnswerOptions, ModelId
 from greengrocer.serving.rate_limits import Charge
 from greengrocer.web.asked_model import AskedModel
+from greengrocer.web.problems import INTERNAL_ERROR
 from greengrocer.web.service import Service
 
 
@@ -28,6 +29,11 @@ async def classify_admitted(
             service.admission.served(served.seconds, model.key)
     except Refusal as refusal:
         _trace(service, context, model.labels.model, refusal.code)
+        if refusal.of_model:
+            service.metrics.model_refusals.labels(model.key, refusal.code).inc()
+        raise
+    except Exception:
+        service.metrics.model_refusals.labels(model.key, INTERNAL_ERROR).inc()
         raise
     _trace(service, context, served.answer.model)
     service.metrics.predicted(model.key, served.seconds, served.answer.known)
