@@ -238,10 +238,14 @@ class Admission:
 
 
 class ReservedBytes:
-    """The bytes of one upload that are reserved, released at the end of the ``with`` block."""
+    """The bytes of one upload that are reserved, released at the end of the ``with`` block.
+
+    ``released`` is called then.
+    """
 
     def __init__(self, admission: Admission, budget: Budget) -> None:
         self.size = 0
+        self.released: Callable[[], object] = lambda: None
         self._admission = admission
         self._budget = budget
 
@@ -287,6 +291,7 @@ class ReservedBytes:
 
     def __exit__(self, *_: object) -> None:
         self._budget.give(self.size)
+        self.released()
 
 
 class AdmittedImage:

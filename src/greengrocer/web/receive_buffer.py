@@ -1,5 +1,6 @@
 """A request's body in one piece of memory, where it is received, read and decoded."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive
@@ -63,10 +64,14 @@ class ReceiveBuffer:
         self._end -= count
 
     def recycle(self) -> None:
-        """Give its memory to ``spare``: the request is over."""
+        """Give its memory to ``spare``: nothing of it is read any more."""
         if self.spare is not None:
             self.spare.keep(self.data, self._lent)
         self.data, self._lent, self._end = bytearray(), 0, 0
+
+    def recycle_soon(self) -> None:
+        """The same, once the functions that are returning have let go of their views."""
+        asyncio.get_running_loop().call_soon(self.recycle)
 
     def whole(self) -> bytearray:
         """All that has come, without the free memory; nothing more is received then."""

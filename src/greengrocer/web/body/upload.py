@@ -71,12 +71,14 @@ async def read_image(
         one = _FormImage(limits.image_bytes)
         form = Form(boundary, 1, one.take)
         read = form.read
+        receipt.released = form.buffer.recycle_soon
         await receive_body(source, form.buffer, lambda _: read(), allowed, limits, receipt, end)
         form.close()
         image = one.whole(form.buffer)
     elif _may_be_an_image(kind):
         check_declared_length(headers, limits.image_bytes)
         body = ReceiveBuffer()
+        receipt.released = body.recycle_soon
         await receive_body(source, body, None, limits.image_bytes, limits, receipt, end)
         image = body.view()
         if _FORM_BEGINS.match(image):

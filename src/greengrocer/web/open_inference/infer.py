@@ -64,14 +64,15 @@ async def _received(
     Raises as ``receive_body`` does, and MalformedUpload or TooManyBytes.
     """
     body = ReceiveBuffer()
+    receipt.released = body.recycle_soon
     await receive_body(body_source(request), body, None, allowed, limits, receipt, end)
     if json_length is None:
         asked, binary = read_request(body.whole()), memoryview(b"")
+        body.recycle()  # in base64 it is a third longer than its images
     elif json_length <= len(body):
         asked, binary = read_request(bytes(body.view(0, json_length))), body.view(json_length)
     else:
         raise MalformedUpload(f"{JSON_LENGTH} is {json_length}: only {len(body)} bytes came")
-    del body  # in base64 it is a third longer than its images
     return asked, read_images(asked, binary, limits)
 
 

@@ -308,10 +308,7 @@ class LimitedProtocol(HttpToolsProtocol):
             raise disconnected()
         if cycle.body or self._body_rest < LEAST or not cycle.receiving:
             return await source_of(cycle.receive)(buffer)
-        if buffer.spare is None:
-            buffer.spare = self._spare
-            # after the callers have let go of their views, or the memory would not be kept
-            state_of(cycle.scope).held.callback(self.loop.call_soon, buffer.recycle)
+        buffer.spare = self._spare
         read = DirectRead(self, self.flow, buffer, self._body_rest, cycle.message_event)
         self._set_protocol(read)
         try:
