@@ -54,7 +54,11 @@ OVERRIDDEN = {
         )
     ),
     "server.py": tuple(
-        f"Server.{name}" for name in ("main_loop", "handle_exit", "should_exit", "run", "shutdown")
+        f"Server.{name}"
+        for name in (
+            *("startup", "main_loop", "handle_exit", "should_exit", "run", "shutdown"),
+            *("config", "lifespan", "server_state", "servers", "started"),
+        )
     ),
     "middleware/proxy_headers.py": ("ProxyHeadersMiddleware.__call__",),
 }
