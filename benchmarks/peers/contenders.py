@@ -93,7 +93,8 @@ def _peers(bundle: str, model: Path) -> list[Contender]:
             _peer(
                 "Triton",
                 "pytriton",
-                "one Python callable over its dynamic batches of up to 4",
+                "it takes the JPEG as a binary tensor of the Open Inference Protocol, and has its "
+                "Python backend alone; one Python callable over its dynamic batches of up to 4",
                 script,
                 network,
                 package="nvidia-pytriton",

@@ -13,13 +13,10 @@ CAVEATS = """\
 - The load generator runs on the same machine as the servers and takes its share of the same
   processors, the same for everyone: a closed loop of raw sockets, each client sending its next
   image when the last is answered.
-- Every server but Triton gets the same bytes, a multipart form with one JPEG, and serves the
+- Every server gets the same JPEG, in a multipart form if it is not said below, and serves the
   bundle's own network at its own input size: the same int8 graph in ONNX Runtime, which for the
   peers takes float32 as they prepare it; the founding backend has the same trained weights in
   float32.
-- Triton takes no forms. It gets the same JPEG as a binary tensor of the Open Inference Protocol,
-  and answers in JSON. PyTriton brings Triton with its Python backend alone, so that the images are
-  decoded and recognised in Python.
 - The peers decode and resize (bilinear) with plain Pillow, as their documentation shows.
 - The peers' ONNX Runtime has its default options, as documented: all processors for each image.
   Measurements show that one thread for each image is better here: the same servers with
