@@ -18,7 +18,7 @@ from support.wire import exchange, post
 pytestmark = [pytest.mark.accept, pytest.mark.leg("Ray")]
 
 MOST = 3
-LONG = 180.0  # seconds: only a hang takes as long
+LONG = 600.0  # seconds: a reload of HAProxy that hangs is tried thrice, 120 each
 # Serve's own pace, which is made for minutes, quickened.
 SCALING = {
     "min_replicas": 1,
