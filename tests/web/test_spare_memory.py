@@ -3,10 +3,11 @@
 import pytest
 
 from greengrocer.errors import MalformedUpload
+from greengrocer.serving.memory import LARGE
 from greengrocer.web.body.form import Form
 from greengrocer.web.receive_buffer import LARGEST as ROOM
 from greengrocer.web.receive_buffer import ReceiveBuffer
-from greengrocer.web.spare_memory import LARGE, LARGEST, SpareMemory
+from greengrocer.web.spare_memory import LARGEST, SpareMemory
 from support.forms import form, part
 
 SECRET = b"another client's image"

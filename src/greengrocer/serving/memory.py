@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-LARGE = 1 << 20  # bytes
+LARGE = 1 << 20  # bytes of a block that goes back to the system at once
 KEPT = 8 << 20  # bytes at the end of a heap
 MUCH = 32 << 20  # bytes received, after which the heap is likely to be fragmented
 QUIET = 1.0  # seconds without received bytes and without work, after which a process is idle

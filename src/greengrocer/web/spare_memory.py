@@ -4,7 +4,8 @@ The system clears each page of memory that a process takes from it. For a photo 
 half of what receiving it costs (docs/decisions/027).
 """
 
-LARGE = 1 << 20  # bytes of a block that the C library would return to the system at once
+from greengrocer.serving.memory import LARGE
+
 LARGEST = 8 << 20  # of a block that is kept: most photos have less
 
 

@@ -13,9 +13,9 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from greengrocer.serving.memory import Trim
+from greengrocer.serving.memory import LARGE, Trim
 from greengrocer.serving.readiness import Readiness, State
-from greengrocer.web.spare_memory import LARGE, SpareMemory
+from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.acceptor import Acceptor
 from greengrocer.web.wire.listener import url_of
 from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
