@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from PIL import Image
 
 from fake_engine import FakeEngine
 from greengrocer.assemble_pipeline import build_pipeline
-from greengrocer.bundles.bundle import load_bundle
+from greengrocer.bundles.bundle import load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import read_manifest
 from greengrocer.datasets.gallery import built_in_gallery
 from greengrocer.engines import onnx_engine
@@ -55,6 +57,38 @@ def test_more_threads_give_a_single_image_the_same_answer(
     pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
     for beside, alone in zip(engine.infer(pixels), engine.infer(pixels, alone=True), strict=True):
         np.testing.assert_array_equal(beside, alone)
+
+
+WITHOUT_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from greengrocer.bundles.manifest import read_manifest
+from greengrocer.engines.engine import ONE_THREAD
+from greengrocer.engines.onnx_engine import OnnxEngine
+
+bundle = Path(sys.argv[1])
+engine = OnnxEngine(bundle, read_manifest(bundle), "cpu", ONE_THREAD)
+engine.start()
+pixels = np.zeros((64, 256, 256, 3), np.uint8)
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used, used))
+try:
+    engine.infer(pixels)
+except MemoryError as error:
+    print(error, end="")
+"""
+
+
+def test_a_lack_of_memory_is_not_the_models_fault() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY, shipped_bundles()["fast"]],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert ended.stdout == "there is not enough memory for it"
 
 
 @pytest.mark.parametrize("breach", BREACHES)

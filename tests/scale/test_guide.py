@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from greengrocer.errors import UsageError
 from greengrocer.scale.metrics_port import free_listener
 from greengrocer.scale.replicas import ELSEWHERE, Replicas, serve_options
 from greengrocer.settings import Settings
 from support.documents import ROOT, blocks
-from support.ray_cluster import CONFIG, PROGRAMS, REPLICAS, build, free_port
+from support.ray_cluster import CONFIG, PROGRAMS, Ports, build
 from support.servers import clean_environment
 
 pytestmark = pytest.mark.leg("Ray")
@@ -32,6 +33,8 @@ from ray.serve.config import AutoscalingConfig
 print(
     constants.RAY_SERVE_HAPROXY_STATS_PORT,
     constants.RAY_SERVE_HAPROXY_METRICS_PORT,
+    constants.RAY_SERVE_FALLBACK_PROXY_HTTP_PORT,
+    constants.RAY_SERVE_FALLBACK_PROXY_GRPC_PORT,
     constants.RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT,
     constants.RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT,
     constants.RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT,
@@ -94,10 +97,11 @@ def test_on_several_machines_serve_listens_where_a_balancer_reaches_it() -> None
 
 @pytest.mark.accept
 def test_the_documented_defaults_of_ray_are_true() -> None:
-    stats, metrics, *ports, stays, told, seen = of_ray(DEFAULTS).split()
+    stats, metrics, fallback, of_grpc, *ports, stays, told, seen = of_ray(DEFAULTS).split()
     assert f"| {stats}, {metrics} |" in TEXT
+    assert f"| {fallback}, on the first node |" in TEXT
+    assert f"and {of_grpc} would be the same" in TEXT
     assert ports == [port for span in re.findall(r"(\d{5}) to\s(\d{5})", TEXT) for port in span]
-    assert (int(ports[0]), int(ports[1])) == (REPLICAS[0], REPLICAS[-1])
     assert f"stays for {stays} s" in TEXT
     assert f"told every {told} s" in TEXT
     assert f"the mean of the\nlast {seen}" in TEXT
@@ -114,10 +118,20 @@ def test_the_alert_uses_the_scraped_job() -> None:
 
 
 def test_the_first_free_port_is_used() -> None:
-    first = free_port()
+    ports = Ports()
+    first = ports.take()
     with free_listener("127.0.0.1", first) as one, free_listener("127.0.0.1", first) as other:
         assert one.getsockname()[1] == first
         assert other.getsockname()[1] > first
+    ports.give_back()
+
+
+def test_no_port_above_the_last_one_is_tried() -> None:
+    with (
+        free_listener("127.0.0.1", 65_535),
+        pytest.raises(UsageError, match="from 65535 to 65535 is free"),
+    ):
+        free_listener("127.0.0.1", 65_535)
 
 
 @pytest.mark.accept

@@ -12,7 +12,7 @@ import pytest
 
 from support.make_images import jpeg
 from support.problems import problem_of
-from support.ray_cluster import Cluster, free_ports
+from support.ray_cluster import Cluster
 from support.scrapes import Samples, sample, scrape
 from support.waiting import until
 from support.wire import Wire, WireAnswer, exchange, post
@@ -30,7 +30,7 @@ def url(cluster: Cluster, heavy_bundle: Path) -> str:
     arguments = {
         "max_queue_seconds": 2,
         "request_timeout_seconds": 60,
-        "metrics_port": free_ports(1),
+        "metrics_port": cluster.ports.take(),
         "num_cpus": 1,
     }
     cluster.deploy(heavy_bundle, {**arguments, "min_replicas": 1, "max_replicas": 1})

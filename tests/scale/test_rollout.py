@@ -10,7 +10,7 @@ from greengrocer.bundles.manifest import GRAPH
 from support.bundles import write_fake_bundle
 from support.load import load
 from support.make_images import jpeg
-from support.ray_cluster import Cluster, free_ports
+from support.ray_cluster import Cluster
 from support.scrapes import sample, scrape
 from support.waiting import until
 
@@ -35,7 +35,7 @@ def test_none_of_ten_thousand_requests_fails_while_the_bundle_is_changed(
         "max_queue_seconds": 60,  # a machine that stands still for a second refuses nothing
         "min_replicas": REPLICAS,
         "max_replicas": REPLICAS,
-        "metrics_port": free_ports(REPLICAS),
+        "metrics_port": cluster.ports.take(REPLICAS),
     }
     cluster.deploy(first, arguments)
     cluster.until_running(REPLICAS)

@@ -12,14 +12,10 @@ from support.make_images import jpeg
 from support.problems import problem_of
 from support.processes import command, listening
 from support.ray_cluster import (
-    AGENT,
-    CLIENT,
     ORIGIN,
     PROGRAMS,
-    REPLICAS,
     Cluster,
     Node,
-    free_ports,
 )
 from support.scrapes import sample, scrape
 from support.suite import LONG, pass_suite, passed, whole_suite
@@ -91,7 +87,7 @@ def deployed(cluster: Cluster, bundle: Path) -> Cluster:
         "num_cpus": 2,
         "min_replicas": COUNT,
         "max_replicas": COUNT,
-        "metrics_port": free_ports(COUNT),
+        "metrics_port": cluster.ports.take(COUNT),
     }
     cluster.deploy(bundle, arguments)
     cluster.until_running(COUNT)
@@ -169,7 +165,7 @@ def told(port: int) -> float:
 
 def test_private_ports_listen_on_loopback_only(service: Cluster) -> None:
     """Whoever reaches the dashboard or the port for jobs runs what he likes (CVE-2023-48022)."""
-    ports = {service.dashboard, CLIENT, AGENT}
+    ports = {service.dashboard, service.client, *(node.agent for node in service.nodes)}
     found = service.listening(ports)
     assert {port for _, port in found} == ports
     assert not [each for each in found if not each[0].startswith("127.")]
@@ -177,7 +173,8 @@ def test_private_ports_listen_on_loopback_only(service: Cluster) -> None:
 
 def test_no_job_is_accepted_without_the_token(service: Cluster) -> None:
     job = {"entrypoint": "true"}
-    paths = {service.dashboard: "/api/jobs/", AGENT: "/api/job_agent/jobs/"}
+    paths = {service.dashboard: "/api/jobs/"}
+    paths |= {node.agent: "/api/job_agent/jobs/" for node in service.nodes}
     found = service.listening(paths.keys())
     assert {port for _, port in found} == paths.keys()
     for address, port in found:
@@ -189,7 +186,7 @@ def test_no_job_is_accepted_without_the_token(service: Cluster) -> None:
 
 
 def test_no_client_is_accepted_without_the_token(service: Cluster) -> None:
-    for address, port in service.listening({CLIENT}):
+    for address, port in service.listening({service.client}):
         assert asked(address, port) == "UNAUTHENTICATED"
         # with it, what is asked is looked at: it is of no client that was there before
         assert asked(address, port, service.token) == "NOT_FOUND"
@@ -199,8 +196,10 @@ def test_no_port_is_more_exposed_than_the_guide_says(service: Cluster) -> None:
     first = service.metrics_port()
     own = range(first, first + COUNT)
     assert service.listening(own) == {("127.0.0.1", port) for port in own}
-    replicas = service.listening(REPLICAS)
+    replicas = service.listening(service.ports.replicas)
     assert [address for address, _ in replicas] == ["127.0.0.1"] * (service.haproxy * COUNT)
+    fallback = {("127.0.0.1", service.fallback)} if service.haproxy else set()
+    assert service.listening({service.fallback}) == fallback
     for node in service.nodes:
         here = ("127.0.0.1", urlsplit(node.url).port or 80)
         assert service.listening({here[1]}) == {here}

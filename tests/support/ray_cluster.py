@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,6 @@ from support.waiting import until
 PROGRAMS = ROOT / ".venv-ray" / "bin"
 CONFIG = ROOT / "deploy" / "ray" / "serve-config.yaml"
 START_SECONDS = 180.0  # generous: only a hang takes as long
-CLIENT, AGENT = 10001, 52365  # Ray's ports for its client, and for the agent that takes jobs
-REPLICAS = range(30_000, 31_001)  # where HAProxy finds them, one a port
 ORIGIN = "https://shop.example"  # a setting of ours in the environment, which answers tell
 STORE = 80_000_000  # bytes, the least that Ray takes: nothing of ours is in it
 ENVIRONMENT = {
@@ -51,31 +49,39 @@ def build() -> None:
     subprocess.run(made, cwd=ROOT, check=True, timeout=1200)
 
 
-def free_port() -> int:
-    """A port on which nothing listens, and which the kernel gives to nobody until it is used."""
-    return free_ports(1)
+class Ports:
+    """A hundred ports of this machine that no other Ports has: the first one is bound as a claim.
 
+    They are outside the kernel's ephemeral range, and of the ranges that Ray has by default.
+    """
 
-def free_ports(count: int) -> int:
-    """The first of so many consecutive ports outside the kernel's ephemeral range."""
-    while True:
-        first = random.randrange(20_000, REPLICAS[0] - count)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            except OSError:
-                continue
-            return first
+    def __init__(self) -> None:
+        while True:
+            first = random.randrange(20_000, 30_000, 100)
+            with suppress(OSError):
+                self._claim = socket.create_server(("127.0.0.1", first))
+                break
+        self._left = iter(range(first + 1, first + 40))
+        self.replicas = range(first + 40, first + 100)  # where HAProxy finds them, one a port
+
+    def take(self, count: int = 1) -> int:
+        """The first of so many consecutive ones that were not taken yet."""
+        first, *_ = [next(self._left) for _ in range(count)]
+        return first
+
+    def give_back(self) -> None:
+        """Leave them to others."""
+        self._claim.close()
 
 
 @dataclass
 class Node:
-    """A running ``ray start --block``, and where its proxy listens."""
+    """A running ``ray start --block``, where its proxy listens, and its agent, which takes jobs."""
 
     process: "subprocess.Popen[bytes]"
     address: str
     url: str
+    agent: int
 
     @property
     def pids(self) -> list[int]:
@@ -101,18 +107,26 @@ class Node:
 
 @dataclass
 class Cluster:
-    """A head and other nodes; ``home`` has their logs."""
+    """A head and other nodes; ``home`` has their logs.
+
+    It has ports of its own: two clusters on one machine would share some of those that Ray has by
+    default, and each get requests that were sent to the other.
+    """
 
     haproxy: bool = False  # in the place of Serve's own proxies
     home: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp")))
     nodes: list[Node] = field(default_factory=list)
-    gcs: int = field(default_factory=free_port)
-    dashboard: int = field(default_factory=free_port)
-    http: int = field(default_factory=free_port)
-    # Ray has ports that are the same on each node: two clusters keep apart by their addresses.
+    ports: Ports = field(default_factory=Ports)
     deployed: Mapping[str, object] = field(default_factory=dict)  # the arguments, by the last one
     token: str = field(default_factory=partial(secrets.token_hex, 32))
     network: str = field(default_factory=lambda: f"127.{random.randint(1, 254)}.0")
+
+    def __post_init__(self) -> None:
+        self.gcs = self.ports.take()
+        self.dashboard = self.ports.take()
+        self.client = self.ports.take()  # Ray's own, for its client
+        self.http = self.ports.take()
+        self.fallback = self.ports.take()  # Serve's own proxy, beside the head's HAProxy
 
     @property
     def head(self) -> Node:
@@ -127,8 +141,14 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """That of all its processes."""
-        proxy = {"RAY_SERVE_ENABLE_HA_PROXY": str(int(self.haproxy))}
-        return clean_environment() | ENVIRONMENT | proxy | {"RAY_AUTH_TOKEN": self.token}
+        own = {
+            "RAY_AUTH_TOKEN": self.token,
+            "RAY_SERVE_ENABLE_HA_PROXY": str(int(self.haproxy)),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self.fallback),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self.ports.replicas[0]),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self.ports.replicas[-1]),
+        }
+        return clean_environment() | ENVIRONMENT | own
 
     @property
     def key(self) -> dict[str, str]:
@@ -148,10 +168,12 @@ class Cluster:
         if number == 1:
             role = ["--head", f"--port={self.gcs}", f"--temp-dir={self.home}"]
             role += [f"--dashboard-host={address}", f"--dashboard-port={self.dashboard}"]
-            role += ["--disable-usage-stats"]
+            role += ["--disable-usage-stats", f"--ray-client-server-port={self.client}"]
+        agent = self.ports.take()
         flags = [f"--node-ip-address={address}", f"--num-cpus={processors}"]
+        flags += [f"--dashboard-agent-listen-port={agent}"]
         flags += [f"--object-store-memory={STORE}", "--block"]
-        port = self.http if number == 1 else free_port()
+        port = self.http if number == 1 else self.ports.take()
         with (self.home / f"node-{number}.log").open("wb") as log:
             process = subprocess.Popen(
                 [PROGRAMS / "ray", "start", *role, *flags],
@@ -159,7 +181,7 @@ class Cluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.nodes.append(Node(process, address, f"http://127.0.0.1:{port}"))
+        self.nodes.append(Node(process, address, f"http://127.0.0.1:{port}", agent))
         until(lambda: self._listed() == len(self.nodes), START_SECONDS)
         return self.nodes[-1]
 
@@ -168,8 +190,8 @@ class Cluster:
         place = self.home / f"haproxy-{number}"
         place.mkdir(exist_ok=True)
         apart = {
-            "STATS_PORT": free_port(),
-            "METRICS_PORT": free_port(),
+            "STATS_PORT": self.ports.take(),
+            "METRICS_PORT": self.ports.take(),
             "CONFIG_FILE_LOC": place / "haproxy.cfg",
             "SOCKET_PATH": place / "admin.sock",
             "SERVER_STATE_BASE": place,
@@ -284,6 +306,7 @@ class Cluster:
         for node in reversed(self.nodes):
             if node.process.poll() is None:
                 node.kill()
+        self.ports.give_back()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def _listed(self) -> int:

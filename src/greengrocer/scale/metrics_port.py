@@ -11,11 +11,13 @@ from greengrocer.errors import UsageError
 from greengrocer.web.wire.listener import bind
 
 PORTS = 100  # as many replicas may be on a node
+LAST = 65_535  # of all ports
 
 
 def free_listener(host: str, first: int) -> socket.socket:
     """A socket on the first free port from ``first`` on, 0 being any; raises UsageError."""
-    for port in range(first, first + PORTS):
+    last = min(first + PORTS - 1, LAST)
+    for port in range(first, last + 1):
         with suppress(UsageError):
             listener = bind(host, port)
             try:
@@ -24,7 +26,7 @@ def free_listener(host: str, first: int) -> socket.socket:
                 listener.close()
             else:
                 return listener
-    raise UsageError(f"no port of {host} from {first} to {first + PORTS - 1} is free for metrics")
+    raise UsageError(f"no port of {host} from {first} to {last} is free for metrics")
 
 
 def serve_beside(app: ASGIApp, listener: socket.socket) -> "asyncio.Task[None]":
