@@ -9,6 +9,7 @@ from greengrocer.errors import BundleRefused, InvalidAnswer, UsageError
 from greengrocer.safe_text import MAX_REASON, one_line
 
 BATCH = "N"  # a dimension that may vary
+NO_MEMORY = ("bad_alloc", "Failed to allocate memory")  # as runtimes say it
 NOTHING: dict[str, None] = {"known_score": None, "evidence": None}  # what a graph may leave out
 
 Shape = tuple[int | str, ...]
@@ -86,18 +87,25 @@ def running(kind: type[Exception] = Exception) -> Iterator[None]:
     """Raise InvalidAnswer for what a runtime raises, of this kind, when it runs the graph.
 
     An operator may fail for some images only: that is no defect of the service, and whoever finds
-    such an image must not fill its log with tracebacks. MemoryError stays.
+    such an image must not fill its log with tracebacks. Raises MemoryError where memory lacked.
     """
     try:
         yield
     except MemoryError:
         raise
     except kind as error:
+        if _lacked_memory(error):
+            raise MemoryError(reason_of(error)) from error
         raise InvalidAnswer("the model fails on this image", reason_of(error)) from error
 
 
 def reason_of(error: Exception) -> str:
     """What a runtime says of a graph that it does not load or run, in one line."""
-    if "bad_alloc" in str(error):  # what some versions say of it
+    if _lacked_memory(error):
         return "there is not enough memory for it"
     return one_line(" ".join(str(error).split()), MAX_REASON)
+
+
+def _lacked_memory(error: Exception) -> bool:
+    """Whether a runtime found no memory, of which it has no exception of its own."""
+    return any(said in str(error) for said in NO_MEMORY)
