@@ -25,7 +25,7 @@ def register(commands: "Commands") -> None:
     )
     _add_bundle(teach)
     teach.add_argument(
-        "--class", dest="name", required=True, metavar="NAME", help='as "Blood orange"'
+        "--class", dest="name", required=True, metavar="NAME", help='the class, as "Blood orange"'
     )
     teach.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="files and folders")
     teach.set_defaults(run=run_teach)
@@ -36,7 +36,7 @@ def register(commands: "Commands") -> None:
         "never seen them. Needs the extra `quick`.",
     )
     _add_bundle(forget)
-    forget.add_argument("--class", dest="name", metavar="NAME", help='as "Blood orange"')
+    forget.add_argument("--class", dest="name", metavar="NAME", help='the class, as "Blood orange"')
     forget.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="files and folders")
     forget.set_defaults(run=run_forget)
 

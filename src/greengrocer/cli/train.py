@@ -55,8 +55,9 @@ def register(commands: "Commands") -> None:
         "--seed",
         type=_seed,
         metavar="N",
-        help="seed of what is drawn: first weights, order and crops of the images, folds; what is "
-        "held out hangs on the images, but where those of a class are all alike (default: 7)",
+        help="seed of the first weights, the order and crops of the images, and the folds; which "
+        "images are held out depends on the images alone, unless those of a class are all alike "
+        "(default: 7)",
     )
     add_layout_flags(parser)
     _register_recipe(parser)

@@ -1,1 +1,1 @@
-"""The HTTP interface: only this package depends on the web framework."""
+"""The HTTP interface. Only `rpc/`, `scale/` and the top of the product know of it."""
