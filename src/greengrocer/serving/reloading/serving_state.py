@@ -135,7 +135,7 @@ class ServingState(NamedTuple):
         return self._replace(absent={**self.absent, key: (absence, origin)})
 
     def removed(self, key: str) -> "ServingState":
-        """A model serves no more."""
+        """A model no longer serves."""
         self._check_removable(key)
         origin = self.models[key].current._replace(copy=None)
         models = _without(self.models, key)
