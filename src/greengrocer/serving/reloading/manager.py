@@ -222,10 +222,14 @@ class ModelManager:
             self._assume(self.state.missing(key, Absence.FAILED, origin))
             self._tell()
 
-    def forget_failed(self, key: str) -> None:
-        """Say no more that a bundle of the watched folder cannot be loaded: it has gone."""
-        if key in self.state.failed_watched:
-            self._assume(self.state.forgotten(key))
+    def note_gone(self, key: str) -> None:
+        """Say that a bundle of the watched folder has gone; it is no longer listed as failed.
+
+        If it comes back, it is loaded. Raises ReloadRefused.
+        """
+        failed = key in self.state.failed_watched
+        if failed or key in self.state.watched:
+            self._record(self.state.forgotten(key) if failed else self.state.unwatched(key))
             self._tell()
 
     def begin(self, origin: Origin) -> None:
