@@ -115,6 +115,7 @@ class ModelManager:
             self._record(self.state.changed(key, new, Origins(previous, current)))
             self.models.roll_back(key)
             self._move(key, new)
+            self._compare_again(new)
             return self._done("rolled back", new, old)
 
     async def add(
@@ -295,6 +296,7 @@ class ModelManager:
             self._record(state if files is None else state.watching(new, files))
         self.models.swap(loaded.pipeline, key)
         self._move(key, new)
+        self._compare_again(new)
         await asyncio.to_thread(return_free_pages)  # that the loading took
         return self._done("reloaded", new, old, loaded.seconds)
 
@@ -378,6 +380,12 @@ class ModelManager:
     def _cast(self, key: str, part: int) -> None:
         if self.shadows is not None:
             self.shadows.cast(key, part)
+
+    def _compare_again(self, key: str) -> None:
+        """Begin a comparison again once its model, or the version beside it, was replaced."""
+        for shadow, part in self.state.shadows.items():
+            if key in (shadow, name_of(shadow)):
+                self._cast(shadow, part)
 
     def _tell(self) -> None:
         """Have metrics and other processes know what serves now."""
