@@ -57,7 +57,7 @@ bench-peers: .venv-dev/installed  ## measure the service beside its peers; DATA 
 
 train: runs/grocery runs/tiny  ## train the bundles as they ship; DATA names the data set
 
-# An allocator that keeps its pages: to give back and take a tensor's memory anew takes a tenth of
+# An allocator that keeps its pages: to give back and take a tensor's memory again takes a tenth of
 # the time. The order is one of existence alone: what has been trained stays.
 runs/%: export MALLOC_MMAP_MAX_ = 0
 runs/%: export MALLOC_TRIM_THRESHOLD_ = 8000000000
@@ -74,7 +74,7 @@ runs/grocery: | runs/fast
 sbom: .venv/installed .venv-dev/installed  ## write the bill of materials of what serves: build/sbom.cdx.json
 	$(DEV)/python -m tools.sbom .venv/bin/python build/sbom.cdx.json
 
-requirements:  ## pin the newest versions anew (needs uv)
+requirements:  ## pin the newest versions again (needs uv)
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \
 		--no-emit-package colorama pyproject.toml -o requirements/serve.txt
 	uv pip compile -qU --universal --python-version 3.11 --no-header --no-annotate \

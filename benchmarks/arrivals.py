@@ -72,7 +72,7 @@ class Client(asyncio.Protocol):
                 self._generator.idle.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Use this connection no more."""
+        """Stop using this connection."""
         del exc
         if self._due is not None:
             self._generator.seen.faults[BROKEN] += 1

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     watch: Path | None = Field(
         None,
         description="folder of bundles, as models: each folder in it is served under its own name "
-        "once it is whole, again when it changes, and no more once it is gone",
+        "once it is whole, again when it changes, and no longer once it is gone",
     )
     limits: Listed[Share] = Field(
         (),

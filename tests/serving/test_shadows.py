@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.imaging.decode import DecodeLimits
+from greengrocer.imaging.decode import DecodeLimits, Picture
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import DEFAULT_OPTIONS, ModelId, ModelLabels
 from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.serving.models import Models
+from greengrocer.serving.served import Served
 from greengrocer.serving.shadows import Comparison, Shadows
 from greengrocer.telemetry.metrics import Metrics
 from support.engines import CountingEngine, HeldEngine
@@ -39,15 +40,16 @@ class Pair:
         await self.classifier.classify(jpeg(250), Context(), DEFAULT_OPTIONS)
 
 
+def pipeline(engine: CountingEngine | FailingEngine, version: str) -> Pipeline:
+    manifest = engine.manifest
+    labels = ModelLabels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5)
+    return Pipeline(engine, manifest.geometry, labels, DecodeLimits())
+
+
 @asynccontextmanager
 async def shadowed(
     fake_bundle: Path, beside: CountingEngine | FailingEngine, threads: int = 2, part: int = 100
 ) -> AsyncIterator[Pair]:
-    def pipeline(engine: CountingEngine | FailingEngine, version: str) -> Pipeline:
-        manifest = engine.manifest
-        labels = ModelLabels(ModelId("greys", version), manifest.classes, manifest.coarse, 0.5)
-        return Pipeline(engine, manifest.geometry, labels, DecodeLimits())
-
     engine = engine_of(CountingEngine, fake_bundle)
     models = Models(pipeline(engine, "1"))
     models.add("greys@next", pipeline(beside, "2"))
@@ -123,3 +125,28 @@ async def test_no_more_is_copied_once_that_is_ended(fake_bundle: Path) -> None:
         await until(lambda: pair.classifier.working == 0)
         assert pair.shadows.comparisons == {}
         assert beside.calls == 0
+
+
+async def test_nothing_of_a_version_that_was_replaced_is_compared(fake_bundle: Path) -> None:
+    held = engine_of(HeldEngine, fake_bundle).hold()
+    async with shadowed(fake_bundle, held) as pair:
+        answered: list[tuple[Picture, str | None, Served]] = []
+
+        def answer(picture: Picture, model: str | None, served: Served) -> None:
+            answered.append((picture, model, served))
+            pair.shadows.offer(picture, model, served)
+
+        pair.classifier.answered = answer
+        await pair.ask()
+        assert await asyncio.to_thread(held.busy.wait, 60)
+        third = pipeline(engine_of(CountingEngine, fake_bundle), "3")
+        pair.shadows.models.swap(third, "greys")
+        pair.shadows.cast("greys@next", 100)
+        held.release.set()
+        await until(lambda: pair.shadows._copying is None)
+        pair.shadows.offer(*answered[0])  # it was answered before, and is offered after
+        await until(lambda: pair.shadows._copying is None)
+        assert pair.comparison == Comparison("greys@next", 100, ("3", "2"))
+        await pair.ask()
+        await until(lambda: pair.comparison.images == 1)
+        assert held.calls == 2

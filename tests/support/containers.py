@@ -10,7 +10,7 @@ from support.dockerfile import Image
 from support.servers import Server, serving
 
 ROOTLESS = "needs root, to be another user than the one who built the image"
-# Runs "$@" where the file system, and $1 anew, are read-only; where $2 is named, it is for writing.
+# Runs "$@" where the file system and $1 are read-only; where $2 is named, it is for writing.
 READ_ONLY = """
 mount --make-rprivate / && mount --bind "$1" "$1" || exit 125
 mount -o remount,bind,ro "$1" && mount -o remount,bind,ro / || exit 125

@@ -314,13 +314,12 @@ def test_a_version_gets_copies_of_images_after_their_answers_and_is_compared(
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
     order(server, "load", f"greys@next={bundles / 'few'}")
     assert order(server, "compare") == "no version gets copies\n"
-    shadow = ["models", "shadow", "greys@next", "50%", "--port", str(server.port)]
-    assert main(shadow) == 0
+    assert main(["models", "shadow", "greys@next", "50%", "--port", str(server.port)]) == 0
     printed = capsys.readouterr()
     assert printed.out == "greys@next gets a copy of 50% of the images\n"
     assert "warning: greys@next has other classes than greys" in printed.err
     server.until_logged(lambda: any("other classes" in line for line in server.log))
-    assert order(server, "compare") == "greys@next: no image yet (0 skipped)\n"
+    assert order(server, "compare") == "greys@next few: no image yet (0 skipped)\n"
     assert "50% copies" in order(server, "list")
     with server.client() as client:
 
@@ -329,12 +328,11 @@ def test_a_version_gets_copies_of_images_after_their_answers_and_is_compared(
 
         for number in range(1, 4):
             for _ in range(2):
-                answer = client.post("/predict", files={"file": jpeg(250)}).json()
-                assert answer["model"]["version"] == "1"
+                assert client.post("/predict", content=jpeg(250)).json()["model"]["version"] == "1"
             until(partial(copied, number))
         first, *both = order(server, "compare").splitlines()
         assert first == "3 images (0 skipped), agreement 0.0%"  # the classes have other names
-        assert [line.split(":")[0] for line in both] == ["greys", "greys@next"]
+        assert [line.split(":")[0] for line in both] == ["greys 1", "greys@next few"]
         samples = scrape(client)
         labels = {"model": "greys", "shadow": "greys@next"}
         assert sample(samples, "shadow_images_total", result="other", **labels) == 3
@@ -342,6 +340,8 @@ def test_a_version_gets_copies_of_images_after_their_answers_and_is_compared(
             for name in ("shadow_confidence_count", "shadow_seconds_count"):
                 assert sample(samples, name, model="greys", of=of) == 3
         assert sample(samples, "predictions_total", known="true") == 6  # copies are no answers
+    order(server, "reload", "greys@next", "--bundle", str(bundles / "second"))
+    assert order(server, "compare") == "greys@next 2: no image yet (0 skipped)\n"
     order(server, "promote", "greys@next")
     assert order(server, "compare") == "no version gets copies\n"
 

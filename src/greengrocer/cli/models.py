@@ -151,12 +151,14 @@ def compare_models(arguments: argparse.Namespace) -> int:
     compared = send_order(arguments, {"order": "compare"})["models"]
     assert isinstance(compared, list)
     for each in compared:
+        first, second = each["versions"]
+        names = f"{each['model']} {first}", f"{each['shadow']} {second}"
         if not each["images"]:
-            say(f"{each['shadow']}: no image yet ({each['skipped']} skipped)")
+            say(f"{names[1]}: no image yet ({each['skipped']} skipped)")
             continue
         images, skipped, agreement = (each[name] for name in ("images", "skipped", "agreement"))
         say(f"{images} images ({skipped} skipped), agreement {agreement:.1%}")
-        for place, name in enumerate((each["model"], each["shadow"])):
+        for place, name in enumerate(names):
             confidence, seconds = each["confidence"][place], each["seconds"][place]
             say(f"{name}: confidence {confidence:.1%}, {1000 * seconds:.1f} ms of a thread")
     if not compared:

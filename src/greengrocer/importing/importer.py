@@ -89,7 +89,7 @@ def try_import(order: Order) -> None:
     found, _ = _read(order, lambda _: None)
     session = open_session(found.raw(), str(order.model))
     for pixels in _trial_images(order, found.geometry):
-        limit_trial(limits)  # the time begins anew
+        limit_trial(limits)  # the time begins again
         began = process_time()
         run_session(session, None, {PIXELS: pixels[None]}, str(order.model))
         if (seconds := process_time() - began) > MOST_SECONDS:

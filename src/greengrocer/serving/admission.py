@@ -36,7 +36,7 @@ class ModelTraffic:
         self.queue = queue
         self.images = 0
         self.patient = 0  # images among them that waited in the queue
-        self.forgotten = False  # the model serves no more: these are its last images
+        self.forgotten = False  # the model no longer serves: these are its last images
 
 
 class Admission:
@@ -103,7 +103,7 @@ class Admission:
         traffic.seconds, traffic.forgotten = seconds, False
 
     def forget(self, model: str) -> None:
-        """Count a model no more, as soon as none of its images is in flight."""
+        """Stop counting a model as soon as none of its images is in flight."""
         if model in self._traffic:
             self._traffic[model].forgotten = True
             self._drop_forgotten()
@@ -166,7 +166,7 @@ class Admission:
     def served(self, seconds: float, model: str = "") -> None:
         """Update a model's mean time with an image that took ``seconds`` in a thread.
 
-        Call it while the image is admitted, or a model that was forgotten would be counted anew.
+        Call it while the image is admitted, or a model that was forgotten would be counted again.
         """
         traffic = self._of(model)
         traffic.seconds += SMOOTHING * (seconds - traffic.seconds)

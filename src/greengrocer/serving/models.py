@@ -90,7 +90,7 @@ class Models:
             self._describe()
 
     def remove(self, key: str) -> None:
-        """Serve a model no more; it must not be the default."""
+        """Stop serving a model; it must not be the default."""
         with self._lock:
             assert key != self._default
             versions = self._models.pop(key)

@@ -32,6 +32,7 @@ class Comparison:
 
     shadow: str  # the key of the version beside
     part: int  # of the model's images, in per cent
+    versions: tuple[str, str]  # of the model and of the one beside it
     images: int = 0
     same: int = 0  # that both named alike
     skipped: int = 0  # because no thread was idle
@@ -85,10 +86,15 @@ class Shadows:
         self._copying: asyncio.Task[None] | None = None
 
     def cast(self, shadow: str, part: int) -> None:
-        """Copy a part of a model's images, in per cent, to the version beside it; 0 ends that."""
-        self.comparisons.pop(name_of(shadow), None)
+        """Copy a part of a model's images, in per cent, to the version beside it; 0 ends that.
+
+        The comparison begins again: call it also once one of the two was replaced.
+        """
+        model = name_of(shadow)
+        self.comparisons.pop(model, None)
         if part:
-            self.comparisons[name_of(shadow)] = Comparison(shadow, part)
+            first, second = (self.models.of(key).labels.model.version for key in (model, shadow))
+            self.comparisons[model] = Comparison(shadow, part, (first, second))
 
     def offer(self, picture: Picture, model: str | None, served: Served) -> None:
         """Copy an image that was just answered, if its turn has come and a thread is idle."""
@@ -96,7 +102,9 @@ class Shadows:
             return
         key = model or self.models.default
         comparison = self.comparisons.get(key)
-        if comparison is None or not comparison.is_due():
+        if comparison is None or served.answer.model != (key, comparison.versions[0]):
+            return  # the second: another version has answered, which was replaced meanwhile
+        if not comparison.is_due():
             return
         if self._copying is not None or not self.idle():
             comparison.skipped += 1

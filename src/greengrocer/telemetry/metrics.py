@@ -166,7 +166,10 @@ class Metrics:
         )
         self._declare_shadows(registry)
         self.reloads = Counter(
-            "greengrocer_reloads", "Requested changes of the model.", ("result",), registry=registry
+            "greengrocer_reloads",
+            "Loads, reloads and rollbacks of models, by result.",
+            ("result",),
+            registry=registry,
         )
         for result in ("ok", "refused"):
             self.reloads.labels(result)

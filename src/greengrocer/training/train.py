@@ -134,7 +134,7 @@ def _job(
     target = choose_device(device)
     check_writable(out, stages)
     if HOLD_OUT in stages and REFIT in stages and not checkpoint(out, HOLD_OUT).exists():
-        check_new(judged_path(out))  # a run that goes on writes it anew
+        check_new(judged_path(out))  # a run that goes on writes it again
     threads = usable_processors()
     torch.set_num_threads(min(torch.get_num_threads(), threads))
     return TrainingJob(recipe, data, out, target.type, threads, tuple(teachers))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from greengrocer.errors import BundleRefused
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
+from greengrocer.serving.reloading.serving_state import ServingState
 from support.bundles import write_fake_bundle
 from support.clocks import SettableClock
 from support.seam import until
@@ -61,6 +63,56 @@ async def test_a_folder_that_is_moved_away_and_back_is_unchanged(
     (folder / "away~").rename(folder / "shop")
     await twice(watch.look)
     assert (tried, served(manager)) == (["shop"], {"greys": "1", "shop": "2"})
+
+
+async def nothing(_: ModelManager) -> None:
+    """No order comes in between."""
+
+
+async def unload(manager: ModelManager) -> None:
+    await manager.remove("shop")
+
+
+async def reload(manager: ModelManager) -> None:
+    """The model is no longer one of the folder."""
+    await manager.reload(manager.state.models["greys"].current.bundle, "shop")
+
+
+@pytest.mark.parametrize("order", [nothing, unload, reload])
+async def test_a_folder_that_comes_back_once_it_was_missed_is_loaded_by_the_next_process_too(
+    watch: FolderWatch,
+    manager: ModelManager,
+    folder: Path,
+    order: Callable[[ModelManager], Awaitable[None]],
+) -> None:
+    recorded: list[ServingState] = []
+    await order(manager)
+    manager.remember = recorded.append
+    (folder / "shop").rename(folder / "away~")
+    await twice(watch.look)
+    assert [state.watched for state in recorded] == [{}]
+    if "shop" in manager.state.models:
+        await manager.remove("shop")
+    watch = FolderWatch(manager, folder)
+    (folder / "away~").rename(folder / "shop")
+    await twice(watch.look)
+    assert served(manager) == {"greys": "1", "shop": "2"}
+
+
+async def test_what_is_known_of_a_bundle_goes_with_it_also_where_it_never_served(
+    manager: ModelManager, folder: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+    shutil.copytree(write_fake_bundle(folder / "shop@next"), folder / "greys")
+    with capture_logs() as logged:
+        for away, back in (("greys", "a~"), ("shop@next", "b~")):
+            await twice(watch.look)
+            (folder / away).rename(folder / back)
+            await twice(watch.look)
+            (folder / back).rename(folder / away)
+        await twice(watch.look)
+    waiting = [line["model"] for line in logged if line["event"] == "watched model waits"]
+    assert sorted(waiting) == ["greys", "greys", "shop@next", "shop@next"]
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder"])

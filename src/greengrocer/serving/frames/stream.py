@@ -78,7 +78,7 @@ class FrameStream:
         self._buffer = bytearray()
 
     def feed(self, data: bytes | bytearray) -> Iterator[Frame]:
-        """The frames that ``data`` completes. Raises Malformed: read no more after it."""
+        """The frames that ``data`` completes. Raises Malformed: stop reading after it."""
         self._buffer += data
         while len(self._buffer) >= HEAD.size:
             tag, length = HEAD.unpack_from(self._buffer)

@@ -93,7 +93,8 @@ class FolderWatch:
                 log.warning("watched model not read", model=key, reason=reason)
                 self._note_failed(key)
         failed = self.manager.state.failed_watched
-        known = self._taken.keys() | self._pauses.keys() | failed | self._missing
+        waiting = self._passed.keys() | self._pauses.keys() | self._told.keys()
+        known = self._taken.keys() | waiting | failed | self._missing
         missing = known - found.keys() - unreadable.keys()
         for key in sorted(missing & self._missing, key=label_of, reverse=True):
             if self._can(self._check_leave, key) and await self._leave(key):
@@ -206,12 +207,13 @@ class FolderWatch:
 
     async def _leave(self, key: str) -> bool:
         """Unload or forget a model whose bundle has gone; returns whether that was possible."""
-        self.manager.forget_failed(key)
-        if self.manager.state.serves_watched(key):
-            try:
+        try:
+            if self.manager.state.serves_watched(key):
                 await self.manager.remove(key, forget=True)
-            except UsageError:  # the manager has logged it
-                return False
+            else:
+                self.manager.note_gone(key)
+        except UsageError:  # the next look tries again
+            return False
         for states in (self._taken, self._passed, self._pauses, self._told):
             states.pop(key, None)
         return True

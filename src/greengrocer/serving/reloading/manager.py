@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import structlog
 
-from greengrocer.errors import Overtaken, ReloadRefused, UnknownModel, UsageError
+from greengrocer.errors import Overtaken, ReloadRefused, UsageError
 from greengrocer.model_names import key_of, name_of
 from greengrocer.ranking import ModelId
-from greengrocer.safe_text import MAX_NAME, one_line
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.memory import return_free_pages
 from greengrocer.serving.models import Models
+from greengrocer.serving.reloading.change_log import ChangeLog, told
 from greengrocer.serving.reloading.origin import Load, Loaded, Origin, Origins
 from greengrocer.serving.reloading.serving_state import ServingState
 from greengrocer.serving.shadows import Shadows
@@ -76,6 +76,7 @@ class ModelManager:
         self.changed = changed
         self.shadows = shadows
         self.fetch = fetch
+        self.changes = ChangeLog(models, metrics)
         self.state = ServingState.of(models.default, origin)
         self.busy = False
         self._tell()
@@ -89,7 +90,7 @@ class ModelManager:
         it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
         ReloadRefused), in one line; nothing is changed then.
         """
-        with self._logged("reload", key):
+        with self.changes.logged("reload", key):
             key = self.state.there(key)
             origins = self.state.models[key]
             wanted = origins.current._replace(copy=None)
@@ -105,7 +106,7 @@ class ModelManager:
 
     async def roll_back(self, key: str | None = None) -> Change:
         """Return to a model's previous version. Raises ReloadRefused where there is none."""
-        with self._logged("rollback", key), self._exclusively():
+        with self.changes.logged("rollback", key), self._exclusively():
             key = self.state.there(key)
             old = self._id(key)
             new = self.state.renamed(key, self.models.check_previous(key).labels.model.name)
@@ -114,6 +115,7 @@ class ModelManager:
             self._record(self.state.changed(key, new, Origins(previous, current)))
             self.models.roll_back(key)
             self._move(key, new)
+            self._compare_again(new)
             return self._done("rolled back", new, old)
 
     async def add(
@@ -124,7 +126,7 @@ class ModelManager:
         Without a bundle it is the one of a model that was unloaded, or could not be loaded.
         ``files`` is as for ``reload``. Raises UsageError, in one line; nothing is changed then.
         """
-        with self._logged("load", key):
+        with self.changes.logged("load", key):
             wanted = self.state.wanted(key, bundle)
             directory = await self._fetched(wanted, files)
             with self._exclusively():
@@ -142,7 +144,7 @@ class ModelManager:
 
         It is listed as unloaded then, and can be loaded by its name, unless ``forget`` is true.
         """
-        with self._logged("unload", key), self._exclusively():
+        with self.changes.logged("unload", key), self._exclusively():
             key = self.state.there(key)
             old = self._id(key)
             removed = self.state.removed(key)
@@ -151,12 +153,12 @@ class ModelManager:
             self._forget(key)
             self._tell()
             await asyncio.to_thread(return_free_pages)
-            log.info("unloaded", model=key, old=_name_of(old))
+            log.info("unloaded", model=key, old=told(old))
             return Change(old, None)
 
     async def make_default(self, key: str) -> Change:
         """Answer with this model where a request names none. Raises ReloadRefused."""
-        with self._logged("default", key), self._exclusively():
+        with self.changes.logged("default", key), self._exclusively():
             key = self.state.there(key)
             old = self._id(self.state.default)
             self._record(self.state._replace(default=key))
@@ -168,7 +170,7 @@ class ModelManager:
 
         All for the model itself ends the split. Raises ReloadRefused.
         """
-        with self._logged("split"), self._exclusively():
+        with self.changes.logged("split"), self._exclusively():
             checked = checked_parts(parts, tuple(self.state.models))
             self._record(self.state.split(checked))
             key = checked[0][0]
@@ -183,7 +185,7 @@ class ModelManager:
 
         0 ends that. Raises ReloadRefused.
         """
-        with self._logged("shadow", key), self._exclusively():
+        with self.changes.logged("shadow", key), self._exclusively():
             self._record(self.state.shadow(key, part))
             self._cast(key, part)
             log.info("shadow", model=key, part=part)
@@ -194,7 +196,7 @@ class ModelManager:
 
         Raises ReloadRefused.
         """
-        with self._logged("promote", key), self._exclusively():
+        with self.changes.logged("promote", key), self._exclusively():
             promoted = self.state.promoted(key)
             name = name_of(key)
             old = self._id(name)
@@ -210,7 +212,7 @@ class ModelManager:
 
         Other changes may run meanwhile. Raises UsageError: TrialTooSlow where it took too long.
         """
-        with self._logged("load", key):
+        with self.changes.refusals("load", key):
             if self.attempt is not None:
                 await self.attempt(bundle)
 
@@ -221,10 +223,14 @@ class ModelManager:
             self._assume(self.state.missing(key, Absence.FAILED, origin))
             self._tell()
 
-    def forget_failed(self, key: str) -> None:
-        """Say no more that a bundle of the watched folder cannot be loaded: it has gone."""
-        if key in self.state.failed_watched:
-            self._assume(self.state.forgotten(key))
+    def note_gone(self, key: str) -> None:
+        """Say that a bundle of the watched folder has gone; it is no longer listed as failed.
+
+        If it comes back, it is loaded. Raises ReloadRefused.
+        """
+        failed = key in self.state.failed_watched
+        if failed or key in self.state.watched:
+            self._record(self.state.forgotten(key) if failed else self.state.unwatched(key))
             self._tell()
 
     def begin(self, origin: Origin) -> None:
@@ -290,6 +296,7 @@ class ModelManager:
             self._record(state if files is None else state.watching(new, files))
         self.models.swap(loaded.pipeline, key)
         self._move(key, new)
+        self._compare_again(new)
         await asyncio.to_thread(return_free_pages)  # that the loading took
         return self._done("reloaded", new, old, loaded.seconds)
 
@@ -340,25 +347,13 @@ class ModelManager:
         finally:
             self.busy = False
 
-    @contextmanager
-    def _logged(self, what: str, key: str | None = None) -> Iterator[None]:
-        try:
-            yield
-        except (UsageError, UnknownModel) as error:
-            self.metrics.reloads.labels("refused").inc()
-            model = {} if key is None else {"model": one_line(key, MAX_NAME)}
-            serving = _name_of(self.models.current.labels.model)
-            log.warning(f"{what} refused", **model, reason=str(error), serving=serving)
-            raise
-
     def _done(self, event: str, key: str, old: ModelId | None, seconds: float = 0.0) -> Change:
         new = self._id(key)
         if seconds:
             self._expect(key, seconds)
         self._tell()
-        self.metrics.reloads.labels("ok").inc()
-        before = {} if old is None else {"old": _name_of(old)}
-        log.info(event, model=key, **before, new=_name_of(new))
+        before = {} if old is None else {"old": told(old)}
+        log.info(event, model=key, **before, new=told(new))
         return Change(old, new)
 
     def _id(self, key: str) -> ModelId:
@@ -386,6 +381,12 @@ class ModelManager:
         if self.shadows is not None:
             self.shadows.cast(key, part)
 
+    def _compare_again(self, key: str) -> None:
+        """Begin a comparison again once its model, or the version beside it, was replaced."""
+        for shadow, part in self.state.shadows.items():
+            if key in (shadow, name_of(shadow)):
+                self._cast(shadow, part)
+
     def _tell(self) -> None:
         """Have metrics and other processes know what serves now."""
         self.models.miss({key: why for key, (why, _) in self.state.absent.items()})
@@ -393,7 +394,3 @@ class ModelManager:
         self.metrics.serves(*(model.labels.model for model in catalogue.models))
         self.metrics.misses(*(key for key, why in catalogue.absent if why is Absence.FAILED))
         self.changed()
-
-
-def _name_of(model: ModelId) -> str:
-    return f"{model.name} {model.version}"

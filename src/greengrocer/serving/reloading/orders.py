@@ -139,6 +139,7 @@ def _means(model: str, comparison: Comparison) -> Message:
     return {
         "model": model,
         "shadow": comparison.shadow,
+        "versions": comparison.versions,
         "part": comparison.part,
         "images": comparison.images,
         "skipped": comparison.skipped,

@@ -135,7 +135,7 @@ class ServingState(NamedTuple):
         return self._replace(absent={**self.absent, key: (absence, origin)})
 
     def removed(self, key: str) -> "ServingState":
-        """A model serves no more."""
+        """A model no longer serves."""
         self._check_removable(key)
         origin = self.models[key].current._replace(copy=None)
         models = _without(self.models, key)
@@ -159,8 +159,12 @@ class ServingState(NamedTuple):
         return self._replace(shadows={**others, key: part} if part else others)
 
     def forgotten(self, key: str) -> "ServingState":
-        """A model that does not serve is listed no more."""
-        return self._replace(absent=_without(self.absent, key))
+        """A model that does not serve is no longer listed, and its bundle not known."""
+        return self.unwatched(key)._replace(absent=_without(self.absent, key))
+
+    def unwatched(self, key: str) -> "ServingState":
+        """The bundle of this key has gone from the watched folder: if it comes back, it is new."""
+        return self._replace(watched=_without(self.watched, key))
 
     def promoted(self, key: str) -> "ServingState":
         """A version beside a model replaces it, which ends splits and copies of the model.

@@ -113,7 +113,7 @@ async def _errors_of(process: Process, work: bytes | None) -> bytes:
 def limit_trial(limits: Limits) -> None:
     """Limit time and memory of this process, the trial's, even if the service has ended.
 
-    It may be called again, with other limits: the time begins anew.
+    It may be called again, with other limits: the time begins again.
     """
     signal.alarm(limits.seconds)  # it ends the process, whatever runs
     _limit("RLIMIT_CORE", 0)

@@ -17,7 +17,7 @@ class KeptAttempts:
     """The attempts by the number of their rung, and what int8 does to each block, once known.
 
     ``path`` is an .npz file with ``key``, a digest of what they are of, ``notes``, JSON, and the
-    graph of each attempt, uint8 [bytes]. A file of another key, or a damaged one, is written anew.
+    graph of each attempt, uint8 [bytes]. A file of another key, or a damaged one, is replaced.
     Without a path nothing is kept.
     """
 
