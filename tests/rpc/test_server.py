@@ -125,6 +125,31 @@ def test_a_port_that_is_in_use_is_refused(fake_bundle: Path, workers: tuple[str,
     assert f"cannot listen on 127.0.0.1:{port}" in error
 
 
+FAILS = """
+import sys
+if "http" in sys.orig_argv:
+    from greengrocer.rpc.server import RpcServer
+
+    async def fail(self):
+        raise RuntimeError("no gRPC here")
+
+    RpcServer.start = fail
+"""
+
+
+@pytest.mark.accept
+def test_a_process_whose_gRPC_fails_to_start_serves_nothing_and_is_given_up(  # noqa: N802
+    fake_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAILS)
+    flags = ("--engine", "fake", "--workers", "1", "--grpc-port", "0")
+    code, log = run_serve(fake_bundle, *flags, **python_path(tmp_path))
+    assert code == 1
+    assert log.count("RuntimeError: no gRPC here") == log.count("died") == 5
+    assert "giving up" in log
+    assert " serving " not in log
+
+
 @in_all_arrangements
 def test_two_services_do_not_share_a_port(
     serve: StartServer, fake_bundle: Path, workers: tuple[str, ...]

@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -85,8 +85,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         watchdog = Watchdog()
         app = watchdog.over(create_app(service))
         rpc = make_rpc_server(settings, service, watchdog.over)
-        server = http_server(settings, app, listeners, service, other=rpc)
-        channel.send(SupervisorMessage.READY)
+        server = http_server(settings, app, listeners, service, _reported(channel), rpc)
         try:
             await server.serve(listeners)
         finally:
@@ -94,6 +93,13 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
+
+
+@asynccontextmanager
+async def _reported(channel: SupervisorChannel) -> AsyncIterator[None]:
+    """Tell the supervisor that the start succeeded: a server enters this once it listens."""
+    channel.send(SupervisorMessage.READY)
+    yield
 
 
 def _hear_nothing(message: SupervisorMessage, value: float) -> None:

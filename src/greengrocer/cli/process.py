@@ -62,7 +62,8 @@ def http_server(
     """The HTTP server of ``app``, with the limits and times of ``settings``.
 
     ``listeners`` are the service's and, where it has its own, the metrics port's. ``beside`` is
-    entered when the server starts and left when it stops; ``other`` starts and stops with it.
+    entered once the server listens and left when it stops; ``other`` starts before it, and stops
+    with it.
     """
     from greengrocer.web.observe import note_refused  # noqa: PLC0415
     from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415

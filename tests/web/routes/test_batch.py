@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from greengrocer.context import Context
 from greengrocer.errors import ClientDisconnected, RateLimited
@@ -162,11 +163,18 @@ def test_a_disconnected_client_leaves_the_queue(held: Live) -> None:
         assert until(lambda: idle(running.service))
 
 
-def test_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
+def ended_quietly(logs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the log of the one request says that it ended, and nothing of a failure."""
+    until(lambda: "request" in [line["event"] for line in logs])
+    return all(line["log_level"] == "info" for line in logs)
+
+
+def test_a_form_of_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
     first, rest = part(jpeg(5)), form(part(jpeg(250)))
     admission = Admission(AdmissionLimits(MEGA, wait_seconds=SECONDS), 1, 0.01)
-    service = replace(make_service(fake_bundle), admission=admission, deadline=1e6)
-    with live(service) as running, admission.reserve_bytes() as others:
+    service = make_service(fake_bundle)
+    service = replace(service, admission=admission, deadline=1e6, access_log=True)
+    with capture_logs() as logs, live(service) as running, admission.reserve_bytes() as others:
         with Wire(running.url) as wire:
             wire.send(batch(first + rest)[: -len(rest) + 20])
             while b'"grey-0"' not in wire.line():
@@ -177,6 +185,34 @@ def test_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
         assert until(lambda: not admission.uploads_waiting)
         others.shrink(others.size)
         assert until(lambda: idle(running.service))
+        assert ended_quietly(logs)
+
+
+def test_an_answer_for_a_disconnected_client_waits_for_no_memory(fake_bundle: Path) -> None:
+    small = encoded(photo(1, (8, 8)), "WEBP")
+    first, rest = part(small), form(part(small))
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    engine.release.set()
+    admission = Admission(AdmissionLimits(MEGA, wait_seconds=SECONDS), 1, 0.01)
+    service = make_service(fake_bundle, engine)
+    service = replace(service, admission=admission, deadline=1e6, access_log=True)
+    with capture_logs() as logs, live(service) as running, admission.reserve_bytes() as others:
+        with Wire(running.url) as wire:
+            wire.send(batch(first + rest, query="?top=10")[: -len(rest) + 20])
+            while b'"index":0' not in (answer := wire.line()):
+                pass
+            assert len(answer) > 2 * len(small)  # so the memory of the image is too little for it
+            engine.release.clear()
+            engine.busy.clear()
+            wire.send(rest[20:])
+            assert engine.busy.wait(SECONDS)
+            others.grow(MEGA - admission.bytes_in_flight)
+            engine.release.set()
+            assert until(lambda: admission.uploads_waiting)
+        assert until(lambda: not admission.uploads_waiting)
+        others.shrink(others.size)
+        assert until(lambda: idle(running.service))
+        assert ended_quietly(logs)
 
 
 @pytest.mark.anyio

@@ -1,6 +1,7 @@
 """Starts one process of the service by exec, and starts it again when it has died."""
 
 import asyncio
+import math
 import signal
 import socket
 import subprocess
@@ -15,8 +16,10 @@ import structlog
 from greengrocer.serving.workers.runtime_directory import forget_metrics_of_dead
 from greengrocer.serving.workers.supervisor_channel import SupervisorChannel, SupervisorMessage
 
-QUICK_DEATHS = 5  # in a row, before a start has succeeded: then the supervisor gives up
-FIRST_PAUSE = 0.2  # seconds to wait after the second such death; doubled after each
+FAILED_STARTS = 5  # in a row: then the supervisor gives up
+STEADY_SECONDS = 2.0  # after READY: a process that dies sooner has died quickly
+FIRST_PAUSE = 0.2  # seconds to wait after the second quick death in a row; doubled after each
+LONGEST_PAUSE = 1.6
 MISTAKE = 2  # the exit code for an operator's mistake, which the process has logged in one line
 GAVE_UP = 1
 NOT_STARTED = 127
@@ -58,7 +61,9 @@ class ManagedProcess:
         self.spec = spec
         self.receive = receive
         self.ready = False  # the running process has reported that its start succeeded
-        self.deaths = 0  # in a row, of processes that never were ready
+        self.quick_deaths = 0  # in a row
+        self.failed_starts = 0  # in a row: quick deaths that no image can have caused
+        self._steady_at = math.inf  # in the event loop's time
         self._process: Process | None = None
         self._channel: SupervisorChannel | None = None
         self._stopping = asyncio.Event()
@@ -82,12 +87,12 @@ class ManagedProcess:
                 return
             if code == MISTAKE and not ever_ready:
                 raise GaveUp(MISTAKE)
-            self.deaths = 0 if self.ready else self.deaths + 1
-            log.error("died", role=self.spec.role, code=code, quick_deaths=self.deaths)
-            if self.deaths >= QUICK_DEATHS:
+            self._count_death(code)
+            log.error("died", role=self.spec.role, code=code, quick_deaths=self.quick_deaths)
+            if self.failed_starts >= FAILED_STARTS:
                 self._give_up()
-            if self.deaths > 1:
-                await self._pause(FIRST_PAUSE * 2 ** (self.deaths - 2))
+            if self.quick_deaths > 1:
+                await self._pause(min(FIRST_PAUSE * 2 ** (self.quick_deaths - 2), LONGEST_PAUSE))
 
     def send(self, message: SupervisorMessage) -> None:
         """Send ``message`` to the process, if it runs."""
@@ -111,6 +116,7 @@ class ManagedProcess:
     async def _run(self) -> int:
         """Start the process and wait for its end. Returns the exit code, or minus the signal."""
         self.ready = False
+        self._steady_at = math.inf
         ours, theirs = socket.socketpair()
         with theirs:
             numbers = [end.fileno() for end in (theirs, *self.spec.sockets)]
@@ -139,7 +145,21 @@ class ManagedProcess:
     def _receive(self, message: SupervisorMessage, value: float) -> None:
         if message is SupervisorMessage.READY:
             self.ready = True
+            self._steady_at = asyncio.get_running_loop().time() + STEADY_SECONDS
         self.receive(message, value)
+
+    def _count_death(self, code: int) -> None:
+        """Count a death with this exit code, or minus this signal.
+
+        A signal ends a process that was ready when an image crashes a decoder. However many such
+        images clients send, the supervisor must not give up.
+        """
+        if asyncio.get_running_loop().time() >= self._steady_at:
+            self.quick_deaths = self.failed_starts = 0
+            return
+        crashed = self.ready and code < 0
+        self.quick_deaths += 1
+        self.failed_starts = 0 if crashed else self.failed_starts + 1
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -150,6 +170,8 @@ class ManagedProcess:
 
     def _give_up(self) -> NoReturn:
         log.critical(
-            "giving up: the process dies at every start", role=self.spec.role, times=self.deaths
+            "giving up: the process dies at every start",
+            role=self.spec.role,
+            times=self.failed_starts,
         )
         raise GaveUp(GAVE_UP)

@@ -13,7 +13,7 @@ MESSAGE = struct.Struct(">Bd")
 class SupervisorMessage(IntEnum):
     """The kinds of messages. Only HEALTHY uses the number."""
 
-    READY = 1  # from a process: its start succeeded
+    READY = 1  # from a process: its start succeeded, and it listens
     # from an HTTP process: the engine left an image or a ping unanswered; from the engine: one of
     # its threads hangs, for whose work no HTTP process waits
     SUSPICION = 2

@@ -69,7 +69,13 @@ class Server(uvicorn.Server):
         self._signal = "none"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept connections."""
+        """Start the other server, then accept connections.
+
+        The other one may fail to start: by then no connection may have been accepted.
+        """
+        self._loop = asyncio.get_running_loop()
+        if self._other is not None:
+            await self._other.start()
         make_protocol = partial(
             self.config.http_protocol_class,
             config=self.config,  # type: ignore[call-arg]
@@ -84,10 +90,7 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Serve until a signal comes, and for the drain delay, so that load balancers notice."""
-        self._loop = asyncio.get_running_loop()
         async with self._beside:
-            if self._other is not None:
-                await self._other.start()
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
             told = {"serving": {"models": self._models()}}
             for name, listener in zip(LISTENERS, self._listeners, strict=False):
@@ -154,9 +157,10 @@ def make_server(
 
     An idle connection is closed after ``keep_alive``. After SIGTERM the server accepts requests for
     ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
-    ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
-    ``other`` starts and stops with it. ``models`` are those that serve, for the log. At most
-    ``spare_bytes`` of the memory of uploads are kept for the next ones, until the process is idle.
+    ``beside`` is entered once it listens, and left when it stops; ``note`` is called for bytes that
+    are no request. ``other`` starts before it, and stops with it. ``models`` are those that serve,
+    for the log. At most ``spare_bytes`` of the memory of uploads are kept for the next ones, until
+    the process is idle.
     """
     spare = SpareMemory(spare_bytes)
     protocol = partial(
