@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from greengrocer.answer_json import KINDS
 from greengrocer.errors import Overloaded, Refusal
-from greengrocer.rpc.context import Context
+from greengrocer.rpc.call_context import CallContext
 from greengrocer.rpc.places import Places, client_of
 from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
@@ -43,7 +43,7 @@ log = structlog.get_logger("greengrocer.grpc")
 class Call:
     """One call: its message, which is received when it is asked for, and its deadline."""
 
-    def __init__(self, context: Context, turns: Turns) -> None:
+    def __init__(self, context: CallContext, turns: Turns) -> None:
         self.context = context
         self.arrived = time.monotonic()
         remaining = context.time_remaining()
@@ -119,7 +119,7 @@ class Answering:
         return body
 
     async def refuse(
-        self, context: Context, refusal: Refusal, status: StatusCode | None = None
+        self, context: CallContext, refusal: Refusal, status: StatusCode | None = None
     ) -> NoReturn:
         """End a call that the application has not refused; by default with the problem's status.
 
@@ -140,7 +140,7 @@ class Answering:
         await context.abort(status, str(refusal), tuple(trailing))
 
     @asynccontextmanager
-    async def ending(self, context: Context, path: str) -> AsyncIterator[None]:
+    async def ending(self, context: CallContext, path: str) -> AsyncIterator[None]:
         """End a call with its problem where the block raises: gRPC would show the error."""
         try:
             yield
@@ -216,7 +216,7 @@ def _waiting(event: asyncio.Event) -> Callable[[], Any]:
     return wait
 
 
-def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
+def _headers(context: CallContext) -> Iterator[tuple[bytes, bytes]]:
     for name, value in _texts(context.invocation_metadata()):
         yield name.encode(), value.encode()  # gRPC has decoded UTF-8, or else Latin-1
 
@@ -239,7 +239,7 @@ def _retry_after(seconds: int) -> list[tuple[str, str]]:
     return [(RETRY_AFTER.decode(), str(seconds)), (PUSHBACK, str(seconds * 1000))]
 
 
-async def _abort(context: Context, head: Message, body: bytes, code: str | None) -> NoReturn:
+async def _abort(context: CallContext, head: Message, body: bytes, code: str | None) -> NoReturn:
     """End a call with the status of a problem document."""
     trailing = [*_trailing(head), (PROBLEM, code or "")]
     detail = orjson.loads(body)["detail"]

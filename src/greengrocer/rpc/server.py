@@ -14,7 +14,7 @@ from greengrocer.errors import Overloaded
 from greengrocer.rpc import health, reflection
 from greengrocer.rpc.app import ENDPOINTS
 from greengrocer.rpc.call import CALL_IS_OVER, Answering, Call
-from greengrocer.rpc.context import Context
+from greengrocer.rpc.call_context import CallContext
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
@@ -29,7 +29,7 @@ MOST_CALLS = 2000  # at once, those being refused among them; gRPC itself refuse
 IDENTITY = 1  # of the bits for the ways of compression: none
 
 Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
-Stream: TypeAlias = Callable[[Context], AsyncIterator[bytes]]
+Stream: TypeAlias = Callable[[CallContext], AsyncIterator[bytes]]
 
 log = structlog.get_logger("greengrocer.server")
 
@@ -133,7 +133,7 @@ class RpcServer:
         kind = self._probes if endpoint.is_probe else self._short
         kind = self._uploads if endpoint.path == MODEL_INFER else kind
 
-        async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
+        async def answer(_: AsyncIterator[bytes], context: CallContext) -> bytes:
             async with self._answering.ending(context, endpoint.path):
                 call = await self._begin(context, kind)
                 return await self._answering.answer(endpoint.path, call)
@@ -143,7 +143,7 @@ class RpcServer:
     def _stream(self, path: str, answers: Stream) -> Method:
         """What answers with a stream of messages."""
 
-        async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async def answer(_: AsyncIterator[bytes], context: CallContext) -> AsyncIterator[bytes]:
             async with self._answering.ending(context, path):
                 async for message in answers(context):
                     yield message
@@ -151,7 +151,7 @@ class RpcServer:
         return grpc.stream_stream_rpc_method_handler(answer)
 
     async def _begin(
-        self, context: Context, kind: "Kind", status: grpc.StatusCode | None = None
+        self, context: CallContext, kind: "Kind", status: grpc.StatusCode | None = None
     ) -> Call:
         """A call that has its place; without one it is refused, by default as overload is."""
         try:
@@ -160,13 +160,13 @@ class RpcServer:
             await self._answering.refuse(context, refusal, status)
         return Call(context, kind.turns)
 
-    async def _watch(self, context: Context) -> AsyncIterator[bytes]:
+    async def _watch(self, context: CallContext) -> AsyncIterator[bytes]:
         call = await self._begin(context, self._watches, grpc.StatusCode.RESOURCE_EXHAUSTED)
         await self._answering.answer(health.WATCH.path, call)
         async for message in self._watching.watch(call):
             yield message
 
-    async def _reflect(self, context: Context) -> AsyncIterator[bytes]:
+    async def _reflect(self, context: CallContext) -> AsyncIterator[bytes]:
         call = await self._begin(context, self._reflections)
         call.end = min(call.end, call.arrived + REFLECTION_SECONDS)
         await self._answering.answer(reflection.PATH, call)

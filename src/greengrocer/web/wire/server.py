@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from greengrocer.serving.memory import LARGE, Trim
+from greengrocer.serving.memory import SERVER_TRIMS_AFTER, Trim
 from greengrocer.serving.readiness import Readiness, State
 from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.acceptor import Acceptor
@@ -165,7 +165,9 @@ def make_server(
         readiness=readiness,
         note=note,
         ahead_budget=ReadAheadBudget(),
-        received=Trim(lambda: bool(server.server_state.tasks), LARGE, spare.clear).received,
+        received=Trim(
+            lambda: bool(server.server_state.tasks), SERVER_TRIMS_AFTER, spare.clear
+        ).received,
         spare=spare,
     )
     config = uvicorn.Config(
