@@ -5,8 +5,7 @@ import pytest
 from greengrocer.errors import MalformedUpload
 from greengrocer.serving.memory import LARGE_BLOCK
 from greengrocer.web.body.form import Form
-from greengrocer.web.receive_buffer import LARGEST_READ
-from greengrocer.web.receive_buffer import ReceiveBuffer
+from greengrocer.web.receive_buffer import LARGEST_READ, ReceiveBuffer
 from greengrocer.web.spare_memory import LARGEST_KEPT, SpareMemory
 from support.forms import form, part
 

@@ -37,18 +37,28 @@ PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
 CALL_IS_OVER = "ExecuteBatchError"  # of gRPC: a message for a client that has gone
 
+Received = Callable[[int], None]  # takes a number of bytes
+
 log = structlog.get_logger("greengrocer.grpc")
 
 
 class Call:
-    """One call: its message, which is received when it is asked for, and its deadline."""
+    """One call: its message, which is received when it is asked for, and its deadline.
 
-    def __init__(self, context: CallContext, turns: Turns) -> None:
+    ``received`` is called with the bytes of each message, and with ``largest``, those of the
+    longest, for one that does not come as a whole.
+    """
+
+    def __init__(
+        self, context: CallContext, turns: Turns, received: Received, largest: int
+    ) -> None:
         self.context = context
         self.arrived = time.monotonic()
         remaining = context.time_remaining()
         self.end = math.inf if remaining is None else self.arrived + remaining
         self._turns = turns
+        self._received = received
+        self._largest = largest
 
     async def message(self, end: float = math.inf) -> bytes:
         """The message of the client, who waits until ``end``, in monotonic seconds.
@@ -63,8 +73,18 @@ class Call:
 
     async def next_message(self, end: float = math.inf) -> bytes | None:
         """The same; None where the client sends no more."""
-        message = await self._turns.receive(self.context.read, min(end, self.end))
-        return message if isinstance(message, bytes) else None
+        return await self._turns.receive(self._read, min(end, self.end))
+
+    async def _read(self) -> bytes | None:
+        came = self._largest
+        try:
+            message = await self.context.read()
+            if not isinstance(message, bytes):
+                return None
+            came = len(message)
+            return message
+        finally:
+            self._received(came)
 
 
 def call_of(scope: Scope) -> Call:
@@ -157,6 +177,10 @@ class Answering:
             code, _, detail = INTERNAL
             trailing = ((REQUEST_ID, request_id), (PROBLEM, code))
             await context.abort(StatusCode.INTERNAL, detail, trailing)
+
+    def busy(self) -> bool:
+        """Whether the application has calls that it has not ended with."""
+        return bool(self._tasks)
 
     async def finish(self) -> None:
         """Wait until the application has ended with all calls."""

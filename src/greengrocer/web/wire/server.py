@@ -30,8 +30,11 @@ log = structlog.get_logger("greengrocer.server")
 class OtherServer(Protocol):
     """A server of another protocol, on the same event loop."""
 
-    async def start(self) -> None:
-        """Listen, and answer."""
+    async def start(self, received: Callable[[int], None]) -> None:
+        """Listen, and answer; call ``received`` with numbers of bytes that come."""
+
+    def busy(self) -> bool:
+        """Whether a request is in flight."""
 
     async def stop(self, seconds: float) -> None:
         """Accept no more requests, and finish those in flight within so many ``seconds``.
@@ -53,8 +56,10 @@ class Server(uvicorn.Server):
         beside: AbstractAsyncContextManager[None],
         other: OtherServer | None,
         models: Callable[[], list[str]],
+        received: Callable[[int], None],
     ) -> None:
         super().__init__(config)
+        self._received = received
         self._models = models
         self._listeners = listeners
         self.readiness = readiness
@@ -87,7 +92,7 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         async with self._beside:
             if self._other is not None:
-                await self._other.start()
+                await self._other.start(self._received)
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
             told = {"serving": {"models": self._models()}}
             for name, listener in zip(LISTENERS, self._listeners, strict=False):
@@ -156,18 +161,22 @@ def make_server(
     ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
     ``beside`` is entered while it serves; ``note`` is called for bytes that are no request.
     ``other`` starts and stops with it. ``models`` are those that serve, for the log. At most
-    ``spare_bytes`` of the memory of uploads are kept for the next ones, until the process is idle.
+    ``spare_bytes`` of the memory of uploads are kept for the next ones, until the process is idle:
+    then it returns free memory, whichever of the two servers has received much.
     """
+
+    def busy() -> bool:
+        return bool(server.server_state.tasks) or (other is not None and other.busy())
+
     spare = SpareMemory(spare_bytes)
+    trim = Trim(busy, SERVER_TRIMS_AFTER, spare.clear)
     protocol = partial(
         LimitedProtocol,
         limits=limits,
         readiness=readiness,
         note=note,
         ahead_budget=ReadAheadBudget(),
-        received=Trim(
-            lambda: bool(server.server_state.tasks), SERVER_TRIMS_AFTER, spare.clear
-        ).received,
+        received=trim.received,
         spare=spare,
     )
     config = uvicorn.Config(
@@ -186,5 +195,7 @@ def make_server(
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
     beside = beside or nullcontext()
-    server = Server(config, listeners, readiness, drain, drain_delay, beside, other, models)
+    server = Server(
+        config, listeners, readiness, drain, drain_delay, beside, other, models, trim.received
+    )
     return server
