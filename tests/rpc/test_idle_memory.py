@@ -104,7 +104,8 @@ def test_a_watch_does_not_keep_memory(trim: list[SeenTrim], fake_bundle: Path) -
         live_rpc(make_service(fake_bundle)) as served,
         grpc.insecure_channel(served.address) as channel,
     ):
-        watch = HealthStub(channel).Watch(HealthCheckRequest())
+        stub: Any = HealthStub(channel)  # whose types know no watches
+        watch = stub.Watch(HealthCheckRequest())
         assert next(watch).status == HealthCheckResponse.SERVING
         until(lambda: not trim[0].busy())
         watch.cancel()
