@@ -1,30 +1,18 @@
 """``make bench``: measure, print the table and keep it in benchmarks/results."""
 
 import argparse
+import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.lacking import told_what_is_missing
 from benchmarks.machine import machine
-from benchmarks.scenarios import (
-    anatomy,
-    capacity,
-    concepts,
-    gpu,
-    mapped_weights,
-    memory,
-    overload,
-    pareto,
-    plain_loop,
-    ray_replica,
-    rpc,
-    spine,
-    traces,
-    uploads,
-    workers,
-)
 
 RESULTS = Path(__file__).parent / "results"
 
+# The title, what to know of the figures, and the module, which is imported when it is chosen: some
+# need what is not in every environment.
 SCENARIOS = {
     "spine": (
         "The service against the bare pipeline",
@@ -35,7 +23,7 @@ SCENARIOS = {
   the bare pipeline on two threads in the same round: HTTP, scheduling, metrics and JSON. With one
   client it has the work of a second thread besides: an image that is alone gets all processors.
 """,
-        spine.run,
+        "spine",
     ),
     "plain": (
         "The bare pipeline against the plain loop",
@@ -44,7 +32,7 @@ SCENARIOS = {
   options, one image at a time on all processors. The bare pipeline works on two at a time.
 - The photos are data-set images enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
 """,
-        plain_loop.run,
+        "plain_loop",
     ),
     "overload": (
         "Three times as many images as the service can answer",
@@ -65,7 +53,7 @@ SCENARIOS = {
 - Latencies count from the moment at which an image was due. An answer past the deadline, a status
   other than 200 and 429, a 429 without `Retry-After`, and a broken connection are faults.
 """,
-        overload.run,
+        "overload",
     ),
     "workers": (
         "One process against --workers",
@@ -74,7 +62,7 @@ SCENARIOS = {
 - `memory` is the proportional memory (Pss) of a service's whole process tree: pages that services
   share, as those of libraries, count in parts. `CPU ms an image` is of the tree, too.
 """,
-        workers.run,
+        "workers",
     ),
     "traces": (
         "Traces off and on",
@@ -85,7 +73,7 @@ SCENARIOS = {
   same turn. An exported request has its part of one export of all spans; the collector, which
   keeps nothing, is in the same process and so in its time.
 """,
-        traces.run,
+        "traces",
     ),
     "uploads": (
         "Photos and small images by each way in",
@@ -95,7 +83,7 @@ SCENARIOS = {
   the least and the most of the rounds. The load generator takes its share of the same processors.
 - `CPU ms an image` is of the service's whole process tree; the kernel's copies are in it.
 """,
-        uploads.run,
+        "uploads",
     ),
     "grpc": (
         "gRPC beside REST",
@@ -105,7 +93,7 @@ SCENARIOS = {
 - The load generators run on the same processors, and that of gRPC (grpc.aio) takes more of them:
   its rate is a lower bound, and `CPU ms an image`, of the service alone, is the better measure.
 """,
-        rpc.run,
+        "rpc",
     ),
     "pareto": (
         "Accuracy against images a second a core",
@@ -117,7 +105,7 @@ SCENARIOS = {
   weights here are random, since cost is what counts, and their last layer is left out.
 - int8 is what `greengrocer train` would export of each network.
 """,
-        pareto.run,
+        "pareto",
     ),
     "mapped": (
         "Weights mapped into several processes",
@@ -126,7 +114,7 @@ SCENARIOS = {
   (42 MB): no bundle and no server has a part in it.
 - `each` is the proportional memory (Pss) of one of the three: pages that they share count in parts.
 """,
-        mapped_weights.run,
+        "mapped_weights",
     ),
     "anatomy": (
         "Where a request's time goes",
@@ -135,7 +123,7 @@ SCENARIOS = {
   service's own stages. With 16 clients on a few processors nearly all of it is waiting.
 - The photos are data-set images enlarged to 12 megapixels, with a sensor's noise (3.3 MB each).
 """,
-        anatomy.run,
+        "anatomy",
     ),
     "capacity": (
         "What one process can do",
@@ -147,14 +135,14 @@ SCENARIOS = {
 - `start` is from the command to the open port: verified, warm and ready. `memory` is proportional
   (Pss), after that load.
 """,
-        capacity.run,
+        "capacity",
     ),
     "concepts": (
         "What the textbook's rules are worth",
         """\
 - The network is the bundle's, in PyTorch where a row says `torch`, else as it ships.
 """,
-        concepts.run,
+        "concepts",
     ),
     "gpu": (
         "Both engines on a GPU",
@@ -165,7 +153,7 @@ SCENARIOS = {
   is the share of the time of all processors; the load generator takes its share of the same ones.
 - Latencies are of a batch in the first table, of a request in the second, of all rounds together.
 """,
-        gpu.run,
+        "gpu",
     ),
     "ray": (
         "A plain process against a replica of Ray Serve",
@@ -174,7 +162,7 @@ SCENARIOS = {
   side, and 16 clients load one after the other; what clusters do while idle is in every row.
 - `CPU ms an image` and `memory` (Pss) are of the whole node: proxy, replica, and all of Ray's own.
 """,
-        ray_replica.run,
+        "ray_replica",
     ),
     "memory": (
         "A hundred thousand images",
@@ -182,7 +170,7 @@ SCENARIOS = {
 - One run of 16 clients each, whose connections last for two seconds; no rounds.
 - `memory` is the proportional memory (Pss) of the service's whole process tree.
 """,
-        memory.run,
+        "memory",
     ),
 }
 ONCE = {"memory"}  # measures in no rounds
@@ -191,18 +179,34 @@ NOISY = """\
 - The machine is shared and noisy: trust the ratios, which compare runs of the same round, and not
   the absolute figures.
 """
+Run = Callable[[str, Path | None, int, float], str]  # takes the bundle, data, rounds, and seconds
+
+
+def load(scenario: str) -> Run:
+    """What runs a scenario; ends in one line where the environment lacks what it needs."""
+    _, _, module = SCENARIOS[scenario]
+    with told_what_is_missing(f"-m benchmarks {scenario}"):
+        run: Run = importlib.import_module(f"benchmarks.scenarios.{module}").run
+    return run
 
 
 def main() -> None:
     """Run the scenario and write its page."""
-    parser = argparse.ArgumentParser(description="Measure the product as it ships.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure the product as it ships.",
+        epilog="`make .venv-dev/installed` builds .venv-dev, the environment for all scenarios. "
+        "That of `make serve`, .venv, does for those that compare services alone, as capacity. "
+        "What a scenario lacks is told when it is chosen.",
+    )
     parser.add_argument("scenario", choices=SCENARIOS, nargs="?", default="spine")
     parser.add_argument("--bundle", default="grocery")
     parser.add_argument("--data", type=Path, help="images to send (default: the gallery)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4, help="of each run")
     arguments = parser.parse_args()
-    title, caveats, run = SCENARIOS[arguments.scenario]
+    title, caveats, _ = SCENARIOS[arguments.scenario]
+    run = load(arguments.scenario)
     table = run(arguments.bundle, arguments.data, arguments.rounds, arguments.seconds)
     how = f"{arguments.rounds} rounds of {arguments.seconds:g} s a run, interleaved, medians. "
     bundle = "" if arguments.scenario in OF_NO_BUNDLE else Path(arguments.bundle).name

@@ -5,10 +5,9 @@ import signal
 import sys
 from pathlib import Path
 
+from benchmarks.lacking import told_what_is_missing
 from benchmarks.peers.contenders import PEERS
-from benchmarks.peers.measure import measure
 from benchmarks.peers.page import page
-from benchmarks.peers.plots import draw
 from benchmarks.peers.results import Results
 
 PAGES = Path(__file__).parents[1] / "results"
@@ -30,6 +29,9 @@ def main() -> None:
         "--redraw", action="store_true", help=f"only draw the page again, from {RAW}"
     )
     arguments = parser.parse_args()
+    with told_what_is_missing("-m benchmarks.peers"):
+        from benchmarks.peers.measure import measure  # noqa: PLC0415
+        from benchmarks.peers.plots import draw  # noqa: PLC0415
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)

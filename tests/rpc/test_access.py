@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from greengrocer.errors import Overloaded
 from greengrocer.rpc import call
-from greengrocer.rpc.context import Context
+from greengrocer.rpc.call_context import CallContext
 from greengrocer.rpc.messages.open_inference_pb2 import (
     ModelReadyRequest,
     ModelReadyResponse,
@@ -185,7 +185,7 @@ def test_an_answer_without_room_is_refused_with_the_id_of_its_call(
 ) -> None:
     take = Places.take
 
-    def full(self: Places, context: Context, places: int = 1) -> None:
+    def full(self: Places, context: CallContext, places: int = 1) -> None:
         if places > 1:  # bytes of an answer
             raise Overloaded("too many bytes", 1)
         take(self, context, places)

@@ -13,6 +13,7 @@ import pytest
 from grpc import StatusCode
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from greengrocer.rpc.log_filter import LOGGER, filter_log
 from greengrocer.rpc.messages.open_inference_pb2 import (
     RepositoryIndexRequest,
     RepositoryIndexResponse,
@@ -206,7 +207,8 @@ def test_gRPC_writes_nothing_of_its_own_to_the_log(  # noqa: N802
 def test_a_client_that_disconnects_early_leaves_no_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    logger = logging.getLogger("grpc._cython.cygrpc")  # as the library logs it
+    filter_log()
+    logger = logging.getLogger(LOGGER)  # as the library logs it
     for error, logged in ((cygrpc.ExecuteBatchError("batch"), 0), (ValueError("x"), 1)):
         caplog.clear()
         logger.error("raised in core", exc_info=error)

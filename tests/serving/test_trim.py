@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from greengrocer.serving import memory
-from greengrocer.serving.memory import MUCH, Trim
+from greengrocer.serving.memory import ENGINE_TRIMS_AFTER, Trim
 
 
 @pytest.mark.anyio
@@ -26,17 +26,17 @@ async def test_memory_is_returned_when_idle_after_large_uploads(
         was, working = working, False
         return was
 
-    monkeypatch.setattr(memory, "QUIET", 0.01)
+    monkeypatch.setattr(memory, "QUIET_SECONDS", 0.01)
     monkeypatch.setattr(memory, "return_free_pages", note)
-    trim = Trim(busy, MUCH, lambda: dropped.append(returned))
-    trim.received(MUCH - 1)
+    trim = Trim(busy, ENGINE_TRIMS_AFTER, lambda: dropped.append(returned))
+    trim.received(ENGINE_TRIMS_AFTER - 1)
     assert not trim._waits
     trim.received(1)
     trim.received(1)
     assert trim._waits
     await asyncio.wait_for(done.wait(), 60)
     assert not working  # it waited for the work to end
-    trim.received(MUCH - 1)
+    trim.received(ENGINE_TRIMS_AFTER - 1)
     assert not trim._waits  # no timer runs
     assert returned == 1
     assert dropped == [0]  # what the process keeps goes first

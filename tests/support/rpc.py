@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from greengrocer.rpc.app import create_rpc_app
+from greengrocer.rpc.call import Received
 from greengrocer.rpc.endpoints import SERVICE
 from greengrocer.rpc.messages.open_inference_pb2 import (
     InferTensorContents,
@@ -168,8 +169,8 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
         port = held.getsockname()[1]
 
         class Started(RpcServer):
-            async def start(self) -> None:
-                await super().start()
+            async def start(self, received: Received) -> None:
+                await super().start(received)
                 started.set()
 
         def serve() -> None:

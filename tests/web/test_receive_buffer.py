@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from greengrocer.errors import ClientDisconnected
-from greengrocer.web.receive_buffer import LARGEST, LEAST, ReceiveBuffer, source_of
+from greengrocer.web.receive_buffer import LARGEST_READ, SMALLEST_READ, ReceiveBuffer, source_of
 
 DECLARED = 20_000_000
 
@@ -44,7 +44,7 @@ def test_a_slow_upload_holds_what_has_come_not_what_was_declared() -> None:
             while len(buffer) < come:
                 receive(buffer, bytes(min(come - len(buffer), 60_000)), DECLARED - len(buffer))
             held = tracemalloc.get_traced_memory()[0]
-            assert held < 1.25 * come + LEAST + min(come, LARGEST) + 2000
+            assert held < 1.25 * come + SMALLEST_READ + min(come, LARGEST_READ) + 2000
     finally:
         tracemalloc.stop()
 
@@ -52,8 +52,8 @@ def test_a_slow_upload_holds_what_has_come_not_what_was_declared() -> None:
 def test_no_more_is_taken_than_is_missing() -> None:
     buffer = ReceiveBuffer()
     assert len(buffer.room(10)) == 10
-    assert len(buffer.room(DECLARED)) == LEAST
-    assert len(ReceiveBuffer(bytes(10_000_000)).room(DECLARED)) == LARGEST
+    assert len(buffer.room(DECLARED)) == SMALLEST_READ
+    assert len(ReceiveBuffer(bytes(10_000_000)).room(DECLARED)) == LARGEST_READ
 
 
 def test_bytes_that_were_read_are_dropped() -> None:

@@ -13,7 +13,7 @@ from greengrocer.serving.memory import return_free_pages
 # Bytes that all images together may take while they are decoded and looked at: a HEIC of 48
 # megapixels, as phones take them, has 1,100 MB, a PNG of 60 has 490.
 MEMORY = 1_200_000_000
-LARGE = 32_000_000  # bytes of an image after which free memory goes back to the system
+LARGE_IMAGE = 32_000_000  # bytes of an image after which free memory goes back to the system
 
 R = TypeVar("R")
 
@@ -38,5 +38,5 @@ class PhotoDecoder:
             try:
                 return look(plan.decode())
             finally:
-                if plan.memory_bytes > LARGE:
+                if plan.memory_bytes > LARGE_IMAGE:
                     return_free_pages()  # or the C library would keep one image for each thread

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from greengrocer.answer_json import KINDS
 from greengrocer.errors import Overloaded, Refusal
-from greengrocer.rpc.context import Context
+from greengrocer.rpc.call_context import CallContext
 from greengrocer.rpc.places import Places, client_of
 from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
@@ -37,18 +37,28 @@ PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
 CALL_IS_OVER = "ExecuteBatchError"  # of gRPC: a message for a client that has gone
 
+Received = Callable[[int], None]  # takes a number of bytes
+
 log = structlog.get_logger("greengrocer.grpc")
 
 
 class Call:
-    """One call: its message, which is received when it is asked for, and its deadline."""
+    """One call: its message, which is received when it is asked for, and its deadline.
 
-    def __init__(self, context: Context, turns: Turns) -> None:
+    ``received`` is called with the bytes of each message, and with ``largest``, those of the
+    longest, for one that does not come as a whole.
+    """
+
+    def __init__(
+        self, context: CallContext, turns: Turns, received: Received, largest: int
+    ) -> None:
         self.context = context
         self.arrived = time.monotonic()
         remaining = context.time_remaining()
         self.end = math.inf if remaining is None else self.arrived + remaining
         self._turns = turns
+        self._received = received
+        self._largest = largest
 
     async def message(self, end: float = math.inf) -> bytes:
         """The message of the client, who waits until ``end``, in monotonic seconds.
@@ -63,8 +73,18 @@ class Call:
 
     async def next_message(self, end: float = math.inf) -> bytes | None:
         """The same; None where the client sends no more."""
-        message = await self._turns.receive(self.context.read, min(end, self.end))
-        return message if isinstance(message, bytes) else None
+        return await self._turns.receive(self._read, min(end, self.end))
+
+    async def _read(self) -> bytes | None:
+        came = self._largest
+        try:
+            message = await self.context.read()
+            if not isinstance(message, bytes):
+                return None
+            came = len(message)
+            return message
+        finally:
+            self._received(came)
 
 
 def call_of(scope: Scope) -> Call:
@@ -119,7 +139,7 @@ class Answering:
         return body
 
     async def refuse(
-        self, context: Context, refusal: Refusal, status: StatusCode | None = None
+        self, context: CallContext, refusal: Refusal, status: StatusCode | None = None
     ) -> NoReturn:
         """End a call that the application has not refused; by default with the problem's status.
 
@@ -140,7 +160,7 @@ class Answering:
         await context.abort(status, str(refusal), tuple(trailing))
 
     @asynccontextmanager
-    async def ending(self, context: Context, path: str) -> AsyncIterator[None]:
+    async def ending(self, context: CallContext, path: str) -> AsyncIterator[None]:
         """End a call with its problem where the block raises: gRPC would show the error."""
         try:
             yield
@@ -157,6 +177,10 @@ class Answering:
             code, _, detail = INTERNAL
             trailing = ((REQUEST_ID, request_id), (PROBLEM, code))
             await context.abort(StatusCode.INTERNAL, detail, trailing)
+
+    def busy(self) -> bool:
+        """Whether the application has calls that it has not ended with."""
+        return bool(self._tasks)
 
     async def finish(self) -> None:
         """Wait until the application has ended with all calls."""
@@ -216,7 +240,7 @@ def _waiting(event: asyncio.Event) -> Callable[[], Any]:
     return wait
 
 
-def _headers(context: Context) -> Iterator[tuple[bytes, bytes]]:
+def _headers(context: CallContext) -> Iterator[tuple[bytes, bytes]]:
     for name, value in _texts(context.invocation_metadata()):
         yield name.encode(), value.encode()  # gRPC has decoded UTF-8, or else Latin-1
 
@@ -239,7 +263,7 @@ def _retry_after(seconds: int) -> list[tuple[str, str]]:
     return [(RETRY_AFTER.decode(), str(seconds)), (PUSHBACK, str(seconds * 1000))]
 
 
-async def _abort(context: Context, head: Message, body: bytes, code: str | None) -> NoReturn:
+async def _abort(context: CallContext, head: Message, body: bytes, code: str | None) -> NoReturn:
     """End a call with the status of a problem document."""
     trailing = [*_trailing(head), (PROBLEM, code or "")]
     detail = orjson.loads(body)["detail"]

@@ -4,7 +4,7 @@ from collections import Counter
 from urllib.parse import unquote
 
 from greengrocer.errors import Overloaded
-from greengrocer.rpc.context import Context
+from greengrocer.rpc.call_context import CallContext
 from greengrocer.web.access.address import Client, address_of
 
 RETRY_SECONDS = 1
@@ -24,7 +24,7 @@ class Places:
         self._each = each
         self._taken: Counter[str] = Counter()
 
-    def take(self, context: Context, places: int = 1) -> None:
+    def take(self, context: CallContext, places: int = 1) -> None:
         """Give a call so many places until it is done; raises Overloaded where there are none."""
         address = address_of({"client": client_of(context)})
         taken, own = self._taken.total(), self._taken[address]
@@ -47,7 +47,7 @@ class Places:
             del self._taken[address]
 
 
-def client_of(context: Context) -> Client:
+def client_of(context: CallContext) -> Client:
     """The host and port of the other end, of ``ipv4:127.0.0.1:4711`` or ``ipv6:%5B::1%5D:4711``."""
     host, _, port = unquote(context.peer().partition(":")[2]).rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdecimal() else None

@@ -1,6 +1,5 @@
 """The gRPC server: grpc.aio on the event loop of the HTTP server."""
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, TypeAlias
 
@@ -11,41 +10,25 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 from starlette.types import ASGIApp
 
 from greengrocer.errors import Overloaded
-from greengrocer.rpc import health, reflection
+from greengrocer.rpc import call_limits, health, reflection
 from greengrocer.rpc.app import ENDPOINTS
-from greengrocer.rpc.call import CALL_IS_OVER, Answering, Call
-from greengrocer.rpc.context import Context
+from greengrocer.rpc.call import Answering, Call, Received
+from greengrocer.rpc.call_context import CallContext
+from greengrocer.rpc.call_limits import CallLimit
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
+from greengrocer.rpc.log_filter import filter_log
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.observe import note_refused
 from greengrocer.web.service import Service
 
-OVERHEAD = 1 << 16  # bytes of a message besides its images
-SHORT_AT_ONCE, PROBES_AT_ONCE, SHORT_SECONDS = 4, 8, 2.0  # messages received
-REFLECTION_SECONDS = 60.0  # that a stream of reflection may last
-MOST_CALLS = 2000  # at once, those being refused among them; gRPC itself refuses further ones
 IDENTITY = 1  # of the bits for the ways of compression: none
 
 Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
-Stream: TypeAlias = Callable[[Context], AsyncIterator[bytes]]
+Stream: TypeAlias = Callable[[CallContext], AsyncIterator[bytes]]
 
 log = structlog.get_logger("greengrocer.server")
-
-
-# Of a client that has disconnected, and of metadata that are not UTF-8: that record has the value,
-# which may be an API key.
-DROPPED = frozenset({CALL_IS_OVER, "UnicodeDecodeError"})
-
-
-def _may_be_logged(record: logging.LogRecord) -> bool:
-    """Whether a record of gRPC is about something else than what is in DROPPED."""
-    error = record.exc_info and record.exc_info[0]
-    return not (error and error.__name__ in DROPPED)
-
-
-logging.getLogger("grpc._cython.cygrpc").addFilter(_may_be_logged)
 
 
 class RpcServer:
@@ -71,10 +54,10 @@ class RpcServer:
         self._service = service
         self._address = f"{f'[{host}]' if ':' in host else host}:{port}"
         limits = service.upload_limits
-        largest = limits.image_bytes + OVERHEAD
-        at_once = max(1, service.admission.limits.upload_bytes // largest)
+        self._largest = limits.image_bytes + call_limits.MESSAGE_OVERHEAD
+        at_once = max(1, service.admission.limits.upload_bytes // self._largest)
         self._options = (
-            ("grpc.max_receive_message_length", largest),
+            ("grpc.max_receive_message_length", self._largest),
             ("grpc.so_reuseport", int(several)),
             ("grpc.max_connection_idle_ms", round(idle * 1000)),
             ("grpc.server_handshake_timeout_ms", round(handshake * 1000)),
@@ -83,33 +66,45 @@ class RpcServer:
             # a compressed message could be a bomb
             ("grpc.compression_enabled_algorithms_bitset", IDENTITY),
         )
-        seconds = min(SHORT_SECONDS, limits.grace)
-        short = Turns(SHORT_AT_ONCE, seconds, short=True)
-        probes = Turns(PROBES_AT_ONCE, seconds, short=True)
-        self._uploads = Kind(Places("calls of ModelInfer", 1000, 700), Turns(at_once, limits.grace))
-        self._short = Kind(Places("short calls", 256, 192), short)
-        self._probes = Kind(Places("probes", 256, 192), probes)
-        self._watches = Kind(Places("watches", 64, 8), probes)
-        self._reflections = Kind(Places("streams of reflection", 16, 4), short)
+        seconds = min(call_limits.SHORT_SECONDS, limits.grace)
+        short = Turns(call_limits.SHORT_AT_ONCE, seconds, short=True)
+        probes = Turns(call_limits.PROBES_AT_ONCE, seconds, short=True)
+        uploads = Turns(at_once, limits.grace)
+        self._uploads = _kind("calls of ModelInfer", call_limits.MODEL_INFER, uploads)
+        self._short = _kind("short calls", call_limits.SHORT_CALLS, short)
+        self._probes = _kind("probes", call_limits.PROBES, probes)
+        self._watches = _kind("watches", call_limits.WATCHES, probes)
+        self._reflections = _kind("streams of reflection", call_limits.REFLECTIONS, short)
         self._watching = health.Watching(service)
-        room = service.admission.limits.upload_bytes
-        unread = Places("bytes of answers that are not read yet", room // 4, room // 8)
+        room = call_limits.unread_limit(service.admission.limits.upload_bytes)
+        unread = Places("bytes of answers that are not read yet", *room)
         note = note_refused(
             service.metrics, service.access_log, service.log_addresses, "call refused"
         )
         self._answering = Answering(app, (host, port), unread, note)
         self._server: grpc.aio.Server | None = None
+        self._received: Received = lambda _: None
 
-    async def start(self) -> None:
-        """Listen; raises RuntimeError where the port is in use."""
+    async def start(self, received: Received) -> None:
+        """Listen; raises RuntimeError where the port is in use.
+
+        ``received`` is called with the bytes of each message. Of one that does not come as a whole
+        nobody knows how much came: it counts as the longest.
+        """
+        filter_log()
+        self._received = received
         self._server = make_grpc_server(
             handlers=(_Handlers(self._handlers()),),
             options=self._options,
-            maximum_concurrent_rpcs=MOST_CALLS,
+            maximum_concurrent_rpcs=call_limits.ALL_CALLS,
         )
         self._server.add_insecure_port(self._address)
         await self._server.start()
         log.info("grpc", address=self._address)
+
+    def busy(self) -> bool:
+        """Whether a call is in flight; watches, which never end, are not counted."""
+        return self._answering.busy()
 
     async def stop(self, seconds: float) -> None:
         """Accept no more calls, and finish those in flight within so many ``seconds``."""
@@ -133,7 +128,7 @@ class RpcServer:
         kind = self._probes if endpoint.is_probe else self._short
         kind = self._uploads if endpoint.path == MODEL_INFER else kind
 
-        async def answer(_: AsyncIterator[bytes], context: Context) -> bytes:
+        async def answer(_: AsyncIterator[bytes], context: CallContext) -> bytes:
             async with self._answering.ending(context, endpoint.path):
                 call = await self._begin(context, kind)
                 return await self._answering.answer(endpoint.path, call)
@@ -143,7 +138,7 @@ class RpcServer:
     def _stream(self, path: str, answers: Stream) -> Method:
         """What answers with a stream of messages."""
 
-        async def answer(_: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async def answer(_: AsyncIterator[bytes], context: CallContext) -> AsyncIterator[bytes]:
             async with self._answering.ending(context, path):
                 async for message in answers(context):
                     yield message
@@ -151,24 +146,24 @@ class RpcServer:
         return grpc.stream_stream_rpc_method_handler(answer)
 
     async def _begin(
-        self, context: Context, kind: "Kind", status: grpc.StatusCode | None = None
+        self, context: CallContext, kind: "Kind", status: grpc.StatusCode | None = None
     ) -> Call:
         """A call that has its place; without one it is refused, by default as overload is."""
         try:
             kind.places.take(context)
         except Overloaded as refusal:
             await self._answering.refuse(context, refusal, status)
-        return Call(context, kind.turns)
+        return Call(context, kind.turns, self._received, self._largest)
 
-    async def _watch(self, context: Context) -> AsyncIterator[bytes]:
+    async def _watch(self, context: CallContext) -> AsyncIterator[bytes]:
         call = await self._begin(context, self._watches, grpc.StatusCode.RESOURCE_EXHAUSTED)
         await self._answering.answer(health.WATCH.path, call)
         async for message in self._watching.watch(call):
             yield message
 
-    async def _reflect(self, context: Context) -> AsyncIterator[bytes]:
+    async def _reflect(self, context: CallContext) -> AsyncIterator[bytes]:
         call = await self._begin(context, self._reflections)
-        call.end = min(call.end, call.arrived + REFLECTION_SECONDS)
+        call.end = min(call.end, call.arrived + call_limits.REFLECTION_SECONDS)
         await self._answering.answer(reflection.PATH, call)
         servicer = ReflectionServicer((SERVICE, health.SERVICE, reflection.SERVICE))
         async for message in reflection.reflect(servicer, call):
@@ -180,6 +175,10 @@ class Kind(NamedTuple):
 
     places: Places
     turns: Turns
+
+
+def _kind(what: str, limit: CallLimit, turns: Turns) -> Kind:
+    return Kind(Places(what, *limit), turns)
 
 
 class _Handlers(grpc.GenericRpcHandler):

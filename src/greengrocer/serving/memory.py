@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-LARGE = 1 << 20  # bytes of a block that goes back to the system at once
-KEPT = 8 << 20  # bytes at the end of a heap
-MUCH = 32 << 20  # bytes received, after which the heap is likely to be fragmented
-QUIET = 1.0  # seconds without received bytes and without work, after which a process is idle
+LARGE_BLOCK = 1 << 20  # bytes of a block that goes back to the system at once
+LARGEST_HEAP_END = 8 << 20  # free bytes at the end of a heap, which the C library keeps
+# Bytes received, after which a process returns memory once it is idle.
+SERVER_TRIMS_AFTER = 1 << 20  # as many leave a spare block
+ENGINE_TRIMS_AFTER = 32 << 20  # its heap is likely to be fragmented then
+QUIET_SECONDS = 1.0  # without received bytes and without work, after which a process is idle
 
 
 def return_large_blocks() -> None:
@@ -22,8 +24,8 @@ def return_large_blocks() -> None:
     """
     with suppress(OSError, AttributeError):  # another C library
         library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, LARGE)
-        library.mallopt(M_TRIM_THRESHOLD, KEPT)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        library.mallopt(M_TRIM_THRESHOLD, LARGEST_HEAP_END)
 
 
 def return_free_pages() -> None:
@@ -33,7 +35,7 @@ def return_free_pages() -> None:
 
 
 class Trim:
-    """Returns free memory once a process that has received ``much`` bytes is idle.
+    """Returns free memory once a process that has received ``after`` bytes is idle.
 
     The C library keeps small free blocks, and cannot shrink the heap below one that is in use.
     ``busy`` returns whether work is in flight; ``drop`` frees what the process itself keeps. A
@@ -43,11 +45,11 @@ class Trim:
     def __init__(
         self,
         busy: Callable[[], bool],
-        much: int = MUCH,
+        after: int,
         drop: Callable[[], None] = lambda: None,
     ) -> None:
         self._busy = busy
-        self._much = much
+        self._after = after
         self._drop = drop
         self._received = 0  # bytes since the last time
         self._waits = False
@@ -55,12 +57,12 @@ class Trim:
     def received(self, count: int) -> None:
         """Count received bytes; to be called on the event loop."""
         self._received += count
-        if self._received >= self._much and not self._waits:
+        if self._received >= self._after and not self._waits:
             self._wait()
 
     def _wait(self) -> None:
         self._waits = True
-        asyncio.get_running_loop().call_later(QUIET, self._look, self._received)
+        asyncio.get_running_loop().call_later(QUIET_SECONDS, self._look, self._received)
 
     def _look(self, before: int) -> None:
         if self._received != before or self._busy():

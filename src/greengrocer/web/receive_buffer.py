@@ -8,10 +8,10 @@ from starlette.types import Receive
 from greengrocer.errors import ClientDisconnected
 from greengrocer.web.spare_memory import SpareMemory
 
-LEAST = 1 << 14  # bytes that are offered to a client which has sent little yet
-LARGEST = 1 << 18  # at most; in between, as many as have come
+SMALLEST_READ = 1 << 14  # bytes that are offered to a client which has sent little yet
+LARGEST_READ = 1 << 18  # at most; in between, as many as have come
 
-_ZEROS = bytes(LARGEST)
+_ZEROS = bytes(LARGEST_READ)
 
 
 class ReceiveBuffer:
@@ -41,13 +41,13 @@ class ReceiveBuffer:
 
     def room(self, most: int) -> memoryview:
         """Free memory to receive into: at least one byte, at most ``most``."""
-        size = min(most, max(LEAST, min(self._end, LARGEST)))
+        size = min(most, max(SMALLEST_READ, min(self._end, LARGEST_READ)))
         if self._end + size > len(self.data):
             self._grow(self._end + size, self._end + most)
         return memoryview(self.data)[self._end : self._end + size]
 
     def _grow(self, least: int, wanted: int) -> None:
-        spare = None if self._lent or self._end < LARGEST else self.spare
+        spare = None if self._lent or self._end < LARGEST_READ else self.spare
         if spare is not None and (block := spare.lend(least, wanted)):
             block[: self._end] = memoryview(self.data)[: self._end]
             self.data, self._lent = block, len(block)

@@ -4,9 +4,9 @@ The system clears each page of memory that a process takes from it. For a photo 
 half of what receiving it costs (docs/decisions/027).
 """
 
-from greengrocer.serving.memory import LARGE
+from greengrocer.serving.memory import LARGE_BLOCK
 
-LARGEST = 8 << 20  # of a block that is kept: most photos have less
+LARGEST_KEPT = 8 << 20  # of a block that is kept: most photos have less
 
 
 class SpareMemory:
@@ -46,7 +46,7 @@ class SpareMemory:
         ``lent`` are its bytes when it was lent: it may have grown.
         """
         self._lent -= lent
-        if LARGE <= len(block) <= min(LARGEST, self._most - self._lent - self.kept):
+        if LARGE_BLOCK <= len(block) <= min(LARGEST_KEPT, self._most - self._lent - self.kept):
             try:
                 block.append(block.pop())  # its size cannot change while a view of it exists
             except BufferError:  # a thread has been given up, or an image is compared

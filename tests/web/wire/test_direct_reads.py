@@ -96,7 +96,7 @@ def test_an_image_has_the_memory_of_the_one_before_until_the_process_is_idle(
         return block
 
     monkeypatch.setattr(SpareMemory, "lend", note)
-    monkeypatch.setattr(memory, "QUIET", 0.01)
+    monkeypatch.setattr(memory, "QUIET_SECONDS", 0.01)
     with Wire(server.url) as wire:
         for _ in range(2):
             assert wire.send(post(LARGE)).answer().status == 200

@@ -30,7 +30,7 @@ from greengrocer.serving.frames.frames import (
 )
 from greengrocer.serving.frames.shared_memory import NoDescriptor, NotShared, SharingSocket
 from greengrocer.serving.frames.stream import FrameStream, Link, Malformed
-from greengrocer.serving.memory import Trim
+from greengrocer.serving.memory import ENGINE_TRIMS_AFTER, Trim
 from greengrocer.serving.models import Models
 from greengrocer.serving.served import NO_MEMORY_RETRY, Served, serve
 from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
@@ -74,7 +74,9 @@ class EngineServer:
         self.suspect: Callable[[], None] = lambda: None
         self.lock = ReaderWriterLock()
         self.connections: set[EngineConnection] = set()
-        self.trim = Trim(lambda: any(connection.working for connection in self.connections))
+        self.trim = Trim(
+            lambda: any(connection.working for connection in self.connections), ENGINE_TRIMS_AFTER
+        )
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="classify")
         self._copies = 0  # images in threads, for a comparison

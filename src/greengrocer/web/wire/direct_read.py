@@ -6,7 +6,9 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from greengrocer.web.receive_buffer import ReceiveBuffer
 
-LEAST = 1 << 16  # bytes: a shorter rest of a body is read with the connection's other bytes
+SMALLEST_DIRECT_READ = (
+    1 << 16
+)  # bytes: a shorter rest of a body is read with the connection's other bytes
 
 
 class DirectRead(asyncio.BufferedProtocol):

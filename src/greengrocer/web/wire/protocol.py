@@ -26,7 +26,7 @@ from greengrocer.web.problems import wire_problem
 from greengrocer.web.receive_buffer import ReceiveBuffer, disconnected, source_of
 from greengrocer.web.request_state import RequestState, attach, state_of
 from greengrocer.web.spare_memory import SpareMemory
-from greengrocer.web.wire.direct_read import LEAST, DirectRead
+from greengrocer.web.wire.direct_read import SMALLEST_DIRECT_READ, DirectRead
 from greengrocer.web.wire.head import (
     ENCODING,
     MALFORMED,
@@ -306,7 +306,7 @@ class LimitedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is None:
             raise disconnected()
-        if cycle.body or self._body_rest < LEAST or not cycle.receiving:
+        if cycle.body or self._body_rest < SMALLEST_DIRECT_READ or not cycle.receiving:
             return await source_of(cycle.receive)(buffer)
         buffer.spare = self._spare
         read = DirectRead(self, self.flow, buffer, self._body_rest, cycle.message_event)

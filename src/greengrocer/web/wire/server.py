@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from greengrocer.serving.memory import LARGE, Trim
+from greengrocer.serving.memory import SERVER_TRIMS_AFTER, Trim
 from greengrocer.serving.readiness import Readiness, State
 from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.acceptor import Acceptor
@@ -30,8 +30,11 @@ log = structlog.get_logger("greengrocer.server")
 class OtherServer(Protocol):
     """A server of another protocol, on the same event loop."""
 
-    async def start(self) -> None:
-        """Listen, and answer."""
+    async def start(self, received: Callable[[int], None]) -> None:
+        """Listen, and answer; call ``received`` with numbers of bytes that come."""
+
+    def busy(self) -> bool:
+        """Whether a request is in flight."""
 
     async def stop(self, seconds: float) -> None:
         """Accept no more requests, and finish those in flight within so many ``seconds``.
@@ -53,8 +56,10 @@ class Server(uvicorn.Server):
         beside: AbstractAsyncContextManager[None],
         other: OtherServer | None,
         models: Callable[[], list[str]],
+        received: Callable[[int], None],
     ) -> None:
         super().__init__(config)
+        self._received = received
         self._models = models
         self._listeners = listeners
         self.readiness = readiness
@@ -75,7 +80,7 @@ class Server(uvicorn.Server):
         """
         self._loop = asyncio.get_running_loop()
         if self._other is not None:
-            await self._other.start()
+            await self._other.start(self._received)
         make_protocol = partial(
             self.config.http_protocol_class,
             config=self.config,  # type: ignore[call-arg]
@@ -160,16 +165,21 @@ def make_server(
     ``beside`` is entered once it listens, and left when it stops; ``note`` is called for bytes that
     are no request. ``other`` starts before it, and stops with it. ``models`` are those that serve,
     for the log. At most ``spare_bytes`` of the memory of uploads are kept for the next ones, until
-    the process is idle.
+    the process is idle: then it returns free memory, whichever of the two servers has received much.
     """
+
+    def busy() -> bool:
+        return bool(server.server_state.tasks) or (other is not None and other.busy())
+
     spare = SpareMemory(spare_bytes)
+    trim = Trim(busy, SERVER_TRIMS_AFTER, spare.clear)
     protocol = partial(
         LimitedProtocol,
         limits=limits,
         readiness=readiness,
         note=note,
         ahead_budget=ReadAheadBudget(),
-        received=Trim(lambda: bool(server.server_state.tasks), LARGE, spare.clear).received,
+        received=trim.received,
         spare=spare,
     )
     config = uvicorn.Config(
@@ -188,5 +198,7 @@ def make_server(
         timeout_graceful_shutdown=drain,  # type: ignore[arg-type]
     )
     beside = beside or nullcontext()
-    server = Server(config, listeners, readiness, drain, drain_delay, beside, other, models)
+    server = Server(
+        config, listeners, readiness, drain, drain_delay, beside, other, models, trim.received
+    )
     return server

@@ -4,4 +4,4 @@ from typing import TypeAlias
 
 from grpc.aio import ServicerContext
 
-Context: TypeAlias = "ServicerContext[bytes, bytes]"
+CallContext: TypeAlias = "ServicerContext[bytes, bytes]"
