@@ -45,7 +45,13 @@ _LEFT_OUT = {
     "missing": ("listed, but not there", "correct the list, or put them there"),
     "unlabelled": ("without a label", "they do not count; give them a label, or leave it so"),
     "unreadable": ("that cannot be opened", "correct the link or the permission"),
+    "not-unpacked": (
+        "not unpacked from the archive",
+        "unpack it and name the folder, or pack it again below one folder, with files in place of "
+        + "links (tar -h --hard-dereference, zip without -y)",
+    ),
 }
+_EXPLAINED = ("unreadable", "not-unpacked")  # perhaps folders, links or pipes, each for a reason
 
 
 def find_problems(
@@ -64,12 +70,12 @@ def find_problems(
     found += _by_format(collection.left_out, root)
     for kind, (what, todo) in _LEFT_OUT.items():
         items = tuple(
-            shown(each.path, root) + (f": {each.why}" if kind == "unreadable" else "")
+            shown(each.path, root) + (f": {each.why}" if kind in _EXPLAINED else "")
             for each in collection.left_out
             if each.kind == kind
         )
         if items:
-            noun = "path" if kind == "unreadable" else "file"  # a folder, a link, a pipe
+            noun = "path" if kind in _EXPLAINED else "file"
             text = f"{counted(len(items), noun)} {what}"
             found.append(Problem(kind, Severity.WARNING, text, todo, items))
     for note in collection.notes:
