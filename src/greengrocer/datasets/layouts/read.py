@@ -53,7 +53,7 @@ def read_collection(
     grouping = FOUND if coarse is None else str(coarse)
     confined = is_archive(source)
     place, not_unpacked = unpacked(source) if confined else (source, ())
-    if place.suffix.lower() in TABLE_SUFFIXES and place.is_file():
+    if place.suffix.lower() in TABLE_SUFFIXES and place.exists() and not place.is_dir():
         found = _from_tables([place], scan_tree(place.parent, exclude), exclude, "table")
     elif not place.is_dir():
         raise DatasetUnusable(_why_no_source(source))
