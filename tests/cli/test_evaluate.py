@@ -119,6 +119,9 @@ def test_unseen_without_unseen_images_or_a_list_of_them_is_refused_in_one_line(
     done = greengrocer("evaluate", "--data", data, "--bundle", telling_bundle, "--unseen")
     assert (done.returncode, done.stdout) == (2, "")
     assert "greys was trained on all of these 2 images: give others with --data" in done.stderr
+    (data / "grey-0" / "text.jpg").write_bytes(b"text")
+    said = mistake(greengrocer("evaluate", "--data", data, "--bundle", telling_bundle, "--unseen"))
+    assert "nothing is unseen: all 2 readable images trained it; 1 cannot be read, as " in said
 
 
 def test_classes_that_the_model_lacks_are_refused_in_one_line(

@@ -179,6 +179,18 @@ def test_a_file_name_that_is_not_utf8_is_printed_with_escapes(
     assert next(csv.DictReader(io.StringIO(as_csv.stdout)))["file"] == shown
 
 
+def test_a_file_name_with_a_line_break_is_one_cell(
+    greengrocer: Command, onnx_bundle: Path, tmp_path: Path
+) -> None:
+    odd, other = tmp_path / "a\n,b.jpg", tmp_path / "c.jpg"
+    for path in (odd, other):
+        path.write_bytes(jpeg(5))
+    done = greengrocer("predict", odd, other, "--bundle", onnx_bundle, "--csv")
+    rows = list(csv.DictReader(io.StringIO(done.stdout, newline=""), strict=True))
+    assert [row["file"] for row in rows] == [str(odd), str(other)]
+    assert {row["prediction"] for row in rows} == {"grey-0"}
+
+
 def too_deep(folder: Path) -> None:
     """Make folders below ``folder`` whose path is too long for the system to open."""
     home = os.open(folder, os.O_RDONLY)

@@ -1,8 +1,10 @@
 """``train --quick``, ``teach`` and ``forget`` as commands, where there is no PyTorch."""
 
+import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -87,7 +89,10 @@ def test_it_says_what_it_learns_from_and_what_it_holds_out(home: Path) -> None:
     done = run(home, "train", "split", "--quick")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("left out split/train/lime/cut\\n\\u001b[1m.jpg: ")
+    assert lines[0] == "warning: 1 image cannot be read: left out"
+    assert lines[1].startswith("  train/lime/cut\\n\\u001b[1m.jpg: ")
+    lines = lines[3:]
+    assert lines[0] == "`greengrocer data check split --report DIR` shows them"
     assert lines[1:3] == [
         "it learns from 16 images of the split train, of 2 classes, 8 a class",
         "it does not look at the 8 images of the split test",
@@ -96,6 +101,33 @@ def test_it_says_what_it_learns_from_and_what_it_holds_out(home: Path) -> None:
         "held out, the 16 images of the split val: 100.0 % right (95 % interval 80.6 to 100.0); "
         "16 of them are in train as well, which flatters"
     )
+
+
+def test_it_says_what_it_leaves_out_as_the_check_does(home: Path) -> None:
+    """Bounded, with what to do, also for what is not unpacked from an archive."""
+    folder = draw(home / "mixed", ["apple", "lime"])
+    for number in range(7):
+        (folder / "lime" / f"{number}.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12))
+    os.mkfifo(folder / "lime" / "pipe.jpg")
+    (folder / "apple" / "gone.jpg").symlink_to("nowhere")
+    shutil.copy(folder / "lime" / "0.jpg", folder / "loose.jpg")
+    without = ("--coarse", "none", "--out", "runs/unpacked")
+    program = WITHOUT_TORCH.replace("['torch']", "['pillow_heif']")
+    done = run(home, "train", "mixed", "--quick", *without[:2], program=program)
+    lines = done.stdout.splitlines()
+    assert "warning: files in formats that are not read: 7 HEIC" in lines, done.stderr
+    assert "  lime/4.HEIC" in lines
+    assert "  lime/5.HEIC" not in lines
+    assert "  and 2 more" in lines
+    assert any("pip install 'greengrocer[heif]'" in line for line in lines)
+    assert "  apple/gone.jpg: a link to nothing" in lines
+    assert "  lime/pipe.jpg: not a regular file" in lines
+    assert "warning: 1 file beside the folders of classes" in lines
+    with tarfile.open(home / "mixed.tgz", "w:gz") as tar:
+        tar.add(folder, "mixed")
+    done = run(home, "train", "mixed.tgz", "--quick", *without)
+    assert "warning: 2 paths not unpacked from the archive" in done.stdout, done.stderr
+    assert "  mixed/lime/pipe.jpg: not a regular file" in done.stdout
 
 
 def test_an_out_that_exists_is_refused_before_anything_is_read(home: Path) -> None:

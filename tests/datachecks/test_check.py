@@ -57,7 +57,7 @@ def test_a_file_in_two_classes_is_told_as_quick_training_refuses_it(
     assert report.trainable
     assert not report.trainable_quickly
     assert severities(report)["same-file"] == "warning"
-    with pytest.raises(DatasetUnusable, match="same image in two classes"):
+    with pytest.raises(DatasetUnusable, match="in two classes, byte for byte"):
         train_quick(tmp_path, tmp_path.with_name("bundle"))
 
 

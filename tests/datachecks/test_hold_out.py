@@ -94,9 +94,17 @@ def test_no_images() -> None:
 
 
 def test_any_name_is_read_back(tmp_path: Path) -> None:
-    names = ('a,"b".jpg', "two\nlines.jpg", " blank .jpg", "é.jpg", "\udcff.jpg", "=1+1.jpg")
+    names = (
+        'a,"b".jpg',
+        "two\nlines.jpg",
+        "two\rlines.jpg",
+        " blank .jpg",
+        "é.jpg",
+        "\udcff.jpg",
+        "=1+1.jpg",
+    )
     images = [LabelledImage(tmp_path / "photos" / name, 0, name) for name in names]
-    chosen = HoldOut((True, False, True, False, True, False), ())
+    chosen = HoldOut((True, False, True, False, True, False, True), ())
     file = tmp_path / "split.csv"
     write_hold_out(file, tmp_path / "photos", images, chosen)
     found = read_hold_out(file, tmp_path / "photos")

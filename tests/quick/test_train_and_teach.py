@@ -286,9 +286,16 @@ def test_data_that_cannot_be_used_is_refused_in_a_line(photos: Path, tmp_path: P
     ):
         train_quick(tmp_path / "one", tmp_path / "out")
     two = shutil.copytree(photos, tmp_path / "two")
-    shutil.copy(of(two, "lime")[0], two / "plum" / "lime.jpg")
-    with pytest.raises(DatasetUnusable, match="same image in two classes"):
+    for number, path in enumerate(of(two, "lime")[:7]):
+        shutil.copy(path, two / "plum" / f"lime{number}.jpg")
+    with pytest.raises(DatasetUnusable) as refused:
         train_quick(two, tmp_path / "out")
+    said = str(refused.value)
+    assert "7 files in two classes, byte for byte: plum/lime0.jpg = lime/0.jpg; plum/lime1" in said
+    assert "plum/lime5" not in said
+    assert said.endswith(
+        " and 2 more, which `greengrocer data check` lists: remove the wrong one of each pair"
+    )
     assert not (tmp_path / "out").exists()
 
 

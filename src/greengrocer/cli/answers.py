@@ -66,7 +66,7 @@ def path_text(path: Path) -> str:
 
 
 def say_row(*cells: object) -> None:
-    """A row of CSV."""
-    row = io.StringIO()
-    csv.writer(row, lineterminator="").writerow(cells)
-    say(row.getvalue())
+    """A row of CSV; a cell with a line break is quoted."""
+    row, end = io.StringIO(), "\r\n"  # what is in the end of a line is quoted in a cell
+    csv.writer(row, lineterminator=end).writerow(cells)
+    say(row.getvalue().removesuffix(end))

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from greengrocer.datachecks.check import ClassCount, Report
-from greengrocer.datachecks.problems import Problem, Severity, counted
+from greengrocer.datachecks.problems import EXAMPLES, Problem, Severity, counted
 from greengrocer.datasets.layouts.names import SPLITS
 from greengrocer.safe_text import one_line
 
 MOST_CLASSES = 30  # that are listed one by one
-EXAMPLES = 5  # of a problem
 WIDEST = 40  # characters of a name in the table
 
 LAYOUTS = {

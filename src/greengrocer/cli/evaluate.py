@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import add_layout_flags, add_model_flags
 from greengrocer.cli.output import say, say_json, warn
-from greengrocer.errors import UsageError
+from greengrocer.errors import DatasetUnusable, UsageError
 
 if TYPE_CHECKING:
     from greengrocer.bundles.bundle import Bundle
     from greengrocer.cli.commands import Commands
     from greengrocer.datachecks.files import UnreadableFile
+    from greengrocer.datasets.dataset import Dataset
     from greengrocer.evaluation.evaluate import Evaluation, UnknownImages
     from greengrocer.evaluation.fold_answers import FoldAnswers
     from greengrocer.evaluation.robustness import Robustness
     from greengrocer.evaluation.run import Stopwatch
     from greengrocer.evaluation.training_overlap import TrainingOverlap
+    from greengrocer.pipeline import Pipeline
 
 # What the figures are called in the terminal; in JSON they have their own names.
 WORDS = {
@@ -87,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     from greengrocer.assemble_pipeline import build_pipeline  # noqa: PLC0415
     from greengrocer.datasets.dataset import has_splits, read_split  # noqa: PLC0415
     from greengrocer.datasets.locations import default_data_dir  # noqa: PLC0415
-    from greengrocer.evaluation.evaluate import evaluate, known_scores  # noqa: PLC0415
+    from greengrocer.evaluation.evaluate import known_scores  # noqa: PLC0415
     from greengrocer.evaluation.robustness import robustness  # noqa: PLC0415
     from greengrocer.evaluation.run import Stopwatch  # noqa: PLC0415
     from greengrocer.evaluation.training_overlap import scored_images  # noqa: PLC0415
@@ -104,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     pipeline = build_pipeline(bundle, arguments.engine, arguments.device)
     pipeline.observer = stopwatch = Stopwatch()
     threads = usable_processors()
-    found = evaluate(pipeline, bundle.manifest, scored, threads)
+    found = _evaluate(pipeline, bundle, scored, overlap, threads)
     pipeline.observer = None  # times are those of the labelled images only
     damaged = robustness(pipeline, found, threads) if arguments.corruptions else None
     unknown = known_scores(pipeline, arguments.unknown, threads) if arguments.unknown else None
@@ -128,6 +130,29 @@ def run(arguments: argparse.Namespace) -> int:
     if damaged:
         _say_corruptions(damaged)
     return 0
+
+
+def _evaluate(
+    pipeline: "Pipeline",
+    bundle: "Bundle",
+    scored: "Dataset",
+    overlap: "TrainingOverlap",
+    threads: int,
+) -> "Evaluation":
+    """The figures; raises DatasetUnusable where all images that can be read were left out."""
+    from greengrocer.evaluation.evaluate import NoneReadable, evaluate  # noqa: PLC0415
+
+    try:
+        return evaluate(pipeline, bundle.manifest, scored, threads)
+    except NoneReadable as error:
+        if not overlap.left_out:
+            raise
+        first = error.unreadable[0]
+        raise DatasetUnusable(
+            f"nothing is unseen: all {overlap.left_out:,} readable images trained it; "
+            f"{len(error.unreadable):,} cannot be read, as {first.path}: {first.why}: give others "
+            "with --data"
+        ) from error
 
 
 def _fold_answers(arguments: argparse.Namespace, bundle: "Bundle") -> "FoldAnswers | None":

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from greengrocer.quick.calibration import Calibration
     from greengrocer.quick.train import Trained
 
-EXAMPLES = 5  # of the names that a note means
 FEW = 50  # images a class: with more, fine-tuning gains more than a head can
 
 
@@ -33,14 +32,13 @@ def train_quickly(
 ) -> int:
     """Train on ``photos``, and say what was found, how good it is, and what serves it."""
     check_extra()
+    from greengrocer.datachecks.problems import problem_lines  # noqa: PLC0415
     from greengrocer.quick.shots import by_place  # noqa: PLC0415
     from greengrocer.quick.train import train_quick  # noqa: PLC0415
 
     found = train_quick(photos, out, seed, coarse=coarse, exclude=exclude)
-    for each in found.labelled.unreadable:
-        say(one_line(f"left out {each.path}: {each.why}"))
-    for note in found.labelled.notes:
-        say(one_line(f"{note.text}: {_names(note.names)}" if note.names else note.text))
+    for line in problem_lines(found.labelled.problems, photos):
+        say(one_line(line))
     _say_images(found)
     statistics, places = found.statistics, found.places
     say_figures(found.calibration, by_place(statistics.shots, statistics.labels))
@@ -50,11 +48,6 @@ def train_quickly(
     say(_advice(found))
     say(f"wrote {out}: try `greengrocer serve --bundle {out}`")
     return 0
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - EXAMPLES:,} more" if len(names) > EXAMPLES else ""
-    return ", ".join(names[:EXAMPLES]) + more
 
 
 def _say_images(found: "Trained") -> None:

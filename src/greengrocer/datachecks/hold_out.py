@@ -178,7 +178,7 @@ def write_hold_out(
         if not splits or splits[index] != "test"
     )
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
+    csv.writer(text, lineterminator="\r\n").writerows([HEADER, *rows])  # so \r is quoted in a cell
     try:
         write_whole(path, text.getvalue())
     except OSError as error:

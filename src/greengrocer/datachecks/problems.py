@@ -1,7 +1,7 @@
 """What is wrong with a data set as it lies on disk, and whether it can be trained on."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +31,7 @@ class Problem:
     items: tuple[str, ...] = ()
 
 
+EXAMPLES = 5  # of a problem
 SAME_FILE = "same-file"  # the code of what a quick training refuses, and no other
 
 _WARNINGS = frozenset(
@@ -45,7 +46,12 @@ _LEFT_OUT = {
     "missing": ("listed, but not there", "correct the list, or put them there"),
     "unlabelled": ("without a label", "they do not count; give them a label, or leave it so"),
     "unreadable": ("that cannot be opened", "correct the link or the permission"),
+    "not-unpacked": (
+        "not unpacked from the archive",
+        "pack it without links (tar -h --hard-dereference, zip without -y), or name the folder",
+    ),
 }
+_EXPLAINED = ("unreadable", "not-unpacked")  # perhaps folders, links or pipes, each for a reason
 
 
 def find_problems(
@@ -64,12 +70,12 @@ def find_problems(
     found += _by_format(collection.left_out, root)
     for kind, (what, todo) in _LEFT_OUT.items():
         items = tuple(
-            shown(each.path, root) + (f": {each.why}" if kind == "unreadable" else "")
+            shown(each.path, root) + (f": {each.why}" if kind in _EXPLAINED else "")
             for each in collection.left_out
             if each.kind == kind
         )
         if items:
-            noun = "path" if kind == "unreadable" else "file"  # a folder, a link, a pipe
+            noun = "path" if kind in _EXPLAINED else "file"
             text = f"{counted(len(items), noun)} {what}"
             found.append(Problem(kind, Severity.WARNING, text, todo, items))
     for note in collection.notes:
@@ -84,6 +90,23 @@ def by_severity(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """``problems``, the worst first."""
     order = list(Severity)
     return tuple(sorted(problems, key=lambda problem: order.index(problem.severity)))
+
+
+def problem_lines(problems: Iterable[Problem], source: Path) -> Iterator[str]:
+    """What a training says of ``problems``, each with its first items; ``source`` is checked."""
+    problem = None
+    for problem in problems:
+        if problem.severity is Severity.NOTE:
+            yield problem.text
+            continue
+        yield f"{problem.severity}: {problem.text}"
+        yield from (f"  {item}" for item in problem.items[:EXAMPLES])
+        if len(problem.items) > EXAMPLES:
+            yield f"  and {len(problem.items) - EXAMPLES:,} more"
+        if problem.todo:
+            yield f"  To do: {problem.todo}."
+    if problem is not None:
+        yield f"`greengrocer data check {source} --report DIR` shows them"
 
 
 def _untrainable(collection: Collection) -> Iterable[Problem]:

@@ -26,6 +26,7 @@ HEADERS_LIMIT = 2**18  # bytes of all headers of a tar's member, a sparse file's
 GLOBALS_LIMIT = 100  # names in a tar's global headers, which are kept for all members
 ZIP_READ_LIMIT = 4 * 2**20  # bytes of one read, and so of the central directory
 CHUNK = 2**16
+LINK, HARD_LINK, OTHER = "a symbolic link", "a hard link", "not a regular file"
 ENCRYPTED, UTF8 = 0x1, 0x800  # flags of a zip's member
 
 
@@ -38,7 +39,12 @@ class Limits:
     listing: int
 
 
+class DamagedMember(DownloadFailed):
+    """The content of one file is damaged; those after it can be read."""
+
+
 Choose = Callable[[str], str | None]
+LeaveOut = Callable[[str, str], None]  # the name of a member, and why it cannot be read
 Files = Generator[tuple[str, bytes], None, None]
 Streams = Generator[tuple[str, Iterator[bytes]], None, None]
 
@@ -50,27 +56,36 @@ def read_archive(archive: Path, label: str, choose: Choose, limits: Limits | Non
 
 
 def stream_archive(
-    archive: Path, label: str, choose: Choose, limits: Limits | None = None
+    archive: Path,
+    label: str,
+    choose: Choose,
+    limits: Limits | None = None,
+    leave_out: LeaveOut = lambda *_: None,
 ) -> Streams:
     """The same with the content in small pieces, to be read before the next file is asked for.
 
+    ``leave_out`` is told of what was chosen, but is a link, a pipe or a device.
+
     Raises DownloadFailed, naming ``label``, where ``archive`` is damaged, no archive at all, or
-    holds more than the limits allow: by default those of the data set.
+    holds more than the limits allow: by default those of the data set. Reading the content of a
+    zip's member raises DamagedMember where that alone is damaged.
     """
     limits = limits or Limits(MEMBER_LIMIT, TOTAL_LIMIT, ZIP_READ_LIMIT)
     with _damage_as_download_failed(label), open_regular(archive) as file:
         magic = file.read(2)
         file.seek(0)
         if magic == b"\x1f\x8b":
-            yield from _read_tar(file, label, choose, limits)
+            yield from _read_tar(file, label, choose, limits, leave_out)
         elif magic == b"PK":
-            yield from _read_zip(file, label, choose, limits)
+            yield from _read_zip(file, label, choose, limits, leave_out)
         else:
             raise DownloadFailed(f"{label} is neither a .tar.gz nor a .zip archive")
 
 
 @contextmanager
-def _damage_as_download_failed(label: str) -> Iterator[None]:
+def _damage_as_download_failed(
+    label: str, damage: type[DownloadFailed] = DownloadFailed
+) -> Iterator[None]:
     try:
         yield
     except DownloadFailed:
@@ -80,10 +95,12 @@ def _damage_as_download_failed(label: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno:
             raise DownloadFailed(f"cannot read {label}: {error.strerror}") from error
         reason = str(error) or type(error).__name__
-        raise DownloadFailed(f"{label} is damaged ({reason}): fetch it again") from error
+        raise damage(f"{label} is damaged ({reason}): fetch it again") from error
 
 
-def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Streams:
+def _read_tar(
+    file: IO[bytes], label: str, choose: Choose, limits: Limits, leave_out: LeaveOut
+) -> Streams:
     with (
         gzip.GzipFile(fileobj=file) as unpacked,
         _Forward(unpacked, label, limits.total) as forward,
@@ -100,8 +117,14 @@ def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> St
                 raise DownloadFailed(
                     f"{label} is refused: its global headers have over {GLOBALS_LIMIT} names"
                 )
-            path = choose(member.name) if member.isreg() else None
+            path = None if member.isdir() else choose(member.name)
             if path is None:
+                continue
+            if not member.isreg():
+                leave_out(
+                    member.name,
+                    LINK if member.issym() else HARD_LINK if member.islnk() else OTHER,
+                )
                 continue
             # Its holes take no room in the archive, and all of it on the disk.
             if member.issparse():
@@ -113,12 +136,18 @@ def _read_tar(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> St
                     yield path, _chunks(content, label)
 
 
-def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> Streams:
+def _read_zip(
+    file: IO[bytes], label: str, choose: Choose, limits: Limits, leave_out: LeaveOut
+) -> Streams:
     total = 0
     with zipfile.ZipFile(_Sparing(file, label, limits.listing)) as packed:
         for member in packed.infolist():
-            path = choose(_name(member)) if _is_regular(member) else None
+            mode = member.external_attr >> 16  # 0 in archives made elsewhere than on Unix
+            path = None if member.is_dir() or stat.S_ISDIR(mode) else choose(_name(member))
             if path is None:
+                continue
+            if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+                leave_out(_name(member), LINK if stat.S_ISLNK(mode) else OTHER)
                 continue
             if member.flag_bits & ENCRYPTED:
                 raise DownloadFailed(
@@ -132,7 +161,7 @@ def _read_zip(file: IO[bytes], label: str, choose: Choose, limits: Limits) -> St
             if total > limits.total:
                 raise _too_large(label, limits.total)
             with packed.open(member) as content:
-                yield path, _chunks(content, label)
+                yield path, _chunks(content, label, DamagedMember)
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -144,14 +173,11 @@ def _name(member: zipfile.ZipInfo) -> str:
     return member.filename
 
 
-def _is_regular(member: zipfile.ZipInfo) -> bool:
-    # No type at all is what archives made elsewhere than on Unix have.
-    return not member.is_dir() and stat.S_IFMT(member.external_attr >> 16) in (0, stat.S_IFREG)
-
-
-def _chunks(content: IO[bytes], label: str) -> Iterator[bytes]:
+def _chunks(
+    content: IO[bytes], label: str, damage: type[DownloadFailed] = DownloadFailed
+) -> Iterator[bytes]:
     # Both readers end at the declared size, which has been checked.
-    with _damage_as_download_failed(label):
+    with _damage_as_download_failed(label, damage):
         while chunk := content.read(CHUNK):
             yield chunk
 

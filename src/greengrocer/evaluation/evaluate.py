@@ -51,6 +51,18 @@ class Evaluation:
     unreadable: tuple[UnreadableFile, ...] = ()  # were left out
 
 
+class NoneReadable(DatasetUnusable):
+    """No image can be read; ``unreadable`` are all that were given, one at least."""
+
+    def __init__(self, unreadable: Sequence[UnreadableFile]) -> None:
+        self.unreadable = unreadable
+        first = unreadable[0]
+        super().__init__(
+            f"none of the {len(unreadable):,} images can be read; the first is {first.path}: "
+            f"{first.why}"
+        )
+
+
 @dataclass(frozen=True)
 class UnknownImages:
     """Images that show none of the classes."""
@@ -71,7 +83,7 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, labelled: Dataset, threads:
     """Classify every image on ``threads`` threads, with a progress bar, and score the answers.
 
     Images that cannot be read are left out. Raises DatasetUnusable for classes that the model does
-    not have, and where no image can be read.
+    not have, and NoneReadable.
     """
     every = _model_labels(manifest, labelled)
     classified = _classify(pipeline, [image.path for image in labelled.pictures], threads)
@@ -173,7 +185,7 @@ def _listed(strange: Sequence[str], known: Sequence[str]) -> str:
 def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> Mapped[Answer]:
     """Answers for all classes, with the evidence for the predicted one.
 
-    Raises DatasetUnusable where no image can be read.
+    Raises NoneReadable where no image can be read.
     """
     options = AnswerOptions(len(pipeline.labels.classes), evidence=True)
 
@@ -182,10 +194,7 @@ def _classify(pipeline: Pipeline, paths: Sequence[Path], threads: int) -> Mapped
 
     found = map_readable(paths, classify, threads, "evaluate")
     if not found.results:
-        first = found.unreadable[0]
-        raise DatasetUnusable(
-            f"none of the {len(paths):,} images can be read; the first is {first.path}: {first.why}"
-        )
+        raise NoneReadable(found.unreadable)
     return found
 
 

@@ -11,11 +11,18 @@ from greengrocer.bundles.attribution import GROCERY
 from greengrocer.bundles.save import check_new
 from greengrocer.datachecks.files import UnreadableFile
 from greengrocer.datachecks.places import Places, find_places
+from greengrocer.datachecks.problems import (
+    EXAMPLES,
+    Problem,
+    Severity,
+    counted,
+    find_problems,
+    same_file,
+)
 from greengrocer.datasets.dataset import Dataset, LabelledImage, is_grocery_store_dataset
 from greengrocer.datasets.layouts.read import (
     Collection,
     FoundImage,
-    Note,
     read_collection,
     without,
 )
@@ -42,7 +49,8 @@ class Labelled(NamedTuple):
 
     ``places`` names that of each image of ``data``. ``held_out`` is the split "val" under the same
     taxonomy, with features ``judged``; empty where there is none. ``tested`` counts the images of
-    the split "test", which are not read. ``notes`` say how the layout was understood.
+    the split "test", which are not read. ``problems`` are those that a check of the files finds,
+    and items of theirs are paths below ``root``.
     """
 
     data: Dataset
@@ -52,7 +60,8 @@ class Labelled(NamedTuple):
     held_out: tuple[LabelledImage, ...]
     judged: Floats
     tested: int
-    notes: tuple[Note, ...]
+    problems: tuple[Problem, ...]
+    root: Path
 
 
 class Trained(NamedTuple):
@@ -97,7 +106,7 @@ def train_quick(
     labelled = read_labelled(data, coarse=coarse, exclude=exclude)
     dataset, extracted = labelled.data, labelled.extracted
     labels = np.array([image.label for image in dataset.pictures], np.int64)
-    _check_contradictions([*dataset.pictures, *labelled.held_out])
+    _check_contradictions(data, labelled)
     places = find_places(dataset.pictures, extracted.features, labelled.places)
     statistics = gather(
         dataset.taxonomy.classes,
@@ -142,7 +151,7 @@ def read_labelled(
     rows = {image.path: row for row, image in enumerate(readable.images)}
     held = [image for image in readable.images if image.split == "val"]
     training = without(readable, {image.path for image in held})
-    _check_classes(data, training)
+    _check_classes(data, training, bool(unreadable or found.left_out))
     ids = {name: label for label, name in enumerate(training.taxonomy.classes)}
     names = readable.taxonomy.classes
     digests = read.extracted.digests
@@ -170,18 +179,29 @@ def read_labelled(
         held_out,
         features[[rows[image.path] for image in held_out]],
         len(tested),
-        training.notes,
+        _problems(without(found, {each.path for each in unreadable}), unreadable),
+        found.root,
     )
 
 
-def _check_classes(data: Path, training: Collection) -> None:
-    """Raise DatasetUnusable where fewer than two classes can be trained, or one is empty."""
+def _problems(found: Collection, unreadable: Sequence[UnreadableFile]) -> tuple[Problem, ...]:
+    """What a check of the files finds, but for errors: those that count here were raised."""
+    problems = find_problems(found, unreadable)
+    return tuple(each for each in problems if each.severity is not Severity.ERROR)
+
+
+def _check_classes(data: Path, training: Collection, left_out: bool) -> None:
+    """Raise DatasetUnusable where fewer than two classes can be trained, or one is empty.
+
+    ``left_out`` says whether there are files that do not count.
+    """
     classes = training.taxonomy.classes
     if len(classes) < 2:
         what = "one class" if classes else "no image that can be read"
         where = " in the split train" if training.has_splits else ""
         lists = [name for note in training.notes if note.code == UNUSABLE for name in note.names]
         told = f"; its list cannot be used: {lists[0]}" if lists else ""
+        told += f"; `greengrocer data check {data}` says what is left out" if left_out else ""
         raise DatasetUnusable(
             f"{data} holds {what}{where}: training needs at least two classes{told}"
         )
@@ -222,16 +242,17 @@ def surest(images: Sequence[LabelledImage], scores: np.ndarray) -> list[Path]:
     return [images[index].path for index in first.values()]
 
 
-def _check_contradictions(images: Sequence[LabelledImage]) -> None:
-    """Raise DatasetUnusable for a file that is in two classes."""
-    seen: dict[str | None, LabelledImage] = {}
-    for image in images:
-        before = seen.setdefault(image.digest, image)
-        if before.label != image.label:
-            raise DatasetUnusable(
-                f"{before.path} and {image.path} are the same image in two classes: delete "
-                "the wrong one"
-            )
+def _check_contradictions(data: Path, labelled: Labelled) -> None:
+    """Raise DatasetUnusable for files that are in two classes."""
+    images = [*labelled.data.pictures, *labelled.held_out]
+    for problem in same_file(images, [None] * len(images), labelled.root):
+        pairs = "; ".join(problem.items[:EXAMPLES])
+        rest = len(problem.items) - EXAMPLES
+        more = f" and {rest:,} more, which `greengrocer data check` lists" if rest > 0 else ""
+        raise DatasetUnusable(
+            f"{data}: {counted(len(problem.items), 'file')} in two classes, byte for byte: {pairs}"
+            f"{more}: {problem.todo}"
+        )
 
 
 def _provenance(

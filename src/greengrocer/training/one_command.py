@@ -13,7 +13,7 @@ from tqdm import tqdm
 from greengrocer.bundles.manifest import MANIFEST
 from greengrocer.datachecks.check import Report, check
 from greengrocer.datachecks.hold_out import HoldOut, read_hold_out, write_hold_out
-from greengrocer.datachecks.problems import Severity
+from greengrocer.datachecks.problems import problem_lines
 from greengrocer.datasets.dataset import Dataset
 from greengrocer.errors import DatasetUnusable, UsageError
 from greengrocer.networks.backbone import make_backbone
@@ -41,7 +41,6 @@ from greengrocer.training.recipe import Recipe, as_toml, read_recipe
 from greengrocer.training.train import train
 
 SEED = 7
-EXAMPLES = 5  # of a problem, and of the smallest classes
 MOST_CHOICES = 3  # a step of the chosen recipe is measured, which may change the choice
 
 
@@ -291,18 +290,7 @@ def _found(report: Report) -> Iterator[str]:
         f"class{'es' if len(counts) != 1 else ''}, "
         f"{min(counts, default=0):,} to {max(counts, default=0):,} a class"
     )
-    for problem in report.problems:
-        mark = "" if problem.severity is Severity.NOTE else f"{problem.severity}: "
-        yield f"  {mark}{problem.text}"
-        if problem.severity is not Severity.NOTE:
-            yield from (f"    {item}" for item in problem.items[:EXAMPLES])
-            rest = len(problem.items) - EXAMPLES
-            if rest > 0:
-                yield f"    and {rest:,} more"
-            if problem.todo:
-                yield f"    To do: {problem.todo}."
-    if report.problems:
-        yield f"  `greengrocer data check {report.source} --report DIR` shows them"
+    yield from (f"  {line}" for line in problem_lines(report.problems, report.source))
 
 
 def _told(chosen: Chosen, splits: Splits, asked: Asked) -> Iterator[str]:

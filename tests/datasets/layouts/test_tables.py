@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -289,7 +290,7 @@ def json_lines(count: int) -> str:
         ("l.csv", LISTED.replace("label", "label" + ",c" * 999), "line 1: over 1,000 columns"),
         ("l.csv", '"\n",' * 1001 + LISTED, "line 1002: over 1,000 columns"),
         ("l.csv", LISTED + "img/1.jpg,a" + "," * 2**20, "line 4: over 1,048,576 characters in one"),
-        ("l.csv", LISTED + '"\n",' * 2**19, "line 262148: over 1,048,576 characters in one"),
+        ("l.csv", LISTED + '"\n",' * 2**19, "line 4: over 1,048,576 characters in one"),
         ("l.jsonl", json_lines(999), "line 999: over 1,000 columns, the limit"),
         ("l.jsonl", json_lines(2) + "[" * 2**21, "line 3: over 1,048,576 characters in one row"),
     ],
@@ -298,6 +299,50 @@ def json_lines(count: int) -> str:
 def test_a_list_of_unbounded_width_is_refused(data: Path, name: str, text: str, why: str) -> None:
     (data / name).write_text(text)
     assert f"{name}, {why}" in refusal(data / name)
+
+
+def test_a_field_may_be_as_long_as_a_row(data: Path) -> None:
+    (data / "l.csv").write_text(f"note,{LISTED}".replace("img", f"{'x' * 1_000_000},img"))
+    assert by_class(read_collection(data / "l.csv")) == {"a": ["1.jpg"], "b": ["2.jpg"]}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        'img/1.jpg,"a\nimg/2.jpg,b\n',
+        'img/1.jpg,"a\nimg/2.jpg,"b"\n',
+        '"img/1.jpg,a\nimg/2.jpg,b\n',
+        f'img/1.jpg,"a\n{"img/2.jpg,b" * 100_000}',
+        'img/1.jpg,"a\nimg/2.jpg,b"\n',
+    ],
+    ids=["to-the-end", "to-the-next", "in-the-path", "long", "closed-late"],
+)
+def test_a_quote_that_is_not_closed_is_refused_with_its_line(data: Path, rows: str) -> None:
+    (data / "l.csv").write_text(f"path,label\nimg/3.jpg,b\n{rows}")
+    said = refusal(data / "l.csv")
+    assert "l.csv, line 3: " in said
+    assert "quote" in said
+
+
+def test_a_path_may_have_a_line_break(data: Path) -> None:
+    draw(data, "img/a\nb.jpg")
+    (data / "l.csv").write_text(f'{LISTED}"img/a\nb.jpg",b\n')
+    assert by_class(read_collection(data / "l.csv"))["b"] == ["2.jpg", "a\nb.jpg"]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "metadata.jsonl"])
+def test_a_list_that_is_no_regular_file_is_told(tmp_path: Path, name: str) -> None:
+    data = draw(tmp_path, "1.jpg", "2.jpg")
+    os.mkfifo(data / name)
+    why = "is not a regular file: a list is a regular file"
+    with pytest.raises(DatasetUnusable, match=f"{name}: {why}"):
+        read_collection(data)
+    with pytest.raises(DatasetUnusable, match=f"{name} {why}"):
+        read_collection(data / name)
+    draw(data, "train/fig/1.jpg", "train/pear/2.jpg")
+    (data / "train" / "metadata.csv").symlink_to("nowhere")
+    (note,) = (note for note in read_collection(data).notes if note.code == "unusable-list")
+    assert [each.partition(": ")[0] for each in note.names] == [name, "train/metadata.csv"]
 
 
 def test_a_list_at_the_limit_of_columns_is_read(data: Path) -> None:

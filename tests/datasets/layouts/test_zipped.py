@@ -1,12 +1,15 @@
+import io
 import os
 import shutil
 import stat
+import tarfile
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from greengrocer.datachecks.problems import find_problems
 from greengrocer.datasets.layouts import zipped
 from greengrocer.datasets.layouts.read import read_collection
 from greengrocer.errors import DatasetUnusable
@@ -115,6 +118,63 @@ def test_nothing_is_written_outside_whatever_the_names_are(tmp_path: Path, cache
     assert after - before <= {archive, cache}
 
 
+def told(archive: Path) -> tuple[str, ...]:
+    """What a check says of files that are not unpacked, each time that the archive is read."""
+    first, again = read_collection(archive), read_collection(archive)
+    assert first == again
+    (problem,) = (each for each in find_problems(again, ()) if each.code == "not-unpacked")
+    assert problem.text.startswith(f"{len(problem.items)} path")
+    assert "tar -h --hard-dereference" in str(problem.todo)
+    return problem.items
+
+
+def test_what_is_not_unpacked_of_a_tar_is_told(tmp_path: Path) -> None:
+    archive = tmp_path / "photos.tar.gz"
+    kinds = {
+        "a/link.jpg": tarfile.SYMTYPE,
+        "b/hard.jpg": tarfile.LNKTYPE,
+        "b/pipe.jpg": tarfile.FIFOTYPE,
+        "b": tarfile.DIRTYPE,
+        ".hidden": tarfile.SYMTYPE,
+    }
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("a/1.jpg", "b/2.jpg", "../out.jpg", "/etc/3.jpg", "__MACOSX/._1.jpg"):
+            content = jpeg(len(name))
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        for name, kind in kinds.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "a/1.jpg"
+            tar.addfile(member)
+    assert told(archive) == (
+        "../out.jpg: its path leads out of the archive",
+        "/etc/3.jpg: its path leads out of the archive",
+        "a/link.jpg: a symbolic link",
+        "b/hard.jpg: a hard link",
+        "b/pipe.jpg: not a regular file",
+    )
+
+
+def test_a_damaged_file_in_a_zip_is_left_out_and_told(tmp_path: Path) -> None:
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in (("a/1.jpg", jpeg(1)), ("a/2.jpg", b"content"), ("b/3", jpeg(3))):
+            file.writestr(name, content)
+    archive.write_bytes(archive.read_bytes().replace(b"content", b"comment"))
+    assert by_class(read_collection(archive)) == {"a": ["1.jpg"], "b": ["3"]}
+    assert told(archive) == ("a/2.jpg: it is damaged",)
+
+
+def test_an_archive_of_links_alone_is_refused_with_one_of_them(tmp_path: Path) -> None:
+    archive = tmp_path / "photos.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        member = tarfile.TarInfo("a/1.jpg")
+        member.type, member.linkname = tarfile.SYMTYPE, "2.jpg"
+        tar.addfile(member)
+    assert refusal(archive).endswith("holds nothing to unpack, but a/1.jpg: a symbolic link")
+
+
 def test_links_and_devices_in_a_zip_do_not_count(tmp_path: Path, cache: Path) -> None:
     archive = packed(tmp_path, {"a/1.jpg": jpeg(1), "b/2.jpg": jpeg(2)})
     with zipfile.ZipFile(archive, "a") as file:
@@ -124,6 +184,8 @@ def test_links_and_devices_in_a_zip_do_not_count(tmp_path: Path, cache: Path) ->
             file.writestr(member, "/etc/passwd")
     assert by_class(read_collection(archive)) == {"a": ["1.jpg"], "b": ["2.jpg"]}
     assert not [path for path in cache.rglob("*") if path.is_symlink()]
+    link, other = "a symbolic link", "not a regular file"
+    assert told(archive) == (f"a/link.jpg: {link}", f"b: {link}", f"c: {other}")
 
 
 def test_a_member_that_is_larger_than_it_claims_is_refused(tmp_path: Path, cache: Path) -> None:

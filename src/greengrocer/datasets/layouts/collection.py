@@ -44,8 +44,8 @@ class LeftOut:
     """A file or folder that does not count. ``kind`` says why in one word, or names the format.
 
     Kinds: ``loose`` (beside the folders of classes), ``missing`` (listed, but not there),
-    ``unlabelled``, ``unreadable`` (a folder without permission, a broken link), and for ``format``
-    the name of a format that is not read, as ``PSD``.
+    ``unlabelled``, ``unreadable`` (a folder without permission, a broken link), ``not-unpacked``
+    (of an archive), and for ``format`` the name of a format that is not read, as ``PSD``.
     """
 
     path: Path

@@ -51,8 +51,9 @@ def read_collection(
     Raises DatasetUnusable where there is nothing of the kind, or it contradicts itself.
     """
     grouping = FOUND if coarse is None else str(coarse)
-    place, confined = (unpacked(source), True) if is_archive(source) else (source, False)
-    if place.suffix.lower() in TABLE_SUFFIXES and place.is_file():
+    confined = is_archive(source)
+    place, not_unpacked = unpacked(source) if confined else (source, ())
+    if place.suffix.lower() in TABLE_SUFFIXES and place.exists() and not place.is_dir():
         found = _from_tables([place], scan_tree(place.parent, exclude), exclude, "table")
     elif not place.is_dir():
         raise DatasetUnusable(_why_no_source(source))
@@ -65,7 +66,8 @@ def read_collection(
     images, without_split = _with_splits(found.images)
     notes = (*found.notes, *without_split, *notes_on_classes(taxonomy, images))
     root = place if place.is_dir() else place.parent
-    return Collection(root, found.layout, taxonomy, images, notes, found.left_out)
+    left_out = (*found.left_out, *not_unpacked)
+    return Collection(root, found.layout, taxonomy, images, notes, left_out)
 
 
 def _with_splits(images: tuple[FoundImage, ...]) -> tuple[tuple[FoundImage, ...], list[Note]]:

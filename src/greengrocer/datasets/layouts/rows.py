@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from typing import TypeAlias
 from greengrocer.datasets.layouts.names import one_form, split_of
 from greengrocer.datasets.progress import Progress
 from greengrocer.errors import DatasetUnusable
-from greengrocer.regular_files import MAX_LIST_BYTES, read_regular
+from greengrocer.regular_files import MAX_LIST_BYTES, NotRegularFile, read_regular
 from greengrocer.safe_text import MAX_NAME, one_line
 
 CSV_SUFFIXES = frozenset({".csv", ".tsv"})
@@ -33,6 +33,7 @@ _BLANKS = str.maketrans("", "", " -_\t")
 
 MOST_COLUMNS = 1_000  # of a list; of JSON lines, different names in all of it
 MOST_CHARACTERS = 2**20  # of a row
+csv.field_size_limit(MOST_CHARACTERS)  # in all of the process; the module's own limit is an eighth
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ def read_rows(table: Path, *, needs_path: bool = True) -> Iterator[Row]:
         yield Row(
             line,
             path or "",
-            _text(record, columns.label, where),
-            _text(record, columns.coarse, where),
+            _name(record, columns.label, where),
+            _name(record, columns.coarse, where),
             _split(_text(record, columns.split, where), where),
         )
     if line and not labelled:
@@ -147,11 +148,24 @@ def _text(record: Mapping[str, object], column: str | None, where: str) -> str |
     return one_form(str(value)).strip() or None
 
 
+def _name(record: Mapping[str, object], column: str | None, where: str) -> str | None:
+    name = _text(record, column, where)
+    if name is not None and len(name.splitlines()) > 1:
+        raise DatasetUnusable(
+            f"{where}: the value of {column!r} goes over several lines: write it on one, and look "
+            "for a quote that is opened too early"
+        )
+    return name
+
+
 def _records(table: Path) -> Iterator[_Record]:
     try:
         text = read_regular(table, MAX_LIST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetUnusable(f"{table} is not UTF-8: save it as CSV UTF-8") from error
+    except NotRegularFile as error:
+        wanted = f"a list is a regular file of at most {MAX_LIST_BYTES >> 20} MiB"
+        raise DatasetUnusable(f"{table} {error.strerror}: {wanted}") from error
     except OSError as error:
         raise DatasetUnusable(f"{table}: {error.strerror or error}") from error
     records = _json_records(table, text) if _is_json(table) else _csv_records(table, text)
@@ -160,38 +174,48 @@ def _records(table: Path) -> Iterator[_Record]:
 
 
 class _Lines:
-    """The lines of a text. Only so much is read for one row, until ``row_ends`` is called."""
+    """The lines of a text. Only so much is read for one row, until ``end_row`` is called."""
 
     def __init__(self, table: Path, text: str, newline: str | None) -> None:
         # Unlike str.splitlines, these end at line breaks alone, not at U+2028 and the like.
         self._text = io.StringIO(text, newline=newline)
         self._table = table
         self._number = self._taken = 0
+        self._row: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         while line := self._text.readline(MOST_CHARACTERS + 1):
             self._number += 1
             self._taken += len(line)
+            self._row.append(line)
             if self._taken > MOST_CHARACTERS:
+                first = self._number - len(self._row) + 1
+                quote = ", or close its quote" if len(self._row) > 1 else ""
                 raise DatasetUnusable(
-                    f"{self._table}, line {self._number}: over {MOST_CHARACTERS:,} characters in "
-                    "one row, the limit"
+                    f"{self._table}, line {first}: over {MOST_CHARACTERS:,} characters in one row, "
+                    f"the limit: shorten it{quote}"
                 )
             yield line
 
-    def row_ends(self) -> None:
-        self._taken = 0
+    def end_row(self) -> list[str]:
+        """The lines of the row that ends here."""
+        row, self._row, self._taken = self._row, [], 0
+        return row
 
 
 def _csv_records(table: Path, text: str) -> Iterator[_Record]:
     lines = _Lines(table, text, newline="")
     header = io.StringIO(text[:MOST_CHARACTERS], newline="").readline()
-    rows = csv.reader(lines, delimiter=max(",;\t", key=header.count), skipinitialspace=True)
+    delimiter = max(",;\t", key=header.count)
+    rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
     columns = None
     wanted: dict[str, int] = {}  # the others are passed over, so that a short row is read as fast
     try:
         for row in rows:
-            lines.row_ends()
+            written = lines.end_row()
+            first = rows.line_num - len(written) + 1
+            if len(written) > 1:
+                _check_quotes(table, first, written, delimiter)
             if columns is None:
                 _check_columns(table, rows.line_num, len(row))
                 columns = find_columns(filter(None, row))
@@ -200,16 +224,27 @@ def _csv_records(table: Path, text: str) -> Iterator[_Record]:
                 wanted = {name: at[name] for name in known if name is not None}
             elif row:
                 values = {name: row[index] for name, index in wanted.items() if index < len(row)}
-                yield rows.line_num, columns, values
+                yield first, columns, values
     except csv.Error as error:
         raise DatasetUnusable(f"{table}, line {rows.line_num}: {error}") from error
+
+
+def _check_quotes(table: Path, first: int, written: Sequence[str], delimiter: str) -> None:
+    """Refuse a row of several lines whose quote is not closed: it may have swallowed others."""
+    try:
+        list(csv.reader(written, delimiter=delimiter, skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise DatasetUnusable(
+            f'{table}, line {first}: a quote (") is opened, but not closed: close it, or take it '
+            "away"
+        ) from error
 
 
 def _json_records(table: Path, text: str) -> Iterator[_Record]:
     lines = _Lines(table, text, newline=None)
     names: set[str] = set()
     for number, line in enumerate(lines, start=1):
-        lines.row_ends()
+        lines.end_row()
         if not line.strip():
             continue
         try:

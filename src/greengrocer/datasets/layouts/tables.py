@@ -84,7 +84,7 @@ def unusable_lists(base: Folder, others: Sequence[Path] = ()) -> list[Note]:
     """
     found = []
     for table in (*_named_as_lists(base), *_metadata_of_splits(base)):
-        if not any(table.samefile(other) for other in others if other.exists()):
+        if not table.exists() or not any(map(table.samefile, filter(Path.exists, others))):
             why = why_no_list(table)
             if why:
                 found.append(f"{table.relative_to(base.path)}: {why}")
@@ -110,14 +110,19 @@ def _named_as_lists(base: Folder) -> list[Path]:
         for path in sorted(base.path.iterdir())
         if path.suffix.lower() in TABLE_SUFFIXES
         and not path.name.startswith(".")
-        and path.is_file()
+        and _no_folder(path)
     ]
 
 
 def _metadata_of_splits(base: Folder) -> list[Path]:
     splits = [each.path for each in base.folders if split_of(each.name)]
     found = [split / name for split in splits for name in METADATA]
-    return [path for path in found if path.is_file()]
+    return [path for path in found if _no_folder(path)]
+
+
+def _no_folder(path: Path) -> bool:
+    """Whether something other than a folder is there, perhaps a pipe or a link to nothing."""
+    return os.path.lexists(path) and not path.is_dir()
 
 
 def _check_bytes(base: Folder, tables: Sequence[Path]) -> None:
@@ -125,7 +130,8 @@ def _check_bytes(base: Folder, tables: Sequence[Path]) -> None:
 
     One that is too large by itself is not read, and does not count.
     """
-    sizes = [size for size in (path.stat().st_size for path in tables) if size <= MAX_LIST_BYTES]
+    there = (path.stat().st_size for path in tables if path.exists())
+    sizes = [size for size in there if size <= MAX_LIST_BYTES]
     if sum(sizes) > MOST_BYTES:
         raise DatasetUnusable(
             f"{base.path} has {len(sizes)} files named as lists, of {sum(sizes) / 1e6:.0f} MB "

@@ -1,6 +1,7 @@
 """A zip or .tar.gz of labelled images, unpacked once into the person's cache."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -9,13 +10,16 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from greengrocer.datasets.archives import Limits, stream_archive
+from greengrocer.datasets.archives import DamagedMember, Limits, stream_archive
 from greengrocer.datasets.cache_folder import own_cache
+from greengrocer.datasets.layouts.collection import LeftOut
 from greengrocer.datasets.layouts.names import is_junk
 from greengrocer.datasets.progress import files_bar
 from greengrocer.errors import DatasetUnusable, DownloadFailed
 from greengrocer.regular_files import MAX_IMAGE_BYTES, open_regular
+from greengrocer.safe_text import one_line
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 GROWTH = 20  # times its own size that an archive may unpack to; photos do not shrink
@@ -28,6 +32,16 @@ KEPT_SECONDS = 30 * 24 * 3600  # since an archive was last read
 DEEPEST = 64  # folders, as in a scan: deeper ones could not be removed again
 MOST_FILES = 200_000
 UNTOUCHED = 2**30  # bytes of the disk that stay free
+RECORD = ".left-out.json"  # a list of names and reasons; no member has a hidden name
+MAX_SHOWN = 200  # characters of a name in it
+FORMAT = b"2"  # of the folder: what was unpacked in another one is unpacked again
+
+
+class Unpacked(NamedTuple):
+    """The folder with the files of an archive, and what of it was left out."""
+
+    folder: Path
+    left_out: tuple[LeftOut, ...]
 
 
 def is_archive(path: Path) -> bool:
@@ -35,29 +49,33 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.is_dir()
 
 
-def unpacked(archive: Path) -> Path:
-    """The folder with the files of ``archive``; it is unpacked unless it was before.
+def unpacked(archive: Path) -> Unpacked:
+    """The files of ``archive``; it is unpacked unless it was before.
 
     Raises DatasetUnusable where it is damaged, too large or cannot be written, and UsageError where
     the cache is another user's.
     """
     try:
         with open_regular(archive) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(FORMAT)
         home = own_cache("unpacked")
-        target = home / digest
+        target = home / digest.hexdigest()
         if not target.is_dir():
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             _remove_old(home)
             _unpack(archive, home, target)
         os.utime(target)  # it was used now
+        told = json.loads((target / RECORD).read_text(encoding="utf-8"))
     except DownloadFailed as error:
-        raise DatasetUnusable(str(error).removesuffix(": fetch it again")) from error
+        again = ": fetch it again", ": pack it again"
+        raise DatasetUnusable(str(error).replace(*again)) from error
     except OSError as error:
         elsewhere = error.filename and error.filename != str(archive)
         where = f" ({error.filename})" if elsewhere else ""
         raise DatasetUnusable(f"{archive}: {error.strerror or error}{where}") from error
-    return target
+    left_out = tuple(LeftOut(target / name, why, "not-unpacked") for name, why in told)
+    return Unpacked(target, left_out)
 
 
 @contextmanager
@@ -90,17 +108,24 @@ def _unpack(archive: Path, home: Path, target: Path) -> None:
     total = min(ALLOWANCE + GROWTH * archive.stat().st_size, room)
     limits = Limits(member=MAX_IMAGE_BYTES, total=total, listing=LIST_BYTES)
     unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home))
+    members = _Members(archive)
     try:
         with files_bar(f"unpacking {archive.name}", None) as advance:
-            members = stream_archive(archive, str(archive), _wanted, limits)
-            for count, (name, chunks) in enumerate(members, 1):
-                if count > MOST_FILES:
-                    raise DatasetUnusable(f"{archive} holds over {MOST_FILES:,} files, the limit")
+            for name, chunks in stream_archive(
+                archive, str(archive), members.wanted, limits, members.leave_out
+            ):
                 path = unfinished / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                advance(_write(path, chunks))
-        if not any(unfinished.iterdir()):
-            raise DatasetUnusable(f"{archive} is empty")
+                try:
+                    advance(_write(path, chunks))
+                except DamagedMember:
+                    path.unlink()
+                    members.leave_out(name, "it is damaged")
+        if not any(path.is_file() for path in unfinished.rglob("*")):
+            first = [f"nothing to unpack, but {name}: {why}" for name, why in members.left_out[:1]]
+            raise DatasetUnusable(f"{archive} holds {''.join(first) or 'no files'}")
+        record = json.dumps(members.left_out, ensure_ascii=False)
+        (unfinished / RECORD).write_text(record, encoding="utf-8")
         try:
             os.replace(unfinished, target)
         except OSError:
@@ -116,17 +141,36 @@ def _write(path: Path, chunks: Iterable[bytes]) -> int:
         return sum(file.write(chunk) for chunk in chunks)
 
 
-def _wanted(name: str) -> str | None:
-    """The path below the target for a member, or None where it does not count."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if (
-        len(path.parts) > DEEPEST
-        or path.is_absolute()
-        or ".." in path.parts
-        or not path.parts
-        or "\0" in name
-    ):
+class _Members:
+    """Which files of an archive count, and what is left out; hidden ones are passed over."""
+
+    def __init__(self, archive: Path) -> None:
+        self.left_out: list[tuple[str, str]] = []  # names, and why
+        self._archive = archive
+        self._count = 0
+
+    def wanted(self, name: str) -> str | None:
+        """The path below the target for a member, or None where it does not count.
+
+        Raises DownloadFailed for one too many.
+        """
+        path = PurePosixPath(name.replace("\\", "/"))
+        outside = path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1])
+        if not outside and any(is_junk(part) for part in path.parts):
+            return None
+        self._count += 1
+        if self._count > MOST_FILES:
+            raise DownloadFailed(f"{self._archive} holds over {MOST_FILES:,} files, the limit")
+        if outside:
+            self.leave_out(name, "its path leads out of the archive")
+        elif len(path.parts) > DEEPEST:
+            self.leave_out(name, "its folder lies too deep")
+        elif not path.parts or "\0" in name:
+            self.leave_out(name, "no system has files of such a name")
+        else:
+            return str(path)
         return None
-    if ":" in path.parts[0] or any(is_junk(part) for part in path.parts):
-        return None
-    return str(path)
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Keep in mind that a member does not count."""
+        self.left_out.append((one_line(name, MAX_SHOWN), why))

@@ -165,7 +165,7 @@ def make_server(
     ``beside`` is entered once it listens, and left when it stops; ``note`` is called for bytes that
     are no request. ``other`` starts before it, and stops with it. ``models`` are those that serve,
     for the log. At most ``spare_bytes`` of the memory of uploads are kept for the next ones, until
-    the process is idle: then it returns free memory, whichever of the two servers has received much.
+    the process is idle: then it returns free memory, whichever of the two servers received much.
     """
 
     def busy() -> bool:
