@@ -71,6 +71,8 @@ def find_bundle(name_or_directory: str) -> Path:
     if exists:
         raise BundleRefused(f"{directory} is not a directory: if it is an archive, unpack it first")
     shown = without_secrets(name_or_directory)
+    if directory.is_absolute():
+        raise BundleRefused(f"there is no bundle {shown!r}: its directory is missing")
     raise BundleRefused(
         f"there is no bundle {shown!r}: name one of {', '.join(shipped)}, "
         "or a bundle's directory or address"

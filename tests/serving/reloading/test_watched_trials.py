@@ -5,7 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from greengrocer.bundles.bundle import find_bundle
 from greengrocer.errors import TrialTooSlow
 from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
@@ -59,6 +61,31 @@ async def test_a_bundle_that_changes_while_it_is_tried_is_tried_again(
     assert served(manager) == {"greys": "1"}
     await twice(watch.look)
     assert (tried, served(manager)) == (["shop", "shop"], {"greys": "1", "shop": "3"})
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_bundle_that_goes_while_it_is_tried_is_forgotten_and_not_failed(
+    manager: ModelManager, folder: Path, tried: list[str], again: bool
+) -> None:
+    async def attempt(bundle: str) -> None:
+        tried.append(Path(bundle).name)
+        if len(tried) == 1:
+            shutil.rmtree(bundle)
+            find_bundle(bundle)
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "shop", version="2")
+    with capture_logs() as logs:
+        await twice(watch.look)
+    assert not manager.models.catalogue.absent
+    reasons = [line["reason"] for line in logs if line["event"] == "load refused"]
+    assert reasons == [f"there is no bundle '{folder / 'shop'}': its directory is missing"]
+    if again:
+        write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    assert not manager.models.catalogue.absent
+    assert served(manager) == ({"greys": "1", "shop": "2"} if again else {"greys": "1"})
 
 
 async def test_a_bundle_whose_trial_was_too_slow_is_tried_again_after_growing_pauses(

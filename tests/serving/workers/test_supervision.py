@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool
     workers.server.until_logged(lambda: any("hangs" in line for line in workers.server.log))
 
 
+def test_an_engine_that_stood_still_for_three_seconds_lives(supervise: StartWorkers) -> None:
+    workers = supervise(1)
+    engine = workers.engine
+    late = exchange(workers.url, post(jpeg(SLOW), "X-Deadline-Ms: 100"))
+    assert late.status == 504  # a thread goes on with it
+    workers.signal(engine, signal.SIGSTOP)
+    assert not workers.ready()  # the engine is suspected
+    time.sleep(3)
+    workers.signal(engine, signal.SIGCONT)
+    until(workers.ready)
+    assert exchange(workers.url, post(jpeg(250))).status == 200
+    assert workers.engine == engine
+    assert not [line for line in workers.server.log if "the engine hangs" in line]
+
+
 def test_a_stopped_engine_is_found_by_the_readiness_probe(
     supervise: StartWorkers,
 ) -> None:
@@ -109,6 +125,8 @@ def test_a_stopped_engine_is_found_by_the_readiness_probe(
     until(partial(workers.lost, engine))
     until(workers.ready)
     assert exchange(workers.url, post(jpeg(250))).status == 200
+    (line,) = (line for line in workers.server.log if "the engine hangs" in line)
+    assert "did not answer within 10 s" in line
 
 
 def test_a_busy_engine_stays_ready(supervise: StartWorkers) -> None:

@@ -161,12 +161,15 @@ class FolderWatch:
             before = Pause(files, PAUSE / 2, self.clock())
         if self.clock() < before.end:
             return
+        bundle = str(self.folder / key)
         try:
-            if not await self._loads(key, str(self.folder / key), files):
+            if not await self._loads(key, bundle, files):
                 return
         except Exception as error:  # it must not keep the others from being served
             if not isinstance(error, UsageError):  # those the manager has logged
                 log.exception("watched model not loaded", model=key)
+            if not await self._unchanged(bundle, files):  # it has gone, or the next look tries it
+                return
             self._note_failed(key)
             if may_pass(error):
                 seconds = min(2 * before.seconds, LONGEST_PAUSE)

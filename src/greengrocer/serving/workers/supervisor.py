@@ -13,7 +13,9 @@ from greengrocer.serving.signals import on_signal
 from greengrocer.serving.workers.managed_process import GaveUp, ManagedProcess, ProcessSpec
 from greengrocer.serving.workers.supervisor_channel import SupervisorMessage
 
-HEALTH_SECONDS = 1.0  # in which an engine that does not hang answers HEALTH
+# in which an engine that does not hang answers HEALTH, even one that gets little of the processor
+HEALTH_SECONDS = 10
+LOOK_SECONDS = 1.0  # at least, between two questions, whatever deadlines clients choose
 PROMPT_SECONDS = 5.0  # to stop, for a process with nothing left to do, before it is killed
 
 log = structlog.get_logger("greengrocer.supervisor")
@@ -36,6 +38,7 @@ class Supervisor:
         self._stop: asyncio.Future[signal.Signals] | None = None
         self._now = asyncio.Event()  # set by a second signal: stop without waiting
         self._check: asyncio.Task[None] | None = None
+        self._suspected = False  # since the engine was last asked
         self._health: asyncio.Future[float] | None = None
 
     async def run(self) -> int:
@@ -117,7 +120,10 @@ class Supervisor:
         self._suspect(message)
 
     def _suspect(self, message: SupervisorMessage) -> None:
-        if message is SupervisorMessage.SUSPICION and (self._check is None or self._check.done()):
+        if message is not SupervisorMessage.SUSPICION:
+            return
+        self._suspected = True
+        if self._check is None or self._check.done():
             self._check = asyncio.get_running_loop().create_task(self._check_engine())
 
     def _hear_engine(self, message: SupervisorMessage, value: float) -> None:
@@ -134,23 +140,32 @@ class Supervisor:
 
         It runs only after a SUSPICION, so that idle processes stay idle.
         """
-        pid = self.engine.pid
-        while self.engine.ready and self.engine.pid == pid:
-            hopeless = await self._ask_engine()
-            if hopeless >= 0:
-                log.error("the engine hangs: killing it", seconds=hopeless)
+        late = -math.inf
+        while self.engine.ready and (self._suspected or late > -math.inf):
+            self._suspected = False
+            pid = self.engine.pid
+            late = await self._ask_engine()
+            if pid != self.engine.pid:  # it has died, and the next one was not asked
+                late = -math.inf
+            elif late >= 0:
+                reason = "a thread works long after the deadline of its image"
+                if late == math.inf:
+                    reason = f"it did not answer within {HEALTH_SECONDS} s"
+                log.error("the engine hangs: killing it", reason=reason)
                 self.engine.signal(signal.SIGKILL)
                 return
-            if hopeless == -math.inf:
-                return
-            await asyncio.sleep(-hopeless)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask_engine(self) -> float:
-        """For how many seconds a thread of the engine has hung; inf if nothing answers."""
+        """For how many seconds a thread of the engine has hung; inf if nothing answers.
+
+        The wait is counted by this process, second by second: while the whole machine stands
+        still, only one of them passes.
+        """
         self._health = asyncio.get_running_loop().create_future()
         self.engine.send(SupervisorMessage.HEALTH)
-        try:
-            async with asyncio.timeout(HEALTH_SECONDS):
-                return await self._health
-        except TimeoutError:
-            return math.inf
+        for _ in range(HEALTH_SECONDS):
+            await asyncio.wait([self._health], timeout=1)
+            if self._health.done():
+                return self._health.result()
+        return math.inf
