@@ -19,7 +19,7 @@ from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
 from greengrocer.web.endpoint import Endpoint
-from greengrocer.web.observe import note_refused
+from greengrocer.web.note_refused import note_refused
 from greengrocer.web.service import Service
 
 OVERHEAD = 1 << 16  # bytes of a message besides its images
