@@ -55,6 +55,7 @@ class Model:
         activation map of the best class to the answer: float32 [h, w].
 
         Raises ImageRefused for a file that is missing, damaged, too large or not an image;
+        InvalidAnswer where the model fails, or its answer is not what its bundle says;
         TypeError for another type or an array of another dtype; ValueError for an array of another
         shape, an empty path, a ``top`` below 1 or above the number of classes, or a model that is
         closed.
@@ -83,7 +84,7 @@ class Model:
         in its place, and the others go on. ``threads`` images are processed at once; by default as
         many as there are processors.
 
-        Raises TypeError or ValueError as ``predict`` does.
+        Raises InvalidAnswer, TypeError or ValueError as ``predict`` does.
         """
 
         def classify(image: ImageLike) -> Answer | ImageRefused:

@@ -67,7 +67,8 @@ class Pipeline:
     ) -> Answer:
         """The answer for one image, with the parts that ``options`` asks for.
 
-        Raises an ImageRefused, DeadlineExceeded, ClientDisconnected or NoEvidence.
+        Raises an ImageRefused, NoEvidence, InvalidAnswer, DeadlineExceeded or ClientDisconnected,
+        and MemoryError.
         """
         if options.overlay:
             self.labels.check_evidence()

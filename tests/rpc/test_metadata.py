@@ -1,5 +1,6 @@
 """Metadata are headers: what HTTP refuses is refused, and nothing of them comes to the log."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,11 @@ from support.live import make_service
 from support.make_images import jpeg
 from support.rpc import LiveRpc, address_of, files, live_rpc, raw_call
 from support.scrapes import sample, scrape
-from support.servers import StartServer
+from support.servers import Server, StartServer
 
 MODEL_READY = f"/{SERVICE}/ModelReady"
 GREY = files(jpeg(5))
+IMAGE = b64encode(jpeg(5)).decode()
 OK, INVALID, INTERNAL, UNAUTHENTICATED = b"0", b"3", b"13", b"16"
 CALLS: dict[str, Any] = {
     MODEL_INFER: GREY,
@@ -83,15 +85,45 @@ def test_a_key_that_is_no_text_does_not_come_to_the_log(
     ] == []
 
 
-def test_the_same_text_has_the_same_version_over_http_and_grpc(
-    serve: StartServer, fake_bundle: Path, runtime: Path, tmp_path: Path
-) -> None:
-    second = write_fake_bundle(tmp_path / "second", version="2")
-    flags = ["--bundle", str(fake_bundle), "--engine", "fake", "--grpc-port", "0"]
+def serve_split(serve: StartServer, bundle: Path, runtime: Path, directory: Path) -> Server:
+    """A service whose versions 1 and 2 get half of the requests each."""
+    second = write_fake_bundle(directory / "second", version="2")
+    flags = ["--bundle", str(bundle), "--engine", "fake", "--grpc-port", "0"]
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
     place = runtime / "greengrocer" / f"{server.port}.sock"
     assert ask(place, {"order": "load", "model": "greys@next", "bundle": str(second)})["ok"]
     assert ask(place, {"order": "split", "parts": {"greys": 50, "greys@next": 50}})["ok"]
+    return server
+
+
+def test_without_a_key_chance_decides_and_not_the_request_id(
+    serve: StartServer, fake_bundle: Path, runtime: Path, tmp_path: Path
+) -> None:
+    server = serve_split(serve, fake_bundle, runtime, tmp_path)
+    infer = {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [IMAGE]}]}
+    with server.client() as http:
+        http.headers["X-Request-Id"] = "always-the-same"
+
+        def over_http() -> str:
+            return str(http.post("/predict", content=jpeg(5)).json()["model"]["version"])
+
+        def over_v2() -> str:
+            answer = http.post("/v2/models/greys/infer", json=infer)
+            return str(answer.json()["model_version"])
+
+        def over_grpc() -> str:
+            sent = [(b"x-request-id", b"always-the-same")]
+            end = raw_call(address_of(server), MODEL_INFER, sent, GREY)
+            return str(ModelInferResponse.FromString(end[b"message"]).model_version)
+
+        for asked in (over_http, over_v2, over_grpc):
+            assert {asked() for _ in range(40)} == {"1", "2"}, asked
+
+
+def test_the_same_text_has_the_same_version_over_http_and_grpc(
+    serve: StartServer, fake_bundle: Path, runtime: Path, tmp_path: Path
+) -> None:
+    server = serve_split(serve, fake_bundle, runtime, tmp_path)
     found = set()
     with server.client() as http:
         for number in range(12):

@@ -1,20 +1,25 @@
 """Metrics and the access log."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from greengrocer.web.access.keys import add_key
 from greengrocer.web.wire.protocol import WireLimits
 from support.access import bearer, closed
-from support.live import live
+from support.engines import HeldEngine
+from support.live import engine_of, live, make_service
 from support.make_images import jpeg
 from support.scrapes import sample, scrape
 from support.servers import Server, StartServer
-from support.waiting import until
-from support.wire import Wire, exchange, head
+from support.waiting import SECONDS, until
+from support.wire import Wire, exchange, head, post
 
 
 @pytest.fixture
@@ -144,7 +149,24 @@ def test_every_request_except_probes_is_logged(server: Server) -> None:
     refused = [line["refused"] for line in requests if "refused" in line]
     assert refused == ["empty-image", "unreadable-image", "unreadable-image", "not-found"]
     assert len({line["request_id"] for line in requests}) == len(requests)
-    assert all(line["milliseconds"] >= 0 for line in requests)
+
+
+def test_the_logged_time_is_that_of_the_request_in_milliseconds(fake_bundle: Path) -> None:
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    service = replace(make_service(fake_bundle, engine), access_log=True)
+    with capture_logs() as logs, live(service) as running, ThreadPoolExecutor(1) as pool:
+        began = time.perf_counter()
+        answer = pool.submit(exchange, running.url, post(jpeg(5)))
+        assert engine.busy.wait(SECONDS)
+        busy = time.perf_counter()
+        for _ in range(5):
+            assert exchange(running.url, head("GET", "/livez")).status == 200
+        held = time.perf_counter() - busy
+        engine.release.set()
+        assert answer.result(SECONDS).status == 200
+        (line,) = until(lambda: [line for line in logs if line["event"] == "request"])
+        whole = time.perf_counter() - began
+    assert 1000 * held - 0.01 <= line["milliseconds"] <= 1000 * whole + 0.01  # it is rounded
 
 
 def logged(server: Server, event: str) -> list[str | None]:

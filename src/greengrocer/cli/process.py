@@ -65,7 +65,7 @@ def http_server(
     entered once the server listens and left when it stops; ``other`` starts before it, and stops
     with it.
     """
-    from greengrocer.web.observe import note_refused  # noqa: PLC0415
+    from greengrocer.web.note_refused import note_refused  # noqa: PLC0415
     from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415
     from greengrocer.web.wire.server import make_server  # noqa: PLC0415
 

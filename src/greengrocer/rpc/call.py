@@ -22,7 +22,8 @@ from greengrocer.rpc.places import Places, client_of
 from greengrocer.rpc.statuses import status_of
 from greengrocer.rpc.turns import Turns
 from greengrocer.tracebacks import release_frames
-from greengrocer.web.observe import Note, request_id_of
+from greengrocer.web.note_refused import NoteRefused
+from greengrocer.web.observe import request_id_of
 from greengrocer.web.problems import INTERNAL
 from greengrocer.web.receive_buffer import disconnected
 from greengrocer.web.request_state import RequestState, attach
@@ -101,7 +102,9 @@ class Answering:
     beside the application.
     """
 
-    def __init__(self, app: ASGIApp, server: tuple[str, int], unread: Places, note: Note) -> None:
+    def __init__(
+        self, app: ASGIApp, server: tuple[str, int], unread: Places, note: NoteRefused
+    ) -> None:
         self._app = app
         self._server = server
         self._unread = unread

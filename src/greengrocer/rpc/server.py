@@ -20,7 +20,7 @@ from greengrocer.rpc.log_filter import filter_log
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
 from greengrocer.web.endpoint import Endpoint
-from greengrocer.web.observe import note_refused
+from greengrocer.web.note_refused import note_refused
 from greengrocer.web.service import Service
 
 IDENTITY = 1  # of the bits for the ways of compression: none

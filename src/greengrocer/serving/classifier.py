@@ -15,7 +15,7 @@ from greengrocer.serving.pool import Pool
 from greengrocer.serving.served import Served, serve
 from greengrocer.serving.watchers import Watchers
 
-Answered = Callable[[Picture, str | None, Served], None]
+OnAnswer = Callable[[Picture, str | None, Served], None]  # with the model that was asked for
 
 
 class Classifier(Protocol):
@@ -45,7 +45,8 @@ class Classifier(Protocol):
     ) -> Served:
         """The answer of the model with this key, by default the default model.
 
-        Raises an ImageRefused, DeadlineExceeded, ClientDisconnected, UnknownModel or NotReady.
+        Raises an ImageRefused, NoEvidence, InvalidAnswer, Overloaded (too little memory),
+        DeadlineExceeded, ClientDisconnected, UnknownModel or NotReady.
         """
 
     def close(self) -> None:
@@ -59,7 +60,7 @@ class LocalClassifier:
         self.models = models
         self.threads = threads
         # called with each image that was answered, after its answer
-        self.answered: Answered = lambda *_: None
+        self.answered: OnAnswer = lambda *_: None
         self.working = 0  # images in threads or in the queue, copies for a comparison among them
         self._pool = Pool(threads, "classify")
         self._open = True

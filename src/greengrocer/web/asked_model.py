@@ -1,5 +1,6 @@
 """Which model a request is for: the one that its path names, or the default."""
 
+import secrets
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -39,6 +40,9 @@ def asked_model(service: Service, request: Request) -> AskedModel:
 
 
 def _sticky(request: Request) -> str:
-    """What decides which version of a split answers: the same text always gets the same."""
-    state = state_of(request.scope)
-    return request.headers.get(SPLIT_KEY) or state.key_name or state.request_id
+    """What decides which version of a split answers: the same text always gets the same.
+
+    Without a key it is chance, and not the request id: a proxy may send one id for all requests.
+    """
+    key = request.headers.get(SPLIT_KEY) or state_of(request.scope).key_name
+    return key or secrets.token_hex(8)

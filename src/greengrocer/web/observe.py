@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greengrocer.errors import NotReady
 from greengrocer.telemetry.metrics import Metrics
 from greengrocer.tracebacks import release_frames
-from greengrocer.web.access.address import Client, shown_address
+from greengrocer.web.access.address import shown_address
 from greengrocer.web.endpoint import Endpoint, routes_of
 from greengrocer.web.headers import SAFE
 from greengrocer.web.problems import refusal_response
@@ -30,8 +30,6 @@ from greengrocer.web.service import Service
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 STOPPING = NotReady("the service is stopping: send the request again later")
-
-Note = Callable[[int, str, str, Client], None]  # of an HTTP status, a code, a request id, a client
 
 log = structlog.get_logger("greengrocer.http")
 
@@ -143,24 +141,6 @@ def observed(app: ASGIApp, service: Service, endpoints: Collection[Endpoint]) ->
     from greengrocer.web.traced import Traced  # noqa: PLC0415  # it needs the extra otel
 
     return Traced(app, service.traces, route_of, quiet, addresses)
-
-
-def note_refused(
-    metrics: Metrics, access_log: bool, log_addresses: bool, event: str = "no request"
-) -> Note:
-    """A function that counts and logs what the server refused beside the application.
-
-    By default that is bytes which are not a valid request. The address is that of the connection:
-    a proxy names its client only in a valid request.
-    """
-
-    def note(status: int, code: str, request_id: str, client: Client) -> None:
-        metrics.rejections.labels(code).inc()
-        address = {"address": shown_address(client)} if log_addresses else {}
-        if access_log:
-            log.info(event, status=status, refused=code, request_id=request_id, **address)
-
-    return note
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

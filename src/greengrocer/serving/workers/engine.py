@@ -14,7 +14,7 @@ from greengrocer.context import Context
 from greengrocer.errors import Overloaded, Refusal
 from greengrocer.imaging.decode import count_pixels
 from greengrocer.serving.admission import Admission
-from greengrocer.serving.classifier import Answered as Note
+from greengrocer.serving.classifier import OnAnswer
 from greengrocer.serving.frames.frames import (
     Answered,
     Begun,
@@ -71,7 +71,7 @@ class EngineServer:
         self.metrics = metrics
         self.limiter = limiter  # for all HTTP processes; None without rate limits
         # called with each image that was answered, after its answer
-        self.answered: Note = lambda *_: None
+        self.answered: OnAnswer = lambda *_: None
         # called where a copy for a comparison hangs: no HTTP process waits for it
         self.suspect: Callable[[], None] = lambda: None
         self.lock = ReaderWriterLock()

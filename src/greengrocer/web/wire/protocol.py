@@ -20,8 +20,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from greengrocer.serving.readiness import Readiness
-from greengrocer.web.access.address import Client
 from greengrocer.web.headers import SAFE
+from greengrocer.web.note_refused import NoteRefused
 from greengrocer.web.problems import wire_problem
 from greengrocer.web.receive_buffer import ReceiveBuffer, disconnected, source_of
 from greengrocer.web.request_state import RequestState, attach, state_of
@@ -43,8 +43,6 @@ from greengrocer.web.wire.read_ahead import (
     TooManyChunks,
 )
 from greengrocer.web.wire.response import Cycle, Flow
-
-Note = Callable[[int, str, str, Client], None]  # takes status, code, request id and client
 
 LENGTH = b"content-length"  # the parser takes one alone, of digits
 LINGER_SECONDS = 5.0  # for a client that still sends what was refused
@@ -87,7 +85,7 @@ class LimitedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         limits: WireLimits | None = None,
         readiness: Readiness | None = None,
-        note: Note | None = None,
+        note: NoteRefused | None = None,
         ahead_budget: ReadAheadBudget | None = None,
         received: Callable[[int], None] | None = None,
         spare: SpareMemory | None = None,

@@ -15,10 +15,11 @@ from starlette.types import ASGIApp
 
 from greengrocer.serving.memory import SERVER_TRIMS_AFTER, Trim
 from greengrocer.serving.readiness import Readiness, State
+from greengrocer.web.note_refused import NoteRefused
 from greengrocer.web.spare_memory import SpareMemory
 from greengrocer.web.wire.acceptor import Acceptor
 from greengrocer.web.wire.listener import url_of
-from greengrocer.web.wire.protocol import LimitedProtocol, Note, WireLimits
+from greengrocer.web.wire.protocol import LimitedProtocol, WireLimits
 from greengrocer.web.wire.read_ahead import ReadAheadBudget
 
 BACKLOG = 2048
@@ -153,7 +154,7 @@ def make_server(
     limits: WireLimits,
     drain_delay: float = 0.0,
     beside: AbstractAsyncContextManager[None] | None = None,
-    note: Note | None = None,
+    note: NoteRefused | None = None,
     other: OtherServer | None = None,
     models: Callable[[], list[str]] = list,
     spare_bytes: int = 0,
