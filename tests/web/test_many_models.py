@@ -216,7 +216,7 @@ def test_models_are_changed_by_name_and_no_request_is_lost(
         clients.until_more_of("1", 20)
     assert not clients.others
     assert [line.split() for line in order(server, "list").splitlines()] == [
-        ["model", "version", "state", "part", "bundle"],
+        ["model", "version", "state", "part", "bundle", "reason"],
         ["greys", "1", "default", str(bundles / "first")],
         ["shop@next", "unloaded", str(bundles / "second")],
         ["shop", "unloaded", str(bundles / "few")],
@@ -269,6 +269,7 @@ def test_requests_are_split_by_a_header_and_a_version_is_promoted_and_back(
     runtime: Path,
     workers: tuple[str, ...],
     order: Order,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags = ("--bundle", str(bundles / "first"), "--engine", "fake", *workers)
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
@@ -291,6 +292,9 @@ def test_requests_are_split_by_a_header_and_a_version_is_promoted_and_back(
         assert set(found.values()) == {"1", "2"}
         assert versions(client, "/models/greys/predict") == found
         assert set(versions(client, "/models/greys@next/predict").values()) == {"2"}
+        assert main(["models", "unload", "greys@next", "--port", str(server.port)]) == 2
+        hint = f"end that with greengrocer models split --port {server.port} greys=100"
+        assert hint in capsys.readouterr().err
         asked = client.get("/v2/models/greys", headers={"X-Split-Key": users[0]}).json()
         assert asked["versions"] == ["1", "2"]
         assert client.get("/v2/models/greys/versions/2/ready").status_code == 200
