@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -216,7 +215,7 @@ def test_models_are_changed_by_name_and_no_request_is_lost(
         clients.until_more_of("1", 20)
     assert not clients.others
     assert [line.split() for line in order(server, "list").splitlines()] == [
-        ["model", "version", "state", "part", "bundle"],
+        ["model", "version", "state", "part", "bundle", "reason"],
         ["greys", "1", "default", str(bundles / "first")],
         ["shop@next", "unloaded", str(bundles / "second")],
         ["shop", "unloaded", str(bundles / "few")],
@@ -269,6 +268,7 @@ def test_requests_are_split_by_a_header_and_a_version_is_promoted_and_back(
     runtime: Path,
     workers: tuple[str, ...],
     order: Order,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     flags = ("--bundle", str(bundles / "first"), "--engine", "fake", *workers)
     server = serve(*flags, XDG_RUNTIME_DIR=str(runtime))
@@ -291,6 +291,9 @@ def test_requests_are_split_by_a_header_and_a_version_is_promoted_and_back(
         assert set(found.values()) == {"1", "2"}
         assert versions(client, "/models/greys/predict") == found
         assert set(versions(client, "/models/greys@next/predict").values()) == {"2"}
+        assert main(["models", "unload", "greys@next", "--port", str(server.port)]) == 2
+        hint = f"end that with greengrocer models split --port {server.port} greys=100"
+        assert hint in capsys.readouterr().err
         asked = client.get("/v2/models/greys", headers={"X-Split-Key": users[0]}).json()
         assert asked["versions"] == ["1", "2"]
         assert client.get("/v2/models/greys/versions/2/ready").status_code == 200
@@ -344,30 +347,6 @@ def test_a_version_gets_copies_of_images_after_their_answers_and_is_compared(
     assert order(server, "compare") == "greys@next 2: no image yet (0 skipped)\n"
     order(server, "promote", "greys@next")
     assert order(server, "compare") == "no version gets copies\n"
-
-
-@pytest.mark.accept
-@in_all_arrangements
-def test_a_bundle_that_appears_in_a_watched_folder_is_served(
-    serve: StartServer, bundles: Path, tmp_path: Path, workers: tuple[str, ...]
-) -> None:
-    (tmp_path / "watched").mkdir()
-    watch = ("--watch", str(tmp_path / "watched"))
-    server = serve("--bundle", str(bundles / "first"), "--engine", "fake", *watch, *workers)
-    serving = [line for line in server.log if "serving" in line]
-    assert serving
-    assert all("greys 1" in line for line in serving)
-    with server.client() as client:
-
-        def served() -> list[str]:
-            return [each["name"] for each in client.get("/models").json()["models"]]
-
-        assert served() == ["greys"]
-        shutil.copytree(bundles / "few", tmp_path / "watched" / "shop")
-        until(lambda: served() == ["greys", "shop"])
-        assert client.post("/models/shop/predict", files={"file": jpeg(250)}).status_code == 200
-        shutil.rmtree(tmp_path / "watched" / "shop")
-        until(lambda: served() == ["greys"])
 
 
 def test_a_new_engine_process_has_all_models_of_the_one_before(

@@ -21,7 +21,7 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
     for golden in bundle.manifest.goldens:
         try:
             label, confidence = classify(bundle.read(golden.file))
-        except (ImageRefused, InvalidAnswer) as error:
+        except (ImageRefused, InvalidAnswer, MemoryError) as error:
             raise refused(bundle.directory, golden.file, str(error), ":") from error
         except UsageError:
             raise

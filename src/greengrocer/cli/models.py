@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
 
 MOST_DIGITS = 5
-COLUMNS = ("model", "version", "state", "part", "bundle")
+COLUMNS = ("model", "version", "state", "part", "bundle", "reason")
 
 
 def register(commands: "Commands") -> None:

@@ -1,10 +1,14 @@
 """What the commands that order a running service about have in common: its flags, and the order."""
 
 import argparse
+import re
+import shlex
 from pathlib import Path
 
 from greengrocer.errors import ControlRefused, ReloadRefused
 from greengrocer.read_settings import read_settings
+
+SERVICE_FLAGS = ("control_socket", "port", "config")
 
 
 def add_service_flags(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +42,18 @@ def send_order(arguments: argparse.Namespace, order: dict[str, object]) -> dict[
         )
     answer = ask(path, order)
     if not answer.get("ok"):
-        raise ReloadRefused(str(answer.get("error")))
+        raise ReloadRefused(_meant(str(answer.get("error")), arguments))
     return answer
+
+
+def _meant(text: str, arguments: argparse.Namespace) -> str:
+    """``text``, in which each command that orders a service has the flags that say which one."""
+    given = "".join(
+        f" --{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name in SERVICE_FLAGS
+        if (value := vars(arguments).get(name)) is not None
+    )
+    return re.sub("greengrocer models [a-z]+", lambda command: command[0] + given, text)
 
 
 def bundle_as_sent(bundle: str) -> str:

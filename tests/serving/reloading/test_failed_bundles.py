@@ -10,6 +10,7 @@ from greengrocer.errors import NotReady
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
+from greengrocer.serving.reloading.orders import Orders
 from greengrocer.serving.reloading.origin import Origin
 from support.bundles import write_fake_bundle
 from support.watched import served, twice
@@ -50,6 +51,30 @@ async def test_a_bundle_that_cannot_be_loaded_is_listed_as_failed_until_it_can_o
     write_fake_bundle(shop, version="3")
     await twice(watch.look)
     assert served(manager) == {"greys": "1", "shop": "3"}
+
+
+async def test_the_list_says_why_in_one_bounded_line(
+    manager: ModelManager, folder: Path, tmp_path: Path
+) -> None:
+    manager.begin(Origin.of("lost", f"{tmp_path}/\x1b[31m{'x' * 2000}"))
+    watch = FolderWatch(manager, folder)
+    shop = damaged(folder)
+
+    async def reasons() -> dict[str, str]:
+        await twice(watch.look)
+        models = (await Orders(manager, None).obey({"order": "list"}))["models"]
+        return {each["model"]: each["reason"] for each in models}
+
+    found = await reasons()
+    assert found["greys"] == ""
+    assert "\\u001b[31m" in found["lost"]
+    assert len(found["lost"]) < 400
+    assert "golden.jpg" in found["shop"]
+    (shop / "manifest.json").write_text("{}")
+    assert "manifest.json" in (await reasons())["shop"]
+    shutil.rmtree(shop)
+    shop.symlink_to("x" * 300)
+    assert (await reasons())["shop"] == "File name too long"
 
 
 async def test_what_was_unloaded_on_an_order_or_still_serves_is_not_listed_as_failed(

@@ -54,7 +54,8 @@ def test_an_engine_that_dies_while_it_starts_loses_no_model_no_copy_and_no_split
     supervise: StartWorkers, bundle: Path, tmp_path: Path, runtime: Path
 ) -> None:
     control = runtime / "greengrocer.sock"
-    workers = supervise(1, "--control-socket", str(control))
+    lost = f"lost={tmp_path / 'lost'}"
+    workers = supervise(1, "--control-socket", str(control), "--bundle", lost)
     for key, version in (("shop", "2"), ("shop@next", "3"), ("gone", "4")):
         made = write_fake_bundle(tmp_path / key, version=version)
         order(control, "load", model=key, bundle=str(made))
@@ -62,6 +63,7 @@ def test_an_engine_that_dies_while_it_starts_loses_no_model_no_copy_and_no_split
     order(control, "split", parts={"shop": 50, "shop@next": 50})
     order(control, "unload", model="gone")
     before, listed = models(workers), order(control, "list")
+    assert "directory is missing" in str(listed)
     recorded = (workers.directory / SERVING).read_text()
     os.mkfifo(bundle / SLOW_START)
     first = workers.engine

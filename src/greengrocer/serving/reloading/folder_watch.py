@@ -91,7 +91,7 @@ class FolderWatch:
         for key, reason in unreadable.items():
             if self._unreadable.get(key) != reason:
                 log.warning("watched model not read", model=key, reason=reason)
-                self._note_failed(key)
+                self._note_failed(key, reason)
         failed = self.manager.state.failed_watched
         waiting = self._passed.keys() | self._pauses.keys() | self._told.keys()
         known = self._taken.keys() | waiting | failed | self._missing
@@ -170,7 +170,7 @@ class FolderWatch:
                 log.exception("watched model not loaded", model=key)
             if not await self._unchanged(bundle, files):  # it has gone, or the next look tries it
                 return
-            self._note_failed(key)
+            self._note_failed(key, str(error) if isinstance(error, UsageError) else repr(error))
             if may_pass(error):
                 seconds = min(2 * before.seconds, LONGEST_PAUSE)
                 self._pauses[key] = Pause(files, seconds, self.clock() + seconds)
@@ -205,8 +205,8 @@ class FolderWatch:
         except OSError:
             return False
 
-    def _note_failed(self, key: str) -> None:
-        self.manager.note_failed(key, str(self.folder / key))
+    def _note_failed(self, key: str, reason: str) -> None:
+        self.manager.note_failed(key, str(self.folder / key), reason)
 
     async def _leave(self, key: str) -> bool:
         """Unload or forget a model whose bundle has gone; returns whether that was possible."""

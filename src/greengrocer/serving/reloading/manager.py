@@ -21,7 +21,7 @@ from greengrocer.serving.memory import return_free_pages
 from greengrocer.serving.models import Models
 from greengrocer.serving.reloading.change_log import ChangeLog, told
 from greengrocer.serving.reloading.origin import Load, Loaded, Origin, Origins
-from greengrocer.serving.reloading.serving_state import ServingState
+from greengrocer.serving.reloading.serving_state import Absent, ServingState
 from greengrocer.serving.shadows import Shadows
 from greengrocer.serving.splits import Parts, checked_parts
 from greengrocer.stores.interruptible import cancellable
@@ -216,11 +216,11 @@ class ModelManager:
             if self.attempt is not None:
                 await self.attempt(bundle)
 
-    def note_failed(self, key: str, bundle: str) -> None:
-        """Say that a bundle of the watched folder cannot be loaded, unless a model has its key."""
-        if key not in self.state.models and key not in self.state.absent:
-            origin = Origin.of(key, bundle)._replace(watched=True)
-            self._assume(self.state.missing(key, Absence.FAILED, origin))
+    def note_failed(self, key: str, bundle: str, reason: str) -> None:
+        """Say why a bundle of the watched folder cannot be loaded, unless a model has its key."""
+        others = self.state.absent.keys() - self.state.failed_watched
+        if key not in self.state.models and key not in others:
+            self._failed(key, Origin.of(key, bundle)._replace(watched=True), reason)
             self._tell()
 
     def note_gone(self, key: str) -> None:
@@ -243,22 +243,23 @@ class ModelManager:
             self._expect(self._added(loaded, self._assume), loaded.seconds)
         except UsageError as error:
             key = self.state.key_of_missing(origin)
-            self.state = self.state.missing(key, Absence.FAILED, origin._replace(copy=None))
+            self._failed(key, origin._replace(copy=None), str(error))
             log.error("model not loaded", model=key, reason=str(error))  # noqa: TRY400 - one line
         self._tell()
 
     def resume(self, before: ServingState) -> None:
         """Take up what an engine before this one was told, beside the models that it had."""
-        for key, (why, origin) in before.absent.items():
+        for key, absent in before.absent.items():
             if key not in self.state.models:
-                self.state = self.state.missing(key, why, origin)
+                self.state = self.state.missing(key, absent)
         for key, parts in before.splits.items():
             if all(each in self.state.models for each, _ in parts):
                 self.state = self.state.split(parts)
                 self.models.split(key, parts)
         for key in before.shadows:  # a copy may be what the engine died of: no client asked for it
             log.warning("shadow ended", model=key, reason="the engine was replaced")
-        failed = {key for key, (why, _) in self.state.absent.items() if why is Absence.FAILED}
+        absents = self.state.absent.items()
+        failed = {key for key, each in absents if each.absence is Absence.FAILED}
         for key in before.watched.keys() - failed:  # what has failed is read from its folder again
             self.state = self.state.watching(key, before.watched[key])
         self._tell()
@@ -323,6 +324,9 @@ class ModelManager:
             log.exception("load failed", bundle=origin.bundle)
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ReloadRefused(f"bundle {origin.bundle} does not load: {reason}") from error
+
+    def _failed(self, key: str, origin: Origin, why: str) -> None:
+        self._assume(self.state.missing(key, Absent.failed(origin, why)))
 
     def _assume(self, state: ServingState) -> None:
         self.state = state
@@ -389,7 +393,7 @@ class ModelManager:
 
     def _tell(self) -> None:
         """Have metrics and other processes know what serves now."""
-        self.models.miss({key: why for key, (why, _) in self.state.absent.items()})
+        self.models.miss({key: each.absence for key, each in self.state.absent.items()})
         catalogue = self.models.catalogue
         self.metrics.serves(*(model.labels.model for model in catalogue.models))
         self.metrics.misses(*(key for key, why in catalogue.absent if why is Absence.FAILED))

@@ -96,12 +96,20 @@ class Orders:
                 "state": "default" if model.key == catalogue.default else "loaded",
                 "part": _part_of(model.key, parts, state.shadows),
                 "bundle": state.models[model.key].current.bundle,
+                "reason": "",
             }
             for model in catalogue.models
         ]
         absent = [
-            {"model": key, "version": "", "state": str(why), "part": "", "bundle": origin.bundle}
-            for key, (why, origin) in state.absent.items()
+            {
+                "model": key,
+                "version": "",
+                "state": str(each.absence),
+                "part": "",
+                "bundle": each.origin.bundle,
+                "reason": each.reason,
+            }
+            for key, each in state.absent.items()
         ]
         return {"ok": True, "models": [*loaded, *absent]}
 

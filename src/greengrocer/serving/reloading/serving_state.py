@@ -9,12 +9,25 @@ from typing import NamedTuple, TypeVar
 
 from greengrocer.errors import ReloadRefused
 from greengrocer.model_names import key_of, label_of, name_of
-from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.safe_text import MAX_NAME, MAX_REASON, one_line
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.reloading.origin import Origin, Origins
 from greengrocer.serving.splits import ALL, Parts
 
 V = TypeVar("V")
+
+
+class Absent(NamedTuple):
+    """A model that does not serve; ``reason`` is the line of the log that says why it failed."""
+
+    absence: Absence
+    origin: Origin
+    reason: str = ""
+
+    @classmethod
+    def failed(cls, origin: Origin, reason: str) -> "Absent":
+        """One that cannot be loaded, with the reason in one bounded line."""
+        return cls(Absence.FAILED, origin, one_line(reason, MAX_REASON))
 
 
 class ServingState(NamedTuple):
@@ -29,7 +42,7 @@ class ServingState(NamedTuple):
 
     models: Mapping[str, Origins]
     default: str
-    absent: Mapping[str, tuple[Absence, Origin]]
+    absent: Mapping[str, Absent]
     splits: Mapping[str, Parts]
     shadows: Mapping[str, int]
     watched: Mapping[str, str]
@@ -44,8 +57,8 @@ class ServingState(NamedTuple):
         """The keys of bundles in the watched folder that could not be loaded."""
         return {
             key
-            for key, (why, origin) in self.absent.items()
-            if why is Absence.FAILED and origin.watched
+            for key, each in self.absent.items()
+            if each.absence is Absence.FAILED and each.origin.watched
         }
 
     def there(self, key: str | None) -> str:
@@ -77,7 +90,7 @@ class ServingState(NamedTuple):
             return Origin.of(key, bundle)
         if key is None or key not in self.absent:
             raise ReloadRefused(f"the model {key} has no bundle yet: say {key}=BUNDLE")
-        return self.absent[key][1]
+        return self.absent[key].origin
 
     def check_free(self, key: str) -> None:
         """Refuse a key that a model has, or of a version that has no model to be beside."""
@@ -130,16 +143,16 @@ class ServingState(NamedTuple):
         keys = (key_of(each, origin.label) for each in names)
         return next(key for key in keys if key not in self.models and key not in self.absent)
 
-    def missing(self, key: str, absence: Absence, origin: Origin) -> "ServingState":
+    def missing(self, key: str, absent: Absent) -> "ServingState":
         """A model does not serve."""
-        return self._replace(absent={**self.absent, key: (absence, origin)})
+        return self._replace(absent={**self.absent, key: absent})
 
     def removed(self, key: str) -> "ServingState":
         """A model no longer serves."""
         self._check_removable(key)
         origin = self.models[key].current._replace(copy=None)
         models = _without(self.models, key)
-        return self._replace(models=models).missing(key, Absence.UNLOADED, origin)
+        return self._replace(models=models).missing(key, Absent(Absence.UNLOADED, origin))
 
     def split(self, parts: Parts) -> "ServingState":
         """The requests for the first of ``parts`` are shared out; all for it ends a split."""
@@ -183,15 +196,16 @@ class ServingState(NamedTuple):
             self.watched,
         )
 
-    def _still_absent(self, key: str, origin: Origin) -> dict[str, tuple[Absence, Origin]]:
+    def _still_absent(self, key: str, origin: Origin) -> dict[str, Absent]:
         """The models that do not serve, without those that this one ends.
 
         These are its own key, and a failed attempt to load the same bundle under the same name.
         """
         return {
-            each: (why, other)
-            for each, (why, other) in self.absent.items()
-            if each != key and not (why is Absence.FAILED and other.is_met_by(origin))
+            each: other
+            for each, other in self.absent.items()
+            if each != key
+            and not (other.absence is Absence.FAILED and other.origin.is_met_by(origin))
         }
 
     def _beside(self, key: str) -> list[str]:

@@ -16,7 +16,7 @@ from greengrocer.bundles.bundle import Bundle
 from greengrocer.errors import BundleRefused
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.reloading.origin import Origin, Origins
-from greengrocer.serving.reloading.serving_state import ServingState
+from greengrocer.serving.reloading.serving_state import Absent, ServingState
 from greengrocer.serving.workers.runtime_directory import replace_privately
 
 SERVING = "serving"  # the file in the runtime directory that says what serves
@@ -59,7 +59,8 @@ class BundleStore:
             "default": serving.default,
             "models": [[key, *_plain(origins.current)] for key, origins in serving.models.items()],
             "absent": [
-                [key, why, *_plain(origin)] for key, (why, origin) in serving.absent.items()
+                [key, absence, reason, *_plain(origin)]
+                for key, (absence, origin, reason) in serving.absent.items()
             ],
             "splits": serving.splits,
             "shadows": serving.shadows,
@@ -74,7 +75,10 @@ class BundleStore:
         return ServingState(
             {key: Origins(self._origin(plain)) for key, *plain in record["models"]},
             record["default"],
-            {key: (Absence(why), self._origin(plain)) for key, why, *plain in record["absent"]},
+            {
+                key: Absent(Absence(absence), self._origin(plain), reason)
+                for key, absence, reason, *plain in record["absent"]
+            },
             {name: tuple(map(tuple, parts)) for name, parts in record["splits"].items()},
             record["shadows"],
             record["watched"],
