@@ -1,12 +1,13 @@
 """gRPC in tests: a service in this process that answers it, and a client without stubs."""
 
+import asyncio
 import re
 import signal
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -16,7 +17,6 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from greengrocer.rpc.app import create_rpc_app
-from greengrocer.rpc.call import Received
 from greengrocer.rpc.endpoints import SERVICE
 from greengrocer.rpc.messages.open_inference_pb2 import (
     InferTensorContents,
@@ -168,14 +168,14 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
     with bind("127.0.0.1", 0) as held:  # kept, so that nobody else gets the port
         port = held.getsockname()[1]
 
-        class Started(RpcServer):
-            async def start(self, received: Received) -> None:
-                await super().start(received)
-                started.set()
+        @asynccontextmanager
+        async def beside() -> AsyncIterator[None]:
+            asyncio.get_running_loop().call_soon(started.set)  # once the server is ready
+            yield
 
         def serve() -> None:
             app = create_rpc_app(service)
-            other = Started(app, service, "127.0.0.1", port, idle=60, handshake=10)
+            other = RpcServer(app, service, "127.0.0.1", port, idle=60, handshake=10)
             server = make_server(
                 create_app(service),
                 [listener],
@@ -183,6 +183,7 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
                 15,
                 drain,
                 WireLimits(),
+                beside=beside(),
                 other=other,
             )
             servers.append(server)
