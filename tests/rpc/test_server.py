@@ -131,7 +131,7 @@ import sys
 if "http" in sys.orig_argv:
     from greengrocer.rpc.server import RpcServer
 
-    async def fail(self):
+    async def fail(self, received):
         raise RuntimeError("no gRPC here")
 
     RpcServer.start = fail
