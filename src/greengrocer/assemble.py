@@ -1,5 +1,6 @@
 """The composition root: settings become a pipeline, a service, an app."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -126,9 +127,15 @@ def make_service(
 
 
 def make_rpc_server(
-    settings: Settings, service: Service, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    settings: Settings,
+    service: Service,
+    listeners: list[socket.socket],
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> OtherServer | None:
-    """The gRPC server of ``service``, None where it has no port; ``around`` adds a layer."""
+    """The gRPC server of ``service``, None where it has no port; ``around`` adds a layer.
+
+    It takes the last of ``listeners``: the others are of HTTP.
+    """
     if settings.grpc_port is None:
         return None
     from greengrocer.rpc.app import create_rpc_app  # noqa: PLC0415  # an extra
@@ -137,11 +144,9 @@ def make_rpc_server(
     return RpcServer(
         around(create_rpc_app(service)),
         service,
-        settings.host,
-        settings.grpc_port,
+        listeners.pop(),
         settings.keep_alive_timeout_seconds,
         settings.header_timeout_seconds,
-        several=settings.workers is not None,
     )
 
 

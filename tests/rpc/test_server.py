@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
@@ -160,6 +161,30 @@ def test_two_services_do_not_share_a_port(
     port = address_of(server, 2 if workers else 1).rpartition(":")[2]
     code, error = run_serve(fake_bundle, "--grpc-port", port, *workers)
     assert (code, "cannot listen" in error) == (2, True)
+
+
+@in_all_arrangements
+def test_a_path_too_long_for_a_socket_is_refused(
+    fake_bundle: Path, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    code, error = run_serve(fake_bundle, "--grpc-port", "0", *workers, TMPDIR=str(long))
+    assert (code, "TMPDIR" in error, "Traceback" in error) == (2, True, False)
+
+
+@in_all_arrangements
+def test_nothing_is_left_in_the_directory_for_temporary_files(
+    serve: StartServer, fake_bundle: Path, workers: tuple[str, ...]
+) -> None:
+    with TemporaryDirectory() as directory:  # pytest's own are too long for a socket
+        flags = ["--bundle", str(fake_bundle), "--engine", "fake", "--grpc-port", "0"]
+        server = serve(*flags, *workers, TMPDIR=directory)
+        with RpcClient(address_of(server, 2 if workers else 1)) as client:
+            assert client.health() == 1
+            server.process.send_signal(signal.SIGTERM)
+            assert server.ended() == 0
+        assert not list(Path(directory).glob("greengrocer-grpc-*"))
 
 
 def test_without_the_extra_the_start_says_how_to_get_it(fake_bundle: Path) -> None:

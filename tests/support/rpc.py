@@ -24,9 +24,10 @@ from greengrocer.rpc.messages.open_inference_pb2 import (
     ModelInferResponse,
 )
 from greengrocer.rpc.server import RpcServer
+from greengrocer.rpc.settled import PREFACE
 from greengrocer.web.app import create_app
 from greengrocer.web.service import Service
-from greengrocer.web.wire.listener import bind
+from greengrocer.web.wire.listener import bind, url_of
 from greengrocer.web.wire.protocol import WireLimits
 from greengrocer.web.wire.server import make_server
 from support.live import Live
@@ -34,7 +35,8 @@ from support.servers import Server
 from support.tensors import packed
 from support.waiting import SECONDS
 
-DATA, HEADERS, SETTINGS, END_STREAM, END_HEADERS = 0, 1, 4, 1, 4  # of HTTP/2
+DATA, HEADERS, SETTINGS, PING, WINDOW = 0, 1, 4, 6, 8  # of HTTP/2: kinds of frames, and their flags
+ACKNOWLEDGEMENT, END_STREAM, END_HEADERS = 1, 1, 4
 M = TypeVar("M", bound=Message)
 Metadata = Sequence[tuple[str, str]]
 InputTensor = ModelInferRequest.InferInputTensor
@@ -165,8 +167,8 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
     listener = bind("127.0.0.1", 0)
     listener.listen()
     started = threading.Event()
-    with bind("127.0.0.1", 0) as held:  # kept, so that nobody else gets the port
-        port = held.getsockname()[1]
+    with bind("127.0.0.1", 0) as rpc_listener:
+        address = url_of(rpc_listener).removeprefix("http://")
 
         @asynccontextmanager
         async def beside() -> AsyncIterator[None]:
@@ -175,7 +177,7 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
 
         def serve() -> None:
             app = create_rpc_app(service)
-            other = RpcServer(app, service, "127.0.0.1", port, idle=60, handshake=10)
+            other = RpcServer(app, service, rpc_listener, idle=60, handshake=10)
             server = make_server(
                 create_app(service),
                 [listener],
@@ -195,7 +197,7 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
         assert started.wait(SECONDS)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            yield LiveRpc(service, url, f"127.0.0.1:{port}")
+            yield LiveRpc(service, url, address)
         finally:
             servers[0].handle_exit(signal.SIGTERM, None)
             thread.join(SECONDS)
@@ -226,18 +228,16 @@ def raw_call(
     host, _, port = address.rpartition(":")
     first = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", path.encode())]
     more = [(b":authority", b"x"), (b"te", b"trailers"), (b"content-type", b"application/grpc")]
-    head = b"".join(
-        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value  # lengths below 127
-        for name, value in (*first, *more, *metadata)
-    )
+    head = headers(*first, *more, *metadata)
     body = message.SerializeToString()
     data = b"\0" + struct.pack(">I", len(body)) + body
     with socket.create_connection((host, int(port)), SECONDS) as connection:
         connection.sendall(
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-            + _frame(SETTINGS, 0, 0, b"")
-            + _frame(HEADERS, END_HEADERS, 1, head)
-            + _frame(DATA, END_STREAM, 1, data)
+            PREFACE
+            + frame(SETTINGS)
+            + frame(SETTINGS, ACKNOWLEDGEMENT)
+            + frame(HEADERS, END_HEADERS, 1, head)
+            + frame(DATA, END_STREAM, 1, data)
         )
         found, answer, stream = b"", b"", connection.makefile("rb")
         while True:
@@ -258,7 +258,15 @@ def raw_call(
     }
 
 
-def _frame(kind: int, flags: int, number: int, content: bytes) -> bytes:
+def headers(*named: tuple[bytes, bytes]) -> bytes:
+    """A block of headers, whose names and values have less than 127 bytes each."""
+    return b"".join(
+        b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in named
+    )
+
+
+def frame(kind: int, flags: int = 0, number: int = 0, content: bytes = b"") -> bytes:
+    """A frame of HTTP/2, of the stream ``number``."""
     length = len(content).to_bytes(3)
     return length + bytes([kind, flags]) + number.to_bytes(4) + content
 

@@ -95,9 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
             settings = settings.model_copy(update={"metrics_port": port})
         if settings.grpc_port is not None:
             check_grpc()
-            # held, so that no other service gets it before this one is ready, or beside it
-            held = stack.enter_context(bind(settings.host, settings.grpc_port))
-            settings = settings.model_copy(update={"grpc_port": held.getsockname()[1]})
+            listeners.append(stack.enter_context(bind(settings.host, settings.grpc_port)))
         path = settings.control_socket or control_path(listeners[0].getsockname()[1])
         control = stack.enter_context(control_socket(path)) if path else None
         if settings.workers is not None:
@@ -111,7 +109,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def check_grpc() -> None:
-    """Raise MissingExtra where libraries of gRPC are missing, BrokenExtra where they do not fit."""
+    """Raise MissingExtra where libraries of gRPC are missing, BrokenExtra where they do not fit.
+
+    Raises UsageError where there is no room for the path of its socket.
+    """
     try:
         for name in GRPC_MODULES:
             importlib.import_module(name)
@@ -119,6 +120,9 @@ def check_grpc() -> None:
         raise MissingExtra("--grpc-port", GRPC) from error
     except Exception as error:  # protobuf has an error of its own for versions that do not fit
         raise BrokenExtra(GRPC, one_line(str(error), MOST_REASON)) from error
+    from greengrocer.rpc.gate import check_path  # noqa: PLC0415
+
+    check_path()
 
 
 def _warn_of_settings(settings: Settings) -> None:
@@ -152,7 +156,7 @@ def _serve(
 
     assembled = assemble(settings)
     service, orders = assembled.service, Orders(assembled.manager, control, settings.watch)
-    rpc = make_rpc_server(settings, service)
+    rpc = make_rpc_server(settings, service, listeners)
     try:
         http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
     finally:

@@ -38,28 +38,18 @@ PUSHBACK = "grpc-retry-pushback-ms"  # what gRPC's own retry policy obeys
 PROBLEM = "problem-code"
 CALL_IS_OVER = "ExecuteBatchError"  # of gRPC: a message for a client that has gone
 
-Received = Callable[[int], None]  # takes a number of bytes
-
 log = structlog.get_logger("greengrocer.grpc")
 
 
 class Call:
-    """One call: its message, which is received when it is asked for, and its deadline.
+    """One call: its message, which is received when it is asked for, and its deadline."""
 
-    ``received`` is called with the bytes of each message, and with ``largest``, those of the
-    longest, for one that does not come as a whole.
-    """
-
-    def __init__(
-        self, context: CallContext, turns: Turns, received: Received, largest: int
-    ) -> None:
+    def __init__(self, context: CallContext, turns: Turns) -> None:
         self.context = context
         self.arrived = time.monotonic()
         remaining = context.time_remaining()
         self.end = math.inf if remaining is None else self.arrived + remaining
         self._turns = turns
-        self._received = received
-        self._largest = largest
 
     async def message(self, end: float = math.inf) -> bytes:
         """The message of the client, who waits until ``end``, in monotonic seconds.
@@ -77,15 +67,8 @@ class Call:
         return await self._turns.receive(self._read, min(end, self.end))
 
     async def _read(self) -> bytes | None:
-        came = self._largest
-        try:
-            message = await self.context.read()
-            if not isinstance(message, bytes):
-                return None
-            came = len(message)
-            return message
-        finally:
-            self._received(came)
+        message = await self.context.read()
+        return message if isinstance(message, bytes) else None
 
 
 def call_of(scope: Scope) -> Call:

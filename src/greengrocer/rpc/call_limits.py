@@ -20,6 +20,7 @@ REFLECTIONS = CallLimit(16, 4)  # for people who try things out
 # Those being refused among them: more than all kinds together, so that each is told why. gRPC
 # itself refuses further ones.
 ALL_CALLS = 2000
+CALLS_OF_CONNECTION = 100  # a client's further ones wait until it may send them
 
 MESSAGE_OVERHEAD = 1 << 16  # bytes of a message besides its images
 SHORT_AT_ONCE, PROBES_AT_ONCE = 4, 8  # messages received

@@ -48,6 +48,6 @@ class Places:
 
 
 def client_of(context: CallContext) -> Client:
-    """The host and port of the other end, of ``ipv4:127.0.0.1:4711`` or ``ipv6:%5B::1%5D:4711``."""
-    host, _, port = unquote(context.peer().partition(":")[2]).rpartition(":")
-    return (host.strip("[]"), int(port)) if port.isdecimal() else None
+    """The host and port of the other end, as gate.py names it: ``unix:/tmp/.../::1:4711``."""
+    host, _, port = unquote(context.peer()).rpartition("/")[2].rpartition(":")
+    return (host, int(port)) if port.isdecimal() else None

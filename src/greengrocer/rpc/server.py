@@ -1,5 +1,6 @@
 """The gRPC server: grpc.aio on the event loop of the HTTP server."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, TypeAlias
 
@@ -12,16 +13,18 @@ from starlette.types import ASGIApp
 from greengrocer.errors import Overloaded
 from greengrocer.rpc import call_limits, health, reflection
 from greengrocer.rpc.app import ENDPOINTS
-from greengrocer.rpc.call import Answering, Call, Received
+from greengrocer.rpc.call import Answering, Call
 from greengrocer.rpc.call_context import CallContext
 from greengrocer.rpc.call_limits import CallLimit
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
+from greengrocer.rpc.gate import Gate
 from greengrocer.rpc.log_filter import filter_log
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
 from greengrocer.web.endpoint import Endpoint
 from greengrocer.web.note_refused import note_refused
 from greengrocer.web.service import Service
+from greengrocer.web.wire.listener import url_of
 
 IDENTITY = 1  # of the bits for the ways of compression: none
 
@@ -34,8 +37,7 @@ log = structlog.get_logger("greengrocer.server")
 class RpcServer:
     """Serves ``app``, the application of calls, and what streams beside it.
 
-    ``idle`` and ``handshake`` are seconds after which a connection is closed. Where ``several``
-    processes listen on one port, the kernel shares the connections out among them.
+    ``idle`` and ``handshake`` are seconds after which a connection is closed.
 
     No more messages of ModelInfer are received at once than there is memory for uploads. Methods
     that need no API key have places and turns of their own, and so have those that stream.
@@ -45,20 +47,19 @@ class RpcServer:
         self,
         app: ASGIApp,
         service: Service,
-        host: str,
-        port: int,
+        listener: socket.socket,
         idle: float,
         handshake: float,
-        several: bool = False,
     ) -> None:
         self._service = service
-        self._address = f"{f'[{host}]' if ':' in host else host}:{port}"
+        self._listener = listener
+        self._handshake = handshake
         limits = service.upload_limits
-        self._largest = limits.image_bytes + call_limits.MESSAGE_OVERHEAD
-        at_once = max(1, service.admission.limits.upload_bytes // self._largest)
+        largest = limits.image_bytes + call_limits.MESSAGE_OVERHEAD
+        at_once = max(1, service.admission.limits.upload_bytes // largest)
         self._options = (
-            ("grpc.max_receive_message_length", self._largest),
-            ("grpc.so_reuseport", int(several)),
+            ("grpc.max_receive_message_length", largest),
+            ("grpc.max_concurrent_streams", call_limits.CALLS_OF_CONNECTION),
             ("grpc.max_connection_idle_ms", round(idle * 1000)),
             ("grpc.server_handshake_timeout_ms", round(handshake * 1000)),
             # or more of a message is received than was asked for, up to 16 MB of each call
@@ -81,26 +82,26 @@ class RpcServer:
         note = note_refused(
             service.metrics, service.access_log, service.log_addresses, "call refused"
         )
-        self._answering = Answering(app, (host, port), unread, note)
+        self._answering = Answering(app, listener.getsockname()[:2], unread, note)
+        self._gate: Gate | None = None
         self._server: grpc.aio.Server | None = None
-        self._received: Received = lambda _: None
 
-    async def start(self, received: Received) -> None:
-        """Listen; raises RuntimeError where the port is in use.
+    async def start(self, received: Callable[[int], None]) -> None:
+        """Listen, and call ``received`` with numbers of bytes that come.
 
-        ``received`` is called with the bytes of each message. Of one that does not come as a whole
-        nobody knows how much came: it counts as the longest.
+        Raises UsageError where there is no directory for a socket.
         """
         filter_log()
-        self._received = received
+        self._gate = Gate(self._listener, self._handshake, received)
         self._server = make_grpc_server(
             handlers=(_Handlers(self._handlers()),),
             options=self._options,
             maximum_concurrent_rpcs=call_limits.ALL_CALLS,
         )
-        self._server.add_insecure_port(self._address)
+        self._server.add_insecure_port(self._gate.address)
         await self._server.start()
-        log.info("grpc", address=self._address)
+        self._gate.start()
+        log.info("grpc", address=url_of(self._listener).removeprefix("http://"))
 
     def busy(self) -> bool:
         """Whether a call is in flight; watches, which never end, are not counted."""
@@ -109,9 +110,12 @@ class RpcServer:
     async def stop(self, seconds: float) -> None:
         """Accept no more calls, and finish those in flight within so many ``seconds``."""
         self._watching.end()
-        if self._server is not None:
-            await self._server.stop(seconds)
+        if self._gate is None or self._server is None:
+            return
+        self._gate.close()
+        await self._server.stop(seconds)
         await self._answering.finish()
+        await self._gate.finish()
 
     def _handlers(self) -> dict[str, Method]:
         unary = {endpoint.path: self._unary(endpoint) for endpoint in ENDPOINTS}
@@ -153,7 +157,7 @@ class RpcServer:
             kind.places.take(context)
         except Overloaded as refusal:
             await self._answering.refuse(context, refusal, status)
-        return Call(context, kind.turns, self._received, self._largest)
+        return Call(context, kind.turns)
 
     async def _watch(self, context: CallContext) -> AsyncIterator[bytes]:
         call = await self._begin(context, self._watches, grpc.StatusCode.RESOURCE_EXHAUSTED)

@@ -1,0 +1,198 @@
+"""Where clients of gRPC connect: its library gets their calls once its limits hold for them.
+
+``settled.py`` says why. Afterwards the bytes of a client are only passed on.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+
+from greengrocer.errors import UsageError
+from greengrocer.rpc.settled import Settled
+from greengrocer.serving.workers.runtime_directory import MOST_SOCKET
+from greengrocer.web.wire.acceptor import Acceptor
+
+BACKLOG = 2048
+PREFIX = "greengrocer-grpc-"
+# in the directory for temporary files
+LONGEST_NAME = len(f"/{PREFIX}12345678/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535")
+LAST_SECONDS = 1.0  # for clients to read what is left for them when the server stops
+
+
+class Gate:
+    """Accepts clients, and connects each to gRPC's own socket, which only this user reaches.
+
+    A client has ``seconds`` until the limits hold for it, and to read the last bytes for it.
+    ``received`` is called with numbers of bytes that come. A gate is made and used on the event
+    loop. Raises UsageError where there is no directory for its socket.
+    """
+
+    def __init__(
+        self, listener: socket.socket, seconds: float, received: Callable[[int], None]
+    ) -> None:
+        self._listener = listener
+        self._directory = _new_directory()
+        path = Path(self._directory.name, "grpc.sock")
+        self.address = f"unix:{path}"  # where gRPC is to listen
+        self._clients: set[_Client] = set()
+        self._acceptor = Acceptor(
+            listener, partial(_Client, path, seconds, received, self._clients)
+        )
+
+    def start(self) -> None:
+        """Accept clients: gRPC listens by now."""
+        self._acceptor.start(BACKLOG)
+
+    def close(self) -> None:
+        """Accept no more clients; gRPC ends the connections that are there."""
+        if self._listener.fileno() >= 0:
+            self._acceptor.close()
+            self._listener.close()
+
+    async def finish(self) -> None:
+        """Send what is left for clients: gRPC has ended its connections by now."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await asyncio.gather(*(client.gone.wait() for client in self._clients))
+        for client in list(self._clients):
+            client.transport.abort()
+        self._directory.cleanup()
+
+
+def check_path() -> None:
+    """Raise UsageError where TMPDIR is too long for the path of a socket."""
+    excess = len(os.fsencode(gettempdir())) + LONGEST_NAME - MOST_SOCKET
+    if excess > 0:
+        raise UsageError(
+            "--grpc-port needs a directory whose path is short enough for a socket: have TMPDIR "
+            f"name one that is {excess} bytes shorter"
+        )
+
+
+def _new_directory() -> "TemporaryDirectory[str]":
+    """One of mode 0700; raises UsageError."""
+    try:
+        return TemporaryDirectory(prefix=PREFIX)
+    except OSError as error:
+        raise UsageError(
+            "--grpc-port needs a directory to write to, which TMPDIR may name: "
+            f"{error.strerror or error}"
+        ) from error
+
+
+class _End(asyncio.Protocol):
+    """One of two connections, each of which gets what the other receives."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.other: _End | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            self.other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        if self.other is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None:
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Close the other connection once it has sent what it got, or could in time."""
+        if self.other is not None:
+            self.other.transport.close()
+            asyncio.get_running_loop().call_later(self._seconds, self.other.transport.abort)
+            self.other.other = None
+            self.other = None
+
+
+class _Client(_End):
+    """The connection of a client, whose other one is gRPC's."""
+
+    def __init__(
+        self,
+        path: Path,
+        seconds: float,
+        received: Callable[[int], None],
+        clients: "set[_Client]",
+    ) -> None:
+        super().__init__(seconds)
+        self._path = path
+        self._received = received
+        self._clients = clients
+        self._settled = Settled()
+        self._early = b""  # what came before there was a connection to gRPC
+        self._late: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self.gone = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Connect to gRPC, whose settings the client waits for."""
+        super().connection_made(transport)
+        self._clients.add(self)
+        loop = asyncio.get_running_loop()
+        self._late = loop.call_later(self._seconds, transport.abort)
+        self._connecting = loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        """Connect from an address that tells the client's: gRPC calls it the peer (places.py)."""
+        host, port = self.transport.get_extra_info("peername")[:2]
+        name = self._path.with_name(f"{host}:{port}")
+        own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        own.setblocking(False)
+        inner = _End(self._seconds)
+        inner.other = self  # gRPC sends its settings at once
+        try:
+            own.bind(os.fspath(name))
+            name.unlink()
+            own.connect(os.fspath(self._path))
+            await asyncio.get_running_loop().create_unix_connection(lambda: inner, sock=own)
+        except OSError:  # gRPC accepts no more, or there is no descriptor left
+            own.close()
+            self.transport.abort()
+            return
+        if self.gone.is_set():
+            inner.transport.abort()
+            return
+        self.other = inner
+        self._pass_on(self._early)
+        self._early = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on as much as gRPC may have by now."""
+        self._received(len(data))
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self.other is None:
+            self._early += data
+            return
+        if not self._settled.over:
+            try:
+                data = self._settled.feed(data)
+            except ValueError:
+                self.transport.abort()
+                return
+            if self._settled.over and self._late is not None:
+                self._late.cancel()
+        super().data_received(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Close gRPC's connection, too."""
+        if self._late is not None:
+            self._late.cancel()
+        self._clients.discard(self)
+        self.gone.set()
+        super().connection_lost(error)
