@@ -137,6 +137,29 @@ def fails_for_white() -> bytes:
     )
 
 
+def fails_by_what_it_finds() -> bytes:
+    """It cannot run for a white image: an operator finds one place in it, and five are needed.
+
+    In other images it finds none, which is well.
+    """
+    nodes = [
+        oh.make_node("ReduceMax", ["seen"], ["palest"], keepdims=0),
+        oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+        oh.make_node("Reshape", ["is_white", "one"], ["row"]),
+        oh.make_node("NonZero", ["row"], ["places"]),
+        oh.make_node("Cast", ["places"], ["found"], to=TensorProto.FLOAT),
+        oh.make_node("Reshape", ["found", "by_fives"], ["laid"]),
+        oh.make_node("ReduceSum", ["laid"], ["nothing"], keepdims=0),
+    ]
+    return _with_level(
+        "nothing",
+        nodes,
+        numpy_helper.from_array(np.array(9.9, np.float32), "pale"),
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+        numpy_helper.from_array(np.array([-1, 5], np.int64), "by_fives"),
+    )
+
+
 def no_places() -> bytes:
     """Its evidence has no rows."""
 

@@ -102,34 +102,64 @@ class OpenVinoEngine:
 
 
 class _Graph:
-    """A compiled graph, and a request for each of its streams, with the memory that a run takes."""
+    """A compiled graph, and a request for each of its streams, with the memory that a run takes.
+
+    After an operator has failed for an image, OpenVINO 2026.4 may fail for the next images of the
+    stream, or answer them without running the operator. So after the first failure each stream has
+    a graph of its own, which is compiled again after each further one.
+    """
 
     def __init__(self, model: "ov.Model", threads: int, streams: int) -> None:
-        settings = {
-            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16, on processors that have it
-            "INFERENCE_NUM_THREADS": threads * streams,
-            "NUM_STREAMS": streams,
-            "ENABLE_CPU_PINNING": False,  # other processes use the processors, too
-        }
-        compiled = ov.Core().compile_model(model, "CPU", settings)
-        self._names = [port.names for port in compiled.outputs]
+        self._model = model
+        self._threads = threads
+        self._names = [port.names for port in model.outputs]
+        self._shared: SimpleQueue[ov.InferRequest] | None = SimpleQueue()
+        compiled = self._compile(streams)
         # There may be fewer streams than asked for, on a machine with fewer processors.
-        self._idle: SimpleQueue[ov.InferRequest] = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")):
-            self._idle.put(compiled.create_infer_request())
+            self._shared.put(compiled.create_infer_request())
+        self._own: SimpleQueue[ov.InferRequest | None] = SimpleQueue()  # None: to be compiled
+        for _ in range(streams):
+            self._own.put(None)
 
     def run(self, image: Pixels) -> dict[str, Floats]:
         """The outputs, by all their names, for one image: uint8 [1, H, W, 3]."""
-        request = self._idle.get()
+        if (shared := self._shared) is not None:
+            request = shared.get()
+            try:
+                answers = self._answer(request, image)
+            except Exception:
+                self._shared = None
+            finally:
+                shared.put(request)
+            if self._shared is not None:
+                return answers
+        own = self._own.get()
         try:
-            # On the threads of OpenVINO: each thread that runs a graph itself gets memory for it.
-            request.start_async([image], share_inputs=True)
-            request.wait()
-            values = [tensor.data.copy() for tensor in request.output_tensors]
+            own = own or self._compile(1).create_infer_request()
+            return self._answer(own, image)
+        except Exception:
+            own = None
+            raise
         finally:
-            self._idle.put(request)
+            self._own.put(own)
+
+    def _answer(self, request: "ov.InferRequest", image: Pixels) -> dict[str, Floats]:
+        # On the threads of OpenVINO: each thread that runs a graph itself gets memory for it.
+        request.start_async([image], share_inputs=True)
+        request.wait()
+        values = [tensor.data.copy() for tensor in request.output_tensors]
         named = zip(self._names, values, strict=True)
         return {name: value for names, value in named for name in names}
+
+    def _compile(self, streams: int) -> "ov.CompiledModel":
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16, on processors that have it
+            "INFERENCE_NUM_THREADS": self._threads * streams,
+            "NUM_STREAMS": streams,
+            "ENABLE_CPU_PINNING": False,  # other processes use the processors, too
+        }
+        return ov.Core().compile_model(self._model, "CPU", settings)
 
 
 def _read(graph: bytes) -> "ov.Model":
