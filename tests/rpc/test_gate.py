@@ -119,6 +119,25 @@ def test_no_client_is_lost_and_all_bytes_pass() -> None:
     run(test())
 
 
+def test_a_client_that_has_gone_before_it_was_connected_fails_nothing() -> None:
+    linger = struct.pack("ii", 1, 0)  # a reset
+
+    async def test() -> None:
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: failures.append(about))
+        async with opened() as address:
+            for _ in range(50):
+                with socket.create_connection(address) as client:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            async with grpc.aio.insecure_channel("{}:{}".format(*address)) as channel:
+                ask: Any = channel.unary_unary("/a/b")
+                with pytest.raises(grpc.RpcError, match="larger than max"):
+                    await ask(b"")
+        assert not failures
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     "sent",
     [b"", b"GET / HTTP/1.1\r\n\r\n", PREFACE + frame(SETTINGS)],

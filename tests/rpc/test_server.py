@@ -173,6 +173,15 @@ def test_a_path_too_long_for_a_socket_is_refused(
     assert (code, "TMPDIR" in error, "Traceback" in error) == (2, True, False)
 
 
+def test_without_a_directory_to_write_to_the_start_is_refused(
+    fake_bundle: Path, tmp_path: Path
+) -> None:
+    nowhere = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']"
+    (tmp_path / "sitecustomize.py").write_text(nowhere)
+    code, error = run_serve(fake_bundle, "--grpc-port", "0", **python_path(tmp_path))
+    assert (code, "TMPDIR" in error, "Traceback" in error) == (2, True, False)
+
+
 @in_all_arrangements
 def test_nothing_is_left_in_the_directory_for_temporary_files(
     serve: StartServer, fake_bundle: Path, workers: tuple[str, ...]

@@ -6,11 +6,12 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
 from greengrocer.errors import UsageError
 from greengrocer.rpc.settled import Settled
@@ -36,7 +37,8 @@ class Gate:
         self, listener: socket.socket, seconds: float, received: Callable[[int], None]
     ) -> None:
         self._listener = listener
-        self._directory = _new_directory()
+        with _directory_needed():
+            self._directory = TemporaryDirectory(prefix=PREFIX)  # of mode 0700
         path = Path(self._directory.name, "grpc.sock")
         self.address = f"unix:{path}"  # where gRPC is to listen
         self._clients: set[_Client] = set()
@@ -65,8 +67,9 @@ class Gate:
 
 
 def check_path() -> None:
-    """Raise UsageError where TMPDIR is too long for the path of a socket."""
-    excess = len(os.fsencode(gettempdir())) + LONGEST_NAME - MOST_SOCKET
+    """Raise UsageError where no socket can be in the directory for temporary files."""
+    with _directory_needed():
+        excess = len(os.fsencode(gettempdir())) + LONGEST_NAME - MOST_SOCKET
     if excess > 0:
         raise UsageError(
             "--grpc-port needs a directory whose path is short enough for a socket: have TMPDIR "
@@ -74,15 +77,33 @@ def check_path() -> None:
         )
 
 
-def _new_directory() -> "TemporaryDirectory[str]":
-    """One of mode 0700; raises UsageError."""
+@contextmanager
+def _directory_needed() -> Iterator[None]:
+    """Raise UsageError where no directory for temporary files can be written to."""
     try:
-        return TemporaryDirectory(prefix=PREFIX)
+        yield
     except OSError as error:
         raise UsageError(
             "--grpc-port needs a directory to write to, which TMPDIR may name: "
             f"{error.strerror or error}"
         ) from error
+
+
+def _connected(path: Path, client: tuple[Any, ...] | None) -> socket.socket:
+    """A socket that is connected to ``path``, named after the host and port of ``client``."""
+    if client is None:
+        raise ConnectionResetError
+    own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        own.setblocking(False)
+        name = path.with_name(f"{client[0]}:{client[1]}")
+        own.bind(os.fspath(name))
+        name.unlink()
+        own.connect(os.fspath(path))
+    except OSError:
+        own.close()
+        raise
+    return own
 
 
 class _End(asyncio.Protocol):
@@ -148,19 +169,12 @@ class _Client(_End):
 
     async def _connect(self) -> None:
         """Connect from an address that tells the client's: gRPC calls it the peer (places.py)."""
-        host, port = self.transport.get_extra_info("peername")[:2]
-        name = self._path.with_name(f"{host}:{port}")
-        own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        own.setblocking(False)
         inner = _End(self._seconds)
         inner.other = self  # gRPC sends its settings at once
         try:
-            own.bind(os.fspath(name))
-            name.unlink()
-            own.connect(os.fspath(self._path))
+            own = _connected(self._path, self.transport.get_extra_info("peername"))
             await asyncio.get_running_loop().create_unix_connection(lambda: inner, sock=own)
-        except OSError:  # gRPC accepts no more, or there is no descriptor left
-            own.close()
+        except OSError:  # the client has gone, gRPC accepts no more, or no descriptor is left
             self.transport.abort()
             return
         if self.gone.is_set():
