@@ -23,7 +23,7 @@ class ChangeLog:
         self.models = models
         self.metrics = metrics
         # by key, the last refusal of a bundle of the watched folder: order, its files and reason
-        self.watched: dict[str | None, tuple[str, str, str]] = {}
+        self.watched: dict[str, tuple[str, str, str]] = {}
 
     @contextmanager
     def logged(
@@ -32,7 +32,6 @@ class ChangeLog:
         """Count a change that the ``with`` block makes, and log and count one that it refuses."""
         with self.refusals(order, key, files):
             yield
-        self.watched.pop(key, None)
         self._count(order, "ok")
 
     @contextmanager
@@ -48,7 +47,7 @@ class ChangeLog:
             yield
         except (UsageError, UnknownModel) as error:
             self._count(order, "refused")
-            if files is not None:
+            if key is not None and files is not None:
                 before, now = self.watched.get(key), (order, files, str(error))
                 self.watched[key] = now
                 if now == before:

@@ -220,7 +220,8 @@ class FolderWatch:
                 self.manager.note_gone(key)
         except UsageError:  # the next look tries again
             return False
-        for states in (self._taken, self._passed, self._pauses, self._told):
+        told = self.manager.changes.watched
+        for states in (self._taken, self._passed, self._pauses, self._told, told):
             states.pop(key, None)
         return True
 

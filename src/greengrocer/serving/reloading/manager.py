@@ -144,8 +144,7 @@ class ModelManager:
 
         It is listed as unloaded then, and can be loaded by its name, unless ``forget`` is true.
         """
-        files = "" if forget else None
-        with self.changes.logged("unload", key, files), self._exclusively():
+        with self.changes.logged("unload", key, "" if forget else None), self._exclusively():
             key = self.state.there(key)
             old = self._id(key)
             removed = self.state.removed(key)
@@ -233,7 +232,6 @@ class ModelManager:
         if failed or key in self.state.watched:
             self._record(self.state.forgotten(key) if failed else self.state.unwatched(key))
             self._tell()
-        self.changes.watched.pop(key, None)
 
     def begin(self, origin: Origin) -> None:
         """Load one more model before the service runs; where that fails, serve without it.
