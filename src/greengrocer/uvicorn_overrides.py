@@ -60,7 +60,10 @@ OVERRIDDEN = {
             *("config", "lifespan", "server_state", "servers", "started"),
         )
     ),
-    "middleware/proxy_headers.py": ("ProxyHeadersMiddleware.__call__",),
+    "middleware/proxy_headers.py": (
+        *("ProxyHeadersMiddleware.app", "ProxyHeadersMiddleware.trusted_hosts"),
+        "_TrustedHosts.get_trusted_client_address",
+    ),
 }
 
 

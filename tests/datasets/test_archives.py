@@ -139,7 +139,7 @@ def test_bundle_extraction_cve_2026_27905_a_zip_packed_in_an_unbounded_way_is_re
     with zipfile.ZipFile(archive, "w", method) as packed:
         packed.writestr("bomb", bytes(100))
 
-    with pytest.raises(DownloadFailed, match="packed in a way that is not accepted"):
+    with pytest.raises(DownloadFailed, match="packed otherwise than by deflate"):
         read(archive)
 
 
@@ -279,6 +279,15 @@ def test_a_large_file_is_streamed(tmp_path: Path, kind: str) -> None:
     finally:
         tracemalloc.stop()
     assert peak < size / 2
+
+
+def test_damage_that_only_the_checksum_of_a_tar_shows_is_reported(
+    tmp_path: Path, files: Files, pack_tar: Pack
+) -> None:
+    archive = tmp_path / "a.tgz"
+    archive.write_bytes(pack_tar(files).replace(b"test kiwi", b"test kiwo"))
+    with pytest.raises(DownloadFailed, match=r"label is damaged \(CRC check failed"):
+        read(archive)
 
 
 def test_damage_within_a_file_is_reported_as_such(tmp_path: Path) -> None:

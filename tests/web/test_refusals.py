@@ -31,7 +31,7 @@ def test_a_bad_request_is_refused_precisely(
     assert refused.said in problem.detail
     method, target = refused.request.decode("latin-1").split()[:2]
     path = unquote(urlsplit(target).path)
-    assert problem.instance == path
+    assert unquote(problem.instance or "") == path
     if refused not in ROUTES:
         assert str(refused.status) in described[path][method.lower()]["responses"]
 
@@ -44,6 +44,15 @@ def test_the_request_id_of_the_client_is_in_the_refusal(fake_server: Server) -> 
 def test_a_wrong_method_gets_the_allowed_ones(fake_server: Server) -> None:
     answer = exchange(fake_server.url, head("GET", "/predict"))
     assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/caf%C3%A9/no%20such", "/a%22b%3Cc%3E%25", "/models/nope@next+1/predict", "/a:b;c=d,e"],
+)
+def test_the_instance_is_percent_encoded(fake_server: Server, path: str) -> None:
+    answer = exchange(fake_server.url, head("GET", path))
+    assert problem_of(answer.status, answer.headers, answer.body).instance == path
 
 
 @pytest.mark.parametrize("host", ["evil.example", "", "x" * 2000])

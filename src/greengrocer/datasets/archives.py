@@ -110,6 +110,7 @@ def _read_tar(
             with forward.headers():
                 member = tar.next()
             if member is None:
+                forward.finish()
                 return
             # Else it keeps every member's headers, which a hostile archive makes large.
             tar.members.clear()  # type: ignore[attr-defined]
@@ -156,7 +157,7 @@ def _read_zip(
             _check_size(member.file_size, path, label, limits.member)
             # The other methods unpack a whole chunk at once, however large it becomes.
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise DownloadFailed(f"{path} in {label} is packed in a way that is not accepted")
+                raise DownloadFailed(f"{path} in {label} is packed otherwise than by deflate")
             total += member.file_size
             if total > limits.total:
                 raise _too_large(label, limits.total)
@@ -231,6 +232,11 @@ class _Forward(io.RawIOBase):
                     "headers, as a sparse file may have"
                 )
         return self._take(size)
+
+    def finish(self) -> None:
+        """Read what comes after the last member: gzip's checksum of everything is at the end."""
+        while self._take(CHUNK):
+            pass
 
     def _take(self, size: int) -> bytes:
         data = self._unpacked.read(size)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
@@ -17,6 +18,7 @@ from greengrocer.web.receive_buffer import Source, source_of
 Body = TypeVar("Body", bound=bytes | memoryview)
 
 KEY = "greengrocer.request"  # of the scope
+PATH_CHARACTERS = "/:@!$&'()*+,;="  # that a URI's path may have (RFC 3986, 3.3), beside letters
 PREFIX = "greengrocer.prefix"  # of the scope: the path below which clients see the service
 
 
@@ -107,8 +109,8 @@ def body_source(request: Request) -> Source:
 
 
 def seen_path(scope: Scope) -> str:
-    """A request's path as its client sees it, below a proxy's path, too."""
-    return f"{prefix_of(scope)}{scope['path']}"
+    """A request's path as its client sees it, below a proxy's path, too; percent-encoded."""
+    return prefix_of(scope) + quote(scope["path"], safe=PATH_CHARACTERS)
 
 
 def prefix_of(scope: Scope) -> str:

@@ -142,7 +142,8 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="what was wrong with this request, and what to do")
     instance: str | None = Field(
-        None, description="the request's path; absent if the request could not be read"
+        None,
+        description="the request's path, percent-encoded; absent if the request could not be read",
     )
     code: str = Field(description="the type's last part: stable", examples=["too-many-pixels"])
     request_id: str

@@ -66,7 +66,7 @@ async def test_changes_that_are_made_are_counted_where_a_bundle_was_loaded(
 async def test_a_trial_is_counted_where_it_refuses_a_bundle(
     manager: ModelManager, fake_bundle: Path
 ) -> None:
-    await manager.check("shop", str(fake_bundle))
+    await manager.check("shop", str(fake_bundle), "files")
     assert counted(manager) == (0, 0)
 
     async def attempt(bundle: str) -> None:
@@ -74,5 +74,5 @@ async def test_a_trial_is_counted_where_it_refuses_a_bundle(
 
     manager.attempt = attempt
     with pytest.raises(BundleRefused):
-        await manager.check("shop", str(fake_bundle))
+        await manager.check("shop", str(fake_bundle), "files")
     assert counted(manager) == (0, 1)

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greengrocer.bundles.bundle import find_bundle
-from greengrocer.errors import TrialTooSlow
+from greengrocer.errors import ReloadRefused, TrialTooSlow
 from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
 from greengrocer.serving.reloading.origin import Loaded, Origin
@@ -156,6 +156,70 @@ async def test_a_watched_model_that_cannot_change_for_now_still_goes_with_its_fo
     shutil.rmtree(folder / "shop")
     await twice(watch.look)
     assert served(manager) == {"greys": "1"}
+
+
+@pytest.mark.parametrize(
+    ("event", "errors"),
+    [
+        ("load refused", [TrialTooSlow("too slow"), TrialTooSlow("slower still")]),
+        ("watched model not loaded", [OSError(11, "no process"), OSError(12, "no memory")]),
+    ],
+)
+async def test_a_reason_is_logged_once_until_it_or_the_bundle_changes(
+    manager: ModelManager, folder: Path, event: str, errors: list[Exception]
+) -> None:
+    error = errors[0]
+
+    async def attempt(_: str) -> None:
+        raise error
+
+    manager.attempt = attempt
+    clock = SettableClock()
+    watch = FolderWatch(manager, folder, clock=clock)
+
+    async def logged() -> int:
+        clock.now += LONGEST_PAUSE
+        with capture_logs() as logs:
+            await twice(watch.look)
+        assert "watched model is tried again later" in {line["event"] for line in logs}
+        return sum(line["event"] == event for line in logs)
+
+    write_fake_bundle(folder / "shop", version="2")
+    assert [await logged() for _ in range(3)] == [1, 0, 0]
+    error = errors[1]
+    assert [await logged() for _ in range(2)] == [1, 0]
+    renamed(folder, "shop", "3")
+    assert [await logged() for _ in range(2)] == [1, 0]
+
+
+async def test_an_unload_that_cannot_be_recorded_is_logged_once(
+    manager: ModelManager, folder: Path
+) -> None:
+    watch = FolderWatch(manager, folder)
+
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for _ in range(2):
+        manager.remember = lambda _: None
+        write_fake_bundle(folder / "shop", version="2")
+        await twice(watch.look)
+        manager.remember = full
+        shutil.rmtree(folder / "shop")
+        with capture_logs() as logs:
+            for _ in range(4):
+                await watch.look()
+        assert [line["event"] for line in logs] == ["unload refused"]
+        manager.remember = lambda _: None
+        await watch.look()
+        assert served(manager) == {"greys": "1"}
+    # an order is answered each time, and so is the log
+    manager.remember = full
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(ReloadRefused):
+                await manager.make_default("greys")
+    assert [line["event"] for line in logs] == ["default refused"] * 2
 
 
 async def test_new_files_end_the_pause(

@@ -83,6 +83,21 @@ def test_the_last_untrusted_hop_is_the_client(fake_bundle: Path) -> None:
         assert forwarded(server.url, "other nonsense") == left(7)
 
 
+def test_a_client_whom_a_trusted_proxy_does_not_name_is_unknown(fake_bundle: Path) -> None:
+    proxies = ("127.0.0.1/32", "10.0.0.0/8")
+    service = closed(fake_bundle, rates={"address": "9/hour"}, trusted_proxies=proxies)
+    with live(service) as server:
+        assert forwarded(server.url) == left(8)  # the proxy's own
+        unnamed = ["", ", 10.0.0.1", ":80", "192.0.2.1, , 10.0.0.1", "192.0.2.1,"]
+        for number, said in enumerate(unnamed):
+            assert forwarded(server.url, said) == left(8 - number)
+        assert forwarded(server.url, "192.0.2.1", "") == left(3)
+        # what the client itself sent comes first
+        assert forwarded(server.url, "", "192.0.2.1, 10.0.0.1") == left(8)
+        assert forwarded(server.url, ", 192.0.2.1") == left(7)
+        assert forwarded(server.url) == left(7)
+
+
 @contextmanager
 def client_at(address: str, url: str) -> Iterator[httpx.Client]:
     transport = httpx.HTTPTransport(local_address=address)

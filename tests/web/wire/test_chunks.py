@@ -24,7 +24,8 @@ HEAD = head("POST", "/predict", "Content-Type: image/jpeg", "Transfer-Encoding: 
 NEXT = head("GET", "/livez", "Connection: close")
 
 LONG = b"f" * 16 + b"\r\n"  # a size that no 64 bits hold with its line break
-NO_SIZES = [b"\n", b"\r\n", b"5\n", b"g\r\n", b"-1\r\n", b"0x5\r\n", b"5;a\rb\n", LONG]
+PADDED = b"0" * 16 + b"5\r\n"
+NO_SIZES = [b"\n", b"\r\n", b"5\n", b"g\r\n", b"-1\r\n", b"0x5\r\n", b"5;a\rb\n", LONG, PADDED]
 
 
 def chunked(*contents: bytes) -> bytes:
@@ -69,8 +70,17 @@ def test_an_invalid_chunk_size_is_refused(fake_server: Server, line: bytes) -> N
         assert wire.closed()
 
 
-def test_an_endless_line_is_refused(fake_server: Server) -> None:
-    assert exchange(fake_server.url, HEAD + b"5;" + b"x" * LINE_BYTES).status == 400
+def test_a_size_of_16_digits_is_read() -> None:
+    body = b"%016x\r\n12345\r\n%016x\r\n" % (5, 0)
+    assert ChunkFraming().follow(bytearray(body)) == len(body)
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\nhello\r\n0\r\n\r\n"])
+def test_an_endless_line_is_refused(fake_server: Server, end: bytes) -> None:
+    line = b"5;" + b"x" * LINE_BYTES + end
+    with pytest.raises(MalformedChunk):
+        ChunkFraming().follow(bytearray(line))
+    assert exchange(fake_server.url, HEAD + line).status == 400
 
 
 @pytest.mark.parametrize("size", [1, 4096, 200_000])

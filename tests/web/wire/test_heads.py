@@ -136,6 +136,14 @@ def test_a_transfer_coding_other_than_chunked_is_refused(
     assert refused(exchange(fake_server.url, request)) == refusal
 
 
+@pytest.mark.parametrize("version", ["1.0", "0.9", "2.0"])
+def test_only_http_1_1_has_transfer_codings(fake_server: Server, version: str) -> None:
+    lines = ("Content-Type: image/jpeg", "Transfer-Encoding: chunked")
+    request = head("POST", "/predict", *lines).replace(b"HTTP/1.1", f"HTTP/{version}".encode())
+    answer = exchange(fake_server.url, request + b"1\r\nx\r\n0\r\n\r\n")
+    assert refused(answer) == (400, "bad-request")
+
+
 def test_chunked_may_be_in_any_case_and_beside_empty_elements(fake_server: Server) -> None:
     coding = "Transfer-Encoding: , Chunked"
     request = head("POST", "/predict", "Content-Type: image/jpeg", coding) + b"0\r\n\r\n"

@@ -22,21 +22,36 @@ class ChangeLog:
     def __init__(self, models: Models, metrics: Metrics) -> None:
         self.models = models
         self.metrics = metrics
+        # by key, the last refusal of a bundle of the watched folder: order, its files and reason
+        self.watched: dict[str, tuple[str, str, str]] = {}
 
     @contextmanager
-    def logged(self, order: str, key: str | None = None) -> Iterator[None]:
+    def logged(
+        self, order: str, key: str | None = None, files: str | None = None
+    ) -> Iterator[None]:
         """Count a change that the ``with`` block makes, and log and count one that it refuses."""
-        with self.refusals(order, key):
+        with self.refusals(order, key, files):
             yield
         self._count(order, "ok")
 
     @contextmanager
-    def refusals(self, order: str, key: str | None = None) -> Iterator[None]:
-        """Log and count a refusal, which is a UsageError or UnknownModel of the ``with`` block."""
+    def refusals(
+        self, order: str, key: str | None = None, files: str | None = None
+    ) -> Iterator[None]:
+        """Log and count a refusal, which is a UsageError or UnknownModel of the ``with`` block.
+
+        The watched folder, of whose bundle ``files`` is the state, tries again and again: there it
+        is logged once, until the files or the reason change.
+        """
         try:
             yield
         except (UsageError, UnknownModel) as error:
             self._count(order, "refused")
+            if key is not None and files is not None:
+                before, now = self.watched.get(key), (order, files, str(error))
+                self.watched[key] = now
+                if now == before:
+                    raise
             model = {} if key is None else {"model": one_line(key, MAX_NAME)}
             serving = told(self.models.current.labels.model)
             log.warning(f"{order} refused", **model, reason=str(error), serving=serving)

@@ -31,6 +31,7 @@ class Pause(NamedTuple):
     files: str
     seconds: float
     end: float  # of the clock
+    reason: str
 
 
 class FolderWatch:
@@ -158,7 +159,7 @@ class FolderWatch:
         """Try and load a bundle, unless it is to wait."""
         before = self._pauses.get(key)
         if before is None or before.files != files:
-            before = Pause(files, PAUSE / 2, self.clock())
+            before = Pause(files, PAUSE / 2, self.clock(), "")
         if self.clock() < before.end:
             return
         bundle = str(self.folder / key)
@@ -166,14 +167,16 @@ class FolderWatch:
             if not await self._loads(key, bundle, files):
                 return
         except Exception as error:  # it must not keep the others from being served
-            if not isinstance(error, UsageError):  # those the manager has logged
+            known = isinstance(error, UsageError)  # the manager has logged it
+            reason = str(error) if known else repr(error)
+            if not known and reason != before.reason:
                 log.exception("watched model not loaded", model=key)
             if not await self._unchanged(bundle, files):  # it has gone, or the next look tries it
                 return
-            self._note_failed(key, str(error) if isinstance(error, UsageError) else repr(error))
+            self._note_failed(key, reason)
             if may_pass(error):
                 seconds = min(2 * before.seconds, LONGEST_PAUSE)
-                self._pauses[key] = Pause(files, seconds, self.clock() + seconds)
+                self._pauses[key] = Pause(files, seconds, self.clock() + seconds, reason)
                 log.info("watched model is tried again later", model=key, seconds=seconds)
                 return
         self._taken[key] = files
@@ -187,7 +190,7 @@ class FolderWatch:
         if self._passed.get(key) != files:
             if not await self._unchanged(bundle, files):
                 return False
-            await self.manager.check(key, bundle)
+            await self.manager.check(key, bundle, files)
             self._passed[key] = files
             if not await self._unchanged(bundle, files):
                 return False
@@ -217,7 +220,8 @@ class FolderWatch:
                 self.manager.note_gone(key)
         except UsageError:  # the next look tries again
             return False
-        for states in (self._taken, self._passed, self._pauses, self._told):
+        told = self.manager.changes.watched
+        for states in (self._taken, self._passed, self._pauses, self._told, told):
             states.pop(key, None)
         return True
 

@@ -90,7 +90,7 @@ class ModelManager:
         it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
         ReloadRefused), in one line; nothing is changed then.
         """
-        with self.changes.logged("reload", key):
+        with self.changes.logged("reload", key, files):
             key = self.state.there(key)
             origins = self.state.models[key]
             wanted = origins.current._replace(copy=None)
@@ -126,7 +126,7 @@ class ModelManager:
         Without a bundle it is the one of a model that was unloaded, or could not be loaded.
         ``files`` is as for ``reload``. Raises UsageError, in one line; nothing is changed then.
         """
-        with self.changes.logged("load", key):
+        with self.changes.logged("load", key, files):
             wanted = self.state.wanted(key, bundle)
             directory = await self._fetched(wanted, files)
             with self._exclusively():
@@ -144,7 +144,7 @@ class ModelManager:
 
         It is listed as unloaded then, and can be loaded by its name, unless ``forget`` is true.
         """
-        with self.changes.logged("unload", key), self._exclusively():
+        with self.changes.logged("unload", key, "" if forget else None), self._exclusively():
             key = self.state.there(key)
             old = self._id(key)
             removed = self.state.removed(key)
@@ -207,12 +207,12 @@ class ModelManager:
             self._move(key, name)
             return self._done("promoted", name, old)
 
-    async def check(self, key: str, bundle: str) -> None:
-        """Try a bundle of the watched folder, which may take half a minute.
+    async def check(self, key: str, bundle: str, files: str) -> None:
+        """Try a bundle of the watched folder, which may take half a minute; ``files`` is its state.
 
         Other changes may run meanwhile. Raises UsageError: TrialTooSlow where it took too long.
         """
-        with self.changes.refusals("load", key):
+        with self.changes.refusals("load", key, files):
             if self.attempt is not None:
                 await self.attempt(bundle)
 

@@ -10,11 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from greengrocer.errors import RateLimited, Refusal, Unauthorized
 from greengrocer.serving.rate_limits import Rate, RateLimiter, RateLimitState, Rates
-from greengrocer.web.access.address import Networks, address_of, as_seen
+from greengrocer.web.access.address import ForwardedFor, Networks, address_of, as_seen
 from greengrocer.web.access.below_path import BelowPath
 from greengrocer.web.access.keys import KeyFile
 from greengrocer.web.problems import http_exception_response, refusal_response
@@ -223,7 +222,7 @@ class Access:
                 expose_headers=EXPOSED_HEADERS,
             )
         if self.trusted_proxies:
-            app = ProxyHeadersMiddleware(app, as_seen(self.trusted_proxies))  # type: ignore[assignment,arg-type]
+            app = ForwardedFor(app, as_seen(self.trusted_proxies))  # type: ignore[arg-type]
         if self.metrics_port is not None:
             app = MetricsPort(app, routes, self.metrics_port)
         return app

@@ -3,10 +3,12 @@
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 Client = tuple[str, int] | None  # host and port, as a scope has them
 UNKNOWN = "unknown"  # where a trusted proxy sends no valid address
+HEADER = b"x-forwarded-for"
 NETWORK = 64  # bits of an IPv6 address that are one household's or one machine's
 
 
@@ -32,6 +34,24 @@ class Networks:
         """Whether ``client`` has one of the addresses."""
         address = _read(client[0]) if client else None
         return address is not None and any(address in network for network in self._networks)
+
+
+class ForwardedFor(ProxyHeadersMiddleware):
+    """Pure ASGI middleware: the client is whom a trusted proxy names.
+
+    uvicorn's own would leave the proxy as the client where it names nobody, as with an empty
+    element of the header. Then the client is unknown: what is before it the client may have sent.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        """Handle one request."""
+        client = scope.get("client")
+        said = [value for name, value in scope.get("headers", ()) if name == HEADER]
+        if said and client and client[0] in self.trusted_hosts:
+            hops = b",".join(said).decode("latin-1")
+            host, port = self.trusted_hosts.get_trusted_client_address(hops)
+            scope["client"] = host or UNKNOWN, port
+        await self.app(scope, receive, send)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4096)

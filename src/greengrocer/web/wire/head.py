@@ -54,7 +54,10 @@ def check_head(headers: Headers, version: str) -> None:
     """
     _check_host([value for name, value in headers if name == b"host"], version)
     check_single(headers)
-    _check_codings(value for name, value in headers if name == ENCODING)
+    codings = [value for name, value in headers if name == ENCODING]
+    if codings and version != "1.1":  # a proxy of HTTP/1.0 may see another body (RFC 9112, 6.1)
+        raise Refused(MALFORMED)
+    _check_codings(codings)
 
 
 def check_single(headers: Headers) -> None:

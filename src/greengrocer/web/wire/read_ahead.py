@@ -10,8 +10,9 @@ BLANK_LINE = re.compile(rb"\A\r?\n|\n\r?\n")
 SAME_READ_SECONDS = 0.01  # bytes that come within these get one time
 ALL_BYTES = 32 << 20  # of all connections of a process
 MAX_TIMES = 100  # that are kept for a connection
-# As RFC 9112 has it (7.1). The parser checks it again, and may refuse more.
-SIZE_LINE = re.compile(rb"0*([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+# As RFC 9112 has it (7.1), but with 16 digits at most: of more, a proxy may read only some. The
+# parser checks it again, and may refuse more.
+SIZE_LINE = re.compile(rb"0?([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 LINE_BYTES = 4096  # of a chunk's size and extensions
 # Each chunk takes about a microsecond of the event loop, whatever it holds. So beyond the first
 # ones a body's chunks must have a mean size.
@@ -47,7 +48,7 @@ class ChunkFraming:
         """
         at = self._rest
         while at < len(data) and not self.ended:
-            line = SIZE_LINE.match(data, at)
+            line = SIZE_LINE.match(data, at, at + LINE_BYTES)
             if line is None:
                 if b"\n" in data[at : at + LINE_BYTES] or len(data) - at >= LINE_BYTES:
                     raise MalformedChunk
