@@ -20,6 +20,7 @@ from greengrocer.serving.reloading.origin import Load, Loaded, Origin
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.resources import (
     engine_threads,
+    picture_threads,
 )
 from greengrocer.settings import Settings
 from greengrocer.stores.address import Address, is_address
@@ -42,7 +43,12 @@ class Starter(Protocol):
 
 def starter(settings: Settings, metrics: Metrics) -> Starter:
     """A function that starts models; their pipelines share the memory for decoding."""
-    memory = DecodeBudget(decode_limits(settings).bytes, metrics.decode_bytes.set)
+    memory = DecodeBudget(
+        decode_limits(settings).bytes,
+        metrics.decode_bytes.set,
+        large_at_once=max(1, (settings.threads or picture_threads()) - 1),
+        wait_seconds=settings.max_queue_seconds,
+    )
     engines = SharedEngines()
 
     def start(bundle: Bundle, origin: Origin, default: bool) -> Loaded:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded
@@ -18,10 +19,15 @@ class Context:
     ``deadline`` is a time of ``clock`` (monotonic seconds); tests pass their own clock.
     ``on_cancel`` is called once, in the thread that cancels: it wakes a waiting thread or forwards
     the cancellation. A ``patient`` request waits for a place in the queue instead of being refused.
+    One that ``waits_in_thread`` keeps its thread while it waits for memory; else ``reservation`` is
+    what it waits for (imaging/budget.py), and it waits inside ``aside()``: it is in no queue then.
     Each of ``marks`` is a stage and when it began, in the order in which they began.
     """
 
-    __slots__ = ("_cancelled", "clock", "deadline", "marks", "on_cancel", "patient", "request_id")
+    __slots__ = (
+        *("_cancelled", "clock", "deadline", "marks", "on_cancel", "patient", "request_id"),
+        *("aside", "reservation", "waits_in_thread"),
+    )
 
     def __init__(
         self, request_id: str = "-", seconds: float = float("inf"), clock: Clock = time.monotonic
@@ -31,6 +37,9 @@ class Context:
         self.deadline = clock() + seconds
         self.on_cancel: Callable[[], object] | None = None
         self.patient = False
+        self.waits_in_thread = True
+        self.reservation: object = None
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
         self.marks: list[Mark] = []
         self._cancelled = False
 

@@ -12,7 +12,7 @@ from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher
 from greengrocer.engines.engine import Engine, Inference
 from greengrocer.imaging.budget import DecodeBudget
-from greengrocer.imaging.decode import DecodeLimits, Picture, plan_decode
+from greengrocer.imaging.decode import DecodeLimits, DecodePlan, Picture, plan_decode
 from greengrocer.imaging.fitted import plan_fitted
 from greengrocer.imaging.geometry import Geometry, Pixels, fit, seen_box, seen_share
 from greengrocer.imaging.overlay import overlay_png
@@ -68,31 +68,38 @@ class Pipeline:
         """The answer for one image, with the parts that ``options`` asks for.
 
         Raises an ImageRefused, NoEvidence, InvalidAnswer, DeadlineExceeded or ClientDisconnected,
-        and MemoryError.
+        MemoryError; and MustWait or Overloaded, where ``context`` may not wait in this thread.
         """
         if options.overlay:
             self.labels.check_evidence()
         context.check()
         with self._in_flight.image() as place:
             plan = plan_fitted(image, self.geometry, self.limits)
-            with self.memory.reserve(plan.memory_bytes, context):
+            needed, below = plan.memory_bytes, None
+            if options.overlay:
+                below = plan_decode(image, OVERLAY_SIZE, self.limits)
+                needed = max(needed, below.memory_bytes)
+            memory = self.memory.reserve(needed, context)
+            with memory:
                 started = context.begin("decode")
                 upright = plan.decode(context.check)
                 box = seen_share(upright.size, self.geometry) if options.evidence else None
                 pixels = fit(upright, self.geometry)
                 del upright
                 decoded = context.begin("infer")
-            context.check()
-            inference = self._infer(pixels, context, place.alone)
-            inferred = context.begin("rank")
-            if self.observer:
-                self.observer.decoded(decoded - started)
-                self.observer.inferred(inferred - decoded)
-            answer = rank(inference, 0, self.labels, options)
-            if box is not None and answer.evidence is not None:
-                answer = replace(answer, evidence_box=box)
-            if options.overlay:
-                answer = self._overlaid(image, answer, context)
+                if below is None:
+                    memory.release()
+                context.check()
+                inference = self._infer(pixels, context, place.alone)
+                inferred = context.begin("rank")
+                if self.observer:
+                    self.observer.decoded(decoded - started)
+                    self.observer.inferred(inferred - decoded)
+                answer = rank(inference, 0, self.labels, options)
+                if box is not None and answer.evidence is not None:
+                    answer = replace(answer, evidence_box=box)
+                if below is not None:
+                    answer = self._overlaid(below, answer, context)
         context.begin("end")
         return answer
 
@@ -107,17 +114,15 @@ class Pipeline:
             return self.batcher.infer(pixels, context)
         return self.engine.infer(pixels[None], alone)
 
-    def _overlaid(self, image: Picture, answer: Answer, context: Context) -> Answer:
+    def _overlaid(self, below: DecodePlan, answer: Answer, context: Context) -> Answer:
         """``answer`` with its overlay, on the image decoded again at a larger size."""
         context.check()
         context.begin("overlay")
         assert answer.evidence is not None
-        plan = plan_decode(image, OVERLAY_SIZE, self.limits)
-        with self.memory.reserve(plan.memory_bytes, context):
-            below = plan.decode(context.check)
-            below.thumbnail(OVERLAY_SIZE)
-            box = seen_box(below.size, self.geometry)
-        return replace(answer, overlay=overlay_png(below, answer.evidence, box))
+        image = below.decode(context.check)
+        image.thumbnail(OVERLAY_SIZE)
+        box = seen_box(image.size, self.geometry)
+        return replace(answer, overlay=overlay_png(image, answer.evidence, box))
 
 
 class InFlightCount:

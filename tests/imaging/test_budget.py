@@ -1,5 +1,6 @@
-"""The memory budget for decoding is first come, first served; cancelled waits leave it."""
+"""The memory for decoding: who waits for it, who passes whom, and who leaves the line."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import ClientDisconnected, DeadlineExceeded
-from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded, Overloaded
+from greengrocer.imaging.budget import DecodeBudget, MustWait
 from support.waiting import SECONDS, until
 
 
@@ -62,19 +63,128 @@ def test_memory_that_fits_is_reserved_at_once_and_released(
     assert told[-1] == 0
 
 
-def test_a_small_image_does_not_overtake_a_large_one(budget: DecodeBudget, hold: Hold) -> None:
+def test_small_images_pass_large_ones_that_wait_for_a_large_one(
+    budget: DecodeBudget, hold: Hold
+) -> None:
     first = hold(60)
     assert first.has.wait(SECONDS)
-    large = hold(80)
-    assert until(lambda: budget.waiting == 1)
-    small = hold(10)
+    large, other = hold(80), hold(30)
     assert until(lambda: budget.waiting == 2)
-    assert not small.has.is_set()
+    assert not other.has.is_set(), "a large image passed another"
+    small = hold(10)
+    assert small.has.wait(SECONDS)
     first.let_go()
     assert large.has.wait(SECONDS)
-    assert small.has.wait(SECONDS)
     large.let_go()
+    assert other.has.wait(SECONDS)
     small.let_go()
+    other.let_go()
+
+
+def test_nobody_passes_a_large_image_that_waits_for_small_ones(
+    budget: DecodeBudget, hold: Hold
+) -> None:
+    small = [hold(10) for _ in range(3)]
+    for each in small:
+        assert each.has.wait(SECONDS)
+    large = hold(80)
+    assert until(lambda: budget.waiting == 1)
+    last = hold(10)
+    assert until(lambda: budget.waiting == 2)
+    assert not last.has.is_set()
+    for each in small:
+        each.let_go()
+    assert large.has.wait(SECONDS)
+    assert last.has.wait(SECONDS)
+    large.let_go()
+    last.let_go()
+
+
+def test_so_many_large_images_have_memory_at_once() -> None:
+    budget = DecodeBudget(100, large_at_once=1)
+    pool = ThreadPoolExecutor(3)
+    first, second = (Holder(budget, pool, 20) for _ in range(2))
+    until(lambda: first.has.is_set() or second.has.is_set())
+    small = Holder(budget, pool, 10)
+    assert small.has.wait(SECONDS)
+    assert budget.used == 30
+    for each in (first, second, small) if first.has.is_set() else (second, first, small):
+        assert each.has.wait(SECONDS)
+        each.let_go()
+    assert budget.used == 0
+
+
+def without_thread(seconds: float = SECONDS) -> Context:
+    context = Context(seconds=seconds)
+    context.waits_in_thread = False
+    return context
+
+
+def test_an_image_that_gives_its_thread_back_gets_its_memory_later(
+    budget: DecodeBudget, hold: Hold
+) -> None:
+    first, context = hold(60), without_thread()
+    assert first.has.wait(SECONDS)
+    with pytest.raises(MustWait) as wait, budget.reserve(80, context):
+        pass
+    first.let_go()
+    asyncio.run(wait.value.reservation.wait())
+    assert budget.used == 80
+    context.reservation = wait.value.reservation
+    with budget.reserve(80, context):
+        assert budget.used == 80
+    assert (budget.used, budget.waiting) == (0, 0)
+
+
+def test_an_image_that_is_cancelled_while_it_has_no_thread_leaves_the_line(
+    budget: DecodeBudget, hold: Hold
+) -> None:
+    first, context = hold(60), without_thread()
+    assert first.has.wait(SECONDS)
+    with pytest.raises(MustWait), budget.reserve(80, context):
+        pass
+    assert budget.waiting == 1
+    context.cancel()
+    assert budget.waiting == 0
+    cancelled = without_thread()
+    cancelled.cancel()
+    with pytest.raises(MustWait), budget.reserve(80, cancelled):
+        pass
+    assert budget.waiting == 0
+    first.let_go()
+    assert budget.used == 0
+
+
+def test_memory_that_was_granted_is_abandoned_unless_a_thread_uses_it(
+    budget: DecodeBudget, hold: Hold
+) -> None:
+    first, context = hold(60), without_thread()
+    assert first.has.wait(SECONDS)
+    with pytest.raises(MustWait) as wait, budget.reserve(80, context):
+        pass
+    memory = wait.value.reservation
+    first.let_go()
+    context.reservation = memory
+    with budget.reserve(80, context):
+        memory.abandon()
+        assert budget.used == 80
+    memory.abandon()
+    assert budget.used == 0
+
+
+def test_a_large_image_that_would_wait_for_too_long_is_refused() -> None:
+    budget = DecodeBudget(100, wait_seconds=0.0)
+    with budget.reserve(80, without_thread()):
+        with pytest.raises(MustWait) as wait, budget.reserve(80, without_thread()):
+            pass  # how long it would wait nobody knows yet
+        wait.value.reservation.abandon()
+    with (
+        budget.reserve(80, without_thread()),
+        pytest.raises(Overloaded, match="would wait"),
+        budget.reserve(80, without_thread()),
+    ):
+        pass
+    assert (budget.used, budget.waiting) == (0, 0)
 
 
 def test_an_image_over_the_whole_budget_takes_all_of_it(budget: DecodeBudget, hold: Hold) -> None:

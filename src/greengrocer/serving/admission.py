@@ -5,7 +5,8 @@ needs no locks.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -157,11 +158,14 @@ class Admission:
 
         Raises Overloaded, DeadlineExceeded or ClientDisconnected.
         """
-        if not context.patient:
-            return self.admit(model)
-        traffic = self._of(model)
-        await traffic.queue.wait(1, context)
-        return AdmittedImage(self, traffic, patient=True)
+        if context.patient:
+            traffic = self._of(model)
+            await traffic.queue.wait(1, context)
+            image = AdmittedImage(self, traffic, patient=True)
+        else:
+            image = self.admit(model)
+        context.aside = image.aside
+        return image
 
     def served(self, seconds: float, model: str = "") -> None:
         """Update a model's mean time with an image that took ``seconds`` in a thread.
@@ -312,6 +316,19 @@ class AdmittedImage:
         traffic = self._traffic
         if isinstance(error, Refusal) and error.seconds:
             traffic.seconds += SMOOTHING * (error.seconds - traffic.seconds)
-        traffic.images -= 1
-        traffic.patient -= self._patient
+        self._count(-1)
         self._admission.advance()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do not count the image in the ``with`` block: it waits, but not for a thread."""
+        self._count(-1)
+        self._admission.advance()
+        try:
+            yield
+        finally:
+            self._count(1)
+
+    def _count(self, change: int) -> None:
+        self._traffic.images += change
+        self._traffic.patient += change * self._patient

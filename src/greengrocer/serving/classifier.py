@@ -10,6 +10,7 @@ from greengrocer.errors import DeadlineExceeded, NotReady
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import AnswerOptions, ModelLabels
 from greengrocer.serving.catalogue import Catalogue
+from greengrocer.serving.memory_turns import in_turn
 from greengrocer.serving.models import Models
 from greengrocer.serving.pool import Pool
 from greengrocer.serving.served import Served, serve
@@ -101,21 +102,25 @@ class LocalClassifier:
             raise NotReady("the service is stopping")
         work = partial(serve, self.models, picture, context, options, model)
         context.begin("queue")
-        answer = self._pool.submit(work)
-        patience = max(0.0, context.remaining())
-        loop = asyncio.get_running_loop()
-        clock = loop.call_later(patience, _expire, answer, context)
         self.working += 1
         try:
-            served = await answer
+            served = await in_turn(partial(self._work, work, context), context)
         except asyncio.CancelledError:
             context.cancel()
             raise
         finally:
-            clock.cancel()
             self.working -= 1
-        loop.call_soon(self.answered, picture, model, served)
+        asyncio.get_running_loop().call_soon(self.answered, picture, model, served)
         return served
+
+    async def _work(self, work: Callable[[], Served], context: Context) -> Served:
+        answer = self._pool.submit(work)
+        patience = max(0.0, context.remaining())
+        clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
+        try:
+            return await answer
+        finally:
+            clock.cancel()
 
     async def run(self, work: Callable[[], Served], context: Context) -> Served:
         """Run ``work`` in a thread of the pool, whatever waits; raises what it raises."""

@@ -13,6 +13,7 @@ import structlog
 
 from greengrocer.context import Context
 from greengrocer.errors import Refusal
+from greengrocer.imaging.budget import MustWait
 from greengrocer.imaging.decode import Picture
 from greengrocer.model_names import name_of
 from greengrocer.ranking import DEFAULT_OPTIONS
@@ -35,7 +36,7 @@ class Comparison:
     versions: tuple[str, str]  # of the model and of the one beside it
     images: int = 0
     same: int = 0  # that both named alike
-    skipped: int = 0  # because no thread was idle
+    skipped: int = 0  # because no thread was idle, or no memory was free
     confidence: float = 0.0  # of the model
     shadow_confidence: float = 0.0
     seconds: float = 0.0  # of a thread, of the model
@@ -107,20 +108,27 @@ class Shadows:
         if not comparison.is_due():
             return
         if self._copying is not None or not self.idle():
-            comparison.skipped += 1
-            self.metrics.shadowed(key, comparison.shadow, "skipped")
+            self._skip(key, comparison)
             return
         copy = self._copy(picture, key, comparison, served)
         self._copying = asyncio.get_running_loop().create_task(copy)
+
+    def _skip(self, key: str, comparison: Comparison) -> None:
+        comparison.skipped += 1
+        self.metrics.shadowed(key, comparison.shadow, "skipped")
 
     async def _copy(
         self, picture: Picture, key: str, comparison: Comparison, served: Served
     ) -> None:
         shadow = comparison.shadow
         context = Context("shadow", SECONDS)
+        context.waits_in_thread = False
         try:
             asked = (self.models, picture, context, DEFAULT_OPTIONS, shadow)
             copied = await self.run(partial(serve, *asked), context)
+        except MustWait as wait:
+            wait.reservation.abandon()
+            self._skip(key, comparison)
         except Exception as error:
             if not isinstance(error, Refusal):
                 log.exception("shadow failed", model=shadow)

@@ -31,6 +31,7 @@ from greengrocer.serving.frames.frames import (
 from greengrocer.serving.frames.shared_memory import NoDescriptor, NotShared, SharingSocket
 from greengrocer.serving.frames.stream import FrameStream, Link, Malformed
 from greengrocer.serving.memory import ENGINE_TRIMS_AFTER, Trim
+from greengrocer.serving.memory_turns import in_turn
 from greengrocer.serving.models import Models
 from greengrocer.serving.served import NO_MEMORY_RETRY, Served, serve
 from greengrocer.serving.workers.reader_writer_lock import ReaderWriterLock
@@ -171,7 +172,8 @@ class EngineServer:
     async def _work(self, frame: Classify, context: Context) -> Served:
         context.begin("queue")
         asked = (self.models, frame.picture, context, frame.options, frame.model)
-        return await self._in_thread(partial(serve, *asked), context)
+        work = partial(self._in_thread, partial(serve, *asked), context)
+        return await in_turn(work, context)
 
     async def _in_thread(self, work: Callable[[], Served], context: Context) -> Served:
         loop = asyncio.get_running_loop()
