@@ -63,10 +63,15 @@ async def test_changes_that_are_made_are_counted_where_a_bundle_was_loaded(
     assert counted(manager) == (4, 0)
 
 
-async def test_a_trial_is_counted_where_it_refuses_a_bundle(
+async def test_a_trial_is_counted_where_it_refuses_a_bundle_that_is_still_there(
     manager: ModelManager, fake_bundle: Path
 ) -> None:
-    await manager.check("shop", str(fake_bundle))
+    there = True
+
+    async def unchanged() -> bool:
+        return there
+
+    assert await manager.check("shop", str(fake_bundle), unchanged)
     assert counted(manager) == (0, 0)
 
     async def attempt(bundle: str) -> None:
@@ -74,5 +79,8 @@ async def test_a_trial_is_counted_where_it_refuses_a_bundle(
 
     manager.attempt = attempt
     with pytest.raises(BundleRefused):
-        await manager.check("shop", str(fake_bundle))
+        await manager.check("shop", str(fake_bundle), unchanged)
+    assert counted(manager) == (0, 1)
+    there = False
+    assert not await manager.check("shop", str(fake_bundle), unchanged)
     assert counted(manager) == (0, 1)

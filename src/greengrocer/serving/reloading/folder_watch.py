@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,10 +188,9 @@ class FolderWatch:
         if self._passed.get(key) != files:
             if not await self._unchanged(bundle, files):
                 return False
-            await self.manager.check(key, bundle)
-            self._passed[key] = files
-            if not await self._unchanged(bundle, files):
+            if not await self.manager.check(key, bundle, partial(self._unchanged, bundle, files)):
                 return False
+            self._passed[key] = files
         if not self._can(self._check_take, key):
             return False
         if self.manager.state.serves_watched(key):

@@ -207,14 +207,22 @@ class ModelManager:
             self._move(key, name)
             return self._done("promoted", name, old)
 
-    async def check(self, key: str, bundle: str) -> None:
+    async def check(self, key: str, bundle: str, unchanged: Callable[[], Awaitable[bool]]) -> bool:
         """Try a bundle of the watched folder, which may take half a minute.
 
-        Other changes may run meanwhile. Raises UsageError: TrialTooSlow where it took too long.
+        Other changes may run meanwhile. Returns False where the bundle has gone or changed since:
+        that is no refusal, whatever the trial says. Raises UsageError: TrialTooSlow where it took
+        too long.
         """
         with self.changes.refusals("load", key):
             if self.attempt is not None:
-                await self.attempt(bundle)
+                try:
+                    await self.attempt(bundle)
+                except UsageError:
+                    if await unchanged():
+                        raise
+                    return False
+        return await unchanged()
 
     def note_failed(self, key: str, bundle: str, reason: str) -> None:
         """Say why a bundle of the watched folder cannot be loaded, unless a model has its key."""
