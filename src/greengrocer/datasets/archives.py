@@ -18,6 +18,7 @@ from typing import IO
 
 from greengrocer.errors import DownloadFailed
 from greengrocer.regular_files import open_regular
+from greengrocer.safe_text import words_of
 
 MEMBER_LIMIT = 64 * 2**20  # bytes of one file; the data set's largest has a fifth of a megabyte
 TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
@@ -94,7 +95,7 @@ def _damage_as_download_failed(
         # The standard library's readers raise nearly anything at a hostile archive.
         if isinstance(error, OSError) and error.errno:
             raise DownloadFailed(f"cannot read {label}: {error.strerror}") from error
-        reason = str(error) or type(error).__name__
+        reason = words_of(error)
         raise damage(f"{label} is damaged ({reason}): fetch it again") from error
 
 
