@@ -41,7 +41,7 @@ class Limits:
 
 
 class DamagedMember(DownloadFailed):
-    """The content of one file is damaged; those after it can be read."""
+    """The content or the local header of one file is damaged; those after it can be read."""
 
 
 Choose = Callable[[str], str | None]
@@ -161,8 +161,7 @@ def _read_zip(
             total += member.file_size
             if total > limits.total:
                 raise _too_large(label, limits.total)
-            with packed.open(member) as content:
-                yield path, _chunks(content, label, DamagedMember)
+            yield path, _unzipped(packed, member, label)
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -172,6 +171,12 @@ def _name(member: zipfile.ZipInfo) -> str:
     with suppress(UnicodeError):
         return member.filename.encode("cp437").decode("utf-8")
     return member.filename
+
+
+def _unzipped(packed: zipfile.ZipFile, member: zipfile.ZipInfo, label: str) -> Iterator[bytes]:
+    # Opening it reads its local header, which may be damaged as its content may.
+    with _damage_as_download_failed(label, DamagedMember), packed.open(member) as content:
+        yield from _chunks(content, label, DamagedMember)
 
 
 def _chunks(
