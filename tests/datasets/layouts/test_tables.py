@@ -324,28 +324,6 @@ def test_a_quote_that_is_not_closed_is_refused_with_its_line(data: Path, rows: s
     assert "quote" in said
 
 
-@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x85", "\u2028"])
-def test_a_label_with_a_separator_that_ends_no_line_is_refused_for_that(
-    data: Path, character: str
-) -> None:
-    label = f"a{character}b"
-    rows = [{"path": "img/1.jpg", "label": label}, {"path": "img/2.jpg", "label": "b"}]
-    lists = {
-        "l.csv": f"path,label\nimg/1.jpg,{label}\nimg/2.jpg,b\n",
-        "l.jsonl": "".join(f"{json.dumps(row)}\n" for row in rows),
-    }
-    for name, text in lists.items():
-        (data / name).write_text(text)
-        said = f"has U+{ord(character):04X}, a character that may not be shown"
-        assert said in refusal(data / name)
-
-
-def test_a_label_on_several_lines_is_refused_with_its_line(data: Path) -> None:
-    for line_break in ("\n", "\r\n", "\r"):
-        (data / "l.csv").write_text(f'{LISTED}img/1.jpg,"a{line_break}b"\n', newline="")
-        assert "l.csv, line 4: the value of 'label' goes over several" in refusal(data / "l.csv")
-
-
 def test_a_path_may_have_a_line_break(data: Path) -> None:
     draw(data, "img/a\nb.jpg")
     (data / "l.csv").write_text(f'{LISTED}"img/a\nb.jpg",b\n')

@@ -7,7 +7,6 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -188,7 +187,7 @@ class FolderWatch:
         if self._passed.get(key) != files:
             if not await self._unchanged(bundle, files):
                 return False
-            if not await self.manager.check(key, bundle, partial(self._unchanged, bundle, files)):
+            if not await self._passes(key, bundle, files):
                 return False
             self._passed[key] = files
         if not self._can(self._check_take, key):
@@ -198,6 +197,22 @@ class FolderWatch:
         else:
             await self.manager.add(key, bundle, files)
         return True
+
+    async def _passes(self, key: str, bundle: str, files: str) -> bool:
+        """Try a bundle, which may take half a minute; other changes may run meanwhile.
+
+        Returns False where it has gone or changed since: that is no refusal, whatever the trial
+        says. Raises UsageError: TrialTooSlow where it took too long.
+        """
+        try:
+            if self.manager.attempt is not None:
+                await self.manager.attempt(bundle)
+        except UsageError:
+            if not await self._unchanged(bundle, files):
+                return False
+            with self.manager.changes.refusals("load", key):
+                raise
+        return await self._unchanged(bundle, files)
 
     async def _unchanged(self, bundle: str, files: str) -> bool:
         try:

@@ -87,7 +87,7 @@ class ModelManager:
         """Load a bundle, by default a model's own again, and swap it in.
 
         An Origin also says the name from now on. ``files`` is the state of the bundle's files, if
-        it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
+        it is in the watched folder: then it has been tried. Raises UsageError (BundleRefused,
         ReloadRefused), in one line; nothing is changed then.
         """
         with self.changes.logged("reload", key):
@@ -206,23 +206,6 @@ class ModelManager:
             self._cast(key, 0)
             self._move(key, name)
             return self._done("promoted", name, old)
-
-    async def check(self, key: str, bundle: str, unchanged: Callable[[], Awaitable[bool]]) -> bool:
-        """Try a bundle of the watched folder, which may take half a minute.
-
-        Other changes may run meanwhile. Returns False where the bundle has gone or changed since:
-        that is no refusal, whatever the trial says. Raises UsageError: TrialTooSlow where it took
-        too long.
-        """
-        with self.changes.refusals("load", key):
-            if self.attempt is not None:
-                try:
-                    await self.attempt(bundle)
-                except UsageError:
-                    if await unchanged():
-                        raise
-                    return False
-        return await unchanged()
 
     def note_failed(self, key: str, bundle: str, reason: str) -> None:
         """Say why a bundle of the watched folder cannot be loaded, unless a model has its key."""
