@@ -1,6 +1,6 @@
 import pytest
 
-from greengrocer.safe_text import check_name, check_text, escaped, one_line
+from greengrocer.safe_text import check_name, check_text, escaped, one_line, reason_of, words_of
 
 
 def test_control_characters_are_escaped() -> None:
@@ -30,3 +30,8 @@ def test_a_name_is_visible_short_and_on_one_line() -> None:
         with pytest.raises(ValueError, match=r"characters|visible|has U") as refused:
             check_name(name)
         assert str(refused.value).isprintable()
+
+
+def test_an_error_that_says_nothing_is_told_by_its_type() -> None:
+    assert words_of(MemoryError()) == reason_of(MemoryError()) == "MemoryError"
+    assert words_of(OSError("no room")) == reason_of(OSError("no room")) == "no room"

@@ -54,12 +54,17 @@ def without_secrets(text: str) -> str:
     return _QUERY.sub(r"\1", _USER.sub(r"\1", text))
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says; its type's name where it says nothing, as a plain MemoryError does."""
+    return str(error) or type(error).__name__
+
+
 def reason_of(error: Exception) -> str:
     """What a library says of an error: its first paragraph, in one line of ``MAX_REASON`` at most.
 
     The users, passwords and queries of addresses in it are left out: they may be secret.
     """
-    text = str(error).partition("\n\n")[0]
+    text = words_of(error).partition("\n\n")[0]
     text = re.sub(r"//[^\s/]*@", "//", text)
     return one_line(re.sub(r"\?\S+", "?...", text), MAX_REASON)
 

@@ -44,11 +44,21 @@ def test_a_different_answer_is_refused_in_one_line(
     assert "\n" not in str(no.value)
 
 
-def test_an_unreadable_golden_image_is_an_error_of_the_bundle(bundle: Bundle) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UnreadableImage("the JPEG is damaged"), "the JPEG is damaged"),
+        (MemoryError("there is not enough memory for it"), "there is not enough memory for it"),
+        (MemoryError(), "MemoryError"),  # Python's own says nothing
+    ],
+)
+def test_a_golden_image_without_an_answer_is_an_error_of_the_bundle(
+    bundle: Bundle, error: Exception, reason: str
+) -> None:
     def refuse(_: bytes) -> tuple[str, float]:
-        raise UnreadableImage("the JPEG is damaged")
+        raise error
 
-    with pytest.raises(BundleRefused, match=r"golden\.jpg: the JPEG is damaged"):
+    with pytest.raises(BundleRefused, match=rf"golden\.jpg: {reason}$"):
         replay_goldens(bundle, refuse)
 
 

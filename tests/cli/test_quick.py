@@ -122,6 +122,8 @@ def test_it_says_what_it_leaves_out_as_the_check_does(home: Path) -> None:
     assert any("pip install 'greengrocer[heif]'" in line for line in lines)
     assert "  apple/gone.jpg: a link to nothing" in lines
     assert "  lime/pipe.jpg: not a regular file" in lines
+    pipe = "remove what is a pipe, a socket or a device"
+    assert f"  To do: {pipe}; correct the link or the permission." in lines
     assert "warning: 1 file beside the folders of classes" in lines
     with tarfile.open(home / "mixed.tgz", "w:gz") as tar:
         tar.add(folder, "mixed")

@@ -151,9 +151,8 @@ def test_a_gpu_answers_in_batches_as_the_cpu_does(
     pixels = np.stack([fit(Image.open(path).convert("RGB"), manifest.geometry) for path in shown])
     here, there = on_gpu.infer(pixels), on_cpu.infer(pixels)
     assert here.probabilities.shape == (count, len(manifest.classes))
-    np.testing.assert_allclose(
-        here.probabilities, there.probabilities, atol=0.13
-    )  # of the gallery, at most
+    # 0.13: of the gallery, at most
+    np.testing.assert_allclose(here.probabilities, there.probabilities, atol=0.13)
 
 
 def test_a_gpu_replays_the_goldens(shipped_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

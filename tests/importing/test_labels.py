@@ -62,6 +62,15 @@ def test_other_forms_are_refused(tmp_path: Path, file: str, content: bytes, said
         read_labels(tmp_path / file)
 
 
+@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x85", "\u2028"])
+def test_a_separator_that_ends_no_line_is_part_of_the_name(tmp_path: Path, character: str) -> None:
+    (tmp_path / "a.txt").write_text(f"fig\nBlood{character}orange\nleek\n", encoding="utf-8")
+    names = read_labels(tmp_path / "a.txt")
+    assert names == ("fig", f"Blood{character}orange", "leek")
+    with pytest.raises(UsageError, match=rf"has U\+{ord(character):04X}, a character that may not"):
+        taxonomy_of(Path("model.onnx"), 3, Names(names, "a.txt"), None)
+
+
 def test_groups_are_read_as_those_of_photos_are(tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     table.write_text('Class;Superclass\n"leek; long";root\nfig;fruit\nrice;staple\n')

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
 from greengrocer.errors import BundleRefused, ImageRefused, InvalidAnswer, UsageError
+from greengrocer.safe_text import words_of
 
 MOST_REASON = 300  # characters of what a library says
 
@@ -22,7 +23,7 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
         try:
             label, confidence = classify(bundle.read(golden.file))
         except (ImageRefused, InvalidAnswer, MemoryError) as error:
-            raise refused(bundle.directory, golden.file, str(error), ":") from error
+            raise refused(bundle.directory, golden.file, words_of(error), ":") from error
         except UsageError:
             raise
         # A graph can fail in as many ways as there are operators.

@@ -47,13 +47,18 @@ def send_order(arguments: argparse.Namespace, order: dict[str, object]) -> dict[
 
 
 def _meant(text: str, arguments: argparse.Namespace) -> str:
-    """``text``, in which each command that orders a service has the flags that say which one."""
+    """``text``, in which each order in backquotes is a command for this service.
+
+    The service's log has it without the flags that say which one is meant: it does not know them.
+    """
     given = "".join(
         f" --{name.replace('_', '-')} {shlex.quote(str(value))}"
         for name in SERVICE_FLAGS
         if (value := vars(arguments).get(name)) is not None
     )
-    return re.sub("greengrocer models [a-z]+", lambda command: command[0] + given, text)
+    return re.sub(
+        "`(models [a-z]+)([^`]*)`", lambda order: f"greengrocer {order[1]}{given}{order[2]}", text
+    )
 
 
 def bundle_as_sent(bundle: str) -> str:

@@ -12,7 +12,7 @@ from greengrocer.cli.process import end_on_signals, http_server
 from greengrocer.errors import BrokenExtra, MissingExtra
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
-from greengrocer.safe_text import one_line
+from greengrocer.safe_text import one_line, words_of
 from greengrocer.settings import PREFIX, REPEATED, Settings, flag_of
 from greengrocer.uvicorn_overrides import check_overrides
 
@@ -119,7 +119,7 @@ def check_grpc() -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra("--grpc-port", GRPC) from error
     except Exception as error:  # protobuf has an error of its own for versions that do not fit
-        raise BrokenExtra(GRPC, one_line(str(error), MOST_REASON)) from error
+        raise BrokenExtra(GRPC, one_line(words_of(error), MOST_REASON)) from error
     from greengrocer.rpc.gate import check_path  # noqa: PLC0415
 
     check_path()

@@ -16,9 +16,8 @@ from greengrocer.minimum_versions import check_minimum_versions
 if TYPE_CHECKING:
     from greengrocer.cli.commands import Commands
 
-SPINS = (
-    "1000"  # turns of an empty loop, some microseconds; the default is hundreds of times as many
-)
+# Turns of an empty loop, some microseconds; the default is hundreds of times as many.
+SPINS = "1000"
 
 
 def register(commands: "Commands") -> None:

@@ -53,9 +53,8 @@ def suspect_labels(
         if sure < odds * given:
             continue
         near = _nearest(unit, index, groups.copies)
-        if (
-            not len(near) or labels[near[0]] == own
-        ):  # one image of its class looks more like it than any other
+        # one image of its class looks more like it than any other
+        if not len(near) or labels[near[0]] == own:
             continue
         like = tuple(images[at].path for at in near if labels[at] == other)[:RESEMBLES]
         reason = _reason(classes[own], classes[other], sure)

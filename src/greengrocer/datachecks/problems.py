@@ -7,9 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from greengrocer.datachecks.files import UnreadableFile
+from greengrocer.datasets.archives import OTHER
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.datasets.layouts.collection import formats_not_read
 from greengrocer.datasets.layouts.read import Collection, LeftOut
+from greengrocer.datasets.layouts.tree import FOLDER_TOO_DEEP
+from greengrocer.datasets.layouts.zipped import DAMAGED, NAMELESS, OUTSIDE, TOO_DEEP
 
 
 class Severity(StrEnum):
@@ -51,6 +54,13 @@ _LEFT_OUT = {
         "pack it without links (tar -h --hard-dereference, zip without -y), or name the folder",
     ),
 }
+_TODO = {  # by cause, where what the kind says does not help
+    DAMAGED: "replace the damaged file, and pack the archive again",
+    OUTSIDE: "pack the folder itself, so that no path has .. or begins with a / or a drive",
+    NAMELESS: "rename the file",
+    OTHER: "remove what is a pipe, a socket or a device",
+    **dict.fromkeys((TOO_DEEP, FOLDER_TOO_DEEP), "move the files to a folder that is less deep"),
+}
 _EXPLAINED = ("unreadable", "not-unpacked")  # perhaps folders, links or pipes, each for a reason
 
 
@@ -68,13 +78,14 @@ def find_problems(
         text = f"{counted(len(items), 'image')} cannot be read: left out"
         found.append(Problem("unreadable", Severity.WARNING, text, "replace or remove them", items))
     found += _by_format(collection.left_out, root)
-    for kind, (what, todo) in _LEFT_OUT.items():
+    for kind, (what, usual) in _LEFT_OUT.items():
+        left_out = [each for each in collection.left_out if each.kind == kind]
         items = tuple(
             shown(each.path, root) + (f": {each.why}" if kind in _EXPLAINED else "")
-            for each in collection.left_out
-            if each.kind == kind
+            for each in left_out
         )
         if items:
+            todo = "; ".join(dict.fromkeys(_TODO.get(each.why, usual) for each in left_out))
             noun = "path" if kind in _EXPLAINED else "file"
             text = f"{counted(len(items), noun)} {what}"
             found.append(Problem(kind, Severity.WARNING, text, todo, items))

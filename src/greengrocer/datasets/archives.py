@@ -18,6 +18,7 @@ from typing import IO
 
 from greengrocer.errors import DownloadFailed
 from greengrocer.regular_files import open_regular
+from greengrocer.safe_text import words_of
 
 MEMBER_LIMIT = 64 * 2**20  # bytes of one file; the data set's largest has a fifth of a megabyte
 TOTAL_LIMIT = 2**30  # bytes unpacked, of all files together
@@ -40,7 +41,7 @@ class Limits:
 
 
 class DamagedMember(DownloadFailed):
-    """The content of one file is damaged; those after it can be read."""
+    """The content or the local header of one file is damaged; those after it can be read."""
 
 
 Choose = Callable[[str], str | None]
@@ -94,7 +95,7 @@ def _damage_as_download_failed(
         # The standard library's readers raise nearly anything at a hostile archive.
         if isinstance(error, OSError) and error.errno:
             raise DownloadFailed(f"cannot read {label}: {error.strerror}") from error
-        reason = str(error) or type(error).__name__
+        reason = words_of(error)
         raise damage(f"{label} is damaged ({reason}): fetch it again") from error
 
 
@@ -161,8 +162,7 @@ def _read_zip(
             total += member.file_size
             if total > limits.total:
                 raise _too_large(label, limits.total)
-            with packed.open(member) as content:
-                yield path, _chunks(content, label, DamagedMember)
+            yield path, _unzipped(packed, member, label)
 
 
 def _name(member: zipfile.ZipInfo) -> str:
@@ -172,6 +172,12 @@ def _name(member: zipfile.ZipInfo) -> str:
     with suppress(UnicodeError):
         return member.filename.encode("cp437").decode("utf-8")
     return member.filename
+
+
+def _unzipped(packed: zipfile.ZipFile, member: zipfile.ZipInfo, label: str) -> Iterator[bytes]:
+    # Opening it reads its local header, which may be damaged as its content may.
+    with _damage_as_download_failed(label, DamagedMember), packed.open(member) as content:
+        yield from _chunks(content, label, DamagedMember)
 
 
 def _chunks(

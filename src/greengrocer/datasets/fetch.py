@@ -18,7 +18,7 @@ import httpx
 from greengrocer.datasets.progress import bytes_bar
 from greengrocer.datasets.writing import write_errors_as_usage_errors, write_whole
 from greengrocer.errors import DownloadFailed
-from greengrocer.safe_text import without_secrets
+from greengrocer.safe_text import without_secrets, words_of
 
 ARCHIVE_LIMIT = 512 * 2**20  # bytes
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)  # seconds, for each read and not for the whole
@@ -62,7 +62,7 @@ def fetch(url: str, archive: Path) -> None:
         ImportError,
     ) as error:
         # Beside httpx's own: a host name, a proxy or certificates that cannot be used.
-        reason = str(error) or type(error).__name__
+        reason = words_of(error)
         raise DownloadFailed(
             f"cannot download {without_secrets(url)}: {reason}; check the connection and the "
             "address, try again, or name a directory or an archive with --from"

@@ -19,6 +19,7 @@ from greengrocer.errors import UsageError
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.imaging.fitted import plan_fitted
 from greengrocer.imaging.geometry import Pixels, fit
+from greengrocer.safe_text import words_of
 
 SECONDS = 0.5  # of a trial
 FEWEST = 15  # runs of each engine, however long they take
@@ -97,7 +98,7 @@ class AutoEngine:
             times = timed(ours, rival, images)
         # Of any kind. If the bundle is at fault, it is refused where its goldens are replayed.
         except Exception as error:
-            self._tell("onnx", f"the trial of openvino failed: {error}")
+            self._tell("onnx", f"the trial of openvino failed: {words_of(error)}")
             return ours, rival
         faster = times.ratio <= FASTER
         self._tell(

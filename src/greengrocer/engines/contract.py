@@ -6,7 +6,7 @@ from pathlib import Path
 
 from greengrocer.bundles.manifest import GRAPH, Manifest
 from greengrocer.errors import BundleRefused, InvalidAnswer, UsageError
-from greengrocer.safe_text import MAX_REASON, one_line
+from greengrocer.safe_text import MAX_REASON, one_line, words_of
 
 BATCH = "N"  # a dimension that may vary
 NO_MEMORY = ("bad_alloc", "Failed to allocate memory")  # as runtimes say it
@@ -103,7 +103,7 @@ def reason_of(error: Exception) -> str:
     """What a runtime says of a graph that it does not load or run, in one line."""
     if _lacked_memory(error):
         return "there is not enough memory for it"
-    return one_line(" ".join(str(error).split()), MAX_REASON)
+    return one_line(" ".join(words_of(error).split()), MAX_REASON)
 
 
 def _lacked_memory(error: Exception) -> bool:

@@ -17,6 +17,7 @@ from PIL import Image
 from greengrocer.errors import BrokenExtra, UnreadableImage, UnsupportedFormat
 from greengrocer.imaging.bitstreams import check_av1, check_hevc
 from greengrocer.imaging.isobmff import MAX_REFERENCES, Box, Damaged, Meta, Property, name_of
+from greengrocer.safe_text import words_of
 
 EXTRA = "heif"
 LIBRARY = "pillow_heif"
@@ -225,8 +226,7 @@ def _load() -> None:
         pillow_heif.libheif_version()
         _avif.codec_versions()
     except Exception as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise BrokenExtra(EXTRA, lines[0]) from error
+        raise BrokenExtra(EXTRA, words_of(error).partition("\n")[0]) from error
     pillow_heif.options.DECODE_THREADS = 0
     pillow_heif.options.THUMBNAILS = False
     pillow_heif.options.DEPTH_IMAGES = False

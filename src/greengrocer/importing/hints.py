@@ -14,7 +14,7 @@ from greengrocer.importing.labels import Names
 from greengrocer.importing.preprocessing import PRESETS, Preprocessing
 from greengrocer.importing.source import Source
 from greengrocer.regular_files import MAX_SETTINGS_BYTES, read_regular
-from greengrocer.safe_text import MAX_NAME, one_line
+from greengrocer.safe_text import MAX_NAME, one_line, words_of
 
 HUGGING_FACE, CONFIG = "preprocessor_config.json", "config.json"
 MOST_METADATA = 1_000_000  # characters
@@ -92,7 +92,7 @@ def _ultralytics(source: Source, names: Names | None) -> Found:
     try:
         tree = {name: _literal(metadata[name]) for name in ("names", "imgsz") if name in metadata}
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-        reason = one_line(str(error) or type(error).__name__, 200)
+        reason = one_line(words_of(error), 200)
         raise UsageError(f"{where} has an unknown form ({reason}): {instead}") from error
     told = _validated(Ultralytics, tree, where, instead)
     preset = PRESETS["ultralytics"]

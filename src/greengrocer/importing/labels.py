@@ -1,5 +1,6 @@
 """The names of the classes, and the coarse class of each, from files that a person names."""
 
+import io
 import json
 import re
 from collections import Counter
@@ -38,7 +39,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
         )
     if path.suffix.lower() == ".json" or text.lstrip()[:1] in ("[", "{"):
         return _from_json(path, text)
-    lines = [line.strip() for line in text.splitlines()]
+    # Not str.splitlines: a line ends at line breaks alone, not at U+2028 and the like.
+    lines = [line.strip() for line in io.StringIO(text, newline=None)]
     while lines and not lines[-1]:
         lines.pop()
     if "" in lines:

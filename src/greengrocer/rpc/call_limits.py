@@ -19,7 +19,7 @@ WATCHES = CallLimit(64, 8)  # never end, and a client needs one
 REFLECTIONS = CallLimit(16, 4)  # for people who try things out
 # Those being refused among them: more than all kinds together, so that each is told why. gRPC
 # itself refuses further ones.
-ALL_CALLS = 2000
+MOST_CALLS = 2000
 CALLS_OF_CONNECTION = 100  # a client's further ones wait until it may send them
 
 MESSAGE_OVERHEAD = 1 << 16  # bytes of a message besides its images

@@ -96,7 +96,7 @@ class RpcServer:
         self._server = make_grpc_server(
             handlers=(_Handlers(self._handlers()),),
             options=self._options,
-            maximum_concurrent_rpcs=call_limits.ALL_CALLS,
+            maximum_concurrent_rpcs=call_limits.MOST_CALLS,
         )
         self._server.add_insecure_port(self._gate.address)
         await self._server.start()

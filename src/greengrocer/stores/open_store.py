@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from greengrocer.errors import BrokenExtra, MissingExtra
-from greengrocer.safe_text import one_line
+from greengrocer.safe_text import one_line, words_of
 from greengrocer.stores.address import Address
 
 if TYPE_CHECKING:
@@ -24,5 +24,5 @@ def open_store(address: Address) -> "Store":
     except ModuleNotFoundError as error:
         raise MissingExtra(f"a bundle at {address}", EXTRA) from error
     except ImportError as error:
-        raise BrokenExtra(EXTRA, one_line(str(error), MOST_REASON)) from error
+        raise BrokenExtra(EXTRA, one_line(words_of(error), MOST_REASON)) from error
     return Store(address)

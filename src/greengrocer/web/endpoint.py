@@ -43,9 +43,8 @@ class Endpoint:
     responses: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     schemas: tuple[type[BaseModel], ...] = ()  # that ``body`` and ``responses`` refer to
 
-    is_hot: bool = (
-        False  # answered past FastAPI (docs/decisions/009); without parameters but /models/{name}
-    )
+    # answered past FastAPI (docs/decisions/009); without parameters but /models/{name}
+    is_hot: bool = False
     is_open: bool = False  # needs no key, and no rate limit counts it
     is_probe: bool = False  # neither logged nor counted as in flight
 

@@ -26,23 +26,21 @@ PREFIX = "greengrocer.prefix"  # of the scope: the path below which clients see 
 class RequestState:
     """One request, from its head to the last byte of its answer. Each field has one writer.
 
-    The outermost layer creates and attaches it: the protocol of our own server, ``Proxied`` behind
-    Ray Serve, or ``Observe`` under any other ASGI server.
+    The outermost layer creates and attaches it: the protocol of our own server, ``Answering`` for a
+    gRPC call, ``Proxied`` behind Ray Serve, or ``Observe`` under any other ASGI server.
 
-    ========================  ===================================  ===============================
-    field                     written by                           read by
-    ========================  ===================================  ===============================
-    ``arrived``               the outermost layer                  routes: the client's deadline
-    ``drain``                 the protocol                         ``sent``
-    ``source``                the protocol                         ``body_source``
-    ``request_id``            ``Observe``                          routes, problems, the access log
-    ``model``                 ``asked_model``                      problems
-    ``key_name``              ``Guard``                            the access log
-    ``charge``                ``Guard``                            routes with several images
-    ``refused``               ``problem_response``                 the metrics and the access log
-    ``held``                  ``hold_until_sent``                  ``Observe``, which releases it
-    ``disconnected``          ``disconnect``                       ``on_disconnect``
-    ========================  ===================================  ===============================
+    =============================  ====================
+    field                          written by
+    =============================  ====================
+    ``arrived``, ``drain``         the outermost layer
+    ``source``                     the protocol
+    ``request_id``                 ``Observe``
+    ``model``                      ``asked_model``
+    ``key_name``, ``charge``       ``Guard``
+    ``refused``                    ``problem_response``
+    ``held``                       ``hold_until_sent``
+    ``disconnected``               ``disconnect``
+    =============================  ====================
     """
 
     arrived: float  # when the request's head came, in monotonic seconds

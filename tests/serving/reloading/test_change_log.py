@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greengrocer.errors import BundleRefused, UsageError
+from greengrocer.errors import UsageError
 from greengrocer.serving.reloading.manager import ModelManager
 from support.bundles import write_fake_bundle
 from support.watched import refused
@@ -61,18 +61,3 @@ async def test_changes_that_are_made_are_counted_where_a_bundle_was_loaded(
     await manager.make_default("shop")
     await manager.remove("greys")
     assert counted(manager) == (4, 0)
-
-
-async def test_a_trial_is_counted_where_it_refuses_a_bundle(
-    manager: ModelManager, fake_bundle: Path
-) -> None:
-    await manager.check("shop", str(fake_bundle), "files")
-    assert counted(manager) == (0, 0)
-
-    async def attempt(bundle: str) -> None:
-        raise BundleRefused(f"bundle {bundle}: it is not good")
-
-    manager.attempt = attempt
-    with pytest.raises(BundleRefused):
-        await manager.check("shop", str(fake_bundle), "files")
-    assert counted(manager) == (0, 1)

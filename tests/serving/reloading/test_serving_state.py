@@ -16,6 +16,6 @@ def test_a_second_version_that_is_to_get_copies_is_told_which_one_does() -> None
     for key in ("shop@one", "shop@two"):
         state = state.added(key, Origin.of(key, "second"))
     state = state.shadow("shop@one", 20)
-    remedy = "shop@one gets copies already: end that with greengrocer models shadow shop@one 0%"
+    remedy = "shop@one gets copies already: end that with `models shadow shop@one 0%`"
     with pytest.raises(ReloadRefused, match=remedy):
         state.shadow("shop@two", 20)

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greengrocer.bundles.bundle import find_bundle
-from greengrocer.errors import ReloadRefused, TrialTooSlow
+from greengrocer.errors import BundleRefused, ReloadRefused, TrialTooSlow
 from greengrocer.serving.reloading.folder_watch import LONGEST_PAUSE, PAUSE, FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
 from greengrocer.serving.reloading.origin import Loaded, Origin
@@ -79,13 +79,30 @@ async def test_a_bundle_that_goes_while_it_is_tried_is_forgotten_and_not_failed(
     with capture_logs() as logs:
         await twice(watch.look)
     assert not manager.models.catalogue.absent
-    reasons = [line["reason"] for line in logs if line["event"] == "load refused"]
-    assert reasons == [f"there is no bundle '{folder / 'shop'}': its directory is missing"]
+    assert not logs
     if again:
         write_fake_bundle(folder / "shop", version="2")
     await twice(watch.look)
     assert not manager.models.catalogue.absent
     assert served(manager) == ({"greys": "1", "shop": "2"} if again else {"greys": "1"})
+    assert refused(manager) == 0
+
+
+@pytest.mark.parametrize("changes", [False, True])
+async def test_a_bundle_that_its_trial_refuses_counts_unless_it_has_changed(
+    manager: ModelManager, folder: Path, changes: bool
+) -> None:
+    async def attempt(bundle: str) -> None:
+        if changes:
+            renamed(folder, "shop", "3")
+        raise BundleRefused(f"bundle {bundle}: it is not good")
+
+    manager.attempt = attempt
+    watch = FolderWatch(manager, folder)
+    write_fake_bundle(folder / "shop", version="2")
+    await twice(watch.look)
+    assert refused(manager) == (0 if changes else 1)
+    assert bool(manager.models.catalogue.absent) != changes
 
 
 async def test_a_bundle_whose_trial_was_too_slow_is_tried_again_after_growing_pauses(

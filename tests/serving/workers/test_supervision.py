@@ -100,6 +100,21 @@ def test_an_engine_that_hangs_is_replaced(supervise: StartWorkers, stopped: bool
     workers.server.until_logged(lambda: any("hangs" in line for line in workers.server.log))
 
 
+def test_while_an_engine_hangs_images_wait_for_the_next_one_until_their_deadlines(
+    supervise: StartWorkers,
+) -> None:
+    workers = supervise(2, "--request-timeout-seconds", "60")
+    engine = workers.engine
+    workers.signal(engine, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        patient = pool.submit(exchange, workers.url, post(jpeg(250)))
+        for _ in range(2):  # the first one has the engine looked at
+            late = exchange(workers.url, post(jpeg(250), "X-Deadline-Ms: 500"))
+            assert (late.status, json.loads(late.body)["code"]) == (504, "deadline-exceeded")
+        assert patient.result().status == 200
+    assert workers.engine != engine
+
+
 def test_an_engine_that_stood_still_for_three_seconds_lives(supervise: StartWorkers) -> None:
     workers = supervise(1)
     engine = workers.engine

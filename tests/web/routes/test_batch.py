@@ -215,6 +215,50 @@ def test_an_answer_for_a_disconnected_client_waits_for_no_memory(fake_bundle: Pa
         assert ended_quietly(logs)
 
 
+def test_a_form_that_waits_for_memory_ends_at_the_clients_deadline(fake_bundle: Path) -> None:
+    first, rest = part(jpeg(5)), form(part(jpeg(250)))
+    admission = Admission(AdmissionLimits(MEGA, wait_seconds=SECONDS), 1, 0.01)
+    service = replace(make_service(fake_bundle), admission=admission, deadline=1e6)
+    with live(service) as running, admission.reserve_bytes() as others:
+        with Wire(running.url) as wire:
+            wire.send(batch(first + rest, "X-Deadline-Ms: 1000")[: -len(rest) + 20])
+            while b'"grey-0"' not in wire.line():
+                pass
+            others.grow(MEGA - admission.bytes_in_flight)
+            wire.send(rest[20:])
+            lines = wire.rest()
+        assert b'"index":1,"type":"urn:greengrocer:problem:deadline-exceeded"' in lines
+        assert until(lambda: admission.bytes_in_flight == others.size)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_answer_that_waits_for_memory_ends_at_the_clients_deadline(
+    fake_bundle: Path, index: int
+) -> None:
+    small = encoded(photo(1, (8, 8)), "WEBP")
+    engine = engine_of(HeldEngine, fake_bundle).hold()
+    admission = Admission(AdmissionLimits(MEGA, wait_seconds=SECONDS), 1, 0.01)
+    service = replace(make_service(fake_bundle, engine), admission=admission, deadline=1e6)
+    with live(service) as running, admission.reserve_bytes() as others, Wire(running.url) as wire:
+        images, last = [part(small)] * index, form(part(small))
+        deadline = "X-Deadline-Ms: 2000", "Connection: close"
+        start = batch(b"".join(images) + last, *deadline, query="?top=10")[: -len(last) + 20]
+        wire.send(start)
+        if index:
+            engine.release.set()
+            while b'"index":0' not in wire.line():
+                pass
+            engine.release.clear()
+            engine.busy.clear()
+        wire.send(last[20:])
+        assert engine.busy.wait(SECONDS)
+        others.grow(MEGA - admission.bytes_in_flight)
+        engine.release.set()
+        assert f'"index":{index},"type":"urn:greengrocer:problem:deadline-exceeded"'.encode() in (
+            wire.rest()
+        )
+
+
 @pytest.mark.anyio
 async def test_a_disconnected_client_waits_for_no_rate_limit() -> None:
     async def charge() -> None:

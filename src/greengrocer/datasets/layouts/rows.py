@@ -150,7 +150,7 @@ def _text(record: Mapping[str, object], column: str | None, where: str) -> str |
 
 def _name(record: Mapping[str, object], column: str | None, where: str) -> str | None:
     name = _text(record, column, where)
-    if name is not None and len(name.splitlines()) > 1:
+    if name is not None and ("\n" in name or "\r" in name):
         raise DatasetUnusable(
             f"{where}: the value of {column!r} goes over several lines: write it on one, and look "
             "for a quote that is opened too early"

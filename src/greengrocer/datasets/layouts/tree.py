@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from greengrocer.datasets.archives import OTHER
 from greengrocer.datasets.layouts.collection import LeftOut, Note
 from greengrocer.datasets.layouts.names import (
     FOREIGN,
@@ -19,6 +20,7 @@ from greengrocer.regular_files import open_regular
 
 FIRST_BYTES = 32  # that tell a format
 MAX_DEPTH = 64  # folders within folders
+FOLDER_TOO_DEEP = "the folder lies too deep"
 
 
 @dataclass
@@ -121,7 +123,7 @@ class _Scanner:
         path = Path(entry.path)
         readable = os.access(path, os.R_OK | os.X_OK)
         if not readable or relative.count("/") >= MAX_DEPTH:
-            why = "the folder lies too deep" if readable else "the folder cannot be read"
+            why = FOLDER_TOO_DEEP if readable else "the folder cannot be read"
             self.scan.left_out.append(LeftOut(path, why, "unreadable"))
             return
         status = entry.stat(follow_symlinks=False)
@@ -158,7 +160,7 @@ class _Scanner:
             if path.is_file():
                 folder.files.append(path)
             else:
-                why = "a link to nothing" if path.is_symlink() else "not a regular file"
+                why = "a link to nothing" if path.is_symlink() else OTHER
                 self.scan.left_out.append(LeftOut(path, why, "unreadable"))
             return
         first = _first_bytes(path)

@@ -34,6 +34,9 @@ MOST_FILES = 200_000
 UNTOUCHED = 2**30  # bytes of the disk that stay free
 RECORD = ".left-out.json"  # a list of names and reasons; no member has a hidden name
 MAX_SHOWN = 200  # characters of a name in it
+# Why a member is left out, beside what ``archives`` says.
+DAMAGED, OUTSIDE = "it is damaged", "its path leads out of the archive"
+TOO_DEEP, NAMELESS = "its folder lies too deep", "no system has files of such a name"
 FORMAT = b"2"  # of the folder: what was unpacked in another one is unpacked again
 
 
@@ -120,7 +123,7 @@ def _unpack(archive: Path, home: Path, target: Path) -> None:
                     advance(_write(path, chunks))
                 except DamagedMember:
                     path.unlink()
-                    members.leave_out(name, "it is damaged")
+                    members.leave_out(name, DAMAGED)
         if not any(path.is_file() for path in unfinished.rglob("*")):
             first = [f"nothing to unpack, but {name}: {why}" for name, why in members.left_out[:1]]
             raise DatasetUnusable(f"{archive} holds {''.join(first) or 'no files'}")
@@ -162,11 +165,11 @@ class _Members:
         if self._count > MOST_FILES:
             raise DownloadFailed(f"{self._archive} holds over {MOST_FILES:,} files, the limit")
         if outside:
-            self.leave_out(name, "its path leads out of the archive")
+            self.leave_out(name, OUTSIDE)
         elif len(path.parts) > DEEPEST:
-            self.leave_out(name, "its folder lies too deep")
+            self.leave_out(name, TOO_DEEP)
         elif not path.parts or "\0" in name:
-            self.leave_out(name, "no system has files of such a name")
+            self.leave_out(name, NAMELESS)
         else:
             return str(path)
         return None

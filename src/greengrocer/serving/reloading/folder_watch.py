@@ -190,10 +190,9 @@ class FolderWatch:
         if self._passed.get(key) != files:
             if not await self._unchanged(bundle, files):
                 return False
-            await self.manager.check(key, bundle, files)
-            self._passed[key] = files
-            if not await self._unchanged(bundle, files):
+            if not await self._passes(key, bundle, files):
                 return False
+            self._passed[key] = files
         if not self._can(self._check_take, key):
             return False
         if self.manager.state.serves_watched(key):
@@ -201,6 +200,22 @@ class FolderWatch:
         else:
             await self.manager.add(key, bundle, files)
         return True
+
+    async def _passes(self, key: str, bundle: str, files: str) -> bool:
+        """Try a bundle, which may take half a minute; other changes may run meanwhile.
+
+        Returns False where it has gone or changed since: that is no refusal, whatever the trial
+        says. Raises UsageError: TrialTooSlow where it took too long.
+        """
+        try:
+            if self.manager.attempt is not None:
+                await self.manager.attempt(bundle)
+        except UsageError:
+            if not await self._unchanged(bundle, files):
+                return False
+            with self.manager.changes.refusals("load", key, files):
+                raise
+        return await self._unchanged(bundle, files)
 
     async def _unchanged(self, bundle: str, files: str) -> bool:
         try:

@@ -87,7 +87,7 @@ class ModelManager:
         """Load a bundle, by default a model's own again, and swap it in.
 
         An Origin also says the name from now on. ``files`` is the state of the bundle's files, if
-        it is in the watched folder: then ``check`` has tried it. Raises UsageError (BundleRefused,
+        it is in the watched folder: then it has been tried. Raises UsageError (BundleRefused,
         ReloadRefused), in one line; nothing is changed then.
         """
         with self.changes.logged("reload", key, files):
@@ -206,15 +206,6 @@ class ModelManager:
             self._cast(key, 0)
             self._move(key, name)
             return self._done("promoted", name, old)
-
-    async def check(self, key: str, bundle: str, files: str) -> None:
-        """Try a bundle of the watched folder, which may take half a minute; ``files`` is its state.
-
-        Other changes may run meanwhile. Raises UsageError: TrialTooSlow where it took too long.
-        """
-        with self.changes.refusals("load", key, files):
-            if self.attempt is not None:
-                await self.attempt(bundle)
 
     def note_failed(self, key: str, bundle: str, reason: str) -> None:
         """Say why a bundle of the watched folder cannot be loaded, unless a model has its key."""

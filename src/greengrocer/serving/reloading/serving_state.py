@@ -166,8 +166,7 @@ class ServingState(NamedTuple):
         for other in others if part else ():
             if name_of(other) == name_of(key):
                 raise ReloadRefused(
-                    f"{other} gets copies already: end that with "
-                    f"greengrocer models shadow {other} 0%"
+                    f"{other} gets copies already: end that with `models shadow {other} 0%`"
                 )
         return self._replace(shadows={**others, key: part} if part else others)
 
@@ -223,12 +222,10 @@ class ServingState(NamedTuple):
             if key in dict(parts):
                 raise ReloadRefused(
                     f"{key} gets a part of the requests for {name}: end that with "
-                    f"greengrocer models split {name}={ALL}"
+                    f"`models split {name}={ALL}`"
                 )
         if key in self.shadows:
-            raise ReloadRefused(
-                f"{key} gets copies: end that with greengrocer models shadow {key} 0%"
-            )
+            raise ReloadRefused(f"{key} gets copies: end that with `models shadow {key} 0%`")
 
 
 def _without(mapping: Mapping[str, V], key: str) -> dict[str, V]:

@@ -45,9 +45,8 @@ class ProcessSpec:
     role: str
     slot: str  # of its metrics files, which the next process in the slot goes on with
     command: Sequence[str]
-    sockets: Sequence[
-        socket.socket
-    ]  # inherited: their descriptors are the command's last arguments
+    # inherited: their descriptors are the command's last arguments
+    sockets: Sequence[socket.socket]
     directory: Path
     environment: Mapping[str, str]
 

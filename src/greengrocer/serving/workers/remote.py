@@ -115,9 +115,8 @@ class RemoteClassifier:
         self._described = False  # the engine has described its models: it is ready
         self._open = True
         self._calls: dict[int, PendingImage] = {}  # by number, while a caller waits
-        self._late: set[int] = (
-            set()
-        )  # numbers of images that the engine left unanswered at their deadline
+        # Numbers of images that the engine left unanswered at their deadline.
+        self._late: set[int] = set()
         # Bytes in shared memory of each image that the engine has not answered. Those that a caller
         # waits for are counted as uploads, the others here.
         self._shared: dict[int, int] = {}
@@ -152,9 +151,8 @@ class RemoteClassifier:
         """Ping the engine. Returns whether it answered; if it did not, calls ``suspect_engine``."""
         if not self.healthy:
             return False
-        if (
-            self._checking is None or self._checking.done()
-        ):  # one ping for all callers at the same time
+        # one ping for all callers at the same time
+        if self._checking is None or self._checking.done():
             self._checking = asyncio.get_running_loop().create_task(self._ping())
         return await asyncio.shield(self._checking)
 

@@ -9,6 +9,7 @@ import torch
 
 from greengrocer.datasets.dataset import LabelledImage
 from greengrocer.errors import UsageError
+from greengrocer.safe_text import words_of
 from greengrocer.training.recipe import Recipe, differences, read_back
 
 State = dict[str, Any]
@@ -125,4 +126,4 @@ def _refused(path: Path, why: str) -> UsageError:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return words_of(error).partition("\n")[0]

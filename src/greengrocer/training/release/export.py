@@ -33,6 +33,7 @@ from greengrocer.networks.efficientnet_lite import (
     same_padding,
 )
 from greengrocer.networks.recogniser import AnswerHead
+from greengrocer.safe_text import words_of
 
 NORMALISED = "normalised"  # float32 [N, 3, H, W], what the backbone takes
 
@@ -131,7 +132,7 @@ def _traced(graph: Nodes, backbone: Backbone, geometry: Geometry) -> onnx.ModelP
             )
             traced = onnx.load(Path(directory, "backbone.onnx")).graph
     except Exception as error:  # whatever a module of another package raises
-        why = str(error).partition("\n")[0] or type(error).__name__
+        why = words_of(error).partition("\n")[0]
         raise UsageError(f"the backbone cannot be exported to ONNX: {why}") from error
     _unshare_constants(traced)
     graph.nodes += traced.node

@@ -32,9 +32,8 @@ MAX_PART_HEADERS = 8
 MAX_PART_HEADER_LINES = 32  # of all headers of a part, folded lines included
 MAX_PART_HEADER_BYTES = 4096
 MAX_PADDING = 256  # blanks after a boundary
-MAX_LONGER = (
-    1000  # lines that are longer than the boundary they begin with: each takes as long as 1 KB
-)
+# Lines that are longer than the boundary they begin with: each takes as long as 1 KB.
+MAX_LONGER = 1000
 OVERHEAD = 1 << 17  # bytes of a form with one image, besides the image
 
 _LINE = b"\r\n"

@@ -34,12 +34,12 @@ async def predict_batch(service: Service, request: Request) -> Response:
     headers = dict(request.scope["headers"])
     model = asked_model(service, request)
     options = read_options(request, len(model.labels.classes))
-    deadline = state_of(request.scope).arrived + read_patience(headers)
+    end = state_of(request.scope).arrived + read_patience(headers)
     kind, boundary = read_content_type(headers)
     if kind != FORM_TYPE:
         raise wrong_type(kind, f"with fields {FIELD!r}")
     check_declared_length(headers, service.upload_limits.request_bytes)
-    answers = BatchAnswers(service, model, request, options, deadline)
+    answers = BatchAnswers(service, model, request, options, end)
     answers.begin(boundary)
     try:
         return BatchResponse(await answers.next(), answers)

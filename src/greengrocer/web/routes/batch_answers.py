@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from greengrocer.answer_json import answer_json, problem_json
 from greengrocer.context import Context
-from greengrocer.errors import EmptyImage, MissingField, Overloaded, Refusal
+from greengrocer.errors import DeadlineExceeded, EmptyImage, MissingField, Overloaded, Refusal
 from greengrocer.ranking import AnswerOptions
 from greengrocer.tracebacks import release_frames
 from greengrocer.web.asked_model import AskedModel
@@ -41,7 +41,8 @@ class Encoded(NamedTuple):
 class BatchAnswers:
     """The answers to the images of one form: one task reads it, and one per image classifies it.
 
-    ``deadline`` is the client's, in monotonic seconds. Call ``stop`` at the end.
+    ``end`` is the moment, in monotonic seconds, until which the client waits. Call ``stop`` at the
+    end.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class BatchAnswers:
         model: AskedModel,
         request: Request,
         options: AnswerOptions,
-        deadline: float,
+        end: float,
     ) -> None:
         state = state_of(request.scope)
         self.service = service
@@ -58,7 +59,7 @@ class BatchAnswers:
         self._version = model.labels.model
         self.request = request
         self.options = options
-        self.deadline = deadline
+        self.end = end
         self._id = state.request_id
         self._path = seen_path(request.scope)
         self._charge = state.charge
@@ -66,7 +67,7 @@ class BatchAnswers:
         self._count = 0
         self._gone = False
         self._answers: asyncio.Queue[asyncio.Task[Encoded] | None] = asyncio.Queue()
-        self._last = Encoded(b"")  # that was returned
+        self._returned = Encoded(b"")  # by ``next``, the last time
         self._tasks: set[asyncio.Task[Any]] = set()
         self._contexts: set[Context] = set()
         self._held = ExitStack()
@@ -84,13 +85,13 @@ class BatchAnswers:
 
         Raises a Refusal of the whole request while no answer was returned.
         """
-        self._receipt.shrink(self._last.held)
-        self._last = Encoded(b"")
+        self._receipt.shrink(self._returned.held)
+        self._returned = Encoded(b"")
         task = await self._answers.get()
         if task is None:
             return None
-        self._last = await task
-        return self._last.text
+        self._returned = await task
+        return self._returned.text
 
     async def stop(self) -> None:
         """Cancel all tasks, and release the bytes in flight."""
@@ -118,12 +119,14 @@ class BatchAnswers:
             limits, take = self.service.upload_limits, partial(self._take, form, images)
             source, most = body_source(self.request), limits.request_bytes
             with self.service.stage("upload"):
-                await receive_body(source, form.buffer, take, most, limits, None, self.deadline)
+                await receive_body(source, form.buffer, take, most, limits, None, self.end)
                 form.close()
             if not self._count:
-                self._finish(MissingField(f"the form has no part {FIELD!r}: put the images there"))
+                self._end_with(
+                    MissingField(f"the form has no part {FIELD!r}: put the images there")
+                )
         except Exception as error:
-            self._finish(error)
+            self._end_with(error)
         self._answers.put_nowait(None)
 
     async def _take(self, form: Form, images: FormImages, count: int) -> None:
@@ -141,17 +144,31 @@ class BatchAnswers:
                 await self._add(one)
 
     async def _make_room(self, amount: int) -> None:
-        """Hold ``amount`` more bytes; after the first image, wait until they are free."""
+        """Hold ``amount`` more bytes; after the first image, wait until they are free.
+
+        Raises Overloaded, DeadlineExceeded where the client waits no longer, or ClientDisconnected.
+        """
         if not self._count:
             self._receipt.grow(amount)
             return
-        with self._context(self.service.deadline) as context:
-            await self._receipt.grow_in_turn(amount, context)
+        client_first = self.end - time.monotonic() < self.service.deadline
+        try:
+            with self._context() as context:
+                await self._receipt.grow_in_turn(amount, context)
+        except Overloaded:
+            if client_first:
+                raise DeadlineExceeded(
+                    "the deadline passed while the memory for uploads was full"
+                ) from None
+            raise
 
     @contextmanager
-    def _context(self, seconds: float) -> Iterator[Context]:
-        """A context for the block, which is cancelled when the client disconnects."""
-        context = Context(self._id, seconds)
+    def _context(self) -> Iterator[Context]:
+        """A context for the block, which is cancelled when the client disconnects.
+
+        Its deadline is the service's from now, or the client's if that is earlier.
+        """
+        context = Context(self._id, min(self.service.deadline, self.end - time.monotonic()))
         self._contexts.add(context)
         if self._gone:
             context.cancel()
@@ -171,7 +188,7 @@ class BatchAnswers:
             text = await self._text(index, image)
             await self._make_room(len(text))
         except Refusal as refusal:
-            if not index:
+            if isinstance(refusal, Overloaded) and not index:
                 raise
             return Encoded(self._refused(index, refusal))
         else:
@@ -191,9 +208,8 @@ class BatchAnswers:
 
     async def _classified(self, index: int, image: memoryview) -> bytes:
         self.service.metrics.upload_bytes.observe(len(image))
-        seconds = min(self.service.deadline, self.deadline - time.monotonic())
         try:
-            with self._context(seconds) as context:
+            with self._context() as context:
                 work = self.service, self.model, image, context, self.options
                 answer = await (
                     classify_in_turn(*work, self._charge) if index else classify_admitted(*work)
@@ -209,16 +225,16 @@ class BatchAnswers:
             return _encode(index, internal_error(self._id, self._path, self._version))
         return _encode(index, answer_json(answer, self._id))
 
-    def _finish(self, error: Exception) -> None:
+    def _end_with(self, error: Exception) -> None:
         """End the answer with why reading stopped: a last line, or a refusal of the request."""
         release_frames(error)
 
-        async def last(index: int) -> Encoded:
+        async def line(index: int) -> Encoded:
             if index and isinstance(error, Refusal):
                 return Encoded(self._refused(index, error))
             raise error
 
-        self._answers.put_nowait(self._start(last(self._count)))
+        self._answers.put_nowait(self._start(line(self._count)))
 
     def _refused(self, index: int, refusal: Refusal) -> bytes:
         self.service.metrics.rejections.labels(refusal.code).inc()

@@ -6,9 +6,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from greengrocer.web.receive_buffer import ReceiveBuffer
 
-SMALLEST_DIRECT_READ = (
-    1 << 16
-)  # bytes: a shorter rest of a body is read with the connection's other bytes
+# Bytes: a shorter rest of a body is read with the connection's other bytes.
+SMALLEST_DIRECT_READ = 1 << 16
 
 
 class DirectRead(asyncio.BufferedProtocol):
