@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
 from contextvars import Context
 from threading import Event, RLock, Thread, local
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 LOOK = 0.2  # seconds between two looks of a thread that waits: does anybody want its result?
 
@@ -86,7 +87,7 @@ class _Loop(asyncio.SelectorEventLoop):
         self.telling = RLock()
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """As asyncio's, with ``telling`` held."""
         with self.telling:
