@@ -95,7 +95,11 @@ def test_every_default_is_within_its_own_bounds() -> None:
         (["--rate-limit-per-key", "5/day"], "api_keys"),
         (["--trusted-proxies", "10.0.0.5/8"], "trusted_proxies"),
         (["--trusted-proxies", "10.0.0.5,balancer"], "trusted_proxies"),
-        (["--cors-origins", "https://shop.example/"], "cors_origins"),
+        (["--cors-origins", "https://shop.example/"], "without a slash at its end"),
+        (
+            ["--root-path", "/shop/"],
+            "must look like /shop, without a slash at its end, got '/shop/'",
+        ),
         (["--cors-origins", "shop.example"], "cors_origins"),
         (["--metrics-host", "::1"], "metrics_port"),
         (["--metrics-port", "8000"], "metrics_port must differ from port: both are 8000"),

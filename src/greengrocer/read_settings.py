@@ -256,9 +256,9 @@ WRONG = {  # what is wrong with a value, by the type of pydantic's error
 # What a value must look like, by the pattern that it does not match.
 LIKE = {
     RATE: "600/minute",
-    ORIGIN: "https://shop.example",
+    ORIGIN: "https://shop.example, without a slash at its end",
     SHARE: "shop=50%",
-    ROOT_PATH: "/shop",
+    ROOT_PATH: "/shop, without a slash at its end",
 }
 
 

@@ -88,7 +88,8 @@ class Client:
         ``timeout`` is that of this call, in seconds.
 
         Raises Refusal, Unreachable or UnexpectedAnswer; TypeError for an image of another type,
-        ValueError for an empty ``model``, another ``split_key``, or a ``timeout`` out of range.
+        ValueError for a ``model`` that is empty or has a slash, another ``split_key``, or a
+        ``timeout`` out of range.
         """
         file = file_of(image, self._max_side)
         response = self._send(predict_call(file, model, split_key, top, evidence), timeout)
