@@ -1,4 +1,4 @@
-"""``make bench``: measure, print the table and keep it in benchmarks/results."""
+"""``make bench``: measure, print the table and keep it in benchmarks/results, or elsewhere."""
 
 import argparse
 import importlib
@@ -175,11 +175,24 @@ SCENARIOS = {
 }
 ONCE = {"memory"}  # measures in no rounds
 OF_NO_BUNDLE = {"mapped", "pareto"}
+DRAWN = {"anatomy", "pareto"}  # with a picture beside the page
+FIRST = "spine"  # what `make bench` runs
 NOISY = """\
 - The machine is shared and noisy: trust the ratios, which compare runs of the same round, and not
   the absolute figures.
 """
-Run = Callable[[str, Path | None, int, float], str]  # takes the bundle, data, rounds, and seconds
+WIDTH = max(map(len, SCENARIOS))
+EPILOG = """\
+scenarios:
+{}
+
+A scenario takes rounds times seconds for each line of its table, and its preparation: minutes.
+`make .venv-dev/installed` builds .venv-dev, the environment for all of them, with PyTorch. That of
+`make serve`, .venv, does for those that compare services alone, as capacity. What a scenario lacks
+is told when it is chosen.""".format(
+    "\n".join(f"  {name:{WIDTH}}  {title}" for name, (title, _, _) in SCENARIOS.items())
+)
+Run = Callable[..., str]  # takes the bundle, data, rounds, seconds and, if DRAWN, a folder
 
 
 def load(scenario: str) -> Run:
@@ -194,30 +207,49 @@ def main() -> None:
     """Run the scenario and write its page."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure the product as it ships.",
-        epilog="`make .venv-dev/installed` builds .venv-dev, the environment for all scenarios. "
-        "That of `make serve`, .venv, does for those that compare services alone, as capacity. "
-        "What a scenario lacks is told when it is chosen.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Measure the product as it ships, and keep the page in a folder.",
+        epilog=EPILOG,
     )
-    parser.add_argument("scenario", choices=SCENARIOS, nargs="?", default="spine")
-    parser.add_argument("--bundle", default="grocery")
+    parser.add_argument(
+        "scenario",
+        choices=SCENARIOS,
+        metavar="SCENARIO",
+        nargs="?",
+        default=FIRST,
+        help=f"one of those below (default, and what `make bench` runs: {FIRST})",
+    )
+    parser.add_argument("--bundle", default="grocery", help="(default: %(default)s)")
     parser.add_argument("--data", type=Path, help="images to send (default: the gallery)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of each run")
+    parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=4, help="of each run in a round (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RESULTS,
+        help="folder of the page, whose former one is overwritten (default: benchmarks/results, "
+        "which git tracks)",
+    )
     arguments = parser.parse_args()
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
     title, caveats, _ = SCENARIOS[arguments.scenario]
     run = load(arguments.scenario)
-    table = run(arguments.bundle, arguments.data, arguments.rounds, arguments.seconds)
+    folder = [out] if arguments.scenario in DRAWN else []
+    table = run(arguments.bundle, arguments.data, arguments.rounds, arguments.seconds, *folder)
     how = f"{arguments.rounds} rounds of {arguments.seconds:g} s a run, interleaved, medians. "
     bundle = "" if arguments.scenario in OF_NO_BUNDLE else Path(arguments.bundle).name
     page = (
         f"# {title}{f', bundle `{bundle}`' if bundle else ''}\n\n{caveats}{NOISY}\n"
         f"{'' if arguments.scenario in ONCE else how}{machine()}.\n\n{table}\n"
     )
-    RESULTS.mkdir(exist_ok=True)
     name = "-".join(filter(None, (arguments.scenario, bundle)))
-    (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
+    written = out / f"{name}.md"
+    written.write_text(page, encoding="utf-8")
     sys.stdout.write(page)
+    sys.stderr.write(f"written: {written}\n")
 
 
 if __name__ == "__main__":

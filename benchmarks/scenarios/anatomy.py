@@ -48,7 +48,7 @@ LOADS = (  # words, photos or not, clients
     ("an image, 16 clients", False, 16),
     ("a 12-megapixel photo, 1 client", True, 1),
 )
-PICTURE = Path(__file__).parents[1] / "results" / "anatomy.svg"
+PICTURE = "anatomy.svg"
 PHOTOS = 8
 LABELLED = 5  # per cent: what is narrower has no room for words
 WARMUP_SECONDS = 1.0
@@ -166,11 +166,11 @@ class NotedStages:
         self.ledger.inferring += seconds
 
 
-def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
-    """Measure, draw, and return the table."""
+def run(bundle: str, data: Path | None, rounds: int, seconds: float, out: Path) -> str:
+    """Measure, draw into the folder ``out``, and return the table."""
     found = measure(bundle, data, rounds, seconds)
-    draw(found, PICTURE)
-    return f"{table(found)}\n\n![Where a request's time goes]({PICTURE.name})"
+    draw(found, out / PICTURE)
+    return f"{table(found)}\n\n![Where a request's time goes]({PICTURE})"
 
 
 Found = dict[str, list[float]]  # by load: median seconds of each stage

@@ -28,7 +28,7 @@ from greengrocer.training.release.quantise import quantise
 BUNDLES = ("fast", "tiny", "grocery")
 GEOMETRY = Geometry(width=SIDE, height=SIDE)
 CALIBRATION = 32  # images that show the ranges of activations
-PICTURE = Path(__file__).parents[1] / "results" / "pareto.svg"
+PICTURE = "pareto.svg"
 WARMUP_SECONDS = 1.0
 INT8, FLOAT, EAGER = "ONNX Runtime, int8", "ONNX Runtime, float32", "PyTorch, float32"
 COLOURS = {INT8: "#00795c", FLOAT: "#e69f00", EAGER: "#7a3e9d"}
@@ -60,8 +60,8 @@ class Contender:
         return count / (time.process_time() - began)
 
 
-def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
-    """Measure, draw, and return the table."""
+def run(bundle: str, data: Path | None, rounds: int, seconds: float, out: Path) -> str:
+    """Measure, draw into the folder ``out``, and return the table."""
     del bundle
     images = read_images(data)
     torch.set_num_threads(1)
@@ -71,7 +71,7 @@ def run(bundle: str, data: Path | None, rounds: int, seconds: float) -> str:
     for _ in tqdm(range(rounds), "rounds"):
         for each in contenders:
             each.rates.append(each.run(images, seconds))
-    draw(contenders, PICTURE)
+    draw(contenders, out / PICTURE)
     return table(contenders)
 
 
@@ -89,7 +89,7 @@ def table(contenders: Sequence[Contender]) -> str:
             f"| {median(each.rates):.0f} | {median(ratios):.2f} ({min(ratios):.2f} to "
             f"{max(ratios):.2f}) | {each.accuracy:.1f} % | {each.judged} |"
         )
-    return "\n".join([*lines, "", "![The same as a plot](pareto.svg)"])
+    return "\n".join([*lines, "", f"![The same as a plot]({PICTURE})"])
 
 
 def draw(contenders: Sequence[Contender], out: Path) -> None:

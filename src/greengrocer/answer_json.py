@@ -36,6 +36,7 @@ KINDS: dict[type[errors.Refusal], Kind] = {
     errors.Overloaded: Kind(429, "The service is overloaded"),
     errors.RateLimited: Kind(429, "Too many requests from one client"),
     errors.NotReady: Kind(503, "The service is not ready"),
+    errors.ModelFailed: Kind(503, "The model could not be loaded"),
     errors.DeadlineExceeded: Kind(504, "The deadline has passed"),
     errors.ClientDisconnected: Kind(CLIENT_CLOSED_REQUEST, "The client disconnected"),
 }

@@ -37,6 +37,7 @@ GreengrocerError
     ├── Overloaded               the service is full: retry in ``retry_after`` seconds
     │   └── RateLimited          this client is over its rate limit
     ├── NotReady                 the service is starting or stopping
+    │   └── ModelFailed          the model could not be loaded
     ├── DeadlineExceeded         no answer was ready before the deadline
     └── ClientDisconnected       the client disconnected
 """
@@ -265,6 +266,12 @@ class NotReady(Refusal):
 
     code = "not-ready"
     of_model = True
+
+
+class ModelFailed(NotReady):
+    """The model could not be loaded when the service started or its folder changed."""
+
+    code = "model-failed"
 
 
 class DeadlineExceeded(Refusal):

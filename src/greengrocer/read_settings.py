@@ -256,9 +256,9 @@ WRONG = {  # what is wrong with a value, by the type of pydantic's error
 # What a value must look like, by the pattern that it does not match.
 LIKE = {
     RATE: "600/minute",
-    ORIGIN: "https://shop.example",
+    ORIGIN: "https://shop.example, without a slash at its end",
     SHARE: "shop=50%",
-    ROOT_PATH: "/shop",
+    ROOT_PATH: "/shop, without a slash at its end",
 }
 
 
@@ -305,8 +305,7 @@ def _check_together(settings: Settings) -> None:
         raise UsageError("rate_limit_per_key needs api_keys: without them no request has a key")
     if settings.metrics_host and settings.metrics_port is None:
         raise UsageError("metrics_host needs metrics_port, the port that it is for")
-    if settings.metrics_port and settings.metrics_port == settings.port:
-        raise UsageError("metrics_port must differ from port")
+    _check_ports(settings)
     if settings.upload_memory_bytes is None:
         return
     workers = settings.workers or 1
@@ -316,6 +315,15 @@ def _check_together(settings: Settings) -> None:
             f"upload_memory_bytes must be at least max_image_bytes{each}: "
             "otherwise such an image is never accepted"
         )
+
+
+def _check_ports(settings: Settings) -> None:
+    """Raise UsageError for two that are the same; 0 is any free port, each time another one."""
+    taken: dict[int, str] = {}
+    for name in ("port", "metrics_port", "grpc_port"):
+        port = getattr(settings, name)
+        if port and taken.setdefault(port, name) != name:
+            raise UsageError(f"{name} must differ from {taken[port]}: both are {port}")
 
 
 def _check_models(settings: Settings) -> None:

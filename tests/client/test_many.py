@@ -1,6 +1,7 @@
 """``predict_many``: in order, with a bounded number of requests and of images in memory."""
 
 import gc
+import io
 import socket
 import threading
 import tracemalloc
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from greengrocer_client import (
     Answer,
@@ -43,6 +45,23 @@ def test_answers_and_refusals_are_in_order(
     greys = ["grey-3", "grey-7", "grey-0", "grey-9", "grey-4"]
     assert names(answers) == [*greys, "unreadable-image", "unreadable-image", "grey-3"]
     assert all(len(each.top) == 1 for each in answers if isinstance(each, Answer))
+
+
+def test_a_damaged_pillow_image_is_refused_alone(
+    client_of: AnyClient, fake_server: Server, tmp_path: Path
+) -> None:
+    """Pillow finds a damage when it decodes: here, when the client encodes the image."""
+    (tmp_path / "cut.jpg").write_bytes(jpeg(89, (900, 600))[:-400])
+    for side in (None, 300):
+        with (
+            Image.open(io.BytesIO(jpeg(89))) as sound,
+            Image.open(tmp_path / "cut.jpg") as damaged,
+            client_of(fake_server.url, max_side=side) as client,
+        ):
+            answers = [*client.predict_many([sound, damaged, jpeg(191)])]
+        assert names(answers) == ["grey-3", "unreadable-image", "grey-7"]
+        assert isinstance(answers[1], ImageRefused)
+        assert str(answers[1]).startswith(f"{tmp_path / 'cut.jpg'}: image file is truncated")
 
 
 def test_no_image_gives_no_answer(client_of: AnyClient, fake_server: Server) -> None:

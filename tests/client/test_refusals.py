@@ -13,6 +13,7 @@ from greengrocer_client import (
     ClientError,
     DeadlineExceeded,
     ImageRefused,
+    ModelFailed,
     NotReady,
     Overloaded,
     Problem,
@@ -38,6 +39,17 @@ def test_each_refusal_of_the_service_has_its_exception(ours: type[Refused]) -> N
     nearest = next(kind for kind in kinds if kind)
     assert type(refusal(problem)) is nearest
     assert (nearest is Refusal) == (status in (CLIENT_CLOSED_REQUEST, 500))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_model_that_failed_is_asked_once(client_of: AnyClient, many: bool) -> None:
+    failed = Reply(503, {"code": "model-failed", "detail": "the model shop could not be loaded"})
+    with replying(failed) as server, client_of(server.url) as client:
+        images = [jpeg(89)] * 9
+        ask = client.predict_many(images, at_once=1) if many else map(client.predict, images)
+        with pytest.raises(ModelFailed, match="shop"):
+            next(ask)
+        assert len(server.sent) <= (2 if many else 1)  # the next image may be on its way
 
 
 def test_a_code_that_is_newer_than_the_client_is_judged_by_its_status() -> None:

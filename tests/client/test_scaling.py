@@ -137,6 +137,17 @@ def test_a_palette_becomes_smooth() -> None:
     assert len(small.getcolors(10_000) or ()) > 100
 
 
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "TIFF"])
+def test_a_format_that_the_service_does_not_take_is_refused_whatever_its_size(
+    client_of: AnyClient, fake_server: Server, kind: str
+) -> None:
+    with client_of(fake_server.url, max_side=100) as client:
+        for size in ((90, 60), (900, 600)):
+            with pytest.raises(ImageRefused, match=kind) as refused:
+                client.predict(file_of(photo(1, size), kind))
+            assert refused.value.code == "unsupported-format"
+
+
 @pytest.mark.parametrize("file", [b"no image", b"", jpeg(89, (900, 600))[:-400]])
 def test_what_pillow_cannot_read_is_left_to_the_service(file: bytes) -> None:
     assert smaller(file, 100) is file

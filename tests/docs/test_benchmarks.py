@@ -55,6 +55,8 @@ def test_help_needs_nothing_more(tmp_path: Path, program: str) -> None:
     done = run(tmp_path, "-m", program, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("usage:")
+    if program == "benchmarks":
+        assert all(f"  {name} " in done.stdout for name in SCENARIOS)
 
 
 @pytest.mark.parametrize("command", ["benchmarks anatomy", "benchmarks concepts"])

@@ -25,7 +25,8 @@ from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.classifier import LocalClassifier
 from greengrocer.serving.readiness import State
 from support.live import engine_of, make_service
-from support.rpc import LiveRpc, RpcClient, live_rpc
+from support.make_images import jpeg
+from support.rpc import LiveRpc, RpcClient, files, live_rpc
 from support.seam import pipeline_of
 from support.waiting import SECONDS
 
@@ -89,6 +90,10 @@ def test_a_watch_of_a_model_tells_when_it_is_loaded_and_unloaded(
         assert next(told).status == HealthCheckResponse.SERVICE_UNKNOWN
         models.miss({"shop": Absence.FAILED})
         assert next(told).status == NOT_SERVING
+        refused = client.refused(files(jpeg(89), model="shop"))
+        assert refused.code == grpc.StatusCode.UNAVAILABLE
+        assert refused.trailing["problem-code"] == "model-failed"
+        assert "the model shop could not be loaded" in refused.detail
 
 
 def test_an_open_watch_does_not_hold_up_the_stop(fake_bundle: Path) -> None:

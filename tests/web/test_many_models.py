@@ -109,12 +109,22 @@ def test_an_unknown_model_is_a_404_and_one_that_did_not_load_a_503(
 ) -> None:
     method = "GET" if path == "/class-names" else "POST"
     files = {"file": jpeg(250)} if method == "POST" else None
-    for name, status, code in (("plums", 404, "unknown-model"), ("lost", 503, "not-ready")):
+    for name, status, code in (("plums", 404, "unknown-model"), ("lost", 503, "model-failed")):
         answer = client.request(method, f"/models/{name}{path}", files=files)
-        assert problem_of(status, answer.headers, answer.content).code == code
+        problem = problem_of(status, answer.headers, answer.content)
+        assert problem.code == code
+        assert f"model {name}" in problem.detail.replace('"', "")
+        assert "retry-after" not in answer.headers
     for name in ("", "shop/", "shop%40", "Shop"):
         answer = client.request(method, f"/models/{name}{path}", files=files)
         problem_of(404, answer.headers, answer.content)
+
+
+def test_below_v2_a_model_that_did_not_load_is_a_503_too(client: httpx.Client) -> None:
+    for method, path in (("POST", "/infer"), ("GET", ""), ("GET", "/config")):
+        answer = client.request(method, f"/v2/models/lost{path}")
+        assert answer.status_code == 503
+        assert "the model lost could not be loaded" in answer.json()["error"]
 
 
 def test_a_query_names_no_model(client: httpx.Client) -> None:

@@ -85,7 +85,8 @@ def test_every_kind_of_refusal_is_tested() -> None:
     for_want_of_leave = {errors.Unauthorized.code, errors.RateLimited.code}  # of tests/web/access
     for_want_of_an_output = {errors.NoEvidence.code}  # of tests/importing
     for_want_of_sense = {errors.InvalidAnswer.code}  # of tests/engines/test_invalid_answers.py
-    for_want_of_a_model = {errors.UnknownModel.code}  # of tests/web/test_many_models.py
+    # of tests/web/test_many_models.py
+    for_want_of_a_model = {errors.UnknownModel.code, errors.ModelFailed.code}
     provoked = {refused.code for refused in REFUSED}
     elsewhere = (
         for_want_of_time_or_room

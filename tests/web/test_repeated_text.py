@@ -38,13 +38,16 @@ WRONG = {
     "the request must be an object": b"[]",
     "inputs is missing": b"{}",
     "inputs must be a list": b'{"inputs": {}}',
-    "inputs has too few elements": b'{"inputs": []}',
+    "inputs is empty: send one image or more": b'{"inputs": []}',
     "inputs.0.shape has too many elements": b'{"inputs": [{"name": "x", "shape": [1,1,1,1,1]}]}',
     "inputs.0.name is missing": b'{"inputs": [{}]}',
     "inputs.0.shape.0 must be a whole number of at most 64 bits": (
         b'{"inputs": [{"name": "image", "shape": [1.5]}]}'
     ),
-    "inputs.0.shape.0 is too small a number": b'{"inputs": [{"name": "image", "shape": [0]}]}',
+    "inputs.0.shape.0 is below 1: send one image or more": (
+        b'{"inputs": [{"name": "image", "shape": [0]}]}'
+    ),
+    "inputs.0.shape.1 is too small a number": b'{"inputs": [{"name": "pixels", "shape": [1, 0]}]}',
     "id must be a string": b'{"id": 1, "inputs": []}',
 }
 

@@ -26,13 +26,7 @@ from greengrocer_client.calls import (
     path_of,
     predict_call,
 )
-from greengrocer_client.errors import (
-    ClientError,
-    Refusal,
-    Unauthorized,
-    UnknownModel,
-    without_frames,
-)
+from greengrocer_client.errors import HOLDS_FOR_ALL, ClientError, Refusal, without_frames
 from greengrocer_client.images import ImageLike, check_max_side, file_of
 from greengrocer_client.in_order import in_tasks
 
@@ -101,7 +95,7 @@ class AsyncClient:
                     evidence=evidence,
                     timeout=timeout,
                 )
-            except (Unauthorized, UnknownModel):
+            except HOLDS_FOR_ALL:
                 raise
             except Refusal as refusal:
                 return without_frames(refusal)

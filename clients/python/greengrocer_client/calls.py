@@ -55,12 +55,14 @@ class Call:
 def path_of(model: str | None, path: str) -> str:
     """The path of a route of a model, by default of the service's default.
 
-    Raises ValueError for an empty name.
+    Raises ValueError for an empty name or one with a slash, which would be another path.
     """
     if model is None:
         return path
     if not model:
         raise ValueError("model is empty: name one, or leave it out for the default")
+    if "/" in model:
+        raise ValueError(f"{model!r} is no model's name: it has a slash")
     return f"/models/{quote(model, safe='@')}{path}"
 
 

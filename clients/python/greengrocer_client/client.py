@@ -27,13 +27,7 @@ from greengrocer_client.calls import (
     path_of,
     predict_call,
 )
-from greengrocer_client.errors import (
-    ClientError,
-    Refusal,
-    Unauthorized,
-    UnknownModel,
-    without_frames,
-)
+from greengrocer_client.errors import HOLDS_FOR_ALL, ClientError, Refusal, without_frames
 from greengrocer_client.images import ImageLike, check_max_side, file_of
 from greengrocer_client.in_order import in_threads
 
@@ -50,9 +44,10 @@ class Client:
     drips. AsyncClient has no such exceptions.
 
     An attempt is repeated after 429 and 503, when the service's ``Retry-After`` has passed, and
-    where the connection is lost. ``max_side`` makes images smaller before they are sent: no side is
-    then longer than so many pixels (extra ``pillow``). ``http`` is a client of httpx with settings
-    of your own, such as certificates; you close it.
+    where the connection is lost; it is not where a model could not be loaded. ``max_side`` makes
+    images smaller before they are sent: no side is then longer than so many pixels (extra
+    ``pillow``). ``http`` is a client of httpx with settings of your own, such as certificates; you
+    close it.
 
     Raises ValueError for arguments that are out of range, ImportError for ``max_side`` without
     Pillow.
@@ -93,7 +88,8 @@ class Client:
         ``timeout`` is that of this call, in seconds.
 
         Raises Refusal, Unreachable or UnexpectedAnswer; TypeError for an image of another type,
-        ValueError for an empty ``model``, another ``split_key``, or a ``timeout`` out of range.
+        ValueError for a ``model`` that is empty or has a slash, another ``split_key``, or a
+        ``timeout`` out of range.
         """
         file = file_of(image, self._max_side)
         response = self._send(predict_call(file, model, split_key, top, evidence), timeout)
@@ -116,8 +112,8 @@ class Client:
         are taken ahead. An image that is refused yields its Refusal in its place, and the others go
         on. ``timeout`` is that of each image.
 
-        Raises Unauthorized, UnknownModel, Unreachable or UnexpectedAnswer, which would hold for the
-        others, too; TypeError or ValueError as ``predict`` does.
+        Raises Unauthorized, UnknownModel, ModelFailed, Unreachable or UnexpectedAnswer, which would
+        hold for the others, too; TypeError or ValueError as ``predict`` does.
         """
 
         def answer(image: ImageLike) -> Answer | Refusal:
@@ -130,7 +126,7 @@ class Client:
                     evidence=evidence,
                     timeout=timeout,
                 )
-            except (Unauthorized, UnknownModel):
+            except HOLDS_FOR_ALL:
                 raise
             except Refusal as refusal:
                 return without_frames(refusal)

@@ -5,6 +5,7 @@ ClientError
 │   ├── ImageRefused             because of the image
 │   ├── UploadRefused            because of the way the image was sent
 │   ├── UnknownModel             the service has no model of this name or version
+│   ├── ModelFailed              the model could not be loaded, until an operator repairs it
 │   ├── NoEvidence               the model gives no evidence that could be shown
 │   ├── Unauthorized             the API key is missing or unknown
 │   ├── Overloaded               the service is full, also after several attempts
@@ -97,6 +98,10 @@ class UnknownModel(Refusal):
     """The service has no model of this name or version."""
 
 
+class ModelFailed(Refusal):
+    """The service could not load the model: an operator must repair it."""
+
+
 class NoEvidence(Refusal):
     """The model gives no evidence, so that none can be shown."""
 
@@ -143,6 +148,7 @@ _BY_CODE: dict[str, type[Refusal]] = {
     "parameter-out-of-range": UploadRefused,
     "slow-upload": UploadRefused,
     "unknown-model": UnknownModel,
+    "model-failed": ModelFailed,
     "no-evidence": NoEvidence,
     "rate-limited": RateLimited,
 }
@@ -153,6 +159,9 @@ _BY_STATUS: dict[int, type[Refusal]] = {
     503: NotReady,
     504: DeadlineExceeded,
 }
+
+
+HOLDS_FOR_ALL = (Unauthorized, UnknownModel, ModelFailed)  # of images that are asked about alike
 
 
 def refusal(problem: Problem, retry_after: float | None = None) -> Refusal:

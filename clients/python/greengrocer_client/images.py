@@ -30,8 +30,8 @@ def file_of(image: ImageLike, max_side: int | None) -> bytes:
     """The bytes of the file to send for ``image``.
 
     With ``max_side``, an image with a longer side, in pixels, is made smaller. Raises ImageRefused
-    for a path that cannot be read, ValueError for an empty one or a Pillow image of mode F or I,
-    and TypeError for another type.
+    for a path that cannot be read or a damaged Pillow image, ValueError for an empty path or a
+    Pillow image of mode F or I, and TypeError for another type.
     """
     if isinstance(image, (str, os.PathLike)):
         file = _read(os.fspath(image))
@@ -59,12 +59,18 @@ def _encoded(image: object, max_side: int | None) -> bytes:
     try:
         from PIL import Image  # noqa: PLC0415
 
-        from greengrocer_client.scaling import encoded  # noqa: PLC0415
+        from greengrocer_client.scaling import DAMAGED, UnknownRange, encoded  # noqa: PLC0415
     except ImportError:  # then it is no image of Pillow's
         raise _unknown(image) from None
     if not isinstance(image, Image.Image):
         raise _unknown(image)
-    return encoded(image, max_side)
+    try:
+        return encoded(image, max_side)
+    except UnknownRange:
+        raise
+    except DAMAGED as error:
+        name = os.fspath(getattr(image, "filename", "")) or "the Pillow image"
+        raise unreadable(name, str(error)) from error
 
 
 def _unknown(image: object) -> TypeError:

@@ -5,6 +5,9 @@ import struct
 
 from PIL import Image, ImageOps
 
+FORMATS = ("JPEG", "PNG", "WEBP")  # those that every service takes
+# What Pillow's decoders raise for a damaged file.
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 QUALITY = 90  # of a JPEG
 AS_JPEG = frozenset({"L", "RGB"})
 AS_PNG = frozenset({"1", "LA", "P", "RGBA"})  # JPEG has no alpha, no palette and 8 bit
@@ -12,20 +15,23 @@ PALETTES = frozenset({"1", "P", "PA"})  # modes that cannot be resized smoothly
 ONE_COLOUR = frozenset({"1", "L", "RGB"})  # modes in which a PNG may name a transparent colour
 
 
+class UnknownRange(ValueError):
+    """An image has numbers of which nobody knows which are black and white."""
+
+
 def smaller(file: bytes, side: int) -> bytes:
     """The image of ``file`` with no side longer than ``side`` pixels, upright.
 
-    What is small enough is returned as it is; so is what Pillow cannot read or would falsify: the
-    service decides.
+    What is small enough is returned as it is; so is another format than ``FORMATS``, and what
+    Pillow cannot read or would falsify: the service decides.
     """
     try:
-        with Image.open(io.BytesIO(file)) as image:
+        with Image.open(io.BytesIO(file), formats=FORMATS) as image:
             if max(image.size) <= side or _misreads_transparency(image, file):
                 return file
             image.draft(None, (2 * side, 2 * side))  # a JPEG is decoded at a fraction of its size
             return encoded(image, side)
-    # what Pillow's decoders raise for a damaged file
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError):
+    except DAMAGED:
         return file
 
 
@@ -33,13 +39,13 @@ def encoded(image: Image.Image, side: int | None = None) -> bytes:
     """``image`` as a file, upright: a JPEG, or a PNG where a JPEG cannot hold it.
 
     With ``side``, no side is longer than so many pixels. 16-bit grey becomes 8-bit, as in the
-    service. ``image`` is not changed. Raises ValueError for numbers whose range nobody knows.
+    service. ``image`` is not changed. Raises UnknownRange, and one of ``DAMAGED``.
     """
     shrinks = side is not None and max(image.size) > side
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         image = _in_8_bits(image)
     elif image.mode in ("I", "F"):
-        raise ValueError(
+        raise UnknownRange(
             f"a Pillow image of mode {image.mode} does not say which numbers are black and white: "
             "scale it to 0 to 255 and convert it to mode L"
         )

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from greengrocer.errors import NotReady, UnknownModel
+from greengrocer.errors import ModelFailed, UnknownModel
 from greengrocer.rpc.call import call_of
 from greengrocer.rpc.cut import parse
 from greengrocer.rpc.infer import model_infer
@@ -59,7 +59,7 @@ async def model_ready(service: Service, request: Request, asked: ModelReadyReque
     """Whether the server has the model, and is ready; Triton says no of unknown models, too."""
     try:
         named_model(service, request, asked.name, asked.version)
-    except (NotReady, UnknownModel):
+    except (ModelFailed, UnknownModel):
         return ModelReadyResponse(ready=False)
     return ModelReadyResponse(ready=await is_ready(service))
 

@@ -8,7 +8,7 @@ from grpc_health.v1.health_pb2 import DESCRIPTOR, HealthCheckRequest, HealthChec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from greengrocer.errors import NotReady, UnknownModel
+from greengrocer.errors import ModelFailed, UnknownModel
 from greengrocer.rpc.call import Call
 from greengrocer.rpc.cut import parse
 from greengrocer.rpc.endpoints import SERVICE as OPEN_INFERENCE_SERVICE
@@ -83,7 +83,7 @@ async def _status(service: Service, name: str) -> HealthCheckResponse:
             service.classifier.catalogue.find(name)
         except UnknownModel:
             return UNKNOWN
-        except NotReady:
+        except ModelFailed:
             return NOT_SERVING
     return SERVING if await is_ready(service) else NOT_SERVING
 

@@ -7,6 +7,6 @@ from greengrocer.web.service import Service
 
 
 def named_model(service: Service, request: Request, name: str, version: str) -> AskedModel:
-    """The model with this name and, if there is one, version; raises UnknownModel or NotReady."""
+    """The model of this name and, where given, version; raises UnknownModel or ModelFailed."""
     request.scope["path_params"] = {"name": name, "version": version or None}
     return asked_model(service, request)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from greengrocer.errors import NotReady, UnknownModel
+from greengrocer.errors import ModelFailed, UnknownModel
 from greengrocer.model_names import label_of, name_of
 from greengrocer.ranking import ModelLabels
 from greengrocer.safe_text import one_line
@@ -48,7 +48,7 @@ class Catalogue:
     def find(self, key: str, version: str | None = None) -> ServedModel:
         """The model with this key or, where a version is given, any of its name that has it.
 
-        Raises UnknownModel, or NotReady where it could not be loaded.
+        Raises UnknownModel, or ModelFailed where it could not be loaded.
         """
         for model in self.models:
             if key == model.key and version in (None, model.labels.model.version):
@@ -57,7 +57,10 @@ class Catalogue:
             if key == name_of(model.key) and version == model.labels.model.version:
                 return model
         if version is None and (key, Absence.FAILED) in self.absent:
-            raise NotReady(f"the model {key} could not be loaded: the service's log says why")
+            raise ModelFailed(
+                f"the model {key} could not be loaded, until an operator repairs it: the service's "
+                "log says why"
+            )
         there = ", ".join(f"{model.key} {model.labels.model.version}" for model in self.models)
         asked = f'model "{one_line(key, SHOWN)}"'
         if version is not None:

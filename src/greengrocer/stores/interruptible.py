@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError, Future
-from threading import Event, Thread, local
-from typing import Any, TypeVar
+from contextvars import Context
+from threading import Event, RLock, Thread, local
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 LOOK = 0.2  # seconds between two looks of a thread that waits: does anybody want its result?
 
@@ -63,7 +65,33 @@ def answer_of(call: Callable[[], Awaitable[T]], seconds: float) -> T:
     It is cancelled, with a TimeoutError, after so many seconds, and with a CancelledError where
     nobody wants the work any more.
     """
-    return asyncio.run(_answer_of(call, time.monotonic() + seconds))
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        loop = runner.get_loop()
+        try:
+            return runner.run(_answer_of(call, time.monotonic() + seconds))
+        finally:
+            assert isinstance(loop, _Loop)
+            with loop.telling:
+                pass
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that knows whether a library's thread is still telling it an answer.
+
+    The answer may be here before that thread is back from Python. If the interpreter ended now, it
+    would end the thread inside the library, and that aborts the process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.telling = RLock()
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's, with ``telling`` held."""
+        with self.telling:
+            return super().call_soon_threadsafe(callback, *args, context=context)
 
 
 async def _answer_of(call: Callable[[], Awaitable[T]], end: float) -> T:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -55,6 +56,10 @@ ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
+ENDPOINT = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.ASCII)  # in an endpoint, without the brackets of IPv6
+# Where the types lie that the library raises after a panic, not all of which are Exceptions.
+PANICS = frozenset({"pyo3_runtime", "pyo3_async_runtimes"})
 CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a "
     "public bucket",
@@ -76,11 +81,18 @@ REASONS = (
     ("CaUsedAsEndEntity", "its certificate is that of an authority (CA), not one that a CA signed"),
     ("InvalidCertificate", "its certificate is not trusted (SSL_CERT_FILE names a file of CAs)"),
     ("No CA certificates", "there are no CAs to trust (SSL_CERT_FILE names a file of them)"),
+    ("InvalidMessage(", "what it answers is not TLS, as if it spoke http:// only"),
+    ("AlertReceived(", "it refuses TLS as it is spoken here"),
+    ("Parse(", "what it answers is not HTTP, as if it spoke https:// only"),
     ("dns error", "there is no such host"),
     ("ConnectionRefused", "the connection is refused"),
     ("TimedOut", "it does not answer in time"),
     ("request or response body error", "the connection broke"),
+    ("kind: Connect", "the connection failed"),
 )
+# What the library puts around a reason.
+GENERIC = re.compile(r"^Generic \w+ error: ")
+ATTEMPTS = re.compile(r" in [\d.]+[nµm]?s(, after \d+ retries, [^-]*)? +- ")
 CERTIFICATES = "SSL_CERT_FILE"
 
 
@@ -216,10 +228,17 @@ class Store:
             yield
         except (PermissionDeniedError, UnauthenticatedError) as error:
             raise StoreFailed(
-                f"{self.address}: the credentials do not allow this: {reason_of(error)}"
+                f"{self.address}: the credentials do not allow this: {_told(error)}"
             ) from error
         except (BaseError, OSError, ValueError) as error:
             raise StoreFailed(f"{self.address}: {_reason(error, self.address.scheme)}") from error
+        except BaseException as error:
+            if type(error).__module__ not in PANICS:
+                raise
+            raise StoreFailed(
+                f"{self.address}: the library fails at the address, or at an endpoint of the "
+                "environment: is a host or a port mistyped?"
+            ) from error
 
 
 def _open(address: Address, retries: int) -> S3Store | GCSStore | AzureStore | HTTPStore:
@@ -229,11 +248,31 @@ def _open(address: Address, retries: int) -> S3Store | GCSStore | AzureStore | H
         "read_timeout": SILENCE,
         "timeout": timedelta(hours=6),  # for all of an object
     }
-    names = ENDPOINTS.get(address.scheme, ())
-    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    if endpoint.startswith("http://"):  # the operator has named one without TLS
+    if _endpoint(address.scheme).lower().startswith("http://"):  # the operator has named one
         client["allow_http"] = True
     return KINDS[address.scheme].from_url(address.url, client_options=client, retry_config=retry)
+
+
+def _endpoint(scheme: str) -> str:
+    """The endpoint that the environment names, "" for the cloud's own.
+
+    Raises ValueError for one at which the library would panic.
+    """
+    set_ones = [name for name in ENDPOINTS.get(scheme, ()) if os.environ.get(name)]
+    for name in set_ones:
+        if not _is_endpoint(os.environ[name]):
+            # not repeated: it may have a password
+            raise ValueError(f"{name} must be http:// or https:// and a host, as http://minio:9000")
+    return os.environ[set_ones[0]] if set_ones else ""
+
+
+def _is_endpoint(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # looks at it
+    except ValueError:
+        return False
+    return bool(ENDPOINT.fullmatch(text) and HOST.fullmatch(parts.hostname or ""))
 
 
 def _reason(error: Exception, scheme: str) -> str:
@@ -246,7 +285,12 @@ def _reason(error: Exception, scheme: str) -> str:
     for mark, words in REASONS:
         if mark in text:
             return f"it cannot be reached: {words}"
-    return reason_of(error)
+    return _told(error)
+
+
+def _told(error: Exception) -> str:
+    """The library's own words of what went wrong, in one line."""
+    return ATTEMPTS.sub(": ", GENERIC.sub("", reason_of(error)))
 
 
 def _wrong_certificates() -> str:

@@ -27,7 +27,7 @@ class AskedModel(NamedTuple):
 
 
 def asked_model(service: Service, request: Request) -> AskedModel:
-    """The model that ``request`` is for; raises UnknownModel, or NotReady where it failed."""
+    """The model that ``request`` is for; raises UnknownModel, or ModelFailed where it failed."""
     catalogue, asked = service.classifier.catalogue, request.path_params
     name, version = asked.get("name"), asked.get("version")
     model = catalogue.first if name is None else catalogue.find(name, version)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greengrocer.errors import NotReady
+from greengrocer.errors import ModelFailed
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.reloading.folder_watch import FolderWatch
 from greengrocer.serving.reloading.manager import ModelManager
@@ -40,7 +40,7 @@ async def test_a_bundle_that_cannot_be_loaded_is_listed_as_failed_until_it_can_o
         await twice(watch.look)
     assert {line.get("model") for line in logs} == {"shop"}
     assert manager.models.catalogue.absent == (("shop", Absence.FAILED),)
-    with pytest.raises(NotReady, match="the model shop could not be loaded"):
+    with pytest.raises(ModelFailed, match="the model shop could not be loaded"):
         manager.models.catalogue.find("shop")
     if wrong == "damaged":
         shutil.rmtree(shop)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from greengrocer.bundles.manifest import read_manifest
-from greengrocer.errors import BundleRefused, NotReady, ReloadRefused
+from greengrocer.errors import BundleRefused, ModelFailed, ReloadRefused
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.pipeline import Pipeline
 from greengrocer.ranking import ModelId, ModelLabels
@@ -310,7 +310,7 @@ async def test_a_model_that_failed_and_is_repaired_is_failed_no_more(
     manager = managed(make, metrics, load)
     manager.begin(Origin.parsed("runs/My Shop.2"))
     assert failed(metrics) == {"my-shop-2"}
-    with pytest.raises(NotReady):
+    with pytest.raises(ModelFailed):
         manager.models.catalogue.find("my-shop-2")
     broken.clear()
     await (manager.add("my-shop-2") if named else manager.add(None, "runs/My Shop.2"))

@@ -40,6 +40,10 @@ _WRONG = {  # by the type of pydantic's error
     "too_long": "has too many elements",
     "greater_than_equal": "is too small a number",
 }
+_NO_IMAGE = {  # the same by its place, too: what has no image
+    ("too_short", ("inputs",)): "is empty: send one image or more",
+    ("greater_than_equal", ("inputs", 0, "shape", 0)): "is below 1: send one image or more",
+}
 
 
 def read_request(content: bytes | bytearray) -> InferRequest:
@@ -65,7 +69,9 @@ def malformed(error: ValidationError) -> MalformedUpload:
     """The refusal of a request that is not an InferRequest: it names the first fault."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(map(str, first["loc"])) or "the request"
-    return MalformedUpload(f"{place} {_WRONG.get(first['type'], 'does not follow the protocol')}")
+    kind = first["type"]
+    wrong = _NO_IMAGE.get((kind, first["loc"])) or _WRONG.get(kind, "does not follow the protocol")
+    return MalformedUpload(f"{place} {wrong}")
 
 
 def _parsed(content: bytes | bytearray) -> Any:
