@@ -55,6 +55,27 @@ def greedy(size: int) -> bytes:
 
 def endless() -> bytes:
     """It never comes to an end."""
+    turns = numpy_helper.from_array(np.array(FOR_EVER, np.int64), "turns")
+    return _with_loop([], turns)
+
+
+def endless_for_white() -> bytes:
+    """It never comes to an end with a white image; others have their answers."""
+    nodes = [
+        oh.make_node("ReduceMax", ["seen"], ["palest"], keepdims=0),
+        oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+        oh.make_node("Where", ["is_white", "for_ever", "never"], ["turns"]),
+    ]
+    return _with_loop(
+        nodes,
+        numpy_helper.from_array(np.array(9.9, np.float32), "pale"),
+        numpy_helper.from_array(np.array(FOR_EVER, np.int64), "for_ever"),
+        numpy_helper.from_array(np.array(0, np.int64), "never"),
+    )
+
+
+def _with_loop(nodes: list[onnx.NodeProto], *constants: onnx.TensorProto) -> bytes:
+    """It does nothing, as often as ``turns`` says, before it goes on."""
     body = oh.make_graph(
         [oh.make_node("Identity", ["on"], ["still"]), oh.make_node("Identity", ["v"], ["w"])],
         "body",
@@ -70,8 +91,8 @@ def endless() -> bytes:
     )
     return _with_level(
         "nothing",
-        [oh.make_node("Loop", ["turns", "yes", "nought"], ["nothing"], body=body)],
-        numpy_helper.from_array(np.array(FOR_EVER, np.int64), "turns"),
+        [*nodes, oh.make_node("Loop", ["turns", "yes", "nought"], ["nothing"], body=body)],
+        *constants,
         numpy_helper.from_array(np.array(True), "yes"),
         numpy_helper.from_array(np.array(0, np.float32), "nought"),
     )

@@ -104,7 +104,9 @@ def _run(arguments: argparse.Namespace) -> int:
             # Every process needs it: they remove the socket if the supervisor is killed.
             settings = settings.model_copy(update={"control_socket": path})
             return supervise(settings, listeners, control)
-        _serve(settings, listeners, control)
+        ended = _serve(settings, listeners, control)
+    if not ended:
+        os._exit(0)  # the interpreter would free a library under the thread that works in it
     return 0
 
 
@@ -148,7 +150,8 @@ def _warn_of_settings(settings: Settings) -> None:
 
 def _serve(
     settings: Settings, listeners: list[socket.socket], control: socket.socket | None
-) -> None:
+) -> bool:
+    """Serve in this process until a signal comes; False where a thread works even at the end."""
     import uvloop  # noqa: F401, PLC0415  # or uvicorn would import it while a coroutine waits
 
     from greengrocer.assemble import assemble, make_rpc_server  # noqa: PLC0415
@@ -160,7 +163,11 @@ def _serve(
     try:
         http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
     finally:
-        service.close()
+        try:
+            ended = service.close()
+        except SystemExit:  # another signal: end without waiting for the threads
+            ended = False
+    return ended
 
 
 def _default(value: Any) -> str:
