@@ -53,6 +53,24 @@ def greedy(size: int) -> bytes:
     return _with_level("nothing", nodes, count)
 
 
+def greedy_for_white(size: int) -> bytes:
+    """It wants so many bytes when it runs with a white image."""
+    nodes = [
+        oh.make_node("ReduceMax", ["seen"], ["palest"], keepdims=0),
+        oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+        oh.make_node("Where", ["is_white", "many", "one"], ["count"]),
+        oh.make_node("ConstantOfShape", ["count"], ["room"]),
+        oh.make_node("ReduceMax", ["room"], ["nothing"], keepdims=0),
+    ]
+    return _with_level(
+        "nothing",
+        nodes,
+        numpy_helper.from_array(np.array(9.9, np.float32), "pale"),
+        numpy_helper.from_array(np.array([size // 4], np.int64), "many"),
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+    )
+
+
 def endless() -> bytes:
     """It never comes to an end."""
     turns = numpy_helper.from_array(np.array(FOR_EVER, np.int64), "turns")
