@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
-from greengrocer.cli.process import end_on_signals, http_server
+from greengrocer.cli.process import end_on_signals, http_server, ignore_signals
 from greengrocer.errors import BrokenExtra, MissingExtra
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
@@ -167,6 +167,8 @@ def _serve(
             ended = service.close()
         except SystemExit:  # another signal: end without waiting for the threads
             ended = False
+        if not ended:
+            ignore_signals()  # the next one would have the interpreter clean up
     return ended
 
 
