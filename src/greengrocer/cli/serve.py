@@ -4,11 +4,11 @@ import argparse
 import importlib
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
-from greengrocer.cli.process import end_on_signals, http_server, ignore_signals
+from greengrocer.cli.process import end_on_signals, http_server
 from greengrocer.errors import BrokenExtra, MissingExtra
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
@@ -160,15 +160,12 @@ def _serve(
     assembled = assemble(settings)
     service, orders = assembled.service, Orders(assembled.manager, control, settings.watch)
     rpc = make_rpc_server(settings, service, listeners)
-    try:
-        http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
-    finally:
+    ended = False
+    with suppress(SystemExit):  # a further signal: end without waiting for the threads
         try:
+            http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
+        finally:
             ended = service.close()
-        except SystemExit:  # another signal: end without waiting for the threads
-            ended = False
-        if not ended:
-            ignore_signals()  # the next one would have the interpreter clean up
     return ended
 
 
