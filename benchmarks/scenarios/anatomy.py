@@ -128,6 +128,11 @@ class NotedClassifier:
         """Who is told of changes."""
         return self.classifier.watchers
 
+    @property
+    def hung(self) -> bool:
+        """Whether no image will be answered any more."""
+        return self.classifier.hung
+
     async def check(self) -> bool:
         """Whether an image that came now would be answered."""
         return await self.classifier.check()
@@ -143,9 +148,9 @@ class NotedClassifier:
         self.ledger.in_thread += served.seconds
         return served
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Finish what was taken."""
-        self.classifier.close()
+        return self.classifier.close()
 
 
 @dataclass

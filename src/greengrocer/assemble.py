@@ -18,6 +18,7 @@ from greengrocer.assemble_models import attempt_of, fetcher, loader
 from greengrocer.datasets.gallery import Gallery, open_gallery
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.classifier import Classifier, LocalClassifier
+from greengrocer.serving.hang_watch import HUNG_GRACE
 from greengrocer.serving.memory import return_large_blocks
 from greengrocer.serving.models import Models
 from greengrocer.serving.rate_limits import RateLimiter
@@ -60,7 +61,8 @@ def assemble(settings: Settings) -> Assembled:
     default = load(first, True)
     threads = threads_of(settings, default.pipeline)
     models = Models(default.pipeline)
-    classifier = LocalClassifier(models, threads)
+    patience = settings.request_timeout_seconds + HUNG_GRACE
+    classifier = LocalClassifier(models, threads, patience)
     limits, on_bytes = admission_limits(settings, threads), metrics.upload_memory_bytes.set
     admission = Admission(limits, threads, default.seconds, on_bytes)
     service = make_service(

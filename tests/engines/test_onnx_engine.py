@@ -16,8 +16,10 @@ from greengrocer.engines import onnx_engine
 from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.engines.onnx_engine import OnnxEngine
+from greengrocer.engines.onnx_session import MUCH, resident_bytes
 from greengrocer.errors import BundleRefused, UsageError
 from greengrocer.imaging.geometry import fit
+from support import hostile
 from support.graphs import BREACHES, grey_graph, write_onnx_bundle
 
 
@@ -45,6 +47,20 @@ def test_a_batch_is_answered_image_by_image(engine: OnnxEngine) -> None:
     assert expected.evidence is not None
     np.testing.assert_allclose(found.known_score, expected.known_score, atol=1e-5)
     np.testing.assert_allclose(found.evidence.mean((1, 2)), expected.evidence.mean((1, 2)), 1e-3)
+
+
+def test_the_memory_of_a_run_that_took_much_is_given_back(tmp_path: Path) -> None:
+    directory = write_onnx_bundle(tmp_path / "greedy", hostile.greedy_for_white(4 * MUCH))
+    engine = OnnxEngine(directory, read_manifest(directory), "cpu", ONE_THREAD)
+    engine.start()
+    grey, white = (np.full((1, 32, 32, 3), level, np.uint8) for level in (100, 255))
+    engine.infer(grey)
+    before = resident_bytes()
+    for _ in range(2):
+        engine.infer(white)
+        assert resident_bytes() > before + 3 * MUCH
+        engine.infer(grey)
+        assert resident_bytes() < before + MUCH
 
 
 def test_more_threads_give_a_single_image_the_same_answer(

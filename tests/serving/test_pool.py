@@ -15,7 +15,7 @@ from support.waiting import SECONDS
 def pool() -> Iterator[Pool]:
     pool = Pool(1, "test")
     yield pool
-    pool.close()
+    assert pool.close(SECONDS)
 
 
 @pytest.mark.anyio
@@ -59,5 +59,5 @@ def test_closing_finishes_submitted_calls() -> None:
 
     # a loop of its own: it is closed while the functions run, and nothing fails
     asyncio.run(submit())
-    pool.close()
+    assert pool.close(SECONDS)
     assert sorted(done) == list(range(20))

@@ -53,8 +53,47 @@ def greedy(size: int) -> bytes:
     return _with_level("nothing", nodes, count)
 
 
+def greedy_for_white(size: int) -> bytes:
+    """It wants so many bytes when it runs with a white image."""
+    nodes = [
+        oh.make_node("ReduceMax", ["seen"], ["palest"], keepdims=0),
+        oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+        oh.make_node("Where", ["is_white", "many", "one"], ["count"]),
+        oh.make_node("ConstantOfShape", ["count"], ["room"]),
+        oh.make_node("ReduceMax", ["room"], ["nothing"], keepdims=0),
+    ]
+    return _with_level(
+        "nothing",
+        nodes,
+        numpy_helper.from_array(np.array(9.9, np.float32), "pale"),
+        numpy_helper.from_array(np.array([size // 4], np.int64), "many"),
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+    )
+
+
 def endless() -> bytes:
     """It never comes to an end."""
+    turns = numpy_helper.from_array(np.array(FOR_EVER, np.int64), "turns")
+    return _with_loop([], turns)
+
+
+def endless_for_white() -> bytes:
+    """It never comes to an end with a white image; others have their answers."""
+    nodes = [
+        oh.make_node("ReduceMax", ["seen"], ["palest"], keepdims=0),
+        oh.make_node("Greater", ["palest", "pale"], ["is_white"]),
+        oh.make_node("Where", ["is_white", "for_ever", "never"], ["turns"]),
+    ]
+    return _with_loop(
+        nodes,
+        numpy_helper.from_array(np.array(9.9, np.float32), "pale"),
+        numpy_helper.from_array(np.array(FOR_EVER, np.int64), "for_ever"),
+        numpy_helper.from_array(np.array(0, np.int64), "never"),
+    )
+
+
+def _with_loop(nodes: list[onnx.NodeProto], *constants: onnx.TensorProto) -> bytes:
+    """It does nothing, as often as ``turns`` says, before it goes on."""
     body = oh.make_graph(
         [oh.make_node("Identity", ["on"], ["still"]), oh.make_node("Identity", ["v"], ["w"])],
         "body",
@@ -70,8 +109,8 @@ def endless() -> bytes:
     )
     return _with_level(
         "nothing",
-        [oh.make_node("Loop", ["turns", "yes", "nought"], ["nothing"], body=body)],
-        numpy_helper.from_array(np.array(FOR_EVER, np.int64), "turns"),
+        [*nodes, oh.make_node("Loop", ["turns", "yes", "nought"], ["nothing"], body=body)],
+        *constants,
         numpy_helper.from_array(np.array(True), "yes"),
         numpy_helper.from_array(np.array(0, np.float32), "nought"),
     )

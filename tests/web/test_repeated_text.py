@@ -11,6 +11,10 @@ from support.tensors import asking, image, infer
 from support.wire import exchange, head, post
 
 PICTURE = jpeg(100)
+NOT_JSON = (
+    "the request is not JSON in UTF-8, nests too deeply, or has NaN, Infinity, a number above "
+    "1e308 or half of a surrogate pair"
+)
 HOSTILE = "it's \"\\\x00\x1b[31m\u202e\u00e4"
 SHOWN = json.dumps(HOSTILE)
 ECHOES = {
@@ -34,7 +38,7 @@ def test_a_clients_text_is_repeated_without_control_characters(
 
 
 WRONG = {
-    "the request is not JSON, or has a number above 1e308": b'{"inputs": [',
+    NOT_JSON: b'{"inputs": [',
     "the request must be an object": b"[]",
     "inputs is missing": b"{}",
     "inputs must be a list": b'{"inputs": {}}',
@@ -50,6 +54,12 @@ WRONG = {
     "inputs.0.shape.1 is too small a number": b'{"inputs": [{"name": "pixels", "shape": [1, 0]}]}',
     "id must be a string": b'{"id": 1, "inputs": []}',
 }
+
+
+@pytest.mark.parametrize("value", [b'"\xff"', b'"\\ud800"', b"NaN", b"-Infinity", b"9" * 400])
+def test_what_json_must_not_have_is_named(client: httpx.Client, value: bytes) -> None:
+    answer = exchange(str(client.base_url), infer(b'{"id": ' + value + b"}"))
+    assert (answer.status, json.loads(answer.body)) == (400, {"error": NOT_JSON})
 
 
 @pytest.mark.parametrize("said", WRONG)

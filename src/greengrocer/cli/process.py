@@ -30,6 +30,7 @@ def end_on_signals() -> Iterator[None]:
     def end(*_: object) -> NoReturn:
         nonlocal signalled
         signalled = True
+        ignore_signals()  # the next one would interrupt what this one began
         sys.exit(0)
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

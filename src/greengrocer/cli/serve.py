@@ -4,7 +4,7 @@ import argparse
 import importlib
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
@@ -104,7 +104,9 @@ def _run(arguments: argparse.Namespace) -> int:
             # Every process needs it: they remove the socket if the supervisor is killed.
             settings = settings.model_copy(update={"control_socket": path})
             return supervise(settings, listeners, control)
-        _serve(settings, listeners, control)
+        ended = _serve(settings, listeners, control)
+    if not ended:
+        os._exit(0)  # the interpreter would free a library under the thread that works in it
     return 0
 
 
@@ -148,7 +150,8 @@ def _warn_of_settings(settings: Settings) -> None:
 
 def _serve(
     settings: Settings, listeners: list[socket.socket], control: socket.socket | None
-) -> None:
+) -> bool:
+    """Serve in this process until a signal comes; False where a thread works even at the end."""
     import uvloop  # noqa: F401, PLC0415  # or uvicorn would import it while a coroutine waits
 
     from greengrocer.assemble import assemble, make_rpc_server  # noqa: PLC0415
@@ -157,10 +160,13 @@ def _serve(
     assembled = assemble(settings)
     service, orders = assembled.service, Orders(assembled.manager, control, settings.watch)
     rpc = make_rpc_server(settings, service, listeners)
-    try:
-        http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
-    finally:
-        service.close()
+    ended = False
+    with suppress(SystemExit):  # a further signal: end without waiting for the threads
+        try:
+            http_server(settings, assembled.app, listeners, service, orders, rpc).run(listeners)
+        finally:
+            ended = service.close()
+    return ended
 
 
 def _default(value: Any) -> str:

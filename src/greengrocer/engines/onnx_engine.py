@@ -17,6 +17,7 @@ from greengrocer.engines.contract import (
 )
 from greengrocer.engines.engine import Inference, Threads
 from greengrocer.engines.onnx_runtime import ort
+from greengrocer.engines.onnx_session import OnnxSession
 from greengrocer.errors import MissingExtra, UsageError
 from greengrocer.imaging.geometry import Pixels
 
@@ -52,21 +53,26 @@ class OnnxEngine:
         self.device = device
         self.threads = threads
         self._outputs = list(outputs_of(manifest))
-        self._session: ort.InferenceSession | None = None
-        self._session_alone: ort.InferenceSession | None = None
+        self._session: ort.InferenceSession | OnnxSession | None = None
+        self._session_alone: ort.InferenceSession | OnnxSession | None = None
 
     def start(self) -> None:
         """Load the graph and check its inputs and outputs; raises BundleRefused or UsageError."""
         graph = read_verified(self.directory, self.manifest, GRAPH)
         on_gpu = self._may_use_gpu()
         with loading(self.directory):
-            session = self._gpu_session(graph) if on_gpu else None
-            session_alone = session
-            if session is None:
-                session, session_alone = self._cpu_sessions(graph)
+            gpu_session = self._gpu_session(graph) if on_gpu else None
+            session, session_alone = (
+                (gpu_session, gpu_session) if gpu_session else self._cpu_sessions(graph)
+            )
         check_inputs(self.directory, self.manifest, _tensors(session.get_inputs()))
         check_outputs(self.directory, self.manifest, _tensors(session.get_outputs()))
-        self._session, self._session_alone = session, session_alone
+        if gpu_session:
+            self._session = self._session_alone = gpu_session
+            return
+        self._session = self._session_alone = OnnxSession(session)
+        if session_alone is not session:
+            self._session_alone = OnnxSession(session_alone)
 
     def infer(self, pixels: Pixels, alone: bool = False) -> Inference:
         """Answer for uint8 pixels [N, H, W, 3]; releases the GIL. Raises InvalidAnswer."""

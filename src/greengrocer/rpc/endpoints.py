@@ -44,9 +44,9 @@ Answer = Callable[[Service, Request, Asked], Awaitable[Message]]
 
 
 async def server_live(service: Service, request: Request, asked: ServerLiveRequest) -> Message:
-    """True as long as the event loop runs."""
-    del service, request, asked
-    return ServerLiveResponse(live=True)
+    """True as long as the event loop runs and a thread works."""
+    del request, asked
+    return ServerLiveResponse(live=not service.classifier.hung)
 
 
 async def server_ready(service: Service, request: Request, asked: ServerReadyRequest) -> Message:

@@ -5,18 +5,25 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+import structlog
+
 from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded, NotReady
 from greengrocer.imaging.decode import Picture
 from greengrocer.ranking import AnswerOptions, ModelLabels
 from greengrocer.serving.catalogue import Catalogue
+from greengrocer.serving.hang_watch import HUNG_GRACE, HangWatch
 from greengrocer.serving.memory_turns import in_turn
 from greengrocer.serving.models import Models
 from greengrocer.serving.pool import Pool
 from greengrocer.serving.served import Served, serve
 from greengrocer.serving.watchers import Watchers
 
+CLOSE_SECONDS = 5.0  # for the threads, whose images nobody waits for any more
+
 OnAnswer = Callable[[Picture, str | None, Served], None]  # with the model that was asked for
+
+log = structlog.get_logger("greengrocer.classifier")
 
 
 class Classifier(Protocol):
@@ -34,6 +41,10 @@ class Classifier(Protocol):
     def labels(self) -> ModelLabels:
         """The classes of the default model; a reload may change them."""
 
+    @property
+    def hung(self) -> bool:
+        """Whether no image will be answered any more: only a restart of this process helps."""
+
     async def check(self) -> bool:
         """Whether an image would be answered now; asks the model's process."""
 
@@ -50,20 +61,28 @@ class Classifier(Protocol):
         DeadlineExceeded, ClientDisconnected, UnknownModel or NotReady.
         """
 
-    def close(self) -> None:
-        """Finish the images that were accepted, then free threads and memory."""
+    def close(self) -> bool:
+        """Finish the images that were accepted, then free threads and memory.
+
+        False where a thread hangs: nothing was freed, and the process must end by ``os._exit``.
+        """
 
 
 class LocalClassifier:
-    """Classifies in this process, ``threads`` images at once."""
+    """Classifies in this process, ``threads`` images at once.
 
-    def __init__(self, models: Models, threads: int) -> None:
+    A thread that is at one image for longer than ``patience`` seconds hangs.
+    """
+
+    def __init__(self, models: Models, threads: int, patience: float = HUNG_GRACE) -> None:
         self.models = models
         self.threads = threads
         # called with each image that was answered, after its answer
         self.answered: OnAnswer = lambda *_: None
         self.working = 0  # images in threads or in the queue, copies for a comparison among them
         self._pool = Pool(threads, "classify")
+        self._watch = HangWatch(self._pool.turns, patience, self._tell)
+        self._pool.submitted = self._watch.submitted
         self._open = True
 
     @property
@@ -83,11 +102,16 @@ class LocalClassifier:
 
     @property
     def healthy(self) -> bool:
-        """True until closed."""
-        return self._open
+        """Whether it is open, and a thread works."""
+        return self._open and not self.hung
+
+    @property
+    def hung(self) -> bool:
+        """Whether all threads hang."""
+        return self._watch.hung() == self.threads
 
     async def check(self) -> bool:
-        """Whether it is open: the model is in this process."""
+        """Whether it is healthy: the model is in this process."""
         return self.healthy
 
     async def classify(
@@ -135,11 +159,26 @@ class LocalClassifier:
         """Whether a thread has nothing to do."""
         return self._open and self.working < self.threads
 
-    def close(self) -> None:
-        """Finish the images that were accepted, then close the engines."""
+    def close(self) -> bool:
+        """Finish the images that were accepted, then close the engines; False if a thread hangs."""
         self._open = False
-        self._pool.close()
+        if not self._pool.close(CLOSE_SECONDS):
+            log.error("stopped while threads hang", models=self.models.busy())
+            return False
         self.models.close()
+        return True
+
+    def _tell(self, hung: int) -> None:
+        """Log that so many threads hang now."""
+        self.watchers.wake()
+        if hung:
+            log.critical(
+                "the engine hangs" if self.hung else "a thread hangs",
+                models=self.models.busy(),
+                threads=f"{hung} of {self.threads}",
+            )
+        else:
+            log.warning("no thread hangs any more")
 
 
 def _expire(answer: "asyncio.Future[Served]", context: Context) -> None:

@@ -82,6 +82,15 @@ class Models:
             if last:
                 model.pipeline.close()
 
+    def busy(self) -> list[str]:
+        """The keys of the models that threads work with now."""
+        with self._lock:
+            return [
+                key
+                for key, versions in self._models.items()
+                if any(each and each.pictures for each in (versions.current, versions.previous))
+            ]
+
     def add(self, key: str, pipeline: Pipeline) -> None:
         """Serve one more model. Its name must be that of the pipeline, and the key be free."""
         with self._lock:

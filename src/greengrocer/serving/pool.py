@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,9 +41,14 @@ class Pool:
     """
 
     def __init__(self, threads: int, name: str) -> None:
+        # of each thread, one more when a job begins and when it ends: odd while it works
+        self.turns = [0] * threads
+        self.submitted: Callable[[], object] = lambda: None  # called with each job
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(number,), name=f"{name}-{number}", daemon=True
+            )
             for number in range(threads)
         ]
         for thread in self._threads:
@@ -52,19 +58,24 @@ class Pool:
         """The future result. A function is not called once its future is done or cancelled."""
         job = _Job(asyncio.get_running_loop().create_future(), function)
         self._jobs.put(job)
+        self.submitted()
         return job.future
 
-    def close(self, wait: bool = True) -> None:
-        """Accept no more, finish what was submitted, and ``wait`` for that."""
+    def close(self, seconds: float) -> bool:
+        """Accept no more and finish what was submitted; whether that was done in ``seconds``."""
         for _ in self._threads:
             self._jobs.put(None)
-        for thread in self._threads if wait else ():
-            thread.join()
+        end = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _work(self) -> None:
+    def _work(self, number: int) -> None:
         while job := self._jobs.get():
             if not job.future.done():
+                self.turns[number] += 1
                 job.run()
+                self.turns[number] += 1
             del job  # or its image would stay in memory until the next one arrives
 
 

@@ -38,8 +38,12 @@ class Service:
         """The block is a stage of the current request, for its trace."""
         return nullcontext() if self.traces is None else self.traces.stage(name)
 
-    def close(self) -> None:
-        """Finish the images that were accepted, and export the traces."""
-        self.classifier.close()
+    def close(self) -> bool:
+        """Finish the images that were accepted, and export the traces; False if a thread hangs.
+
+        Then the process must end by ``os._exit``.
+        """
+        ended = self.classifier.close()
         if self.traces is not None:
             self.traces.close()
+        return ended

@@ -147,6 +147,11 @@ class RemoteClassifier:
         """Whether an engine is connected and ready."""
         return self._open and self._described
 
+    @property
+    def hung(self) -> bool:
+        """False: the supervisor replaces an engine that hangs."""
+        return False
+
     async def check(self) -> bool:
         """Ping the engine. Returns whether it answered; if it did not, calls ``suspect_engine``."""
         if not self.healthy:
@@ -200,13 +205,14 @@ class RemoteClassifier:
             self._calls.pop(number, None)
             del call  # or its future's exception would hold this frame, and this frame it
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Close the connection."""
         self._open = self._described = False
         if self._connecting is not None:
             self._connecting.cancel()
         if self._link is not None:
             self._link.drop()
+        return True
 
     def _expire(self, number: int) -> None:
         """Refuse an image whose deadline has passed; ``_look_after`` follows later."""

@@ -28,6 +28,10 @@ MAX_VALUES = 1_000_000  # three such images, flat
 MANY_VALUES = 10_000  # a request with files has fewer, whose texts may be long
 MANY_VALUES_BYTES = 10_000_000  # of JSON with more: a number of a pixel and its comma have four
 LENGTH = struct.Struct("<I")  # the length before each element of BYTES
+NOT_JSON = (
+    "the request is not JSON in UTF-8, nests too deeply, or has NaN, Infinity, a number above "
+    "1e308 or half of a surrogate pair"
+)
 _WRONG = {  # by the type of pydantic's error
     "missing": "is missing",
     "string_type": "must be a string",
@@ -89,7 +93,7 @@ def _parsed(content: bytes | bytearray) -> Any:
     finally:
         if collects:
             gc.enable()
-    raise MalformedUpload("the request is not JSON, or has a number above 1e308")
+    raise MalformedUpload(NOT_JSON)
 
 
 def read_images(request: InferRequest, binary: memoryview, limits: UploadLimits) -> list[Picture]:

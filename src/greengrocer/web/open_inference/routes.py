@@ -70,9 +70,10 @@ async def server(service: Service, request: Request) -> Response:
 
 
 async def server_live(service: Service, request: Request) -> Response:
-    """200 as long as the event loop runs."""
-    del service, request
-    return _json(Live(live=True))
+    """200 as long as the event loop runs and a thread works, 503 if all hang."""
+    del request
+    live = not service.classifier.hung
+    return _json(Live(live=live), 200 if live else 503)
 
 
 async def server_ready(service: Service, request: Request) -> Response:
@@ -179,6 +180,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
         "Is the server alive?",
         tags=(TAG,),
         model=Live,
+        responses={503: {"model": Live, "description": "restart it: all its threads hang"}},
         is_open=True,
         is_probe=True,
     ),

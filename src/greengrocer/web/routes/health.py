@@ -13,8 +13,10 @@ METRIC_TYPES = ("text/plain", OPENMETRICS)
 
 
 async def livez(service: Service, request: Request) -> Response:
-    """200 as long as the event loop runs."""
-    del service, request
+    """200 as long as the event loop runs and a thread works, 503 if all hang."""
+    del request
+    if service.classifier.hung:
+        return JSONResponse({"status": "hung"}, status_code=503)
     return JSONResponse({"status": "alive"})
 
 
@@ -56,7 +58,14 @@ async def metrics(service: Service, request: Request) -> Response:
 
 
 LIVEZ = Endpoint(
-    "GET", "/livez", livez, "Is the process alive?", model=Health, is_open=True, is_probe=True
+    "GET",
+    "/livez",
+    livez,
+    "Is the process alive?",
+    model=Health,
+    responses={503: {"model": Health, "description": "restart it: all its threads hang"}},
+    is_open=True,
+    is_probe=True,
 )
 READYZ = Endpoint(
     "GET",
