@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlette.types import ASGIApp
 
@@ -132,11 +133,12 @@ def make_rpc_server(
     settings: Settings,
     service: Service,
     listeners: list[socket.socket],
+    directory: Path | None = None,
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> OtherServer | None:
     """The gRPC server of ``service``, None where it has no port; ``around`` adds a layer.
 
-    It takes the last of ``listeners``: the others are of HTTP.
+    It takes the last of ``listeners``: the others are of HTTP. ``directory`` is for its socket.
     """
     if settings.grpc_port is None:
         return None
@@ -147,6 +149,7 @@ def make_rpc_server(
         around(create_rpc_app(service)),
         service,
         listeners.pop(),
+        directory,
         settings.keep_alive_timeout_seconds,
         settings.header_timeout_seconds,
     )

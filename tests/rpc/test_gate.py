@@ -87,7 +87,7 @@ async def opened() -> AsyncIterator[tuple[str, int]]:
             return grpc.unary_unary_rpc_method_handler(answer)
 
     listener = bind("127.0.0.1", 0)
-    gate = Gate(listener, SOON, lambda _: None)
+    gate = Gate(listener, None, SOON, lambda _: None)
     server = grpc.aio.server(handlers=(Handler(),))
     server.add_insecure_port(gate.address)
     await server.start()

@@ -104,7 +104,7 @@ class Peer:
     """A call, as far as its place is concerned."""
 
     def __init__(self, host: str) -> None:
-        self._peer = f"unix:/tmp/greengrocer-grpc-1/{host}:4711"
+        self._peer = f"unix:/tmp/grpc-1/{host}:4711"
         self.done: list[Any] = []
 
     def peer(self) -> str:

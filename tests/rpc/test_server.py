@@ -193,7 +193,7 @@ def test_nothing_is_left_in_the_directory_for_temporary_files(
             assert client.health() == 1
             server.process.send_signal(signal.SIGTERM)
             assert server.ended() == 0
-        assert not list(Path(directory).glob("greengrocer-grpc-*"))
+        assert not list(Path(directory).rglob("grpc-*"))
 
 
 def test_without_the_extra_the_start_says_how_to_get_it(fake_bundle: Path) -> None:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from greengrocer.context import Context
-from greengrocer.errors import DeadlineExceeded
-from greengrocer.imaging.budget import DecodeBudget
+from greengrocer.errors import ClientDisconnected, DeadlineExceeded
+from greengrocer.imaging.budget import DecodeBudget, Reservation
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory_turns import in_turn
 from support.waiting import SECONDS
@@ -52,7 +52,23 @@ def test_a_deadline_ends_the_wait() -> None:
     asyncio.run(test())
 
 
-def test_a_client_that_goes_leaves_the_line() -> None:
+def test_a_client_that_goes_ends_the_wait() -> None:
+    async def test() -> None:
+        budget, context = DecodeBudget(100), Context()
+        with budget.reserve(60, Context()):
+            waiting = asyncio.ensure_future(used(budget, context))
+            await asyncio.sleep(0)  # it begins
+            assert budget.waiting == 1
+            context.cancel()
+            with pytest.raises(ClientDisconnected):
+                await waiting
+            assert budget.waiting == 0
+        assert budget.used == 0
+
+    asyncio.run(asyncio.wait_for(test(), SECONDS))
+
+
+def test_a_task_that_is_cancelled_leaves_the_line() -> None:
     async def test() -> None:
         budget = DecodeBudget(100)
         with budget.reserve(60, Context()):
@@ -64,6 +80,49 @@ def test_a_client_that_goes_leaves_the_line() -> None:
                 await waiting
             assert budget.waiting == 0
         assert budget.used == 0
+
+    asyncio.run(test())
+
+
+def test_memory_that_was_granted_and_left_is_waited_for_again() -> None:
+    async def test() -> None:
+        budget, context = DecodeBudget(100), Context(seconds=SECONDS)
+        first, second = budget.reserve(60, Context()), budget.reserve(60, Context())
+        calls, again = 0, asyncio.Event()
+
+        async def work() -> int:
+            nonlocal calls
+            calls += 1
+            if calls == 2:  # as where the client goes between the grant and the thread
+                assert isinstance(context.reservation, Reservation)
+                context.reservation.abandon()
+                second.__enter__()
+                again.set()
+            with budget.reserve(80, context):
+                return budget.used
+
+        first.__enter__()
+        waiting = asyncio.ensure_future(in_turn(work, context))
+        await asyncio.sleep(0)  # it begins
+        first.release()
+        await again.wait()
+        second.release()
+        assert await waiting == 80
+        assert (budget.used, budget.waiting, calls) == (0, 0, 3)
+
+    asyncio.run(test())
+
+
+def test_a_model_that_is_unloaded_meanwhile_is_counted_until_its_image_ends() -> None:
+    async def test() -> None:
+        admission = Admission(AdmissionLimits(1000, 3.0), 1, 0.01)
+        context = Context(seconds=SECONDS)
+        with await admission.admit_in_turn(context, "shop"):
+            with context.aside():
+                admission.forget("shop")
+                assert admission.pictures == 0
+            assert admission.pictures == 1
+        assert "shop" not in admission.paces
 
     asyncio.run(test())
 

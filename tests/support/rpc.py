@@ -177,7 +177,7 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
 
         def serve() -> None:
             app = create_rpc_app(service)
-            other = RpcServer(app, service, rpc_listener, idle=60, handshake=10)
+            other = RpcServer(app, service, rpc_listener, None, idle=60, handshake=10)
             server = make_server(
                 create_app(service),
                 [listener],

@@ -84,7 +84,7 @@ def run_http(settings: Settings, directory: Path, sockets: list[socket.socket]) 
         service = assemble_http(settings, classifier)
         watchdog = Watchdog()
         app = watchdog.over(create_app(service))
-        rpc = make_rpc_server(settings, service, listeners, watchdog.over)
+        rpc = make_rpc_server(settings, service, listeners, directory, watchdog.over)
         server = http_server(settings, app, listeners, service, _reported(channel), rpc)
         try:
             await server.serve(listeners)

@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
             port = listeners[-1].getsockname()[1]
             settings = settings.model_copy(update={"metrics_port": port})
         if settings.grpc_port is not None:
-            check_grpc()
+            check_grpc(workers=settings.workers is not None)
             listeners.append(stack.enter_context(bind(settings.host, settings.grpc_port)))
         path = settings.control_socket or control_path(listeners[0].getsockname()[1])
         control = stack.enter_context(control_socket(path)) if path else None
@@ -110,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_grpc() -> None:
+def check_grpc(workers: bool) -> None:
     """Raise MissingExtra where libraries of gRPC are missing, BrokenExtra where they do not fit.
 
     Raises UsageError where there is no room for the path of its socket.
@@ -124,7 +124,7 @@ def check_grpc() -> None:
         raise BrokenExtra(GRPC, one_line(words_of(error), MOST_REASON)) from error
     from greengrocer.rpc.gate import check_path  # noqa: PLC0415
 
-    check_path()
+    check_path(workers)
 
 
 def _warn_of_settings(settings: Settings) -> None:

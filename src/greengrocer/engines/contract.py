@@ -94,18 +94,18 @@ def running(kind: type[Exception] = Exception) -> Iterator[None]:
     except MemoryError:
         raise
     except kind as error:
-        if _lacked_memory(error):
+        if lacked_memory(error):
             raise MemoryError(reason_of(error)) from error
         raise InvalidAnswer("the model fails on this image", reason_of(error)) from error
 
 
 def reason_of(error: Exception) -> str:
     """What a runtime says of a graph that it does not load or run, in one line."""
-    if _lacked_memory(error):
+    if lacked_memory(error):
         return "there is not enough memory for it"
     return one_line(" ".join(words_of(error).split()), MAX_REASON)
 
 
-def _lacked_memory(error: Exception) -> bool:
+def lacked_memory(error: Exception) -> bool:
     """Whether a runtime found no memory, of which it has no exception of its own."""
     return any(said in str(error) for said in NO_MEMORY)

@@ -16,6 +16,7 @@ from greengrocer.engines.contract import (
     check_device,
     check_inputs,
     check_outputs,
+    lacked_memory,
     loading,
     outputs_of,
     running,
@@ -128,7 +129,9 @@ class _Graph:
             request = shared.get()
             try:
                 answers = self._answer(request, image)
-            except Exception:
+            except Exception as error:
+                if lacked_memory(error):
+                    raise
                 self._shared = None
             finally:
                 shared.put(request)

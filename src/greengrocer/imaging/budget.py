@@ -14,7 +14,8 @@ from greengrocer.errors import Overloaded
 from greengrocer.tracebacks import release_frames
 
 LARGE = 1 / 8  # of the capacity: more makes an image a large one
-SMOOTHING = 0.2  # weight of the newest large image in the mean of how long one has memory
+FIRST_SECONDS = 1.0  # for which a large image has memory, before any has been measured
+SMOOTHING = 0.2  # weight of the newest one in the mean
 
 
 class MustWait(Exception):  # no error: it gives the thread back
@@ -44,7 +45,7 @@ class DecodeBudget:
         self.capacity = capacity
         self.used = 0
         self._large = 0  # images that have memory
-        self._large_seconds = 0.0  # for which one has it, on average
+        self._large_seconds = FIRST_SECONDS  # for which one has it, on average
         self._wait_seconds = wait_seconds
         self._large_at_once = large_at_once
         self._on_change = on_change
@@ -187,16 +188,22 @@ class Reservation:
         self._budget.leave(self, unused=True)
 
     async def wait(self) -> None:
-        """Wait on the event loop until the bytes are held."""
-        loop, held = asyncio.get_running_loop(), asyncio.Event()
+        """Wait on the event loop until the bytes are held; raises ClientDisconnected."""
+        loop, context, woken = asyncio.get_running_loop(), self._context, asyncio.Event()
 
         def wake() -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(held.set)
+                loop.call_soon_threadsafe(woken.set)
 
-        self.wake = wake
-        if not self.held:  # before that was set
-            await held.wait()
+        self.wake = context.on_cancel = wake
+        try:
+            if not (self.held or context.cancelled):  # before they were set
+                await woken.wait()
+        finally:
+            context.on_cancel = None
+        if context.cancelled:
+            self.abandon()
+            context.check()
 
     def _wait(self) -> None:
         context, woken = self._context, threading.Event()

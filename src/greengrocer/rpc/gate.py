@@ -19,26 +19,32 @@ from greengrocer.serving.workers.runtime_directory import MOST_SOCKET
 from greengrocer.web.wire.acceptor import Acceptor
 
 BACKLOG = 2048
-PREFIX = "greengrocer-grpc-"
-# in the directory for temporary files
+PREFIX = "grpc-"
+# in the directory for temporary files; with --workers there is the service's own in between
 LONGEST_NAME = len(f"/{PREFIX}12345678/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535")
+RUNTIME_DIRECTORY = len("/greengrocer-12345678")
 LAST_SECONDS = 1.0  # for clients to read what is left for them when the server stops
 
 
 class Gate:
     """Accepts clients, and connects each to gRPC's own socket, which only this user reaches.
 
-    A client has ``seconds`` until the limits hold for it, and to read the last bytes for it.
+    The socket is in ``directory``, by default that for temporary files. A client has ``seconds``
+    until the limits hold for it, and to read the last bytes for it.
     ``received`` is called with numbers of bytes that come. A gate is made and used on the event
     loop. Raises UsageError where there is no directory for its socket.
     """
 
     def __init__(
-        self, listener: socket.socket, seconds: float, received: Callable[[int], None]
+        self,
+        listener: socket.socket,
+        directory: Path | None,
+        seconds: float,
+        received: Callable[[int], None],
     ) -> None:
         self._listener = listener
         with _directory_needed():
-            self._directory = TemporaryDirectory(prefix=PREFIX)  # of mode 0700
+            self._directory = TemporaryDirectory(prefix=PREFIX, dir=directory)  # of mode 0700
         path = Path(self._directory.name, "grpc.sock")
         self.address = f"unix:{path}"  # where gRPC is to listen
         self._clients: set[_Client] = set()
@@ -66,10 +72,11 @@ class Gate:
         self._directory.cleanup()
 
 
-def check_path() -> None:
+def check_path(workers: bool) -> None:
     """Raise UsageError where no socket can be in the directory for temporary files."""
     with _directory_needed():
         excess = len(os.fsencode(gettempdir())) + LONGEST_NAME - MOST_SOCKET
+    excess += RUNTIME_DIRECTORY if workers else 0
     if excess > 0:
         raise UsageError(
             "--grpc-port needs a directory whose path is short enough for a socket: have TMPDIR "

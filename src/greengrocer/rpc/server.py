@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import grpc
@@ -37,7 +38,8 @@ log = structlog.get_logger("greengrocer.server")
 class RpcServer:
     """Serves ``app``, the application of calls, and what streams beside it.
 
-    ``idle`` and ``handshake`` are seconds after which a connection is closed.
+    ``directory`` is for its socket, and ``idle`` and ``handshake`` are seconds after which a
+    connection is closed.
 
     No more messages of ModelInfer are received at once than there is memory for uploads. Methods
     that need no API key have places and turns of their own, and so have those that stream.
@@ -48,11 +50,13 @@ class RpcServer:
         app: ASGIApp,
         service: Service,
         listener: socket.socket,
+        directory: Path | None,
         idle: float,
         handshake: float,
     ) -> None:
         self._service = service
         self._listener = listener
+        self._directory = directory
         self._handshake = handshake
         limits = service.upload_limits
         largest = limits.image_bytes + call_limits.MESSAGE_OVERHEAD
@@ -92,7 +96,7 @@ class RpcServer:
         Raises UsageError where there is no directory for a socket.
         """
         filter_log()
-        self._gate = Gate(self._listener, self._handshake, received)
+        self._gate = Gate(self._listener, self._directory, self._handshake, received)
         self._server = make_grpc_server(
             handlers=(_Handlers(self._handlers()),),
             options=self._options,

@@ -37,6 +37,7 @@ class ModelTraffic:
         self.queue = queue
         self.images = 0
         self.patient = 0  # images among them that waited in the queue
+        self.aside = 0  # further ones, which wait for something else than a thread
         self.forgotten = False  # the model no longer serves: these are its last images
 
 
@@ -187,7 +188,7 @@ class Admission:
         self._traffic = {
             key: each
             for key, each in self._traffic.items()
-            if each.images or len(each.queue) or not each.forgotten
+            if each.images or each.aside or len(each.queue) or not each.forgotten
         }
 
     def _bytes_of(self, model: str) -> Budget:
@@ -323,10 +324,12 @@ class AdmittedImage:
     def aside(self) -> Iterator[None]:
         """Do not count the image in the ``with`` block: it waits, but not for a thread."""
         self._count(-1)
+        self._traffic.aside += 1
         self._admission.advance()
         try:
             yield
         finally:
+            self._traffic.aside -= 1
             self._count(1)
 
     def _count(self, change: int) -> None:

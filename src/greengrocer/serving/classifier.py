@@ -126,14 +126,11 @@ class LocalClassifier:
             raise NotReady("the service is stopping")
         work = partial(serve, self.models, picture, context, options, model)
         context.begin("queue")
-        self.working += 1
         try:
             served = await in_turn(partial(self._work, work, context), context)
         except asyncio.CancelledError:
             context.cancel()
             raise
-        finally:
-            self.working -= 1
         asyncio.get_running_loop().call_soon(self.answered, picture, model, served)
         return served
 
@@ -141,10 +138,12 @@ class LocalClassifier:
         answer = self._pool.submit(work)
         patience = max(0.0, context.remaining())
         clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
+        self.working += 1
         try:
             return await answer
         finally:
             clock.cancel()
+            self.working -= 1
 
     async def run(self, work: Callable[[], Served], context: Context) -> Served:
         """Run ``work`` in a thread of the pool, whatever waits; raises what it raises."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from greengrocer.context import Context
 from greengrocer.errors import DeadlineExceeded
-from greengrocer.imaging.budget import MustWait
+from greengrocer.imaging.budget import MustWait, Reservation
 
 T = TypeVar("T")
 
@@ -14,23 +14,29 @@ T = TypeVar("T")
 async def in_turn(work: Callable[[], Awaitable[T]], context: Context) -> T:
     """What ``work`` returns, which decodes an image in a thread; it is called again after a wait.
 
-    Raises what it raises, and DeadlineExceeded.
+    Raises what it raises, and DeadlineExceeded or ClientDisconnected.
     """
     context.waits_in_thread = False
+    memory = None
     try:
-        return await work()
-    except MustWait as refusal:
-        memory = refusal.reservation
+        while True:
+            try:
+                return await work()
+            except MustWait as refusal:
+                memory = refusal.reservation
+            await _wait(memory, context)
+            context.reservation = memory
+    finally:
+        if memory is not None:
+            memory.abandon()
+
+
+async def _wait(memory: Reservation, context: Context) -> None:
     try:
         with context.aside():
             async with asyncio.timeout(max(0.0, context.remaining())):
                 await memory.wait()
-        context.reservation = memory
-        return await work()
     except TimeoutError:
-        context.cancel()
         raise DeadlineExceeded(
             "the deadline passed before there was memory for the image: retry, or allow more time"
         ) from None
-    finally:
-        memory.abandon()

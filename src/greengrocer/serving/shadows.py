@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from greengrocer.context import Context
-from greengrocer.errors import Refusal
+from greengrocer.errors import Overloaded, Refusal
 from greengrocer.imaging.budget import MustWait
 from greengrocer.imaging.decode import Picture
 from greengrocer.model_names import name_of
@@ -126,8 +126,9 @@ class Shadows:
         try:
             asked = (self.models, picture, context, DEFAULT_OPTIONS, shadow)
             copied = await self.run(partial(serve, *asked), context)
-        except MustWait as wait:
-            wait.reservation.abandon()
+        except (MustWait, Overloaded) as wait:
+            if isinstance(wait, MustWait):
+                wait.reservation.abandon()
             self._skip(key, comparison)
         except Exception as error:
             if not isinstance(error, Refusal):

@@ -179,7 +179,7 @@ class FolderWatch:
                 self._pauses[key] = Pause(files, seconds, self.clock() + seconds, reason)
                 log.info("watched model is tried again later", model=key, seconds=seconds)
                 return
-        self._taken[key] = files
+        self._note_taken(key, files)
 
     async def _loads(self, key: str, bundle: str, files: str) -> bool:
         """Load a bundle that has passed its trial; orders are obeyed while it is tried.
@@ -222,6 +222,12 @@ class FolderWatch:
             return await asyncio.to_thread(_files, Path(bundle)) == files
         except OSError:
             return False
+
+    def _note_taken(self, key: str, files: str) -> None:
+        """These files are served, or refused for good: the next ones begin anew."""
+        self._taken[key] = files
+        for states in (self._pauses, self.manager.changes.watched):
+            states.pop(key, None)
 
     def _note_failed(self, key: str, reason: str) -> None:
         self.manager.note_failed(key, str(self.folder / key), reason)
