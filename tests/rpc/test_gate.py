@@ -45,6 +45,7 @@ GROWN = 50_000  # kilobytes; without a gate they take 100,000, and 750,000 if mo
 SOON = 0.3  # seconds that a client has
 AGREED = frame(SETTINGS, ACKNOWLEDGEMENT)
 ANSWER = bytes(10_000_000)
+LINGER = struct.pack("ii", 1, 0)  # the end of a connection is a reset
 
 
 @pytest.mark.parametrize("agreed", [b"", AGREED], ids=["before", "after"])
@@ -119,16 +120,21 @@ def test_no_client_is_lost_and_all_bytes_pass() -> None:
     run(test())
 
 
-def test_a_client_that_has_gone_before_it_was_connected_fails_nothing() -> None:
-    linger = struct.pack("ii", 1, 0)  # a reset
-
+@pytest.mark.parametrize("sent", [b"", PREFACE + frame(SETTINGS) + AGREED], ids=["silent", "ready"])
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "half closed"])
+def test_a_client_that_goes_at_once_fails_nothing(reset: bool, sent: bytes) -> None:
     async def test() -> None:
         failures: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, about: failures.append(about))
         async with opened() as address:
-            for _ in range(50):
+            for _ in range(100):
                 with socket.create_connection(address) as client:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    client.sendall(sent)
+                    if reset:
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER)
+                    else:
+                        client.shutdown(socket.SHUT_WR)
+                    await asyncio.sleep(0.001)  # it is connected, or not yet
             async with grpc.aio.insecure_channel("{}:{}".format(*address)) as channel:
                 ask: Any = channel.unary_unary("/a/b")
                 with pytest.raises(grpc.RpcError, match="larger than max"):

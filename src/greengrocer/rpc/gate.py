@@ -126,16 +126,22 @@ class _End(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        if self.other is not None:
-            self.other.transport.write(data)
+        if (there := self._there()) is not None:
+            there.write(data)
 
     def pause_writing(self) -> None:
-        if self.other is not None:
-            self.other.transport.pause_reading()
+        if (there := self._there()) is not None:
+            there.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.other is not None:
-            self.other.transport.resume_reading()
+        if (there := self._there()) is not None:
+            there.resume_reading()
+
+    def _there(self) -> asyncio.Transport | None:
+        """The other connection; None where it has ended, or is about to end."""
+        if self.other is None or self.other.transport.is_closing():
+            return None
+        return self.other.transport
 
     def connection_lost(self, _: Exception | None) -> None:
         """Close the other connection once it has sent what it got, or could in time."""
