@@ -68,15 +68,6 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_a_refused_connection_is_closed_at_once(serve: StartServer, fake_bundle: Path) -> None:
-    server = serve("--engine", "fake", "--bundle", str(fake_bundle))
-    pid = server.process.pid
-    with Wire(server.url) as connected:
-        connected.send(LIVEZ).answer()
-        with at_most(pid, RLIMIT_NOFILE, descriptors(pid)), Wire(server.url) as refused:
-            assert refused.closed()
-
-
 @pytest.fixture
 def supervised(fake_bundle: Path, runtime: Path) -> Iterator[Workers]:
     """One HTTP process and an engine."""
