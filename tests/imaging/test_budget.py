@@ -183,7 +183,12 @@ def test_a_large_image_that_would_wait_for_too_long_is_refused() -> None:
         ):
             pass
         assert budget.waiting == 1
-        wait.value.reservation.abandon()
+        patient = without_thread()
+        patient.patient = True
+        with pytest.raises(MustWait) as second, budget.reserve(80, patient):
+            pass
+        for waiting in (wait, second):
+            waiting.value.reservation.abandon()
     assert (budget.used, budget.waiting) == (0, 0)
 
 

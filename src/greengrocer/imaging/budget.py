@@ -31,8 +31,8 @@ class DecodeBudget:
 
     At most ``large_at_once`` large images have memory, so that threads remain for the others. While
     one has it, small images pass the large ones that wait. A large image that would wait for longer
-    than ``wait_seconds`` is refused, if it waits without a thread. ``on_change`` is called with the
-    reserved bytes whenever they change, from any thread.
+    than ``wait_seconds`` is refused, if it waits without a thread and is not patient. ``on_change``
+    is called with the reserved bytes whenever they change, from any thread.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class Reservation:
             if context.cancelled:  # before that was set
                 self.abandon()
             try:
-                if self.is_large:
+                if self.is_large and not context.patient:
                     self._budget.check_wait()
             except Overloaded:
                 self.abandon()
