@@ -56,11 +56,12 @@ class Watching:
             self._watchers.setting(changed),
         ):
             while True:
+                ended = self._ended  # before the status is asked for: the last one is told
                 status = await _status(self._service, asked.service)
                 if status != told:
                     told = status
                     yield status.SerializeToString()
-                if self._ended:
+                if ended:
                     return
                 await changed.wait()
                 changed.clear()
