@@ -1,10 +1,12 @@
 """The part of the composition root that turns settings into limits."""
 
 import math
+from collections.abc import Callable
 
 import structlog
 
 from greengrocer.errors import UsageError
+from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.imaging.decode import DecodeLimits
 from greengrocer.model_names import name_of
 from greengrocer.pipeline import Pipeline
@@ -94,3 +96,16 @@ def decode_limits(settings: Settings) -> DecodeLimits:
     if memory is None:
         memory = decode_bytes(settings.threads or picture_threads())
     return DecodeLimits(settings.max_image_pixels, seconds, memory)
+
+
+def decode_budget(settings: Settings, on_change: Callable[[int], object]) -> DecodeBudget:
+    """The memory of all images being decoded; ``on_change`` is called with the bytes in use.
+
+    A thread is left for small images, where there are two.
+    """
+    return DecodeBudget(
+        decode_limits(settings).bytes,
+        on_change,
+        large_at_once=max(1, (settings.threads or picture_threads()) - 1),
+        wait_seconds=settings.max_queue_seconds,
+    )

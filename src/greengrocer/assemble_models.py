@@ -6,21 +6,19 @@ from typing import Protocol
 
 import structlog
 
-from greengrocer.assemble_limits import decode_limits
+from greengrocer.assemble_limits import decode_budget, decode_limits
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import Bundle, find_bundle, load_bundle
 from greengrocer.context import Context
 from greengrocer.engines.batcher import Batcher, BatchLimits
 from greengrocer.engines.engine import Engine
 from greengrocer.engines.shared import SharedEngines
-from greengrocer.imaging.budget import DecodeBudget
 from greengrocer.pipeline import Pipeline
 from greengrocer.serving.reloading.manager import Attempt, Fetch
 from greengrocer.serving.reloading.origin import Load, Loaded, Origin
 from greengrocer.serving.reloading.trial import try_bundle
 from greengrocer.serving.resources import (
     engine_threads,
-    picture_threads,
 )
 from greengrocer.settings import Settings
 from greengrocer.stores.address import Address, is_address
@@ -43,12 +41,7 @@ class Starter(Protocol):
 
 def starter(settings: Settings, metrics: Metrics) -> Starter:
     """A function that starts models; their pipelines share the memory for decoding."""
-    memory = DecodeBudget(
-        decode_limits(settings).bytes,
-        metrics.decode_bytes.set,
-        large_at_once=max(1, (settings.threads or picture_threads()) - 1),
-        wait_seconds=settings.max_queue_seconds,
-    )
+    memory = decode_budget(settings, metrics.decode_bytes.set)
     engines = SharedEngines()
 
     def start(bundle: Bundle, origin: Origin, default: bool) -> Loaded:

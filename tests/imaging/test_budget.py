@@ -9,7 +9,7 @@ import pytest
 
 from greengrocer.context import Context
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded, Overloaded
-from greengrocer.imaging.budget import FIRST_SECONDS, DecodeBudget, MustWait
+from greengrocer.imaging.budget import FIRST_SECONDS, DecodeBudget, MustWait, Reservation
 from support.waiting import SECONDS, until
 
 
@@ -114,10 +114,17 @@ def test_so_many_large_images_have_memory_at_once() -> None:
     assert budget.used == 0
 
 
-def without_thread(seconds: float = SECONDS) -> Context:
-    context = Context(seconds=seconds)
+def without_thread() -> Context:
+    context = Context(seconds=SECONDS)
     context.waits_in_thread = False
     return context
+
+
+def put_in_line(budget: DecodeBudget, context: Context) -> Reservation:
+    """What an image that needs 80 of 100 bytes waits for without a thread."""
+    with pytest.raises(MustWait) as wait, budget.reserve(80, context):
+        pass
+    return wait.value.reservation
 
 
 def test_an_image_that_gives_its_thread_back_gets_its_memory_later(
@@ -125,12 +132,11 @@ def test_an_image_that_gives_its_thread_back_gets_its_memory_later(
 ) -> None:
     first, context = hold(60), without_thread()
     assert first.has.wait(SECONDS)
-    with pytest.raises(MustWait) as wait, budget.reserve(80, context):
-        pass
+    memory = put_in_line(budget, context)
     first.let_go()
-    asyncio.run(wait.value.reservation.wait())
+    asyncio.run(memory.wait())
     assert budget.used == 80
-    context.reservation = wait.value.reservation
+    context.reservation = memory
     with budget.reserve(80, context):
         assert budget.used == 80
     assert (budget.used, budget.waiting) == (0, 0)
@@ -141,15 +147,13 @@ def test_an_image_that_is_cancelled_while_it_has_no_thread_leaves_the_line(
 ) -> None:
     first, context = hold(60), without_thread()
     assert first.has.wait(SECONDS)
-    with pytest.raises(MustWait), budget.reserve(80, context):
-        pass
+    put_in_line(budget, context)
     assert budget.waiting == 1
     context.cancel()
     assert budget.waiting == 0
     cancelled = without_thread()
     cancelled.cancel()
-    with pytest.raises(MustWait), budget.reserve(80, cancelled):
-        pass
+    put_in_line(budget, cancelled)
     assert budget.waiting == 0
     first.let_go()
     assert budget.used == 0
@@ -160,9 +164,7 @@ def test_memory_that_was_granted_is_abandoned_unless_a_thread_uses_it(
 ) -> None:
     first, context = hold(60), without_thread()
     assert first.has.wait(SECONDS)
-    with pytest.raises(MustWait) as wait, budget.reserve(80, context):
-        pass
-    memory = wait.value.reservation
+    memory = put_in_line(budget, context)
     first.let_go()
     context.reservation = memory
     with budget.reserve(80, context):
@@ -175,8 +177,7 @@ def test_memory_that_was_granted_is_abandoned_unless_a_thread_uses_it(
 def test_a_large_image_that_would_wait_for_too_long_is_refused() -> None:
     budget = DecodeBudget(100, wait_seconds=1.5 * FIRST_SECONDS)
     with budget.reserve(80, Context()):
-        with pytest.raises(MustWait) as wait, budget.reserve(80, without_thread()):
-            pass
+        first = put_in_line(budget, without_thread())
         with (
             pytest.raises(Overloaded, match="would wait 2"),
             budget.reserve(80, without_thread()),
@@ -185,10 +186,8 @@ def test_a_large_image_that_would_wait_for_too_long_is_refused() -> None:
         assert budget.waiting == 1
         patient = without_thread()
         patient.patient = True
-        with pytest.raises(MustWait) as second, budget.reserve(80, patient):
-            pass
-        for waiting in (wait, second):
-            waiting.value.reservation.abandon()
+        for waiting in (first, put_in_line(budget, patient)):
+            waiting.abandon()
     assert (budget.used, budget.waiting) == (0, 0)
 
 

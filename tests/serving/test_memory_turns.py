@@ -1,6 +1,8 @@
 """A wait for memory without a thread ends with its deadline, its client, or its turn."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import pytest
 
@@ -10,6 +12,8 @@ from greengrocer.imaging.budget import DecodeBudget, Reservation
 from greengrocer.serving.admission import Admission, AdmissionLimits
 from greengrocer.serving.memory_turns import in_turn
 from support.waiting import SECONDS
+
+T = TypeVar("T")
 
 
 async def used(budget: DecodeBudget, context: Context) -> int:
@@ -22,15 +26,21 @@ async def used(budget: DecodeBudget, context: Context) -> int:
     return await in_turn(work, context)
 
 
+async def begun(work: Coroutine[Any, Any, T], budget: DecodeBudget) -> "asyncio.Task[T]":
+    """``work``, which waits for memory by now."""
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(0)
+    assert budget.waiting == 1
+    return task
+
+
 def test_an_image_has_its_turn_when_another_leaves() -> None:
     async def test() -> None:
         budget, admission = DecodeBudget(100), Admission(AdmissionLimits(1000, 3.0), 1, 0.01)
         context = Context(seconds=SECONDS)
         first = budget.reserve(60, Context())
         with first, await admission.admit_in_turn(context):
-            waiting = asyncio.ensure_future(used(budget, context))
-            await asyncio.sleep(0)  # it begins
-            assert budget.waiting == 1
+            waiting = await begun(used(budget, context), budget)
             assert admission.pictures == 0, "it waits for a thread as well"
             first.release()
             assert await waiting == 80
@@ -56,9 +66,7 @@ def test_a_client_that_goes_ends_the_wait() -> None:
     async def test() -> None:
         budget, context = DecodeBudget(100), Context()
         with budget.reserve(60, Context()):
-            waiting = asyncio.ensure_future(used(budget, context))
-            await asyncio.sleep(0)  # it begins
-            assert budget.waiting == 1
+            waiting = await begun(used(budget, context), budget)
             context.cancel()
             with pytest.raises(ClientDisconnected):
                 await waiting
@@ -72,9 +80,7 @@ def test_a_task_that_is_cancelled_leaves_the_line() -> None:
     async def test() -> None:
         budget = DecodeBudget(100)
         with budget.reserve(60, Context()):
-            waiting = asyncio.ensure_future(used(budget, Context(seconds=SECONDS)))
-            await asyncio.sleep(0)  # it begins
-            assert budget.waiting == 1
+            waiting = await begun(used(budget, Context(seconds=SECONDS)), budget)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
@@ -141,9 +147,7 @@ def test_memory_is_given_back_where_the_work_does_not_take_it() -> None:
 
         first = budget.reserve(60, Context())
         with first:
-            waiting = asyncio.ensure_future(in_turn(work, context))
-            await asyncio.sleep(0)  # it begins
-            assert budget.waiting == 1
+            waiting = await begun(in_turn(work, context), budget)
             first.release()
             with pytest.raises(KeyError):
                 await waiting

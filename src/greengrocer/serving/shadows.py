@@ -126,9 +126,10 @@ class Shadows:
         try:
             asked = (self.models, picture, context, DEFAULT_OPTIONS, shadow)
             copied = await self.run(partial(serve, *asked), context)
-        except (MustWait, Overloaded) as wait:
-            if isinstance(wait, MustWait):
-                wait.reservation.abandon()
+        except MustWait as wait:
+            wait.reservation.abandon()
+            self._skip(key, comparison)
+        except Overloaded:
             self._skip(key, comparison)
         except Exception as error:
             if not isinstance(error, Refusal):
