@@ -66,7 +66,7 @@ def test_a_refusal_keeps_no_reference_to_the_image(kind: str, how: str) -> None:
     assert refusal.__cause__ is None
     assert refusal.__context__ is None
     assert len(list(frames(refusal.__traceback__))) == 2
-    assert _pictures() == pictures
+    assert _pictures() <= pictures
 
 
 def _pictures() -> int:
@@ -96,7 +96,7 @@ def test_an_error_that_stops_the_decoder_keeps_no_reference_to_the_image(
     assert caught.value is error
     assert sys.getrefcount(data) == held
     assert error.__context__ is None
-    assert _pictures() == pictures
+    assert _pictures() <= pictures
 
 
 @pytest.mark.usefixtures("no_collector")
@@ -117,4 +117,4 @@ def test_a_refusal_midway_frees_the_pixels(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ImageTooSlow):
         decode(data, check=check)
     assert calls == whole - 2
-    assert _pictures() == pictures
+    assert _pictures() <= pictures
