@@ -49,7 +49,7 @@ release: .venv-dev/installed  ## build, check and tag VERSION; nothing is upload
 docs: .venv-dev/installed  ## build the documentation into build/docs; a broken link fails
 	$(DEV)/python -m sphinx -q -E -a -W --keep-going docs build/docs
 
-bench: .venv-dev/installed  ## measure the service against the bare pipeline, in minutes, in .venv-dev (with PyTorch); `.venv-dev/bin/python -m benchmarks --help` lists more
+bench: .venv-dev/installed  ## measure the service against the bare pipeline, each way in, and overload, in a quarter of an hour, in .venv-dev (with PyTorch); `.venv-dev/bin/python -m benchmarks --help` lists more
 	$(DEV)/python -m benchmarks
 
 bench-peers: .venv-dev/installed  ## measure the service beside its peers; DATA names the data set

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.companion import Companion, companion, serve
 from benchmarks.read_images import read_images
@@ -23,11 +24,26 @@ from greengrocer.serving.resources import engine_threads
 
 @dataclass(frozen=True)
 class Bare:
-    """What the bare pipeline did: images a second and processor seconds an image."""
+    """What the bare pipeline did: images a second, and seconds an image."""
 
     rate: float
     processor_seconds: float
     median_latency: float
+    median_decoding: float = 0.0  # with the fit; of those who tell
+
+
+class Decoding:
+    """The pipeline's observer: the seconds that each image's decoding and fitting took."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def decoded(self, seconds: float) -> None:
+        """An image was decoded and fitted."""
+        self.seconds.append(seconds)
+
+    def inferred(self, seconds: float) -> None:
+        """The model ran."""
 
 
 class Loop:
@@ -66,6 +82,7 @@ def loop_process(module: str, *arguments: str) -> Iterator[Loop]:
 
 def _measure(pipeline: Pipeline, images: Sequence[bytes], seconds: float, threads: int) -> Bare:
     latencies: list[float] = []
+    pipeline.observer = decoding = Decoding()
 
     def loop(offset: int) -> None:
         turn = offset
@@ -87,6 +104,7 @@ def _measure(pipeline: Pipeline, images: Sequence[bytes], seconds: float, thread
         rate=count / elapsed,
         processor_seconds=(time.process_time() - processor) / count,
         median_latency=sorted(latencies)[count // 2],
+        median_decoding=median(decoding.seconds),
     )
 
 

@@ -17,7 +17,7 @@ ALWAYS_FULL = Path(__file__).parent / "always_full"  # see its sitecustomize
 
 @dataclass(frozen=True)
 class Service:
-    """A running ``greengrocer serve``."""
+    """A running ``greengrocer serve``, or another server."""
 
     pid: int
     port: int
@@ -43,6 +43,19 @@ def service(*flags: str, always_full: bool = False) -> Iterator[Service]:
     if always_full:
         paths = (str(ALWAYS_FULL), environment.get("PYTHONPATH"))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    with _serving(command, environment) as running:
+        yield running
+
+
+@contextmanager
+def least_server(bundle: str) -> Iterator[Service]:
+    """Run ``benchmarks.least_server`` on a free port."""
+    with _serving([sys.executable, "-m", "benchmarks.least_server", bundle], None) as running:
+        yield running
+
+
+@contextmanager
+def _serving(command: list[str], environment: dict[str, str] | None) -> Iterator[Service]:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         yield Service(process.pid, _port(process))

@@ -10,6 +10,9 @@ from benchmarks.peers.contenders import OURS, TUNED
 from benchmarks.peers.measure import measure
 from benchmarks.peers.page import page
 from benchmarks.peers.results import Results, Run
+from benchmarks.photos import enlarge
+from benchmarks.processes import least_server
+from benchmarks.read_images import read_images
 from benchmarks.scenarios import gpu
 
 SECONDS = 0.3
@@ -73,6 +76,18 @@ def test_an_answer_whose_headers_begin_with_capitals_is_read_whole() -> None:
         outcome = run_load(port, [wish], 1, SECONDS)
     assert outcome.errors == 0
     assert len(outcome.latencies) > 1
+
+
+def test_the_least_server_classifies_small_and_large_images() -> None:
+    small = read_images(None)[0]
+    images = [small, enlarge(small, seed=0)]
+    with least_server("fast") as server:
+        answered = run_load(server.port, list(map(picture_request, images)), 2, SECONDS)
+        failed = run_load(server.port, [picture_request(small[:200])], 1, SECONDS)
+    assert answered.errors == 0
+    assert len(answered.latencies) >= 2
+    assert failed.latencies == []
+    assert failed.errors > 0
 
 
 @pytest.mark.accept

@@ -1,7 +1,7 @@
 """Photos and small images by each way in: what does receiving a body cost?"""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,25 +19,27 @@ from benchmarks.load import (
     tensor_body,
 )
 from benchmarks.photos import write_sizes
-from benchmarks.processes import Service, processor_seconds, service
+from benchmarks.processes import Service, least_server, processor_seconds, service
 from benchmarks.read_images import read_images
+from benchmarks.scenarios.spine import spread
 
 WARMUP_SECONDS = 2.0
 BATCH = 8  # images of a batch or of a tensor
 CLIENTS = (4, 16)
 FEW = 2  # clients that send several images in a request
+SERVICE, WORKERS, LEAST = "service", "--workers 2", "least server"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way in: how images become requests, and to which service."""
+    """A way in: how images become requests, and to which server."""
 
     name: str
     sizes: str  # of its images: PHOTOS or SMALL
     clients: int
     requests: Callable[[Sequence[bytes]], list[bytes]]
     images: int = 1  # in a request
-    workers: bool = False
+    server: str = SERVICE
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Run:
     """One way in one round."""
 
     outcome: Outcome
-    processor_seconds: float  # of the service's process tree, an image
+    processor_seconds: float  # of the server's process tree, an image
 
 
 @dataclass
@@ -80,11 +82,16 @@ def _tensor(*images: bytes) -> bytes:
     return request("/v2/models/MODEL/infer", "application/octet-stream", body, line)
 
 
+PREDICT = "`/predict`, 16 clients"
 WAYS = (
+    *(
+        Way(f"photos, raw, {n} clients, least server", PHOTOS, n, _each(picture_request), 1, LEAST)
+        for n in CLIENTS
+    ),
     *(Way(f"photos, raw, {n} clients", PHOTOS, n, _each(picture_request)) for n in CLIENTS),
     *(Way(f"photos, form, {n} clients", PHOTOS, n, _each(form_request)) for n in CLIENTS),
-    Way("photos, raw, 16 clients, `--workers 2`", PHOTOS, 16, _each(picture_request), 1, True),
-    Way("`/predict`, 16 clients", SMALL, 16, _each(picture_request)),
+    Way("photos, raw, 16 clients, `--workers 2`", PHOTOS, 16, _each(picture_request), 1, WORKERS),
+    Way(PREDICT, SMALL, 16, _each(picture_request)),
     Way(f"`/predict/batch` of {BATCH}, {FEW} clients", SMALL, FEW, _batches(_batch), BATCH),
     Way("`/v2` binary of 1, 16 clients", SMALL, 16, _each(_tensor)),
     Way(f"`/v2` binary of {BATCH}, {FEW} clients", SMALL, FEW, _batches(_tensor), BATCH),
@@ -108,8 +115,9 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
             for size, folder in folders.items()
         }
         servers = {
-            workers: stack.enter_context(service("--bundle", bundle, *flags))
-            for workers, flags in ((False, ()), (True, ("--workers", "2")))
+            SERVICE: stack.enter_context(service("--bundle", bundle)),
+            WORKERS: stack.enter_context(service("--bundle", bundle, *WORKERS.split())),
+            LEAST: stack.enter_context(least_server(bundle)),
         }
         sent = {
             way.name: [
@@ -119,12 +127,12 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
             for way in WAYS
         }
         for way in WAYS:
-            run_load(servers[way.workers].port, sent[way.name], way.clients, WARMUP_SECONDS)
+            run_load(servers[way.server].port, sent[way.name], way.clients, WARMUP_SECONDS)
         for _ in tqdm(range(rounds), "rounds"):
             for size, loop in bare.items():
                 results.bare[size].append(loop.run(seconds, 2))
             for way in WAYS:
-                found = _run_once(servers[way.workers], way, sent[way.name], seconds)
+                found = _run_once(servers[way.server], way, sent[way.name], seconds)
                 results.ways[way.name].append(found)
     return results
 
@@ -150,7 +158,16 @@ def table(results: Results) -> str:
         empty = ("", "", "")
         rows.append((f"bare pipeline, {size}", f"{rate:.1f}", *empty, f"{spent * 1e3:.2f}", "", ""))
     rows += [_row(way, results.ways[way.name], results.bare[way.sizes]) for way in WAYS]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, "", *_beside_predict(results)])
+
+
+def _beside_predict(results: Results) -> Iterator[str]:
+    predict = [run.outcome.rate for run in results.ways[PREDICT]]
+    for way in WAYS[[way.name for way in WAYS].index(PREDICT) + 1 :]:
+        rates = [run.outcome.rate * way.images for run in results.ways[way.name]]
+        ratios = [rate / other for rate, other in zip(rates, predict, strict=True)]
+        yield f"- {way.name}: {spread(ratios)} of `/predict`'s rate."
 
 
 def _row(way: Way, runs: list[Run], bare: list[Bare]) -> tuple[str, ...]:
