@@ -5,20 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fake_engine import FakeEngine
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle, shipped_bundles
 from greengrocer.bundles.manifest import read_manifest
-from greengrocer.datasets.gallery import built_in_gallery
-from greengrocer.engines import onnx_engine
-from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.engine import ONE_THREAD, Threads
 from greengrocer.engines.onnx_engine import OnnxEngine
 from greengrocer.engines.onnx_session import MUCH, resident_bytes
 from greengrocer.errors import BundleRefused, UsageError
-from greengrocer.imaging.geometry import fit
 from support import hostile
 from support.graphs import BREACHES, grey_graph, write_onnx_bundle
 
@@ -133,44 +128,3 @@ def test_cuda_without_a_runtime_for_gpus_is_refused(engine: OnnxEngine) -> None:
         OnnxEngine(engine.directory, engine.manifest, "cuda", ONE_THREAD).start()
     with pytest.raises(UsageError, match="no device 'tpu'"):
         OnnxEngine(engine.directory, engine.manifest, "tpu", ONE_THREAD).start()
-
-
-def test_a_runtime_for_gpus_that_finds_none_is_refused_or_runs_on_the_cpu(
-    engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
-    with (
-        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
-        pytest.raises(UsageError, match="finds no GPU"),
-    ):
-        OnnxEngine(engine.directory, engine.manifest, "cuda", ONE_THREAD).start()
-    automatic = OnnxEngine(engine.directory, engine.manifest, "auto", ONE_THREAD)
-    with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
-        automatic.start()
-    assert automatic.largest_batch == 1
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_gpu_answers_in_batches_as_the_cpu_does(
-    shipped_bundle: Path, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    monkeypatch.setattr(onnx_engine, "CUDA", "CPUExecutionProvider")  # stands in for a GPU
-    manifest = read_manifest(shipped_bundle)
-    on_gpu, on_cpu = (
-        OnnxEngine(shipped_bundle, manifest, device, ONE_THREAD) for device in ("cuda", "cpu")
-    )
-    on_gpu.start()
-    on_cpu.start()
-    assert (on_gpu.largest_batch, on_cpu.largest_batch) == (LARGEST_ON_GPU, 1)
-    shown = [each.path for each in built_in_gallery().pictures[:count]]
-    pixels = np.stack([fit(Image.open(path).convert("RGB"), manifest.geometry) for path in shown])
-    here, there = on_gpu.infer(pixels), on_cpu.infer(pixels)
-    assert here.probabilities.shape == (count, len(manifest.classes))
-    # 0.13: of the gallery, at most
-    np.testing.assert_allclose(here.probabilities, there.probabilities, atol=0.13)
-
-
-def test_a_gpu_replays_the_goldens(shipped_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_engine, "CUDA", "CPUExecutionProvider")
-    build_pipeline(load_bundle(shipped_bundle), device="cuda").close()

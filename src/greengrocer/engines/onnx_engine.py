@@ -4,7 +4,6 @@ from pathlib import Path
 
 from greengrocer.bundles.bundle import read_verified
 from greengrocer.bundles.manifest import GRAPH, Manifest
-from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.contract import (
     NOTHING,
     Tensors,
@@ -16,25 +15,16 @@ from greengrocer.engines.contract import (
     sides_of,
 )
 from greengrocer.engines.engine import Inference, Threads
+from greengrocer.engines.gpu_session import GpuSession, built_for_cuda, open_gpu_session
 from greengrocer.engines.onnx_runtime import ort
-from greengrocer.engines.onnx_session import OnnxSession
-from greengrocer.errors import MissingExtra, UsageError
+from greengrocer.engines.onnx_session import (
+    NEVER_SPINNING,
+    SPINNING_WITHIN_A_RUN,
+    OnnxSession,
+    open_session,
+)
+from greengrocer.errors import UsageError
 from greengrocer.imaging.geometry import Pixels
-
-FATAL_ONLY = 4  # ONNX Runtime's log severity: errors are raised, so they need no log line
-# Refuse the ORT format, whose reader does not check what it reads.
-ONNX_ONLY = "session.load_model_format", "ONNX"
-# Where to look for weights outside of the graph. The manifest allows none; by default ONNX Runtime
-# would read files of the working directory.
-NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
-# A waiting thread that spins takes the processor from the one that works on another image.
-NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
-# An image that is alone: threads spin between the nodes of a run, and sleep after it.
-SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-# Batches vary in size; by default each new size would have every convolution measured.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
 
 
 class OnnxEngine:
@@ -53,8 +43,8 @@ class OnnxEngine:
         self.device = device
         self.threads = threads
         self._outputs = list(outputs_of(manifest))
-        self._session: ort.InferenceSession | OnnxSession | None = None
-        self._session_alone: ort.InferenceSession | OnnxSession | None = None
+        self._session: GpuSession | OnnxSession | None = None
+        self._session_alone: GpuSession | OnnxSession | None = None
 
     def start(self) -> None:
         """Load the graph and check its inputs and outputs; raises BundleRefused or UsageError."""
@@ -68,7 +58,8 @@ class OnnxEngine:
         check_inputs(self.directory, self.manifest, _tensors(session.get_inputs()))
         check_outputs(self.directory, self.manifest, _tensors(session.get_outputs()))
         if gpu_session:
-            self._session = self._session_alone = gpu_session
+            self._session = self._session_alone = GpuSession(gpu_session)
+            self.largest_batch = GpuSession.largest_batch
             return
         self._session = self._session_alone = OnnxSession(session)
         if session_alone is not session:
@@ -90,59 +81,31 @@ class OnnxEngine:
     def _may_use_gpu(self) -> bool:
         if self.device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"there is no device {self.device!r}: choose auto, cpu or cuda")
-        has_cuda = CUDA in ort.get_available_providers()
-        if self.device == "cuda" and not has_cuda:
+        if self.device == "cuda" and not built_for_cuda():
             raise UsageError(
                 "the engine onnx does not run on 'cuda': the ONNX Runtime that is installed is for "
                 "CPUs. Put onnxruntime-gpu in its place, choose the engine torch, or set the "
                 "device to cpu"
             )
-        return has_cuda and self.device != "cpu"
+        return self.device != "cpu" and built_for_cuda()
 
     def _gpu_session(self, graph: bytes) -> ort.InferenceSession | None:
         """A session on the GPU; None where the runtime finds none and the device is "auto"."""
-        ort.preload_dlls()  # CUDA's libraries, where pip has installed them
-        session = _session(_in_float32(graph), 1, *NEVER_SPINNING, provider=CUDA)
-        if CUDA in session.get_providers():
-            self.largest_batch = LARGEST_ON_GPU
-            return session
-        if self.device == "cuda":
+        session = open_gpu_session(graph, self.manifest.geometry)
+        if session is None and self.device == "cuda":
             raise UsageError(
                 "ONNX Runtime finds no GPU, or not the libraries of CUDA and cuDNN: choose the "
                 "device cpu or auto"
             )
-        return None
+        return session
 
     def _cpu_sessions(self, graph: bytes) -> tuple[ort.InferenceSession, ort.InferenceSession]:
         """The sessions for images side by side, and for an image that is alone."""
         each, alone = self.threads.each, self.threads.alone
-        session = _session(graph, each, *NEVER_SPINNING)
+        session = open_session(graph, each, NEVER_SPINNING)
         if alone > each:
-            return session, _session(graph, alone, *SPINNING_WITHIN_A_RUN)
+            return session, open_session(graph, alone, SPINNING_WITHIN_A_RUN)
         return session, session
-
-
-def _session(
-    graph: bytes, threads: int, entry: str, value: str, provider: str = CPU
-) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL_ONLY
-    for each in (ONNX_ONLY, NOWHERE, (entry, value)):
-        options.add_session_config_entry(*each)
-    tuned = CUDA_OPTIONS if provider == CUDA else {}
-    return ort.InferenceSession(graph, options, providers=[(provider, tuned)])
-
-
-def _in_float32(graph: bytes) -> bytes:
-    try:
-        import onnx  # noqa: PLC0415  # the extra
-
-        from greengrocer.graphs.dequantise import dequantise  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtra("the engine onnx on a GPU", extra="cuda") from error
-    return dequantise(onnx.load_from_string(graph)).SerializeToString()
 
 
 def _tensors(nodes: list[ort.NodeArg]) -> Tensors:

@@ -1,4 +1,4 @@
-"""A session of ONNX Runtime that gives back the memory of a run that took much."""
+"""Sessions of ONNX Runtime; on CPUs, one that gives back the memory of a run that took much."""
 
 import os
 import resource
@@ -12,6 +12,18 @@ import numpy.typing as npt
 
 from greengrocer.engines.onnx_runtime import ort
 
+Provider = tuple[str, dict[str, str]]  # an execution provider and its options
+CPU: Provider = "CPUExecutionProvider", {}
+FATAL_ONLY = 4  # ONNX Runtime's log severity: errors are raised, so they need no log line
+# Refuse the ORT format, whose reader does not check what it reads.
+ONNX_ONLY = "session.load_model_format", "ONNX"
+# Where to look for weights outside of the graph. The manifest allows none; by default ONNX Runtime
+# would read files of the working directory.
+NOWHERE = "session.model_external_initializers_file_folder_path", "/dev/null"
+# A waiting thread that spins takes the processor from the one that works on another image.
+NEVER_SPINNING = "session.intra_op.allow_spinning", "0"
+# An image that is alone: threads spin between the nodes of a run, and sleep after it.
+SPINNING_WITHIN_A_RUN = "session.force_spinning_stop", "1"
 MUCH = 128 << 20  # bytes by which the process has grown; a run of a model that ships takes 20 MB
 QUICK = 0.01  # seconds in which no run can fetch MUCH from the system, which clears it first
 PAGE = resource.getpagesize()
@@ -46,6 +58,19 @@ class OnnxSession:
                 self._least = now if shrinks else min(self._least, now)
                 self._shrinks = now > self._least + MUCH
         return values
+
+
+def open_session(
+    graph: bytes, threads: int, spinning: tuple[str, str], providers: Sequence[Provider] = (CPU,)
+) -> ort.InferenceSession:
+    """Load the graph, to run on ``threads`` threads; raises what ONNX Runtime raises."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = FATAL_ONLY
+    for each in (ONNX_ONLY, NOWHERE, spinning):
+        options.add_session_config_entry(*each)
+    return ort.InferenceSession(graph, options, providers=list(providers))
 
 
 def resident_bytes() -> int:

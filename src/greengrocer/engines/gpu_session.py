@@ -1,0 +1,90 @@
+"""A session of ONNX Runtime on a GPU of NVIDIA's: by TensorRT where that is present, else by CUDA.
+
+No GPU was at hand: neither has run on one (``benchmarks/results/gpu-grocery.md``).
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from greengrocer.engines.batcher import LARGEST_ON_GPU
+from greengrocer.engines.onnx_runtime import ort
+from greengrocer.engines.onnx_session import NEVER_SPINNING, Provider, open_session
+from greengrocer.errors import MissingExtra
+from greengrocer.imaging.geometry import Geometry
+
+CUDA = "CUDAExecutionProvider"
+# Batches vary in size; by default each new size would have every convolution measured.
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
+TENSORRT = "TensorrtExecutionProvider"
+TENSORRT_PACKAGE = "tensorrt"  # importing it loads the libraries that ONNX Runtime looks for
+PROFILE = {"min": 1, "opt": LARGEST_ON_GPU, "max": LARGEST_ON_GPU}  # images
+
+
+class GpuSession:
+    """Runs a graph on a GPU.
+
+    TensorRT compiles the graph for batches of at most LARGEST_ON_GPU images when the session is
+    opened. A larger batch, for which it would compile again, runs in parts.
+    """
+
+    largest_batch = LARGEST_ON_GPU
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._in_parts = TENSORRT in session.get_providers()
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, npt.NDArray[np.uint8]]) -> list[Any]:
+        """The outputs that are named so; raises what ONNX Runtime raises."""
+        ((name, images),) = inputs.items()
+        most = LARGEST_ON_GPU if self._in_parts else len(images)
+        parts = [
+            self._session.run(outputs, {name: images[start : start + most]})
+            for start in range(0, len(images), most)
+        ]
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def built_for_cuda() -> bool:
+    """Whether the ONNX Runtime that is installed is one for GPUs."""
+    return CUDA in ort.get_available_providers()
+
+
+def open_gpu_session(graph: bytes, geometry: Geometry) -> ort.InferenceSession | None:
+    """A session for the graph in float32; None where ONNX Runtime finds no GPU.
+
+    Raises MissingExtra.
+    """
+    ort.preload_dlls()  # CUDA's libraries, where pip has installed them
+    session = open_session(_in_float32(graph), 1, NEVER_SPINNING, _providers(geometry))
+    return session if CUDA in session.get_providers() else None
+
+
+def _providers(geometry: Geometry) -> list[Provider]:
+    """TensorRT, if ONNX Runtime and Python have it, and CUDA for what TensorRT leaves."""
+    cuda = (CUDA, CUDA_OPTIONS)
+    if TENSORRT not in ort.get_available_providers():
+        return [cuda]
+    try:
+        importlib.import_module(TENSORRT_PACKAGE)
+    except ImportError:
+        return [cuda]
+    sides = f"{geometry.height}x{geometry.width}x3"
+    profile = {
+        f"trt_profile_{which}_shapes": f"pixels:{images}x{sides}"
+        for which, images in PROFILE.items()
+    }
+    return [(TENSORRT, profile), cuda]
+
+
+def _in_float32(graph: bytes) -> bytes:
+    try:
+        import onnx  # noqa: PLC0415  # the extra
+
+        from greengrocer.graphs.dequantise import dequantise  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtra("the engine onnx on a GPU", extra="cuda") from error
+    return dequantise(onnx.load_from_string(graph)).SerializeToString()
