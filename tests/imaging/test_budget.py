@@ -1,9 +1,11 @@
 """The memory for decoding: who waits for it, who passes whom, and who leaves the line."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -63,25 +65,54 @@ def test_memory_that_fits_is_reserved_at_once_and_released(
     assert told[-1] == 0
 
 
-def test_small_images_pass_large_ones_that_wait_for_a_large_one(
+def test_small_images_pass_those_who_wait_while_a_large_one_has_memory(
     budget: DecodeBudget, hold: Hold
 ) -> None:
+    first = hold(90)
+    assert first.has.wait(SECONDS)
+    large = hold(80)
+    assert until(lambda: budget.waiting == 1)
+    small = hold(12)
+    assert until(lambda: budget.waiting == 2)
+    smaller = hold(10)
+    assert smaller.has.wait(SECONDS)
+    assert not small.has.is_set()
+    smaller.let_go()
+    first.let_go()
+    assert small.has.wait(SECONDS)
+    assert large.has.wait(SECONDS)
+    small.let_go()
+    large.let_go()
+
+
+def test_no_large_image_passes_another(budget: DecodeBudget, hold: Hold) -> None:
     first = hold(60)
     assert first.has.wait(SECONDS)
-    large, other = hold(80), hold(30)
+    large = hold(80)
+    assert until(lambda: budget.waiting == 1)
+    other = hold(30)
     assert until(lambda: budget.waiting == 2)
-    assert not other.has.is_set(), "a large image passed another"
-    small = hold(10)
-    assert small.has.wait(SECONDS)
+    assert not other.has.is_set()
     first.let_go()
     assert large.has.wait(SECONDS)
     large.let_go()
     assert other.has.wait(SECONDS)
-    small.let_go()
     other.let_go()
 
 
-def test_nobody_passes_a_large_image_that_waits_for_small_ones(
+def test_after_a_large_image_the_small_ones_come_before_the_next_large_one() -> None:
+    budget = DecodeBudget(100)
+    order: list[str] = []
+    first = budget.reserve(95, Context())
+    with first:
+        for name, amount in (("large", 95), ("small", 12), ("other", 12)):
+            waiting = put_in_line(budget, without_thread(), amount)
+            waiting.wake = partial(order.append, name)
+        assert order == []
+    assert order == ["small", "other"]
+
+
+def test_nobody_delays_a_large_image_that_waits_for_small_ones(
     budget: DecodeBudget, hold: Hold
 ) -> None:
     small = [hold(10) for _ in range(3)]
@@ -89,15 +120,18 @@ def test_nobody_passes_a_large_image_that_waits_for_small_ones(
         assert each.has.wait(SECONDS)
     large = hold(80)
     assert until(lambda: budget.waiting == 1)
-    last = hold(10)
+    beside = [hold(8), hold(12)]
+    for each in beside:
+        assert each.has.wait(SECONDS), "there is room for it beside the large one"
+    last = hold(1)
     assert until(lambda: budget.waiting == 2)
     assert not last.has.is_set()
     for each in small:
         each.let_go()
     assert large.has.wait(SECONDS)
-    assert last.has.wait(SECONDS)
-    large.let_go()
-    last.let_go()
+    for each in (large, *beside, last):
+        each.let_go()
+    assert budget.used == 0
 
 
 def test_so_many_large_images_have_memory_at_once() -> None:
@@ -120,9 +154,9 @@ def without_thread() -> Context:
     return context
 
 
-def put_in_line(budget: DecodeBudget, context: Context) -> Reservation:
-    """What an image that needs 80 of 100 bytes waits for without a thread."""
-    with pytest.raises(MustWait) as wait, budget.reserve(80, context):
+def put_in_line(budget: DecodeBudget, context: Context, amount: int = 80) -> Reservation:
+    """What an image waits for without a thread."""
+    with pytest.raises(MustWait) as wait, budget.reserve(amount, context):
         pass
     return wait.value.reservation
 
@@ -174,21 +208,44 @@ def test_memory_that_was_granted_is_abandoned_unless_a_thread_uses_it(
     assert budget.used == 0
 
 
-def test_a_large_image_that_would_wait_for_too_long_is_refused() -> None:
-    budget = DecodeBudget(100, wait_seconds=1.5 * FIRST_SECONDS)
-    with budget.reserve(80, Context()):
-        first = put_in_line(budget, without_thread())
-        with (
-            pytest.raises(Overloaded, match="would wait 2"),
-            budget.reserve(80, without_thread()),
-        ):
-            pass
-        assert budget.waiting == 1
+@pytest.mark.parametrize(
+    ("held", "amount", "seconds"),
+    [(80, 80, 1.8), (90, 12, 1.0)],
+    ids=["a large one, for the two before it", "a small one, for the one that has memory"],
+)
+def test_an_image_that_would_wait_for_too_long_is_refused(
+    held: int, amount: int, seconds: float
+) -> None:
+    budget = DecodeBudget(100, large_at_once=1, wait_seconds=0.8 * seconds)
+    with budget.reserve(held, Context()):
         patient = without_thread()
         patient.patient = True
-        for waiting in (first, put_in_line(budget, patient)):
-            waiting.abandon()
+        first = put_in_line(budget, patient)
+        with (
+            pytest.raises(Overloaded, match=r"would wait \d") as refused,
+            budget.reserve(amount, without_thread()),
+        ):
+            pass
+        assert refused.value.retry_after == math.ceil(seconds)
+        assert budget.waiting == 1
+        first.abandon()
     assert (budget.used, budget.waiting) == (0, 0)
+
+
+def test_a_large_image_does_not_wait_for_large_ones_that_are_not_there() -> None:
+    budget = DecodeBudget(100, large_at_once=1, wait_seconds=0.5 * FIRST_SECONDS[True])
+    with budget.reserve(12, Context()), budget.reserve(12, Context()):
+        put_in_line(budget, without_thread()).abandon()
+
+
+def test_memory_that_is_too_little_by_now_is_waited_for_again(budget: DecodeBudget) -> None:
+    context = without_thread()
+    with budget.reserve(95, Context()):
+        context.reservation = put_in_line(budget, context, 10)
+    assert budget.used == 10
+    with budget.reserve(60, context):
+        assert budget.used == 60
+    assert budget.used == 0
 
 
 def test_an_image_over_the_whole_budget_takes_all_of_it(budget: DecodeBudget, hold: Hold) -> None:

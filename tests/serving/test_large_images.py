@@ -12,6 +12,8 @@ from support.waiting import until
 
 # A WebP of 16383 x 7300 pixels in one colour, without loss.
 LARGE = bytes.fromhex("524946461a000000574542505650384c0e0000002ffeff2007071011fd0f4444ff03")
+# One of 4000 x 3550, which does not fit beside it either.
+MEDIUM = bytes.fromhex("524946461a000000574542505650384c0e0000002f9f4f7703071011fd0f4444ff03")
 CLIENTS, SMALL = 5, 6
 GIGABYTE = 1_000_000_000
 
@@ -36,10 +38,11 @@ def test_small_images_are_answered_while_large_ones_wait_for_memory(
 
     assert ask(jpeg(5)) == 200
     with ThreadPoolExecutor(CLIENTS) as pool:
-        large = [pool.submit(ask, LARGE) for _ in range(CLIENTS)]
+        others = [pool.submit(ask, LARGE) for _ in range(CLIENTS - 2)]
         until(decoding)
-        before = sum(each.done() for each in large)
+        others += [pool.submit(ask, MEDIUM) for _ in range(2)]
+        before = sum(each.done() for each in others)
         assert [ask(jpeg(5)) for _ in range(SMALL)] == [200] * SMALL
-        meanwhile = sum(each.done() for each in large) - before
-    assert {each.result() for each in large} <= {200, 429, 504}
-    assert meanwhile < SMALL // 2, "small images waited for large ones"
+        meanwhile = sum(each.done() for each in others) - before
+    assert {each.result() for each in others} <= {200, 429, 504}
+    assert meanwhile < SMALL // 2, "small images waited for others"

@@ -1,6 +1,7 @@
 """The memory for decoding images, shared by all threads of a process."""
 
 import asyncio
+import itertools
 import math
 import threading
 import time
@@ -14,7 +15,8 @@ from greengrocer.errors import Overloaded
 from greengrocer.tracebacks import release_frames
 
 LARGE = 1 / 8  # of the capacity: more makes an image a large one
-FIRST_SECONDS = 1.0  # for which a large image has memory, before any has been measured
+# For which an image has memory, a small one and a large one, before any has been measured.
+FIRST_SECONDS = 0.1, 1.0
 SMOOTHING = 0.2  # weight of the newest one in the mean
 
 
@@ -29,10 +31,14 @@ class MustWait(Exception):  # no error: it gives the thread back
 class DecodeBudget:
     """At most ``capacity`` bytes are reserved at once; an image that needs more waits in line.
 
-    At most ``large_at_once`` large images have memory, so that threads remain for the others. While
-    one has it, small images pass the large ones that wait. A large image that would wait for longer
-    than ``wait_seconds`` is refused, if it waits without a thread and is not patient. ``on_change``
-    is called with the reserved bytes whenever they change, from any thread.
+    At most ``large_at_once`` large images have memory, so that threads remain for the others. A
+    small image passes those who wait where that does not delay the first of them: while a large one
+    has memory, or where there is room for both. Once a large one gives its memory back, the small
+    ones that wait come before the next large one.
+
+    An image that would wait for longer than ``wait_seconds`` is refused, if it waits without a
+    thread and is not patient. ``on_change`` is called with the reserved bytes whenever they change,
+    from any thread.
     """
 
     def __init__(
@@ -44,12 +50,13 @@ class DecodeBudget:
     ) -> None:
         self.capacity = capacity
         self.used = 0
+        self._seconds = list(FIRST_SECONDS)  # running means, by whether an image is a large one
         self._large = 0  # images that have memory
-        self._large_seconds = FIRST_SECONDS  # for which one has it, on average
         self._wait_seconds = wait_seconds
         self._large_at_once = large_at_once
         self._on_change = on_change
         self._lock = threading.Lock()
+        self._held: set[Reservation] = set()
         self._line: deque[Reservation] = deque()
 
     def reserve(self, amount: int, context: Context) -> "Reservation":
@@ -57,12 +64,14 @@ class DecodeBudget:
 
         Entering it waits for them. Raises DeadlineExceeded or ClientDisconnected, as ``context``
         does; or MustWait or Overloaded, where it may not wait in the thread. It is the reservation
-        of ``context``, if that has waited for one.
+        of ``context``, if that has waited for one which is large enough.
         """
+        amount = min(amount, self.capacity)
         waited, context.reservation = context.reservation, None
         if isinstance(waited, Reservation):
-            return waited
-        amount = min(amount, self.capacity)
+            if waited.amount >= amount:
+                return waited
+            waited.abandon()  # the model has changed meanwhile
         return Reservation(self, amount, context, is_large=amount > LARGE * self.capacity)
 
     @property
@@ -70,15 +79,14 @@ class DecodeBudget:
         """How many images wait."""
         return len(self._line)
 
-    def check_wait(self) -> None:
-        """Raise Overloaded where the last large image in line would wait for too long."""
+    def check_wait(self, reservation: "Reservation") -> None:
+        """Raise Overloaded where one that was put in line would wait for too long."""
         with self._lock:
-            ahead = sum(each.is_large for each in self._line)
-            wait = ahead * self._large_seconds / max(1, self._large)
+            wait = self._expected_wait(reservation)
         if wait > self._wait_seconds:
             raise Overloaded(
-                f"large images wait to be decoded: this one would wait {wait:.1f} seconds; "
-                "retry later",
+                "the memory for decoding is full: this image would wait "
+                f"{wait:.1f} seconds for it; retry later",
                 math.ceil(wait),
             )
 
@@ -98,45 +106,83 @@ class DecodeBudget:
         """
         with self._lock:
             if reservation.held and not (unused and reservation.in_use):
-                self.used -= reservation.amount
-                if reservation.is_large:
-                    self._large -= 1
-                    seconds = time.monotonic() - reservation.since
-                    self._large_seconds += SMOOTHING * (seconds - self._large_seconds)
-                reservation.held = reservation.in_use = False
+                self._give_back(reservation)
             elif reservation in self._line:
                 self._line.remove(reservation)
             self._admit()
             self._on_change(self.used)
 
-    def _admit(self) -> None:
-        """Grant reservations in line while there is room: see the class.
+    def _give_back(self, reservation: "Reservation") -> None:
+        is_large = reservation.is_large
+        self._held.remove(reservation)
+        self.used -= reservation.amount
+        seconds = time.monotonic() - reservation.since
+        self._seconds[is_large] += SMOOTHING * (seconds - self._seconds[is_large])
+        reservation.held = reservation.in_use = False
+        if is_large:
+            self._large -= 1
+            self._line = deque(sorted(self._line, key=lambda each: each.is_large))
 
-        Where no large image has memory nobody passes a large one, or it might wait for ever.
-        """
-        passed = False
+    def _admit(self) -> None:
+        """Grant reservations in line while there is room: see the class."""
+        spare = math.inf  # bytes for those who pass
         for reservation in tuple(self._line):
-            is_large = reservation.is_large
-            fits = self.used + reservation.amount <= self.capacity
-            if fits and not (is_large and (passed or self._large >= self._large_at_once)):
+            passes = spare < math.inf
+            may_pass = not reservation.is_large and reservation.amount <= spare
+            if self._has_room(reservation) and (may_pass or not passes):
                 self._line.remove(reservation)
-                self.used += reservation.amount
-                if is_large:
-                    self._large += 1
-                    reservation.since = time.monotonic()
-                reservation.held = True
-                self._on_change(self.used)
-                reservation.wake()
-            elif is_large and self._large:
-                passed = True
-            else:
-                return
+                reservation.passed = passes
+                self._grant(reservation)
+                spare -= reservation.amount
+            elif not passes:
+                spare = self._spare_beside(reservation)
+
+    def _spare_beside(self, first: "Reservation") -> int:
+        """The bytes that others may take without delay for the first one in line."""
+        if self._large:  # it waits for that one, after which the small ones come first
+            return self.capacity
+        return self.capacity - first.amount - sum(each.amount for each in self._held if each.passed)
+
+    def _has_room(self, reservation: "Reservation") -> bool:
+        if reservation.is_large and self._large >= self._large_at_once:
+            return False
+        return self.used + reservation.amount <= self.capacity
+
+    def _grant(self, reservation: "Reservation") -> None:
+        self._held.add(reservation)
+        self.used += reservation.amount
+        self._large += reservation.is_large
+        reservation.since = time.monotonic()
+        reservation.held = True
+        self._on_change(self.used)
+        reservation.wake()
+
+    def _expected_wait(self, reservation: "Reservation") -> float:
+        """Seconds until one in line has its bytes.
+
+        As if those who come before it had theirs one after the other, each for as long as images
+        have them on average, with all of the capacity in use.
+        """
+        now, seconds = time.monotonic(), self._seconds
+        work = sum(
+            each.amount * max(0.0, seconds[each.is_large] - (now - each.since))
+            for each in self._held
+        )
+        large = 0
+        for each in itertools.takewhile(lambda each: each is not reservation, self._line):
+            if reservation.is_large or not each.is_large:
+                work += each.amount * seconds[each.is_large]
+                large += each.is_large
+        return max(work / self.capacity, large * seconds[True] / self._large_at_once)
 
 
 class Reservation:
     """The bytes for one image; used by ``with``."""
 
-    __slots__ = ("_budget", "_context", "amount", "held", "in_use", "is_large", "since", "wake")
+    __slots__ = (
+        *("_budget", "_context", "amount", "held", "in_use", "is_large"),
+        *("passed", "since", "wake"),
+    )
 
     def __init__(
         self, budget: DecodeBudget, amount: int, context: Context, *, is_large: bool
@@ -145,7 +191,8 @@ class Reservation:
         self.is_large = is_large
         self.held = False
         self.in_use = False  # by a thread
-        self.since = 0.0  # when a large image got its bytes, in monotonic seconds
+        self.passed = False  # someone who waits
+        self.since = 0.0  # when it got its bytes, in monotonic seconds
         self.wake: Callable[[], object] = lambda: None  # called once the bytes are held
         self._budget = budget
         self._context = context
@@ -159,8 +206,8 @@ class Reservation:
             if context.cancelled:  # before that was set
                 self.abandon()
             try:
-                if self.is_large and not context.patient:
-                    self._budget.check_wait()
+                if not context.patient:
+                    self._budget.check_wait(self)
             except Overloaded:
                 self.abandon()
                 raise

@@ -71,8 +71,8 @@ class Admission:
 
     @property
     def pictures(self) -> int:
-        """The images in flight, of all models."""
-        return sum(traffic.images for traffic in self._traffic.values())
+        """The images in flight, of all models, those that wait for memory among them."""
+        return sum(traffic.images + traffic.aside for traffic in self._traffic.values())
 
     @property
     def bytes_in_flight(self) -> int:

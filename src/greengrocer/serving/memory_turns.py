@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import TypeVar
 
 from greengrocer.context import Context
@@ -32,8 +33,10 @@ async def in_turn(work: Callable[[], Awaitable[T]], context: Context) -> T:
 
 
 async def _wait(memory: Reservation, context: Context) -> None:
+    # A large image takes no thread until it is its turn; a small one stays in the queue, so that it
+    # fills up and images are refused.
     try:
-        with context.aside():
+        with context.aside() if memory.is_large else nullcontext():
             async with asyncio.timeout(max(0.0, context.remaining())):
                 await memory.wait()
     except TimeoutError:
