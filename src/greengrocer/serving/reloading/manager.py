@@ -86,18 +86,21 @@ class ModelManager:
     ) -> Change:
         """Load a bundle, by default a model's own again, and swap it in.
 
-        An Origin also says the name from now on. ``files`` is the state of the bundle's files, if
-        it is in the watched folder: then it has been tried. Raises UsageError (BundleRefused,
-        ReloadRefused), in one line; nothing is changed then.
+        A model that ``key`` names keeps its name with another bundle; without ``key`` the default
+        model takes that of its bundle, unless it was given one. An Origin also says the name from
+        now on. ``files`` is the state of the bundle's files, if it is in the watched folder: then
+        it has been tried. Raises UsageError (BundleRefused, ReloadRefused), in one line; nothing is
+        changed then.
         """
         with self.changes.logged("reload", key, files):
-            key = self.state.there(key)
+            named, key = key, self.state.there(key)
             origins = self.state.models[key]
             wanted = origins.current._replace(copy=None)
             if isinstance(bundle, Origin):
                 wanted = bundle
             elif bundle is not None:
-                wanted = wanted._replace(bundle=bundle, watched=files is not None)
+                name = wanted.name or (named and name_of(named))
+                wanted = wanted._replace(name=name, bundle=bundle, watched=files is not None)
             directory = await self._fetched(wanted, files)
             with self._exclusively():
                 if self.state.models.get(key) != origins:
@@ -371,6 +374,8 @@ class ModelManager:
         """Count a model that has another key from now on."""
         if self.admission is not None and new != key:
             self.admission.rename(key, new)
+            if name_of(key) in self.admission.limits.shares:
+                log.warning("limit for a model that is not there", model=name_of(key))
 
     def _cast(self, key: str, part: int) -> None:
         if self.shadows is not None:

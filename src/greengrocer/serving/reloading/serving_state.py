@@ -104,10 +104,12 @@ class ServingState(NamedTuple):
     def renamed(self, key: str, name: str) -> str:
         """The key of a model once its bundle has another name."""
         new = key_of(name, label_of(key))
-        if new != key:
-            self.check_free(new)
-            if self._beside(key):
-                raise ReloadRefused(f"other versions are beside {key}, so it cannot become {new}")
+        if new != key and (new in self.models or self._beside(key)):
+            why = "there is one" if new in self.models else f"other versions are beside {key}"
+            raise ReloadRefused(
+                f"{key} cannot have its bundle's name {new}, because {why}: "
+                f"`greengrocer models reload {key} --bundle ...` keeps the name"
+            )
         return new
 
     def changed(self, key: str, new: str, origins: Origins) -> "ServingState":
