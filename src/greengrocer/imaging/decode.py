@@ -46,6 +46,9 @@ _OPEN: dict[Format, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
 }
 
 
+MOST_SCANS = 100  # of a progressive JPEG; encoders make ten or so, those that try many some dozens
+
+
 @dataclass(frozen=True)
 class DecodeLimits:
     """Limits on the pixels, processor time and memory of decoding one image."""
@@ -265,8 +268,10 @@ def _decode_webp(
 def _decode_jpeg(plan: DecodePlan, structure: Jpeg, header: Header, clock: "_Clock") -> Image.Image:
     parts, orientation = structure.stripped
     scans = 1 if structure.in_one_scan else jpeg.count_scans(parts[-1])
-    if scans * header.pixels > plan.limits.scanned_pixels:
-        raise UnreadableImage(f"the JPEG has {scans} scans: too many for its size")
+    if scans > MOST_SCANS or scans * header.pixels > plan.limits.scanned_pixels:
+        raise UnreadableImage(
+            f"the JPEG has {scans} scans, which are too many for its size: save it again"
+        )
     size = header.width, header.height
     seconds = cost.jpeg_seconds(header.pixels, len(parts[-1]), scans)
     at_once = seconds <= min(AT_ONCE_SECONDS, plan.limits.seconds)
