@@ -269,9 +269,7 @@ def _decode_jpeg(plan: DecodePlan, structure: Jpeg, header: Header, clock: "_Clo
     parts, orientation = structure.stripped
     scans = 1 if structure.in_one_scan else jpeg.count_scans(parts[-1])
     if scans > MOST_SCANS or scans * header.pixels > plan.limits.scanned_pixels:
-        raise UnreadableImage(
-            f"the JPEG has {scans} scans, which are too many for its size: save it again"
-        )
+        raise UnreadableImage(f"the JPEG has {scans} scans, too many for its size: save it again")
     size = header.width, header.height
     seconds = cost.jpeg_seconds(header.pixels, len(parts[-1]), scans)
     at_once = seconds <= min(AT_ONCE_SECONDS, plan.limits.seconds)
