@@ -70,6 +70,4 @@ class Context:
         if self._cancelled:
             raise ClientDisconnected("the client disconnected before its answer was ready")
         if self.remaining() <= 0:
-            raise DeadlineExceeded(
-                "the deadline passed before an answer was ready: retry, or allow more time"
-            )
+            raise DeadlineExceeded

@@ -280,6 +280,12 @@ class DeadlineExceeded(Refusal):
     code = "deadline-exceeded"
     of_model = True
 
+    def __init__(
+        self,
+        message: str = "the deadline passed before an answer was ready: retry, or allow more time",
+    ) -> None:
+        super().__init__(message)
+
 
 class ClientDisconnected(Refusal):
     """The client disconnected before its answer."""

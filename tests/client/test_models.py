@@ -75,6 +75,18 @@ def test_no_name_leads_to_another_route(client: Client | Awaited, name: str) -> 
     assert repr(name) in str(refused.value)
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+def test_no_dots_lead_to_the_default_model(client: Client | Awaited, name: str) -> None:
+    for ask in (client.predict, client.explain):
+        with pytest.raises(ValueError, match="is no model's name: in a path") as refused:
+            ask(jpeg(89), model=name)
+        assert repr(name) in str(refused.value)
+    with pytest.raises(ValueError, match="is no model's name: in a path"):
+        client.class_names(model=name)
+    with pytest.raises(ValueError, match="is no model's name: in a path"):
+        list(client.predict_many([jpeg(89)], model=name))
+
+
 def test_an_empty_name_is_no_model(client: Client | Awaited) -> None:
     with pytest.raises(ValueError, match="model is empty"):
         client.predict(jpeg(89), model="")

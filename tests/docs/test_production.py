@@ -16,6 +16,7 @@ from tools.reference_pages import metrics
 
 from greengrocer.cli.main import build_parser
 from greengrocer.read_settings import read_settings
+from greengrocer.serving.hang_watch import HUNG_GRACE, LOOKS
 from greengrocer.settings import Settings
 from support.documents import ROOT, blocks, needed
 from support.make_images import jpeg
@@ -169,6 +170,13 @@ def test_the_documented_defaults_are_true() -> None:
     for flag, number in told:
         default = read_settings({flag.replace("-", "_"): number}).model_dump()
         assert default == Settings().model_dump(), flag
+
+
+def test_a_hang_is_told_when_the_guide_says() -> None:
+    timeout = Settings().request_timeout_seconds
+    latest = HUNG_GRACE + (timeout + HUNG_GRACE) / LOOKS
+    said = f"{HUNG_GRACE:g} to {latest:g} s after the request time-out of {timeout:g} s"
+    assert said in TEXT
 
 
 def test_the_systemd_unit_starts_the_service_and_waits_long_enough() -> None:

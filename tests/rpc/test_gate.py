@@ -1,6 +1,7 @@
 """The connections of gRPC's clients: no headers before the limits hold, and none that stays."""
 
 import asyncio
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Coroutine
@@ -42,7 +43,7 @@ LARGE = b"\x40\x01a\x7f\xa1\x1e" + b"x" * 4000  # a header that is kept for late
 AGAIN = b"\xbe"  # the same header in a later call, in one byte
 CALLS, TIMES = 95, 12_000
 GROWN = 50_000  # kilobytes; without a gate they take 100,000, and 750,000 if more run at once
-SOON = 0.3  # seconds that a client has
+SOON, NEVER = 0.3, 3600.0  # seconds that a client has
 AGREED = frame(SETTINGS, ACKNOWLEDGEMENT)
 ANSWER = bytes(10_000_000)
 LINGER = struct.pack("ii", 1, 0)  # the end of a connection is a reset
@@ -77,7 +78,7 @@ def test_headers_fill_no_memory_before_and_after_the_settings_are_agreed(
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[tuple[str, int]]:
+async def opened(seconds: float = SOON) -> AsyncIterator[tuple[str, int]]:
     """A gate before a gRPC that answers each call with many bytes."""
 
     async def answer(request: bytes, _: object) -> bytes:
@@ -88,7 +89,7 @@ async def opened() -> AsyncIterator[tuple[str, int]]:
             return grpc.unary_unary_rpc_method_handler(answer)
 
     listener = bind("127.0.0.1", 0)
-    gate = Gate(listener, None, SOON, lambda _: None)
+    gate = Gate(listener, None, seconds, lambda _: None)
     server = grpc.aio.server(handlers=(Handler(),))
     server.add_insecure_port(gate.address)
     await server.start()
@@ -159,6 +160,30 @@ def test_a_client_that_gets_no_further_is_disconnected(sent: bytes) -> None:
             writer.close()
 
     run(test())
+
+
+def test_nothing_is_left_of_connections_that_ended() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        async with opened(NEVER) as address:
+            for _ in range(20):
+                with socket.socket() as client:
+                    client.setblocking(False)
+                    await loop.sock_connect(client, address)
+                    await loop.sock_sendall(client, PREFACE + frame(SETTINGS) + AGREED)
+                    assert await loop.sock_recv(client, 1)
+                    assert transports()
+            while transports():  # noqa: ASYNC110  # no event tells that there are none
+                await asyncio.sleep(0)
+
+    run(test())
+
+
+def transports() -> int:
+    """How many transports of the gate are in memory."""
+    gc.collect()
+    kinds = {"TCPTransport", "UnixTransport"}  # uvloop's
+    return sum(type(each).__name__ in kinds for each in gc.get_objects())
 
 
 def test_a_client_that_does_not_read_holds_up_no_stop() -> None:

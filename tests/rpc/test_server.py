@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +172,30 @@ def test_a_path_too_long_for_a_socket_is_refused(
     long.mkdir()
     code, error = run_serve(fake_bundle, "--grpc-port", "0", *workers, TMPDIR=str(long))
     assert (code, "TMPDIR" in error, "Traceback" in error) == (2, True, False)
+
+
+def test_a_directory_may_have_any_characters(serve: StartServer, fake_bundle: Path) -> None:
+    with TemporaryDirectory(prefix="a%41 ?#é") as directory:
+        flags = ["--bundle", str(fake_bundle), "--engine", "fake", "--grpc-port", "0"]
+        server = serve(*flags, TMPDIR=directory)
+        with RpcClient(address_of(server)) as client:
+            assert client.health() == 1
+
+
+def test_a_socket_that_is_removed_is_told_once(serve: StartServer, fake_bundle: Path) -> None:
+    with TemporaryDirectory() as directory:
+        flags = ["--bundle", str(fake_bundle), "--engine", "fake", "--grpc-port", "0"]
+        server = serve(*flags, TMPDIR=directory)
+        (ours,) = Path(directory).glob("grpc-*")
+        shutil.rmtree(ours)
+        for _ in range(3):
+            with RpcClient(address_of(server)) as client:
+                assert client.refused(files(jpeg(5))).code is StatusCode.UNAVAILABLE
+        assert server.stop() == 0
+    (line,) = (line for line in server.log if "cannot connect clients to gRPC" in line)
+    assert "warning" in line
+    assert "No such file or directory" in line
+    assert "restart the service" in line
 
 
 def test_without_a_directory_to_write_to_the_start_is_refused(

@@ -4,11 +4,14 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
+from grpc import StatusCode
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
@@ -26,8 +29,9 @@ from support.engines import HeldEngine
 from support.graphs import grey_graph, write_onnx_bundle
 from support.live import engine_of, live, make_service
 from support.make_images import jpeg
-from support.rpc import RpcClient, address_of
-from support.servers import StartServer
+from support.rpc import Ended, RpcClient, address_of, files
+from support.scrapes import sample, scrape
+from support.servers import START_SECONDS, StartServer
 from support.waiting import SECONDS, until
 
 WHITE, GREY = jpeg(255), jpeg(100)
@@ -147,6 +151,40 @@ def test_more_signals_end_a_process_whose_thread_hangs(serve: StartServer, tmp_p
 
     until(over)
     assert server.ended() == 0
+
+
+@pytest.mark.accept
+@pytest.mark.parametrize(("drain", "signals"), [("1", 1), ("3600", 2)], ids=["late", "twice"])
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_stop_cancels_a_request_whose_thread_hangs(
+    serve: StartServer, tmp_path: Path, protocol: str, drain: str, signals: int
+) -> None:
+    endless = write_onnx_bundle(tmp_path / "endless", hostile.endless_for_white())
+    flags = ("--threads", "1", "--request-timeout-seconds", "3600", "--grpc-port", "0")
+    server = serve("--bundle", str(endless), *flags, "--drain-timeout-seconds", drain)
+    with (
+        server.client() as client,
+        RpcClient(address_of(server)) as rpc,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked: Future[httpx.Response] | Future[Ended]
+        if protocol == "http":
+            asked = pool.submit(client.post, "/predict", content=WHITE, timeout=START_SECONDS)
+        else:
+            asked = pool.submit(rpc.refused, files(WHITE), timeout=START_SECONDS)
+        with server.client() as other:
+            until(lambda: sample(scrape(other), "images_in_flight") == 1)
+        for _ in range(signals):
+            server.process.send_signal(signal.SIGTERM)
+            server.until_logged(lambda: any("Shutting down" in line for line in server.log))
+        refused = asked.result(START_SECONDS)
+        if isinstance(refused, Ended):
+            assert refused.code is StatusCode.UNAVAILABLE
+            assert refused.trailing["problem-code"] == "not-ready"
+        else:
+            assert (refused.status_code, refused.json()["code"]) == (503, "not-ready")
+        assert server.ended() == 0
+    assert "Traceback" not in "".join(server.log)
 
 
 @pytest.mark.accept

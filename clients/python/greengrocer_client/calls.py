@@ -30,6 +30,7 @@ from greengrocer_client.errors import (
 # What a wrong path in the client's URL comes to: not what any of its calls means.
 NO_SUCH_PATH = frozenset({"not-found", "method-not-allowed"})
 ABOUT_THE_URL = "the client's URL must be that of the service, without the path of a call"
+DOTS = frozenset({".", ".."})  # httpx takes them out of a path, with what is before them
 AGENT = f"greengrocer-client/{version('greengrocer-client')}"
 
 
@@ -55,7 +56,7 @@ class Call:
 def path_of(model: str | None, path: str) -> str:
     """The path of a route of a model, by default of the service's default.
 
-    Raises ValueError for an empty name or one with a slash, which would be another path.
+    Raises ValueError for an empty name, one with a slash, and dots: they would be another path.
     """
     if model is None:
         return path
@@ -63,6 +64,8 @@ def path_of(model: str | None, path: str) -> str:
         raise ValueError("model is empty: name one, or leave it out for the default")
     if "/" in model:
         raise ValueError(f"{model!r} is no model's name: it has a slash")
+    if model in DOTS:
+        raise ValueError(f"{model!r} is no model's name: in a path it means another folder")
     return f"/models/{quote(model, safe='@')}{path}"
 
 

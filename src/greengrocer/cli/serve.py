@@ -12,7 +12,7 @@ from greengrocer.cli.process import end_on_signals, http_server
 from greengrocer.errors import BrokenExtra, MissingExtra
 from greengrocer.minimum_versions import check_minimum_versions
 from greengrocer.read_settings import RENAMED, overlaid, read_settings
-from greengrocer.safe_text import one_line, words_of
+from greengrocer.safe_text import MAX_REASON, one_line, words_of
 from greengrocer.settings import PREFIX, REPEATED, Settings, flag_of
 from greengrocer.uvicorn_overrides import check_overrides
 
@@ -27,7 +27,6 @@ GRPC_MODULES = (
     "grpc_health.v1.health_pb2",
     "grpc_reflection.v1alpha.reflection_pb2",
 )
-MOST_REASON = 300  # characters of what a library says
 
 
 def register(commands: "Commands") -> None:
@@ -121,7 +120,7 @@ def check_grpc(workers: bool) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra("--grpc-port", GRPC) from error
     except Exception as error:  # protobuf has an error of its own for versions that do not fit
-        raise BrokenExtra(GRPC, one_line(words_of(error), MOST_REASON)) from error
+        raise BrokenExtra(GRPC, one_line(words_of(error), MAX_REASON)) from error
     from greengrocer.rpc.gate import check_path  # noqa: PLC0415
 
     check_path(workers)

@@ -168,10 +168,15 @@ class Answering:
         """Whether the application has calls that it has not ended with."""
         return bool(self._tasks)
 
-    async def finish(self) -> None:
-        """Wait until the application has ended with all calls."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def finish(self, seconds: float) -> None:
+        """Have the application end with its calls: those that take longer are cancelled.
+
+        As over HTTP, it answers these that the service stops.
+        """
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
 
     def _ended(
         self, reply: "asyncio.Future[tuple[Message, bytes]]", task: "asyncio.Task[None]"

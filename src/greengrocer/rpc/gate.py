@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+from urllib.parse import quote
+
+import structlog
 
 from greengrocer.errors import UsageError
 from greengrocer.rpc.settled import Settled
@@ -24,6 +28,12 @@ PREFIX = "grpc-"
 LONGEST_NAME = len(f"/{PREFIX}12345678/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535")
 RUNTIME_DIRECTORY = len("/greengrocer-12345678")
 LAST_SECONDS = 1.0  # for clients to read what is left for them when the server stops
+RESTART = "the socket was removed: restart the service, and have nothing clean its directory"
+WAIT = "clients are connected again once the cause is gone"
+
+Address = tuple[Any, ...]  # of a client: a host, a port, and two numbers more for IPv6
+
+log = structlog.get_logger("greengrocer.server")
 
 
 class Gate:
@@ -45,11 +55,12 @@ class Gate:
         self._listener = listener
         with _directory_needed():
             self._directory = TemporaryDirectory(prefix=PREFIX, dir=directory)  # of mode 0700
-        path = Path(self._directory.name, "grpc.sock")
-        self.address = f"unix:{path}"  # where gRPC is to listen
+        self._path = Path(self._directory.name, "grpc.sock")
+        self.address = f"unix:{quote(os.fsencode(self._path))}"  # where gRPC is to listen
         self._clients: set[_Client] = set()
+        self._failing = False  # to connect clients
         self._acceptor = Acceptor(
-            listener, partial(_Client, path, seconds, received, self._clients)
+            listener, partial(_Client, self._connect, seconds, received, self._clients)
         )
 
     def start(self) -> None:
@@ -70,6 +81,27 @@ class Gate:
         for client in list(self._clients):
             client.transport.abort()
         self._directory.cleanup()
+
+    def _connect(self, client: Address) -> socket.socket:
+        """A socket that is connected to gRPC for a client.
+
+        Raises OSError, and logs the first of several in a row.
+        """
+        try:
+            own = _connected(self._path, client)
+        except OSError as error:
+            closed = self._listener.fileno() < 0  # and gRPC accepts no more
+            if not self._failing and not closed:
+                log.warning(
+                    "cannot connect clients to gRPC",
+                    socket=str(self._path),
+                    reason=error.strerror,
+                    remedy=RESTART if error.errno == errno.ENOENT else WAIT,
+                )
+            self._failing = True
+            raise
+        self._failing = False
+        return own
 
 
 def check_path(workers: bool) -> None:
@@ -96,10 +128,8 @@ def _directory_needed() -> Iterator[None]:
         ) from error
 
 
-def _connected(path: Path, client: tuple[Any, ...] | None) -> socket.socket:
+def _connected(path: Path, client: Address) -> socket.socket:
     """A socket that is connected to ``path``, named after the host and port of ``client``."""
-    if client is None:
-        raise ConnectionResetError
     own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         own.setblocking(False)
@@ -120,6 +150,7 @@ class _End(asyncio.Protocol):
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._late: asyncio.TimerHandle | None = None
         self.other: _End | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -145,11 +176,23 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """Close the other connection once it has sent what it got, or could in time."""
+        self.abort_never()
         if self.other is not None:
             self.other.transport.close()
-            asyncio.get_running_loop().call_later(self._seconds, self.other.transport.abort)
+            self.other.abort_later()
             self.other.other = None
             self.other = None
+
+    def abort_later(self) -> None:
+        """Abort the connection after so many seconds, unless it ends by itself."""
+        self.abort_never()
+        loop = asyncio.get_running_loop()
+        self._late = loop.call_later(self._seconds, self.transport.abort)
+
+    def abort_never(self) -> None:
+        """Do not, or no more: a timer keeps its connection in memory."""
+        if self._late is not None:
+            self._late.cancel()
 
 
 class _Client(_End):
@@ -157,18 +200,17 @@ class _Client(_End):
 
     def __init__(
         self,
-        path: Path,
+        connect: Callable[[Address], socket.socket],
         seconds: float,
         received: Callable[[int], None],
         clients: "set[_Client]",
     ) -> None:
         super().__init__(seconds)
-        self._path = path
+        self._connect_to_grpc = connect
         self._received = received
         self._clients = clients
         self._settled = Settled()
         self._early = b""  # what came before there was a connection to gRPC
-        self._late: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.gone = asyncio.Event()
 
@@ -176,21 +218,25 @@ class _Client(_End):
         """Connect to gRPC, whose settings the client waits for."""
         super().connection_made(transport)
         self._clients.add(self)
-        loop = asyncio.get_running_loop()
-        self._late = loop.call_later(self._seconds, transport.abort)
-        self._connecting = loop.create_task(self._connect())
+        self.abort_later()
+        self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
         """Connect from an address that tells the client's: gRPC calls it the peer (places.py)."""
         inner = _End(self._seconds)
         inner.other = self  # gRPC sends its settings at once
+        client = self.transport.get_extra_info("peername")
+        if client is None:  # it has gone
+            self.transport.abort()
+            return
         try:
-            own = _connected(self._path, self.transport.get_extra_info("peername"))
+            own = self._connect_to_grpc(client)
             await asyncio.get_running_loop().create_unix_connection(lambda: inner, sock=own)
-        except OSError:  # the client has gone, gRPC accepts no more, or no descriptor is left
+        except OSError:
             self.transport.abort()
             return
         if self.gone.is_set():
+            inner.other = None
             inner.transport.abort()
             return
         self.other = inner
@@ -212,14 +258,12 @@ class _Client(_End):
             except ValueError:
                 self.transport.abort()
                 return
-            if self._settled.over and self._late is not None:
-                self._late.cancel()
+            if self._settled.over:
+                self.abort_never()
         super().data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Close gRPC's connection, too."""
-        if self._late is not None:
-            self._late.cancel()
         self._clients.discard(self)
         self.gone.set()
         super().connection_lost(error)

@@ -1,5 +1,6 @@
 """The gRPC server: grpc.aio on the event loop of the HTTP server."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from greengrocer.web.service import Service
 from greengrocer.web.wire.listener import url_of
 
 IDENTITY = 1  # of the bits for the ways of compression: none
+END_SECONDS = 1.0  # for a call to end whose time to be finished is over
 
 Method: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 Stream: TypeAlias = Callable[[CallContext], AsyncIterator[bytes]]
@@ -117,8 +119,10 @@ class RpcServer:
         if self._gate is None or self._server is None:
             return
         self._gate.close()
-        await self._server.stop(seconds)
-        await self._answering.finish()
+        ending = asyncio.ensure_future(self._server.stop(seconds + END_SECONDS))
+        await self._answering.finish(seconds)
+        await ending
+        await self._answering.finish(END_SECONDS)  # clients have their answers by now, or are lost
         await self._gate.finish()
 
     def _handlers(self) -> dict[str, Method]:

@@ -183,8 +183,4 @@ class LocalClassifier:
 def _expire(answer: "asyncio.Future[Served]", context: Context) -> None:
     if not answer.done():
         context.cancel()
-        answer.set_exception(
-            DeadlineExceeded(
-                "the deadline passed before an answer was ready: retry, or allow more time"
-            )
-        )
+        answer.set_exception(DeadlineExceeded())

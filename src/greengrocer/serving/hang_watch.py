@@ -8,7 +8,10 @@ LOOKS = 4  # so often in a row a thread that hangs was at the same job
 
 
 class HangWatch:
-    """Looks at the threads of a pool, ``LOOKS`` times within ``patience`` seconds, while they work.
+    """Looks at the threads of a pool, every ``patience / LOOKS`` seconds, while they work.
+
+    A thread hangs that is at the same job as ``LOOKS`` looks before. So a hang is told ``patience``
+    seconds after its job began, or up to one look later.
 
     ``turns`` has a number for each thread, which grows by one when a job begins and when it ends:
     odd while the thread works. ``tell`` is called with the number of threads that hang when that

@@ -3,14 +3,13 @@
 from typing import TYPE_CHECKING
 
 from greengrocer.errors import BrokenExtra, MissingExtra
-from greengrocer.safe_text import one_line, words_of
+from greengrocer.safe_text import MAX_REASON, one_line, words_of
 from greengrocer.stores.address import Address
 
 if TYPE_CHECKING:
     from greengrocer.stores.store import Store
 
 EXTRA = "stores"
-MOST_REASON = 300  # characters of what a library says
 
 
 def open_store(address: Address) -> "Store":
@@ -24,5 +23,5 @@ def open_store(address: Address) -> "Store":
     except ModuleNotFoundError as error:
         raise MissingExtra(f"a bundle at {address}", EXTRA) from error
     except ImportError as error:
-        raise BrokenExtra(EXTRA, one_line(words_of(error), MOST_REASON)) from error
+        raise BrokenExtra(EXTRA, one_line(words_of(error), MAX_REASON)) from error
     return Store(address)

@@ -126,7 +126,7 @@ async def test_a_late_image_is_dropped_and_the_engine_suspected(
     tmp_path: Path, held: HeldEngine
 ) -> None:
     async with pair(tmp_path, held) as both:
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeadlineExceeded, match="retry, or allow more time"):
             await both.remote.classify(jpeg(250), Context(seconds=0.05), DEFAULT_OPTIONS)
         assert not both.suspicions
         await until(lambda: both.suspicions)

@@ -220,8 +220,7 @@ class RemoteClassifier:
         if call is None:
             return
         if self._described:
-            late = DeadlineExceeded("the deadline passed before an answer was ready")
-            self._withdraw(number, late)
+            self._withdraw(number, DeadlineExceeded())
             if call.link is not None:  # an image that was not sent gets no answer
                 self._late.add(number)
                 asyncio.get_running_loop().call_later(LATE_SECONDS, self._look_after, number)
