@@ -143,6 +143,7 @@ def make_rpc_server(
     if settings.grpc_port is None:
         return None
     from greengrocer.rpc.app import create_rpc_app  # noqa: PLC0415  # an extra
+    from greengrocer.rpc.gate import Timeouts  # noqa: PLC0415
     from greengrocer.rpc.server import RpcServer  # noqa: PLC0415
 
     return RpcServer(
@@ -150,8 +151,11 @@ def make_rpc_server(
         service,
         listeners.pop(),
         directory,
-        settings.keep_alive_timeout_seconds,
-        settings.header_timeout_seconds,
+        Timeouts(
+            settings.keep_alive_timeout_seconds,
+            settings.header_timeout_seconds,
+            settings.send_timeout_seconds,
+        ),
     )
 
 

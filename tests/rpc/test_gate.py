@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from conformance.processes import processes
 
-from greengrocer.rpc.gate import Gate
+from greengrocer.rpc.gate import Gate, Timeouts
 from greengrocer.rpc.settled import PREFACE
 from greengrocer.web.wire.listener import bind
 from support.make_images import jpeg
@@ -78,7 +78,7 @@ def test_headers_fill_no_memory_before_and_after_the_settings_are_agreed(
 
 
 @asynccontextmanager
-async def opened(seconds: float = SOON) -> AsyncIterator[tuple[str, int]]:
+async def opened(seconds: float = SOON, send: float = NEVER) -> AsyncIterator[tuple[str, int]]:
     """A gate before a gRPC that answers each call with many bytes."""
 
     async def answer(request: bytes, _: object) -> bytes:
@@ -89,15 +89,16 @@ async def opened(seconds: float = SOON) -> AsyncIterator[tuple[str, int]]:
             return grpc.unary_unary_rpc_method_handler(answer)
 
     listener = bind("127.0.0.1", 0)
-    gate = Gate(listener, None, seconds, lambda _: None)
+    gate = Gate(listener, None, Timeouts(NEVER, seconds, send), lambda _: None)
     server = grpc.aio.server(handlers=(Handler(),))
     server.add_insecure_port(gate.address)
     await server.start()
     gate.start()
     yield listener.getsockname()[:2]
     gate.close()
-    await server.stop(0)
+    ending = asyncio.ensure_future(server.stop(0))
     await gate.finish()
+    await ending
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:
@@ -175,6 +176,21 @@ def test_nothing_is_left_of_connections_that_ended() -> None:
                     assert transports()
             while transports():  # noqa: ASYNC110  # no event tells that there are none
                 await asyncio.sleep(0)
+
+    run(test())
+
+
+def test_a_client_that_reads_no_acknowledgements_is_not_read_and_goes_in_time() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setblocking(False)
+            async with opened(send=SOON) as address:
+                await loop.sock_connect(client, address)
+                await loop.sock_sendall(client, PREFACE + frame(SETTINGS) + AGREED)
+                with suppress(ConnectionResetError, BrokenPipeError):
+                    while True:  # gRPC would take them for ever, and keep an answer to each
+                        await loop.sock_sendall(client, frame(SETTINGS) * 1000)
 
     run(test())
 

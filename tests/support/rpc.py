@@ -18,6 +18,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from greengrocer.rpc.app import create_rpc_app
 from greengrocer.rpc.endpoints import SERVICE
+from greengrocer.rpc.gate import Timeouts
 from greengrocer.rpc.messages.open_inference_pb2 import (
     InferTensorContents,
     ModelInferRequest,
@@ -177,7 +178,7 @@ def live_rpc(service: Service, drain: float = 30) -> Iterator[LiveRpc]:
 
         def serve() -> None:
             app = create_rpc_app(service)
-            other = RpcServer(app, service, rpc_listener, None, idle=60, handshake=10)
+            other = RpcServer(app, service, rpc_listener, None, Timeouts(60, 10, 30))
             server = make_server(
                 create_app(service),
                 [listener],

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import structlog
@@ -28,6 +28,9 @@ PREFIX = "grpc-"
 LONGEST_NAME = len(f"/{PREFIX}12345678/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535")
 RUNTIME_DIRECTORY = len("/greengrocer-12345678")
 LAST_SECONDS = 1.0  # for clients to read what is left for them when the server stops
+# Bytes at a time, and that the system keeps for a client or for gRPC, or twice so many: gRPC takes
+# ten times as many for the answers to the frames that a client may send in them.
+PIECE = 1 << 16
 RESTART = "the socket was removed: restart the service, and have nothing clean its directory"
 WAIT = "clients are connected again once the cause is gone"
 
@@ -36,20 +39,28 @@ Address = tuple[Any, ...]  # of a client: a host, a port, and two numbers more f
 log = structlog.get_logger("greengrocer.server")
 
 
+class Timeouts(NamedTuple):
+    """Seconds after which a client's connection is closed."""
+
+    idle: float
+    handshake: float  # until gRPC's limits hold for the client; also to read the last bytes for it
+    send: float  # in which the client reads nothing of what waits to be sent to it
+
+
 class Gate:
     """Accepts clients, and connects each to gRPC's own socket, which only this user reaches.
 
-    The socket is in ``directory``, by default that for temporary files. A client has ``seconds``
-    until the limits hold for it, and to read the last bytes for it.
-    ``received`` is called with numbers of bytes that come. A gate is made and used on the event
-    loop. Raises UsageError where there is no directory for its socket.
+    The socket is in ``directory``, by default that for temporary files. A client that does not read
+    is not read from: gRPC would keep the answers to its frames. ``received`` is called with numbers
+    of bytes that come. A gate is made and used on the event loop. Raises UsageError where there is
+    no directory for its socket.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         directory: Path | None,
-        seconds: float,
+        timeouts: Timeouts,
         received: Callable[[int], None],
     ) -> None:
         self._listener = listener
@@ -60,7 +71,7 @@ class Gate:
         self._clients: set[_Client] = set()
         self._failing = False  # to connect clients
         self._acceptor = Acceptor(
-            listener, partial(_Client, self._connect, seconds, received, self._clients)
+            listener, partial(_Client, self._connect, timeouts, received, self._clients)
         )
 
     def start(self) -> None:
@@ -74,7 +85,7 @@ class Gate:
             self._listener.close()
 
     async def finish(self) -> None:
-        """Send what is left for clients: gRPC has ended its connections by now."""
+        """Send what is left for clients, and end their connections."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_SECONDS):
                 await asyncio.gather(*(client.gone.wait() for client in self._clients))
@@ -133,6 +144,7 @@ def _connected(path: Path, client: Address) -> socket.socket:
     own = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         own.setblocking(False)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
         name = path.with_name(f"{client[0]}:{client[1]}")
         own.bind(os.fspath(name))
         name.unlink()
@@ -143,30 +155,48 @@ def _connected(path: Path, client: Address) -> socket.socket:
     return own
 
 
-class _End(asyncio.Protocol):
+class _End(asyncio.BufferedProtocol):
     """One of two connections, each of which gets what the other receives."""
+
+    room = memoryview(bytearray(PIECE))  # for what is received, by each in turn
 
     transport: asyncio.Transport
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, last_seconds: float) -> None:
+        self._last_seconds = last_seconds  # to read what is left once the other one has ended
         self._late: asyncio.TimerHandle | None = None
         self.other: _End | None = None
+        self.full = False  # more waits to be sent than is good
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.transport = transport
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        del sizehint
+        return self.room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.take(bytes(self.room[:nbytes]))
+
+    def take(self, data: bytes) -> None:
+        """Pass on what was received."""
         if (there := self._there()) is not None:
             there.write(data)
 
     def pause_writing(self) -> None:
+        self.full = True
         if (there := self._there()) is not None:
             there.pause_reading()
 
     def resume_writing(self) -> None:
-        if (there := self._there()) is not None:
-            there.resume_reading()
+        self.full = False
+        if self.other is not None:
+            self.other.read_on()
+
+    def read_on(self) -> None:
+        """Read again what the other one takes again."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _there(self) -> asyncio.Transport | None:
         """The other connection; None where it has ended, or is about to end."""
@@ -179,15 +209,15 @@ class _End(asyncio.Protocol):
         self.abort_never()
         if self.other is not None:
             self.other.transport.close()
-            self.other.abort_later()
+            self.other.abort_later(self._last_seconds)
             self.other.other = None
             self.other = None
 
-    def abort_later(self) -> None:
+    def abort_later(self, seconds: float) -> None:
         """Abort the connection after so many seconds, unless it ends by itself."""
         self.abort_never()
         loop = asyncio.get_running_loop()
-        self._late = loop.call_later(self._seconds, self.transport.abort)
+        self._late = loop.call_later(seconds, self.transport.abort)
 
     def abort_never(self) -> None:
         """Do not, or no more: a timer keeps its connection in memory."""
@@ -201,11 +231,12 @@ class _Client(_End):
     def __init__(
         self,
         connect: Callable[[Address], socket.socket],
-        seconds: float,
+        timeouts: Timeouts,
         received: Callable[[int], None],
         clients: "set[_Client]",
     ) -> None:
-        super().__init__(seconds)
+        super().__init__(timeouts.handshake)
+        self._timeouts = timeouts
         self._connect_to_grpc = connect
         self._received = received
         self._clients = clients
@@ -217,13 +248,15 @@ class _Client(_End):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Connect to gRPC, whose settings the client waits for."""
         super().connection_made(transport)
+        own = transport.get_extra_info("socket")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
         self._clients.add(self)
-        self.abort_later()
+        self.abort_later(self._timeouts.handshake)
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
         """Connect from an address that tells the client's: gRPC calls it the peer (places.py)."""
-        inner = _End(self._seconds)
+        inner = _End(self._timeouts.handshake)
         inner.other = self  # gRPC sends its settings at once
         client = self.transport.get_extra_info("peername")
         if client is None:  # it has gone
@@ -243,7 +276,7 @@ class _Client(_End):
         self._pass_on(self._early)
         self._early = b""
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Pass on as much as gRPC may have by now."""
         self._received(len(data))
         self._pass_on(data)
@@ -260,10 +293,31 @@ class _Client(_End):
                 return
             if self._settled.over:
                 self.abort_never()
-        super().data_received(data)
+        super().take(data)
+
+    def pause_writing(self) -> None:
+        """Read no more of a client that does not read, and let it go if it stays so."""
+        super().pause_writing()
+        self.transport.pause_reading()
+        if self._settled.over:
+            self.abort_later(self._timeouts.send)
+
+    def resume_writing(self) -> None:
+        """Read again: the client does."""
+        super().resume_writing()
+        if self._settled.over:
+            self.abort_never()
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read again, if the client reads and gRPC does."""
+        if not self.full and not (self.other and self.other.full):
+            super().read_on()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Close gRPC's connection, too."""
+        """End gRPC's connection at once, too: nobody reads what it would send."""
         self._clients.discard(self)
         self.gone.set()
+        if self.other is not None:
+            self.other.transport.abort()
         super().connection_lost(error)

@@ -19,7 +19,7 @@ from greengrocer.rpc.call import Answering, Call
 from greengrocer.rpc.call_context import CallContext
 from greengrocer.rpc.call_limits import CallLimit
 from greengrocer.rpc.endpoints import MODEL_INFER, SERVICE
-from greengrocer.rpc.gate import Gate
+from greengrocer.rpc.gate import Gate, Timeouts
 from greengrocer.rpc.log_filter import filter_log
 from greengrocer.rpc.places import Places
 from greengrocer.rpc.turns import Turns
@@ -40,8 +40,7 @@ log = structlog.get_logger("greengrocer.server")
 class RpcServer:
     """Serves ``app``, the application of calls, and what streams beside it.
 
-    ``directory`` is for its socket, and ``idle`` and ``handshake`` are seconds after which a
-    connection is closed.
+    ``directory`` is for its socket.
 
     No more messages of ModelInfer are received at once than there is memory for uploads. Methods
     that need no API key have places and turns of their own, and so have those that stream.
@@ -53,21 +52,20 @@ class RpcServer:
         service: Service,
         listener: socket.socket,
         directory: Path | None,
-        idle: float,
-        handshake: float,
+        timeouts: Timeouts,
     ) -> None:
         self._service = service
         self._listener = listener
         self._directory = directory
-        self._handshake = handshake
+        self._timeouts = timeouts
         limits = service.upload_limits
         largest = limits.image_bytes + call_limits.MESSAGE_OVERHEAD
         at_once = max(1, service.admission.limits.upload_bytes // largest)
         self._options = (
             ("grpc.max_receive_message_length", largest),
             ("grpc.max_concurrent_streams", call_limits.CALLS_OF_CONNECTION),
-            ("grpc.max_connection_idle_ms", round(idle * 1000)),
-            ("grpc.server_handshake_timeout_ms", round(handshake * 1000)),
+            ("grpc.max_connection_idle_ms", round(timeouts.idle * 1000)),
+            ("grpc.server_handshake_timeout_ms", round(timeouts.handshake * 1000)),
             # or more of a message is received than was asked for, up to 16 MB of each call
             ("grpc.http2.bdp_probe", 0),
             # a compressed message could be a bomb
@@ -98,7 +96,7 @@ class RpcServer:
         Raises UsageError where there is no directory for a socket.
         """
         filter_log()
-        self._gate = Gate(self._listener, self._directory, self._handshake, received)
+        self._gate = Gate(self._listener, self._directory, self._timeouts, received)
         self._server = make_grpc_server(
             handlers=(_Handlers(self._handlers()),),
             options=self._options,
@@ -119,11 +117,14 @@ class RpcServer:
         if self._gate is None or self._server is None:
             return
         self._gate.close()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds + END_SECONDS
         ending = asyncio.ensure_future(self._server.stop(seconds + END_SECONDS))
         await self._answering.finish(seconds)
+        await asyncio.wait([ending], timeout=end - loop.time())
+        await self._gate.finish()  # gRPC waits without end for a client that does not read
         await ending
         await self._answering.finish(END_SECONDS)  # clients have their answers by now, or are lost
-        await self._gate.finish()
 
     def _handlers(self) -> dict[str, Method]:
         unary = {endpoint.path: self._unary(endpoint) for endpoint in ENDPOINTS}

@@ -21,7 +21,7 @@ class Acceptor:
     """Accepts connections of ``listener``, each for a protocol that ``make_protocol`` makes."""
 
     def __init__(
-        self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]
+        self, listener: socket.socket, make_protocol: Callable[[], asyncio.BaseProtocol]
     ) -> None:
         self._listener = listener
         self._make_protocol = make_protocol
