@@ -55,7 +55,7 @@ def test_a_damaged_bundle_is_repaired_by_replacing_it_with_itself(
     pushed = push(load_bundle(bundle), SHOP).address
     sound = dict(store.objects)
     store.objects[f"{PLACE}/golden.jpg"] = b"damaged"
-    with pytest.raises(BundleRefused, match="SHA-256.*: write .* as by `greengrocer push --rep"):
+    with pytest.raises(BundleRefused, match=r"SHA-256.*: write .* as by `greengrocer push --rep"):
         fetched(pushed, cache)
     assert push(load_bundle(bundle), SHOP, replace=True) == (pushed, True)
     assert store.objects == sound

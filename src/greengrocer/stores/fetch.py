@@ -28,8 +28,8 @@ def fetched(
     """The directory of the bundle at the address ``source``; a name or directory as it is.
 
     ``cache`` is the folder of fetched bundles, by default in the user's cache folder. An address
-    with a digest that is there needs no connection. ``begin`` is called before files are downloaded,
-    in the thread that does it, with the address and the digest of the bundle.
+    with a digest that is there needs no connection. ``begin`` is called before a
+    download, in its thread, with the address and the digest of the bundle.
 
     Raises UsageError, in one line: StoreFailed where the bundle cannot be read, BundleRefused where
     it is not one, or not the one with the digest, MissingExtra.
