@@ -191,9 +191,15 @@ def test_one_bundle_or_several_are_given_in_every_source(
     several = ("grocery", "shop=runs/shop")
     assert read_settings({}).bundles == ("grocery",)
     assert read_settings({"bundles": ["a,b"]}).bundles == ("a,b",)
-    for text in ('bundle = "runs/shop"', 'bundles = ["runs/shop"]', 'bundles = "runs/shop"'):
-        config.write_text(f"{text}\n")
-        assert read_settings({}, config).bundles == ("runs/shop",)
+    for name in ("bundle", "bundles"):
+        for text in ('"runs/shop"', '["runs/shop"]'):
+            config.write_text(f"{name} = {text}\n")
+            assert read_settings({}, config).bundles == ("runs/shop",)
+        config.write_text(f'{name} = ["grocery", "shop=runs/shop"]\n')
+        assert read_settings({}, config).bundles == several
+    for name in ("limit", "limits"):
+        config.write_text(f'{name} = ["grocery=60%", "shop=50%"]\n')
+        assert read_settings({}, config).limits == ("grocery=60%", "shop=50%")
     monkeypatch.setenv("GREENGROCER_BUNDLES", "grocery,shop=runs/shop")
     assert read_settings({}).bundles == several
     monkeypatch.delenv("GREENGROCER_BUNDLES")
@@ -208,6 +214,21 @@ def test_a_flag_may_be_given_for_each_bundle_and_limit() -> None:
     shown = run_serve("--bundle", "/no/a", "--bundle", "b=/no/b", "--limit", "b=5%", "--port", "0")
     assert shown.returncode == 2
     assert "/no/a" in shown.stderr
+
+
+def test_the_watched_folder_has_its_shortest_path_that_is_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "there/deeper", "watched"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there" / "deeper")
+    monkeypatch.chdir(tmp_path / "here")
+    for given, normal in {
+        "../watched/": tmp_path / "watched",
+        "./link": tmp_path / "here" / "link",
+        "link/../deeper": Path("link/../deeper"),  # there is no deeper beside the link
+    }.items():
+        assert read_settings({"watch": given}).watch == normal
 
 
 def test_a_list_is_comma_separated_text_or_a_toml_list(

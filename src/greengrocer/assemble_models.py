@@ -21,7 +21,6 @@ from greengrocer.serving.resources import (
     engine_threads,
 )
 from greengrocer.settings import Settings
-from greengrocer.stores.address import Address, is_address
 from greengrocer.stores.fetch import fetched
 from greengrocer.telemetry.metrics import Metrics
 
@@ -70,15 +69,12 @@ def starter(settings: Settings, metrics: Metrics) -> Starter:
 
 
 def fetcher(settings: Settings) -> Fetch:
-    """A function that brings a bundle from its address to the cache, and logs when it begins."""
+    """A function that brings a bundle from its address to the cache, and logs a download."""
 
-    def fetch(bundle: str) -> str:
-        if is_address(bundle):
-            # as it was parsed: one with a password is refused, and must not be in the log
-            log.info("fetching bundle", bundle=str(Address.parsed(bundle)))
-        return fetched(bundle, settings.bundle_cache)
+    def begin(bundle: str) -> None:
+        log.info("fetching bundle", bundle=bundle)
 
-    return fetch
+    return partial(fetched, cache=settings.bundle_cache, begin=begin)
 
 
 def loader(settings: Settings, metrics: Metrics, fetch: Fetch) -> Load:

@@ -68,7 +68,8 @@ class BrokenExtra(UsageError):
         super().__init__(
             f"the extra {extra!r} is installed but cannot be loaded ({why}): if another package "
             "has changed its libraries, install both by one command, as "
-            f"pip install 'greengrocer[{extra}]' PACKAGE"
+            f"pip install 'greengrocer[{extra}]' PACKAGE (in a clone: "
+            f".venv/bin/pip install -e '.[{extra}]' PACKAGE)"
         )
 
 

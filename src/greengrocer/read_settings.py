@@ -61,15 +61,16 @@ SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str]:
     """Rename the keys of ``values`` that are in RENAMED; returns the old names.
 
-    The name of one value, as ``bundle``, becomes that of all, as ``bundles``. Raises UsageError
-    where both names have a value.
+    The name of one value, as ``bundle``, becomes that of all, as ``bundles``; it may have a list,
+    too. Raises UsageError where both names have a value.
     """
     for one, several in REPEATED.items():
         if values.get(one) in (None, ""):
             continue
         if several in values:
             raise UsageError(f"{where} has both {one} and {several}: keep {several}")
-        values[several] = [values.pop(one)]
+        value = values.pop(one)
+        values[several] = value if isinstance(value, list) else [value]
     found = sorted(RENAMED.keys() & values.keys())
     for old in found:
         new, times = RENAMED[old]

@@ -4,6 +4,7 @@ A name says what it bounds and then its unit: ``..._seconds``, ``..._bytes``, ``
 ``read_settings.py`` reads them.
 """
 
+import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -48,6 +49,17 @@ def _network(text: str) -> str:
     return str(ip_network(text))
 
 
+def _normal(path: Path | None) -> Path | None:
+    """The path in full, without ``..`` unless a link before that makes it another place."""
+    if path is None or "\0" in str(path):
+        return path
+    normal = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    try:
+        return normal if normal.samefile(path) else path
+    except OSError:
+        return path
+
+
 Each = TypeVar("Each")
 Listed = Annotated[tuple[Each, ...], NoDecode, BeforeValidator(_split)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -76,7 +88,7 @@ class Settings(BaseSettings):
         description="folder for bundles that were fetched from an address; default: "
         "greengrocer/bundles in the user's cache folder, as ~/.cache",
     )
-    watch: Path | None = Field(
+    watch: Annotated[Path | None, AfterValidator(_normal)] = Field(
         None,
         description="folder of bundles, as models: each folder in it is served under its own name "
         "once it is whole, again when it changes, and no longer once it is gone",

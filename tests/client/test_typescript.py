@@ -32,6 +32,17 @@ prediction.weight;
 const level: "finest" = prediction.answer.level;
 // @ts-expect-error
 type None = paths["/nothing"];
+
+// what is left out of an answer is undefined, not null
+declare const problem: components["schemas"]["Problem"];
+// @ts-expect-error
+const version: string = problem.model === null ? "" : problem.model.version;
+declare const line: components["schemas"]["PredictionLine"];
+// @ts-expect-error
+const values: number[] = line.evidence === null ? [] : line.evidence.values;
+const least: components["schemas"]["InferRequest"] = {
+  inputs: [{ name: "image", shape: [1], datatype: "BYTES", data: [""] }],
+};
 """
 RUN = """
 import { readFile } from "node:fs/promises";

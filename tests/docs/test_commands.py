@@ -125,6 +125,14 @@ def test_a_guide_that_needs_an_extra_says_how_a_clone_gets_it(guide: Path) -> No
         assert ".venv/bin/pip install -e '.[" in text
 
 
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_a_guide_with_commands_says_where_a_clone_has_them(guide: Path) -> None:
+    commands = [command for block in blocks(guide) for command in block.commands()]
+    if any(command.startswith("greengrocer ") for command in commands):
+        text = " ".join(guide.read_text(encoding="utf-8").split())
+        assert any(each in text for each in (".venv/bin/greengrocer", "environment `.venv-dev`"))
+
+
 def long_commands(document: Path) -> list[str]:
     shells = [block for block in blocks(document) if block.language == "sh"]
     commands = [command for block in shells for command in block.commands()]

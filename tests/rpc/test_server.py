@@ -239,6 +239,8 @@ def test_a_protobuf_that_does_not_fit_is_told_in_one_line(
     assert code == 2
     assert "the extra 'grpc' is installed but cannot be loaded" in line
     assert "runtime 5." in line
+    assert "pip install 'greengrocer[grpc]' PACKAGE" in line
+    assert "in a clone: .venv/bin/pip install -e '.[grpc]' PACKAGE" in line
 
 
 def test_a_service_without_gRPC_loads_none_of_it(  # noqa: N802

@@ -205,7 +205,7 @@ def test_a_missing_file_is_refused_before_any_is_taken(
 ) -> None:
     store.put_bundle(bundle, PLACE)
     del store.objects[f"{PLACE}/golden.jpg"]
-    with pytest.raises(BundleRefused, match=r"golden\.jpg is missing"):
+    with pytest.raises(BundleRefused, match=r"golden\.jpg is missing: .* `greengrocer push --rep"):
         fetched(SHOP, cache)
     assert store.paths("GET") == [f"{PLACE}/{MANIFEST}"]
     assert list(cache.iterdir()) == []

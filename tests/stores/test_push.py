@@ -28,29 +28,36 @@ def test_a_pushed_bundle_is_fetched_by_the_printed_address(
     store: ObjectStore, bundle: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["push", str(bundle), f"{SHOP}"]) == 0
-    printed = capsys.readouterr().out.strip()
+    said = capsys.readouterr()
+    assert "nothing was written" not in said.err
+    printed = said.out.strip()
     assert printed == f"{SHOP}@sha256:{digest_of(bundle)}"
     directory = Path(fetched(printed, cache))
     assert digest_of(directory) == digest_of(bundle)
     assert store.paths("PUT")[-1] == f"{PLACE}/{MANIFEST}"
 
 
-def test_the_same_bundle_is_not_written_again(store: ObjectStore, bundle: Path) -> None:
-    pushed = push(load_bundle(bundle), SHOP)
+def test_the_same_bundle_is_not_written_again_and_the_command_says_so(
+    store: ObjectStore, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pushed = push(load_bundle(bundle), SHOP).address
     store.asked.clear()
-    assert push(load_bundle(bundle), SHOP) == pushed
+    assert main(["push", str(bundle), f"{SHOP}"]) == 0
     assert store.paths("PUT") == []
+    said = capsys.readouterr()
+    assert said.out == f"{pushed}\n"
+    assert "nothing was written: this bundle is there already; --replace" in said.err
 
 
 def test_a_damaged_bundle_is_repaired_by_replacing_it_with_itself(
     store: ObjectStore, bundle: Path, cache: Path
 ) -> None:
-    pushed = push(load_bundle(bundle), SHOP)
+    pushed = push(load_bundle(bundle), SHOP).address
     sound = dict(store.objects)
     store.objects[f"{PLACE}/golden.jpg"] = b"damaged"
-    with pytest.raises(BundleRefused, match="has the SHA-256"):
+    with pytest.raises(BundleRefused, match=r"SHA-256.*: write .* as by `greengrocer push --rep"):
         fetched(pushed, cache)
-    assert push(load_bundle(bundle), SHOP, replace=True) == pushed
+    assert push(load_bundle(bundle), SHOP, replace=True) == (pushed, True)
     assert store.objects == sound
     assert digest_of(Path(fetched(pushed, cache))) == digest_of(bundle)
 

@@ -59,7 +59,7 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.usefixtures("bucket")
 def test_a_pushed_bundle_comes_back_as_it_was(bundle: Path, cache: Path) -> None:
-    pinned = push(load_bundle(bundle), SHOP)
+    pinned = push(load_bundle(bundle), SHOP).address
     directory = Path(fetched(pinned, cache))
     assert digest_of(directory) == digest_of(bundle)
     for name in load_bundle(bundle).manifest.files:
@@ -68,7 +68,7 @@ def test_a_pushed_bundle_comes_back_as_it_was(bundle: Path, cache: Path) -> None
 
 @pytest.mark.usefixtures("bucket")
 def test_a_download_that_broke_off_is_resumed(bundle: Path, cache: Path) -> None:
-    pinned = push(load_bundle(bundle), SHOP)
+    pinned = push(load_bundle(bundle), SHOP).address
     partial = cache / f"{digest_of(bundle)}.partial"
     partial.mkdir(parents=True)
     part = bytearray((bundle / "model.onnx").read_bytes()[:4_000_000])

@@ -73,6 +73,11 @@ def version(server: Server, path: str = "/predict") -> str:
     return found
 
 
+def fetches(server: Server) -> list[str]:
+    """Which bundles were fetched, as the log says."""
+    return [line.split()[-1] for line in server.log if "fetching bundle" in line]
+
+
 @in_all_arrangements
 def test_a_bundle_from_a_store_is_served_and_read_again(
     store: ObjectStore,
@@ -95,11 +100,17 @@ def test_a_pinned_bundle_is_served_while_the_store_is_down(
     store: ObjectStore, first: Path, start: Callable[..., Server]
 ) -> None:
     pinned = f"{SHOP}{PIN}{digest_of(first)}"
-    assert start("--bundle", pinned).stop() == 0
+    before = start("--bundle", SHOP)
+    assert before.stop() == 0
+    assert fetches(before) == [f"bundle={pinned}"]
     store.status = 503
     store.asked.clear()
-    assert version(start("--bundle", pinned)) == "1"
+    server = start("--bundle", pinned)
+    assert version(server) == "1"
+    server.process.send_signal(signal.SIGHUP)
+    server.until_logged(lambda: any("reloaded" in line for line in server.log))
     assert store.asked == []
+    assert fetches(server) == []
 
 
 @in_all_arrangements

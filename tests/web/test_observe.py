@@ -207,6 +207,11 @@ def test_behind_a_trusted_proxy_the_named_address_is_logged(
     assert sorted(map(str, logged(server, "request"))) == sorted([*told.values(), "127.0.0.1"])
 
 
+def test_the_line_of_the_start_names_the_engine(server: Server) -> None:
+    (line,) = [line for line in server.log if "serving" in line]
+    assert json.loads(line)["engine"] == "fake"
+
+
 def test_addresses_can_be_omitted_from_the_log(serve: StartServer, fake_bundle: Path) -> None:
     fake = ("--bundle", str(fake_bundle), "--engine", "fake", "--log-format", "json")
     server = serve(*fake, "--log-addresses", "false")

@@ -22,6 +22,7 @@ from greengrocer.safe_text import without_secrets
 
 # What a distribution may leave out: the torch engine reads the weights, `teach` the statistics.
 OPTIONAL = frozenset({WEIGHTS, STATISTICS})
+AGAIN = "fetch or export it again"  # what to do about a damaged file
 
 
 class Bundle(NamedTuple):
@@ -133,6 +134,5 @@ def _check_digest(directory: Path, name: str, digest: str, found: str) -> None:
         raise refused(
             directory,
             name,
-            f"has the SHA-256 {found[:12]}..., not {digest[:12]}... as the manifest says: "
-            "fetch or export it again",
+            f"has the SHA-256 {found[:12]}..., not {digest[:12]}... as the manifest says: {AGAIN}",
         )

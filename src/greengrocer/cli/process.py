@@ -70,6 +70,13 @@ def http_server(
     from greengrocer.web.wire.protocol import WireLimits  # noqa: PLC0415
     from greengrocer.web.wire.server import make_server  # noqa: PLC0415
 
+    def facts() -> dict[str, object]:
+        models = service.classifier.catalogue.models
+        return {
+            "engine": settings.engine,
+            "models": [f"{model.key} {model.labels.model.version}" for model in models],
+        }
+
     return make_server(
         app,
         listeners,
@@ -81,9 +88,6 @@ def http_server(
         beside,
         note_refused(service.metrics, service.access_log, service.log_addresses),
         other,
-        lambda: [
-            f"{model.key} {model.labels.model.version}"
-            for model in service.classifier.catalogue.models
-        ],
+        facts,
         service.admission.limits.upload_bytes // 4,
     )

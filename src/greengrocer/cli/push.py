@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from greengrocer.cli.commands import BUNDLE_HELP
-from greengrocer.cli.output import say
+from greengrocer.cli.output import say, warn
 from greengrocer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,5 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{shown}: a bundle is pushed to s3://, gs:// or az://")
     address = Address.parsed(arguments.address)
     bundle = open_bundle(arguments.bundle)
-    say(interruptible(lambda: push(bundle, address, replace=arguments.replace)))
+    pushed = interruptible(lambda: push(bundle, address, replace=arguments.replace))
+    if not pushed.written:
+        warn("nothing was written: this bundle is there already; --replace writes every file again")
+    say(pushed.address)
     return 0

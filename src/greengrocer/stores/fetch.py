@@ -1,10 +1,11 @@
 """Fetch a bundle: all of it is in the cache, verified, before anybody sees it."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greengrocer.bundles.bundle import OPTIONAL, Bundle, find_bundle, load_bundle
+from greengrocer.bundles.bundle import AGAIN, OPTIONAL, Bundle, find_bundle, load_bundle
 from greengrocer.bundles.files import MAX_BYTES
 from greengrocer.bundles.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, read_manifest
 from greengrocer.datasets.progress import bytes_bar
@@ -17,12 +18,18 @@ from greengrocer.stores.open_store import open_store
 if TYPE_CHECKING:
     from greengrocer.stores.store import Store
 
+# What to do about a damaged bundle: `push` alone finds the manifest of it, and writes nothing.
+WRITE_AGAIN = "write all of it there again, as by `greengrocer push --replace`"
 
-def fetched(source: str, cache: Path | None = None) -> str:
+
+def fetched(
+    source: str, cache: Path | None = None, begin: Callable[[str], None] = lambda _: None
+) -> str:
     """The directory of the bundle at the address ``source``; a name or directory as it is.
 
     ``cache`` is the folder of fetched bundles, by default in the user's cache folder. An address
-    with a digest that is there needs no connection.
+    with a digest that is there needs no connection. ``begin`` is called before a
+    download, in its thread, with the address and the digest of the bundle.
 
     Raises UsageError, in one line: StoreFailed where the bundle cannot be read, BundleRefused where
     it is not one, or not the one with the digest, MissingExtra.
@@ -30,7 +37,7 @@ def fetched(source: str, cache: Path | None = None) -> str:
     if not is_address(source):
         return source
     address, bundles = Address.parsed(source), BundleCache(cache)
-    return str(interruptible(lambda: _fetch(address, bundles)))
+    return str(interruptible(lambda: _fetch(address, bundles, begin)))
 
 
 def open_bundle(source: str) -> Bundle:
@@ -41,7 +48,7 @@ def open_bundle(source: str) -> Bundle:
     return load_bundle(find_bundle(fetched(source)))
 
 
-def _fetch(address: Address, cache: BundleCache) -> Path:
+def _fetch(address: Address, cache: BundleCache, begin: Callable[[str], None]) -> Path:
     if address.digest is not None and (found := cache.find(address.digest)):
         return found
     store = open_store(address)
@@ -59,12 +66,14 @@ def _fetch(address: Address, cache: BundleCache) -> Path:
     with cache.unfinished(digest) as folder:
         if found := cache.find(digest):  # another process has fetched it meanwhile
             return found
+        begin(address.pinned(digest))
         try:
             (folder / MANIFEST).write_bytes(text)
             _download(store, read_manifest(folder), folder)
             return cache.keep(digest)
         except BundleRefused as error:
-            raise BundleRefused(str(error).replace(str(folder), str(address))) from error
+            why = str(error).replace(str(folder), str(address))
+            raise BundleRefused(why.replace(AGAIN, WRITE_AGAIN)) from error
 
 
 def _download(store: "Store", manifest: Manifest, folder: Path) -> None:
@@ -91,7 +100,7 @@ def _sizes(store: "Store", manifest: Manifest) -> dict[str, int]:
         if size is not None:
             sizes[name] = size
         elif name not in OPTIONAL:
-            raise _refused(store, f"{name} is missing")
+            raise _refused(store, f"{name} is missing: {WRITE_AGAIN}")
         if sum(sizes.values()) > MAX_BYTES:
             raise _refused(store, f"{name} makes it larger than {MAX_BYTES} bytes")
     return sizes

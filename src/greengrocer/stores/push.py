@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from greengrocer.bundles.bundle import OPTIONAL, Bundle
 from greengrocer.bundles.files import read
@@ -12,8 +13,15 @@ from greengrocer.stores.address import Address
 from greengrocer.stores.open_store import open_store
 
 
-def push(bundle: Bundle, address: Address, *, replace: bool = False) -> str:
-    """Write ``bundle`` to ``address``, and return the address with its digest.
+class Pushed(NamedTuple):
+    """Where a bundle is: the address with its digest; and whether it was written there just now."""
+
+    address: str
+    written: bool
+
+
+def push(bundle: Bundle, address: Address, *, replace: bool = False) -> Pushed:
+    """Write ``bundle`` to ``address``.
 
     The same bundle is not written again, and another one stays. With ``replace`` every file is
     written, whatever is there, which repairs a damaged bundle; a reader is refused until all of it
@@ -31,7 +39,7 @@ def push(bundle: Bundle, address: Address, *, replace: bool = False) -> str:
     store = open_store(address)
     there = store.read(MANIFEST, MAX_MANIFEST_BYTES)
     if there == text and not replace:
-        return pinned
+        return Pushed(pinned, written=False)
     if there is not None and not replace:
         raise UsageError(
             f"another bundle is at {address}, with the digest {hashlib.sha256(there).hexdigest()}: "
@@ -45,7 +53,7 @@ def push(bundle: Bundle, address: Address, *, replace: bool = False) -> str:
             store.write(name, content)
             advance(len(content))
     store.write(MANIFEST, text)
-    return pinned
+    return Pushed(pinned, written=True)
 
 
 def _names(bundle: Bundle) -> Iterator[str]:

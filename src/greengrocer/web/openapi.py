@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import WithDefaultSchema
 
 from greengrocer.imaging.formats import accepted
 from greengrocer.web.access.access import METRICS, Access
@@ -14,6 +16,18 @@ from greengrocer.web.schemas import Problem
 
 BINARY = {"type": "string", "format": "binary"}
 TEXT = {"schema": {"type": "string"}}
+
+
+class WithoutDefaults(GenerateJsonSchema):
+    """Describes what a property is, and not the default that Python has for it.
+
+    What has a default here is left out of an answer, or may be left out of a request. Generators of
+    types take a property with a default for one that is always there.
+    """
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """The description without the default."""
+        return self.generate_inner(schema["schema"])
 
 
 def upload() -> dict[str, Any]:
@@ -72,7 +86,9 @@ def finish(description: dict[str, Any], endpoints: Iterable[Endpoint], access: A
 
 def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:
     schema = model.model_json_schema(
-        ref_template="#/components/schemas/{model}", mode="serialization"
+        ref_template="#/components/schemas/{model}",
+        schema_generator=WithoutDefaults,
+        mode="serialization",
     )
     for name, definition in schema.pop("$defs", {}).items():
         schemas.setdefault(name, definition)

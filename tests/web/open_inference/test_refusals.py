@@ -82,6 +82,7 @@ BAD: dict[str, tuple[int, bytes]] = {
     "pixels over a byte": (400, infer(asking(pixels([1, 1, 1, 3], [0, 0, 256])))),
     "pixels below 0": (400, infer(asking(pixels([1, 1, 1, 3], [0, 0, -1])))),
     "fractions of pixels": (400, infer(asking(pixels([1, 1, 1, 3], [0, 0, 0.5])))),
+    "booleans as pixels": (400, infer(asking(pixels([1, 1, 1, 3], [0, 1, True])))),
     "NaN": (400, infer(asking(pixels([1, 1, 1, 3], [0, 0, float("nan")])))),
     "ragged": (400, infer(asking(pixels([1, 1, 2, 3], [[[[0, 0, 0], 0, 0, 0]]])))),
     "texts as pixels": (400, infer(asking(pixels([1, 1, 1, 3], [["abc"]])))),

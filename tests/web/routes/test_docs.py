@@ -125,6 +125,19 @@ def test_the_problem_is_described_as_it_is_sent(schema: dict[str, Any]) -> None:
     assert set(described["required"]) == set(Problem.model_fields) - {"instance", "model"}
 
 
+def test_what_may_be_absent_has_no_default(schema: dict[str, Any]) -> None:
+    """Generators of types take a property with a default for one that is always there."""
+    schemas = schema["components"]["schemas"]
+    may_be_absent = {
+        f"{kind}.{name}": described
+        for kind, each in schemas.items()
+        for name, described in each.get("properties", {}).items()
+        if name not in each.get("required", ())
+    }
+    assert {"Problem.model", "PredictionLine.evidence", "InferResponse.id"} <= may_be_absent.keys()
+    assert [name for name, described in may_be_absent.items() if "default" in described] == []
+
+
 def test_the_upload_may_be_a_form_or_an_image(schema: dict[str, Any]) -> None:
     content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
     raw = {*media_types(), "application/octet-stream"}

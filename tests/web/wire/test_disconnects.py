@@ -1,5 +1,7 @@
 """Clients that disconnect while they wait, and malformed bodies."""
 
+import socket
+
 import pytest
 
 from support.engines import HeldEngine
@@ -45,6 +47,16 @@ def test_nothing_is_computed_for_a_disconnected_client(
         assert first.answer().status == 200
         assert first.send(post(DARK)).answer().status == 200  # whatever was queued has run
     assert held_engine.calls == 2
+
+
+def test_a_client_that_closes_its_sending_side_counts_as_disconnected(
+    held_server: Live, held_engine: HeldEngine
+) -> None:
+    with Wire(held_server.url) as wire:
+        wire.send(post(DARK))
+        assert held_engine.busy.wait(SECONDS)
+        wire.socket.shutdown(socket.SHUT_WR)
+        assert wire.rest() == b""
 
 
 def test_a_disconnect_during_a_batch_with_a_pipelined_request_is_no_error(

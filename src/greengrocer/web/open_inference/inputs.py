@@ -5,6 +5,7 @@ import binascii
 import gc
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from math import prod
 from typing import Any
@@ -224,13 +225,13 @@ def _arrays(
 
 
 def _flat(data: list[Any]) -> bytes:
-    try:
-        # a string among the lists would become a list of its characters
-        while set(map(type, data)) == {list}:
-            data = list(chain.from_iterable(data))
-        return bytes(data)  # takes whole numbers from 0 to 255 and nothing else
-    except (TypeError, ValueError) as error:
-        raise MalformedUpload(f"{PIXELS} must be whole numbers from 0 to 255") from error
+    # a string among the lists would become a list of its characters
+    while (kinds := set(map(type, data))) == {list}:
+        data = list(chain.from_iterable(data))
+    if kinds <= {int}:  # `bytes` would take true for 1
+        with suppress(ValueError):  # one is below 0 or over 255
+            return bytes(data)
+    raise MalformedUpload(f"{PIXELS} must be whole numbers from 0 to 255")
 
 
 def _check_size(size: int, limits: UploadLimits) -> None:

@@ -65,10 +65,19 @@ def _model(labels: ModelLabels, versions: Sequence[str]) -> ModelMetadata:
 
 
 def _configuration(model: ModelMetadata) -> ModelConfig:
-    def configured(tensors: list[TensorMetadata]) -> list[dict[str, Any]]:
-        return [{"name": t.name, "data_type": TYPES[t.datatype], "dims": t.shape} for t in tensors]
+    def configured(tensors: list[TensorMetadata], **more: Any) -> list[dict[str, Any]]:
+        return [
+            {"name": t.name, "data_type": TYPES[t.datatype], "dims": t.shape, **more}
+            for t in tensors
+        ]
 
-    ours = {"name": model.name, "platform": model.platform, "backend": PLATFORM}
     return ModelConfig.model_validate(
-        {**ours, "input": configured(model.inputs), "output": configured(model.outputs)}
+        {
+            "name": model.name,
+            "platform": model.platform,
+            "backend": PLATFORM,
+            "max_batch_size": 0,
+            "input": configured(model.inputs, optional=True),
+            "output": configured(model.outputs),
+        }
     )

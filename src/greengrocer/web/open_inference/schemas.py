@@ -66,7 +66,9 @@ class RequestOutput(Read):
 class RequestParameters(Read):
     """Parameters of the whole request."""
 
-    binary_data_output: bool = Field(False, description="default of the outputs' binary_data")
+    binary_data_output: bool = Field(
+        False, description="default of the outputs' binary_data; false unless it is set"
+    )
 
 
 class InferRequest(Read):
@@ -157,7 +159,7 @@ class ConfigInput(BaseModel):
     name: str
     data_type: Literal["TYPE_STRING", "TYPE_UINT8"]
     dims: list[int]
-    optional: Literal[True] = Field(True, description="true: a request has one of the inputs")
+    optional: Literal[True] = Field(description="true: a request has one of the inputs")
 
 
 class ConfigOutput(BaseModel):
@@ -174,7 +176,7 @@ class ModelConfig(BaseModel):
     name: str
     platform: str
     backend: str
-    max_batch_size: Literal[0] = Field(0, description="0: dims begin with the number of images")
+    max_batch_size: Literal[0] = Field(description="0: dims begin with the number of images")
     input: list[ConfigInput]
     output: list[ConfigOutput]
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import partial
 from types import FrameType
@@ -56,12 +56,12 @@ class Server(uvicorn.Server):
         drain_delay: float,
         beside: AbstractAsyncContextManager[None],
         other: OtherServer | None,
-        models: Callable[[], list[str]],
+        facts: Callable[[], Mapping[str, object]],
         received: Callable[[int], None],
     ) -> None:
         super().__init__(config)
         self._received = received
-        self._models = models
+        self._facts = facts
         self._listeners = listeners
         self.readiness = readiness
         self._drain = drain
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
         """Serve until a signal comes, and for the drain delay, so that load balancers notice."""
         async with self._beside:
             self.readiness.state = State.STOPPING if self.should_exit else State.READY
-            told = {"serving": {"models": self._models()}}
+            told = {"serving": self._facts()}
             for name, listener in zip(LISTENERS, self._listeners, strict=False):
                 log.info(name, url=url_of(listener), **told.get(name, {}))
             await self._stop_requested.wait()
@@ -156,7 +156,7 @@ def make_server(
     beside: AbstractAsyncContextManager[None] | None = None,
     note: NoteRefused | None = None,
     other: OtherServer | None = None,
-    models: Callable[[], list[str]] = list,
+    facts: Callable[[], Mapping[str, object]] = dict,
     spare_bytes: int = 0,
 ) -> Server:
     """A server of ``app``; ``run(listeners)`` serves until SIGTERM or SIGINT.
@@ -164,9 +164,10 @@ def make_server(
     An idle connection is closed after ``keep_alive``. After SIGTERM the server accepts requests for
     ``drain_delay``, then finishes what is in flight within ``drain``. All are in seconds.
     ``beside`` is entered once it listens, and left when it stops; ``note`` is called for bytes that
-    are no request. ``other`` starts before it, and stops with it. ``models`` are those that serve,
-    for the log. At most ``spare_bytes`` of the memory of uploads are kept for the next ones, until
-    the process is idle: then it returns free memory, whichever of the two servers received much.
+    are no request. ``other`` starts before it, and stops with it. ``facts`` of what serves
+    are for the log. At most ``spare_bytes`` of the memory of uploads are kept for the next ones,
+    until the process is idle: then it returns free memory, whichever of the two servers received
+    much.
     """
 
     def busy() -> bool:
@@ -200,6 +201,6 @@ def make_server(
     )
     beside = beside or nullcontext()
     server = Server(
-        config, listeners, readiness, drain, drain_delay, beside, other, models, trim.received
+        config, listeners, readiness, drain, drain_delay, beside, other, facts, trim.received
     )
     return server
