@@ -21,8 +21,8 @@ SCENARIOS = {
   `of bare` at many clients is a lower bound; `from` and `to` are the least and the most of the
   rounds.
 - The least server is the bare pipeline behind a socket: it reads no more of a request than its
-  length, and has no limits, time-outs, metrics or JSON. What it falls short of the bare pipeline,
-  no service in Python reaches on this machine.
+  length, and has no limits, time-outs, metrics or JSON. What it falls short of the bare pipeline
+  is the cost of a socket, an event loop and the way to a thread and back.
 - `net of bare` is the processor time a request of the server's whole process tree, less that of
   the bare pipeline on two threads in the same round: HTTP, scheduling, metrics and JSON. With one
   client it has the work of a second thread besides: an image that is alone gets all processors.

@@ -1,8 +1,8 @@
-"""The bare pipeline behind the least of a server: what a service in Python cannot beat.
+"""The bare pipeline behind the least of a server: what a socket, a loop and threads cost alone.
 
 It reads a head for its Content-Length alone, the body into one buffer, and answers each image with
-the same two bytes: no limits, no time-outs, no metrics, no JSON. Its loop and its threads are those
-of the service, and an image that is alone gets all processors, as there.
+the same two bytes: no limits, no time-outs, no metrics, no JSON. Its loop is that of the service,
+its threads are the standard library's, and an image that is alone gets all processors, as there.
 """
 
 import asyncio

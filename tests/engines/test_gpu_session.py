@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from greengrocer.assemble_pipeline import build_pipeline
 from greengrocer.bundles.bundle import load_bundle
@@ -31,12 +32,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[Providers]:
     asked: list[Providers] = []
     open_session = ort.InferenceSession
 
-    def on_the_processor(*arguments: Any, providers: Providers) -> Any:
+    def on_the_processor(*arguments: Any, providers: Providers, **_: int) -> Any:
         asked.append(providers)
         return open_session(*arguments, providers=[CPU])
 
     monkeypatch.setattr(ort, "InferenceSession", on_the_processor)
     monkeypatch.setattr(gpu_session, "CUDA", CPU)
+    monkeypatch.setattr(gpu_session, "CUDA_PROVIDER", (CPU, {}))
     return asked
 
 
@@ -89,7 +91,7 @@ def test_tensorrt_comes_first_where_the_runtime_and_python_have_it(
     tmp_path: Path, gpu: list[Providers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = write_onnx_bundle(tmp_path / "greys")
-    cuda = (CPU, gpu_session.CUDA_OPTIONS)
+    cuda = gpu_session.CUDA_PROVIDER
     monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
     start(directory)  # a runtime without it
     monkeypatch.setattr(ort, "get_available_providers", lambda: [gpu_session.TENSORRT, CPU])
@@ -102,6 +104,26 @@ def test_tensorrt_comes_first_where_the_runtime_and_python_have_it(
         "trt_profile_max_shapes": "pixels:32x32x32x3",
     }
     assert gpu == [[cuda], [(gpu_session.TENSORRT, profile), cuda], [cuda]]
+
+
+def test_where_tensorrt_fails_cuda_runs_the_graph(
+    tmp_path: Path, gpu: list[Providers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [gpu_session.TENSORRT, CPU])
+    on_the_processor = ort.InferenceSession
+
+    def failing(*arguments: Any, providers: Providers, **more: int) -> Any:
+        if providers[0][0] == gpu_session.TENSORRT:
+            assert more == {"enable_fallback": 0}
+            raise RuntimeError("libnvinfer.so.10 is not there")
+        return on_the_processor(*arguments, providers=providers, **more)
+
+    monkeypatch.setattr(ort, "InferenceSession", failing)
+    with capture_logs() as log:
+        start(write_onnx_bundle(tmp_path / "greys"))
+    assert [line["reason"] for line in log] == ["libnvinfer.so.10 is not there"]
+    assert gpu == [[gpu_session.CUDA_PROVIDER]]
 
 
 @pytest.mark.parametrize(

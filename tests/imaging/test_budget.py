@@ -11,6 +11,7 @@ import pytest
 
 from greengrocer.context import Context
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded, Overloaded
+from greengrocer.imaging import budget as budgets
 from greengrocer.imaging.budget import FIRST_SECONDS, DecodeBudget, MustWait, Reservation
 from support.waiting import SECONDS, until
 
@@ -113,8 +114,9 @@ def test_after_a_large_image_the_small_ones_come_before_the_next_large_one() -> 
 
 
 def test_nobody_delays_a_large_image_that_waits_for_small_ones(
-    budget: DecodeBudget, hold: Hold
+    budget: DecodeBudget, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(budgets, "OLD_SECONDS", math.inf)
     small = [hold(10) for _ in range(3)]
     for each in small:
         assert each.has.wait(SECONDS)
@@ -132,6 +134,57 @@ def test_nobody_delays_a_large_image_that_waits_for_small_ones(
     for each in (large, *beside, last):
         each.let_go()
     assert budget.used == 0
+
+
+def test_small_images_do_not_delay_a_large_one_that_fits_beside_another() -> None:
+    budget = DecodeBudget(100, large_at_once=3)
+    small = [budget.reserve(10, Context()) for _ in range(6)]
+    with budget.reserve(20, Context()):
+        for each in small:
+            assert budget.enter(each)
+        waiting = put_in_line(budget, without_thread(), 70)
+        passing = [budget.reserve(10, Context()) for _ in range(2)]
+        assert [budget.enter(each) for each in passing] == [True, False]
+        for each in small:
+            each.release()
+        assert waiting.held
+        for each in (waiting, *passing):
+            each.release()
+    assert (budget.used, budget.waiting) == (0, 0)
+
+
+def test_small_images_do_not_delay_one_beside_those_that_keep_their_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(budgets, "OLD_SECONDS", -1.0)  # all do
+    budget = DecodeBudget(100)
+    leaving, staying = (budget.reserve(10, Context()) for _ in range(2))
+    with staying:
+        assert budget.enter(leaving)
+        filling = [budget.reserve(10, Context()) for _ in range(3)]
+        for each in filling:
+            assert budget.enter(each)
+        waiting = put_in_line(budget, without_thread(), 60)
+        passing = budget.reserve(10, Context())
+        assert not budget.enter(passing), "it would delay the one that waits"
+        for each in (leaving, *filling):
+            each.release()
+        assert waiting.held
+        for each in (waiting, passing):
+            each.release()
+    assert (budget.used, budget.waiting) == (0, 0)
+
+
+def test_an_image_that_has_its_memory_is_not_refused() -> None:
+    budget = DecodeBudget(100, wait_seconds=0.0)
+    first, context = budget.reserve(60, Context()), without_thread()
+    second = budget.reserve(80, context)
+    assert budget.enter(first)
+    assert not budget.enter(second)
+    first.release()  # by another thread
+    budget.check_wait(second)
+    assert second.held
+    second.release()
 
 
 def test_so_many_large_images_have_memory_at_once() -> None:
@@ -210,7 +263,7 @@ def test_memory_that_was_granted_is_abandoned_unless_a_thread_uses_it(
 
 @pytest.mark.parametrize(
     ("held", "amount", "seconds"),
-    [(80, 80, 1.8), (90, 12, 1.0)],
+    [(20, 80, 2.0), (90, 12, 0.9)],
     ids=["a large one, for the two before it", "a small one, for the one that has memory"],
 )
 def test_an_image_that_would_wait_for_too_long_is_refused(

@@ -136,7 +136,7 @@ def test_a_jpeg_with_hundreds_of_scans_is_refused() -> None:
     progressive = encoded(Image.new("L", (400, 300), 90), "JPEG", progressive=True)
     bomb = with_repeated_scan(progressive, 300)
     for limits in (DecodeLimits(), DecodeLimits(pixels=400 * 300)):
-        with pytest.raises(UnreadableImage, match=r"30\d scans"):
+        with pytest.raises(UnreadableImage, match=r"scans, 30\d"):
             decode(bomb, limits=limits)
     assert decode(progressive, limits=DecodeLimits(pixels=400 * 300)).size == (400, 300)
 

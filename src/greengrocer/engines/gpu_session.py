@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.onnx_runtime import ort
@@ -18,10 +19,13 @@ from greengrocer.imaging.geometry import Geometry
 
 CUDA = "CUDAExecutionProvider"
 # Batches vary in size; by default each new size would have every convolution measured.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC"}
+CUDA_PROVIDER: Provider = CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}
 TENSORRT = "TensorrtExecutionProvider"
 TENSORRT_PACKAGE = "tensorrt"  # importing it loads the libraries that ONNX Runtime looks for
 PROFILE = {"min": 1, "opt": LARGEST_ON_GPU, "max": LARGEST_ON_GPU}  # images
+
+
+log = structlog.get_logger("greengrocer.models")
 
 
 class GpuSession:
@@ -59,25 +63,37 @@ def open_gpu_session(graph: bytes, geometry: Geometry) -> ort.InferenceSession |
     Raises MissingExtra.
     """
     ort.preload_dlls()  # CUDA's libraries, where pip has installed them
-    session = open_session(_in_float32(graph), 1, NEVER_SPINNING, _providers(geometry))
+    in_float32 = _in_float32(graph)
+    if _has_tensorrt():
+        providers = [(TENSORRT, _profile(geometry)), CUDA_PROVIDER]
+        try:
+            # else ONNX Runtime would try CUDA by itself, without its options
+            return open_session(in_float32, 1, NEVER_SPINNING, providers, enable_fallback=0)
+        # of any kind: CUDA may still run the graph
+        except Exception as error:
+            log.warning("TensorRT does not run the graph", reason=str(error))
+    session = open_session(in_float32, 1, NEVER_SPINNING, [CUDA_PROVIDER])
     return session if CUDA in session.get_providers() else None
 
 
-def _providers(geometry: Geometry) -> list[Provider]:
-    """TensorRT, if ONNX Runtime and Python have it, and CUDA for what TensorRT leaves."""
-    cuda = (CUDA, CUDA_OPTIONS)
+def _has_tensorrt() -> bool:
+    """Whether ONNX Runtime and Python have it."""
     if TENSORRT not in ort.get_available_providers():
-        return [cuda]
+        return False
     try:
         importlib.import_module(TENSORRT_PACKAGE)
-    except ImportError:
-        return [cuda]
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def _profile(geometry: Geometry) -> dict[str, str]:
+    """The batches for which TensorRT compiles the graph."""
     sides = f"{geometry.height}x{geometry.width}x3"
-    profile = {
+    return {
         f"trt_profile_{which}_shapes": f"pixels:{images}x{sides}"
         for which, images in PROFILE.items()
     }
-    return [(TENSORRT, profile), cuda]
 
 
 def _in_float32(graph: bytes) -> bytes:

@@ -61,7 +61,11 @@ class OnnxSession:
 
 
 def open_session(
-    graph: bytes, threads: int, spinning: tuple[str, str], providers: Sequence[Provider] = (CPU,)
+    graph: bytes,
+    threads: int,
+    spinning: tuple[str, str],
+    providers: Sequence[Provider] = (CPU,),
+    **more: int,
 ) -> ort.InferenceSession:
     """Load the graph, to run on ``threads`` threads; raises what ONNX Runtime raises."""
     options = ort.SessionOptions()
@@ -70,7 +74,7 @@ def open_session(
     options.log_severity_level = FATAL_ONLY
     for each in (ONNX_ONLY, NOWHERE, spinning):
         options.add_session_config_entry(*each)
-    return ort.InferenceSession(graph, options, providers=list(providers))
+    return ort.InferenceSession(graph, options, providers=list(providers), **more)
 
 
 def resident_bytes() -> int:

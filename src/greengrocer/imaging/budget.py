@@ -17,6 +17,7 @@ from greengrocer.tracebacks import release_frames
 LARGE = 1 / 8  # of the capacity: more makes an image a large one
 # For which an image has memory, a small one and a large one, before any has been measured.
 FIRST_SECONDS = 0.1, 1.0
+OLD_SECONDS = 1.0  # after which nobody waits for an image's memory, which it may keep, as in a hang
 SMOOTHING = 0.2  # weight of the newest one in the mean
 
 
@@ -32,9 +33,9 @@ class DecodeBudget:
     """At most ``capacity`` bytes are reserved at once; an image that needs more waits in line.
 
     At most ``large_at_once`` large images have memory, so that threads remain for the others. A
-    small image passes those who wait where that does not delay the first of them: while a large one
-    has memory, or where there is room for both. Once a large one gives its memory back, the small
-    ones that wait come before the next large one.
+    small image passes those who wait where that does not delay the first of them: while that waits
+    for a large one, or where there is room for both. Once a large one gives its memory back, the
+    small ones that wait come before the next large one.
 
     An image that would wait for longer than ``wait_seconds`` is refused, if it waits without a
     thread and is not patient. ``on_change`` is called with the reserved bytes whenever they change,
@@ -82,6 +83,8 @@ class DecodeBudget:
     def check_wait(self, reservation: "Reservation") -> None:
         """Raise Overloaded where one that was put in line would wait for too long."""
         with self._lock:
+            if reservation not in self._line:  # it has its bytes by now, or is cancelled
+                return
             wait = self._expected_wait(reservation)
         if wait > self._wait_seconds:
             raise Overloaded(
@@ -139,9 +142,17 @@ class DecodeBudget:
 
     def _spare_beside(self, first: "Reservation") -> int:
         """The bytes that others may take without delay for the first one in line."""
-        if self._large:  # it waits for that one, after which the small ones come first
-            return self.capacity
-        return self.capacity - first.amount - sum(each.amount for each in self._held if each.passed)
+        large = sum(each.amount for each in self._held if each.is_large)
+        turns = first.is_large and self._large >= self._large_at_once
+        if turns or first.amount + large > self.capacity:
+            return self.capacity  # it waits for a large one, after which the small ones come first
+        now = time.monotonic()
+        staying = sum(
+            each.amount
+            for each in self._held
+            if each.is_large or each.passed or now - each.since > OLD_SECONDS
+        )
+        return self.capacity - first.amount - staying
 
     def _has_room(self, reservation: "Reservation") -> bool:
         if reservation.is_large and self._large >= self._large_at_once:
@@ -164,16 +175,20 @@ class DecodeBudget:
         have them on average, with all of the capacity in use.
         """
         now, seconds = time.monotonic(), self._seconds
-        work = sum(
-            each.amount * max(0.0, seconds[each.is_large] - (now - each.since))
-            for each in self._held
-        )
-        large = 0
-        for each in itertools.takewhile(lambda each: each is not reservation, self._line):
-            if reservation.is_large or not each.is_large:
-                work += each.amount * seconds[each.is_large]
-                large += each.is_large
-        return max(work / self.capacity, large * seconds[True] / self._large_at_once)
+        before = [
+            (each, max(0.0, seconds[each.is_large] - (now - each.since))) for each in self._held
+        ]
+        ahead = itertools.takewhile(lambda each: each is not reservation, self._line)
+        before += [
+            (each, seconds[each.is_large])
+            for each in ahead
+            if reservation.is_large or not each.is_large
+        ]
+        wait = sum(each.amount * left for each, left in before) / self.capacity
+        if not reservation.is_large:
+            return wait
+        turns = sum(left for each, left in before if each.is_large) / self._large_at_once
+        return max(wait, turns)
 
 
 class Reservation:

@@ -268,8 +268,8 @@ def _decode_webp(
 def _decode_jpeg(plan: DecodePlan, structure: Jpeg, header: Header, clock: "_Clock") -> Image.Image:
     parts, orientation = structure.stripped
     scans = 1 if structure.in_one_scan else jpeg.count_scans(parts[-1])
-    if scans > MOST_SCANS or scans * header.pixels > plan.limits.scanned_pixels:
-        raise UnreadableImage(f"the JPEG has {scans} scans, too many for its size: save it again")
+    if scans > min(MOST_SCANS, plan.limits.scanned_pixels / header.pixels):
+        raise UnreadableImage(f"the JPEG has too many scans, {scans}: save it again")
     size = header.width, header.height
     seconds = cost.jpeg_seconds(header.pixels, len(parts[-1]), scans)
     at_once = seconds <= min(AT_ONCE_SECONDS, plan.limits.seconds)

@@ -173,10 +173,12 @@ class Answering:
 
         As over HTTP, it answers these that the service stops.
         """
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._tasks and loop.time() < end:  # gRPC may still begin one that it has accepted
+            await asyncio.wait(self._tasks, timeout=end - loop.time())
+        for task in self._tasks:
+            task.cancel()
 
     def _ended(
         self, reply: "asyncio.Future[tuple[Message, bytes]]", task: "asyncio.Task[None]"

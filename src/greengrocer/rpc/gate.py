@@ -299,15 +299,27 @@ class _Client(_End):
         """Read no more of a client that does not read, and let it go if it stays so."""
         super().pause_writing()
         self.transport.pause_reading()
-        if self._settled.over:
-            self.abort_later(self._timeouts.send)
+        if self._settled.over and self.other is not None:
+            self._await_reading(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Read again: the client does."""
         super().resume_writing()
-        if self._settled.over:
+        if self._settled.over and self.other is not None:
             self.abort_never()
         self.read_on()
+
+    def _await_reading(self, waiting: int) -> None:
+        """Let the client go if it has read none of so many bytes when the time is over."""
+        loop = asyncio.get_running_loop()
+        self._late = loop.call_later(self._timeouts.send, self._check_reading, waiting)
+
+    def _check_reading(self, waiting: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < waiting:
+            self._await_reading(left)
+        else:
+            self.transport.abort()
 
     def read_on(self) -> None:
         """Read again, if the client reads and gRPC does."""

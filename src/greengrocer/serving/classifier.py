@@ -79,7 +79,7 @@ class LocalClassifier:
         self.threads = threads
         # called with each image that was answered, after its answer
         self.answered: OnAnswer = lambda *_: None
-        self.working = 0  # images in threads or in the queue, copies for a comparison among them
+        self.working = 0  # images that are not answered yet, copies for a comparison among them
         self._pool = Pool(threads, "classify")
         self._watch = HangWatch(self._pool.turns, patience, self._tell)
         self._pool.submitted = self._watch.submitted
@@ -126,11 +126,14 @@ class LocalClassifier:
             raise NotReady("the service is stopping")
         work = partial(serve, self.models, picture, context, options, model)
         context.begin("queue")
+        self.working += 1
         try:
             served = await in_turn(partial(self._work, work, context), context)
         except asyncio.CancelledError:
             context.cancel()
             raise
+        finally:
+            self.working -= 1
         asyncio.get_running_loop().call_soon(self.answered, picture, model, served)
         return served
 
@@ -138,12 +141,10 @@ class LocalClassifier:
         answer = self._pool.submit(work)
         patience = max(0.0, context.remaining())
         clock = asyncio.get_running_loop().call_later(patience, _expire, answer, context)
-        self.working += 1
         try:
             return await answer
         finally:
             clock.cancel()
-            self.working -= 1
 
     async def run(self, work: Callable[[], Served], context: Context) -> Served:
         """Run ``work`` in a thread of the pool, whatever waits; raises what it raises."""

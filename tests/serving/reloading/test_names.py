@@ -63,6 +63,8 @@ async def test_a_model_that_an_order_names_keeps_its_name(manager: ModelManager)
         await manager.reload("reds")
         assert names(manager) == ["greys"], "it has been given a name"
         await manager.roll_back("greys")
+        await manager.add("greys@next", "reds")
+        await manager.promote("greys@next")
     assert names(manager) == ["greys"]
     assert not [line for line in log if line["event"] == LIMIT]
 

@@ -374,7 +374,8 @@ class ModelManager:
         """Count a model that has another key from now on."""
         if self.admission is not None and new != key:
             self.admission.rename(key, new)
-            if name_of(key) in self.admission.limits.shares:
+            gone = name_of(key) != name_of(new)
+            if gone and name_of(key) in self.admission.limits.shares:
                 log.warning("limit for a model that is not there", model=name_of(key))
 
     def _cast(self, key: str, part: int) -> None:
