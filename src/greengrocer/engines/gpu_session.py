@@ -4,12 +4,12 @@ No GPU was at hand: neither has run on one (``benchmarks/results/gpu-grocery.md`
 """
 
 import importlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from greengrocer.engines.batcher import LARGEST_ON_GPU
 from greengrocer.engines.onnx_runtime import ort
@@ -25,7 +25,7 @@ TENSORRT_PACKAGE = "tensorrt"  # importing it loads the libraries that ONNX Runt
 PROFILE = {"min": 1, "opt": LARGEST_ON_GPU, "max": LARGEST_ON_GPU}  # images
 
 
-log = structlog.get_logger("greengrocer.models")
+log = logging.getLogger("greengrocer.engines")
 
 
 class GpuSession:
@@ -71,7 +71,7 @@ def open_gpu_session(graph: bytes, geometry: Geometry) -> ort.InferenceSession |
             return open_session(in_float32, 1, NEVER_SPINNING, providers, enable_fallback=0)
         # of any kind: CUDA may still run the graph
         except Exception as error:
-            log.warning("TensorRT does not run the graph", reason=str(error))
+            log.warning("TensorRT does not run the graph, CUDA does: %s", error)
     session = open_session(in_float32, 1, NEVER_SPINNING, [CUDA_PROVIDER])
     return session if CUDA in session.get_providers() else None
 

@@ -71,7 +71,7 @@ async def test_a_model_that_an_order_names_keeps_its_name(manager: ModelManager)
 
 @pytest.mark.parametrize(
     ("other", "why"),
-    [("browns", "there is one"), ("greys@next", "other versions are beside greys")],
+    [("browns", "a model has it"), ("greys@next", "other versions are beside greys")],
 )
 async def test_a_name_that_cannot_be_taken_is_refused_with_the_way_to_keep_the_old_one(
     manager: ModelManager, other: str, why: str

@@ -105,7 +105,7 @@ class ServingState(NamedTuple):
         """The key of a model once its bundle has another name."""
         new = key_of(name, label_of(key))
         if new != key and (new in self.models or self._beside(key)):
-            why = "there is one" if new in self.models else f"other versions are beside {key}"
+            why = "a model has it" if new in self.models else f"other versions are beside {key}"
             raise ReloadRefused(
                 f"{key} cannot have its bundle's name {new}, because {why}: "
                 f"`greengrocer models reload {key} --bundle ...` keeps the name"
