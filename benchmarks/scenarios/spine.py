@@ -21,7 +21,7 @@ class Run:
     """A server under one number of clients, in one round."""
 
     outcome: Outcome
-    processor_seconds: float  # of the server's process tree, a request
+    processor_seconds: float  # of the server's process tree, an image
 
 
 @dataclass
@@ -62,16 +62,19 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
             results.pair.append(bare.run(seconds, 2))
             for clients in CLIENTS:
                 for name, server in servers.items():
-                    found = _run_once(server, requests, clients, seconds)
+                    found = run_once(server, requests, clients, seconds)
                     results.servers[name][clients].append(found)
     return results
 
 
-def _run_once(server: Service, requests: list[bytes], clients: int, seconds: float) -> Run:
+def run_once(
+    server: Service, requests: list[bytes], clients: int, seconds: float, images: int = 1
+) -> Run:
+    """Load a server with requests of so many images each."""
     before = processor_seconds(server.pid)
     outcome = run_load(server.port, requests, clients, seconds)
     spent = processor_seconds(server.pid) - before
-    return Run(outcome, spent / max(1, len(outcome.latencies)))
+    return Run(outcome, spent / max(1, len(outcome.latencies) * images))
 
 
 HEADINGS = (

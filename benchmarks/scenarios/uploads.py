@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from benchmarks.bare import Bare, bare_process
 from benchmarks.load import (
-    Outcome,
     form_request,
     picture_request,
     request,
@@ -19,15 +18,15 @@ from benchmarks.load import (
     tensor_body,
 )
 from benchmarks.photos import write_sizes
-from benchmarks.processes import Service, least_server, processor_seconds, service
+from benchmarks.processes import least_server, service
 from benchmarks.read_images import read_images
-from benchmarks.scenarios.spine import spread
+from benchmarks.scenarios.spine import LEAST, SERVICE, Run, run_once, spread
 
 WARMUP_SECONDS = 2.0
 BATCH = 8  # images of a batch or of a tensor
 CLIENTS = (4, 16)
 FEW = 2  # clients that send several images in a request
-SERVICE, WORKERS, LEAST = "service", "--workers 2", "least server"
+WORKERS = "--workers 2"
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,6 @@ class Way:
     requests: Callable[[Sequence[bytes]], list[bytes]]
     images: int = 1  # in a request
     server: str = SERVICE
-
-
-@dataclass
-class Run:
-    """One way in one round."""
-
-    outcome: Outcome
-    processor_seconds: float  # of the server's process tree, an image
 
 
 @dataclass
@@ -132,16 +123,11 @@ def measure(bundle: str, data: Path | None, rounds: int, seconds: float) -> Resu
             for size, loop in bare.items():
                 results.bare[size].append(loop.run(seconds, 2))
             for way in WAYS:
-                found = _run_once(servers[way.server], way, sent[way.name], seconds)
+                found = run_once(
+                    servers[way.server], sent[way.name], way.clients, seconds, way.images
+                )
                 results.ways[way.name].append(found)
     return results
-
-
-def _run_once(server: Service, way: Way, requests: list[bytes], seconds: float) -> Run:
-    before = processor_seconds(server.pid)
-    outcome = run_load(server.port, requests, way.clients, seconds)
-    spent = processor_seconds(server.pid) - before
-    return Run(outcome, spent / max(1, len(outcome.latencies) * way.images))
 
 
 HEADINGS = ("", "images/s", "of bare", "from", "to", "CPU ms an image", "net of bare", "errors")
