@@ -52,9 +52,9 @@ class Workers:
         """What /readyz of some worker says, on a connection of its own."""
         return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
 
-    def until_started(self) -> None:
-        """Wait until all HTTP processes serve."""
-        self.server.until_logged(lambda: len(self.serving()) >= self.count)
+    def until_started(self, replaced: int = 0) -> None:
+        """Wait until all HTTP processes serve, after so many of them have been replaced."""
+        self.server.until_logged(lambda: len(self.serving()) >= self.count + replaced)
 
     def serving(self) -> list[str]:
         """The log's lines of HTTP processes that have begun to serve."""
@@ -62,6 +62,7 @@ class Workers:
 
     def lost(self, pid: int) -> bool:
         """Whether this process has gone and another of its role has come."""
+        assert self.server.process.poll() is None, "".join(self.server.log)
         roles = [len(self.pids("engine")), len(self.pids("http"))]
         return pid not in children(self.supervisor) and roles == [1, self.count]
 
