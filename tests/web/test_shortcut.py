@@ -13,7 +13,8 @@ from greengrocer.web.shortcut import Shortcut
 from support.live import FailingEngine, engine_of, make_service, served
 from support.make_images import jpeg
 from support.refusals import PARAMETERS, PICTURES, UPLOADS
-from support.wire import exchange, post
+from support.tensors import INFER, asking, binary, image, infer, packed
+from support.wire import exchange, head, post
 
 PICTURE = post(jpeg(5), "X-Request-Id: same")
 AT_ONCE = 32_000  # bytes, that arrive in one piece
@@ -30,6 +31,29 @@ def settled(request: bytes) -> bytes:
     return request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
 
+GREY = jpeg(5)
+ASKED = asking(image(GREY), id="7")
+TENSORS = [
+    infer(ASKED),
+    infer(asking(image(GREY, GREY, GREY[:300]))),
+    infer(asking(binary("image", "BYTES", [1], len(GREY) + 4)), packed(GREY)),
+    infer(asking(image(GREY), outputs=[{"name": "plums"}])),
+    infer(b"{"),
+    *(
+        infer(ASKED, path=path)
+        for path in (
+            "/v2/models/greys/versions/1/infer",
+            "/v2/models/greys/versions/2/infer",
+            "/v2/models/gr%65ys/infer",
+            "/v2/models/pears/infer",
+            "/v2/models/greys%2Fversions%2F1/infer",
+            "/v2/models//infer",
+            "/v2/models/greys/infer/",
+            f"{INFER}?top=2",
+        )
+    ),
+    head("GET", INFER),
+]
 REFUSED = [settled(refused.request) for refused in (*PICTURES, *UPLOADS, *PARAMETERS)]
 
 
@@ -64,6 +88,6 @@ def ways(fake_bundle: Path, request: pytest.FixtureRequest) -> Iterator[Ways]:
 
 
 def test_both_ways_give_the_same_answer(ways: Ways) -> None:
-    for request in (PICTURE, *REFUSED):
+    for request in (PICTURE, *TENSORS, *REFUSED):
         short, long = ways.told(request)
         assert short == long

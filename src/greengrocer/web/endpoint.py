@@ -43,8 +43,7 @@ class Endpoint:
     responses: dict[int | str, dict[str, Any]] = field(default_factory=dict)
     schemas: tuple[type[BaseModel], ...] = ()  # that ``body`` and ``responses`` refer to
 
-    # answered past FastAPI (docs/decisions/009); without parameters but /models/{name}
-    is_hot: bool = False
+    is_hot: bool = False  # answered past FastAPI (docs/decisions/009)
     is_open: bool = False  # needs no key, and no rate limit counts it
     is_probe: bool = False  # neither logged nor counted as in flight
 

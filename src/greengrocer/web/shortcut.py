@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Self
 
 from starlette.requests import Request
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greengrocer.errors import Refusal
@@ -12,20 +13,23 @@ from greengrocer.web.endpoint import Endpoint, Handler
 from greengrocer.web.problems import internal_error_response, refusal_response
 from greengrocer.web.service import Service
 
-MODELS = "/models/"
-
 
 class Shortcut:
     """ASGI middleware: calls ``handlers``, by method and path, without the layers of ``app``.
 
     Those layers cost as much as all of our own HTTP code (docs/decisions/009). ``app`` has the same
-    endpoints: it describes them, and answers the same without the shortcut. A path may have one
-    parameter, the model's name in its second place.
+    endpoints: it describes them, and answers the same without the shortcut. A path's parameters are
+    texts, as ``{name}``.
     """
 
     def __init__(self, app: ASGIApp, handlers: Mapping[tuple[str, str], Handler]) -> None:
         self.app = app
-        self.handlers = handlers
+        self._exact = {key: each for key, each in handlers.items() if "{" not in key[1]}
+        self._patterns = [
+            (method, compile_path(path)[0], each)
+            for (method, path), each in handlers.items()
+            if "{" in path
+        ]
 
     @classmethod
     def of(cls, endpoints: Iterable[Endpoint], service: Service, app: ASGIApp) -> Self:
@@ -51,13 +55,12 @@ class Shortcut:
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> Handler | None:
-        """What answers a hot request; notes the name of its model, if any, in its scope."""
+        """What answers a hot request; notes the parameters of its path, if any, in its scope."""
         method, path = scope["method"], scope["path"]
-        if not path.startswith(MODELS):
-            return self.handlers.get((method, path))
-        name, separator, rest = path.removeprefix(MODELS).partition("/")
-        handler = self.handlers.get((method, f"{MODELS}{{name}}{separator}{rest}"))
-        if handler is not None and name:
-            scope["path_params"] = {"name": name}
-            return handler
+        if (found := self._exact.get((method, path))) is not None:
+            return found
+        for each, pattern, handler in self._patterns:
+            if each == method and (match := pattern.match(path)):
+                scope["path_params"] = match.groupdict()
+                return handler
         return None

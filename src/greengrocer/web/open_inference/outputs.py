@@ -12,7 +12,7 @@ from greengrocer.engines.engine import Floats
 from greengrocer.errors import MalformedUpload
 from greengrocer.ranking import Answer, ModelLabels
 from greengrocer.web.open_inference.inputs import LENGTH
-from greengrocer.web.open_inference.schemas import InferRequest, RequestOutput
+from greengrocer.web.open_inference.schemas import InferRequest
 from greengrocer.web.quoted import quoted
 
 PROBABILITIES, COARSE, KNOWN, EVIDENCE = "probabilities", "coarse", "known_score", "evidence"
@@ -42,9 +42,11 @@ def output_shapes(labels: ModelLabels) -> dict[str, list[int]]:
 def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
     """The outputs that ``request`` asks for, in its order; raises MalformedUpload for others."""
     names = output_shapes(labels)
-    asked = request.outputs or [RequestOutput(name=name) for name in names if name != EVIDENCE]
+    default = request.parameters.binary_data_output
+    if not request.outputs:
+        return [Wanted(name, default, None) for name in names if name != EVIDENCE]
     found: list[Wanted] = []
-    for output in asked:
+    for output in request.outputs:
         binary, best = output.parameters.binary_data, output.parameters.classification
         if output.name not in names or output.name in [other.name for other in found]:
             raise MalformedUpload(
@@ -55,7 +57,6 @@ def wanted_outputs(request: InferRequest, labels: ModelLabels) -> list[Wanted]:
             raise MalformedUpload(
                 f"the output {output.name} has no classification: leave the parameter out"
             )
-        default = request.parameters.binary_data_output
         found.append(Wanted(output.name, default if binary is None else binary, best))
     return found
 

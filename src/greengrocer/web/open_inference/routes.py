@@ -270,6 +270,7 @@ OPEN_INFERENCE: tuple[Endpoint, ...] = (
                 **_refusals(400, 404, 408, 413, 415, 422, 429, 500, 503, 504),
             },
             schemas=(InferRequest, InferResponse, InferError),
+            is_hot=True,
         )
     ),
 )

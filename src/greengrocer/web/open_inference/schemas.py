@@ -41,7 +41,7 @@ class RequestInput(Read):
         fail_fast=True,
     )
     datatype: str = Field(description="image: BYTES; pixels: UINT8", examples=["BYTES"])
-    parameters: InputParameters = InputParameters()
+    parameters: InputParameters = Field(default_factory=InputParameters)
     data: list[Any] | None = Field(
         None, description="row by row, nested or flat; files in base64; absent if sent as binary"
     )
@@ -60,7 +60,7 @@ class RequestOutput(Read):
     """A requested output."""
 
     name: str = Field(examples=["probabilities"])
-    parameters: OutputParameters = OutputParameters()
+    parameters: OutputParameters = Field(default_factory=OutputParameters)
 
 
 class RequestParameters(Read):
@@ -75,7 +75,7 @@ class InferRequest(Read):
     """Images, and the outputs to send."""
 
     id: str | None = Field(None, max_length=ID, description="returned in the response")
-    parameters: RequestParameters = RequestParameters()
+    parameters: RequestParameters = Field(default_factory=RequestParameters)
     inputs: list[RequestInput] = Field(
         description="exactly one", min_length=1, max_length=1, fail_fast=True
     )
