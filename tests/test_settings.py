@@ -253,6 +253,17 @@ def test_a_file_with_a_mistake_is_refused_in_one_line(config: Path, text: str) -
     assert "\n" not in str(refused.value)
 
 
+def test_an_empty_bundle_is_a_mistake_in_the_file_and_none_in_the_environment(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text('bundle = ""')
+    with pytest.raises(UsageError, match=r"bundles .*must not be empty"):
+        read_settings({}, config)
+    config.write_text("")
+    monkeypatch.setenv("GREENGROCER_BUNDLE", "")
+    assert read_settings({}, config).bundles == Settings().bundles
+
+
 def test_bytes_that_are_not_utf8_are_refused(config: Path) -> None:
     config.write_bytes(b"host = '\xff'")
     with pytest.raises(UsageError, match="is not TOML"):
@@ -278,6 +289,11 @@ MISTAKES = {
     "unknown variable": ([], {"GREENGROCER_CI": "1"}, "GREENGROCER_CI, which is not a setting"),
     "small letters": ([], {"greengrocer_prot": "1"}, "did you mean GREENGROCER_PORT?"),
     "no host": (["--host", ""], {}, "host (--host, GREENGROCER_HOST): must not be empty"),
+    "no bundle": (
+        ["--bundle", ""],
+        {},
+        "bundles (--bundle, GREENGROCER_BUNDLES): must not be empty",
+    ),
     "a huge number": (["--max-image-bytes", "9" * 400], {}, "max_image_bytes (--max-image-bytes"),
     "an unknown unit": (["--max-image-bytes", "20XB"], {}, "with a unit: B, kB, MB, GB, KiB, MiB"),
     "a unit of another kind": (["--max-image-pixels", "9MHz"], {}, "with a unit: px, kpx, Mpx or"),

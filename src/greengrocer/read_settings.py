@@ -65,12 +65,13 @@ def with_current_names(values: MutableMapping[str, Any], where: str) -> list[str
     too. Raises UsageError where both names have a value.
     """
     for one, several in REPEATED.items():
-        if values.get(one) in (None, ""):
+        value = values.pop(one, None)
+        if value is None or (value == "" and several in values):
             continue
         if several in values:
             raise UsageError(f"{where} has both {one} and {several}: keep {several}")
-        value = values.pop(one)
-        values[several] = value if isinstance(value, list) else [value]
+        # an empty text stays one: of a variable it means that there is none
+        values[several] = [value] if value and not isinstance(value, list) else value
     found = sorted(RENAMED.keys() & values.keys())
     for old in found:
         new, times = RENAMED[old]

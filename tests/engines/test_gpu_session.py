@@ -41,20 +41,22 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[Providers]:
     return asked
 
 
+@pytest.mark.parametrize("more", [[], [gpu_session.TENSORRT]], ids=["CUDA", "TensorRT"])
 def test_a_runtime_for_gpus_that_finds_none_is_refused_or_runs_on_the_cpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
 ) -> None:
     directory = write_onnx_bundle(tmp_path / "greys")
     manifest = read_manifest(directory)
-    available = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    available = [*more, "CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: available)
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))
     with (
-        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.warns(UserWarning, match="ExecutionProvider' is not in available"),
         pytest.raises(UsageError, match="finds no GPU"),
     ):
         OnnxEngine(directory, manifest, "cuda", ONE_THREAD).start()
     automatic = OnnxEngine(directory, manifest, "auto", ONE_THREAD)
-    with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
+    with pytest.warns(UserWarning, match="ExecutionProvider' is not in available"):
         automatic.start()
     assert automatic.largest_batch == 1
 

@@ -12,7 +12,13 @@ import pytest
 from greengrocer.context import Context
 from greengrocer.errors import ClientDisconnected, DeadlineExceeded, Overloaded
 from greengrocer.imaging import budget as budgets
-from greengrocer.imaging.budget import FIRST_SECONDS, DecodeBudget, MustWait, Reservation
+from greengrocer.imaging.budget import (
+    FIRST_SECONDS,
+    HUNG_SECONDS,
+    DecodeBudget,
+    MustWait,
+    Reservation,
+)
 from support.waiting import SECONDS, until
 
 
@@ -172,6 +178,23 @@ def test_small_images_do_not_delay_one_beside_those_that_keep_their_memory(
         assert waiting.held
         for each in (waiting, passing):
             each.release()
+    assert (budget.used, budget.waiting) == (0, 0)
+
+
+def test_small_images_pass_one_that_waits_for_an_image_that_hangs() -> None:
+    budget = DecodeBudget(100)
+    hung, beside, late = (budget.reserve(amount, Context()) for amount in (12, 8, 8))
+    with hung:
+        waiting = put_in_line(budget, without_thread(), 93)
+        assert not budget.enter(late), "it would delay the first one"
+        late.release()
+        hung.since -= HUNG_SECONDS
+        assert budget.enter(beside)
+    assert not budget.enter(late), "it would delay the first one by now"
+    beside.release()
+    assert waiting.held
+    for each in (waiting, late):
+        each.release()
     assert (budget.used, budget.waiting) == (0, 0)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greengrocer.engines.batcher import LARGEST_ON_GPU
+from greengrocer.engines.contract import reason_of
 from greengrocer.engines.onnx_runtime import ort
 from greengrocer.engines.onnx_session import NEVER_SPINNING, Provider, open_session
 from greengrocer.errors import MissingExtra
@@ -45,10 +46,12 @@ class GpuSession:
         """The outputs that are named so; raises what ONNX Runtime raises."""
         ((name, images),) = inputs.items()
         most = LARGEST_ON_GPU if self._in_parts else len(images)
-        parts = [
+        parts: list[list[Any]] = [
             self._session.run(outputs, {name: images[start : start + most]})
             for start in range(0, len(images), most)
         ]
+        if len(parts) == 1:
+            return parts[0]
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
@@ -68,10 +71,13 @@ def open_gpu_session(graph: bytes, geometry: Geometry) -> ort.InferenceSession |
         providers = [(TENSORRT, _profile(geometry)), CUDA_PROVIDER]
         try:
             # else ONNX Runtime would try CUDA by itself, without its options
-            return open_session(in_float32, 1, NEVER_SPINNING, providers, enable_fallback=0)
+            session = open_session(in_float32, 1, NEVER_SPINNING, providers, enable_fallback=0)
         # of any kind: CUDA may still run the graph
         except Exception as error:
-            log.warning("TensorRT does not run the graph, CUDA does: %s", error)
+            log.warning("TensorRT does not run the graph: trying CUDA: %s", reason_of(error))
+        else:
+            if CUDA in session.get_providers():
+                return session
     session = open_session(in_float32, 1, NEVER_SPINNING, [CUDA_PROVIDER])
     return session if CUDA in session.get_providers() else None
 

@@ -18,6 +18,7 @@ LARGE = 1 / 8  # of the capacity: more makes an image a large one
 # For which an image has memory, a small one and a large one, before any has been measured.
 FIRST_SECONDS = 0.1, 1.0
 OLD_SECONDS = 1.0  # after which nobody waits for an image's memory, which it may keep, as in a hang
+HUNG_SECONDS = 10.0  # more than an image has its memory, unless its thread hangs
 SMOOTHING = 0.2  # weight of the newest one in the mean
 
 
@@ -34,8 +35,8 @@ class DecodeBudget:
 
     At most ``large_at_once`` large images have memory, so that threads remain for the others. A
     small image passes those who wait where that does not delay the first of them: while that waits
-    for a large one, or where there is room for both. Once a large one gives its memory back, the
-    small ones that wait come before the next large one.
+    for a large one or for one that hangs, or where there is room for both. Once a large one gives
+    its memory back, the small ones that wait come before the next large one.
 
     An image that would wait for longer than ``wait_seconds`` is refused, if it waits without a
     thread and is not patient. ``on_change`` is called with the reserved bytes whenever they change,
@@ -142,17 +143,18 @@ class DecodeBudget:
 
     def _spare_beside(self, first: "Reservation") -> int:
         """The bytes that others may take without delay for the first one in line."""
-        large = sum(each.amount for each in self._held if each.is_large)
-        turns = first.is_large and self._large >= self._large_at_once
-        if turns or first.amount + large > self.capacity:
-            return self.capacity  # it waits for a large one, after which the small ones come first
         now = time.monotonic()
-        staying = sum(
-            each.amount
-            for each in self._held
-            if each.is_large or each.passed or now - each.since > OLD_SECONDS
+        keeping = self._bytes_held(lambda each: each.is_large or now - each.since > HUNG_SECONDS)
+        turns = first.is_large and self._large >= self._large_at_once
+        if turns or first.amount + keeping > self.capacity:
+            return self.capacity  # it waits for one of these; after a large one small ones are next
+        staying = self._bytes_held(
+            lambda each: each.is_large or each.passed or now - each.since > OLD_SECONDS
         )
         return self.capacity - first.amount - staying
+
+    def _bytes_held(self, by: "Callable[[Reservation], bool]") -> int:
+        return sum(each.amount for each in self._held if by(each))
 
     def _has_room(self, reservation: "Reservation") -> bool:
         if reservation.is_large and self._large >= self._large_at_once:

@@ -25,7 +25,7 @@ from greengrocer.importing.graph import (
 from greengrocer.importing.run_limits import limited_run
 from greengrocer.importing.tensors import MOST_BYTES, all_nodes, check_tensors
 from greengrocer.regular_files import open_regular
-from greengrocer.safe_text import words_of
+from greengrocer.safe_text import MAX_REASON, words_of
 
 MOST_BATCH = 256  # images at once that a graph may insist on
 FATAL_ONLY = 4
@@ -155,7 +155,7 @@ def run_session(
         raise
     except Exception as error:  # its exceptions have no common base
         (shape,) = (each.shape for each in feed.values())
-        reason = " ".join(words_of(error).split())[:300]
+        reason = " ".join(words_of(error).split())[:MAX_REASON]
         raise UsageError(
             f"{what} does not run on an input of {' x '.join(map(str, shape))}: {reason}"
         ) from error

@@ -164,7 +164,7 @@ class _End(asyncio.BufferedProtocol):
 
     def __init__(self, last_seconds: float) -> None:
         self._last_seconds = last_seconds  # to read what is left once the other one has ended
-        self._late: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = None  # the only timer: one limit at a time
         self.other: _End | None = None
         self.full = False  # more waits to be sent than is good
 
@@ -311,6 +311,7 @@ class _Client(_End):
 
     def _await_reading(self, waiting: int) -> None:
         """Let the client go if it has read none of so many bytes when the time is over."""
+        self.abort_never()
         loop = asyncio.get_running_loop()
         self._late = loop.call_later(self._timeouts.send, self._check_reading, waiting)
 
