@@ -256,10 +256,14 @@ class Overloaded(Refusal):
 
 
 class RateLimited(Overloaded):
-    """The client is over its rate limit."""
+    """The client is over its rate limit; all of that is available after ``reset`` seconds."""
 
     code = "rate-limited"
     of_model = False
+
+    def __init__(self, message: str, retry_after: int, reset: int) -> None:
+        super().__init__(message, retry_after)
+        self.reset = reset
 
 
 class NotReady(Refusal):

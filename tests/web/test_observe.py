@@ -135,19 +135,31 @@ def test_the_memory_of_an_upload_shows_while_it_is_received(
         until(lambda: shown() == 0)
 
 
-def test_every_request_except_probes_is_logged(server: Server) -> None:
+def test_every_request_except_probes_is_logged_and_refused_ones_of_theirs(server: Server) -> None:
     with server.client() as client:
         send_known_traffic(client)
         client.get("/readyz")
+        client.delete("/readyz")
         scrape(client)
     server.stop()
     lines = [json.loads(line) for line in server.log]
     requests = [line for line in lines if line["event"] == "request"]
     told = [(line["method"], line["path"], line["status"]) for line in requests]
     predicted = [("POST", "/predict", 200)] * 3 + [("POST", "/predict", 400)] * 3
-    assert told == [*predicted, ("GET", "/nope", 404), ("GET", "/class-names", 200)]
+    assert told == [
+        *predicted,
+        ("GET", "/nope", 404),
+        ("GET", "/class-names", 200),
+        ("DELETE", "/readyz", 405),
+    ]
     refused = [line["refused"] for line in requests if "refused" in line]
-    assert refused == ["empty-image", "unreadable-image", "unreadable-image", "not-found"]
+    assert refused == [
+        "empty-image",
+        "unreadable-image",
+        "unreadable-image",
+        "not-found",
+        "method-not-allowed",
+    ]
     assert len({line["request_id"] for line in requests}) == len(requests)
 
 

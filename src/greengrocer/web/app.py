@@ -26,9 +26,10 @@ from greengrocer.web.shortcut import Shortcut
 from greengrocer.web.table import ENDPOINTS
 
 DESCRIPTION = """\
-Every refusal is a problem document (RFC 9457) with a stable `code`. Besides the statuses listed
-below, any request may get 400, 408, 414, 431 or 501 if its headers are malformed, slow, too large
-or not understood, and 404 or 405 if there is no such path or method."""
+Every refusal is a problem document (RFC 9457) with a stable `code`; below `/v2` it has the form of
+the Open Inference Protocol. Besides the statuses listed below, any request may get 400, 408, 414,
+431 or 501, as a problem document, if its headers are malformed, slow, too large or not understood,
+and 404 or 405 if there is no such path or method."""
 
 
 def create_app(service: Service, endpoints: Sequence[Endpoint] = ENDPOINTS) -> ASGIApp:

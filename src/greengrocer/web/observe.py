@@ -115,7 +115,7 @@ class Observe:
         client, refused = state.key_name, state.refused
         if refused:
             self.metrics.rejections.labels(refused).inc()
-        if self.access_log and path not in self.quiet:
+        if self.access_log and (path not in self.quiet or refused):
             log.info(
                 "request",
                 method=scope["method"],

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from greengrocer.web.schemas import Prediction
+from greengrocer.web.schemas import Prediction, PredictionLine
 from support.engines import HeldEngine
+from support.forms import FORM, form, part
 from support.live import engine_of, live, make_service
 from support.make_images import jpeg
 from support.problems import problem_of
@@ -98,6 +99,21 @@ def test_http_1_0_is_answered_and_closed(fake_server: Server, keep: tuple[str, .
         answer = wire.send(head("GET", "/livez", *keep, version="1.0")).answer()
         assert answer.status == 200
         assert wire.closed()
+
+
+@pytest.mark.parametrize("keep", [(), ("Connection: keep-alive",)])
+def test_a_stream_for_http_1_0_has_no_chunks_and_ends_with_the_connection(
+    fake_server: Server, keep: tuple[str, ...]
+) -> None:
+    body = form(part(DARK), part(LIGHT))
+    lines = (f"Content-Type: {FORM}", f"Content-Length: {len(body)}", *keep)
+    with Wire(fake_server.url) as wire:
+        wire.send(head("POST", "/predict/batch", *lines, version="1.0") + body)
+        start, _, streamed = wire.rest().partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in start.lower()
+    assert b"connection: close" in start.lower()
+    told = [PredictionLine.model_validate_json(line) for line in streamed.splitlines()]
+    assert [line.prediction for line in told] == ["grey-0", "grey-9"]
 
 
 def test_a_target_may_be_absolute(fake_server: Server) -> None:

@@ -9,10 +9,13 @@ from support.forms import FORM, form, part
 from support.live import Live
 from support.make_images import jpeg
 from support.problems import problem_of
+from support.scrapes import sample, scrape
+from support.tensors import asking, binary, infer
 from support.waiting import SECONDS, until
 from support.wire import Wire, exchange, head, post
 
 DARK, LIGHT = jpeg(5), jpeg(250)
+INFERRED = "/v2/models/{name}/infer"
 LARGE = LIGHT.ljust(94_000, b"\0")  # more than is read ahead of whoever takes it
 BEHIND = head("GET", "/livez")
 CHUNKED = "Transfer-Encoding: chunked"
@@ -47,6 +50,17 @@ def test_nothing_is_computed_for_a_disconnected_client(
         assert first.answer().status == 200
         assert first.send(post(DARK)).answer().status == 200  # whatever was queued has run
     assert held_engine.calls == 2
+
+
+def test_the_images_of_a_disconnected_client_are_not_read_on(held_server: Live) -> None:
+    images = 1000
+    asked = asking(binary("pixels", "UINT8", [images, 1, 1, 3], 3 * images))
+    for _ in range(10):
+        with Wire(held_server.url) as leaver:
+            leaver.send(infer(asked, bytes(3 * images)))
+    with held_server.client() as client:
+        until(lambda: sample(scrape(client), "requests_total", route=INFERRED, status="499") == 10)
+        assert sample(scrape(client), "upload_bytes_count") < 10 * images
 
 
 def test_a_client_that_closes_its_sending_side_counts_as_disconnected(

@@ -168,11 +168,11 @@ async def _charge(limiter: RateLimiter, address: str, name: str | None) -> None:
 
 def _check_limits(states: tuple[RateLimitState, ...]) -> None:
     """Raise RateLimited where a limit is used up."""
-    for limit, _, _, wait in states:
+    for limit, _, reset, wait in states:
         if wait:
             seconds = math.ceil(wait)
             detail = f"the rate limit of this {limit} is used up: retry in {seconds} seconds"
-            raise RateLimited(detail, seconds)
+            raise RateLimited(detail, seconds, math.ceil(reset))
 
 
 def _no_key(scope: Scope) -> Unauthorized:

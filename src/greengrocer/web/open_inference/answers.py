@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from greengrocer.context import Context
-from greengrocer.errors import ImageRefused, NotReady, TooManyBytes
+from greengrocer.errors import ImageRefused, NotReady, RateLimited, TooManyBytes
 from greengrocer.imaging.decode import Picture, count_pixels
 from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.web.asked_model import AskedModel
@@ -35,7 +35,9 @@ async def answer_images(
     """
     _check_evidence(wanted, len(images))
     end = min(time.monotonic() + service.deadline, end)
-    await _count_and_check(service, images)
+    context = Context(state.request_id, end - time.monotonic())
+    state.on_disconnect(context.cancel)
+    await _count_and_check(service, images, context)
     options = AnswerOptions(top=1, tensors=tuple(output.name for output in wanted))
     answers = await _classify(service, model, images, end, options, state)
     if any(answer.model != model.labels.model for answer in answers):
@@ -52,14 +54,16 @@ def _check_evidence(wanted: Sequence[Wanted], images: int) -> None:
         )
 
 
-async def _count_and_check(service: Service, images: Sequence[Picture]) -> None:
+async def _count_and_check(service: Service, images: Sequence[Picture], context: Context) -> None:
     """Count images, and raise the refusal of the first whose header is refused, before any work.
 
-    Others are served between two images: a header that was made for it takes 10 ms to read.
+    Others are served between two images: a header that was made for it takes 10 ms to read. Raises
+    DeadlineExceeded or ClientDisconnected, as ``context`` does: with many requests it takes long.
     """
     for index, image in enumerate(images):
         if index:
             await asyncio.sleep(0)
+            context.check()
         size = image.nbytes if isinstance(image, np.ndarray) else len(image)
         service.metrics.upload_bytes.observe(size)
         with _named(index, images):
@@ -101,8 +105,21 @@ async def _classify(
             for _ in range(min(at_once(service), len(images))):
                 group.create_task(work())
     except BaseExceptionGroup as refused:
-        raise refused.exceptions[0] from None
+        first = refused.exceptions[0]
+        if isinstance(first, RateLimited):
+            raise _all_over(first, len(images)) from None
+        raise first from None
     return [answers[index] for index in range(len(images))]
+
+
+def _all_over(limited: RateLimited, images: int) -> RateLimited:
+    """The refusal of all ``images``: they need as many requests again, not the one that lacked."""
+    return RateLimited(
+        f"the rate limit does not allow {images} images now: send fewer in a request, or retry in "
+        f"{limited.reset} seconds",
+        limited.reset,
+        limited.reset,
+    )
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Cycle(RequestResponseCycle):
     readiness: Readiness
     behind: Sized  # what the client sent after this request
     _head = b""  # of the answer, kept until its body comes
+    _until_closed = False  # the body's end is the connection's: HTTP/1.0 has no chunks
 
     @property
     def receiving(self) -> bool:
@@ -49,16 +50,19 @@ class Cycle(RequestResponseCycle):
 
     def _begin(self, status: int, headers: Any) -> None:
         self.response_started, self.waiting_for_100_continue = True, False
-        self.chunked_encoding = status not in WITHOUT_BODY and self.scope["method"] != "HEAD"
+        has_body = status not in WITHOUT_BODY and self.scope["method"] != "HEAD"
+        self.chunked_encoding = has_body and self.scope["http_version"] != "1.0"
+        self._until_closed = has_body and not self.chunked_encoding  # unless a length is given
         lines = [STATUS_LINE[status]]
         for name, value in (*self.default_headers, *headers):
             if name == b"content-length":
                 self.expected_content_length, self.chunked_encoding = int(value), False
+                self._until_closed = False
             lines.append(b"%b: %b\r\n" % (name, value))
         if self.chunked_encoding:
             lines.append(b"transfer-encoding: chunked\r\n")
         stopping = self.readiness.state is State.STOPPING and not self.behind
-        if stopping or self.more_body:
+        if stopping or self.more_body or self._until_closed:
             self.keep_alive = False
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
@@ -73,7 +77,7 @@ class Cycle(RequestResponseCycle):
         elif self.chunked_encoding:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body += b"" if more else b"0\r\n\r\n"
-        else:
+        elif not self._until_closed:
             self.expected_content_length -= len(body)
         if self.expected_content_length < 0 or (self.expected_content_length and not more):
             raise RuntimeError("the answer's body is not as long as its Content-Length says")
