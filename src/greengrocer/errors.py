@@ -261,9 +261,9 @@ class RateLimited(Overloaded):
     code = "rate-limited"
     of_model = False
 
-    def __init__(self, message: str, retry_after: int, reset: int) -> None:
+    def __init__(self, message: str, retry_after: int, reset: int = 0) -> None:
         super().__init__(message, retry_after)
-        self.reset = reset
+        self.reset = max(retry_after, reset)
 
 
 class NotReady(Refusal):

@@ -262,7 +262,7 @@ def test_an_answer_that_waits_for_memory_ends_at_the_clients_deadline(
 @pytest.mark.anyio
 async def test_a_disconnected_client_waits_for_no_rate_limit() -> None:
     async def charge() -> None:
-        raise RateLimited("too many requests", 1_000_000, 1_000_000)
+        raise RateLimited("too many requests", 1_000_000)
 
     context = Context(seconds=2e6)
     waiting = asyncio.create_task(_charged(charge, context))

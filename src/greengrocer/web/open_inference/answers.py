@@ -118,7 +118,6 @@ def _all_over(limited: RateLimited, images: int) -> RateLimited:
         f"the rate limit does not allow {images} images now: send fewer in a request, or retry in "
         f"{limited.reset} seconds",
         limited.reset,
-        limited.reset,
     )
 
 
