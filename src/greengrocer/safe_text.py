@@ -59,6 +59,11 @@ def words_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def kind_and_words_of(error: BaseException, limit: int = MAX_REASON) -> str:
+    """An error's type and what it says, on one line of ``limit`` characters at most."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:limit]
+
+
 def reason_of(error: Exception) -> str:
     """What a library says of an error: its first paragraph, in one line of ``MAX_REASON`` at most.
 

@@ -16,7 +16,8 @@ from support.refusals import PARAMETERS, PICTURES, UPLOADS
 from support.tensors import INFER, asking, binary, image, infer, packed
 from support.wire import exchange, head, post
 
-PICTURE = post(jpeg(5), "X-Request-Id: same")
+GREY = jpeg(5)
+PICTURE = post(GREY, "X-Request-Id: same")
 AT_ONCE = 32_000  # bytes, that arrive in one piece
 
 
@@ -31,7 +32,6 @@ def settled(request: bytes) -> bytes:
     return request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 
 
-GREY = jpeg(5)
 ASKED = asking(image(GREY), id="7")
 TENSORS = [
     infer(ASKED),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from greengrocer.bundles.bundle import Bundle
 from greengrocer.bundles.files import refused
 from greengrocer.errors import BundleRefused, ImageRefused, InvalidAnswer, UsageError
-from greengrocer.safe_text import MAX_REASON, words_of
+from greengrocer.safe_text import kind_and_words_of, words_of
 
 # What is asked of a pipeline: the image's bytes in, the best class and its confidence out.
 Classify = Callable[[bytes], tuple[str, float]]
@@ -26,7 +26,7 @@ def replay_goldens(bundle: Bundle, classify: Classify) -> None:
             raise
         # A graph can fail in as many ways as there are operators.
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
+            reason = kind_and_words_of(error)
             raise refused(bundle.directory, golden.file, f"fails: {reason}") from error
         drift = abs(confidence - golden.confidence)
         within = drift <= bundle.manifest.golden_tolerance  # false for NaN

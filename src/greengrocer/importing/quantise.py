@@ -30,6 +30,7 @@ from greengrocer.graphs.quantisation_ladder import block_of
 from greengrocer.imaging.geometry import Pixels
 from greengrocer.importing.fold import PIXELS, Body
 from greengrocer.importing.graph import opset
+from greengrocer.safe_text import kind_and_words_of
 
 PER_CHANNEL = 13  # the first opset in which a scale may be one a channel
 MOST_BLOCKS = 12  # that are compared: each is quantised alone
@@ -110,7 +111,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # they raise whatever comes
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = kind_and_words_of(error, 200)
         raise UsageError(f"ONNX Runtime does not quantise it ({reason})") from error
     finally:
         root.removeFilter(_nothing)

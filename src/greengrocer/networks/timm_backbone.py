@@ -7,6 +7,7 @@ from torch import nn
 
 from greengrocer.errors import MissingExtra, UsageError
 from greengrocer.networks.backbone import PREFIX_TIMM, Backbone
+from greengrocer.safe_text import kind_and_words_of
 
 NESTED = ("blocks", "stages", "layers")  # children that are themselves a row of stages
 
@@ -66,7 +67,7 @@ class TimmBackbone(Backbone):
         except UsageError:
             raise
         except Exception as error:  # of timm, the hub, or the network
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = kind_and_words_of(error, 200)
             raise UsageError(
                 f"the weights of {PREFIX_TIMM}{self.name} cannot be loaded ({reason}): download "
                 "them with timm first, or set pretrained = false"

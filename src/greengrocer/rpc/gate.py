@@ -215,9 +215,12 @@ class _End(asyncio.BufferedProtocol):
 
     def abort_later(self, seconds: float) -> None:
         """Abort the connection after so many seconds, unless it ends by itself."""
+        self.call_later(seconds, self.transport.abort)
+
+    def call_later(self, seconds: float, call: Callable[..., object], *arguments: object) -> None:
+        """Call it after so many seconds, in place of what was to be called."""
         self.abort_never()
-        loop = asyncio.get_running_loop()
-        self._late = loop.call_later(seconds, self.transport.abort)
+        self._late = asyncio.get_running_loop().call_later(seconds, call, *arguments)
 
     def abort_never(self) -> None:
         """Do not, or no more: a timer keeps its connection in memory."""
@@ -311,9 +314,7 @@ class _Client(_End):
 
     def _await_reading(self, waiting: int) -> None:
         """Let the client go if it has read none of so many bytes when the time is over."""
-        self.abort_never()
-        loop = asyncio.get_running_loop()
-        self._late = loop.call_later(self._timeouts.send, self._check_reading, waiting)
+        self.call_later(self._timeouts.send, self._check_reading, waiting)
 
     def _check_reading(self, waiting: int) -> None:
         left = self.transport.get_write_buffer_size()

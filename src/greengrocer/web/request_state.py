@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from greengrocer.context import Context
 from greengrocer.ranking import ModelId
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.rate_limits import Charge
@@ -54,6 +55,12 @@ class RequestState:
     held: ExitStack = field(default_factory=ExitStack)
     disconnected: bool = False
     _callbacks: list[Callable[[], None]] = field(default_factory=list)
+
+    def context(self, seconds: float) -> Context:
+        """The context of an image of the request; it ends when the client disconnects."""
+        context = Context(self.request_id, seconds)
+        self.on_disconnect(context.cancel)
+        return context
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called as soon as the client disconnects; at once where it has."""

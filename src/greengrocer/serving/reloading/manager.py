@@ -15,7 +15,7 @@ import structlog
 from greengrocer.errors import Overtaken, ReloadRefused, UsageError
 from greengrocer.model_names import key_of, name_of
 from greengrocer.ranking import ModelId
-from greengrocer.safe_text import MAX_REASON
+from greengrocer.safe_text import kind_and_words_of
 from greengrocer.serving.admission import Admission
 from greengrocer.serving.catalogue import Absence
 from greengrocer.serving.memory import return_free_pages
@@ -317,7 +317,7 @@ class ModelManager:
         # Any error of a new model: the others must continue to serve.
         except Exception as error:
             log.exception("load failed", bundle=origin.bundle)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_REASON]
+            reason = kind_and_words_of(error)
             raise ReloadRefused(f"bundle {origin.bundle} does not load: {reason}") from error
 
     def _failed(self, key: str, origin: Origin, why: str) -> None:

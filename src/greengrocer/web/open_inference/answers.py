@@ -35,9 +35,7 @@ async def answer_images(
     """
     _check_evidence(wanted, len(images))
     end = min(time.monotonic() + service.deadline, end)
-    context = Context(state.request_id, end - time.monotonic())
-    state.on_disconnect(context.cancel)
-    await _count_and_check(service, images, context)
+    await _count_and_check(service, images, state.context(end - time.monotonic()))
     options = AnswerOptions(top=1, tensors=tuple(output.name for output in wanted))
     answers = await _classify(service, model, images, end, options, state)
     if any(answer.model != model.labels.model for answer in answers):
@@ -88,8 +86,7 @@ async def _classify(
 
     async def work() -> None:
         for index, image in waiting:
-            context = Context(state.request_id, end - time.monotonic())
-            state.on_disconnect(context.cancel)
+            context = state.context(end - time.monotonic())
             order = service, model, image, context, options
             with _named(index, images):
                 if index:

@@ -17,6 +17,7 @@ class Read(BaseModel):
     """JSON from a client: types are exact, unknown names are ignored.
 
     Lists fail fast: the first fault is reported. To collect a million faults takes seconds.
+    Defaults that are models are made anew: one that is given is copied deeply for each request.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)

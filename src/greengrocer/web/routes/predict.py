@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from greengrocer.answer_json import answer_json
-from greengrocer.context import Context
 from greengrocer.ranking import Answer, AnswerOptions
 from greengrocer.web.asked_model import AskedModel, asked_model
 from greengrocer.web.body.upload import read_image
@@ -58,8 +57,7 @@ async def _answer(
             image = await read_image(source, headers, limits, receipt, end)
         service.metrics.upload_bytes.observe(len(image))
         seconds = min(service.deadline, end - time.monotonic())
-        context = Context(state.request_id, seconds)
-        state.on_disconnect(context.cancel)
+        context = state.context(seconds)
         return await classify_admitted(service, model, image, context, options)
 
 
