@@ -1,5 +1,6 @@
 """A virtual environment for each peer, so that their requirements cannot conflict."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,15 @@ def environment(name: str, requirements: Path, *options: str) -> Path:
     home = (HOME / name).absolute()
     installed = home / "installed"
     wanted = requirements.read_text(encoding="utf-8")
-    if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
-        sys.stderr.write(f"building {home}\n")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        pip = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *options, "-r", str(requirements)], check=True)
-        installed.write_text(wanted, encoding="utf-8")
+    HOME.mkdir(exist_ok=True)
+    with HOME.joinpath(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests in several processes may want the same one at once
+        if not installed.exists() or installed.read_text(encoding="utf-8") != wanted:
+            sys.stderr.write(f"building {home}\n")
+            subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+            pip = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, *options, "-r", str(requirements)], check=True)
+            installed.write_text(wanted, encoding="utf-8")
     return home / "bin"
 
 
